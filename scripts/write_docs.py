@@ -1,0 +1,143 @@
+"""Write docs/cli.md and docs/config.md from the code: python scripts/write_docs.py."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from enum import Enum
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import click
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from burnish.cli import main as cli
+from burnish.config import Config
+
+DOCS = Path(__file__).parent.parent / "docs"
+HEAD = "<!-- Written by scripts/write_docs.py; the tests compare it with the code. -->\n"
+WIDTH = 100
+
+
+def pages() -> dict[str, str]:
+    """Return {file name under docs: text}."""
+    return {"cli.md": cli_page(), "config.md": config_page()}
+
+
+def cli_page() -> str:
+    """Return the help of every verb."""
+    parts = [HEAD, "# The command line\n", _fenced(_help(cli, "burnish"))]
+    for name, command in sorted(cli.commands.items()):
+        parts.append(f"## burnish {name}\n\n{_fenced(_help(command, f'burnish {name}'))}")
+    return "\n".join(parts)
+
+
+def _help(command: click.Command, name: str) -> str:
+    context = click.Context(command, info_name=name, terminal_width=WIDTH, help_option_names=["-h", "--help"])
+    return command.get_help(context)
+
+
+def _fenced(text: str) -> str:
+    return f"```text\n{text}\n```\n"
+
+
+def config_page() -> str:
+    """Return every setting with its type, default and description."""
+    intro = (
+        "A config is a YAML file; `burnish run CONFIG --set a.b=c` changes a field. An unknown field is an error. "
+        "`kind` chooses among the forms of `task`, `annotator` and a method. A model may be given as a text alone, "
+        "its `source`; there, `${NAME}` is replaced from the environment and `~` by the home folder. "
+        "Everything but `execution` changes results and is part of the identity of a stage ([stages.md](stages.md)).\n"
+    )
+    parts = [HEAD, "# Settings\n", intro, *(_section(model) for model in models(Config))]
+    return "\n".join(parts)
+
+
+def models(root: type[BaseModel]) -> list[type[BaseModel]]:
+    """Return a config class and all that its fields name, in the order in which they come."""
+    found: list[type[BaseModel]] = [root]
+    for model in found:
+        for field in model.model_fields.values():
+            found.extend(inner for inner in _inside(field.annotation) if inner not in found)
+    return found
+
+
+def _inside(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _inside(argument)
+
+
+def _section(model: type[BaseModel]) -> str:
+    rows = [
+        f"| `{name}` | {_cell(type_words(field.annotation))} | {_cell(_default(field))} "
+        f"| {_cell(described(name, field))} |"
+        for name, field in model.model_fields.items()
+    ]
+    table = "\n".join(["| field | type | default | |", "|---|---|---|---|", *rows])
+    return f"## {model.__name__}\n\n{(model.__doc__ or '').strip()}\n\n{table}\n"
+
+
+def described(name: str, field: FieldInfo) -> str:
+    """Return what a setting says of itself; `kind` needs no words of its own."""
+    return field.description or ("Chooses this form." if name == "kind" else "")
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.default
+    assert value is not PydanticUndefined, field
+    if isinstance(value, BaseModel):
+        changed = value.model_dump(mode="json", exclude_unset=True)
+        said = ", ".join(f"{name}: {item}" for name, item in changed.items())
+        return f"`{{{said}}}`" if said else f"as in {_link(type(value))}"
+    if isinstance(value, tuple):
+        return f"`{list(value)}`"  # pyright: ignore[reportUnknownArgumentType]
+    return f"`{value if isinstance(value, str) else json.dumps(value)}`"
+
+
+def type_words(annotation: Any) -> str:
+    """Say a field's type as a reader of YAML thinks of it."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is None:
+        return _plain_type(annotation)
+    if origin is Annotated:
+        return type_words(arguments[0])
+    if origin is tuple:
+        return f"list of {type_words(arguments[0])}"
+    if origin is Literal:
+        return " or ".join(f"`{argument}`" for argument in arguments)
+    assert origin in {Union, UnionType}, annotation
+    return " or ".join(dict.fromkeys(type_words(argument) for argument in arguments))
+
+
+def _plain_type(annotation: type) -> str:
+    if issubclass(annotation, BaseModel):
+        return _link(annotation)
+    if issubclass(annotation, Enum):
+        return " or ".join(f"`{member.value}`" for member in annotation)
+    return {str: "text", int: "integer", float: "number", bool: "true or false", NoneType: "null"}[annotation]
+
+
+def _link(model: type[BaseModel]) -> str:
+    return f"[{model.__name__}](#{model.__name__.lower()})"
+
+
+def main() -> None:
+    """Write the pages."""
+    for name, text in pages().items():
+        (DOCS / name).write_text(text, encoding="utf-8")
+        print(f"wrote docs/{name}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""Some rows judged by ground truth, the rest by another annotator: feedback quality as a share."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
+
+from burnish.annotators.plan import AnnotatorPlan
+from burnish.protocols import Annotator
+from burnish.types import Comparison, Preference, short_hash
+
+
+class MixedAnnotator:
+    """Which source judges a row is a function of its id, so that it is the same in every round and for every method."""
+
+    def __init__(self, oracle: Annotator, other: Annotator, oracle_share: float, seed: int) -> None:
+        self.oracle, self.other, self.oracle_share, self.seed = oracle, other, oracle_share, seed
+        self.fingerprint = short_hash(oracle.fingerprint, other.fingerprint, repr(oracle_share), str(seed))
+        self.order_free = oracle.order_free and other.order_free
+
+    def judge(self, comparisons: Sequence[Comparison], done: AbstractSet[str]) -> Iterator[Sequence[Preference]]:
+        """Yield the oracle's batches, then the other's."""
+        by_oracle = [c for c in comparisons if oracle_judges(c.example_id, self.oracle_share, self.seed)]
+        chosen = {c.id for c in by_oracle}
+        yield from self.oracle.judge(by_oracle, done)
+        yield from self.other.judge([c for c in comparisons if c.id not in chosen], done)
+
+
+def oracle_judges(example_id: str, share: float, seed: int) -> bool:
+    """Say whether the oracle judges an example: a hash of seed and id, uniform in [0, 1), below the share."""
+    return int(short_hash("oracle", str(seed), example_id), 16) / 2**64 < share
+
+
+def mixed(oracle: AnnotatorPlan, other: AnnotatorPlan, oracle_share: float, seed: int) -> AnnotatorPlan:
+    """Combine two plans; each source fills its own share of the cap (an oracle's full confidence would fill it all)."""
+    return dataclasses.replace(
+        other,
+        kind="mixed",
+        config={"kind": "mixed", "oracle_share": oracle_share, "seed": seed, "other": dict(other.config)},
+        inputs={**oracle.inputs, **other.inputs},
+        make=lambda: MixedAnnotator(oracle.make(), other.make(), oracle_share, seed),
+        shares={"oracle": oracle_share, other.kind: 1 - oracle_share},
+    )

@@ -1,0 +1,42 @@
+"""Ground truth as a judge: both right or both wrong is a tie."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+
+from burnish.annotators.plan import AnnotatorPlan, Supply
+from burnish.comparisons import combined
+from burnish.protocols import Task
+from burnish.types import Comparison, Example, Order, Preference
+
+
+class OracleAnnotator:
+    """Prefers the right answer with full confidence (appendix B's upper bound)."""
+
+    fingerprint = "oracle"
+    order_free = True
+
+    def __init__(self, task: Task, examples: Mapping[str, Example]) -> None:
+        self.task, self.examples = task, examples
+
+    def judge(self, comparisons: Sequence[Comparison], done: AbstractSet[str]) -> Iterator[Sequence[Preference]]:
+        """Yield the preferences that are not done in one batch."""
+        yield [self._one(comparison) for comparison in comparisons if comparison.id not in done]
+
+    def _one(self, comparison: Comparison) -> Preference:
+        example = self.examples[comparison.example_id]
+        right_a = self.task.grade(example, comparison.a.completion).correct
+        right_b = self.task.grade(example, comparison.b.completion).correct
+        p_b = 0.5 + (right_b - right_a) / 2
+        return combined(comparison.id, (Order.AB,), (p_b,), "oracle")
+
+
+def plan(supply: Supply) -> AnnotatorPlan:
+    """The oracle needs no training; its only input is the data."""
+    return AnnotatorPlan(
+        kind="oracle",
+        config={"kind": "oracle", "task": supply.steps.task_kind},
+        inputs={"data": supply.judged.data},
+        make=lambda: OracleAnnotator(supply.steps.task, supply.judged.examples()),
+    )

@@ -1,0 +1,41 @@
+"""How an annotator is made in an experiment: the stages before it, and what it is once they are done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from pydantic import JsonValue
+
+from burnish.artifacts import Rows
+from burnish.config import TrainSettings
+from burnish.protocols import Annotator
+from burnish.steps import Steps
+from burnish.types import Artifact
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnnotatorPlan:
+    """An annotator that is ready once its inputs are there. `shares` of the cap by source, for mixed feedback."""
+
+    kind: str
+    config: Mapping[str, JsonValue]
+    inputs: Mapping[str, Artifact]
+    make: Callable[[], Annotator]
+    shares: Mapping[str, float] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Supply:
+    """What an annotator may be made from: ground truth of half G, p~ and the base models, and the rows to judge.
+
+    `judged` holds the references of half U too: the oracle reads them, the others take `prompts_only`.
+    """
+
+    steps: Steps
+    ground: Rows
+    gold: Artifact
+    judged: Rows
+    supervisor: Artifact
+    bases: Mapping[str, Artifact] = field(default_factory=dict[str, Artifact])
+    train: TrainSettings

@@ -1,0 +1,51 @@
+"""Backends: the only code that imports torch, looked up when a run first needs a model."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from typing import Protocol
+
+from burnish.config import DType, Execution, ModelConfig
+from burnish.errors import BackendError
+from burnish.protocols import Backend
+
+INSTALL = "pip install 'burnish[train]'"
+
+
+class Progress(Protocol):
+    """Where a backend reports how far it is."""
+
+    def start(self, label: str, total: int) -> None:
+        """A piece of work of `total` units begins."""
+        ...
+
+    def advance(self, amount: int) -> None:
+        """So many units more are done."""
+        ...
+
+
+def open_backend(execution: Execution, progress: Progress, sources: Mapping[str, ModelConfig]) -> Backend:
+    """Return the transformers + PEFT + TRL backend; `sources` says where base models are, by their content.
+
+    Raises BackendError with the install line where a library is missing.
+    """
+    require()
+    from burnish.backends.hf import HfBackend  # noqa: PLC0415 (torch is imported when a model is needed, not before)
+
+    return HfBackend(execution, progress, sources)
+
+
+def fast_dtype(execution: Execution) -> DType:
+    """Return the number format that `dtype: auto` means on this machine's device."""
+    require()
+    from burnish.backends.device import choose_device, choose_dtype  # noqa: PLC0415
+
+    return choose_dtype(choose_device(execution.device))
+
+
+def require() -> None:
+    """Raise BackendError with the install line if a library of the `train` extra is missing."""
+    for name in ("torch", "transformers", "trl", "peft", "datasets"):
+        if importlib.util.find_spec(name) is None:
+            raise BackendError(f"{name} is not installed and is needed to train and run models; install: {INSTALL}")

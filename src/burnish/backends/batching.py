@@ -1,0 +1,26 @@
+"""Which rows share a batch. Pure: planned over all rows of a stage, so that a resumed run plans the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def plan_batches(lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:
+    """Group row indices, the longest first, so that rows x longest stays within `batch_tokens`.
+
+    Rows of one length keep their order. A row longer than the budget is a batch of its own.
+    """
+    batches: list[list[int]] = []
+    longest = 0
+    for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        if not batches or (len(batches[-1]) + 1) * longest > batch_tokens:
+            batches.append([])
+            longest = max(1, lengths[index])
+        batches[-1].append(index)
+    return batches
+
+
+def micro_batch(batch_size: int, longest: int, batch_tokens: int) -> int:
+    """Return the largest divisor of `batch_size` whose rows of `longest` tokens fit into `batch_tokens`."""
+    fitting = [n for n in range(1, batch_size + 1) if batch_size % n == 0 and n * longest <= batch_tokens]
+    return max(fitting, default=1)

@@ -1,0 +1,121 @@
+"""A backend without models, for tests: its models know a share of the answers, and learn from what they are shown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+from typing import TypeVar
+
+from burnish.backends.batching import plan_batches
+from burnish.config import Decoding, TrainSettings
+from burnish.model_card import Weights, read_card, write_card
+from burnish.protocols import RowKey, SamplingKey, Score
+from burnish.tasks.numbers import final_number
+from burnish.types import Artifact, Completion, Message, PairRow, Prompt, TrainingRow, short_hash
+
+R = TypeVar("R")
+BATCH = 16
+SKILL = "skill.json"
+
+
+class FakeBackend:
+    """Answers right where a hash of prompt and model falls below the model's skill.
+
+    `gold` is {prompt text: right answer}. A model's skill after training is the share of right rows it saw, moved to
+    the range from 0.1 to 0.9. `before_unit` is called before every unit of work, so that a test can end the run there.
+    """
+
+    def __init__(self, gold: Mapping[str, str], before_unit: Callable[[str], None] = lambda _: None) -> None:
+        self.gold, self.before_unit = gold, before_unit
+
+    def train(
+        self,
+        model: Artifact,
+        rows: Sequence[TrainingRow],
+        settings: TrainSettings,
+        seed: int,
+        into: Path,
+        checkpoints: int = 0,
+    ) -> None:
+        """Write a skill, and a growing one for each checkpoint."""
+        self.before_unit("train")
+        share = sum(self._right(row.prompt, row.completion) for row in rows) / len(rows)
+        skill = 0.1 + 0.8 * share  # below what it saw where that was good, above where it was bad
+        for number in range(1, checkpoints + 1):
+            place = into / f"checkpoint-{number:02d}"
+            place.mkdir()
+            self._write(model, place, skill * number / checkpoints)
+        self._write(model, into, skill)
+
+    def train_classifier(
+        self, model: Artifact, rows: Sequence[tuple[PairRow, PairRow]], settings: TrainSettings, seed: int, into: Path
+    ) -> None:
+        """Write a skill; both orders of every pair must be there with opposite labels."""
+        self.before_unit("train_classifier")
+        assert all(ab.second_better != ba.second_better for ab, ba in rows), rows
+        self._write(model, into, 0.8)
+
+    def _write(self, model: Artifact, into: Path, skill: float) -> None:
+        card = read_card(Path(model.path))
+        write_card(into, card.model_copy(update={"weights": Weights.FULL}))
+        (into / SKILL).write_text(json.dumps(skill))
+
+    def generate(
+        self,
+        model: Artifact,
+        prompts: Sequence[Prompt],
+        settings: Decoding,
+        key: SamplingKey,
+        done: AbstractSet[RowKey],
+    ) -> Iterator[Sequence[Completion]]:
+        """Yield batches of right and wrong answers."""
+        skill = json.loads((Path(model.path) / SKILL).read_text())
+        for batch in self._batches("generate", prompts, done):
+            yield [self._answer(prompt, skill, model.fingerprint) for prompt in batch]
+
+    def _answer(self, prompt: Prompt, skill: float, model: str) -> Completion:
+        right = self.gold[_text(prompt.messages)]
+        knows = _uniform(prompt.id, model) < skill
+        text = f"#### {right if knows else int(right) + 1}"
+        return Completion(id=prompt.id, sample=prompt.sample, text=text, finished=True, tokens=2)
+
+    def logprobs(
+        self, model: Artifact, rows: Sequence[TrainingRow], done: AbstractSet[RowKey]
+    ) -> Iterator[Sequence[Score]]:
+        """Yield batches of -1 nat for right answers and -2 for wrong ones, with noise."""
+        for batch in self._batches("logprobs", rows, done):
+            yield [
+                Score(id=row.id, value=-2 + self._right(row.prompt, row.completion) + _uniform(row.id), tokens=2)
+                for row in batch
+            ]
+
+    def classify(
+        self, model: Artifact, rows: Sequence[PairRow], done: AbstractSet[RowKey]
+    ) -> Iterator[Sequence[Score]]:
+        """Yield batches of P(the second is better): 0.7 where it alone is right, 0.3 where the first alone is."""
+        for batch in self._batches("classify", rows, done):
+            yield [Score(id=row.id, value=self._second(row), tokens=2) for row in batch]
+
+    def _second(self, row: PairRow) -> float:
+        return 0.5 + 0.2 * (self._right(row.prompt, row.second) - self._right(row.prompt, row.first))
+
+    def _right(self, prompt: Sequence[Message], completion: str) -> bool:
+        found = final_number(completion)
+        return found is not None and found.text == self.gold[_text(prompt)]
+
+    def _batches(self, unit: str, rows: Sequence[R], done: AbstractSet[str]) -> Iterator[list[R]]:
+        for batch in plan_batches([1] * len(rows), BATCH):
+            chosen = [rows[i] for i in batch]
+            if not all(getattr(row, "id") in done for row in chosen):  # noqa: B009 (rows of three types, each with an id)
+                self.before_unit(unit)
+                yield chosen
+
+
+def _text(messages: Sequence[Message]) -> str:
+    return "\n".join(message.content for message in messages)
+
+
+def _uniform(*parts: str) -> float:
+    return int(short_hash(*parts), 16) / 2**64

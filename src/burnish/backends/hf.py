@@ -1,0 +1,202 @@
+"""Models through transformers: answers, log-probabilities and comparisons; training is in train.py.
+
+Axes: B rows of a batch, T token positions, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from transformers import LogitsProcessorList
+from transformers.utils import logging as transformers_logging
+
+from burnish.backends import Progress
+from burnish.backends.batching import plan_batches
+from burnish.backends.device import choose_device, set_threads
+from burnish.backends.load import Loaded, load
+from burnish.backends.render import Tokens
+from burnish.backends.sampling import InverseCdf
+from burnish.backends.train import Training
+from burnish.config import Decoding, Execution, ModelConfig, TrainSettings
+from burnish.protocols import RowKey, SamplingKey, Score
+from burnish.types import Artifact, Completion, PairRow, Prompt, TrainingRow
+
+R = TypeVar("R")
+SMALL_MODEL = 10_000_000
+"""Parameters below which Python's work a step outweighs arithmetic, so that large batches pay."""
+
+
+class HfBackend:
+    """The backend protocol on transformers, PEFT and TRL."""
+
+    def __init__(self, execution: Execution, progress: Progress, sources: Mapping[str, ModelConfig]) -> None:
+        self.execution, self.progress, self.sources = execution, progress, sources
+        self.device = choose_device(execution.device)
+        set_threads(execution)
+        self._loaded: tuple[str, Loaded] | None = None
+        transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+
+    def train(
+        self,
+        model: Artifact,
+        rows: Sequence[TrainingRow],
+        settings: TrainSettings,
+        seed: int,
+        into: Path,
+        checkpoints: int = 0,
+    ) -> None:
+        """Finetune on rendered rows through TRL's SFTTrainer (see train.py)."""
+        self._loaded = None  # two models at once would double the peak memory
+        Training(Path(model.path), settings, seed, self).finetune(rows, into, checkpoints)
+
+    def train_classifier(
+        self, model: Artifact, rows: Sequence[tuple[PairRow, PairRow]], settings: TrainSettings, seed: int, into: Path
+    ) -> None:
+        """Train a two-way head through transformers' Trainer; a pair's orders share a batch (see train.py)."""
+        self._loaded = None
+        Training(Path(model.path), settings, seed, self, classifier=True).learn_to_compare(rows, into)
+
+    def generate(
+        self,
+        model: Artifact,
+        prompts: Sequence[Prompt],
+        settings: Decoding,
+        key: SamplingKey,
+        done: AbstractSet[RowKey],
+    ) -> Iterator[Sequence[Completion]]:
+        """Yield batches of answers from beam search, greedy search or seeded sampling, with a KV cache."""
+        loaded = self._load(model)
+        ids = [loaded.renderer.prompt(prompt.messages) for prompt in prompts]
+        lengths = [(len(row) + settings.max_new_tokens) * settings.beams for row in ids]
+        keys = [row_key(prompt) for prompt in prompts]
+        for batch in self._batches("answering", lengths, keys, done, loaded):
+            chosen = [prompts[i] for i in batch]
+            yield self._answer(loaded, chosen, [ids[i] for i in batch], settings, key)
+
+    def _answer(
+        self, loaded: Loaded, prompts: Sequence[Prompt], ids: Sequence[list[int]], settings: Decoding, key: SamplingKey
+    ) -> list[Completion]:
+        longest = max(len(row) for row in ids)
+        pad = loaded.renderer.tokenizer.pad_token_id
+        input_BT = torch.tensor([[pad] * (longest - len(row)) + row for row in ids], device=self.device)
+        mask_BT = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in ids], device=self.device)
+        processors = LogitsProcessorList()
+        if settings.temperature > 0:
+            processors.append(InverseCdf(key, prompts, longest, settings.temperature))
+        with torch.inference_mode():
+            output_BT = loaded.model.generate(
+                input_ids=input_BT,
+                attention_mask=mask_BT,
+                max_new_tokens=settings.max_new_tokens,
+                num_beams=settings.beams,
+                do_sample=False,
+                logits_processor=processors,
+            )
+        return [
+            _completion(loaded, prompt, row)
+            for prompt, row in zip(prompts, output_BT[:, longest:].tolist(), strict=True)
+        ]
+
+    def logprobs(
+        self, model: Artifact, rows: Sequence[TrainingRow], done: AbstractSet[RowKey]
+    ) -> Iterator[Sequence[Score]]:
+        """Yield batches of log p(completion and end | prompt) in nats, summed over tokens, in float32."""
+        loaded = self._load(model)
+        tokens = [loaded.renderer.row(row, max_positions(loaded.model)) for row in rows]
+        keys = [row.id for row in rows]
+        for batch in self._batches("scoring", [len(row.ids) for row in tokens], keys, done, loaded):
+            values = self._logprobs(loaded, [tokens[i] for i in batch])
+            yield [
+                Score(id=keys[i], value=value, tokens=len(tokens[i].ids))
+                for i, value in zip(batch, values, strict=True)
+            ]
+
+    def _logprobs(self, loaded: Loaded, rows: Sequence[Tokens]) -> list[float]:
+        input_BT, mask_BT = self._right_padded(loaded, [row.ids for row in rows])
+        longest = input_BT.shape[1]
+        target_BT = torch.tensor([row.labels + [-100] * (longest - len(row.ids)) for row in rows], device=self.device)[
+            :, 1:
+        ]
+        with torch.inference_mode():
+            logits_BTV = loaded.model(input_ids=input_BT, attention_mask=mask_BT, use_cache=False).logits[:, :-1]
+            supervised_BT = target_BT != -100
+            # Only positions with a target: the vocabulary is by far the largest axis.
+            losses_N = torch.nn.functional.cross_entropy(
+                logits_BTV[supervised_BT].float(), target_BT[supervised_BT], reduction="none"
+            )
+            sums_B = torch.zeros(len(rows), dtype=torch.float64, device="cpu")
+            row_N = supervised_BT.nonzero()[:, 0].cpu()
+            sums_B.index_add_(
+                0, row_N, -losses_N.double().cpu() if self.device.type != "mps" else -losses_N.cpu().double()
+            )
+        return sums_B.tolist()
+
+    def classify(
+        self, model: Artifact, rows: Sequence[PairRow], done: AbstractSet[RowKey]
+    ) -> Iterator[Sequence[Score]]:
+        """Yield batches of P(the second answer is better) from the two-way head."""
+        loaded = self._load(model)
+        ids = [loaded.renderer.pair(row) for row in rows]
+        keys = [row.id for row in rows]
+        for batch in self._batches("comparing", [len(row) for row in ids], keys, done, loaded):
+            input_BT, mask_BT = self._right_padded(loaded, [ids[i] for i in batch])
+            with torch.inference_mode():
+                logits_B2 = loaded.model(input_ids=input_BT, attention_mask=mask_BT).logits
+            second_B = torch.softmax(logits_B2.float(), dim=-1)[:, 1].tolist()
+            yield [Score(id=keys[i], value=value, tokens=len(ids[i])) for i, value in zip(batch, second_B, strict=True)]
+
+    def _right_padded(self, loaded: Loaded, ids: Sequence[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        longest, pad = max(len(row) for row in ids), loaded.renderer.tokenizer.pad_token_id
+        input_BT = torch.tensor([row + [pad] * (longest - len(row)) for row in ids], device=self.device)
+        mask_BT = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in ids], device=self.device)
+        return input_BT, mask_BT
+
+    def _batches(
+        self, label: str, lengths: Sequence[int], keys: Sequence[str], done: AbstractSet[str], loaded: Loaded
+    ) -> Iterator[list[int]]:
+        self.progress.start(label, len(keys))
+        for batch in plan_batches(lengths, self.batch_tokens(loaded.model)):
+            if not all(keys[i] in done for i in batch):
+                yield batch
+            self.progress.advance(len(batch))
+
+    def batch_tokens(self, model: Any) -> int:
+        """Return how many padded tokens share a batch: measured best on 2 cores, see benchmarks/backend.py."""
+        if self.execution.batch_tokens != "auto":
+            return self.execution.batch_tokens
+        if sum(parameter.numel() for parameter in model.parameters()) < SMALL_MODEL:
+            return 32_768
+        return 4_096 if self.device.type == "cpu" else 65_536
+
+    def _load(self, model: Artifact) -> Loaded:
+        if self._loaded is None or self._loaded[0] != model.path:
+            self._loaded = None
+            self._loaded = (model.path, load(Path(model.path), self.device, self.sources))
+        return self._loaded[1]
+
+
+def row_key(prompt: Prompt) -> RowKey:
+    """Return how an answer is known on disk."""
+    return f"{prompt.id}#{prompt.sample}" if prompt.sample else prompt.id
+
+
+def max_positions(model: Any) -> int:
+    """Return the longest row in tokens that a model can take."""
+    return int(getattr(model.config, "max_position_embeddings", None) or 2**31)
+
+
+def _completion(loaded: Loaded, prompt: Prompt, ids: list[int]) -> Completion:
+    finished = loaded.renderer.eos in ids
+    kept = ids[: ids.index(loaded.renderer.eos)] if finished else ids
+    return Completion(
+        id=prompt.id,
+        sample=prompt.sample,
+        text=loaded.renderer.text(kept),
+        finished=finished,
+        tokens=len(kept) + finished,
+    )

@@ -1,0 +1,133 @@
+"""Model directories to live models: base models, adapters, all weights, the first layers, GGUF files."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    GenerationConfig,
+    GgufConfig,
+)
+
+from burnish.backends.device import torch_dtype
+from burnish.backends.render import Renderer
+from burnish.config import ModelConfig, Template, expanded
+from burnish.errors import BackendError
+from burnish.identity import BUILTIN, location
+from burnish.model_card import ModelCard, Weights, read_card
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A model on its device with the renderer that belongs to it."""
+
+    model: Any
+    renderer: Renderer
+    card: ModelCard
+
+
+def renderer_of(base: ModelConfig) -> Renderer:
+    """Return the renderer of a base model; kept, since reading a large tokenizer takes a second."""
+    return _renderer(base.model_dump_json())
+
+
+@cache
+def _renderer(described: str) -> Renderer:
+    base = ModelConfig.model_validate_json(described)
+    source, where = _arguments(base)
+    with _readable(base):
+        tokenizer: Any = AutoTokenizer.from_pretrained(source, **where)
+    if tokenizer.eos_token_id is None:
+        raise BackendError(f"{base.source}: the tokenizer names no end-of-sequence token; burnish needs one")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token  # padding is masked by position, never by comparing ids
+    builtin = base.source.startswith(BUILTIN) and base.template is Template.AUTO
+    return Renderer(tokenizer, Template.EMBEDDED if builtin else base.template)
+
+
+def _arguments(base: ModelConfig) -> tuple[str, dict[str, Any]]:
+    path = location(base)
+    if path is None:
+        return expanded(base.source, "model"), {"revision": base.revision, "trust_remote_code": False}
+    if path.suffix == ".gguf":
+        return str(path.parent), {"gguf_file": path.name}
+    return str(path), {"trust_remote_code": False}
+
+
+def load_base(base: ModelConfig, dtype: torch.dtype, classifier: bool) -> Any:
+    """Return the base model in `dtype`, cut to its first layers if so configured, with a fresh two-way head or none."""
+    source, where = _arguments(base)
+    if "gguf_file" in where:
+        where["quantization_config"] = GgufConfig(dequantize=True)
+    kind: Any = AutoModelForSequenceClassification if classifier else AutoModelForCausalLM
+    with _readable(base):
+        model = kind.from_pretrained(source, dtype=dtype, **where, **({"num_labels": 2} if classifier else {}))
+    if base.layers is not None:
+        _cut(model, base)
+    return model
+
+
+@contextmanager
+def _readable(base: ModelConfig) -> Generator[None, None, None]:
+    try:
+        yield
+    except (OSError, ValueError, KeyError) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise BackendError(
+            f"model {base.source!r} cannot be loaded: {first}; check that it is a causal language model's folder, GGUF "
+            "file or hub id, with its tokenizer"
+        ) from error
+
+
+def _cut(model: Any, base: ModelConfig) -> None:
+    there = model.config.num_hidden_layers
+    if base.layers is None or base.layers > there:
+        raise BackendError(
+            f"models: layers: {base.layers} asked for, {base.source} has {there}; ask for at most {there}"
+        )
+    model.base_model.layers = model.base_model.layers[: base.layers]
+    model.config.num_hidden_layers = base.layers
+    if getattr(model.config, "layer_types", None):
+        model.config.layer_types = model.config.layer_types[: base.layers]
+
+
+def located(card: ModelCard, sources: Mapping[str, ModelConfig]) -> ModelCard:
+    """Return the card with its base model where this run found it; `sources` is {content: model}."""
+    found = sources.get(card.content)
+    if found is None:
+        return card
+    return card.model_copy(
+        update={"base": card.base.model_copy(update={"source": found.source, "revision": found.revision})}
+    )
+
+
+def load(path: Path, device: torch.device, sources: Mapping[str, ModelConfig]) -> Loaded:
+    """Return the model that a directory's card describes, ready for inference on `device`."""
+    card = located(read_card(path), sources)
+    dtype, renderer = torch_dtype(card.base.dtype), renderer_of(card.base)
+    match card.weights:
+        case Weights.BASE:
+            model = load_base(card.base, dtype, card.classifier)
+        case Weights.FULL:
+            kind: Any = AutoModelForSequenceClassification if card.classifier else AutoModelForCausalLM
+            model = kind.from_pretrained(path, dtype=dtype)
+        case Weights.ADAPTER:
+            adapted: Any = PeftModel.from_pretrained(load_base(card.base, dtype, card.classifier), str(path))
+            model = adapted.merge_and_unload()
+    model.config.pad_token_id = renderer.tokenizer.pad_token_id
+    if not card.classifier:
+        # A model's own generation defaults (temperature, penalties) must not leak into an experiment.
+        model.generation_config = GenerationConfig(
+            eos_token_id=renderer.eos, pad_token_id=renderer.tokenizer.pad_token_id
+        )
+    return Loaded(model.to(device).eval(), renderer, card)

@@ -1,0 +1,89 @@
+"""Messages to token ids: one function for training, scoring and generation, so that template and BOS cannot differ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from burnish.config import Template
+from burnish.errors import DataError
+from burnish.types import Message, PairRow, Role, TrainingRow
+
+# The paper's template is in its appendix A.1; the words of the comparator's question are our own (appendix B).
+PAPER_TURNS = {Role.SYSTEM: "SYSTEM:\n{}\n\n", Role.USER: "USER:\n{}\n\n", Role.ASSISTANT: "ASSISTANT:{}\n\n"}
+PAPER_PAIR = (
+    "Two answers to a question follow.\n\nQUESTION:\n{question}\n\nANSWER (A):\n{first}\n\nANSWER (B):\n{second}\n\n"
+    "Should answer (A) be changed for answer (B)?"
+)
+EMBEDDED_PAIR = "{question} solution : {first} other solution : {second} right is"
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """A row as token ids; the first `prompt_length` of them are the prompt and carry no loss."""
+
+    ids: list[int]
+    prompt_length: int
+
+    @property
+    def labels(self) -> list[int]:
+        """What the loss sees: -100 on the prompt, then the completion and its end."""
+        return [-100] * self.prompt_length + self.ids[self.prompt_length :]
+
+
+class Renderer:
+    """Turns messages into token ids with one tokenizer and one template."""
+
+    def __init__(self, tokenizer: Any, template: Template) -> None:
+        self.tokenizer = tokenizer
+        self.template = self._resolved(template)
+        self.eos: int = tokenizer.eos_token_id
+        with_special = tokenizer("x", add_special_tokens=True)["input_ids"]
+        self.adds_bos = bool(with_special) and with_special[0] == tokenizer.bos_token_id
+
+    def _resolved(self, template: Template) -> Template:
+        if template is Template.AUTO:
+            return Template.CHAT if self.tokenizer.chat_template else Template.PAPER
+        return template
+
+    def prompt(self, messages: Sequence[Message]) -> list[int]:
+        """Return the ids that stand before the answer."""
+        match self.template:
+            case Template.CHAT:
+                turns = [{"role": str(message.role), "content": message.content} for message in messages]
+                text = self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+                return self._ids(text)
+            case Template.EMBEDDED:
+                return self._ids(f"task : {' '.join(message.content for message in messages)} answer :")
+            case Template.PAPER | Template.AUTO:
+                turns = "".join(PAPER_TURNS[message.role].format(message.content) for message in messages)
+                return self._with_bos(f"{turns}ASSISTANT:")
+
+    def row(self, row: TrainingRow, max_tokens: int) -> Tokens:
+        """Return prompt, completion and end; raises DataError naming a row whose end would not be supervised."""
+        prompt = self.prompt(row.prompt)
+        ids = [*prompt, *self._ids(row.completion), self.eos]
+        if len(ids) > max_tokens:
+            raise DataError(
+                f"row {row.id}: {len(ids)} tokens, but at most {max_tokens} fit, so its end would not be learned; "
+                "shorten or remove the row, or raise train.max_tokens"
+            )
+        return Tokens(ids, len(prompt))
+
+    def pair(self, row: PairRow) -> list[int]:
+        """Return what a comparator sees of two answers."""
+        question = "\n".join(message.content for message in row.prompt)
+        if self.template is Template.EMBEDDED:
+            return self._ids(EMBEDDED_PAIR.format(question=question, first=row.first, second=row.second))
+        return self._with_bos(PAPER_PAIR.format(question=question, first=row.first, second=row.second))
+
+    def text(self, ids: Sequence[int]) -> str:
+        """Return what a model wrote, without special tokens and outer white space."""
+        return str(self.tokenizer.decode(ids, skip_special_tokens=True)).strip()
+
+    def _ids(self, text: str) -> list[int]:
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def _with_bos(self, text: str) -> list[int]:
+        return [self.tokenizer.bos_token_id, *self._ids(text)] if self.adds_bos else self._ids(text)

@@ -1,0 +1,198 @@
+"""The command line: parses, calls, prints; nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from burnish import __version__
+from burnish.errors import BurnishError
+
+STORE = click.option(
+    "--store", type=click.Path(path_type=Path), help="Where finished stages lie [default: $BURNISH_STORE or .burnish]."
+)
+JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout, for programs.")
+SET = click.option("--set", "changes", multiple=True, metavar="A.B=C", help="Set a field of the config; C is YAML.")
+OUT = click.option("--out", type=click.Path(path_type=Path), help="Where results go [default: runs/NAME].")
+
+
+def _settled(function: Callable[..., None]) -> Callable[..., None]:
+    """Turn the errors that burnish raises on purpose into one line on stderr and exit code 2."""
+
+    @wraps(function)
+    def settled(*args: Any, **kwargs: Any) -> None:
+        try:
+            function(*args, **kwargs)
+        except BurnishError as error:
+            from burnish.report.text import terminal  # noqa: PLC0415
+
+            first, *more = str(error).splitlines()
+            click.echo(f"error: {terminal(first)}", err=True)
+            for line in more:
+                click.echo(f"  {terminal(line)}", err=True)
+            sys.exit(2)
+        except KeyboardInterrupt:
+            click.echo("stopped; what was finished is kept, the same command goes on", err=True)
+            sys.exit(130)
+
+    return settled
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="burnish")
+def main() -> None:
+    """Better language models from bad supervision: iterative label refinement."""
+
+
+@main.command("run")
+@click.argument("config_path", metavar="CONFIG", type=click.Path(path_type=Path))
+@OUT
+@STORE
+@SET
+@click.option("--dry-run", is_flag=True, help="Check the config and print what would run; spend nothing.")
+@JSON
+@_settled
+def run_command(
+    config_path: Path, out: Path | None, store: Path | None, changes: tuple[str, ...], dry_run: bool, as_json: bool
+) -> None:
+    """Run the experiment of a YAML file; the same command goes on after any crash."""
+    from burnish.config_file import read_config  # noqa: PLC0415 (each verb imports what it needs: --help stays fast)
+
+    config = read_config(config_path, changes)
+    if dry_run:
+        _print_plan(config, store, as_json, details=False)
+    else:
+        _run(config, out, store, as_json)
+
+
+@main.command()
+@OUT
+@STORE
+@SET
+@JSON
+@_settled
+def demo(out: Path | None, store: Path | None, changes: tuple[str, ...], as_json: bool) -> None:
+    """Run the embedded experiment: offline, minutes on a laptop's CPU."""
+    from burnish.config_file import demo_config  # noqa: PLC0415
+
+    _run(demo_config(changes), out, store, as_json)
+
+
+@main.command("explain")
+@click.argument("config_path", metavar="CONFIG", type=click.Path(path_type=Path))
+@STORE
+@SET
+@JSON
+@_settled
+def explain_command(config_path: Path, store: Path | None, changes: tuple[str, ...], as_json: bool) -> None:
+    """Say for every stage whether it is done, and which fields make one run again."""
+    from burnish.config_file import read_config  # noqa: PLC0415
+
+    _print_plan(read_config(config_path, changes), store, as_json, details=True)
+
+
+@main.command()
+@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@_settled
+def report(directory: Path) -> None:
+    """Write report.html and the figures of a folder of results anew."""
+    from burnish.report.figures import write_figures  # noqa: PLC0415
+    from burnish.report.page import write_report  # noqa: PLC0415
+
+    write_figures(directory)
+    click.echo(write_report(directory))
+
+
+@main.command("grade")
+@click.argument("task")
+@click.argument("predictions", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Write the rows with `correct` and `extracted` here.")
+@JSON
+@_settled
+def grade_command(task: str, predictions: Path, out: Path | None, as_json: bool) -> None:
+    """Grade a JSONL file of rows with `prediction` and `reference` as TASK (gsm8k, word_problems, sums)."""
+    from burnish.grading import grade  # noqa: PLC0415
+
+    summary = grade(task, predictions, out)
+    if as_json:
+        _print_json(dataclasses.asdict(summary))
+        return
+    bounds = f"95 % interval {summary.low:.4f} to {summary.high:.4f}"
+    click.echo(f"n {summary.n}  accuracy {summary.accuracy:.4f}  {bounds}  without an answer {summary.no_answer}")
+
+
+@main.command()
+@STORE
+@click.option("--dry-run", is_flag=True, help="Print what would be freed.")
+@JSON
+@_settled
+def gc(store: Path | None, dry_run: bool, as_json: bool) -> None:
+    """Free what no run with an existing results folder refers to, checkpoints first."""
+    from burnish.gc import collect  # noqa: PLC0415
+    from burnish.run import default_store  # noqa: PLC0415
+    from burnish.stages import Store  # noqa: PLC0415
+
+    freed = collect(Store(store or default_store()), dry_run)
+    total = sum(item.size for item in freed)
+    if as_json:
+        _print_json({"bytes": total, "removed": [str(item.path) for item in freed], "dry_run": dry_run})
+        return
+    for item in freed:
+        click.echo(f"{item.size:>14,}  {item.path}")
+    click.echo(f"{total:>14,}  bytes in {len(freed)} folders {'would be freed' if dry_run else 'freed'}")
+
+
+def _run(config: Any, out: Path | None, store: Path | None, as_json: bool) -> None:
+    from burnish.report.tables import paired_table, rich_table, summary_table  # noqa: PLC0415
+    from burnish.results import RESULTS_FILE  # noqa: PLC0415
+    from burnish.run import run  # noqa: PLC0415
+
+    finished = run(config, out, store)
+    if as_json:
+        sys.stdout.buffer.write((finished.out / RESULTS_FILE).read_bytes())
+        return
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=140)  # a pipe or a file has no width to fit into
+    console.print(rich_table(summary_table(finished.results)))
+    if finished.results.paired:
+        console.print(rich_table(paired_table(finished.results)))
+    click.echo(f"report: {finished.out / 'report.html'}")
+
+
+def _print_plan(config: Any, store: Path | None, as_json: bool, details: bool) -> None:
+    from burnish.run import plan  # noqa: PLC0415
+
+    planned = plan(config, store)
+    if as_json:
+        _print_json(dataclasses.asdict(planned))
+        return
+    explanations = planned.stages
+    for explanation in explanations:
+        click.echo(f"{explanation.state:<8} {explanation.fingerprint[:8]}  {explanation.label}")
+        for difference in explanation.differences if details else ():
+            before, now = _short(difference.before), _short(difference.now)
+            cause = f"   (because of: {difference.cause})" if difference.cause else ""
+            click.echo(f"           {difference.field}: {before} -> {now}{cause}")
+    for source in planned.unresolved:
+        click.echo(f"unresolved  {source} (the hub does not answer; a run resolves it to a commit first)")
+    waiting = sum(explanation.state != "done" for explanation in explanations)
+    click.echo(f"{len(explanations)} stages, {len(explanations) - waiting} done, {waiting} to run")
+
+
+def _short(value: Any) -> str:
+    """Write a value; of a fingerprint the first 8 digits tell enough."""
+    return value[:8] if isinstance(value, str) and len(value) == 64 else repr(value)
+
+
+def _print_json(value: object) -> None:
+    from burnish.store import pretty  # noqa: PLC0415
+
+    sys.stdout.buffer.write(pretty(value))

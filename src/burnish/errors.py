@@ -1,0 +1,23 @@
+"""The errors a user can meet, classed by the boundary that was crossed."""
+
+from __future__ import annotations
+
+
+class BurnishError(Exception):
+    """Base of all errors that burnish raises on purpose; the command line prints the message and exits with 2."""
+
+
+class ConfigError(BurnishError):
+    """A setting is wrong: the message names the field, the value, what is allowed and the fix."""
+
+
+class DataError(BurnishError):
+    """A row or a file is wrong: the message names the file and the line or id."""
+
+
+class StageError(BurnishError):
+    """The store cannot do what was asked: no space, a damaged result, a lock held by somebody else."""
+
+
+class BackendError(BurnishError):
+    """A model, a library or a device is missing or does not fit."""

@@ -1,0 +1,249 @@
+"""An experiment: simulated unreliable supervision (appendix B), methods side by side, rounds and seeds."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, assert_never
+
+from burnish import backends, identity
+from burnish.annotators import Supply, plan_annotator
+from burnish.artifacts import Rows, Side, Split
+from burnish.config import (
+    AnnotatorConfig,
+    ClassifierConfig,
+    Config,
+    DType,
+    Gsm8kTask,
+    LikelihoodConfig,
+    MixedConfig,
+    ModelConfig,
+    OracleConfig,
+    TaskConfig,
+    expanded,
+)
+from burnish.errors import BackendError
+from burnish.methods import Round, Setting, run_method
+from burnish.protocols import Backend
+from burnish.stages import Runner
+from burnish.steps import Steps
+from burnish.tasks import local_files, make_task
+from burnish.types import Artifact, DemonstrationSource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """One method's round under one seed: artifacts that hold its test grades, its labels' grades, and its ledger."""
+
+    method: str
+    kind: str
+    seed: int
+    rows: Rows
+    test: Artifact
+    labels: Artifact
+    training: Artifact
+    round: Round
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """What comes from outside the store: {name: (model, identity of its weights)}, and the identity of the data."""
+
+    models: Mapping[str, tuple[ModelConfig, Artifact]]
+    data: Mapping[str, Artifact]
+    task: TaskConfig
+
+    @property
+    def sources(self) -> dict[str, ModelConfig]:
+        """Where each base model is, by its content."""
+        return {weights.fingerprint: model for model, weights in self.models.values()}
+
+    @property
+    def unresolved(self) -> list[str]:
+        """The hub ids that are known by name alone, since nobody could be asked for their commit."""
+        known = [weights.fingerprint for _, weights in self.models.values()]
+        known += [artifact.fingerprint for artifact in self.data.values()]
+        prefix = identity.UNRESOLVED
+        return sorted({name.removeprefix(prefix) for name in known if name.startswith(prefix)})
+
+
+@dataclass(slots=True)
+class Experiment:
+    """A config whose inputs are resolved and whose stages go through `runner`."""
+
+    config: Config
+    inputs: Inputs
+    runner: Runner
+    backend: Callable[[], Backend]
+    outcomes: list[Outcome] = field(default_factory=list[Outcome])
+
+    def run(self, seeds: Sequence[int]) -> list[Outcome]:
+        """Run or plan all methods under these seeds."""
+        for seed in seeds:
+            self._run_seed(seed)
+        return self.outcomes
+
+    def _run_seed(self, seed: int) -> None:
+        config, task = self.config, make_task(self.inputs.task)
+        steps = Steps(self.runner, self.backend, task, config.task.kind, seed)
+        data = steps.data(config.task.model_dump(mode="json", exclude={"source", "revision"}), self.inputs.data)
+        bases = {name: steps.base(model, weights) for name, (model, weights) in self.inputs.models.items()}
+        setting, supervisor = self._supervise(steps, data, bases)
+        test = Rows(data, Split.TEST)
+        if supervisor is not None:
+            weak = Round(number=0, model=supervisor, demonstrations=setting.demonstrations)
+            self._measure("weak", "weak", setting, test, weak)
+        for method in config.methods:
+            for round_ in run_method(method, setting):
+                self._measure(method.name, method.kind, setting, test, round_)
+
+    def _supervise(
+        self, steps: Steps, data: Artifact, bases: Mapping[str, Artifact]
+    ) -> tuple[Setting, Artifact | None]:
+        """Train p~ on half G, let it label half U, make the annotator (section 3, appendix B)."""
+        config = self.config
+        halves = steps.halve(Rows(data, Split.TRAIN), "supervision", 0)
+        ground = Rows(data, Split.TRAIN).half(halves, Side.FIRST)
+        unreliable = Rows(data, Split.TRAIN).half(halves, Side.SECOND)
+        ground_gold, gold = steps.gold(ground), steps.gold(unreliable)
+        settings = config.supervision.train or config.train
+        supervisor = steps.train(
+            bases["weak"],
+            ground,
+            ground_gold,
+            settings,
+            "weak supervisor",
+            checkpoints_of(config.supervision.annotator),
+        )
+        supply = Supply(
+            steps=steps,
+            ground=ground,
+            gold=ground_gold,
+            judged=unreliable,
+            supervisor=supervisor,
+            bases=bases,
+            train=settings,
+        )
+        annotator = plan_annotator(config.supervision.annotator, supply)
+        match config.supervision.demonstrations:
+            case "weak":
+                labels = steps.answer(supervisor, unreliable, config.decode, "labels", DemonstrationSource.WEAK)
+            case "gold":
+                labels = gold
+            case _:
+                assert_never(config.supervision.demonstrations)
+        setting = Setting(
+            steps=steps,
+            rows=unreliable,
+            demonstrations=labels,
+            gold=gold,
+            annotator=annotator,
+            base=bases["strong"],
+            train=config.train,
+            decode=config.decode,
+        )
+        return setting, supervisor if config.supervision.demonstrations == "weak" else None
+
+    def _measure(self, method: str, kind: str, setting: Setting, test: Rows, round_: Round) -> None:
+        steps = setting.steps
+        answers = steps.answer(round_.model, test, self.config.decode, "test", DemonstrationSource.PROPOSAL)
+        self.outcomes.append(
+            Outcome(
+                method=method,
+                kind=kind,
+                seed=steps.seed,
+                rows=setting.rows,
+                test=steps.grade(test, answers),
+                labels=steps.grade(setting.rows, round_.demonstrations),
+                training=round_.model,
+                round=round_,
+            )
+        )
+
+
+def resolve(config: Config, offline_ok: bool) -> Inputs:
+    """Find every model and dataset that a config names, before anything is spent.
+
+    `offline_ok`: a hub id that cannot be resolved becomes "unresolved" (a dry run) instead of an error.
+    """
+    wanted = {"weak": ("models.weak", config.models.weak), "strong": ("models.strong", config.models.strong)}
+    annotator = model_of(config.supervision.annotator)
+    if annotator is not None:
+        wanted["annotator"] = ("supervision.annotator.model", annotator)
+    models = {name: _resolve_model(model, where, config, offline_ok) for name, (where, model) in sorted(wanted.items())}
+    data, task = _resolve_data(config.task, offline_ok)
+    return Inputs(models=models, data=data, task=task)
+
+
+def _resolve_model(model: ModelConfig, where: str, config: Config, offline_ok: bool) -> tuple[ModelConfig, Artifact]:
+    path = identity.check_model(model, where)
+    if path is None:
+        source = expanded(model.source, where)
+        weights = identity.of_hub("model", source, model.revision, where, offline_ok)
+        commit = weights.fingerprint.removeprefix("hub:")
+        if not commit.startswith(identity.UNRESOLVED):
+            model = model.model_copy(update={"revision": commit})
+    else:
+        weights = _content_of(path)
+    return model.model_copy(update={"dtype": _dtype(model, config, offline_ok)}), weights
+
+
+@functools.cache
+def _content_of(path: Path) -> Artifact:
+    return identity.of_files([path])
+
+
+def _dtype(model: ModelConfig, config: Config, offline_ok: bool) -> DType:
+    if model.dtype is not DType.AUTO:
+        return model.dtype
+    if model.source.startswith(identity.BUILTIN):  # 0.1M parameters: bfloat16 is ten times slower on a CPU
+        return DType.FLOAT32
+    try:
+        return backends.fast_dtype(config.execution)
+    except BackendError:
+        if offline_ok:
+            return DType.AUTO
+        raise
+
+
+def _resolve_data(task: TaskConfig, offline_ok: bool) -> tuple[dict[str, Artifact], TaskConfig]:
+    files = local_files(task)
+    if files:
+        return {"files": identity.of_files(files)}, task
+    if isinstance(task, Gsm8kTask):
+        commit = identity.of_hub("dataset", task.source, task.revision, "task.source", offline_ok)
+        return {"dataset": commit}, task.model_copy(update={"revision": commit.fingerprint.removeprefix("hub:")})
+    return {}, task
+
+
+def model_of(annotator: AnnotatorConfig) -> ModelConfig | None:
+    """Return the base model that an annotator names, None where it needs none or takes the weak one."""
+    match annotator:
+        case ClassifierConfig() | LikelihoodConfig():
+            return annotator.model
+        case OracleConfig():
+            return None
+        case MixedConfig():
+            return model_of(annotator.other)
+        case _:
+            assert_never(annotator)
+
+
+def checkpoints_of(annotator: AnnotatorConfig) -> int:
+    """Return how many intermediate models of p~ an annotator needs."""
+    match annotator:
+        case ClassifierConfig():
+            return annotator.checkpoints
+        case LikelihoodConfig() | OracleConfig():
+            return 0
+        case MixedConfig():
+            return checkpoints_of(annotator.other)
+        case _:
+            assert_never(annotator)
+
+
+def semantic(config: Config) -> dict[str, Any]:
+    """Return the part of a config that changes results, every default filled in."""
+    return config.model_dump(mode="json", exclude={"execution"})

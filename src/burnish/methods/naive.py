@@ -1,0 +1,23 @@
+"""Naive ILR: the same proposals, replaced at random without any feedback (section 5.2, appendix E.2)."""
+
+from __future__ import annotations
+
+from burnish.config import NaiveMethod
+from burnish.methods.refinement import compare, cross_label, replace_at_random
+from burnish.methods.setting import Refined, Round, Setting
+from burnish.methods.sft import start
+
+
+def naive(setting: Setting, method: NaiveMethod) -> list[Round]:
+    """Replace a random share alpha by proposals in each of K rounds."""
+    labels = setting.demonstrations
+    rounds = [start(setting, labels)]
+    for k in range(1, method.rounds + 1):
+        models, proposals = cross_label(setting, labels, k)
+        compared = compare(setting, labels, models, proposals, k)
+        refined = replace_at_random(setting, labels, proposals, compared, method.alpha, k)
+        model = setting.steps.train(setting.base, setting.rows, refined, setting.train, f"naive round {k}")
+        how = Refined(previous=labels, proposals=proposals, stage=refined)
+        rounds.append(Round(number=k, model=model, demonstrations=refined, refined=how))
+        labels = refined
+    return rounds

@@ -1,0 +1,19 @@
+"""Supervised finetuning: the model that every method starts from, and on gold labels the ceiling."""
+
+from __future__ import annotations
+
+from burnish.config import SftMethod
+from burnish.methods.setting import Round, Setting
+from burnish.types import Artifact
+
+
+def sft(setting: Setting, method: SftMethod) -> list[Round]:
+    """Finetune once on the demonstrations as they are, or on the references of the same rows."""
+    demonstrations = setting.gold if method.demonstrations == "gold" else setting.demonstrations
+    return [start(setting, demonstrations, method.name)]
+
+
+def start(setting: Setting, demonstrations: Artifact, name: str = "sft") -> Round:
+    """Round 0 of every method: the SFT model."""
+    model = setting.steps.train(setting.base, setting.rows, demonstrations, setting.train, name)
+    return Round(number=0, model=model, demonstrations=demonstrations)

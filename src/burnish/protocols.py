@@ -1,0 +1,142 @@
+"""What tasks, annotators and backends promise to the rooms above them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+from burnish.config import Decoding, TrainSettings
+from burnish.types import (
+    Answer,
+    Artifact,
+    Comparison,
+    Completion,
+    Example,
+    Grade,
+    PairRow,
+    Preference,
+    Prompt,
+    TrainingRow,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset:
+    """A task's two splits, after rows of the training split whose prompt is in the test split were dropped."""
+
+    train: tuple[Example, ...]
+    test: tuple[Example, ...]
+    dropped: int
+
+
+class Task(Protocol):
+    """Loads examples and knows what a right answer is."""
+
+    def load(self) -> Dataset:
+        """Return both splits; raises DataError naming file and line, ConfigError naming the field."""
+        ...
+
+    def extract(self, completion: str) -> Answer | None:
+        """Return the final answer of a completion, None where there is none."""
+        ...
+
+    def agree(self, a: Answer, b: Answer) -> bool:
+        """Say whether two final answers are the same answer."""
+        ...
+
+    def grade(self, example: Example, completion: str) -> Grade:
+        """Compare a completion with the example's reference; the only reader of it besides the oracle."""
+        ...
+
+
+class Annotator(Protocol):
+    """A source of comparisons, right or wrong."""
+
+    @property
+    def fingerprint(self) -> str:
+        """What identifies the judge."""
+        ...
+
+    @property
+    def order_free(self) -> bool:
+        """Whether the order in which two answers are shown cannot matter."""
+        ...
+
+    def judge(self, comparisons: Sequence[Comparison], done: AbstractSet[str]) -> Iterator[Sequence[Preference]]:
+        """Yield finished units of work (a batch, a call) until each comparison that is not `done` has a preference.
+
+        Units are planned over all comparisons; one with a missing comparison comes whole.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplingKey:
+    """What a draw is a function of, besides item, sample index and step (DESIGN.md, stages)."""
+
+    seed: int
+    stage: str
+    round: int
+
+
+RowKey: TypeAlias = str
+"""How a row of a batch is known on disk: the id, and for a repeated draw `id#sample`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """One number for the row `id`: a summed log-probability in nats, or a probability."""
+
+    id: str
+    value: float
+    tokens: int
+
+
+class Backend(Protocol):
+    """Trains and runs models. All weights in and out are directories."""
+
+    def train(
+        self,
+        model: Artifact,
+        rows: Sequence[TrainingRow],
+        settings: TrainSettings,
+        seed: int,
+        into: Path,
+        checkpoints: int = 0,
+    ) -> None:
+        """Finetune the base `model` into the folder `into`, with evenly spaced intermediate models beside it, the
+        last one after the last step, as `checkpoint-01`, ... Raises DataError naming a row whose end would be cut."""
+        ...
+
+    def train_classifier(
+        self, model: Artifact, rows: Sequence[tuple[PairRow, PairRow]], settings: TrainSettings, seed: int, into: Path
+    ) -> None:
+        """Train a two-way head to say whether the second answer is better. A row is a pair in both orders."""
+        ...
+
+    def generate(
+        self,
+        model: Artifact,
+        prompts: Sequence[Prompt],
+        settings: Decoding,
+        key: SamplingKey,
+        done: AbstractSet[RowKey],
+    ) -> Iterator[Sequence[Completion]]:
+        """Yield batches of completions. Batches are planned over all prompts; one whose rows are all `done` is left
+        out, one with a missing row comes whole, so that a resumed run computes what an uninterrupted one computes."""
+        ...
+
+    def logprobs(
+        self, model: Artifact, rows: Sequence[TrainingRow], done: AbstractSet[RowKey]
+    ) -> Iterator[Sequence[Score]]:
+        """Yield batches of log p(completion and end | prompt) in nats, summed over tokens; `done` as in generate."""
+        ...
+
+    def classify(
+        self, model: Artifact, rows: Sequence[PairRow], done: AbstractSet[RowKey]
+    ) -> Iterator[Sequence[Score]]:
+        """Yield batches of P(the second answer is better) in [0, 1]; `done` as in generate."""
+        ...

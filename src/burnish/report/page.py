@@ -1,0 +1,240 @@
+"""One HTML file that needs nothing else: no script, no network, readable on a phone and on paper."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from pydantic import JsonValue
+
+from burnish.errors import DataError
+from burnish.report.figures import draw_figures
+from burnish.report.series import setting
+from burnish.report.tables import (
+    REASONS,
+    costs_table,
+    paired_table,
+    reasons_table,
+    stages_table,
+    summary_table,
+)
+from burnish.report.text import duration, memory, percent, plural, shortened, visible
+from burnish.report.words import PAPER, annotator_accuracy, basis, found_here, headline
+from burnish.results import CONFIG_FILE, Change, Results, Timings, read_changes, read_results, read_timings
+from burnish.store import write_atomic
+
+# Enough to judge by eye; the file has the rest. A long answer is cut so that a page stays a page.
+_MOST_CHANGES, _LONGEST_TEXT = 24, 1200
+
+_ANNOTATORS = {
+    "classifier": "classifier q̃: a two-way head trained on gold against checkpoint answers",
+    "likelihood": "likelihood: the answer that a weak model, finetuned on ground truth, finds more likely",
+    "oracle": "oracle: ground truth compares both answers",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A line of a description list."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FigureView:
+    """A figure with its caption: what the paper says, what was found here, what the bars mean."""
+
+    svg: Markup
+    title: str
+    paper: str
+    found: str
+    basis: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeView:
+    """An example refinement in words."""
+
+    where: str
+    outcome: str
+    accepted: bool
+    confidence: str
+    prompt: str
+    before: str
+    before_mark: str
+    after: str
+    after_mark: str
+
+
+def write_report(directory: Path) -> Path:
+    """Write `report.html` into a results folder and return its path. Raises DataError as the readers do."""
+    results, timings, changes = read_results(directory), read_timings(directory), read_changes(directory)
+    config = directory / CONFIG_FILE
+    if not config.is_file():
+        raise DataError(f"{config}: no such file; give the folder that `burnish run` wrote (its --out)")
+    path = directory / "report.html"
+    page = render(results, timings, changes, config.read_text(encoding="utf-8", errors="replace"))
+    write_atomic(path, page.encode("utf-8", errors="backslashreplace"))
+    return path
+
+
+def render(results: Results, timings: Timings, changes: list[Change], config: str) -> str:
+    """Return the page. Every string that reaches it is escaped and its control characters are made visible."""
+    environment = Environment(
+        loader=PackageLoader("burnish.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_harmless,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.j2").render(
+        name=str(setting(results, "name") or "experiment"),
+        headline=headline(results),
+        facts=facts(results),
+        figures=_figure_views(results),
+        summary=summary_table(results),
+        paired=paired_table(results),
+        reasons=reasons_table(results),
+        changes=[_change_view(change) for change in changes[:_MOST_CHANGES]],
+        changes_total=len(changes),
+        costs=costs_table(timings),
+        cost_facts=_cost_facts(timings),
+        stages=stages_table(timings),
+        config=config,
+        versions=[Fact(name, version) for name, version in sorted(timings.versions.items())],
+        burnish_version=results.burnish_version,
+    )
+
+
+def _harmless(value: object) -> object:
+    """Markup is our own; any other string may be a stranger's."""
+    return value if isinstance(value, Markup) or not isinstance(value, str) else visible(value)
+
+
+def facts(results: Results) -> list[Fact]:
+    """Return what ran, from the config: task, models, supervision, methods, seeds."""
+    demonstrations = setting(results, "supervision", "demonstrations")
+    seeds = setting(results, "seeds")
+    accuracy = annotator_accuracy(results)
+    rows = [
+        Fact(
+            "Task", _words(setting(results, "task"), "kind", ("train", "{} training rows"), ("test", "{} test prompts"))
+        ),
+        Fact("Student", _model(setting(results, "models", "strong"))),
+        Fact("Supervisor", _model(setting(results, "models", "weak"))),
+        Fact("Labels from", "ground truth" if demonstrations == "gold" else "the weak supervisor"),
+        Fact("Annotator", _annotator(setting(results, "supervision", "annotator"))),
+        *([Fact("Annotator accuracy", accuracy)] if accuracy else []),
+        Fact("Methods", "; ".join(_methods(results))),
+        Fact("Seeds", ", ".join(str(seed) for seed in seeds) if isinstance(seeds, list) else "not given"),
+        Fact(
+            "Training",
+            _words(
+                setting(results, "train"),
+                "optimizer",
+                ("epochs", "{} epochs"),
+                ("batch_size", "{} rows a step"),
+                ("learning_rate", "learning rate {}"),
+            ),
+        ),
+    ]
+    return [fact for fact in rows if fact.value]
+
+
+def _words(section: JsonValue, first: str, *numbers: tuple[str, str]) -> str:
+    """Say a section of the config: its `first` field, then each number with its noun."""
+    if not isinstance(section, dict):
+        return ""
+    found = [noun.format(_number(section[key])) for key, noun in numbers if section.get(key) is not None]
+    return ", ".join([str(section.get(first, "")), *found])
+
+
+def _number(value: JsonValue) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _model(value: JsonValue) -> str:
+    if not isinstance(value, dict):
+        return str(value or "")
+    layers, revision = value.get("layers"), value.get("revision")
+    parts = [str(value.get("source", ""))]
+    parts += [f"first {layers} layers"] if layers else []
+    return ", ".join(parts + ([f"revision {revision}"] if revision else []))
+
+
+def _annotator(value: JsonValue) -> str:
+    if not isinstance(value, dict):
+        return ""
+    kind = str(value.get("kind", ""))
+    if kind == "mixed":
+        share = value.get("oracle_share")
+        part = percent(share) if isinstance(share, int | float) else "a share"
+        return f"mixed: ground truth for {part} of the rows; for the rest {_annotator(value.get('other'))}"
+    model = value.get("model")
+    return _ANNOTATORS.get(kind, kind) + (f" (model {_model(model)})" if model else "")
+
+
+def _methods(results: Results) -> list[str]:
+    """Say each method with its settings; they are few and named as in the config."""
+    entries = setting(results, "methods")
+    rows = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+    return [_method(row) for row in rows]
+
+
+def _method(row: Mapping[str, JsonValue]) -> str:
+    details = [f"{key} {_number(value)}" for key, value in row.items() if key not in {"kind", "name"}]
+    kind = row.get("kind")
+    name = str(row.get("name", kind))
+    details = details if name == kind else [f"kind {kind}", *details]
+    return f"{name} ({', '.join(details)})" if details else name
+
+
+def _figure_views(results: Results) -> list[FigureView]:
+    return [
+        FigureView(
+            # Our own drawing: matplotlib escapes the names that it writes.
+            svg=Markup(drawing.svg.replace("<svg ", '<svg aria-hidden="true" ', 1)),  # noqa: S704
+            title=drawing.title,
+            paper=PAPER[drawing.name],
+            found=found_here(results, drawing.name),
+            basis=basis(drawing),
+        )
+        for drawing in draw_figures(results)
+    ]
+
+
+def _change_view(change: Change) -> ChangeView:
+    return ChangeView(
+        where=f"{change.method}, seed {change.seed}, round {change.round}, row {change.example_id}",
+        outcome=REASONS[change.reason],
+        accepted=change.reason == "accepted",
+        confidence="" if change.p_b is None else f"P(proposal better) {change.p_b:.2f}",
+        prompt=shortened(change.prompt, _LONGEST_TEXT),
+        before=shortened(change.before, _LONGEST_TEXT),
+        before_mark=_mark(change.before_correct),
+        after=shortened(change.after, _LONGEST_TEXT),
+        after_mark=_mark(change.after_correct),
+    )
+
+
+def _mark(correct: bool | None) -> str:
+    return "" if correct is None else "✓ right" if correct else "✗ wrong"
+
+
+def _cost_facts(timings: Timings) -> list[Fact]:
+    machine = timings.machine
+    reused = sum(stage.reused for stage in timings.stages)
+    peak = timings.peak_memory_bytes
+    cores = "" if machine.cpu_count is None else f", {plural(machine.cpu_count, 'core')}"
+    threads = "" if machine.threads is None else f", {plural(machine.threads, 'thread')} a process"
+    return [
+        Fact("Time", duration(timings.total_seconds)),
+        Fact("Stages", f"{len(timings.stages) - reused:,} run, {reused:,} reused from the store"),
+        Fact("Peak memory", "not measured" if peak is None else memory(peak)),
+        Fact("Machine", f"{machine.platform}, {machine.device}{cores}{threads}"),
+    ]

@@ -1,0 +1,175 @@
+"""What figures, tables and sentences are made from: methods in reading order, and one metric along the rounds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pydantic import JsonValue
+
+from burnish.results import Interval, PairedRow, Results, Run
+
+
+class Role(StrEnum):
+    """What part a method plays in the argument; decides its place, colour and the sentences it is in."""
+
+    WEAK = "weak"
+    SFT = "sft"
+    ILR = "ilr"
+    OTHER = "other"
+    NAIVE = "naive"
+    CEILING = "ceiling"
+
+
+_ORDER = tuple(Role)
+_LABELS = {
+    "weak": "weak supervisor",
+    "sft": "SFT",
+    "ceiling": "ceiling (gold labels)",
+    "naive": "naive (no feedback)",
+    "ilr": "ILR",
+    "dpo": "DPO",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Method:
+    """A method that has results: `label` is for people, `last_round` the highest round there is."""
+
+    name: str
+    role: Role
+    label: str
+    last_round: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """One metric after one round.
+
+    `ci95` is Wilson's with one seed, else the t-interval over seeds; `n` is (least, most) items a seed.
+    """
+
+    round: int
+    value: float
+    ci95: Interval | None
+    seeds: int
+    n: tuple[int, int]
+
+
+class Verdict(StrEnum):
+    """How two numbers stand to each other."""
+
+    ABOVE = "above"
+    BELOW = "below"
+    UNCLEAR = "unclear"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contrast:
+    """Method a against method b. `paired` has the paired interval; without it `verdict` rests on the two intervals."""
+
+    difference: float
+    verdict: Verdict
+    paired: PairedRow | None
+
+
+def setting(results: Results, *keys: str) -> JsonValue:
+    """Return a setting of the config by its path of keys, None where it is absent."""
+    value: JsonValue = results.config
+    for key in keys:
+        if not isinstance(value, dict):
+            return None
+        value = value.get(key)
+    return value
+
+
+def methods(results: Results) -> tuple[Method, ...]:
+    """Return the methods in reading order: supervisor, SFT, refinement, the rest, without feedback, ceiling."""
+    first: dict[str, Run] = {}
+    last: dict[str, int] = {}
+    for run in results.runs:
+        first.setdefault(run.method, run)
+        last[run.method] = max(run.round, last.get(run.method, 0))
+    gold = _gold_names(results)
+    found = [_method(run, last[name], name in gold) for name, run in first.items()]
+    return tuple(sorted(found, key=lambda method: _ORDER.index(method.role)))
+
+
+def _gold_names(results: Results) -> set[str]:
+    """The methods that train on gold demonstrations: ceilings by what they do, whatever they are called."""
+    entries = setting(results, "methods")
+    rows = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+    return {str(row.get("name")) for row in rows if row.get("demonstrations") == "gold"}
+
+
+def _method(run: Run, last_round: int, gold: bool) -> Method:
+    ceiling = run.kind == "ceiling" or gold
+    known = run.kind in {Role.WEAK, Role.SFT, Role.ILR, Role.NAIVE}
+    role = Role.CEILING if ceiling else Role(run.kind) if known else Role.OTHER
+    label = _LABELS.get(run.method, f"{run.method} (gold labels)" if ceiling else run.method)
+    return Method(name=run.method, role=role, label=label, last_round=last_round)
+
+
+def with_role(results: Results, *roles: Role) -> tuple[Method, ...]:
+    """Return the methods that play one of `roles`, in reading order."""
+    return tuple(method for method in methods(results) if method.role in roles)
+
+
+def curve(results: Results, method: str, metric: str) -> tuple[Point, ...]:
+    """Return one point for each round in which the metric was measured, rounds rising."""
+    by_round: dict[int, list[tuple[float, int, Interval | None]]] = {}
+    for run in results.runs:
+        found = run.metrics.get(metric)
+        if run.method == method and found is not None and found.value is not None:
+            by_round.setdefault(run.round, []).append((found.value, found.n, found.ci95))
+    summary = {row.round: row for row in results.summary if row.method == method and row.metric == metric}
+    points: list[Point] = []
+    for number, cells in sorted(by_round.items()):
+        ns = [n for _, n, _ in cells]
+        row = summary.get(number)
+        mean = sum(value for value, _, _ in cells) / len(cells) if row is None or row.mean is None else row.mean
+        interval = cells[0][2] if len(cells) == 1 else row.ci95 if row is not None else None
+        points.append(Point(round=number, value=mean, ci95=interval, seeds=len(cells), n=(min(ns), max(ns))))
+    return tuple(points)
+
+
+def point(results: Results, method: Method, metric: str = "test_accuracy") -> Point | None:
+    """Return the last point of a method's curve."""
+    found = curve(results, method.name, metric)
+    return found[-1] if found else None
+
+
+def contrast(results: Results, a: Method, b: Method, metric: str = "test_accuracy") -> Contrast | None:
+    """Compare the last points of two methods, by the paired interval where the results have one."""
+    at_a, at_b = point(results, a, metric), point(results, b, metric)
+    if at_a is None or at_b is None:
+        return None
+    for row in results.paired:
+        if row.metric != metric or row.ci95 is None:
+            continue
+        if (row.a, row.a_round, row.b, row.b_round) == (a.name, at_a.round, b.name, at_b.round):
+            return Contrast(difference=row.difference, verdict=_by_zero(row.ci95), paired=row)
+        if (row.a, row.a_round, row.b, row.b_round) == (b.name, at_b.round, a.name, at_a.round):
+            turned = row.model_copy(update=_turned(row, row.ci95))
+            return Contrast(difference=-row.difference, verdict=_by_zero((-row.ci95[1], -row.ci95[0])), paired=turned)
+    return Contrast(difference=at_a.value - at_b.value, verdict=_by_overlap(at_a, at_b), paired=None)
+
+
+def _turned(row: PairedRow, interval: Interval) -> dict[str, object]:
+    sides: dict[str, object] = {"a": row.b, "a_round": row.b_round, "b": row.a, "b_round": row.a_round}
+    return {**sides, "difference": -row.difference, "ci95": (-interval[1], -interval[0])}
+
+
+def _by_zero(interval: Interval) -> Verdict:
+    if interval[0] > 0:
+        return Verdict.ABOVE
+    return Verdict.BELOW if interval[1] < 0 else Verdict.UNCLEAR
+
+
+def _by_overlap(a: Point, b: Point) -> Verdict:
+    """Intervals that do not meet: stricter than a paired test, so no claim rests on it that a test would refuse."""
+    if a.ci95 is None or b.ci95 is None:
+        return Verdict.UNCLEAR
+    if a.ci95[0] > b.ci95[1]:
+        return Verdict.ABOVE
+    return Verdict.BELOW if a.ci95[1] < b.ci95[0] else Verdict.UNCLEAR

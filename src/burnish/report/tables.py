@@ -1,0 +1,220 @@
+"""The report's tables as plain cells, and their three faces: terminal, Markdown, and (in the template) HTML."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from burnish.report.series import Method, Point, curve, methods
+from burnish.report.text import NONE, duration, percent, percent_range, signed_points, terminal
+from burnish.results import Results, StageTiming, Timings
+from burnish.types import Reason
+
+if TYPE_CHECKING:
+    from rich.table import Table as RichTable
+
+SHARES = {
+    "test_accuracy": "test accuracy",
+    "label_accuracy": "label accuracy",
+    "annotator_accuracy": "annotator accuracy",
+    "replaced": "labels replaced",
+    "win_rate": "win rate",
+}
+"""Metrics that are shares of 1, in the order of their columns, with their names for people."""
+
+REASONS = {
+    Reason.AGREED: "same answer",
+    Reason.INVALID: "no valid answer",
+    Reason.NOT_COMPARED: "not compared",
+    Reason.REJECTED: "rejected",
+    Reason.TIE: "tie",
+    Reason.ABSTAINED: "abstained",
+    Reason.OVER_CAP: "over the cap",
+    Reason.ACCEPTED: "accepted",
+    Reason.REVERTED: "reverted",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What a cell says, and a detail (an interval, a share) that is set smaller."""
+
+    text: str
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.text} ({self.detail})" if self.detail else self.text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A table: the first `names` columns hold words, the others numbers."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    names: int = 1
+
+
+def summary_table(results: Results) -> Table:
+    """Return method x round: each metric's mean over seeds with its 95 % interval."""
+    metrics = _metrics(results)
+    curves = {
+        (method.name, metric): {point.round: point for point in curve(results, method.name, metric)}
+        for method in methods(results)
+        for metric in metrics
+    }
+    rows = [
+        (Cell(method.label), Cell(str(number)), *(_measured(curves[method.name, m].get(number), m) for m in metrics))
+        for method in methods(results)
+        for number in _rounds(results, method)
+    ]
+    header = ("method", "round", *(metric_name(metric) for metric in metrics))
+    return Table(title="Results", header=header, rows=tuple(rows))
+
+
+def _metrics(results: Results) -> list[str]:
+    found = {name for run in results.runs for name in run.metrics}
+    return [name for name in SHARES if name in found] + sorted(found - set(SHARES))
+
+
+def metric_name(metric: str) -> str:
+    """Return a metric's name for people."""
+    return SHARES.get(metric, metric.replace("_", " "))
+
+
+def _rounds(results: Results, method: Method) -> list[int]:
+    return sorted({run.round for run in results.runs if run.method == method.name})
+
+
+def _measured(point: Point | None, metric: str) -> Cell:
+    if point is None:
+        return Cell(NONE)
+    # An interval without width says only that all seeds agree (a cap that is always full).
+    interval = point.ci95 if point.ci95 is not None and point.ci95[0] < point.ci95[1] else None
+    if metric in SHARES:
+        return Cell(percent(point.value), "" if interval is None else percent_range(interval))
+    return Cell(f"{point.value:.3g}", "" if interval is None else f"{interval[0]:.3g} to {interval[1]:.3g}")
+
+
+def paired_table(results: Results) -> Table:
+    """Return the differences between methods, paired by seed and prompt."""
+    labels = {method.name: method.label for method in methods(results)}
+    rows: list[tuple[Cell, ...]] = []
+    for row in results.paired:
+        share = row.metric in SHARES
+        write = signed_points if share else "{:+.3g}".format
+        interval = "" if row.ci95 is None else f"{write(row.ci95[0])} to {write(row.ci95[1])}"
+        unclear = row.ci95 is None or row.ci95[0] <= 0 <= row.ci95[1]
+        reading = "not clear" if unclear else "higher" if row.difference > 0 else "lower"
+        rows.append(
+            (
+                Cell(f"{labels.get(row.a, row.a)}, round {row.a_round}"),
+                Cell(f"{labels.get(row.b, row.b)}, round {row.b_round}"),
+                Cell(metric_name(row.metric)),
+                Cell(reading),
+                Cell(write(row.difference) + (" points" if share else ""), interval),
+                Cell(f"{row.seeds:,}"),
+                Cell(f"{row.prompts:,}"),
+            )
+        )
+    header = ("method", "against", "metric", "reading", "difference", "seeds", "prompts")
+    return Table(title="Differences", header=header, rows=tuple(rows), names=4)
+
+
+def reasons_table(results: Results) -> Table:
+    """Return how often each reason occurred, method x round, summed over seeds, with its share of the rows."""
+    sums: dict[tuple[str, int], Counter[Reason]] = {}
+    for run in results.runs:
+        for reason in Reason:
+            if reason in run.counts:
+                sums.setdefault((run.method, run.round), Counter())[reason] += run.counts[reason]
+    present = [reason for reason in REASONS if any(counts[reason] for counts in sums.values())]
+    labels = {method.name: method.label for method in methods(results)}
+    rows = [
+        (Cell(labels[name]), Cell(str(number)), *(_share(counts[r], counts.total()) for r in present))
+        for name in labels
+        for (owner, number), counts in sorted(sums.items())
+        if owner == name
+    ]
+    return Table(title="Reasons", header=("method", "round", *(REASONS[r] for r in present)), rows=tuple(rows))
+
+
+def _share(count: int, total: int) -> Cell:
+    return Cell(f"{count:,}", percent(count / total)) if count else Cell(NONE)
+
+
+def costs_table(timings: Timings) -> Table:
+    """Return what each kind of stage cost in this run; reused stages are counted and cost nothing."""
+    kinds: dict[str, list[StageTiming]] = {}
+    for stage in timings.stages:
+        kinds.setdefault(stage.name, []).append(stage)
+    rows = [_cost(name, stages) for name, stages in kinds.items()]
+    if len(rows) > 1:
+        rows.append(_cost("all", timings.stages))
+    header = ("kind of stage", "run", "reused", "time", "rows", "tokens", "comparisons")
+    return Table(title="Costs", header=header, rows=tuple(rows))
+
+
+def _cost(name: str, stages: Iterable[StageTiming]) -> tuple[Cell, ...]:
+    every = list(stages)
+    fresh = [stage for stage in every if not stage.reused]
+    seconds = sum(stage.seconds for stage in fresh)
+    sums = (sum(s.rows for s in fresh), sum(s.tokens for s in fresh), sum(s.comparisons for s in fresh))
+    counts = (len(fresh), len(every) - len(fresh))
+    return (
+        Cell(name),
+        *(Cell(f"{count:,}" if count else NONE) for count in counts),
+        Cell(duration(seconds) if fresh else NONE),
+        *(Cell(f"{total:,}" if total else NONE) for total in sums),
+    )
+
+
+def stages_table(timings: Timings) -> Table:
+    """Return every stage in the order in which it ran."""
+    rows = [
+        (
+            Cell(stage.name),
+            Cell(stage.label),
+            Cell(stage.fingerprint[:12]),
+            Cell("reused" if stage.reused else duration(stage.seconds)),
+            Cell(f"{stage.rows:,}"),
+            Cell(f"{stage.tokens:,}" if stage.tokens else NONE),
+        )
+        for stage in timings.stages
+    ]
+    header = ("kind", "stage", "fingerprint", "time", "rows", "tokens")
+    return Table(title="Stages", header=header, rows=tuple(rows), names=3)
+
+
+def rich_table(table: Table) -> RichTable:
+    """Return the table for a terminal; markup and escape codes in its words are harmless."""
+    from rich.table import Table as RichTable  # noqa: PLC0415  only a terminal needs it
+    from rich.text import Text  # noqa: PLC0415
+
+    rich = RichTable(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for place, name in enumerate(table.header):
+        words = place < table.names
+        rich.add_column(Text(terminal(name)), justify="left" if words else "right", overflow="fold")
+    for row in table.rows:
+        rich.add_row(*(Text(terminal(str(cell))) for cell in row))
+    return rich
+
+
+def markdown(table: Table) -> str:
+    """Return the table as GitHub's Markdown, words escaped."""
+    aligned = ["---" if place < table.names else "--:" for place in range(len(table.header))]
+    lines = [[_escaped(name) for name in table.header], aligned]
+    lines += [[_escaped(str(cell)) for cell in row] for row in table.rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def summary_markdown(results: Results) -> str:
+    """Return the table of results as Markdown."""
+    return markdown(summary_table(results))
+
+
+def _escaped(text: str) -> str:
+    return "".join(f"\\{char}" if char in "\\`*_[]<>|" else char for char in terminal(text))

@@ -1,0 +1,195 @@
+"""The report's sentences, computed from the results: the headline, what the paper found, what was found here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from burnish.report.figures import Drawing
+from burnish.report.series import Contrast, Method, Point, Role, Verdict, contrast, curve, methods, point, with_role
+from burnish.report.text import NBSP, percent, plural, signed_points
+from burnish.results import Results
+
+PAPER = {
+    "supervisor-student-ceiling": "a model finetuned on a weak supervisor's demonstrations beats the supervisor, "
+    "but falls short of the same model finetuned on gold labels (figure 2).",
+    "test-accuracy": "refining the labels keeps improving on SFT over the rounds, where preference optimisation "
+    "with the same feedback hardly helps (figure 4).",
+    "without-feedback": "replacing labels by the model's own proposals without feedback makes it worse; "
+    "the comparisons are what helps (figure 9).",
+    "label-accuracy": "the labels get more accurate from round to round, and with good feedback come close to "
+    "the model trained on gold labels (figure 5).",
+    "annotator-accuracy": "comparisons that are often wrong still guide the refinement well "
+    "(section 5.2; no figure shows their accuracy).",
+}
+"""What the paper (arXiv 2501.07886) reports for each figure."""
+
+
+def headline(results: Results) -> list[str]:
+    """Return the result in a few sentences, saying plainly what did not win and what is not clear."""
+    sft = with_role(results, Role.SFT)
+    refined = with_role(results, Role.ILR) or with_role(results, Role.OTHER) or with_role(results, Role.NAIVE)
+    measured = [method for method in refined if point(results, method) is not None]
+    if measured and sft:
+        # Three methods are a headline; the table has the rest.
+        sentences = [text for method in measured[:3] for text in _against(results, method, sft[0])]
+    else:
+        sentences = [_alone(results, method) for method in methods(results)]
+    ceiling = next(iter(with_role(results, Role.CEILING)), None)
+    at = point(results, ceiling) if ceiling else None
+    if at is not None and measured:
+        sentences.append(f"Trained on gold labels, the same model reaches {percent(at.value)}.")
+    return [text for text in sentences if text] or ["No test accuracy was measured."]
+
+
+def _alone(results: Results, method: Method) -> str:
+    at = point(results, method)
+    return f"{_sentence_start(method)} answers {percent(at.value)} of {_prompts([at])} right." if at else ""
+
+
+def _against(results: Results, method: Method, base: Method) -> list[str]:
+    at, at_base, found = point(results, method), point(results, base), contrast(results, method, base)
+    if at is None or at_base is None or found is None:
+        return []
+    first = (
+        f"After {plural(at.round, 'round')}, {_subject(method)} answers {percent(at.value)} of {_prompts([at])} right, "
+        f"against {percent(at_base.value)} for {base.label} ({_difference(found, at)})."
+    )
+    return [first, _reading(method, base, found)]
+
+
+def _difference(found: Contrast, at: Point) -> str:
+    interval = "no paired interval, "
+    if found.paired is not None and found.paired.ci95 is not None:
+        low, high = found.paired.ci95
+        interval = f"95{NBSP}% interval {signed_points(low)} to {signed_points(high)}, "
+    seeds = found.paired.seeds if found.paired else at.seeds
+    return f"difference {signed_points(found.difference)} points, {interval}{plural(seeds, 'seed')}"
+
+
+def _reading(method: Method, base: Method, found: Contrast) -> str:
+    match found.verdict:
+        case Verdict.ABOVE:
+            return ""
+        case Verdict.BELOW:
+            return f"{_sentence_start(method)} did worse than {base.label} here."
+        case Verdict.UNCLEAR if found.paired is not None:
+            return f"The interval includes zero: this run does not tell {_subject(method)} from {base.label}."
+        case Verdict.UNCLEAR:
+            return f"No paired interval excludes zero: this run does not tell {_subject(method)} from {base.label}."
+
+
+_SUBJECTS = {"weak": "the weak supervisor", "ceiling": "the ceiling", "naive": "naive replacement"}
+
+
+def _subject(method: Method) -> str:
+    return _SUBJECTS.get(method.name, method.label)
+
+
+def _sentence_start(method: Method) -> str:
+    """Return the method with a capital; a user's own name stays as it is written."""
+    subject = _subject(method)
+    return subject[0].upper() + subject[1:] if method.name in _SUBJECTS else subject
+
+
+def found_here(results: Results, name: str) -> str:
+    """Return what these results say to the claim of the figure `name`."""
+    sentences = {
+        "supervisor-student-ceiling": _student,
+        "test-accuracy": _improvement,
+        "without-feedback": _feedback,
+        "label-accuracy": _labels,
+        "annotator-accuracy": _annotator,
+    }[name](results)
+    return " ".join(sentences) or "not measured."
+
+
+def _student(results: Results) -> list[str]:
+    base = with_role(results, Role.SFT)
+    others = with_role(results, Role.WEAK, Role.CEILING)
+    return [_stands(results, base[0], other) for other in others] if base else []
+
+
+def _improvement(results: Results) -> list[str]:
+    base = with_role(results, Role.SFT)
+    moving = [method for method in with_role(results, Role.ILR, Role.OTHER) if method.last_round > 0]
+    return [_stands(results, method, base[0]) for method in moving] if base else []
+
+
+def _feedback(results: Results) -> list[str]:
+    naive, base, ilr = (with_role(results, role) for role in (Role.NAIVE, Role.SFT, Role.ILR))
+    found = [_stands(results, method, base[0]) for method in naive] if base else []
+    return found + ([_stands(results, ilr[0], naive[0])] if ilr and naive else [])
+
+
+def _stands(results: Results, a: Method, b: Method) -> str:
+    """Say how a stands to b in test accuracy, with both numbers."""
+    at_a, at_b, found = point(results, a), point(results, b), contrast(results, a, b)
+    if at_a is None or at_b is None or found is None:
+        return ""
+    words = {
+        Verdict.ABOVE: "is above",
+        Verdict.BELOW: "is below",
+        Verdict.UNCLEAR: "is not clearly different from",
+    }[found.verdict]
+    return f"{_sentence_start(a)} ({percent(at_a.value)}) {words} {_subject(b)} ({percent(at_b.value)})."
+
+
+def _labels(results: Results) -> list[str]:
+    return _journeys(results, "label_accuracy", "label accuracy")
+
+
+def _annotator(results: Results) -> list[str]:
+    found = _journeys(results, "annotator_accuracy", "annotator accuracy")
+    return [*found, "Pairs of which both or neither side is right are left out."] if found else []
+
+
+def _journeys(results: Results, metric: str, name: str) -> list[str]:
+    """Say where a metric starts and where it ends, for each method with rounds."""
+    sentences: list[str] = []
+    for method in methods(results):
+        points = curve(results, method.name, metric)
+        if method.last_round > 0 and points:
+            ends = points[:1] if len(points) == 1 else (points[0], points[-1])
+            stations = ", ".join(f"{percent(at.value)} in round {at.round}" for at in ends)
+            sentences.append(f"{_sentence_start(method)}: {name} {stations}.")
+    return sentences
+
+
+def basis(drawing: Drawing) -> str:
+    """Say what the figure's points are over and what its bars mean."""
+    seeds = {at.seeds for at in drawing.points}
+    items = {
+        "label-accuracy": "training rows",
+        "annotator-accuracy": "decisive pairs",
+    }.get(drawing.name, "test prompts")
+    over = f"{_range([at.n for at in drawing.points])} {items}"
+    if not any(at.ci95 for at in drawing.points):
+        bars = "no intervals are given"
+    else:
+        bars = f"bars are 95{NBSP}% " + ("Wilson intervals" if seeds == {1} else "t-intervals over the seeds")
+    if seeds == {1}:
+        return f"1 seed, {over}; {bars}."
+    return f"Mean over {_range([(count, count) for count in seeds])} seeds, {over} each; {bars}."
+
+
+def _range(counts: Sequence[tuple[int, int]]) -> str:
+    low, high = min(low for low, _ in counts), max(high for _, high in counts)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def _prompts(points: Sequence[Point]) -> str:
+    return f"{_range([at.n for at in points])} held-out test prompts"
+
+
+def annotator_accuracy(results: Results) -> str:
+    """Say how often the annotator was right over all rounds, "" where it was not measured."""
+    cells = [
+        (found.value, found.n)
+        for run in results.runs
+        if (found := run.metrics.get("annotator_accuracy")) is not None and found.value is not None
+    ]
+    total = sum(n for _, n in cells)
+    if not total:
+        return ""
+    share = sum(value * n for value, n in cells) / total
+    return f"{percent(share)} of {total:,} decisive pairs, all rounds and seeds"

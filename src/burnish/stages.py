@@ -1,0 +1,350 @@
+"""Stages: what is identified by its semantic content, computed once, and complete or absent.
+
+A stage's fingerprint is the sha256 of canonical JSON of (name, version, semantic config, fingerprints of inputs).
+Work happens beside the result under a lock; `manifest.json` is written last, then the directory is renamed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import socket
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any, Protocol
+
+import orjson
+from filelock import FileLock, Timeout
+from pydantic import JsonValue
+
+from burnish.errors import StageError
+from burnish.store import (
+    Appender,
+    full_disk,
+    pretty,
+    remove_tree,
+    sync_directory,
+    tree_checksums,
+    write_atomic,
+)
+from burnish.types import Artifact
+
+MANIFEST = "manifest.json"
+COSTS = "costs.json"
+"""What a stage has cost so far: beside the work, not part of the result."""
+SCHEMA_VERSION = 1
+
+
+def canonical(value: object) -> bytes:
+    """Encode as JSON with sorted keys and no spaces; raises StageError on what has no stable form.
+
+    Floats are written by their shortest repr. Sets, objects, NaN and keys that are no text are refused.
+    """
+    return json.dumps(_stable(value, "payload"), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _stable(value: object, where: str) -> object:
+    match value:
+        case Enum():
+            return _stable(value.value, where)
+        case None | bool() | int() | str():
+            return value
+        case float() if math.isfinite(value):
+            return value
+        case Mapping():
+            items: dict[str, object] = {}
+            for key, item in value.items():  # pyright: ignore[reportUnknownVariableType]
+                if not isinstance(key, str):
+                    raise StageError(f"{where}: the key {key!r} is no text and has no stable form")
+                items[key] = _stable(item, f"{where}.{key}")  # pyright: ignore[reportUnknownArgumentType]
+            return items
+        case list() | tuple():
+            return [_stable(item, f"{where}[]") for item in value]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        case _:
+            raise StageError(f"{where}: {value!r} has no stable form and cannot enter a fingerprint")
+
+
+@dataclass(slots=True)
+class Work:
+    """Where a stage's function writes, and what it counts for the report."""
+
+    path: Path
+    counts: dict[str, int] = field(default_factory=dict[str, int])
+    started: float = field(default_factory=time.monotonic)
+
+    def append(self, name: str) -> Appender:
+        """Open a file for whole-batch appends; what an earlier, killed run appended is kept."""
+        return Appender(self.path / name)
+
+    def count(self, **numbers: int) -> None:
+        """Add to the stage's counts (rows, tokens, comparisons)."""
+        for key, number in numbers.items():
+            self.counts[key] = self.counts.get(key, 0) + number
+        write_atomic(self.path / COSTS, pretty({"counts": self.counts, "seconds": self.seconds}))
+
+    @property
+    def seconds(self) -> float:
+        """Time spent so far, that of killed runs included up to their last count."""
+        return round(time.monotonic() - self.started, 3)
+
+    def take_up(self) -> None:
+        """Go on counting where a killed run stopped."""
+        costs = self.path / COSTS
+        if costs.exists():
+            spent = orjson.loads(costs.read_bytes())
+            self.counts, self.started = spent["counts"], self.started - spent["seconds"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """A unit of work with an identity. `label` is for people and `resumable` for restarts: neither is identity."""
+
+    name: str
+    version: int
+    config: Mapping[str, JsonValue]
+    inputs: Mapping[str, Artifact]
+    run: Callable[[Work], None]
+    label: str = ""
+    resumable: bool = False
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        """What is hashed."""
+        inputs = {name: artifact.fingerprint for name, artifact in self.inputs.items()}
+        return {"name": self.name, "version": self.version, "config": dict(self.config), "inputs": inputs}
+
+    @property
+    def fingerprint(self) -> str:
+        """64 hex digits."""
+        return hashlib.sha256(canonical(self.payload)).hexdigest()
+
+
+class Talk(Protocol):
+    """Where a runner tells people what it does; data never goes there."""
+
+    def say(self, message: str) -> None:
+        """Print one line."""
+        ...
+
+    @contextmanager
+    def stage(self, label: str) -> Generator[None, None, None]:
+        """Show that a stage is running."""
+        yield
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """What the manifest of a finished stage says."""
+
+    path: Path
+    name: str
+    fingerprint: str
+    payload: Mapping[str, Any]
+    seconds: float
+    counts: Mapping[str, int]
+    size: int
+
+
+class Store:
+    """A directory of finished stages, of work under way, and of the runs that refer to them."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def place(self, name: str, fingerprint: str) -> Path:
+        """Return where a stage's result lies, whether or not it is there."""
+        return self.root / "stages" / name / fingerprint[:32]
+
+    def work_place(self, name: str, fingerprint: str) -> Path:
+        """Return where a stage is worked on."""
+        return self.root / "work" / f"{name}-{fingerprint[:32]}"
+
+    def done(self, name: str, fingerprint: str) -> Done | None:
+        """Return a finished stage, None if its manifest is not there."""
+        return self.read(self.place(name, fingerprint))
+
+    def read(self, place: Path) -> Done | None:
+        """Read the manifest in a directory."""
+        try:
+            manifest = orjson.loads((place / MANIFEST).read_bytes())
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except orjson.JSONDecodeError:
+            raise StageError(f"{place / MANIFEST}: damaged; remove the folder and run again") from None
+        if manifest["schema_version"] != SCHEMA_VERSION:
+            raise StageError(
+                f"{place / MANIFEST}: schema_version {manifest['schema_version']} found, this burnish reads "
+                f"{SCHEMA_VERSION}; use another --store or the burnish that wrote it"
+            )
+        return Done(
+            path=place,
+            name=manifest["payload"]["name"],
+            fingerprint=manifest["fingerprint"],
+            payload=manifest["payload"],
+            seconds=manifest["seconds"],
+            counts=manifest["counts"],
+            size=sum(entry["bytes"] for entry in manifest["outputs"].values()),
+        )
+
+    def every(self, name: str = "*") -> Iterator[Done]:
+        """Yield all finished stages (of one name), the latest first."""
+        places = sorted(self.root.glob(f"stages/{name}/*"), key=lambda place: -place.stat().st_mtime)
+        for place in places:
+            if not place.name.startswith(".") and (done := self.read(place)):
+                yield done
+
+    def sound(self, done: Done) -> bool:
+        """Say whether every output still has the checksum that the manifest records."""
+        recorded = orjson.loads((done.path / MANIFEST).read_bytes())["outputs"]
+        found = tree_checksums(done.path)
+        found.pop(MANIFEST, None)
+        return found == {name: entry["sha256"] for name, entry in recorded.items()}
+
+    @contextmanager
+    def lock(self, name: str, fingerprint: str, talk: Talk) -> Generator[None, None, None]:
+        """Hold a stage's lock; if another process has it, say who and wait. The kernel frees it when we die."""
+        path = self.root / "locks" / f"{name}-{fingerprint[:32]}"
+        with full_disk(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        lock, holder = FileLock(f"{path}.lock"), Path(f"{path}.holder")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            owner = holder.read_text() if holder.exists() else "another process"
+            talk.say(f"{name} {fingerprint[:8]} is being computed by {owner}; waiting for it")
+            lock.acquire()
+        try:
+            with full_disk(path):
+                holder.write_text(f"process {os.getpid()} on {socket.gethostname()}")
+            yield
+        finally:
+            holder.unlink(missing_ok=True)
+            lock.release()
+
+    def refer(self, out: Path, fingerprints: Sequence[str]) -> None:
+        """Record which stages a run's results came from, so that gc keeps them."""
+        name = hashlib.sha256(str(out.resolve()).encode()).hexdigest()[:16]
+        record = {"schema_version": SCHEMA_VERSION, "out": str(out.resolve()), "stages": sorted(set(fingerprints))}
+        write_atomic(self.root / "runs" / f"{name}.json", pretty(record))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What became of one stage in this run."""
+
+    stage: Stage
+    fingerprint: str
+    reused: bool
+    seconds: float
+    counts: Mapping[str, int]
+
+
+class Runner(Protocol):
+    """Runs stages, or only plans them."""
+
+    store: Store
+    records: list[Record]
+
+    def run(self, stage: Stage) -> Artifact:
+        """Return the stage's artifact."""
+        ...
+
+
+class Executor:
+    """Runs what is not there, reuses what is."""
+
+    def __init__(self, store: Store, talk: Talk, provenance: Mapping[str, Any]) -> None:
+        self.store, self.talk, self.provenance = store, talk, provenance
+        self.records: list[Record] = []
+        self._seen: set[str] = set()
+
+    def run(self, stage: Stage) -> Artifact:
+        """Compute or reuse; a damaged result is said and computed again."""
+        fingerprint = stage.fingerprint
+        done = self.store.done(stage.name, fingerprint)
+        if done and fingerprint not in self._seen and not self.store.sound(done):
+            self.talk.say(f"{stage.name} {fingerprint[:8]}: a file is damaged or missing; computing it again")
+            remove_tree(done.path)
+            done = None
+        reused = done is not None
+        if done is None:
+            with self.store.lock(stage.name, fingerprint, self.talk):
+                done = self.store.done(stage.name, fingerprint)  # somebody else may have finished it meanwhile
+                reused = done is not None
+                done = done or self._compute(stage, fingerprint)
+        if fingerprint not in self._seen:
+            self._seen.add(fingerprint)
+            self.records.append(
+                Record(stage=stage, fingerprint=fingerprint, reused=reused, seconds=done.seconds, counts=done.counts)
+            )
+        return Artifact(path=str(done.path), kind=stage.name, fingerprint=fingerprint)
+
+    def _compute(self, stage: Stage, fingerprint: str) -> Done:
+        work = Work(self.store.work_place(stage.name, fingerprint))
+        if not (work.path / MANIFEST).exists():  # else: killed between the manifest and the rename
+            if not stage.resumable:
+                remove_tree(work.path)
+            with full_disk(work.path):
+                work.path.mkdir(parents=True, exist_ok=True)
+            work.take_up()
+            with self.talk.stage(stage.label or stage.name):
+                stage.run(work)
+            self._seal(stage, fingerprint, work)
+        place = self.store.place(stage.name, fingerprint)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        work.path.rename(place)
+        sync_directory(place.parent)
+        done = self.store.read(place)
+        assert done, place
+        return done
+
+    def _seal(self, stage: Stage, fingerprint: str, work: Work) -> None:
+        (work.path / COSTS).unlink(missing_ok=True)
+        with full_disk(work.path):
+            for path in work.path.rglob("*"):
+                if path.is_file():
+                    with path.open("rb") as file:
+                        os.fsync(file.fileno())
+        outputs = {
+            name: {"sha256": digest, "bytes": (work.path / name).stat().st_size}
+            for name, digest in tree_checksums(work.path).items()
+        }
+        manifest = {
+            "schema_version": SCHEMA_VERSION,
+            "fingerprint": fingerprint,
+            "payload": json.loads(canonical(stage.payload)),
+            "label": stage.label,
+            "outputs": outputs,
+            "seconds": work.seconds,
+            "counts": work.counts,
+            "provenance": dict(self.provenance),
+        }
+        write_atomic(work.path / MANIFEST, pretty(manifest))
+
+
+class Planner:
+    """Says what would run, without running it."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.records: list[Record] = []
+        self._seen: set[str] = set()
+
+    def run(self, stage: Stage) -> Artifact:
+        """Record the stage and return where its result would lie."""
+        fingerprint = stage.fingerprint
+        if fingerprint not in self._seen:
+            self._seen.add(fingerprint)
+            done = self.store.done(stage.name, fingerprint)
+            seconds, counts = (done.seconds, done.counts) if done else (0.0, dict[str, int]())
+            self.records.append(
+                Record(stage=stage, fingerprint=fingerprint, reused=bool(done), seconds=seconds, counts=counts)
+            )
+        path = self.store.place(stage.name, fingerprint)
+        return Artifact(path=str(path), kind=stage.name, fingerprint=fingerprint)

@@ -1,0 +1,119 @@
+"""Statistics of results: 95 % intervals, win rate, recovered gap. NaN is never returned.
+
+Axes: S seeds, P prompts, D bootstrap draws.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, assert_never
+
+from burnish.types import Verdict
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+LEVEL = 0.95
+CHUNK = 500
+"""Bootstrap draws weighed at once: 500 x 1,319 prompts x 8 bytes are 5 MB."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """An estimate, its 95 % bounds (None where one value says nothing of the spread) and what it was taken over."""
+
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+
+    @property
+    def ci95(self) -> tuple[float, float] | None:
+        """Both bounds, or None."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
+
+
+def wilson(successes: int, n: int) -> Interval:
+    """Return a proportion with its Wilson score interval. Raises ValueError unless 0 <= successes <= n and n > 0."""
+    from scipy.stats import binomtest  # noqa: PLC0415 slow to import
+
+    if not 0 <= successes <= n or n == 0:
+        raise ValueError(f"{successes} successes of {n}: no proportion")
+    bounds = binomtest(successes, n).proportion_ci(confidence_level=LEVEL, method="wilson")
+    return Interval(value=successes / n, low=float(bounds.low), high=float(bounds.high), n=n)
+
+
+def mean_interval(values: Sequence[float]) -> Interval:
+    """Return a mean (over seeds) with its t interval; one value has no bounds. Raises ValueError if empty or NaN."""
+    from scipy.stats import t  # noqa: PLC0415 slow to import
+
+    n = len(values)
+    if n == 0 or not all(math.isfinite(value) for value in values):
+        raise ValueError(f"{list(values)}: no mean of these")
+    mean = math.fsum(values) / n
+    if n == 1:
+        return Interval(value=mean, low=None, high=None, n=1)
+    variance = math.fsum((value - mean) ** 2 for value in values) / (n - 1)
+    reach = float(t.ppf((1 + LEVEL) / 2, n - 1)) * math.sqrt(variance / n)
+    return Interval(value=mean, low=mean - reach, high=mean + reach, n=n)
+
+
+def paired_bootstrap(differences: ArrayLike, draws: int = 10_000, seed: int = 0) -> Interval:
+    """Return the mean of per-prompt differences between two methods with its percentile interval.
+
+    `differences` is seeds x prompts. Seeds and prompts are resampled crossed: a draw's prompts are the same in all of
+    its seeds. One seed leaves prompts alone to resample. `n` is S x P. Raises ValueError if empty, ragged or NaN.
+    """
+    import numpy as np  # noqa: PLC0415 slow to import
+
+    difference_SP = np.asarray(differences, dtype=np.float64)
+    if difference_SP.ndim != 2 or difference_SP.size == 0 or not np.isfinite(difference_SP).all():
+        raise ValueError(f"differences: shape {difference_SP.shape}; must be seeds x prompts, finite and not empty")
+    value, n = float(difference_SP.mean()), difference_SP.size
+    if n == 1:
+        return Interval(value=value, low=None, high=None, n=1)
+    seeds, prompts = difference_SP.shape
+    generator = np.random.default_rng(seed)
+    mean_D = np.empty(draws)
+    for start in range(0, draws, CHUNK):
+        size = min(CHUNK, draws - start)
+        # How often each seed and prompt was drawn: the weights of a draw with replacement.
+        weight_DS = generator.multinomial(seeds, [1 / seeds] * seeds, size=size) / seeds
+        weight_DP = generator.multinomial(prompts, [1 / prompts] * prompts, size=size) / prompts
+        mean_D[start : start + size] = ((weight_DS @ difference_SP) * weight_DP).sum(axis=1)
+    low, high = (float(bound) for bound in np.quantile(mean_D, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]))
+    return Interval(value=value, low=low, high=high, n=n)
+
+
+def recovered_gap(weak: float, student: float, ceiling: float) -> float | None:
+    """Return the performance gap recovered (Burns et al., 2023): 0 at the weak supervisor, 1 at the ceiling.
+
+    None where the ceiling is not above the weak supervisor: there is no gap.
+    """
+    return (student - weak) / (ceiling - weak) if ceiling > weak else None
+
+
+def win_rate(verdicts: Iterable[Verdict]) -> Interval | None:
+    """Return how often B wins, a tie counted as half, abstentions apart; None where nothing was decided.
+
+    The bounds are Wilson's. Half a win lies between two counts: the lower bound is that of the count below, the upper
+    that of the count above.
+    """
+    halves, n = 0, 0
+    for verdict in verdicts:
+        match verdict:
+            case Verdict.A:
+                n += 1
+            case Verdict.TIE:
+                n, halves = n + 1, halves + 1
+            case Verdict.B:
+                n, halves = n + 1, halves + 2
+            case Verdict.ABSTAIN:
+                pass
+            case _:
+                assert_never(verdict)
+    if n == 0:
+        return None
+    return Interval(value=halves / 2 / n, low=wilson(halves // 2, n).low, high=wilson((halves + 1) // 2, n).high, n=n)

@@ -1,0 +1,69 @@
+"""Tasks: one file each; what a right answer is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol, assert_never
+
+from burnish.config import Gsm8kTask, SumsTask, TaskConfig, WordProblemsTask
+from burnish.errors import ConfigError
+from burnish.protocols import Task
+from burnish.tasks import gsm8k, sums, word_problems
+from burnish.tasks.numbers import NumericAnswers
+from burnish.types import Answer, Example, Grade
+
+__all__ = ["Grader", "local_files", "make_task", "task_named"]
+
+
+class Grader(Protocol):
+    """The part of a task that needs no data."""
+
+    def extract(self, completion: str) -> Answer | None:
+        """Return the final answer of a completion, None where there is none."""
+        ...
+
+    def agree(self, a: Answer, b: Answer) -> bool:
+        """Say whether two final answers are the same answer."""
+        ...
+
+    def grade(self, example: Example, completion: str) -> Grade:
+        """Compare a completion with the example's reference."""
+        ...
+
+
+def make_task(config: TaskConfig) -> Task:
+    """Return the task that a config describes; nothing is read before `load`."""
+    match config:
+        case SumsTask():
+            return sums.Sums(config)
+        case Gsm8kTask():
+            return gsm8k.Gsm8k(config)
+        case WordProblemsTask():
+            return word_problems.WordProblems(config)
+        case _:
+            assert_never(config)
+
+
+def task_named(kind: str) -> Grader:
+    """Return what grades answers of a kind of task, without its data. Raises ConfigError for an unknown kind."""
+    match kind:
+        case gsm8k.KIND | sums.KIND | word_problems.KIND:
+            return NumericAnswers()
+        case _:
+            raise ConfigError(f"task: {kind!r} is unknown; choose gsm8k, sums or word_problems")
+
+
+def local_files(config: TaskConfig) -> tuple[Path, ...]:
+    """Return the local files that a task reads, none for generated data and hub ids.
+
+    Their content is the input of the stages that load the task. Raises ConfigError where one is missing.
+    """
+    match config:
+        case SumsTask():
+            return ()
+        case Gsm8kTask():
+            return gsm8k.local_files(config)
+        case WordProblemsTask():
+            return word_problems.local_files(config)
+        case _:
+            assert_never(config)

@@ -1,0 +1,163 @@
+"""Easier word problems: files in the form of MAWPS (`question`, `equation`, `answer`) or SVAMP (`Body`, `Question`)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal
+
+from burnish.config import WordProblemsTask
+from burnish.errors import ConfigError, DataError
+from burnish.protocols import Dataset
+from burnish.store import read_objects
+from burnish.tasks.numbers import MARKER, NumericAnswers, canonical, only_number
+from burnish.tasks.rows import (
+    Counts,
+    Row,
+    check_own_ids,
+    column,
+    dataset,
+    existing_path,
+    held_out_fifth,
+    other_columns,
+    own_id,
+    text_column,
+)
+
+KIND = "word_problems"
+MAX_EQUATION = 1000
+MAX_PLACES = 6
+"""Decimals beyond these are float noise (`2.8333333333333335`): the number is rounded to as many significant digits."""
+
+Split = Literal["train", "valid", "test"]
+_SPLITS: dict[str, Split] = {"train": "train", "valid": "valid", "validation": "valid", "dev": "valid", "test": "test"}
+
+
+@dataclass(frozen=True, slots=True)
+class WordProblems(NumericAnswers):
+    """One JSONL file.
+
+    Its `split` column says train, valid or test; valid rows are in neither split, since they are kept for choosing
+    settings. Without the column a fifth of the groups, chosen by hash, is the test split.
+    """
+
+    config: WordProblemsTask
+
+    def load(self) -> Dataset:
+        """Return both splits; raises DataError naming file and line, ConfigError naming the field."""
+        config = self.config
+        (path,) = local_files(config)
+        read = [(_row(f"{path}:{number}", values), values) for number, values in read_objects(path)]
+        if not read:
+            raise DataError(f"{path}: no rows; each line must be one JSON object with a question and its answer")
+        rows = [row for row, _ in read]
+        check_own_ids(rows)
+        if any("split" in values for _, values in read):
+            splits = [_split(row.where, values) for row, values in read]
+        else:
+            is_test = held_out_fifth(rows)
+            splits = ["test" if is_test(row) else "train" for row in rows]
+        train, test = (
+            [row for row, split in zip(rows, splits, strict=True) if split == name] for name in ("train", "test")
+        )
+        return dataset(KIND, train, test, Counts(source=config.source, train=config.train, test=config.test))
+
+
+def local_files(config: WordProblemsTask) -> tuple[Path]:
+    """Return the source file. Raises ConfigError where it is missing."""
+    path = existing_path(config.source)
+    if path is None or not path.is_file():
+        why = "does not exist" if path is None else "is a folder"
+        raise ConfigError(
+            f"task.source: {config.source!r} {why}; give a JSONL file (also .gz) in the form of MAWPS or SVAMP"
+        )
+    return (path,)
+
+
+def _split(where: str, columns: Mapping[str, Any]) -> Split:
+    name = text_column(where, columns, "split")
+    if name not in _SPLITS:
+        raise DataError(f"{where}: split {name!r:.80} is unknown; write one of {', '.join(_SPLITS)}")
+    return _SPLITS[name]
+
+
+def _row(where: str, columns: Mapping[str, Any]) -> Row:
+    svamp = "Body" in columns
+    names = ("ID", "Question", "Equation", "Answer") if svamp else ("id", "question", "equation", "answer")
+    id_name, question_name, equation_name, answer_name = names
+    question = text_column(where, columns, question_name)
+    if svamp:
+        question = f"{_sentence(text_column(where, columns, 'Body'))} {question}"
+    equation = column(where, columns, equation_name)
+    if not isinstance(equation, str):
+        raise DataError(
+            f"{where}: column {equation_name!r} is {equation!r:.80}; write a string, blank where there is none"
+        )
+    return Row(
+        where=where,
+        id=own_id(where, columns, id_name),
+        question=question,
+        reference=demonstration(equation, _gold(where, column(where, columns, answer_name))),
+        metadata=other_columns(columns, *names, "Body", "split"),
+    )
+
+
+def _sentence(text: str) -> str:
+    """SVAMP's stories often stop without a period before the question."""
+    return text if text.endswith((".", "?", "!")) else f"{text}."
+
+
+def _gold(where: str, value: object) -> str:
+    number = None
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        number = only_number(str(value))
+    if number is None:
+        raise DataError(f"{where}: the answer is {value!r:.80}; write a number, or a string that is one number")
+    return number.text if "/" in number.text else tidy_number(number.text)
+
+
+def demonstration(equation: str, answer: str) -> str:
+    """Return working and answer as one line: `X=((22.0-14.0)/4.0)` and 2 give `(22-14)/4 = 2 #### 2`.
+
+    An equation that must be solved keeps its unknown: `X-6 = 52 ; X = 58 #### 58`. One that cannot be read (two equals
+    signs, several unknowns, other signs than + - * / and brackets) is left out: MAWPS has `X=0.32=0.21`.
+    """
+    working = _working(equation, answer)
+    return f"{working} {MARKER} {answer}" if working else f"{MARKER} {answer}"
+
+
+def _working(equation: str, answer: str) -> str | None:
+    text = re.sub(r"\s", "", equation)
+    unknowns = set(re.findall(r"[A-Za-z]+", text))
+    if len(text) > MAX_EQUATION or len(unknowns) > 1 or not re.fullmatch(r"[A-Za-z0-9.()=+*/-]+", text):
+        return None
+    sides = [_bare(side) for side in re.sub(r"[0-9]*\.?[0-9]+", lambda found: tidy_number(found[0]), text).split("=")]
+    match [side for side in sides if side not in unknowns], sides:
+        case [expression], _ if expression and not unknowns & set(re.findall(r"[A-Za-z]+", expression)):
+            return f"{expression} = {answer}"
+        case [left, right], [_, _] if unknowns:
+            return f"{left} = {right} ; {unknowns.pop()} = {answer}"
+        case _:
+            return None
+
+
+def _bare(expression: str) -> str:
+    """Strip brackets that enclose the whole expression."""
+    depth = 0
+    for place, sign in enumerate(expression):
+        depth += (sign == "(") - (sign == ")")
+        if depth == 0 and place < len(expression) - 1:
+            return expression
+    return _bare(expression[1:-1]) if expression.startswith("(") and depth == 0 else expression
+
+
+def tidy_number(text: str) -> str:
+    """Return a decimal without trailing zeros; float noise is rounded to 6 significant digits (a relative 5e-6)."""
+    value = Fraction(text)
+    if len(text.partition(".")[2]) > MAX_PLACES:
+        value = Fraction(round(value, max(1, MAX_PLACES - 1 - Decimal(text).adjusted())))
+    return canonical(value)

@@ -1,0 +1,57 @@
+"""Talk for people, on stderr: lines, and progress bars that appear on a terminal alone."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+from burnish.report.text import terminal
+
+
+class Terminal:
+    """Says lines and shows what runs: the runner's `Talk` and the backend's `Progress` in one."""
+
+    def __init__(self) -> None:
+        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._bars = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=self.console,
+            transient=True,
+            disable=not self.console.is_terminal,
+        )
+        self._task: TaskID | None = None
+        self._label = ""
+
+    def say(self, message: str) -> None:
+        """Print one line."""
+        self.console.print(terminal(message), markup=False)
+
+    @contextmanager
+    def stage(self, label: str) -> Generator[None, None, None]:
+        """Show a bar while a stage runs."""
+        self._label = terminal(label)
+        self._task = self._bars.add_task(self._label, total=None)
+        self._bars.start()
+        try:
+            yield
+        finally:
+            self._bars.stop()
+            self._bars.remove_task(self._task)
+            self._task = None
+
+    def start(self, label: str, total: int) -> None:
+        """A piece of work of `total` units begins within the stage."""
+        if self._task is not None:
+            self._bars.reset(self._task, total=total, description=f"{self._label}: {label}")
+
+    def advance(self, amount: int) -> None:
+        """So many units more are done."""
+        if self._task is not None:
+            self._bars.advance(self._task, amount)

@@ -1,0 +1,49 @@
+"""Pages written from the code are fresh, every setting and option says what it does, links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from burnish.cli import main as cli
+from burnish.config import Config
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from write_docs import described, models, pages  # noqa: E402
+
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+
+@pytest.mark.parametrize("name", ["cli.md", "config.md"])
+def test_a_written_page_is_what_the_code_says(name: str):
+    assert (ROOT / "docs" / name).read_text() == pages()[name], "stale: run python scripts/write_docs.py"
+
+
+def test_every_setting_is_described():
+    settings = [(model, name, field) for model in models(Config) for name, field in model.model_fields.items()]
+    assert len(settings) > 40
+    assert [f"{model.__name__}.{name}" for model, name, field in settings if not described(name, field)] == []
+
+
+def test_every_option_is_described():
+    options = [
+        (name, option)
+        for name, command in cli.commands.items()
+        for option in command.params
+        if isinstance(option, click.Option)
+    ]
+    assert options
+    assert [(name, option.opts) for name, option in options if not option.help] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_between_files_leads_somewhere(page: Path):
+    targets = [link.partition("#")[0] for link in LINK.findall(page.read_text()) if "://" not in link]
+    assert [target for target in targets if target and not (page.parent / target).exists()] == []

@@ -1,0 +1,113 @@
+"""Intervals against formulas and values worked by hand."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from burnish.stats import Interval, mean_interval, paired_bootstrap, recovered_gap, wilson, win_rate
+from burnish.types import Verdict
+
+Z = 1.959963984540054  # the 97.5 % point of the normal distribution
+
+
+@given(st.integers(1, 2000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_wilson_is_wilsons_formula(drawn: tuple[int, int]):
+    successes, n = drawn
+    p = successes / n
+    middle = (p + Z**2 / (2 * n)) / (1 + Z**2 / n)
+    reach = Z / (1 + Z**2 / n) * math.sqrt(p * (1 - p) / n + Z**2 / (4 * n**2))
+    interval = wilson(successes, n)
+    assert interval.value == p
+    assert interval.ci95 == (pytest.approx(middle - reach, abs=1e-9), pytest.approx(middle + reach, abs=1e-9))
+
+
+@pytest.mark.parametrize(("successes", "n"), [(0, 0), (-1, 5), (6, 5)])
+def test_wilson_refuses_what_is_no_proportion(successes: int, n: int):
+    with pytest.raises(ValueError, match="no proportion"):
+        wilson(successes, n)
+
+
+def test_mean_of_five_seeds():
+    # 1..5: mean 3, variance 2.5, standard error sqrt(.5) = .7071; t(4 df, 97.5 %) = 2.7764; reach 1.9632
+    interval = mean_interval([1.0, 2.0, 3.0, 4.0, 5.0])
+    assert interval.value == 3.0
+    assert interval.n == 5
+    assert interval.ci95 == (pytest.approx(1.0368, abs=1e-4), pytest.approx(4.9632, abs=1e-4))
+
+
+def test_one_value_has_no_interval():
+    assert mean_interval([0.25]) == Interval(value=0.25, low=None, high=None, n=1)
+    assert mean_interval([0.25]).ci95 is None
+
+
+@pytest.mark.parametrize("values", [[], [1.0, math.nan], [math.inf]])
+def test_mean_refuses_nothing_and_nan(values: list[float]):
+    with pytest.raises(ValueError, match="no mean"):
+        mean_interval(values)
+
+
+def test_bootstrap_of_one_seed_is_the_spread_over_prompts():
+    # 200 of 400 differ by 1: standard error sqrt(.25 / 400) = .025, bounds .5 -+ .049
+    interval = paired_bootstrap([[1.0, 0.0] * 200])
+    assert interval.value == 0.5
+    assert interval.n == 400
+    assert interval.ci95 == (pytest.approx(0.451, abs=0.003), pytest.approx(0.549, abs=0.003))
+
+
+def test_bootstrap_sees_the_spread_over_seeds():
+    # Two seeds at 0 and 1 whatever the prompt: a quarter of the draws has both times the one, a quarter the other.
+    assert paired_bootstrap([[0.0] * 50, [1.0] * 50]).ci95 == (pytest.approx(0.0), pytest.approx(1.0))
+
+
+def test_bootstrap_resamples_the_same_prompts_in_all_seeds():
+    # Equal rows: more seeds must not narrow the interval, since they tell nothing new about prompts.
+    row = [1.0, 0.0, 0.0, 0.0] * 50
+    one, five = paired_bootstrap([row]).ci95, paired_bootstrap([row] * 5).ci95
+    assert one is not None
+    assert five == pytest.approx(one, abs=0.005)
+
+
+def test_bootstrap_is_a_function_of_its_seed():
+    rows = [[0.1 * i for i in range(20)]] * 2
+    assert paired_bootstrap(rows, draws=700) == paired_bootstrap(rows, draws=700)
+    assert paired_bootstrap(rows, draws=700, seed=1) != paired_bootstrap(rows, draws=700)
+
+
+def test_bootstrap_of_a_single_difference_has_no_interval():
+    assert paired_bootstrap([[0.5]]).ci95 is None
+
+
+@pytest.mark.parametrize("differences", [[], [[]], [1.0, 2.0], [[1.0, math.nan]], [[1.0], [1.0, 2.0]]])
+def test_bootstrap_refuses_what_is_no_table(differences: list[list[float]]):
+    with pytest.raises(ValueError, match=r"differences|inhomogeneous"):
+        paired_bootstrap(differences)
+
+
+def test_recovered_gap():
+    assert recovered_gap(0.3, 0.45, 0.6) == pytest.approx(0.5)
+    assert recovered_gap(0.3, 0.2, 0.5) == pytest.approx(-0.5)
+    assert recovered_gap(0.5, 0.6, 0.5) is None
+
+
+def test_win_rate_counts_ties_as_half_and_leaves_abstentions_out():
+    verdicts = [Verdict.B] * 5 + [Verdict.A] * 2 + [Verdict.TIE] * 3 + [Verdict.ABSTAIN] * 4
+    interval = win_rate(verdicts)
+    assert interval is not None
+    assert interval.value == pytest.approx(0.65)
+    assert interval.n == 10
+    assert interval.ci95 == (wilson(6, 10).low, wilson(7, 10).high)
+
+
+def test_win_rate_of_nothing_decided_is_none():
+    assert win_rate([Verdict.ABSTAIN]) is None
+
+
+def test_importing_burnish_stats_is_light():
+    code = "import sys, burnish.stats; sys.exit(bool({'numpy', 'scipy'} & sys.modules.keys()))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -8,7 +8,7 @@ from typing import Any
 
 from burnish.backends.fake import FakeBackend
 from burnish.config import Config
-from burnish.run import Finished, run
+from burnish.running import Finished, run
 from burnish.tasks.sums_world import generate
 
 TRAIN, TEST = 80, 30

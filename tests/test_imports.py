@@ -86,3 +86,12 @@ def test_freeing_an_empty_store(tmp_path: Path):
 
 def test_reporting_on_nothing(tmp_path: Path):
     assert guarded(CLI, "report", "nowhere", where=tmp_path).returncode == 2
+
+
+def test_the_verbs_are_functions_of_the_package() -> None:
+    import burnish
+
+    for name in burnish.__all__:
+        assert getattr(burnish, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = burnish.nothing

@@ -11,7 +11,7 @@ from experiment import TRAIN, fake, run_small, small
 
 from burnish.artifacts import read_demonstrations, read_ledger
 from burnish.results import Run, read_changes, read_results
-from burnish.run import plan
+from burnish.running import plan
 from burnish.store import read_objects
 from burnish.types import Reason, Refinement
 

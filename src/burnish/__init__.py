@@ -1,5 +1,56 @@
-"""Better language models from bad supervision."""
+"""Better language models from bad supervision.
+
+The command line's verbs are functions here, with the same defaults: `run`, `plan` (`--dry-run`), `grade` and
+`write_report` (`report` is the room that it lives in).
+What they need is imported when they are first used: `import burnish` is light.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from burnish.config import Config
+    from burnish.config_file import read_config
+    from burnish.errors import BackendError, BurnishError, ConfigError, DataError, StageError
+    from burnish.grading import grade
+    from burnish.report.page import write_report
+    from burnish.running import plan, run
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__"]
+__all__ = [
+    "BackendError",
+    "BurnishError",
+    "Config",
+    "ConfigError",
+    "DataError",
+    "StageError",
+    "__version__",
+    "grade",
+    "plan",
+    "read_config",
+    "run",
+    "write_report",
+]
+
+_PLACES = {
+    "Config": ("burnish.config", "Config"),
+    "read_config": ("burnish.config_file", "read_config"),
+    "grade": ("burnish.grading", "grade"),
+    "plan": ("burnish.running", "plan"),
+    "run": ("burnish.running", "run"),
+    "write_report": ("burnish.report.page", "write_report"),
+    **{
+        name: ("burnish.errors", name)
+        for name in ("BurnishError", "ConfigError", "DataError", "StageError", "BackendError")
+    },
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module 'burnish' has no attribute {name!r}")
+    module, attribute = _PLACES[name]
+    return getattr(import_module(module), attribute)

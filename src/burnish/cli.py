@@ -136,7 +136,7 @@ def grade_command(task: str, predictions: Path, out: Path | None, as_json: bool)
 def gc(store: Path | None, dry_run: bool, as_json: bool) -> None:
     """Free what no run with an existing results folder refers to, checkpoints first."""
     from burnish.gc import collect  # noqa: PLC0415
-    from burnish.run import default_store  # noqa: PLC0415
+    from burnish.running import default_store  # noqa: PLC0415
     from burnish.stages import Store  # noqa: PLC0415
 
     freed = collect(Store(store or default_store()), dry_run)
@@ -152,7 +152,7 @@ def gc(store: Path | None, dry_run: bool, as_json: bool) -> None:
 def _run(config: Any, out: Path | None, store: Path | None, as_json: bool) -> None:
     from burnish.report.tables import paired_table, rich_table, summary_table  # noqa: PLC0415
     from burnish.results import RESULTS_FILE  # noqa: PLC0415
-    from burnish.run import run  # noqa: PLC0415
+    from burnish.running import run  # noqa: PLC0415
 
     finished = run(config, out, store)
     if as_json:
@@ -168,7 +168,7 @@ def _run(config: Any, out: Path | None, store: Path | None, as_json: bool) -> No
 
 
 def _print_plan(config: Any, store: Path | None, as_json: bool, details: bool) -> None:
-    from burnish.run import plan  # noqa: PLC0415
+    from burnish.running import plan  # noqa: PLC0415
 
     planned = plan(config, store)
     if as_json:

@@ -109,20 +109,12 @@ class Experiment:
         unreliable = Rows(data, Split.TRAIN).half(halves, Side.SECOND)
         ground_gold, gold = steps.gold(ground), steps.gold(unreliable)
         settings = config.supervision.train or config.train
-        supervisor = steps.train(
-            bases["weak"],
-            ground,
-            ground_gold,
-            settings,
-            "weak supervisor",
-            checkpoints_of(config.supervision.annotator),
-        )
+        supervisor = steps.train(bases["weak"], ground, ground_gold, settings, "weak supervisor")
         supply = Supply(
             steps=steps,
             ground=ground,
             gold=ground_gold,
             judged=unreliable,
-            supervisor=supervisor,
             bases=bases,
             train=settings,
         )
@@ -227,19 +219,6 @@ def model_of(annotator: AnnotatorConfig) -> ModelConfig | None:
             return None
         case MixedConfig():
             return model_of(annotator.other)
-        case _:
-            assert_never(annotator)
-
-
-def checkpoints_of(annotator: AnnotatorConfig) -> int:
-    """Return how many intermediate models of p~ an annotator needs."""
-    match annotator:
-        case ClassifierConfig():
-            return annotator.checkpoints
-        case LikelihoodConfig() | OracleConfig():
-            return 0
-        case MixedConfig():
-            return checkpoints_of(annotator.other)
         case _:
             assert_never(annotator)
 

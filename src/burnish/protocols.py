@@ -106,15 +106,21 @@ class Backend(Protocol):
         seed: int,
         into: Path,
         checkpoints: int = 0,
-    ) -> None:
+    ) -> int:
         """Finetune the base `model` into the folder `into`, with evenly spaced intermediate models beside it, the
-        last one after the last step, as `checkpoint-01`, ... Raises DataError naming a row whose end would be cut."""
+        last one after the last step, as `checkpoint-01`, ... Returns the tokens trained on, repeats counted.
+
+        Raises DataError naming a row whose end would be cut.
+        """
         ...
 
     def train_classifier(
         self, model: Artifact, rows: Sequence[tuple[PairRow, PairRow]], settings: TrainSettings, seed: int, into: Path
-    ) -> None:
-        """Train a two-way head to say whether the second answer is better. A row is a pair in both orders."""
+    ) -> int:
+        """Train a two-way head to say whether the second answer is better; a row is a pair in both orders.
+
+        Returns the tokens trained on, repeats counted.
+        """
         ...
 
     def generate(

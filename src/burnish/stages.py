@@ -36,6 +36,8 @@ from burnish.store import (
 from burnish.types import Artifact
 
 MANIFEST = "manifest.json"
+PATIENCE = 2.0
+"""Seconds of waiting for a stage that go without saying."""
 COSTS = "costs.json"
 """What a stage has cost so far: beside the work, not part of the result."""
 SCHEMA_VERSION = 1
@@ -214,7 +216,7 @@ class Store:
             path.parent.mkdir(parents=True, exist_ok=True)
         lock, holder = FileLock(f"{path}.lock"), Path(f"{path}.holder")
         try:
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=PATIENCE)
         except Timeout:
             owner = holder.read_text() if holder.exists() else "another process"
             talk.say(f"{name} {fingerprint[:8]} is being computed by {owner}; waiting for it")

@@ -113,10 +113,10 @@ class Steps:
             training = [
                 TrainingRow(id=id_, prompt=examples[id_].prompt, completion=current[id_].completion) for id_ in usable
             ]
-            self.backend().train(base, training, settings, self.seed, work.path, checkpoints)
+            tokens = self.backend().train(base, training, settings, self.seed, work.path, checkpoints)
             record = {"trained_on": usable, "without_answer": len(examples) - len(usable)}
             write_atomic(work.path / TRAINING, pretty(record))
-            work.count(rows=len(usable))
+            work.count(rows=len(usable), tokens=tokens)
 
         config = {
             "train": settings.model_dump(mode="json"),

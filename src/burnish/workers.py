@@ -73,7 +73,7 @@ def _watch(parent: int) -> None:
 
 def main() -> None:
     """Work for a run: the config comes on standard input."""
-    from burnish.run import run_quietly  # noqa: PLC0415 (run starts workers, a worker runs)
+    from burnish.running import run_quietly  # noqa: PLC0415 (run starts workers, a worker runs)
 
     parent, store = int(sys.argv[1]), Path(sys.argv[2])
     die_with(parent)

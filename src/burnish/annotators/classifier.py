@@ -51,9 +51,13 @@ class ClassifierAnnotator:
 def plan(supply: Supply, config: ClassifierConfig) -> AnnotatorPlan:
     """Let checkpoints of p~ answer the prompts of half G, pair their answers with gold, train the head on both."""
     steps, settings = supply.steps, config.train or supply.train
+    # p~ once more, keeping its checkpoints: as a stage of its own, so that an annotator changes nothing before it.
+    supervisor = steps.train(
+        supply.bases["weak"], supply.ground, supply.gold, supply.train, "weak checkpoints", config.checkpoints
+    )
     worse = [
         steps.answer(
-            checkpoint(supply.supervisor, number),
+            checkpoint(supervisor, number),
             supply.ground,
             config.decode,
             f"checkpoint-{number:02d}",
@@ -65,8 +69,8 @@ def plan(supply: Supply, config: ClassifierConfig) -> AnnotatorPlan:
 
     def run(work: Work) -> None:
         pairs = checkpoint_pairs(supply, worse)
-        steps.backend().train_classifier(base, pairs, settings, steps.seed, work.path)
-        work.count(rows=2 * len(pairs))
+        tokens = steps.backend().train_classifier(base, pairs, settings, steps.seed, work.path)
+        work.count(rows=2 * len(pairs), tokens=tokens)
 
     inputs = {"base": base, "gold": supply.gold, **supply.ground.inputs}
     inputs |= {f"checkpoint_{number:02d}": answers for number, answers in enumerate(worse, 1)}

@@ -27,7 +27,7 @@ class AnnotatorPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Supply:
-    """What an annotator may be made from: ground truth of half G, p~ and the base models, and the rows to judge.
+    """What an annotator may be made from: ground truth of half G, the base models, and the rows to judge.
 
     `judged` holds the references of half U too: the oracle reads them, the others take `prompts_only`.
     """
@@ -36,6 +36,5 @@ class Supply:
     ground: Rows
     gold: Artifact
     judged: Rows
-    supervisor: Artifact
     bases: Mapping[str, Artifact] = field(default_factory=dict[str, Artifact])
     train: TrainSettings

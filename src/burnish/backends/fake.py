@@ -38,7 +38,7 @@ class FakeBackend:
         seed: int,
         into: Path,
         checkpoints: int = 0,
-    ) -> None:
+    ) -> int:
         """Write a skill, and a growing one for each checkpoint."""
         self.before_unit("train")
         share = sum(self._right(row.prompt, row.completion) for row in rows) / len(rows)
@@ -48,14 +48,16 @@ class FakeBackend:
             place.mkdir()
             self._write(model, place, skill * number / checkpoints)
         self._write(model, into, skill)
+        return 2 * len(rows)
 
     def train_classifier(
         self, model: Artifact, rows: Sequence[tuple[PairRow, PairRow]], settings: TrainSettings, seed: int, into: Path
-    ) -> None:
+    ) -> int:
         """Write a skill; both orders of every pair must be there with opposite labels."""
         self.before_unit("train_classifier")
         assert all(ab.second_better != ba.second_better for ab, ba in rows), rows
         self._write(model, into, 0.8)
+        return 4 * len(rows)
 
     def _write(self, model: Artifact, into: Path, skill: float) -> None:
         card = read_card(Path(model.path))

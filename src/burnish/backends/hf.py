@@ -17,7 +17,7 @@ from transformers.utils import logging as transformers_logging
 from burnish.backends import Progress
 from burnish.backends.batching import plan_batches
 from burnish.backends.device import choose_device, set_threads
-from burnish.backends.load import Loaded, load
+from burnish.backends.load import Loaded, load, max_positions
 from burnish.backends.render import Tokens
 from burnish.backends.sampling import InverseCdf
 from burnish.backends.train import Training
@@ -49,17 +49,17 @@ class HfBackend:
         seed: int,
         into: Path,
         checkpoints: int = 0,
-    ) -> None:
+    ) -> int:
         """Finetune on rendered rows through TRL's SFTTrainer (see train.py)."""
         self._loaded = None  # two models at once would double the peak memory
-        Training(Path(model.path), settings, seed, self).finetune(rows, into, checkpoints)
+        return Training(Path(model.path), settings, seed, self).finetune(rows, into, checkpoints)
 
     def train_classifier(
         self, model: Artifact, rows: Sequence[tuple[PairRow, PairRow]], settings: TrainSettings, seed: int, into: Path
-    ) -> None:
+    ) -> int:
         """Train a two-way head through transformers' Trainer; a pair's orders share a batch (see train.py)."""
         self._loaded = None
-        Training(Path(model.path), settings, seed, self, classifier=True).learn_to_compare(rows, into)
+        return Training(Path(model.path), settings, seed, self, classifier=True).learn_to_compare(rows, into)
 
     def generate(
         self,
@@ -141,7 +141,7 @@ class HfBackend:
     ) -> Iterator[Sequence[Score]]:
         """Yield batches of P(the second answer is better) from the two-way head."""
         loaded = self._load(model)
-        ids = [loaded.renderer.pair(row) for row in rows]
+        ids = [loaded.renderer.pair(row, max_positions(loaded.model)) for row in rows]
         keys = [row.id for row in rows]
         for batch in self._batches("comparing", [len(row) for row in ids], keys, done, loaded):
             input_BT, mask_BT = self._right_padded(loaded, [ids[i] for i in batch])
@@ -183,11 +183,6 @@ class HfBackend:
 def row_key(prompt: Prompt) -> RowKey:
     """Return how an answer is known on disk."""
     return f"{prompt.id}#{prompt.sample}" if prompt.sample else prompt.id
-
-
-def max_positions(model: Any) -> int:
-    """Return the longest row in tokens that a model can take."""
-    return int(getattr(model.config, "max_position_embeddings", None) or 2**31)
 
 
 def _completion(loaded: Loaded, prompt: Prompt, ids: list[int]) -> Completion:

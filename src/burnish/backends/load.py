@@ -131,3 +131,8 @@ def load(path: Path, device: torch.device, sources: Mapping[str, ModelConfig]) -
             eos_token_id=renderer.eos, pad_token_id=renderer.tokenizer.pad_token_id
         )
     return Loaded(model.to(device).eval(), renderer, card)
+
+
+def max_positions(model: Any) -> int:
+    """Return the longest row in tokens that a model can take."""
+    return int(getattr(model.config, "max_position_embeddings", None) or 2**31)

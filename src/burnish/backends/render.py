@@ -71,8 +71,16 @@ class Renderer:
             )
         return Tokens(ids, len(prompt))
 
-    def pair(self, row: PairRow) -> list[int]:
-        """Return what a comparator sees of two answers."""
+    def pair(self, row: PairRow, max_tokens: int) -> list[int]:
+        """Return what a comparator sees of two answers; raises DataError naming a pair that does not fit."""
+        ids = self._pair(row)
+        if len(ids) > max_tokens:
+            raise DataError(
+                f"pair {row.id}: {len(ids)} tokens, but at most {max_tokens} fit; lower decode.max_new_tokens"
+            )
+        return ids
+
+    def _pair(self, row: PairRow) -> list[int]:
         question = "\n".join(message.content for message in row.prompt)
         if self.template is Template.EMBEDDED:
             return self._ids(EMBEDDED_PAIR.format(question=question, first=row.first, second=row.second))

@@ -17,7 +17,7 @@ from trl import SFTConfig, SFTTrainer
 
 from burnish.backends.batching import micro_batch
 from burnish.backends.device import torch_dtype
-from burnish.backends.load import load_base, located, renderer_of
+from burnish.backends.load import load_base, located, max_positions, renderer_of
 from burnish.backends.render import Tokens
 from burnish.config import DType, Optimizer, TrainSettings
 from burnish.errors import BackendError
@@ -43,11 +43,14 @@ class Training:
         assert self.card.weights is Weights.BASE, f"{base}: training starts from the base model (Algorithm 1)"
         self.renderer = renderer_of(self.card.base)
 
-    def finetune(self, rows: Sequence[TrainingRow], into: Path, checkpoints: int) -> None:
-        """Train on the completions and their ends; save `checkpoints` evenly spaced models besides the last one."""
+    def finetune(self, rows: Sequence[TrainingRow], into: Path, checkpoints: int) -> int:
+        """Train on the completions and their ends; save `checkpoints` evenly spaced models besides the last one.
+
+        Returns the tokens of all epochs.
+        """
         set_seed(self.seed)  # the adapter's first weights are drawn here
         model = self._model()
-        limit = self.settings.max_tokens or int(model.config.max_position_embeddings)
+        limit = self.settings.max_tokens or max_positions(model)
         tokens = [self.renderer.row(row, limit) for row in rows]
         scratch = into / "trainer"
         arguments = SFTConfig(
@@ -64,9 +67,9 @@ class Training:
             callbacks=[self._bar(len(tokens)), _SaveAt(self._save_steps(len(tokens), checkpoints))],
         )
         self._train(trainer, into, checkpoints)
-        shutil.rmtree(scratch, ignore_errors=True)
+        return round(self.settings.epochs * sum(len(row.ids) for row in tokens))
 
-    def learn_to_compare(self, rows: Sequence[tuple[PairRow, PairRow]], into: Path) -> None:
+    def learn_to_compare(self, rows: Sequence[tuple[PairRow, PairRow]], into: Path) -> int:
         """Train the two-way head, P(the second answer is better).
 
         An item, of which batch_size make a step, is a pair in both orders, so that both stand in one batch: shuffled
@@ -75,7 +78,10 @@ class Training:
         set_seed(self.seed)
         model = self._model()
         items: list[dict[str, Any]] = [
-            {"ids": [self.renderer.pair(order) for order in pair], "labels": [int(bool(o.second_better)) for o in pair]}
+            {
+                "ids": [self.renderer.pair(order, max_positions(model)) for order in pair],
+                "labels": [int(bool(order.second_better)) for order in pair],
+            }
             for pair in rows
         ]
         longest = max(len(ids) for item in items for ids in item["ids"])
@@ -89,7 +95,7 @@ class Training:
             callbacks=[self._bar(len(items))],
         )
         self._train(trainer, into, 0)
-        shutil.rmtree(into / "trainer", ignore_errors=True)
+        return round(self.settings.epochs * sum(len(ids) for item in items for ids in item["ids"]))
 
     def _train(self, trainer: Any, into: Path, checkpoints: int) -> None:
         trainer.remove_callback(PrinterCallback)  # it prints to stdout, which is for data
@@ -105,6 +111,7 @@ class Training:
             (place / "training_args.bin").unlink(missing_ok=True)
             self._write_card(place)
         trainer.model.save_pretrained(into)
+        shutil.rmtree(scratch, ignore_errors=True)
         self._write_card(into)
 
     def _write_card(self, place: Path) -> None:
@@ -170,6 +177,11 @@ class Training:
 
     def _save_steps(self, rows: int, checkpoints: int) -> frozenset[int]:
         steps = self._steps(rows)
+        if steps < checkpoints:
+            raise BackendError(
+                f"supervision.annotator.checkpoints: {checkpoints} found, but the weak model trains for {steps} steps; "
+                "ask for fewer, or use more rows or epochs"
+            )
         return frozenset(max(1, round(steps * number / checkpoints)) for number in range(1, checkpoints + 1))
 
     def _bar(self, rows: int) -> TrainerCallback:

@@ -13,10 +13,11 @@ from typing import Any
 import orjson
 import pytest
 
+from burnish.canonical import canonical
 from burnish.errors import StageError
 from burnish.explain import explain
 from burnish.gc import collect
-from burnish.stages import MANIFEST, Executor, Planner, Stage, Store, Work, canonical
+from burnish.stages import MANIFEST, Executor, Planner, Stage, Store, Work
 from burnish.types import Artifact, Verdict
 
 

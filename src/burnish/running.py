@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import functools
-import importlib.metadata
 import os
 import platform
-import resource
-import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from burnish import __version__, backends, identity, workers
+from burnish import workers
 from burnish.config import Config
 from burnish.errors import ConfigError
 from burnish.explain import Explanation, explain
 from burnish.lab import Experiment, resolve
+from burnish.machine import opener_of, peak_memory, provenance, threads_of, versions
 from burnish.measure import changes_of, results_of
 from burnish.protocols import Backend
 from burnish.report.figures import write_figures
@@ -39,8 +36,6 @@ from burnish.stages import Executor, Planner, Record, Store
 from burnish.store import dump_line, full_disk, pretty, write_atomic
 from burnish.tasks import make_task
 from burnish.terminal import Terminal
-
-LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "numpy")
 
 
 def default_store() -> Path:
@@ -74,7 +69,7 @@ def run(
     executor = Executor(place, terminal, provenance(config))
     if config.execution.workers > 1 and backend is None:
         workers.compute(config, place.root, terminal)
-    opener = backend or _opener(config, terminal, inputs.sources)
+    opener = backend or opener_of(config, terminal, inputs.sources)
     outcomes = Experiment(config=config, inputs=inputs, runner=executor, backend=opener).run(config.seeds)
     task = make_task(inputs.task)
     results = results_of(config, outcomes, task)
@@ -89,15 +84,6 @@ def run(
     write_figures(out)
     write_report(out)
     return Finished(results=results, out=out)
-
-
-def run_quietly(config: Config, store: Path) -> None:
-    """Compute the stages of a share of an experiment and nothing else: a worker's part of a run."""
-    terminal = Terminal()
-    inputs = resolve(config, offline_ok=False)
-    executor = Executor(Store(store), terminal, provenance(config))
-    opener = _opener(config, terminal, inputs.sources)
-    Experiment(config=config, inputs=inputs, runner=executor, backend=opener).run(config.seeds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,40 +112,8 @@ def _check_out(out: Path) -> None:
         raise ConfigError(f"out: {str(out)!r} is a file; name a folder for the results")
 
 
-def _opener(config: Config, terminal: Terminal, sources: Mapping[str, Any]) -> Callable[[], Backend]:
-    execution = config.execution.model_copy(update={"threads": threads(config)})
-    return functools.cache(lambda: backends.open_backend(execution, terminal, sources))
-
-
-def threads(config: Config) -> int:
-    """Return the CPU threads of one process. The built-in models are so small that a second thread slows them down."""
-    if config.execution.threads != "auto":
-        return config.execution.threads
-    if config.models.strong.source.startswith(identity.BUILTIN):
-        return 1
-    return max(1, (os.cpu_count() or 1) // config.execution.workers)
-
-
 def _json(record: Any) -> Any:
     return record.model_dump(mode="json")
-
-
-def provenance(config: Config) -> dict[str, Any]:
-    """Return what a manifest records besides identity: versions, machine, execution settings."""
-    execution = config.execution.model_dump(mode="json") | {"threads": threads(config)}
-    return {"versions": versions(), "platform": platform.platform(), "execution": execution}
-
-
-@functools.cache
-def versions() -> dict[str, str]:
-    """Return the versions of burnish and of the libraries that are installed, without importing them."""
-    found = {"burnish": __version__, "python": platform.python_version()}
-    for name in LIBRARIES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def _timings(config: Config, records: list[Record], seconds: float) -> Timings:
@@ -170,7 +124,7 @@ def _timings(config: Config, records: list[Record], seconds: float) -> Timings:
             platform=platform.platform(),
             cpu_count=os.cpu_count(),
             device=config.execution.device,
-            threads=threads(config),
+            threads=threads_of(config),
         ),
         versions=versions(),
         stages=tuple(_stage_timing(record) for record in records),
@@ -188,11 +142,3 @@ def _stage_timing(record: Record) -> StageTiming:
         tokens=record.counts.get("tokens", 0),
         comparisons=record.counts.get("comparisons", 0),
     )
-
-
-def peak_memory() -> int:
-    """Return the largest resident size of this process or of a worker so far, in bytes."""
-    unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux KiB
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    return max(own, children) * unit

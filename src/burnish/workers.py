@@ -13,7 +13,10 @@ from pathlib import Path
 
 from burnish.config import Config
 from burnish.errors import BurnishError, StageError
-from burnish.stages import Talk
+from burnish.lab import Experiment, resolve
+from burnish.machine import opener_of, provenance
+from burnish.stages import Executor, Store, Talk
+from burnish.terminal import Terminal
 
 PR_SET_PDEATHSIG = 1
 POLL_SECONDS = 0.2
@@ -58,6 +61,15 @@ def _start(share: Config, store: Path) -> subprocess.Popen[bytes]:
     return child
 
 
+def work_through(config: Config, store: Path) -> None:
+    """Compute the stages of a share of an experiment and nothing else: a worker's part of a run."""
+    terminal = Terminal()
+    inputs = resolve(config, offline_ok=False)
+    executor = Executor(Store(store), terminal, provenance(config))
+    opener = opener_of(config, terminal, inputs.sources)
+    Experiment(config=config, inputs=inputs, runner=executor, backend=opener).run(config.seeds)
+
+
 def die_with(parent: int) -> None:
     """End this process when `parent` ends: by the kernel on Linux, by looking five times a second elsewhere."""
     if sys.platform == "linux":
@@ -73,13 +85,11 @@ def _watch(parent: int) -> None:
 
 def main() -> None:
     """Work for a run: the config comes on standard input."""
-    from burnish.running import run_quietly  # noqa: PLC0415 (run starts workers, a worker runs)
-
     parent, store = int(sys.argv[1]), Path(sys.argv[2])
     die_with(parent)
     config = Config.model_validate_json(sys.stdin.buffer.read())
     try:
-        run_quietly(config, store)
+        work_through(config, store)
     except BurnishError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import torch
 
-from burnish.config import DType, Execution
+from burnish.backends import Progress
+from burnish.config import DType, Execution, ModelConfig
 from burnish.errors import BackendError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runtime:
+    """Where models run, how progress is told, and where base models are by their content."""
+
+    device: torch.device
+    execution: Execution
+    progress: Progress
+    sources: Mapping[str, ModelConfig]
 
 
 def choose_device(wanted: str) -> torch.device:

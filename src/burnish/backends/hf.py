@@ -16,7 +16,7 @@ from transformers.utils import logging as transformers_logging
 
 from burnish.backends import Progress
 from burnish.backends.batching import plan_batches
-from burnish.backends.device import choose_device, set_threads
+from burnish.backends.device import Runtime, choose_device, set_threads
 from burnish.backends.load import Loaded, load, max_positions
 from burnish.backends.render import Tokens
 from burnish.backends.sampling import InverseCdf
@@ -34,8 +34,8 @@ class HfBackend:
     """The backend protocol on transformers, PEFT and TRL."""
 
     def __init__(self, execution: Execution, progress: Progress, sources: Mapping[str, ModelConfig]) -> None:
-        self.execution, self.progress, self.sources = execution, progress, sources
         self.device = choose_device(execution.device)
+        self.runtime = Runtime(device=self.device, execution=execution, progress=progress, sources=sources)
         set_threads(execution)
         self._loaded: tuple[str, Loaded] | None = None
         transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
@@ -52,14 +52,14 @@ class HfBackend:
     ) -> int:
         """Finetune on rendered rows through TRL's SFTTrainer (see train.py)."""
         self._loaded = None  # two models at once would double the peak memory
-        return Training(Path(model.path), settings, seed, self).finetune(rows, into, checkpoints)
+        return Training(Path(model.path), settings, seed, self.runtime).finetune(rows, into, checkpoints)
 
     def train_classifier(
         self, model: Artifact, rows: Sequence[tuple[PairRow, PairRow]], settings: TrainSettings, seed: int, into: Path
     ) -> int:
         """Train a two-way head through transformers' Trainer; a pair's orders share a batch (see train.py)."""
         self._loaded = None
-        return Training(Path(model.path), settings, seed, self, classifier=True).learn_to_compare(rows, into)
+        return Training(Path(model.path), settings, seed, self.runtime, classifier=True).learn_to_compare(rows, into)
 
     def generate(
         self,
@@ -159,16 +159,16 @@ class HfBackend:
     def _batches(
         self, label: str, lengths: Sequence[int], keys: Sequence[str], done: AbstractSet[str], loaded: Loaded
     ) -> Iterator[list[int]]:
-        self.progress.start(label, len(keys))
+        self.runtime.progress.start(label, len(keys))
         for batch in plan_batches(lengths, self.batch_tokens(loaded.model)):
             if not all(keys[i] in done for i in batch):
                 yield batch
-            self.progress.advance(len(batch))
+            self.runtime.progress.advance(len(batch))
 
     def batch_tokens(self, model: Any) -> int:
         """Return how many padded tokens share a batch: measured best on 2 cores, see benchmarks/backend.py."""
-        if self.execution.batch_tokens != "auto":
-            return self.execution.batch_tokens
+        if self.runtime.execution.batch_tokens != "auto":
+            return self.runtime.execution.batch_tokens
         if sum(parameter.numel() for parameter in model.parameters()) < SMALL_MODEL:
             return 32_768
         return 4_096 if self.device.type == "cpu" else 65_536
@@ -176,7 +176,7 @@ class HfBackend:
     def _load(self, model: Artifact) -> Loaded:
         if self._loaded is None or self._loaded[0] != model.path:
             self._loaded = None
-            self._loaded = (model.path, load(Path(model.path), self.device, self.sources))
+            self._loaded = (model.path, load(Path(model.path), self.device, self.runtime.sources))
         return self._loaded[1]
 
 

@@ -6,7 +6,7 @@ import math
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from datasets import Dataset
@@ -16,16 +16,13 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 from trl import SFTConfig, SFTTrainer
 
 from burnish.backends.batching import micro_batch
-from burnish.backends.device import torch_dtype
+from burnish.backends.device import Runtime, torch_dtype
 from burnish.backends.load import load_base, located, max_positions, renderer_of
 from burnish.backends.render import Tokens
 from burnish.config import DType, Optimizer, TrainSettings
 from burnish.errors import BackendError
 from burnish.model_card import Weights, read_card, write_card
 from burnish.types import PairRow, TrainingRow
-
-if TYPE_CHECKING:
-    from burnish.backends.hf import HfBackend
 
 OPTIMIZERS = {Optimizer.ADAMW: "adamw_torch", Optimizer.ADAFACTOR: "adafactor"}
 REAL_MODEL_TOKENS = {"cpu": 1_024, "mps": 4_096, "cuda": 16_384}
@@ -36,10 +33,10 @@ class Training:
     """One training of a base model into a directory: of the model itself, or of a two-way head on it."""
 
     def __init__(
-        self, base: Path, settings: TrainSettings, seed: int, backend: HfBackend, classifier: bool = False
+        self, base: Path, settings: TrainSettings, seed: int, runtime: Runtime, classifier: bool = False
     ) -> None:
-        self.card = located(read_card(base), backend.sources)
-        self.settings, self.seed, self.backend, self.classifier = settings, seed, backend, classifier
+        self.card = located(read_card(base), runtime.sources)
+        self.settings, self.seed, self.runtime, self.classifier = settings, seed, runtime, classifier
         assert self.card.weights is Weights.BASE, f"{base}: training starts from the base model (Algorithm 1)"
         self.renderer = renderer_of(self.card.base)
 
@@ -135,7 +132,7 @@ class Training:
 
     def _arguments(self, scratch: Path, rows: int, longest: int) -> dict[str, Any]:
         """Set everything that has a default which would cut rows, change the arithmetic or write elsewhere."""
-        settings, device = self.settings, self.backend.device.type
+        settings, device = self.settings, self.runtime.device.type
         micro = self._micro_batch(longest)
         return {
             "output_dir": str(scratch),
@@ -165,11 +162,11 @@ class Training:
         }
 
     def _micro_batch(self, longest: int) -> int:
-        wanted = self.backend.execution.micro_batch
+        wanted = self.runtime.execution.micro_batch
         if wanted != "auto":
             return micro_batch(self.settings.batch_size, 1, wanted)
         small = self.card.base.source.startswith("builtin:")
-        budget = 65_536 if small else REAL_MODEL_TOKENS[self.backend.device.type]
+        budget = 65_536 if small else REAL_MODEL_TOKENS[self.runtime.device.type]
         return micro_batch(self.settings.batch_size, longest, budget)
 
     def _steps(self, rows: int) -> int:
@@ -185,8 +182,8 @@ class Training:
         return frozenset(max(1, round(steps * number / checkpoints)) for number in range(1, checkpoints + 1))
 
     def _bar(self, rows: int) -> TrainerCallback:
-        self.backend.progress.start("training", self._steps(rows))
-        return _Bar(self.backend.progress.advance)
+        self.runtime.progress.start("training", self._steps(rows))
+        return _Bar(self.runtime.progress.advance)
 
 
 def _dataset(tokens: Sequence[Tokens]) -> Dataset:

@@ -1,0 +1,39 @@
+"""One spelling for every value that enters a fingerprint; what has no stable form is refused."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from enum import Enum
+
+from burnish.errors import StageError
+
+
+def canonical(value: object) -> bytes:
+    """Encode as JSON with sorted keys and no spaces; raises StageError on what has no stable form.
+
+    Floats are written by their shortest repr. Sets, objects, NaN and keys that are no text are refused.
+    """
+    return json.dumps(_stable(value, "payload"), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _stable(value: object, where: str) -> object:
+    match value:
+        case Enum():
+            return _stable(value.value, where)
+        case None | bool() | int() | str():
+            return value
+        case float() if math.isfinite(value):
+            return value
+        case Mapping():
+            items: dict[str, object] = {}
+            for key, item in value.items():  # pyright: ignore[reportUnknownVariableType]
+                if not isinstance(key, str):
+                    raise StageError(f"{where}: the key {key!r} is no text and has no stable form")
+                items[key] = _stable(item, f"{where}.{key}")  # pyright: ignore[reportUnknownArgumentType]
+            return items
+        case list() | tuple():
+            return [_stable(item, f"{where}[]") for item in value]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        case _:
+            raise StageError(f"{where}: {value!r} has no stable form and cannot enter a fingerprint")

@@ -1,0 +1,59 @@
+"""What an experiment runs on: the backend, threads, versions, memory. Provenance, never identity."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import os
+import platform
+import resource
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from burnish import __version__, backends, identity
+from burnish.config import Config, ModelConfig
+from burnish.protocols import Backend
+
+LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "numpy")
+
+
+def opener_of(config: Config, progress: backends.Progress, sources: Mapping[str, ModelConfig]) -> Callable[[], Backend]:
+    """Return what opens the backend when a stage first needs it, and once only."""
+    execution = config.execution.model_copy(update={"threads": threads_of(config)})
+    return functools.cache(lambda: backends.open_backend(execution, progress, sources))
+
+
+def threads_of(config: Config) -> int:
+    """Return the CPU threads of one process. The built-in models are so small that a second thread slows them down."""
+    if config.execution.threads != "auto":
+        return config.execution.threads
+    if config.models.strong.source.startswith(identity.BUILTIN):
+        return 1
+    return max(1, (os.cpu_count() or 1) // config.execution.workers)
+
+
+def provenance(config: Config) -> dict[str, Any]:
+    """Return what a manifest records besides identity: versions, machine, execution settings."""
+    execution = config.execution.model_dump(mode="json") | {"threads": threads_of(config)}
+    return {"versions": versions(), "platform": platform.platform(), "execution": execution}
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """Return the versions of burnish and of the libraries that are installed, without importing them."""
+    found = {"burnish": __version__, "python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def peak_memory() -> int:
+    """Return the largest resident size of this process or of a worker so far, in bytes."""
+    unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux KiB
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return max(own, children) * unit

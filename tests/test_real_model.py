@@ -54,7 +54,7 @@ ROWS = [TrainingRow(id=str(i), prompt=user(f"What is {i} plus 1?"), completion=f
 
 
 def test_a_gguf_file_answers_sensibly_by_its_chat_template(tmp_path: Path, gguf: Path) -> None:
-    model = base(tmp_path / "base", ModelConfig(source=str(gguf), dtype=DType.BFLOAT16))
+    model = base(tmp_path / "base", ModelConfig(source=str(gguf), dtype=DType.FLOAT32))
     prompts = [Prompt(id="0", messages=user("What is the capital of France?"))]
     (batch,) = backend().generate(model, prompts, Decoding(beams=1, max_new_tokens=24), KEY, set())
     assert "Paris" in batch[0].text
@@ -78,7 +78,7 @@ def test_a_folder_with_the_same_weights_scores_the_same(tmp_path: Path, gguf: Pa
 
 
 def test_an_adapter_on_a_cut_gguf_learns_and_is_loaded_again(tmp_path: Path, gguf: Path) -> None:
-    cut = ModelConfig(source=str(gguf), layers=2, dtype=DType.BFLOAT16, template=Template.PAPER)
+    cut = ModelConfig(source=str(gguf), layers=2, dtype=DType.FLOAT32, template=Template.PAPER)
     start, into = base(tmp_path / "base", cut), tmp_path / "adapter"
     into.mkdir()
     settings = TrainSettings(epochs=4, learning_rate=5e-3, batch_size=4, lora=LoraConfig(r=8, alpha=16))

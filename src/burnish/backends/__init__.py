@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -31,6 +32,8 @@ def open_backend(execution: Execution, progress: Progress, sources: Mapping[str,
     Raises BackendError with the install line where a library is missing.
     """
     require()
+    # Bars are ours, on a terminal alone; those of the libraries would also go into logs.
+    os.environ.setdefault("TQDM_DISABLE", "1")
     from burnish.backends.hf import HfBackend  # noqa: PLC0415 (torch is imported when a model is needed, not before)
 
     return HfBackend(execution, progress, sources)

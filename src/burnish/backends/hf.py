@@ -5,6 +5,7 @@ Axes: B rows of a batch, T token positions, V vocabulary.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
@@ -38,6 +39,8 @@ class HfBackend:
         self.runtime = Runtime(device=self.device, execution=execution, progress=progress, sources=sources)
         set_threads(execution)
         self._loaded: tuple[str, Loaded] | None = None
+        # TRL still reads transformers' old names; its users cannot mend that.
+        warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers\.")
         transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
         transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 

@@ -84,12 +84,12 @@ def living(where: Path) -> list[int]:
     return found
 
 
-def kill_again_and_again(where: Path, config: Path, kills: int, seed: int) -> tuple[int, float, Seen]:
+def kill_again_and_again(where: Path, config: Path, options: argparse.Namespace) -> tuple[int, float, Seen]:
     """Kill the parent alone at random moments; its workers must die by themselves. Then let it end."""
-    moments, seen, longest_death = random.Random(seed), Seen(), 0.0
-    for number in range(kills):
+    moments, seen, longest_death = random.Random(options.seed), Seen(), 0.0
+    for number in range(options.kills):
         process = start(where, config)
-        time.sleep(moments.uniform(0.5, 12))
+        time.sleep(moments.uniform(0.5, options.longest))
         if process.poll() is not None:
             return number, longest_death, seen
         os.kill(process.pid, signal.SIGKILL)
@@ -101,7 +101,7 @@ def kill_again_and_again(where: Path, config: Path, kills: int, seed: int) -> tu
         longest_death = max(longest_death, time.monotonic() - died)
         seen.look(where / "store")
     assert start(where, config).wait() == 0, (where / "stderr").read_text()
-    return kills, longest_death, seen
+    return options.kills, longest_death, seen
 
 
 def main() -> None:
@@ -109,6 +109,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--train", type=int, default=1200, help="training rows: more rows, a longer run")
+    parser.add_argument("--longest", type=float, default=30.0, help="seconds after which a kill comes at the latest")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
@@ -119,7 +120,7 @@ def main() -> None:
         for place in ("whole", "killed"):
             (root / place).mkdir()
         assert start(root / "whole", config).wait() == 0, (root / "whole" / "stderr").read_text()
-        kills, death, seen = kill_again_and_again(root / "killed", config, options.kills, options.seed)
+        kills, death, seen = kill_again_and_again(root / "killed", config, options)
         stages, rows = seen.check(root / "killed" / "store")
         equal = all(
             (root / "whole" / "out" / file).read_bytes() == (root / "killed" / "out" / file).read_bytes()

@@ -35,7 +35,7 @@ from burnish.store import (
 from burnish.types import Artifact
 
 MANIFEST = "manifest.json"
-PATIENCE = 2.0
+PATIENCE = 10.0
 """Seconds of waiting for a stage that go without saying."""
 COSTS = "costs.json"
 """What a stage has cost so far: beside the work, not part of the result."""

@@ -12,9 +12,12 @@ from burnish.report.text import terminal
 
 
 class Terminal:
-    """Says lines and shows what runs: the runner's `Talk` and the backend's `Progress` in one."""
+    """Says lines and shows what runs: the runner's `Talk` and the backend's `Progress` in one.
 
-    def __init__(self) -> None:
+    Of several workers on one terminal, one alone draws `bars`.
+    """
+
+    def __init__(self, bars: bool = True) -> None:
         self.console = Console(stderr=True, highlight=False, soft_wrap=True)
         self._bars = Progress(
             SpinnerColumn(),
@@ -24,7 +27,7 @@ class Terminal:
             TimeElapsedColumn(),
             console=self.console,
             transient=True,
-            disable=not self.console.is_terminal,
+            disable=not (bars and self.console.is_terminal),
         )
         self._task: TaskID | None = None
         self._label = ""

@@ -30,7 +30,7 @@ def compute(config: Config, store: Path, talk: Talk) -> None:
     """
     shares = shares_of(config)
     talk.say(f"{len(shares)} workers for {len(config.seeds)} seeds and {len(config.methods)} methods")
-    children = [_start(share, store) for share in shares]
+    children = [_start(share, store, number) for number, share in enumerate(shares)]
     try:
         for child in children:
             if child.wait() != 0:
@@ -52,8 +52,8 @@ def shares_of(config: Config) -> list[Config]:
     return [config.model_copy(update={"methods": config.methods[number::count]}) for number in range(count)]
 
 
-def _start(share: Config, store: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "burnish.workers", str(os.getpid()), str(store)]
+def _start(share: Config, store: Path, number: int) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "burnish.workers", str(os.getpid()), str(store), str(number)]
     child = subprocess.Popen(command, stdin=subprocess.PIPE)  # noqa: S603 (our own interpreter and module)
     assert child.stdin is not None
     child.stdin.write(share.model_dump_json().encode())
@@ -61,9 +61,9 @@ def _start(share: Config, store: Path) -> subprocess.Popen[bytes]:
     return child
 
 
-def work_through(config: Config, store: Path) -> None:
+def work_through(config: Config, store: Path, number: int) -> None:
     """Compute the stages of a share of an experiment and nothing else: a worker's part of a run."""
-    terminal = Terminal()
+    terminal = Terminal(bars=number == 0)
     inputs = resolve(config, offline_ok=False)
     executor = Executor(Store(store), terminal, provenance(config))
     opener = opener_of(config, terminal, inputs.sources)
@@ -85,11 +85,11 @@ def _watch(parent: int) -> None:
 
 def main() -> None:
     """Work for a run: the config comes on standard input."""
-    parent, store = int(sys.argv[1]), Path(sys.argv[2])
+    parent, store, number = int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
     die_with(parent)
     config = Config.model_validate_json(sys.stdin.buffer.read())
     try:
-        work_through(config, store)
+        work_through(config, store, number)
     except BurnishError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -59,7 +59,7 @@ class Run:
 
 
 # Steps are set by what the finetuned models then measure. The weak one is right on about half of the test prompts; the
-# strong one on 95 % after gold (strong-long on 99 %: it recovers from weak labels nearly by itself, so that refinement
+# strong one on 98 % after gold (strong-long recovers from weak labels nearly by itself, so that refinement
 # has little left to do). The judges, of another seed, tell the better of two answers ever more often. The comparer
 # starts from strong-long: it need not learn the sums again, only to tell a right solution from a wrong one.
 RUNS = (

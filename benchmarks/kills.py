@@ -3,7 +3,8 @@
     python benchmarks/kills.py --kills 20 --out docs/results/kills.json
 
 The same command goes on after each kill, with two workers, so that their deaths are tested too. At the end
-results.json must equal an uninterrupted run's byte for byte.
+results.json must equal an uninterrupted run's byte for byte. When a kill comes is counted in finished stages, not in
+seconds: a faster machine is killed as often.
 """
 
 from __future__ import annotations
@@ -11,16 +12,19 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 
+LATER = 0.5
+"""Seconds at most between the stage that a kill waits for and the kill."""
 CONFIG = """
 name: kills
 task: {kind: sums, train: TRAIN, test: 60}
@@ -84,24 +88,44 @@ def living(where: Path) -> list[int]:
     return found
 
 
-def kill_again_and_again(where: Path, config: Path, options: argparse.Namespace) -> tuple[int, float, Seen]:
-    """Kill the parent alone at random moments; its workers must die by themselves. Then let it end."""
-    moments, seen, longest_death = random.Random(options.seed), Seen(), 0.0
-    for number in range(options.kills):
+def moments(kills: int, stages: int, random: Random) -> list[float]:
+    """Draw after how many finished stages each kill comes: one in each of as many equal parts of the run, rising.
+
+    The last sixth is left out, several seconds of work, so that no run ends before its kill.
+    """
+    return [stages * 5 / 6 * (number + random.random()) / kills for number in range(kills)]
+
+
+def finished(store: Path) -> int:
+    """Count the finished stages of a store."""
+    return sum(1 for _ in store.glob("stages/*/*/manifest.json"))
+
+
+def kill(process: subprocess.Popen[bytes], where: Path) -> float:
+    """Kill the parent alone; its workers must die by themselves. Returns how long they lived on, in seconds."""
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    died = time.monotonic()
+    while living(where):
+        assert time.monotonic() - died < 10, f"still writing: {living(where)}"
+        time.sleep(0.01)
+    return time.monotonic() - died
+
+
+def kill_again_and_again(where: Path, config: Path, at: Sequence[float], random: Random) -> tuple[float, Seen]:
+    """Start the run and kill it at each of the moments `at`, then let it end."""
+    seen, longest_death = Seen(), 0.0
+    for moment in at:
         process = start(where, config)
-        time.sleep(moments.uniform(0.5, options.longest))
-        if process.poll() is not None:
-            return number, longest_death, seen
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        died = time.monotonic()
-        while living(where):
-            assert time.monotonic() - died < 10, f"still writing: {living(where)}"
+        while finished(where / "store") < moment:
+            assert process.poll() is None, f"ended before {moment} stages: {(where / 'stderr').read_text()}"
             time.sleep(0.01)
-        longest_death = max(longest_death, time.monotonic() - died)
+        time.sleep(random.random() * LATER)  # into the next stage, or into Python's start
+        assert process.poll() is None, f"ended before it was killed, soon after {moment} stages"
+        longest_death = max(longest_death, kill(process, where))
         seen.look(where / "store")
     assert start(where, config).wait() == 0, (where / "stderr").read_text()
-    return options.kills, longest_death, seen
+    return longest_death, seen
 
 
 def main() -> None:
@@ -109,7 +133,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--train", type=int, default=1200, help="training rows: more rows, a longer run")
-    parser.add_argument("--longest", type=float, default=30.0, help="seconds after which a kill comes at the latest")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
@@ -120,7 +143,9 @@ def main() -> None:
         for place in ("whole", "killed"):
             (root / place).mkdir()
         assert start(root / "whole", config).wait() == 0, (root / "whole" / "stderr").read_text()
-        kills, death, seen = kill_again_and_again(root / "killed", config, options)
+        random = Random(options.seed)
+        at = moments(options.kills, finished(root / "whole" / "store"), random)
+        death, seen = kill_again_and_again(root / "killed", config, at, random)
         stages, rows = seen.check(root / "killed" / "store")
         equal = all(
             (root / "whole" / "out" / file).read_bytes() == (root / "killed" / "out" / file).read_bytes()
@@ -129,7 +154,7 @@ def main() -> None:
         assert equal, "results differ"
         kinds = Counter(path.parent.parent.name for path in seen.manifests)
     result = {
-        "kills": kills,
+        "kills": len(at),
         "results_identical": equal,
         "finished_stages_never_redone": stages,
         "stages_by_kind": dict(sorted(kinds.items())),

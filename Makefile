@@ -1,4 +1,5 @@
 # make demo: the embedded experiment; its last line says where the report is.
+# make paper: every figure and table of the paper at the embedded scale, about two hours on two cores; goes on if stopped.
 # make test: every check.  make check: the fast ones.  make clean.
 # PYTHON chooses the interpreter (3.11 or later) of a new .venv; delete .venv to change it.
 
@@ -13,10 +14,15 @@ FOR_DEMO = $(VENV)/installed-for-demo
 FOR_TEST = $(VENV)/installed-for-test
 REQUIREMENTS = pyproject.toml tests/constraints.txt
 
-.PHONY: demo test check lint clean
+.PHONY: demo paper test check lint clean
 
 demo: $(FOR_DEMO)
 	$(BIN)/burnish demo
+
+# What is committed is the results and the one report of all; each experiment's own report and timings stay out of git.
+paper: $(FOR_DEMO)
+	$(BIN)/burnish run configs/paper/embedded/*.yaml --out docs/results/paper-embedded
+	$(BIN)/python scripts/write_findings.py
 
 test: lint
 	$(BIN)/python -m pytest

@@ -1,4 +1,4 @@
-"""Time and memory of the pure part of a round at many rows: halve, select, apply, ledger written as JSON lines.
+"""Time and memory of the pure part of a round at many rows: split, select, apply, ledger written as JSON lines.
 
     python benchmarks/pure_step.py --rows 250000
     python benchmarks/pure_step.py --all --out docs/results/pure_step.json
@@ -94,8 +94,8 @@ def measured(rows: int) -> dict[str, object]:
         seconds[name] = round(time.perf_counter() - start, 2)
         cpu_seconds[name] = round(time.process_time() - cpu_start, 2)
 
-    with timed("halve"):
-        refine.halve(data.groups, seed=0, round_number=1)
+    with timed("split"):
+        refine.split(data.groups, seed=0, round_number=1)
     with timed("select"):
         chosen = refine.select(data.candidates, ALPHA, rows)
         reasons = {candidate.example_id: reason for candidate, reason in zip(data.candidates, chosen, strict=True)}

@@ -50,6 +50,7 @@ def config_page() -> str:
         "A config is a YAML file; `burnish run CONFIG --set a.b=c` changes a field. An unknown field is an error. "
         "`kind` chooses among the forms of `task`, `annotator` and a method. A model may be given as a text alone, "
         "its `source`; there, `${NAME}` is replaced from the environment and `~` by the home folder. "
+        "A file may also have `variants` ([paper.md](paper.md)). "
         "Everything but `execution` changes results and is part of the identity of a stage ([stages.md](stages.md)).\n"
     )
     parts = [HEAD, "# Settings\n", intro, *(_section(model) for model in models(Config))]

@@ -7,59 +7,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from embedded import PROBLEMS, QUICK, ROWS, STRONG, backend, base, trained, user
 
-from burnish.config import Decoding, DType, Execution, LoraConfig, ModelConfig, Template, TrainSettings
+from burnish.config import Decoding, DType, LoraConfig, ModelConfig, SumsTask, Template, TrainSettings
 from burnish.errors import DataError
 from burnish.identity import EMBEDDED
-from burnish.model_card import ModelCard, Weights, read_card, write_card
+from burnish.model_card import Weights, read_card
 from burnish.protocols import SamplingKey
-from burnish.tasks.sums_world import generate
-from burnish.types import Artifact, Message, PairRow, Prompt, Role, TrainingRow
+from burnish.tasks import make_task, task_named
+from burnish.types import Artifact, PairRow, Prompt, TrainingRow
 
 torch = pytest.importorskip("torch")
 
 from burnish.backends.batching import micro_batch, plan_batches  # noqa: E402
-from burnish.backends.hf import HfBackend  # noqa: E402
 from burnish.backends.load import load, renderer_of  # noqa: E402
 from burnish.backends.sampling import uniform  # noqa: E402
 
-STRONG = ModelConfig(source="builtin:strong", dtype=DType.FLOAT32)
 KEY = SamplingKey(seed=0, stage="test", round=0)
-QUICK = TrainSettings(epochs=1, learning_rate=1e-3, batch_size=16, lora=None)
 GREEDY = Decoding(beams=1, max_new_tokens=24)
 
 
-class NoProgress:
-    def start(self, label: str, total: int) -> None: ...
-
-    def advance(self, amount: int) -> None: ...
-
-
-def backend(**execution: Any) -> HfBackend:
-    return HfBackend(Execution(device="cpu", threads=1, **execution), NoProgress(), {})
-
-
-def base(where: Path, model: ModelConfig = STRONG) -> Artifact:
-    where.mkdir(parents=True, exist_ok=True)
-    write_card(where, ModelCard(base=model, content="c", weights=Weights.BASE))
-    return Artifact(path=str(where), kind="base", fingerprint="base")
-
-
-def user(text: str) -> tuple[Message, ...]:
-    return (Message(role=Role.USER, content=text),)
-
-
-PROBLEMS = generate(64, seed=5)
-ROWS = [TrainingRow(id=str(i), prompt=user(p.question), completion=p.solution) for i, p in enumerate(PROBLEMS)]
 PROMPTS = [Prompt(id=str(i), messages=user(p.question)) for i, p in enumerate(PROBLEMS)]
-
-
-def trained(where: Path, settings: TrainSettings = QUICK, **more: Any) -> Artifact:
-    start = base(where / "base")
-    into = where / "model"
-    into.mkdir()
-    backend().train(start, ROWS, settings, 0, into, **more)
-    return Artifact(path=str(into), kind="train", fingerprint="model")
 
 
 def test_one_rendering_serves_training_scoring_and_generation() -> None:
@@ -225,6 +193,18 @@ def test_done_batches_are_left_out_and_torn_ones_come_whole(tmp_path: Path) -> N
     first, second = [answer.id for answer in batches[0]], [answer.id for answer in batches[1]]
     rest = list(tight.generate(model, PROMPTS, GREEDY, KEY, {*first, *second[1:]}))
     assert rest == batches[1:]
+
+
+@pytest.mark.parametrize("name", ["strong", "strong-large", "weak", "weak-long"])
+def test_a_base_model_answers_nothing_before_it_is_finetuned(tmp_path: Path, name: str) -> None:
+    """What a student can do it has learned from its labels: the base knows sums in other words, and no marker."""
+    model = base(tmp_path, ModelConfig(source=f"builtin:{name}", dtype=DType.FLOAT32))
+    examples = make_task(SumsTask(kind="sums", train=1, test=20)).load().test
+    prompts = [Prompt(id=example.id, messages=example.prompt) for example in examples]
+    answers = {a.id: a.text for batch in backend().generate(model, prompts, GREEDY, KEY, set()) for a in batch}
+    task = task_named("sums")
+    assert len(answers) == 20
+    assert [task.grade(example, answers[example.id]).extracted for example in examples] == [None] * 20
 
 
 def test_beam_search_finds_likelier_answers_than_greedy(tmp_path: Path) -> None:

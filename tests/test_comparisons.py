@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from burnish.comparisons import both_orders, combined, confidence, from_difference, majority, screen
+from burnish.comparisons import answer_of, both_orders, combined, confidence, from_difference, majority, screen
 from burnish.types import (
     Answer,
     Comparison,
@@ -127,6 +127,14 @@ def test_both_orders_show_each_side_second_once():
 
 
 @pytest.mark.parametrize(
+    ("text", "finished", "answer"), [("7", True, "7"), ("7", False, None), ("none", True, None), ("none", False, None)]
+)
+def test_an_answer_that_was_cut_is_none(text: str, finished: bool, answer: str | None):
+    found = answer_of(lambda given: Answer(text=given) if given.isdigit() else None, demonstration(text, finished))
+    assert (found.text if found else None) == answer
+
+
+@pytest.mark.parametrize(
     ("current", "proposal", "finished", "reason"),
     [
         ("7", "07", True, Reason.AGREED),
@@ -147,3 +155,12 @@ def test_only_proposals_with_another_answer_are_compared(
         return int(a.text) == int(b.text)
 
     assert screen(extract, agree, demonstration(current), demonstration(proposal, finished)) is reason
+
+
+def test_a_label_that_was_cut_differs_from_every_proposal():
+    def extract(text: str) -> Answer:
+        return Answer(text=text)
+
+    cut, whole = demonstration("7", finished=False), demonstration("7")
+    assert screen(extract, lambda a, b: a == b, cut, whole) is None
+    assert screen(extract, lambda a, b: a == b, whole, whole) is Reason.AGREED

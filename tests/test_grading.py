@@ -32,13 +32,18 @@ def read(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-@pytest.mark.parametrize("task", ["gsm8k", "sums", "word_problems"])
+@pytest.mark.parametrize("task", ["gsm8k", "word_problems"])
 def test_counts_and_interval(tmp_path: Path, task: str) -> None:
     summary = grade(task, write(tmp_path / "p.jsonl", ROWS))
     assert (summary.n, summary.correct, summary.no_answer) == (5, 3, 1)
     assert summary.accuracy == pytest.approx(0.6)
     # Wilson for 3 of 5 with z = 1.959964: (0.6 + 0.384146) / 1.768292 -+ 0.325890
     assert (summary.low, summary.high) == pytest.approx((0.230724, 0.882380), abs=1e-5)
+
+
+def test_a_sum_without_the_marker_is_no_answer(tmp_path: Path) -> None:
+    summary = grade("sums", write(tmp_path / "p.jsonl", ROWS))
+    assert (summary.n, summary.correct, summary.no_answer) == (5, 2, 2)
 
 
 def test_out_keeps_every_column_and_adds_two(tmp_path: Path) -> None:

@@ -16,7 +16,17 @@ from burnish.running import plan
 from burnish.types import Artifact
 
 ROOT = Path(__file__).parent.parent
-GOLDEN = Path(__file__).parent / "golden" / "plan.json"
+GOLDEN = Path(__file__).parent / "golden"
+PLANS = {
+    "plan.json": [],
+    "plan_dpo.json": [
+        "methods=[{kind: dpo, rounds: 2}, {kind: dpo, name: sdpo, rounds: 1, pairs_from: halves, pairs: differing}, "
+        "{kind: dpo, name: wsdpo, rounds: 1, pairs_from: labels, loss: cdpo}]",
+        "supervision.demonstrations=correct",
+        "budget={kind: equal, comparisons: 500}",
+        "measure=[kl, win_rate]",
+    ],
+}
 
 
 def named(kind: str, source: str, revision: str | None, field: str, offline_ok: bool) -> Artifact:
@@ -27,16 +37,18 @@ def nobody(*_: object) -> None:
     """The hub and the cache do not know it."""
 
 
-def test_the_papers_plan_is_pinned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", PLANS)
+def test_the_papers_plan_is_pinned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """If this changes, every user's finished stages are computed again. Meant? Then raise that stage's version and
     write the file anew (the message shows how)."""
     monkeypatch.setattr(identity, "of_hub", named)
-    config = read_config(ROOT / "configs" / "gsm8k-gemma2b-mistral7b.yaml", ["seeds=[0]"])
+    config = read_config(ROOT / "configs" / "gsm8k-gemma2b-mistral7b.yaml", ["seeds=[0]", *PLANS[name]])
     found = [[stage.label, stage.fingerprint] for stage in plan(config, tmp_path).stages]
-    if not GOLDEN.exists():
-        GOLDEN.write_text(json.dumps(found, indent=1) + "\n")
-        pytest.fail(f"{GOLDEN} was missing and has been written: look at it and commit it")
-    assert found == json.loads(GOLDEN.read_text()), f"remove {GOLDEN} and run again to write it anew"
+    pinned = GOLDEN / name
+    if not pinned.exists():
+        pinned.write_text(json.dumps(found, indent=1) + "\n")
+        pytest.fail(f"{pinned} was missing and has been written: look at it and commit it")
+    assert found == json.loads(pinned.read_text()), f"remove {pinned} and run again to write it anew"
 
 
 @pytest.mark.parametrize("name", ["gsm8k-gemma2b-mistral7b", "gsm8k-mistral7b-llama70b"])

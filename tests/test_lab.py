@@ -1,4 +1,4 @@
-"""Whole experiments on the fake backend: every method, every annotator, and a stop at every unit of work."""
+"""Whole experiments on the fake backend: refinement under every annotator, shared stages, plans, the results folder."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from experiment import TRAIN, fake, run_small, small
+from experiment import TRAIN, run_small, small
 
 from burnish.artifacts import read_demonstrations, read_ledger
 from burnish.results import Run, read_changes, read_results
 from burnish.running import plan
 from burnish.store import read_objects
-from burnish.types import Reason, Refinement
+from burnish.types import Artifact, Reason, Refinement
 
 ANNOTATORS: dict[str, dict[str, Any]] = {
     "likelihood": {"kind": "likelihood", "model": "builtin:judge-3"},
@@ -72,42 +72,9 @@ def test_gold_demonstrations_and_the_ceiling(tmp_path: Path) -> None:
     assert given.metrics["label_accuracy"].value != 1.0
 
 
-class StopError(Exception):
-    """A kill, as far as one process can play it."""
-
-
-def test_stopped_at_every_unit_the_results_are_the_same_bytes(tmp_path: Path) -> None:
-    config = small(supervision={"annotator": ANNOTATORS["mixed"]})
-    whole = run_small(config, tmp_path / "whole").out
-    units: list[str] = []
-    run_small(config, tmp_path / "count", fake(units.append))
-    done: list[str] = []
-
-    def one_unit_then_stop(unit: str) -> None:
-        if len(done) % 2:
-            done.append("stop")
-            raise StopError
-        done.append(unit)
-
-    stops = 0
-    while True:
-        try:
-            pieces = run_small(config, tmp_path / "pieces", fake(one_unit_then_stop)).out
-            break
-        except StopError:
-            stops += 1
-    assert stops >= len(units) // 2
-    # `done` has a unit, then a stop, in turn: no unit that was finished is there twice.
-    assert Counter(unit for unit in done if unit != "stop") == Counter(units)
-    for name in ("results.json", "changes.jsonl"):
-        assert (pieces / name).read_bytes() == (whole / name).read_bytes()
-
-
 def test_the_ledger_recomputes_the_refined_labels(tmp_path: Path) -> None:
     run_small(small(), tmp_path)
     for place in (tmp_path / "store" / "stages" / "refine").iterdir():
-        from burnish.types import Artifact
-
         artifact = Artifact(path=str(place), kind="refine", fingerprint="")
         ledger: list[Refinement] = read_ledger(artifact)
         labels = read_demonstrations(artifact)

@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from burnish.errors import DataError
-from burnish.tasks.numbers import NumericAnswers, canonical, final_number, only_number, same_number
+from burnish.tasks.numbers import (
+    MarkedAnswers,
+    NumericAnswers,
+    canonical,
+    final_number,
+    marked_number,
+    only_number,
+    same_number,
+)
 from burnish.types import Answer, Example
 
 CASES = [
@@ -222,3 +230,37 @@ def test_grades_say_what_and_why() -> None:
 def test_a_reference_without_a_number_cannot_grade(reference: str | None) -> None:
     with pytest.raises(DataError, match="row-7"):
         NumericAnswers().grade(example(reference), "5")
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("12 + 7 = 19 #### 19", "19"),
+        ("it is 19", None),
+        ("", None),
+        ("19 ####", None),  # before the marker nothing counts
+        ("#### 14 ####", "14"),
+        ("#### 1 #### 2", "2"),
+        ("19 #### 1/0", None),
+        ("####19", "19"),
+    ],
+)
+def test_a_marked_answer_stands_after_the_marker(text: str, answer: str | None) -> None:
+    found = marked_number(text)
+    assert (found.text if found else None) == answer
+
+
+@given(st.text(alphabet="0123456789.- x#"))
+def test_a_marked_answer_is_the_final_number_or_none(text: str) -> None:
+    found = marked_number(text)
+    assert found is None or ("####" in text and found == final_number(text))
+
+
+def test_marked_answers_grade_what_stands_after_the_marker() -> None:
+    grade = MarkedAnswers().grade
+    assert grade(example("so #### 14"), "#### 14").correct
+    none = grade(example("#### 14"), "14")
+    assert (none.correct, none.extracted, none.why) == (False, None, "no number")
+    assert grade(example("14"), "#### 14").correct  # a reference may be a number alone
+    with pytest.raises(DataError, match="row-7: the reference 'none' has no final answer"):
+        grade(example("none"), "#### 14")

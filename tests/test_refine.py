@@ -42,50 +42,75 @@ def proposed(example_id: str, producer: str) -> Demonstration:
     )
 
 
-# --- halve
+# --- split
 
 
-@given(GROUPS, st.integers(0, 5))
-def test_halves_are_disjoint_cover_all_and_keep_groups_together(groups: dict[str, str], seed: int):
-    first, second = refine.halve(groups, seed, 1)
-    assert sorted(first + second) == sorted(groups)
-    assert not {groups[one] for one in first} & {groups[one] for one in second}
+@given(GROUPS, st.integers(0, 5), st.integers(2, 5))
+def test_parts_are_disjoint_cover_all_and_keep_groups_together(groups: dict[str, str], seed: int, count: int):
+    parts = refine.split(groups, seed, 1, parts=count)
+    assert len(parts) == count
+    assert sorted(name for part in parts for name in part) == sorted(groups)
+    assert all(part == tuple(sorted(part)) for part in parts)
+    for group in set(groups.values()):
+        assert sum(any(groups[name] == group for name in part) for part in parts) == 1
 
 
-@given(GROUPS, st.integers(0, 5))
-def test_halves_differ_by_no_more_than_the_largest_group(groups: dict[str, str], seed: int):
-    first, second = refine.halve(groups, seed, 1)
-    sizes = [list(groups.values()).count(group) for group in groups.values()]
-    assert abs(len(first) - len(second)) <= max(sizes, default=0)
+@given(GROUPS, st.integers(0, 5), st.integers(2, 5))
+def test_parts_differ_by_no_more_than_the_largest_group(groups: dict[str, str], seed: int, count: int):
+    sizes = [len(part) for part in refine.split(groups, seed, 1, parts=count)]
+    largest = max((list(groups.values()).count(group) for group in groups.values()), default=0)
+    assert max(sizes) - min(sizes) <= largest
 
 
-@given(st.integers(0, 41), st.integers(0, 5))
-def test_halves_of_single_rows_are_even(n: int, seed: int):
-    first, second = refine.halve({f"e{i}": f"g{i}" for i in range(n)}, seed, 1)
-    assert abs(len(first) - len(second)) == n % 2
+@given(st.integers(0, 41), st.integers(0, 5), st.integers(2, 5))
+def test_parts_of_single_rows_are_even(n: int, seed: int, count: int):
+    sizes = [len(part) for part in refine.split({f"e{i}": f"g{i}" for i in range(n)}, seed, 1, parts=count)]
+    assert sorted(sizes, reverse=True) == [(n + count - 1 - place) // count for place in range(count)]
 
 
 def test_one_large_group_does_not_upset_the_balance():
     groups = {f"e{i:03d}": "large" if i < 50 else f"g{i}" for i in range(100)}
-    assert [len(half) for half in refine.halve(groups, 0, 1)] == [50, 50]
+    assert [len(half) for half in refine.split(groups, 0, 1)] == [50, 50]
 
 
-@given(GROUPS, st.randoms(use_true_random=False))
-def test_halves_do_not_depend_on_the_order_of_input(groups: dict[str, str], shuffler: Any):
+@given(GROUPS, st.randoms(use_true_random=False), st.integers(2, 4))
+def test_parts_do_not_depend_on_the_order_of_input(groups: dict[str, str], shuffler: Any, count: int):
     items = list(groups.items())
     shuffler.shuffle(items)
-    assert refine.halve(dict(items), 3, 2) == refine.halve(groups, 3, 2)
+    assert refine.split(dict(items), 3, 2, parts=count) == refine.split(groups, 3, 2, parts=count)
 
 
 def test_halves_change_with_round_seed_and_purpose():
     groups = {f"e{i}": f"g{i}" for i in range(40)}
     keys = [(0, 1, "cross"), (0, 2, "cross"), (1, 1, "cross"), (0, 1, "supervision")]
-    splits = [refine.halve(groups, *key) for key in keys]
+    splits = [refine.split(groups, *key) for key in keys]
     assert len({frozenset(map(frozenset, split)) for split in splits}) == 4
 
 
-def test_halves_are_the_same_on_every_machine():
-    assert refine.halve({name: name for name in "abcdef"}, 0, 1) == (("b", "d", "e"), ("a", "c", "f"))
+def test_parts_are_the_same_on_every_machine():
+    letters = {name: name for name in "abcdef"}
+    # Shuffled they are d c b f e a; they are dealt in turn.
+    assert refine.split(letters, 0, 1) == (("b", "d", "e"), ("a", "c", "f"))
+    assert refine.split(letters, 0, 1, parts=3) == (("d", "f"), ("c", "e"), ("a", "b"))
+
+
+# --- drawn
+
+
+@given(st.sets(st.text(max_size=3), max_size=20), st.integers(0, 25), st.integers(0, 3))
+def test_so_many_are_drawn_and_a_larger_draw_holds_the_smaller(ids: set[str], count: int, seed: int):
+    chosen = refine.drawn(ids, count, seed, 1, "budget")
+    assert chosen <= ids
+    assert len(chosen) == min(count, len(ids))
+    assert chosen == refine.drawn(sorted(ids, reverse=True), count, seed, 1, "budget")
+    assert chosen <= refine.drawn(ids, count + 1, seed, 1, "budget")
+
+
+def test_a_draw_changes_with_round_seed_and_purpose_and_is_the_same_on_every_machine():
+    ids = [f"e{i}" for i in range(40)]
+    keys = [(0, 1, "budget"), (0, 2, "budget"), (1, 1, "budget"), (0, 1, "naive")]
+    assert len({refine.drawn(ids, 20, *key) for key in keys}) == 4
+    assert refine.drawn(ids[:6], 3, 0, 1, "budget") == {"e1", "e4", "e5"}
 
 
 # --- check_cross_label

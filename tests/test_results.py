@@ -14,6 +14,7 @@ from burnish.errors import DataError
 from burnish.results import (
     SCHEMA_VERSION,
     Change,
+    CurvePoint,
     Machine,
     Metric,
     PairedRow,
@@ -32,7 +33,7 @@ from burnish.types import Reason
 
 FIXTURE = Path(__file__).parent / "fixtures" / "results-v1"
 PAGE = Path(__file__).parents[1] / "docs" / "results-schema.md"
-MODELS = (Results, Run, Metric, SummaryRow, PairedRow, Timings, Machine, StageTiming, Change)
+MODELS = (Results, Run, Metric, CurvePoint, SummaryRow, PairedRow, Timings, Machine, StageTiming, Change)
 
 
 @pytest.fixture

@@ -5,13 +5,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
+from experiment import Quiet
 
 from burnish.canonical import canonical
 from burnish.errors import StageError
@@ -19,20 +18,6 @@ from burnish.explain import explain
 from burnish.gc import collect
 from burnish.stages import MANIFEST, Executor, Planner, Stage, Store, Work
 from burnish.types import Artifact, Verdict
-
-
-class Quiet:
-    """A talk that remembers what was said."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def say(self, message: str) -> None:
-        self.said.append(message)
-
-    @contextmanager
-    def stage(self, label: str) -> Generator[None, None, None]:
-        yield
 
 
 def stage(calls: list[str], name: str = "double", **config: Any) -> Stage:
@@ -84,6 +69,21 @@ def test_a_done_stage_is_reused_and_another_config_is_not(tmp_path: Path) -> Non
     assert len(calls) == 2
     assert first == again != other
     assert not list((tmp_path / "work").iterdir())
+
+
+def test_what_workers_of_this_run_computed_is_not_reused(tmp_path: Path) -> None:
+    """`there` is what was finished when the run began; a result that came since was paid for by this run."""
+    calls: list[str] = []
+    before, since = executor(tmp_path).run(stage(calls, alpha=0.1)), executor(tmp_path).run(stage(calls, alpha=0.2))
+    again = Executor(Store(tmp_path), Quiet(), {}, frozenset({before.fingerprint}))
+    for alpha in (0.1, 0.2, 0.3):
+        again.run(stage(calls, alpha=alpha))
+    assert [record.reused for record in again.records] == [True, False, False]
+    assert len(calls) == 3
+    assert again.records[1].fingerprint == since.fingerprint
+    everything = executor(tmp_path)
+    everything.run(stage(calls, alpha=0.2))
+    assert everything.records[0].reused
 
 
 def test_a_failed_stage_is_absent(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from burnish.stats import Interval, mean_interval, paired_bootstrap, recovered_gap, wilson, win_rate
+from burnish.stats import Interval, mean_interval, paired_bootstrap, ratio_interval, recovered_gap, wilson, win_rate
 from burnish.types import Verdict
 
 Z = 1.959963984540054  # the 97.5 % point of the normal distribution
@@ -50,6 +50,32 @@ def test_one_value_has_no_interval():
 def test_mean_refuses_nothing_and_nan(values: list[float]):
     with pytest.raises(ValueError, match="no mean"):
         mean_interval(values)
+
+
+def test_a_ratio_of_sums_and_its_interval_by_hand():
+    # 4 + 2 + 3 = 9 nats over 2 + 1 + 3 = 6 tokens: 1.5. Residuals a - 1.5 b: 1, .5, -1.5; over the mean of 2 tokens:
+    # .5, .25, -.75. Their variance (.25 + .0625 + .5625) / 2 = .4375, standard error sqrt(.4375 / 3) = .3819;
+    # t(2 df, 97.5 %) = 4.3027; reach 1.6431
+    interval = ratio_interval([4.0, 2.0, 3.0], [2, 1, 3])
+    assert (interval.value, interval.n) == (1.5, 3)
+    assert interval.ci95 == (pytest.approx(-0.1431, abs=1e-4), pytest.approx(3.1431, abs=1e-4))
+
+
+@given(st.lists(st.floats(-100, 100), min_size=1, max_size=10), st.integers(1, 9))
+def test_a_ratio_to_equal_denominators_is_the_mean(values: list[float], denominator: int):
+    one, mean = ratio_interval(values, [denominator] * len(values)), mean_interval(values)
+    assert one.value == pytest.approx(mean.value / denominator, abs=1e-9)
+    assert (one.ci95 is None) == (mean.ci95 is None) == (len(values) == 1)
+    if one.ci95 and mean.ci95:
+        assert one.ci95 == pytest.approx([bound / denominator for bound in mean.ci95], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("numerators", "denominators"), [([], []), ([1.0], []), ([1.0, 2.0], [1]), ([1.0], [0]), ([1.0, 1.0], [3, -1])]
+)
+def test_what_is_no_ratio_is_refused(numerators: list[float], denominators: list[float]):
+    with pytest.raises(ValueError, match="no ratio"):
+        ratio_interval(numerators, denominators)
 
 
 def test_bootstrap_of_one_seed_is_the_spread_over_prompts():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
+import os
 from pathlib import Path
 
 import pytest
@@ -69,10 +71,79 @@ def test_an_atomic_write_leaves_the_old_file_when_it_fails(tmp_path: Path) -> No
     assert [item.name for item in tmp_path.iterdir()] == ["x"]
 
 
+def test_an_atomic_write_goes_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    for name, target in (("old", tmp_path / "there" / "old"), ("dangling", tmp_path / "there" / "new")):
+        if name == "old":
+            target.write_bytes(b"old")
+        link = tmp_path / name
+        link.symlink_to(target)
+        write_atomic(link, b"new")
+        assert link.is_symlink()
+        assert target.read_bytes() == b"new"
+    assert sorted(item.name for item in (tmp_path / "there").iterdir()) == ["new", "old"]
+
+
+def test_what_is_no_ordinary_file_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "folder")
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("folder", "link", "pipe"):
+        with pytest.raises(StageError, match=r"no ordinary file .* name another one"):
+            write_atomic(tmp_path / name, b"new")
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["folder", "link", "pipe"]
+    assert (tmp_path / "folder").is_dir()
+    assert (tmp_path / "pipe").is_fifo()
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full is Linux's")
 def test_a_full_disk_says_what_to_do() -> None:
     with pytest.raises(StageError, match=r"no space left .*burnish gc"):
         write_rows(Path("/dev/full"), [ROW])
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "full"),
+        OSError(errno.EDQUOT, "quota"),
+        # As safetensors, tokenizers and PyTorch's C++ writer say it.
+        RuntimeError('Error while serializing: IoError(Os { code: 28, message: "No space left on device" })'),
+        Exception("I/O error: No space left on device (os error 28)"),
+        ValueError("write failed: os error 28"),
+    ],
+)
+def test_a_full_disk_is_known_by_number_or_words(error: Exception) -> None:
+    with pytest.raises(StageError, match=r"^x: no space left .*finished work is kept") as caught, full_disk(Path("x")):
+        raise error
+    assert caught.value.__cause__ is error
+
+
+@pytest.mark.parametrize("error", [ValueError("os error 2"), RuntimeError("out of memory"), KeyError("28")])
+def test_other_errors_pass_through(error: Exception) -> None:
+    with pytest.raises(type(error)) as caught, full_disk(Path("x")):
+        raise error
+    assert caught.value is error
+
+
+def test_an_error_that_says_what_to_do_is_not_said_again() -> None:
+    error = DataError("row 3: No space left on device is no number")
+    with pytest.raises(DataError) as caught, full_disk(Path("x")):
+        raise error
+    assert caught.value is error
+
+
+def test_a_refusal_is_about_the_place_that_was_to_be_written(tmp_path: Path) -> None:
+    place = tmp_path / "store" / "work"
+    place.parent.mkdir()
+    with pytest.raises(StageError, match=r"cannot be written .*another --store or --out"), full_disk(place):
+        raise PermissionError(errno.EACCES, "Permission denied", str(place / "rows.jsonl"))
+    with pytest.raises(FileNotFoundError), full_disk(place):
+        raise FileNotFoundError(errno.ENOENT, "No such file", str(tmp_path / "data" / "train.jsonl"))
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(StageError, match="cannot be written"):
+        write_atomic(tmp_path / "file" / "x", b"new")
+    assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_other_operating_system_errors_pass_through() -> None:

@@ -260,9 +260,11 @@ def test_more_rows_than_there_are(tmp_path: Path, split: str) -> None:
 def test_tasks_by_name() -> None:
     for kind in ("gsm8k", "sums", "word_problems"):
         grader = task_named(kind)
-        a, b = grader.extract("#### 5"), grader.extract("so 5.0.")
+        a, b = grader.extract("#### 5"), grader.extract("so #### 5.0.")
         assert a is not None
         assert b is not None
         assert grader.agree(a, b)
+        # The embedded base models solve stories in other words than the task's: sums want the marker.
+        assert (grader.extract("so 5.") is None) == (kind == "sums")
     with pytest.raises(BurnishError, match="choose gsm8k, sums or word_problems"):
         task_named("")

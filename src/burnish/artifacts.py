@@ -9,16 +9,22 @@ from typing import Any
 
 import orjson
 
+from burnish.preferences import Pair
+from burnish.protocols import Score, TrainingPoint
 from burnish.store import read_rows
 from burnish.types import Artifact, Comparison, Demonstration, Example, Preference, Reason, Refinement
 
 DEMONSTRATIONS = "demonstrations.jsonl"
 COMPARISONS = "comparisons.jsonl"
+PAIRS = "pairs.jsonl"
+CHOSEN = "chosen.jsonl"
+SCORES = "scores.jsonl"
+CURVE = "curve.jsonl"
 SCREENED = "screened.jsonl"
 PREFERENCES = "preferences.jsonl"
 LEDGER = "ledger.jsonl"
 GRADES = "grades.jsonl"
-HALVES = "halves.json"
+PARTS = "parts.json"
 TRAINING = "training.json"
 
 
@@ -27,13 +33,6 @@ class Split(StrEnum):
 
     TRAIN = "train"
     TEST = "test"
-
-
-class Side(StrEnum):
-    """The two halves of a split."""
-
-    FIRST = "first"
-    SECOND = "second"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,27 +52,38 @@ class GradeRow:
     extracted: str | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChosenPair:
+    """A preference that is trained on, and the confidence with which it was given."""
+
+    example_id: str
+    number: int
+    chosen: Demonstration
+    rejected: Demonstration
+    score: float
+
+
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Which examples: a split of the data, narrowed down by halves. Never the examples themselves."""
+    """Which examples: a split of the data, narrowed down to parts of it. Never the examples themselves."""
 
     data: Artifact
     split: Split
-    sides: tuple[tuple[Artifact, Side], ...] = ()
+    parts: tuple[tuple[Artifact, tuple[str, ...]], ...] = ()
 
-    def half(self, halves: Artifact, side: Side) -> Rows:
-        """Narrow down to one half."""
-        return Rows(self.data, self.split, (*self.sides, (halves, side)))
+    def part(self, parts: Artifact, *names: str) -> Rows:
+        """Narrow down to the named ones of `parts`, which were cut of these rows."""
+        return Rows(self.data, self.split, (*self.parts, (parts, names)))
 
     @property
     def inputs(self) -> dict[str, Artifact]:
         """The artifacts that say which rows: inputs of a stage."""
-        return {"data": self.data, **{f"halves_{i}": halves for i, (halves, _) in enumerate(self.sides)}}
+        return {"data": self.data, **{f"parts_{i}": parts for i, (parts, _) in enumerate(self.parts)}}
 
     @property
     def config(self) -> dict[str, Any]:
         """The rest of what says which rows: part of a stage's semantic config."""
-        return {"split": str(self.split), "sides": [str(side) for _, side in self.sides]}
+        return {"split": str(self.split), "parts": [list(names) for _, names in self.parts]}
 
     def examples(self) -> dict[str, Example]:
         """Read the examples, sorted by id."""
@@ -87,11 +97,12 @@ class Rows:
         return {id_: Example(id=id_, group=e.group, prompt=e.prompt) for id_, e in self.examples().items()}
 
     def _ids(self) -> set[str] | None:
-        """Halves are cut of halves, so the last one names the rows."""
-        if not self.sides:
+        """Parts are cut of parts, so the last ones name the rows."""
+        if not self.parts:
             return None
-        halves, side = self.sides[-1]
-        return set(read_json(halves, HALVES)[side])
+        parts, names = self.parts[-1]
+        members = read_json(parts, PARTS)
+        return {id_ for name in names for id_ in members[name]}
 
 
 def read_json(artifact: Artifact, name: str) -> Any:
@@ -105,6 +116,15 @@ def read_demonstrations(artifact: Artifact) -> dict[str, Demonstration]:
     return dict(sorted(rows.items()))
 
 
+def read_samples(artifact: Artifact) -> dict[str, list[Demonstration]]:
+    """Read several demonstrations of each example, in the order of their sample numbers, sorted by id."""
+    rows = {(row.example_id, row.sample): row for row in read_rows(Path(artifact.path) / DEMONSTRATIONS, Demonstration)}
+    samples: dict[str, list[Demonstration]] = {}
+    for (example_id, _), row in sorted(rows.items()):
+        samples.setdefault(example_id, []).append(row)
+    return samples
+
+
 def read_comparisons(artifact: Artifact) -> list[Comparison]:
     """Read the comparisons that are to be judged, in the order of their examples' ids."""
     return read_rows(Path(artifact.path) / COMPARISONS, Comparison)
@@ -113,6 +133,27 @@ def read_comparisons(artifact: Artifact) -> list[Comparison]:
 def read_screened(artifact: Artifact) -> list[Screened]:
     """Read what became of every proposal before comparing, in the order of their examples' ids."""
     return read_rows(Path(artifact.path) / SCREENED, Screened)
+
+
+def read_pairs(artifact: Artifact) -> list[Pair]:
+    """Read the pairs of a round of preference optimisation, in the order of their examples' ids and numbers."""
+    return read_rows(Path(artifact.path) / PAIRS, Pair)
+
+
+def read_chosen(artifact: Artifact) -> list[ChosenPair]:
+    """Read the preferences that are trained on."""
+    return read_rows(Path(artifact.path) / CHOSEN, ChosenPair)
+
+
+def read_curve(artifact: Artifact) -> list[TrainingPoint]:
+    """Read how a preference training went; empty where the model was not trained on preferences."""
+    path = Path(artifact.path) / CURVE
+    return read_rows(path, TrainingPoint) if path.exists() else []
+
+
+def read_scores(artifact: Artifact) -> dict[str, Score]:
+    """Read scores by example id; the last one counts."""
+    return {row.id: row for row in read_rows(Path(artifact.path) / SCORES, Score)}
 
 
 def read_preferences(path: Path) -> dict[str, Preference]:

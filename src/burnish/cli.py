@@ -52,7 +52,7 @@ def main() -> None:
 
 
 @main.command("run")
-@click.argument("config_path", metavar="CONFIG", type=click.Path(path_type=Path))
+@click.argument("config_paths", metavar="CONFIG...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @OUT
 @STORE
 @SET
@@ -60,16 +60,28 @@ def main() -> None:
 @JSON
 @_settled
 def run_command(
-    config_path: Path, out: Path | None, store: Path | None, changes: tuple[str, ...], dry_run: bool, as_json: bool
+    config_paths: tuple[Path, ...],
+    out: Path | None,
+    store: Path | None,
+    changes: tuple[str, ...],
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
-    """Run the experiment of a YAML file; the same command goes on after any crash."""
-    from burnish.config_file import read_config  # noqa: PLC0415 (each verb imports what it needs: --help stays fast)
+    """Run the experiments of YAML files; the same command goes on after any crash.
 
-    config = read_config(config_path, changes)
+    A file with `variants` is a sweep: each of its settings gets a folder OUT/NAME/VARIANT, and OUT/NAME one report of
+    all. Several files share what they have in common; OUT then has one report of all.
+    """
+    from burnish.config_file import read_sweep  # noqa: PLC0415 (each verb imports what it needs: --help stays fast)
+
+    configs = [config for path in config_paths for config in read_sweep(path, changes)]
     if dry_run:
-        _print_plan(config, store, as_json, details=False)
+        for config in configs:
+            _print_plan(config, store, as_json, details=False)
+    elif len(configs) == 1 and not configs[0].variant:
+        _run(configs[0], out, store, as_json)
     else:
-        _run(config, out, store, as_json)
+        _run_suite(configs, out, store, as_json)
 
 
 @main.command()
@@ -93,21 +105,28 @@ def demo(out: Path | None, store: Path | None, changes: tuple[str, ...], as_json
 @_settled
 def explain_command(config_path: Path, store: Path | None, changes: tuple[str, ...], as_json: bool) -> None:
     """Say for every stage whether it is done, and which fields make one run again."""
-    from burnish.config_file import read_config  # noqa: PLC0415
+    from burnish.config_file import read_sweep  # noqa: PLC0415
 
-    _print_plan(read_config(config_path, changes), store, as_json, details=True)
+    for config in read_sweep(config_path, changes):
+        _print_plan(config, store, as_json, details=True)
 
 
 @main.command()
-@click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("directories", metavar="DIR...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Where the report of several folders goes [default: .].")
 @_settled
-def report(directory: Path) -> None:
-    """Write report.html and the figures of a folder of results anew."""
+def report(directories: tuple[Path, ...], out: Path | None) -> None:
+    """Write report.html and the figures of a folder of results anew, or one report of several folders."""
     from burnish.report.figures import write_figures  # noqa: PLC0415
+    from burnish.report.joined import write_joined  # noqa: PLC0415
     from burnish.report.page import write_report  # noqa: PLC0415
 
-    write_figures(directory)
-    click.echo(write_report(directory))
+    if len(directories) > 1 or out is not None:
+        click.echo(write_joined(directories, out or Path()))
+        return
+    for directory in directories:
+        write_figures(directory)
+        click.echo(write_report(directory))
 
 
 @main.command("grade")
@@ -164,6 +183,23 @@ def _run(config: Any, out: Path | None, store: Path | None, as_json: bool) -> No
     console.print(rich_table(summary_table(finished.results)))
     if finished.results.paired:
         console.print(rich_table(paired_table(finished.results)))
+    click.echo(f"report: {finished.out / 'report.html'}")
+
+
+def _run_suite(configs: list[Any], out: Path | None, store: Path | None, as_json: bool) -> None:
+    from burnish.suite import run_suite  # noqa: PLC0415
+
+    def done(place: Path) -> None:
+        click.echo(f"results: {place}", err=as_json)
+
+    finished = run_suite(configs, out, store, done)
+    if as_json:
+        _print_json(dataclasses.asdict(finished.models) | {"out": str(finished.out)})
+        return
+    models = finished.models
+    click.echo(
+        f"models trained: {models.trained}; each config alone would have trained {models.alone} ({models.share})"
+    )
     click.echo(f"report: {finished.out / 'report.html'}")
 
 

@@ -97,6 +97,11 @@ def both_orders(comparison: Comparison, prompt: tuple[Message, ...]) -> tuple[Pa
     )
 
 
+def answer_of(extract: Callable[[str], Answer | None], demonstration: Demonstration) -> Answer | None:
+    """Return a demonstration's final answer; one that was cut at the token limit has none, whatever it got to say."""
+    return extract(demonstration.completion) if demonstration.finished else None
+
+
 def screen(
     extract: Callable[[str], Answer | None],
     agree: Callable[[Answer, Answer], bool],
@@ -107,10 +112,10 @@ def screen(
 
     A current demonstration without an answer differs from every valid proposal.
     """
-    proposed = extract(proposal.completion) if proposal.finished else None
+    proposed = answer_of(extract, proposal)
     if proposed is None:
         return Reason.INVALID
-    kept = extract(current.completion)
+    kept = answer_of(extract, current)
     if kept is None:
         return None
     return Reason.AGREED if agree(kept, proposed) else None

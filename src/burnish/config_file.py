@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -17,14 +18,47 @@ DEMO = "demo.yaml"
 
 
 def read_config(path: Path, changes: Sequence[str] = ()) -> Config:
-    """Read and check a config. Raises ConfigError for all that is wrong with it, at once."""
+    """Read and check a config of one setting. Raises ConfigError for all that is wrong with it, at once."""
+    return parse_config(_text(path), str(path), changes)
+
+
+def read_sweep(path: Path, changes: Sequence[str] = ()) -> list[Config]:
+    """Read a config whose `variants` ({label: {dotted field: value}}) are its settings; without them it is one.
+
+    `changes` go into each setting, after its own. Raises ConfigError as `read_config` does.
+    """
+    values = _mapping(_text(path), str(path))
+    variants = values.pop("variants", None)
+    if variants is None:
+        return [_checked(values, str(path), changes)]
+    if not isinstance(variants, dict) or not variants:
+        raise ConfigError(f"{path}: variants: {variants!r} found; write a mapping from labels to changed fields")
+    labels = [str(label) for label in variants]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    for label in labels:
+        if labels.count(label) > 1:
+            raise ConfigError(f"{path}: variants: the label {label!r} is there twice; change one")
+    return [
+        _checked(_varied(values, label, fields, path), f"{path} ({label})", changes)
+        for label, fields in variants.items()  # pyright: ignore[reportUnknownVariableType]
+    ]
+
+
+def _varied(values: dict[str, Any], label: Any, fields: Any, path: Path) -> dict[str, Any]:
+    if not isinstance(fields, dict):
+        raise ConfigError(f"{path}: variants.{label}: {fields!r} found; write a mapping such as {{train.epochs: 2}}")
+    varied = copy.deepcopy(values) | {"variant": str(label)}
+    for field, value in fields.items():  # pyright: ignore[reportUnknownVariableType]
+        _put(varied, str(field), copy.deepcopy(value), f"{path}: variants.{label}.{field}")  # pyright: ignore[reportUnknownArgumentType]
+    return varied
+
+
+def _text(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such config; give the path of a YAML file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read ({error}); give the path of a YAML file") from None
-    return parse_config(text, str(path), changes)
 
 
 def demo_config(changes: Sequence[str] = ()) -> Config:
@@ -35,14 +69,25 @@ def demo_config(changes: Sequence[str] = ()) -> Config:
 
 def parse_config(text: str, name: str, changes: Sequence[str] = ()) -> Config:
     """Check the YAML text of a config after setting some of its fields."""
+    values = _mapping(text, name)
+    if "variants" in values:
+        raise ConfigError(f"{name}: variants: a sweep of settings found where one is wanted; use `burnish run`")
+    return _checked(values, name, changes)
+
+
+def _mapping(text: str, name: str) -> dict[str, Any]:
     try:
         values = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"{name}: not YAML: {error}") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{name}: {type(values).__name__} found; a config is a mapping of fields, see docs/config.md")
+    return values  # pyright: ignore[reportUnknownVariableType]
+
+
+def _checked(values: dict[str, Any], name: str, changes: Sequence[str]) -> Config:
     for change in changes:
-        _set(values, change)  # pyright: ignore[reportUnknownArgumentType]
+        _set(values, change)
     try:
         return Config.model_validate(values)
     except ValidationError as error:
@@ -54,29 +99,33 @@ def _set(values: dict[str, Any], change: str) -> None:
     path, equals, text = change.partition("=")
     if not equals or not path:
         raise ConfigError(f"--set {change!r}: write a.b=c")
-    *parents, last = path.split(".")
-    place: Any = values
-    for step in parents:
-        if isinstance(place, list):
-            place = _item(place, step, change)  # pyright: ignore[reportUnknownArgumentType]
-        elif isinstance(place, dict):
-            place = place.setdefault(step, {})  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
         raise ConfigError(f"--set {change!r}: {text!r} is no YAML value") from None
+    _put(values, path, value, f"--set {change!r}")
+
+
+def _put(values: dict[str, Any], path: str, value: Any, where: str) -> None:
+    *parents, last = path.split(".")
+    place: Any = values
+    for step in parents:
+        if isinstance(place, list):
+            place = _item(place, step, where)  # pyright: ignore[reportUnknownArgumentType]
+        elif isinstance(place, dict):
+            place = place.setdefault(step, {})  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
     if isinstance(place, list):
-        _item(place, last, change)  # pyright: ignore[reportUnknownArgumentType]
+        _item(place, last, where)  # pyright: ignore[reportUnknownArgumentType]
         place[int(last)] = value
     elif isinstance(place, dict):
         place[last] = value
     else:
-        raise ConfigError(f"--set {change!r}: {'.'.join(parents)} is {place!r} and has no field {last!r}")
+        raise ConfigError(f"{where}: {'.'.join(parents)} is {place!r} and has no field {last!r}")
 
 
-def _item(items: list[Any], step: str, change: str) -> Any:
+def _item(items: list[Any], step: str, where: str) -> Any:
     if not step.isdecimal() or int(step) >= len(items):
-        raise ConfigError(f"--set {change!r}: {step!r} is no index into a list of {len(items)}")
+        raise ConfigError(f"{where}: {step!r} is no index into a list of {len(items)}")
     return items[int(step)]
 
 

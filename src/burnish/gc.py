@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from burnish.stages import Store
 from burnish.store import remove_tree
 
-ORDER = ("checkpoint", "train", "train_classifier")
+ORDER = ("train_preferences", "train", "train_classifier")
 """What is freed first: the largest that are the least likely to be wanted again."""
 
 

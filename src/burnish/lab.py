@@ -10,7 +10,7 @@ from typing import Any, assert_never
 
 from burnish import backends, identity
 from burnish.annotators import Supply, plan_annotator
-from burnish.artifacts import Rows, Side, Split
+from burnish.artifacts import Rows, Split
 from burnish.config import (
     AnnotatorConfig,
     ClassifierConfig,
@@ -26,6 +26,8 @@ from burnish.config import (
 )
 from burnish.errors import BackendError
 from burnish.methods import Round, Setting, run_method
+from burnish.methods.probes import Divergence, Versus, diverge, win
+from burnish.methods.sft import start
 from burnish.protocols import Backend
 from burnish.stages import Runner
 from burnish.steps import Steps
@@ -45,6 +47,8 @@ class Outcome:
     labels: Artifact
     training: Artifact
     round: Round
+    divergence: Divergence | None
+    versus: Versus | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,23 +94,26 @@ class Experiment:
         steps = Steps(self.runner, self.backend, task, config.task.kind, seed)
         data = steps.data(config.task.model_dump(mode="json", exclude={"source", "revision"}), self.inputs.data)
         bases = {name: steps.base(model, weights) for name, (model, weights) in self.inputs.models.items()}
-        setting, supervisor = self._supervise(steps, data, bases)
-        test = Rows(data, Split.TEST)
+        setting, supervisor, ground = self._supervise(steps, data, bases)
+        held_out = Rows(data, Split.TEST) if config.evaluate == "test" else ground
         if supervisor is not None:
             weak = Round(number=0, model=supervisor, demonstrations=setting.demonstrations)
-            self._measure("weak", "weak", setting, test, weak)
+            self._measure("weak", "weak", setting, held_out, weak)
         for method in config.methods:
             for round_ in run_method(method, setting):
-                self._measure(method.name, method.kind, setting, test, round_)
+                self._measure(method.name, method.kind, setting, held_out, round_)
 
     def _supervise(
         self, steps: Steps, data: Artifact, bases: Mapping[str, Artifact]
-    ) -> tuple[Setting, Artifact | None]:
-        """Train p~ on half G, let it label half U, make the annotator (section 3, appendix B)."""
+    ) -> tuple[Setting, Artifact | None, Rows]:
+        """Train p~ on half G, let it label half U, make the annotator (section 3, appendix B).
+
+        Returns what methods are given, p~ where it is the supervisor, and half G.
+        """
         config = self.config
-        halves = steps.halve(Rows(data, Split.TRAIN), "supervision", 0)
-        ground = Rows(data, Split.TRAIN).half(halves, Side.FIRST)
-        unreliable = Rows(data, Split.TRAIN).half(halves, Side.SECOND)
+        train = Rows(data, Split.TRAIN)
+        halves = steps.split(train, "supervision", 0)
+        ground, unreliable = train.part(halves, "1"), train.part(halves, "2")
         ground_gold, gold = steps.gold(ground), steps.gold(unreliable)
         settings = config.supervision.train or config.train
         supervisor = steps.train(bases["weak"], ground, ground_gold, settings, "weak supervisor")
@@ -114,7 +121,6 @@ class Experiment:
             steps=steps,
             ground=ground,
             gold=ground_gold,
-            judged=unreliable,
             bases=bases,
             train=settings,
         )
@@ -122,6 +128,11 @@ class Experiment:
         match config.supervision.demonstrations:
             case "weak":
                 labels = steps.answer(supervisor, unreliable, config.decode, "labels", DemonstrationSource.WEAK)
+            case "correct":
+                given = steps.answer(supervisor, unreliable, config.decode, "labels", DemonstrationSource.WEAK)
+                labels = steps.only_correct(unreliable, given)
+                unreliable = unreliable.part(labels, "correct")
+                gold = steps.gold(unreliable)
             case "gold":
                 labels = gold
             case _:
@@ -135,22 +146,28 @@ class Experiment:
             base=bases["strong"],
             train=config.train,
             decode=config.decode,
+            budget=config.budget,
+            compat=config.compat,
         )
-        return setting, supervisor if config.supervision.demonstrations == "weak" else None
+        return setting, supervisor if config.supervision.demonstrations != "gold" else None, ground
 
-    def _measure(self, method: str, kind: str, setting: Setting, test: Rows, round_: Round) -> None:
-        steps = setting.steps
-        answers = steps.answer(round_.model, test, self.config.decode, "test", DemonstrationSource.PROPOSAL)
+    def _measure(self, method: str, kind: str, setting: Setting, held_out: Rows, round_: Round) -> None:
+        steps, decode, wanted = setting.steps, self.config.decode, self.config.measure
+        answers = steps.answer(round_.model, held_out, decode, "test", DemonstrationSource.PROPOSAL)
+        # What KL and win rate are against: the SFT model, which round 0 of any method is.
+        first = start(setting, setting.demonstrations).model if round_.number > 0 and wanted else None
         self.outcomes.append(
             Outcome(
                 method=method,
                 kind=kind,
                 seed=steps.seed,
                 rows=setting.rows,
-                test=steps.grade(test, answers),
+                test=steps.grade(held_out, answers),
                 labels=steps.grade(setting.rows, round_.demonstrations),
                 training=round_.model,
                 round=round_,
+                divergence=diverge(setting, held_out, round_.model, first) if first and "kl" in wanted else None,
+                versus=win(setting, held_out, answers, first) if first and "win_rate" in wanted else None,
             )
         )
 
@@ -219,6 +236,33 @@ def model_of(annotator: AnnotatorConfig) -> ModelConfig | None:
             return None
         case MixedConfig():
             return model_of(annotator.other)
+        case _:
+            assert_never(annotator)
+
+
+def resolved(config: Config, inputs: Inputs) -> Config:
+    """Return the config as it ran: hub ids with their commits, number formats instead of `auto`."""
+    models = {name: model for name, (model, _) in inputs.models.items()}
+    annotator = config.supervision.annotator
+    if "annotator" in models:
+        annotator = _with_model(annotator, models["annotator"])
+    return config.model_copy(
+        update={
+            "models": config.models.model_copy(update={"weak": models["weak"], "strong": models["strong"]}),
+            "supervision": config.supervision.model_copy(update={"annotator": annotator}),
+            "task": inputs.task,
+        }
+    )
+
+
+def _with_model(annotator: AnnotatorConfig, model: ModelConfig) -> AnnotatorConfig:
+    match annotator:
+        case ClassifierConfig() | LikelihoodConfig():
+            return annotator.model_copy(update={"model": model})
+        case OracleConfig():
+            return annotator
+        case MixedConfig():
+            return annotator.model_copy(update={"other": _with_model(annotator.other, model)})
         case _:
             assert_never(annotator)
 

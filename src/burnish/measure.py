@@ -5,22 +5,31 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
+from pathlib import Path
 
 from burnish import __version__
 from burnish.artifacts import (
     TRAINING,
-    read_demonstrations,
+    read_comparisons,
+    read_curve,
     read_grades,
     read_json,
     read_ledger,
+    read_preferences,
+    read_samples,
+    read_scores,
 )
 from burnish.config import Config
 from burnish.lab import Outcome, semantic
+from burnish.methods.probes import Divergence, Versus
 from burnish.protocols import Task
-from burnish.results import Change, Metric, PairedRow, Results, Run, SummaryRow
-from burnish.stats import Interval, mean_interval, paired_bootstrap, wilson
-from burnish.types import Example, Reason, Refinement, short_hash
+from burnish.results import Change, CurvePoint, Metric, PairedRow, Results, Run, SummaryRow
+from burnish.stats import Interval, mean_interval, paired_bootstrap, ratio_interval, wilson, win_rate
+from burnish.store import as_mapping
+from burnish.types import Example, Reason, Refinement, Verdict, short_hash
 
+SFT = "sft"
+"""The method that every round is compared with, where a config has one of that name."""
 CHANGES_OF_A_REASON = 6
 """Rows of each reason, method and round that the report shows."""
 SHOWN = (Reason.ACCEPTED, Reason.OVER_CAP, Reason.REJECTED, Reason.TIE, Reason.ABSTAINED)
@@ -47,15 +56,23 @@ def _run(outcome: Outcome, task: Task) -> Run:
     training = read_json(outcome.training, TRAINING)
     counts = {"train_rows": len(training["trained_on"]), "without_answer": training["without_answer"]}
     counts["dropped"] = read_json(outcome.rows.data, "data.json")["dropped"]
-    if outcome.round.refined is not None:
-        ledger = read_ledger(outcome.round.refined.stage)
+    if outcome.round.compared is not None:
+        ledger = read_ledger(outcome.round.compared.ledger)
         counts |= {str(reason): n for reason, n in sorted(Counter(row.reason for row in ledger).items())}
-        counts["compared"] = sum(row.score is not None for row in ledger)
-        metrics["replaced"] = Metric(value=_accepted(ledger) / len(ledger), n=len(ledger), ci95=None)
-        judged = [row for row in ledger if row.p_b_ab is not None]
+        judged = [row for row in ledger if row.score is not None]
+        counts["compared"] = len({(row.kept, row.proposed) for row in judged})  # equal pairs are judged once
+        accepted = [row for row in ledger if row.reason is Reason.ACCEPTED]
+        if outcome.round.relabelled:
+            metrics["replaced"] = Metric(value=len(accepted) / len(ledger), n=len(ledger), ci95=None)
+        else:
+            counts["pairs_trained_on"] = training["pairs"]
         if judged:
-            right, decisive = _decisive(outcome, judged, task)
-            metrics["annotator_accuracy"] = _share(right, decisive)
+            metrics["annotator_accuracy"] = _share(*_decisive(outcome, judged, task))
+            metrics["accepted_accuracy"] = _share(*_decisive(outcome, accepted, task))
+    if outcome.divergence is not None:
+        metrics |= _divergence(outcome.divergence)
+    if outcome.versus is not None:
+        metrics["win_rate"] = _win_rate(outcome.versus, len(test))
     return Run(
         method=outcome.method,
         kind=outcome.kind,
@@ -63,11 +80,28 @@ def _run(outcome: Outcome, task: Task) -> Run:
         round=outcome.round.number,
         metrics=metrics,
         counts=counts,
+        curve=tuple(CurvePoint.model_validate(as_mapping(point)) for point in read_curve(outcome.training)),
     )
 
 
-def _accepted(ledger: Iterable[Refinement]) -> int:
-    return sum(row.reason is Reason.ACCEPTED for row in ledger)
+def _divergence(divergence: Divergence) -> dict[str, Metric]:
+    """Return KL(model || SFT model) in nats, a sequence and a token, from the model's own samples; a sample without an
+    end is left out."""
+    own, reference = read_scores(divergence.own), read_scores(divergence.reference)
+    differences = [own[id_].value - reference[id_].value for id_ in sorted(own)]
+    if not differences:
+        nothing = Metric(value=None, n=0, ci95=None)
+        return {"kl": nothing, "kl_per_token": nothing}
+    tokens = [own[id_].tokens for id_ in sorted(own)]
+    return {"kl": _metric(mean_interval(differences)), "kl_per_token": _metric(ratio_interval(differences, tokens))}
+
+
+def _win_rate(versus: Versus, prompts: int) -> Metric:
+    """Return how often the annotator prefers the round's answer; equal answers are ties."""
+    judged = read_preferences(Path(versus.judged.path))
+    verdicts = [judged[comparison.id].verdict for comparison in read_comparisons(versus.compared)]
+    found = win_rate([*verdicts, *[Verdict.TIE] * (prompts - len(verdicts))])
+    return Metric(value=None, n=0, ci95=None) if found is None else _metric(found)
 
 
 def _share(right: int, n: int) -> Metric:
@@ -83,19 +117,20 @@ def _metric(interval: Interval) -> Metric:
 def _decisive(outcome: Outcome, judged: Sequence[Refinement], task: Task) -> tuple[int, int]:
     """Return how many decisive pairs (exactly one side right) the annotator called rightly, and how many there are.
 
+    Equal pairs count once, as they are judged once.
+
     Ties and abstentions stand apart: who does not choose is neither right nor wrong.
     """
     examples, sides = outcome.rows.examples(), _sides(outcome)
-    right = decisive = 0
+    called: dict[tuple[str, str], bool] = {}
     for row in judged:
         p_b = p_b_of(row)
         if p_b is None or p_b == 0.5:
             continue
         kept, proposed = (_correct(task, examples, sides[id_]) for id_ in (row.kept, row.proposed))
         if kept != proposed:
-            decisive += 1
-            right += (p_b > 0.5) == proposed
-    return right, decisive
+            called[row.kept, row.proposed] = (p_b > 0.5) == proposed
+    return sum(called.values()), len(called)
 
 
 def _correct(task: Task, examples: Mapping[str, Example], side: tuple[str, str]) -> bool:
@@ -104,17 +139,20 @@ def _correct(task: Task, examples: Mapping[str, Example], side: tuple[str, str])
 
 def _sides(outcome: Outcome) -> dict[str, tuple[str, str]]:
     """Return {demonstration id: (example id, completion)} of all that a round compared."""
-    refined = outcome.round.refined
-    assert refined is not None, outcome
+    compared = outcome.round.compared
+    assert compared is not None, outcome
     return {
         row.id: (row.example_id, row.completion)
-        for artifact in (refined.previous, *refined.proposals)
-        for row in read_demonstrations(artifact).values()
+        for artifact in compared.sides
+        for rows in read_samples(artifact).values()
+        for row in rows
     }
 
 
 def p_b_of(row: Refinement) -> float | None:
-    """Return P(b is better) of a ledger line: the mean of the orders that were judged."""
+    """Return P(b is better) of a ledger line: the mean of the orders that were judged; None for an abstention."""
+    if row.score is None:
+        return None
     seen = [p for p in (row.p_b_ab, row.p_b_ba) if p is not None]
     return sum(seen) / len(seen) if seen else None
 
@@ -148,25 +186,35 @@ def _spread(values: Sequence[float]) -> float | None:
 
 
 def _paired(outcomes: Sequence[Outcome]) -> Iterable[PairedRow]:
-    """Yield the difference in test accuracy of every two methods' last rounds, paired by seed and prompt."""
-    finals: dict[str, dict[int, Outcome]] = {}
-    for outcome in outcomes:  # a later round of the same method and seed takes the place of an earlier one
-        finals.setdefault(outcome.method, {})[outcome.seed] = outcome
-    for b, a in combinations(finals, 2):
-        seeds = sorted(finals[a].keys() & finals[b].keys())
-        difference_SP = [_differences(finals[a][seed], finals[b][seed]) for seed in seeds]
-        interval = paired_bootstrap(difference_SP)
-        yield PairedRow(
-            metric="test_accuracy",
-            a=a,
-            a_round=finals[a][seeds[0]].round.number,
-            b=b,
-            b_round=finals[b][seeds[0]].round.number,
-            difference=interval.value,
-            ci95=interval.ci95,
-            seeds=len(seeds),
-            prompts=len(difference_SP[0]),
-        )
+    """Yield differences in test accuracy, paired by seed and prompt: of every two methods' last rounds, then of each
+    earlier round and `sft`."""
+    by_round: dict[tuple[str, int], dict[int, Outcome]] = {}
+    for outcome in outcomes:
+        by_round.setdefault((outcome.method, outcome.round.number), {})[outcome.seed] = outcome
+    last = {method: (method, number) for method, number in by_round}  # the highest comes last
+    for b, a in combinations(last.values(), 2):
+        yield _difference(by_round[a], by_round[b])
+    if SFT in last:
+        for (method, number), outcomes_of in by_round.items():
+            if number > 0 and (method, number) not in last.values():
+                yield _difference(outcomes_of, by_round[last[SFT]])
+
+
+def _difference(a: Mapping[int, Outcome], b: Mapping[int, Outcome]) -> PairedRow:
+    seeds = sorted(a.keys() & b.keys())
+    difference_SP = [_differences(a[seed], b[seed]) for seed in seeds]
+    interval = paired_bootstrap(difference_SP)
+    return PairedRow(
+        metric="test_accuracy",
+        a=a[seeds[0]].method,
+        a_round=a[seeds[0]].round.number,
+        b=b[seeds[0]].method,
+        b_round=b[seeds[0]].round.number,
+        difference=interval.value,
+        ci95=interval.ci95,
+        seeds=len(seeds),
+        prompts=len(difference_SP[0]),
+    )
 
 
 def _differences(a: Outcome, b: Outcome) -> list[int]:
@@ -180,14 +228,14 @@ def changes_of(outcomes: Sequence[Outcome], task: Task) -> list[Change]:
     return [
         change
         for outcome in outcomes
-        if outcome.seed == first and outcome.round.refined is not None
+        if outcome.seed == first and outcome.round.compared is not None
         for change in _changes(outcome, task)
     ]
 
 
 def _changes(outcome: Outcome, task: Task) -> Iterable[Change]:
-    assert outcome.round.refined is not None, outcome
-    ledger, sides, examples = read_ledger(outcome.round.refined.stage), _sides(outcome), outcome.rows.examples()
+    assert outcome.round.compared is not None, outcome
+    ledger, sides, examples = read_ledger(outcome.round.compared.ledger), _sides(outcome), outcome.rows.examples()
     for reason in SHOWN:
         rows = sorted((row for row in ledger if row.reason is reason), key=lambda row: short_hash(row.example_id))
         for row in rows[:CHANGES_OF_A_REASON]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from enum import StrEnum
 from pathlib import Path
 
@@ -40,6 +41,13 @@ class ModelCard(BaseModel):
 def write_card(directory: Path, card: ModelCard) -> None:
     """Write the card into a model's directory."""
     write_atomic(directory / CARD, pretty(card.model_dump(mode="json")))
+
+
+def copy_model(source: Path, directory: Path) -> None:
+    """Copy a model's files; what a stage recorded beside them stays behind."""
+    for path in source.iterdir():
+        if path.is_file() and path.name not in {"manifest.json", "training.json", "curve.jsonl"}:
+            shutil.copyfile(path, directory / path.name)
 
 
 def read_card(directory: Path) -> ModelCard:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
-from burnish.config import Decoding, TrainSettings
+from burnish.config import Decoding, Objective, TrainSettings
 from burnish.types import (
     Answer,
     Artifact,
@@ -18,6 +18,7 @@ from burnish.types import (
     Grade,
     PairRow,
     Preference,
+    PreferenceRow,
     Prompt,
     TrainingRow,
 )
@@ -86,13 +87,42 @@ RowKey: TypeAlias = str
 """How a row of a batch is known on disk: the id, and for a repeated draw `id#sample`."""
 
 
+def row_key(id_: str, sample: int) -> RowKey:
+    """Return how an answer is known on disk."""
+    return f"{id_}#{sample}" if sample else id_
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """One number for the row `id`: a summed log-probability in nats, or a probability."""
+    """One number for the row `id`: a log-probability in nats, summed over `tokens`, or a probability, having read
+    `tokens`."""
 
     id: str
     value: float
     tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingPoint:
+    """Means over the pairs of some steps of preference training, up to and with `step` (from 1).
+
+    `chosen_logp` and `rejected_logp` are log p(answer and end | prompt) in nats; `margin` is the implicit reward of
+    the chosen answer minus that of the rejected one, beta * the difference of log-ratios to the reference.
+    """
+
+    step: int
+    loss: float
+    chosen_logp: float
+    rejected_logp: float
+    margin: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trained:
+    """What a preference training cost, tokens with repeats counted, and how it went."""
+
+    tokens: int
+    curve: tuple[TrainingPoint, ...]
 
 
 class Backend(Protocol):
@@ -120,6 +150,21 @@ class Backend(Protocol):
         """Train a two-way head to say whether the second answer is better; a row is a pair in both orders.
 
         Returns the tokens trained on, repeats counted.
+        """
+        ...
+
+    def train_preferences(
+        self,
+        policy: Artifact,
+        rows: Sequence[PreferenceRow],
+        settings: TrainSettings,
+        objective: Objective,
+        seed: int,
+        into: Path,
+    ) -> Trained:
+        """Go on training a finetuned `policy` on preferences (DPO), with itself as it is now as the reference.
+
+        `settings.lora` is not read: an adapter goes on as an adapter, all weights as all weights.
         """
         ...
 

@@ -30,12 +30,12 @@ class Candidate:
     source: str = ""
 
 
-def halve(
-    groups: Mapping[str, str], seed: int, round_number: int, purpose: str = "cross"
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Split examples, given as {id: group}, into two halves of sorted ids (Algorithm 1, lines 2 and 3).
+def split(
+    groups: Mapping[str, str], seed: int, round_number: int, purpose: str = "cross", parts: int = 2
+) -> tuple[tuple[str, ...], ...]:
+    """Split examples, given as {id: group}, into parts of sorted ids: two halves in Algorithm 1, lines 2 and 3.
 
-    Rows of one group stay together. Groups are shuffled, then the larger ones go first, each to the smaller half:
+    Rows of one group stay together. Groups are shuffled, then the larger ones go first, each to the smallest part:
     where single rows abound the sizes differ by one at most, and never by more than the largest group.
     """
     members: defaultdict[str, list[str]] = defaultdict(list)
@@ -44,12 +44,10 @@ def halve(
     order = sorted(members)
     random.Random(_key(seed, purpose, round_number)).shuffle(order)  # noqa: S311 reproducible, not secret
     order.sort(key=lambda group: len(members[group]), reverse=True)
-    first: list[str] = []
-    second: list[str] = []
+    dealt: list[list[str]] = [[] for _ in range(parts)]
     for group in order:
-        smaller = first if len(first) <= len(second) else second
-        smaller.extend(members[group])
-    return tuple(sorted(first)), tuple(sorted(second))
+        min(dealt, key=len).extend(members[group])  # the first of the smallest
+    return tuple(tuple(sorted(part)) for part in dealt)
 
 
 def _key(*parts: str | int) -> int:
@@ -167,12 +165,21 @@ def naive_choice(candidates: Sequence[Candidate], alpha: float, n: int, seed: in
     A proposal that agrees with the current label may be chosen too, as the paper draws from all.
     """
     total = cap(alpha, n)
-    valid = [index for index, candidate in enumerate(candidates) if candidate.screened is not Reason.INVALID]
-    valid.sort(key=lambda index: _key(seed, "naive", round_number, candidates[index].example_id))
-    reasons = [Reason.INVALID] * len(candidates)
-    for place, index in enumerate(valid):
-        reasons[index] = Reason.ACCEPTED if place < total else Reason.OVER_CAP
-    return reasons
+    valid = [candidate.example_id for candidate in candidates if candidate.screened is not Reason.INVALID]
+    chosen = drawn(valid, total, seed, round_number, "naive")
+    return [
+        Reason.ACCEPTED
+        if candidate.example_id in chosen
+        else Reason.INVALID
+        if candidate.screened is Reason.INVALID
+        else Reason.OVER_CAP
+        for candidate in candidates
+    ]
+
+
+def drawn(ids: Iterable[str], count: int, seed: int, round_number: int, purpose: str) -> frozenset[str]:
+    """Draw `count` of the ids, all if there are fewer: those with the lowest hash of seed, purpose, round and id."""
+    return frozenset(sorted(ids, key=lambda id_: _key(seed, purpose, round_number, id_))[:count])
 
 
 def apply(
@@ -198,7 +205,7 @@ def ledger(
     """
     for kept, proposed, reason in _joined(current, proposals, reasons):
         preference = preferences.get(kept.example_id)
-        p_b_ab, p_b_ba = (None, None) if preference is None else _by_order(preference)
+        p_b_ab, p_b_ba = (None, None) if preference is None else by_order(preference)
         kept_id, proposed_id = kept.id, proposed.id  # each is a hash: computed once
         yield Refinement(
             example_id=kept.example_id,
@@ -225,7 +232,7 @@ def _joined(
         yield kept, proposed, reasons[example_id]
 
 
-def _by_order(preference: Preference) -> tuple[float | None, float | None]:
+def by_order(preference: Preference) -> tuple[float | None, float | None]:
     """Return P(b is better) from order AB and from BA, None where nobody saw it so.
 
     A judge that keeps no raw probabilities (the oracle) is order-free: its p_b stands for the first order.

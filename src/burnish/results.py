@@ -45,6 +45,21 @@ class Metric(Record):
     """95 % interval, lowest and highest (Wilson's for a share); null where none is given."""
 
 
+class CurvePoint(Record):
+    """How preference training stood: means over the pairs of the steps since the last point."""
+
+    step: Natural
+    """Optimiser steps done."""
+    loss: float
+    """The loss that is minimised."""
+    chosen_logp: float
+    """Log-probability of the chosen answers and their ends, nats."""
+    rejected_logp: float
+    """Log-probability of the rejected answers and their ends, nats."""
+    margin: float
+    """Implicit reward of the chosen answer minus that of the rejected one: beta times the difference of log-ratios."""
+
+
 class Run(Record):
     """One method with one seed after one round."""
 
@@ -60,6 +75,8 @@ class Run(Record):
     """Metric by name: test_accuracy, label_accuracy, annotator_accuracy, replaced, ..."""
     counts: dict[str, int]
     """Rows by reason (agreed, accepted, ...), train_rows and other counts."""
+    curve: tuple[CurvePoint, ...] = ()
+    """The training curve, where the model was trained on preferences."""
 
 
 class SummaryRow(Record):

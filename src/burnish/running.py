@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from burnish import workers
 from burnish.config import Config
 from burnish.errors import ConfigError
 from burnish.explain import Explanation, explain
-from burnish.lab import Experiment, resolve
+from burnish.lab import Experiment, Inputs, resolve, resolved
 from burnish.machine import opener_of, peak_memory, provenance, threads_of, versions
 from burnish.measure import changes_of, results_of
 from burnish.protocols import Backend
@@ -62,21 +62,68 @@ def run(
     `out` is `runs/NAME` and `store` is `default_store()` if not given. Raises BurnishError; the same call goes on
     after any crash.
     """
-    out, place = out or Path("runs") / config.name, Store(store or default_store())
-    started, terminal = time.monotonic(), Terminal()
-    _check_out(out)
+    (finished,) = run_all([config], [out or Path("runs") / config.name], store, backend)
+    return finished
+
+
+def run_all(
+    configs: Sequence[Config],
+    places: Sequence[Path],
+    store: Path | None = None,
+    backend: Callable[[], Backend] | None = None,
+) -> Iterator[Finished]:
+    """Run experiments one after the other in one store, each into its place; yields each when its results are there."""
+    root, terminal = Store(store or default_store()), Terminal()
+    jobs = [_prepared(config, place, root) for config, place in zip(configs, places, strict=True)]
+    started = time.monotonic()
+    for index in _computed(configs, root, terminal, backend):
+        yield _assembled(jobs[index], root, terminal, backend, started)
+        started = time.monotonic()
+
+
+def _computed(
+    configs: Sequence[Config], root: Store, terminal: Terminal, backend: Callable[[], Backend] | None
+) -> Iterable[int]:
+    """Yield the index of each experiment when its stages are done, or may be computed in this process."""
+    if backend is None and max(config.execution.workers for config in configs) > 1:
+        return workers.compute(configs, root.root, terminal)
+    return range(len(configs))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Job:
+    """An experiment with its inputs found, and what the store had of it before this run."""
+
+    config: Config
+    inputs: Inputs
+    out: Path
+    there: frozenset[str]
+
+
+def _prepared(config: Config, out: Path, root: Store) -> _Job:
+    """Check what can be checked before anything is spent, and claim the stages, so that gc keeps a run under way."""
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"out: {str(out)!r} is a file; name a folder for the results")
     inputs = resolve(config, offline_ok=False)
-    executor = Executor(place, terminal, provenance(config))
-    if config.execution.workers > 1 and backend is None:
-        workers.compute(config, place.root, terminal)
-    opener = backend or opener_of(config, terminal, inputs.sources)
-    outcomes = Experiment(config=config, inputs=inputs, runner=executor, backend=opener).run(config.seeds)
-    task = make_task(inputs.task)
-    results = results_of(config, outcomes, task)
-    place.refer(out, [record.fingerprint for record in executor.records])
-    timings = _timings(config, executor.records, time.monotonic() - started)
+    records = planned(config, inputs, root)
     with full_disk(out):
         out.mkdir(parents=True, exist_ok=True)
+    root.refer(out, [record.fingerprint for record in records])
+    there = frozenset(record.fingerprint for record in records if record.reused)
+    return _Job(config=config, inputs=inputs, out=out, there=there)
+
+
+def _assembled(
+    job: _Job, root: Store, terminal: Terminal, backend: Callable[[], Backend] | None, started: float
+) -> Finished:
+    """Compute what no worker has computed, and write the results folder."""
+    config, out = job.config, job.out
+    executor = Executor(root, terminal, provenance(config), job.there)
+    opener = backend or opener_of(config, terminal, job.inputs.sources)
+    outcomes = Experiment(config=config, inputs=job.inputs, runner=executor, backend=opener).run(config.seeds)
+    task = make_task(job.inputs.task)
+    results = results_of(resolved(config, job.inputs), outcomes, task)
+    timings = _timings(config, executor.records, time.monotonic() - started)
     write_atomic(out / CHANGES_FILE, b"".join(dump_line(_json(change)) for change in changes_of(outcomes, task)))
     write_atomic(out / CONFIG_FILE, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False).encode())
     write_atomic(out / TIMINGS_FILE, pretty(_json(timings)))
@@ -97,19 +144,19 @@ class Plan:
 def plan(config: Config, store: Path | None = None) -> Plan:
     """Say for every stage of an experiment whether it is done, new, or runs again and which fields are the cause."""
     place = Store(store or default_store())
-    planner = Planner(place)
     inputs = resolve(config, offline_ok=True)
+    return Plan(stages=explain(planned(config, inputs, place), place), unresolved=inputs.unresolved)
+
+
+def planned(config: Config, inputs: Inputs, store: Store) -> list[Record]:
+    """Return the stages of an experiment in their order, without running any."""
+    planner = Planner(store)
 
     def no_backend() -> Backend:
         raise AssertionError("a plan runs nothing")
 
     Experiment(config=config, inputs=inputs, runner=planner, backend=no_backend).run(config.seeds)
-    return Plan(stages=explain(planner.records, place), unresolved=inputs.unresolved)
-
-
-def _check_out(out: Path) -> None:
-    if out.exists() and not out.is_dir():
-        raise ConfigError(f"out: {str(out)!r} is a file; name a folder for the results")
+    return planner.records
 
 
 def _json(record: Any) -> Any:

@@ -12,6 +12,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ from pydantic import JsonValue
 from burnish.canonical import canonical
 from burnish.errors import StageError
 from burnish.store import (
+    PART,
     Appender,
     full_disk,
     pretty,
@@ -231,8 +233,12 @@ class Runner(Protocol):
 class Executor:
     """Runs what is not there, reuses what is."""
 
-    def __init__(self, store: Store, talk: Talk, provenance: Mapping[str, Any]) -> None:
-        self.store, self.talk, self.provenance = store, talk, provenance
+    def __init__(
+        self, store: Store, talk: Talk, provenance: Mapping[str, Any], there: AbstractSet[str] | None = None
+    ) -> None:
+        """`there`: the fingerprints that were finished when the run began, where workers of this run may have added
+        to them since."""
+        self.store, self.talk, self.provenance, self.there = store, talk, provenance, there
         self.records: list[Record] = []
         self._seen: set[str] = set()
 
@@ -253,7 +259,13 @@ class Executor:
         if fingerprint not in self._seen:
             self._seen.add(fingerprint)
             self.records.append(
-                Record(stage=stage, fingerprint=fingerprint, reused=reused, seconds=done.seconds, counts=done.counts)
+                Record(
+                    stage=stage,
+                    fingerprint=fingerprint,
+                    reused=reused and (self.there is None or fingerprint in self.there),
+                    seconds=done.seconds,
+                    counts=done.counts,
+                )
             )
         return Artifact(path=str(done.path), kind=stage.name, fingerprint=fingerprint)
 
@@ -265,7 +277,7 @@ class Executor:
             with full_disk(work.path):
                 work.path.mkdir(parents=True, exist_ok=True)
             work.take_up()
-            with self.talk.stage(stage.label or stage.name):
+            with self.talk.stage(stage.label or stage.name), full_disk(work.path):
                 stage.run(work)
             self._seal(stage, fingerprint, work)
         place = self.store.place(stage.name, fingerprint)
@@ -280,7 +292,9 @@ class Executor:
         (work.path / COSTS).unlink(missing_ok=True)
         with full_disk(work.path):
             for path in work.path.rglob("*"):
-                if path.is_file():
+                if path.name.endswith(PART):  # a kill within an atomic write left it
+                    path.unlink()
+                elif path.is_file():
                     with path.open("rb") as file:
                         os.fsync(file.fileno())
         outputs = {

@@ -5,15 +5,16 @@ Axes: S seeds, P prompts, D bootstrap draws.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 from burnish.types import Verdict
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
 
 LEVEL = 0.95
 CHUNK = 500
@@ -60,6 +61,21 @@ def mean_interval(values: Sequence[float]) -> Interval:
     return Interval(value=mean, low=mean - reach, high=mean + reach, n=n)
 
 
+def ratio_interval(numerators: Sequence[float], denominators: Sequence[float]) -> Interval:
+    """Return sum(numerators) / sum(denominators) with a t interval by linearisation (the delta method).
+
+    For a mean a token from sums a sequence: sequences are the independent items, `n` is their number. Raises ValueError
+    if empty, of unequal length, or where a denominator is not above 0.
+    """
+    if not numerators or len(numerators) != len(denominators) or min(denominators) <= 0:
+        raise ValueError(f"{len(numerators)} numerators, {len(denominators)} denominators: no ratio of these")
+    ratio = math.fsum(numerators) / math.fsum(denominators)
+    mean = math.fsum(denominators) / len(denominators)
+    spread = mean_interval([(a - ratio * b) / mean for a, b in zip(numerators, denominators, strict=True)])
+    low, high = (None if bound is None else ratio + bound for bound in (spread.low, spread.high))
+    return Interval(value=ratio, low=low, high=high, n=spread.n)
+
+
 def paired_bootstrap(differences: ArrayLike, draws: int = 10_000, seed: int = 0) -> Interval:
     """Return the mean of per-prompt differences between two methods with its percentile interval.
 
@@ -75,16 +91,33 @@ def paired_bootstrap(differences: ArrayLike, draws: int = 10_000, seed: int = 0)
     if n == 1:
         return Interval(value=value, low=None, high=None, n=1)
     seeds, prompts = difference_SP.shape
-    generator = np.random.default_rng(seed)
-    mean_D = np.empty(draws)
-    for start in range(0, draws, CHUNK):
-        size = min(CHUNK, draws - start)
-        # How often each seed and prompt was drawn: the weights of a draw with replacement.
-        weight_DS = generator.multinomial(seeds, [1 / seeds] * seeds, size=size) / seeds
-        weight_DP = generator.multinomial(prompts, [1 / prompts] * prompts, size=size) / prompts
-        mean_D[start : start + size] = ((weight_DS @ difference_SP) * weight_DP).sum(axis=1)
+    mean_D = np.concatenate(
+        [
+            ((count_DS / seeds @ difference_SP) * (count_DP / prompts)).sum(axis=1)
+            for count_DS, count_DP in _resampled(seeds, prompts, draws, seed)
+        ]
+    )
     low, high = (float(bound) for bound in np.quantile(mean_D, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]))
     return Interval(value=value, low=low, high=high, n=n)
+
+
+@functools.lru_cache(maxsize=2)
+def _resampled(seeds: int, prompts: int, draws: int, seed: int) -> list[tuple[NDArray[Any], NDArray[Any]]]:
+    """Return chunks of draws: how often each seed and each prompt was drawn, with replacement.
+
+    Drawing them takes longer than all else, and all differences of an experiment have one shape. 16 bits are enough:
+    10,000 draws of 1,319 prompts are 26 MB.
+    """
+    import numpy as np  # noqa: PLC0415 slow to import
+
+    generator = np.random.default_rng(seed)
+    return [
+        (
+            generator.multinomial(seeds, [1 / seeds] * seeds, size=size).astype(np.uint16),
+            generator.multinomial(prompts, [1 / prompts] * prompts, size=size).astype(np.uint16),
+        )
+        for size in (min(CHUNK, draws - start) for start in range(0, draws, CHUNK))
+    ]
 
 
 def recovered_gap(weak: float, student: float, ceiling: float) -> float | None:

@@ -10,23 +10,26 @@ from pathlib import Path
 from typing import Any
 
 from burnish.artifacts import (
+    CURVE,
     DEMONSTRATIONS,
     GRADES,
-    HALVES,
+    PARTS,
+    SCORES,
     TRAINING,
     GradeRow,
     Rows,
-    Side,
+    read_chosen,
     read_demonstrations,
 )
-from burnish.config import Decoding, ModelConfig, TrainSettings
+from burnish.comparisons import answer_of
+from burnish.config import Decoding, ModelConfig, Objective, TrainSettings
 from burnish.errors import DataError
-from burnish.model_card import ModelCard, Weights, write_card
-from burnish.protocols import Backend, SamplingKey, Task
-from burnish.refine import halve
+from burnish.model_card import ModelCard, Weights, copy_model, write_card
+from burnish.protocols import Backend, SamplingKey, Score, Task, row_key
+from burnish.refine import split
 from burnish.stages import Runner, Stage, Work
 from burnish.store import pretty, read_rows, write_atomic, write_rows
-from burnish.types import Artifact, Demonstration, DemonstrationSource, Prompt, TrainingRow
+from burnish.types import Artifact, Completion, Demonstration, DemonstrationSource, PreferenceRow, Prompt, TrainingRow
 
 
 class Steps:
@@ -52,20 +55,40 @@ class Steps:
 
         return self.run(Stage(name="data", version=1, config=config, inputs=source, run=run, label="data"))
 
-    def halve(self, rows: Rows, purpose: str, round_: int) -> Artifact:
-        """Cut rows in two by groups, anew for each seed, purpose and round (Algorithm 1, line 2)."""
+    def split(self, rows: Rows, purpose: str, round_: int, parts: int = 2) -> Artifact:
+        """Cut rows into parts "1", "2", ... by groups, anew for each seed, purpose and round (Algorithm 1, line 2)."""
 
         def run(work: Work) -> None:
             members = {example.id: example.group for example in rows.examples().values()}
-            first, second = halve(members, self.seed, round_, purpose)
-            if not first or not second:
-                raise DataError(f"task: {len(members)} rows cannot be halved by prompt; use more rows")
-            write_atomic(work.path / HALVES, pretty({str(Side.FIRST): first, str(Side.SECOND): second}))
+            cut = split(members, self.seed, round_, purpose, parts)
+            if not all(cut):
+                raise DataError(f"task: {len(members)} rows cannot be cut into {parts} parts by prompt; use more rows")
+            write_atomic(work.path / PARTS, pretty({str(number): ids for number, ids in enumerate(cut, 1)}))
             work.count(rows=len(members))
 
-        config = {"seed": self.seed, "purpose": purpose, "round": round_, **rows.config}
-        label = f"{self.label} halves {purpose} {round_}"
-        return self.run(Stage(name="halve", version=1, config=config, inputs=rows.inputs, run=run, label=label))
+        config = {"seed": self.seed, "purpose": purpose, "round": round_, "count": parts, **rows.config}
+        label = f"{self.label} split {purpose} {round_}"
+        return self.run(Stage(name="split", version=1, config=config, inputs=rows.inputs, run=run, label=label))
+
+    def only_correct(self, rows: Rows, demonstrations: Artifact) -> Artifact:
+        """Cut rows into part "correct", whose demonstrations are right, and "wrong"; holds the right ones."""
+
+        def run(work: Work) -> None:
+            examples, given = rows.examples(), read_demonstrations(demonstrations)
+            right = [id_ for id_, e in examples.items() if self.task.grade(e, given[id_].completion).correct]
+            if not right:
+                raise DataError(
+                    f"supervision.demonstrations: 'correct' found, but none of {len(examples)} labels is right; "
+                    "use a stronger weak model or more rows"
+                )
+            wrong = sorted(examples.keys() - set(right))
+            write_atomic(work.path / PARTS, pretty({"correct": right, "wrong": wrong}))
+            work.count(rows=write_rows(work.path / DEMONSTRATIONS, (given[id_] for id_ in right)))
+
+        config = {"task": self.task_kind, **rows.config}
+        inputs = {"demonstrations": demonstrations, **rows.inputs}
+        label = f"{self.label} correct labels"
+        return self.run(Stage(name="only_correct", version=1, config=config, inputs=inputs, run=run, label=label))
 
     def base(self, model: ModelConfig, weights: Artifact) -> Artifact:
         """Describe a base model, known by the content of its weights: moving its folder changes nothing."""
@@ -107,9 +130,9 @@ class Steps:
 
         def run(work: Work) -> None:
             examples, current = rows.prompts_only(), read_demonstrations(demonstrations)
-            usable = [id_ for id_ in examples if self.task.extract(current[id_].completion) is not None]
+            usable = [id_ for id_ in examples if answer_of(self.task.extract, current[id_]) is not None]
             if not usable:
-                raise DataError(f"{self.label} {label}: none of {len(examples)} demonstrations has an answer to learn")
+                raise DataError(f"{label}: none of {len(examples)} demonstrations has an answer to learn")
             training = [
                 TrainingRow(id=id_, prompt=examples[id_].prompt, completion=current[id_].completion) for id_ in usable
             ]
@@ -129,6 +152,70 @@ class Steps:
         label = f"{self.label} {label}"
         return self.run(Stage(name="train", version=1, config=config, inputs=inputs, run=run, label=label))
 
+    def train_preferences(
+        self,
+        policy: Artifact,
+        rows: Rows,
+        preferred: Artifact,
+        settings: TrainSettings,
+        objective: Objective,
+        label: str,
+    ) -> Artifact:
+        """Go on training a policy on preferences; where a round kept none, the policy stays as it is."""
+
+        def run(work: Work) -> None:
+            examples, chosen = rows.prompts_only(), read_chosen(preferred)
+            training = [
+                PreferenceRow(
+                    id=f"{row.example_id}#{row.number}",
+                    prompt=examples[row.example_id].prompt,
+                    chosen=row.chosen.completion,
+                    rejected=row.rejected.completion,
+                )
+                for row in chosen
+            ]
+            if training:
+                trained = self.backend().train_preferences(policy, training, settings, objective, self.seed, work.path)
+                write_rows(work.path / CURVE, trained.curve)
+                work.count(rows=len(training), tokens=trained.tokens)
+            else:
+                copy_model(Path(policy.path), work.path)
+            ids = sorted({row.example_id for row in chosen})
+            write_atomic(work.path / TRAINING, pretty({"trained_on": ids, "without_answer": 0, "pairs": len(chosen)}))
+
+        config = {
+            "train": settings.model_dump(mode="json", exclude={"lora"}),  # the policy's form decides
+            "objective": objective.semantic(),
+            "seed": self.seed,
+            **rows.config,
+        }
+        inputs = {"policy": policy, "preferred": preferred, **rows.inputs}
+        label = f"{self.label} {label}"
+        stage = Stage(name="train_preferences", version=1, config=config, inputs=inputs, run=run, label=label)
+        return self.run(stage)
+
+    def score(self, model: Artifact, rows: Rows, answers: Artifact, label: str) -> Artifact:
+        """Compute log p(answer and end | prompt) of these rows' answers; one without an end has no such score."""
+
+        def run(work: Work) -> None:
+            examples, given = rows.prompts_only(), read_demonstrations(answers)
+            every = [
+                TrainingRow(id=id_, prompt=example.prompt, completion=given[id_].completion)
+                for id_, example in examples.items()
+                if given[id_].finished
+            ]
+            with work.append(SCORES) as out:
+                done = {row.id for row in read_rows(out.path, Score)}
+                for batch in self.backend().logprobs(model, every, done):
+                    out.append(batch)
+                    work.count(rows=len(batch), tokens=sum(score.tokens for score in batch))
+
+        inputs = {"model": model, "answers": answers, **rows.inputs}
+        label = f"{self.label} log-probabilities {label}"
+        return self.run(
+            Stage(name="score", version=1, config=rows.config, inputs=inputs, run=run, label=label, resumable=True)
+        )
+
     def answer(
         self,
         model: Artifact,
@@ -137,27 +224,22 @@ class Steps:
         purpose: str,
         source: DemonstrationSource,
         round_: int = 0,
+        samples: int = 1,
     ) -> Artifact:
-        """Let a model answer these rows' prompts; finished batches survive a kill."""
+        """Let a model answer these rows' prompts, each `samples` times; finished batches survive a kill."""
         key = SamplingKey(seed=self.seed, stage=purpose, round=round_)
 
         def run(work: Work) -> None:
             examples = rows.prompts_only()
-            prompts = [Prompt(id=id_, messages=example.prompt) for id_, example in examples.items()]
+            prompts = [
+                Prompt(id=id_, messages=example.prompt, sample=sample)
+                for id_, example in examples.items()
+                for sample in range(samples)
+            ]
             with work.append(DEMONSTRATIONS) as out:
-                done = {row.example_id for row in read_rows(out.path, Demonstration)}
+                done = {row_key(row.example_id, row.sample) for row in read_rows(out.path, Demonstration)}
                 for batch in self.backend().generate(model, prompts, decode, key, done):
-                    out.append(
-                        Demonstration(
-                            example_id=answer.id,
-                            completion=answer.text,
-                            source=source,
-                            producer=model.fingerprint,
-                            round=round_,
-                            finished=answer.finished,
-                        )
-                        for answer in batch
-                    )
+                    out.append(_demonstration(answer, source, model, round_) for answer in batch)
                     work.count(rows=len(batch), tokens=sum(answer.tokens for answer in batch))
 
         config = {
@@ -166,6 +248,7 @@ class Steps:
             "purpose": purpose,
             "source": str(source),
             "round": round_,
+            "samples": samples,
             **rows.config,
         }
         inputs = {"model": model, **rows.inputs}
@@ -190,6 +273,18 @@ class Steps:
         inputs = {"answers": answers, **rows.inputs}
         label = f"{self.label} grades"
         return self.run(Stage(name="grade", version=1, config=config, inputs=inputs, run=run, label=label))
+
+
+def _demonstration(answer: Completion, source: DemonstrationSource, model: Artifact, round_: int) -> Demonstration:
+    return Demonstration(
+        example_id=answer.id,
+        completion=answer.text,
+        source=source,
+        producer=model.fingerprint,
+        round=round_,
+        finished=answer.finished,
+        sample=answer.sample,
+    )
 
 
 def checkpoint(model: Artifact, number: int) -> Artifact:

@@ -17,9 +17,17 @@ from typing import Any, TypeVar
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
-from burnish.errors import DataError, StageError
+from burnish.errors import BurnishError, DataError, StageError
 
 T = TypeVar("T")
+PART = ".part"
+"""How a file that is being written ends."""
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_FULL_WORDS = ("No space left on device", f"os error {errno.ENOSPC}")
+_REFUSED = {
+    *(errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENOENT),
+    errno.ENAMETOOLONG,
+}
 
 
 def dump_line(value: object) -> bytes:
@@ -99,7 +107,10 @@ def write_rows(path: Path, rows: Iterable[object]) -> int:
 
 def write_atomic(path: Path, data: bytes) -> None:
     """Write beside, sync, rename: a reader sees the old file or the new one, never a part."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    path = path.resolve()  # a link stays a link
+    if path.exists() and not path.is_file():
+        raise StageError(f"{path}: is no ordinary file and would be replaced; name another one")
+    beside = path.with_name(f".{path.name}.{os.getpid()}{PART}")
     with full_disk(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -192,17 +203,27 @@ def full_disk(path: Path) -> Generator[None, None, None]:
     """Turn the operating system's refusals to write into a StageError that says what to do."""
     try:
         yield
-    except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+    except BurnishError:
+        raise
+    except Exception as error:
+        # Libraries written in Rust or C++ raise errors of their own, with the system's number in the text alone.
+        if getattr(error, "errno", None) in _FULL or any(words in str(error) for words in _FULL_WORDS):
             raise StageError(
                 f"{path}: no space left on the device; free some (`burnish gc` removes what no run refers to) and run "
                 "the same command again: finished work is kept"
             ) from error
-        if error.errno in {errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST}:
+        if isinstance(error, OSError) and error.errno in _REFUSED and _about(error, path):
             raise StageError(
                 f"{path}: cannot be written ({error.strerror}); choose another --store or --out"
             ) from error
         raise
+
+
+def _about(error: OSError, path: Path) -> bool:
+    """Say whether the system refused `path` or a place in it: what is missing elsewhere is another matter."""
+    return any(
+        str(name).startswith((str(path), str(path.parent))) for name in (error.filename, error.filename2) if name
+    )
 
 
 def as_mapping(row: object) -> dict[str, Any]:

@@ -56,7 +56,8 @@ class Demonstration:
     """An answer to an example's prompt. Never edited: a refined dataset points at other demonstrations.
 
     `producer` is the fingerprint of the artifact that wrote it ("" for given rows); `round` counts from 0 (before
-    any refinement). `finished` is False where generation stopped at the token limit.
+    any refinement). `finished` is False where generation stopped at the token limit. `sample` numbers repeated draws
+    from one model; it is not identity: two draws of one text are one demonstration.
     """
 
     example_id: str
@@ -65,6 +66,7 @@ class Demonstration:
     producer: str = ""
     round: int = 0
     finished: bool = True
+    sample: int = 0
 
     @property
     def id(self) -> str:
@@ -215,6 +217,16 @@ class PairRow:
     first: str
     second: str
     second_better: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreferenceRow:
+    """A prompt with the preferred answer and the other one; `id` names the pair in errors."""
+
+    id: str
+    prompt: tuple[Message, ...]
+    chosen: str
+    rejected: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,11 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TypeAlias
+
+from pydantic import TypeAdapter
 
 from burnish.config import Config
 from burnish.errors import BurnishError, StageError
@@ -20,43 +24,66 @@ from burnish.terminal import Terminal
 
 PR_SET_PDEATHSIG = 1
 POLL_SECONDS = 0.2
+DONE = b"burnish: done\n"
+SHARES: TypeAdapter[list[Config | None]] = TypeAdapter(list[Config | None])
 
 
-def compute(config: Config, store: Path, talk: Talk) -> None:
-    """Compute an experiment's stages in `execution.workers` processes.
+Share: TypeAlias = Config | None
+"""A worker's part of an experiment; None where the others do it all."""
 
-    Locks in the store keep a shared stage from being computed twice. Raises StageError if a worker fails; what it
-    finished is kept.
+
+def compute(configs: Sequence[Config], store: Path, talk: Talk) -> Iterator[int]:
+    """Compute experiments' stages in `execution.workers` processes; yields the index of each when it is done, in turn.
+
+    A worker that is done with its part of one goes on to the next. Locks in the store keep a shared stage from being
+    computed twice. Raises StageError if a worker fails; what it finished is kept.
     """
-    shares = shares_of(config)
-    talk.say(f"{len(shares)} workers for {len(config.seeds)} seeds and {len(config.methods)} methods")
-    children = [_start(share, store, number) for number, share in enumerate(shares)]
+    workers = max(config.execution.workers for config in configs)
+    dealt = [shares_of(config, workers, turn) for turn, config in enumerate(configs)]
+    talk.say(f"{workers} workers for {len(configs)} experiments" if len(configs) > 1 else f"{workers} workers")
+    children = [_start([shares[n] for shares in dealt], store, n) for n in range(workers)]
     try:
-        for child in children:
-            if child.wait() != 0:
-                raise StageError("execution.workers: a worker stopped; its message is above, what it finished is kept")
+        for index in range(len(configs)):
+            for child in children:
+                _wait_for_one(child)
+            yield index
     finally:
         for child in children:
             child.terminate()
+            child.wait()
 
 
-def shares_of(config: Config) -> list[Config]:
-    """Deal the seeds out over the workers; where there are fewer seeds than workers, the methods too.
+def _wait_for_one(child: subprocess.Popen[bytes]) -> None:
+    """Wait until a worker is done with one more experiment; what a library prints there is passed over."""
+    assert child.stdout is not None
+    for line in child.stdout:
+        if line.endswith(DONE):  # a library may have left its own line open
+            return
+    raise StageError("execution.workers: a worker stopped; its message is above, what it finished is kept")
 
-    Methods of one seed share their first stages: whoever comes second waits for them.
+
+def shares_of(config: Config, workers: int, turn: int = 0) -> list[Share]:
+    """Deal the seeds out over the workers; where there are fewer seeds than workers, the methods.
+
+    Methods of one seed share their first stages: whoever comes second waits for them. `turn` says who is dealt to
+    first, so that over several experiments the shares become even.
     """
-    count = config.execution.workers
-    if len(config.seeds) >= count:
-        return [config.model_copy(update={"seeds": config.seeds[number::count]}) for number in range(count)]
-    count = min(count, len(config.methods))
-    return [config.model_copy(update={"methods": config.methods[number::count]}) for number in range(count)]
+    if len(config.seeds) >= workers:
+        parts = [config.model_copy(update={"seeds": config.seeds[n::workers]}) for n in range(workers)]
+    else:
+        parts = [
+            config.model_copy(update={"methods": config.methods[n::workers]}) if config.methods[n::workers] else None
+            for n in range(workers)
+        ]
+    return [parts[(n + turn) % workers] for n in range(workers)]
 
 
-def _start(share: Config, store: Path, number: int) -> subprocess.Popen[bytes]:
+def _start(shares: Sequence[Share], store: Path, number: int) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "burnish.workers", str(os.getpid()), str(store), str(number)]
-    child = subprocess.Popen(command, stdin=subprocess.PIPE)  # noqa: S603 (our own interpreter and module)
+    # Our own interpreter and module.
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603
     assert child.stdin is not None
-    child.stdin.write(share.model_dump_json().encode())
+    child.stdin.write(SHARES.dump_json(list(shares)))
     child.stdin.close()
     return child
 
@@ -84,12 +111,16 @@ def _watch(parent: int) -> None:
 
 
 def main() -> None:
-    """Work for a run: the config comes on standard input."""
+    """Work for a run: the shares come on standard input; a line on standard output says that one is done."""
     parent, store, number = int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
     die_with(parent)
-    config = Config.model_validate_json(sys.stdin.buffer.read())
+    shares = SHARES.validate_json(sys.stdin.buffer.read())
     try:
-        work_through(config, store, number)
+        for share in shares:
+            if share is not None:
+                work_through(share, store, number)
+            sys.stdout.buffer.write(DONE)
+            sys.stdout.buffer.flush()
     except BurnishError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import assert_never
 
 from burnish.annotators import classifier, likelihood, oracle
+from burnish.annotators.judging import judge
 from burnish.annotators.mixed import mixed
 from burnish.annotators.plan import AnnotatorPlan, Supply
+from burnish.annotators.unswapped import unswapped
 from burnish.config import AnnotatorConfig, ClassifierConfig, LikelihoodConfig, MixedConfig, OracleConfig
 
-__all__ = ["AnnotatorPlan", "Supply", "plan_annotator"]
+__all__ = ["AnnotatorPlan", "Supply", "judge", "plan_annotator", "unswapped"]
 
 
 def plan_annotator(config: AnnotatorConfig, supply: Supply) -> AnnotatorPlan:

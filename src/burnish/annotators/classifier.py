@@ -87,7 +87,7 @@ def plan(supply: Supply, config: ClassifierConfig) -> AnnotatorPlan:
         kind="classifier",
         config={"kind": "classifier"},
         inputs={"judge": model},
-        make=lambda: ClassifierAnnotator(steps.backend(), model, supply.judged.prompts_only()),
+        make=lambda rows: ClassifierAnnotator(steps.backend(), model, rows.prompts_only()),
     )
 
 

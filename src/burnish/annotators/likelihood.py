@@ -48,5 +48,5 @@ def plan(supply: Supply, config: LikelihoodConfig) -> AnnotatorPlan:
         kind="likelihood",
         config={"kind": "likelihood"},
         inputs={"judge": model},
-        make=lambda: LikelihoodAnnotator(supply.steps.backend(), model, supply.judged.prompts_only()),
+        make=lambda rows: LikelihoodAnnotator(supply.steps.backend(), model, rows.prompts_only()),
     )

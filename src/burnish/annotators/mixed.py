@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 
 from burnish.annotators.plan import AnnotatorPlan
+from burnish.artifacts import Rows
 from burnish.protocols import Annotator
 from burnish.types import Comparison, Preference, short_hash
 
@@ -34,11 +35,15 @@ def oracle_judges(example_id: str, share: float, seed: int) -> bool:
 
 def mixed(oracle: AnnotatorPlan, other: AnnotatorPlan, oracle_share: float, seed: int) -> AnnotatorPlan:
     """Combine two plans; each source fills its own share of the cap (an oracle's full confidence would fill it all)."""
+
+    def make(rows: Rows) -> Annotator:
+        return MixedAnnotator(oracle.make(rows), other.make(rows), oracle_share, seed)
+
     return dataclasses.replace(
         other,
         kind="mixed",
         config={"kind": "mixed", "oracle_share": oracle_share, "seed": seed, "other": dict(other.config)},
         inputs={**oracle.inputs, **other.inputs},
-        make=lambda: MixedAnnotator(oracle.make(), other.make(), oracle_share, seed),
+        make=make,
         shares={"oracle": oracle_share, other.kind: 1 - oracle_share},
     )

@@ -37,6 +37,6 @@ def plan(supply: Supply) -> AnnotatorPlan:
     return AnnotatorPlan(
         kind="oracle",
         config={"kind": "oracle", "task": supply.steps.task_kind},
-        inputs={"data": supply.judged.data},
-        make=lambda: OracleAnnotator(supply.steps.task, supply.judged.examples()),
+        inputs={"data": supply.ground.data},
+        make=lambda rows: OracleAnnotator(supply.steps.task, rows.examples()),
     )

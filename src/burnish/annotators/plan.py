@@ -16,25 +16,24 @@ from burnish.types import Artifact
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnnotatorPlan:
-    """An annotator that is ready once its inputs are there. `shares` of the cap by source, for mixed feedback."""
+    """An annotator that is ready once its inputs are there: `make` takes the rows whose answers it is to judge.
+
+    `shares` of the cap by source, for mixed feedback. The oracle reads the rows' references, the others the prompts.
+    """
 
     kind: str
     config: Mapping[str, JsonValue]
     inputs: Mapping[str, Artifact]
-    make: Callable[[], Annotator]
+    make: Callable[[Rows], Annotator]
     shares: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Supply:
-    """What an annotator may be made from: ground truth of half G, the base models, and the rows to judge.
-
-    `judged` holds the references of half U too: the oracle reads them, the others take `prompts_only`.
-    """
+    """What an annotator may be made from: ground truth of half G, and the base models."""
 
     steps: Steps
     ground: Rows
     gold: Artifact
-    judged: Rows
     bases: Mapping[str, Artifact] = field(default_factory=dict[str, Artifact])
     train: TrainSettings

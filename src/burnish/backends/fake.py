@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from burnish.backends.batching import plan_batches
-from burnish.config import Decoding, TrainSettings
+from burnish.config import Decoding, Objective, TrainSettings
 from burnish.model_card import Weights, read_card, write_card
-from burnish.protocols import RowKey, SamplingKey, Score
+from burnish.protocols import RowKey, SamplingKey, Score, Trained, TrainingPoint, row_key
 from burnish.tasks.numbers import final_number
-from burnish.types import Artifact, Completion, Message, PairRow, Prompt, TrainingRow, short_hash
+from burnish.types import Artifact, Completion, Message, PairRow, PreferenceRow, Prompt, TrainingRow, short_hash
 
 R = TypeVar("R")
 BATCH = 16
@@ -59,6 +59,23 @@ class FakeBackend:
         self._write(model, into, 0.8)
         return 4 * len(rows)
 
+    def train_preferences(
+        self,
+        policy: Artifact,
+        rows: Sequence[PreferenceRow],
+        settings: TrainSettings,
+        objective: Objective,
+        seed: int,
+        into: Path,
+    ) -> Trained:
+        """Write a skill that is a tenth of the way from the policy's to the share of preferences that are right."""
+        self.before_unit("train_preferences")
+        right = sum(self._right(row.prompt, row.chosen) for row in rows) / len(rows)
+        before = json.loads((Path(policy.path) / SKILL).read_text())
+        self._write(policy, into, before + 0.1 * (right - before))
+        point = TrainingPoint(step=1, loss=0.7, chosen_logp=-2.0, rejected_logp=-2.0, margin=0.0)
+        return Trained(tokens=4 * len(rows), curve=(point,))
+
     def _write(self, model: Artifact, into: Path, skill: float) -> None:
         card = read_card(Path(model.path))
         write_card(into, card.model_copy(update={"weights": Weights.FULL}))
@@ -79,7 +96,7 @@ class FakeBackend:
 
     def _answer(self, prompt: Prompt, skill: float, model: str) -> Completion:
         right = self.gold[_text(prompt.messages)]
-        knows = _uniform(prompt.id, model) < skill
+        knows = _uniform(row_key(prompt.id, prompt.sample), model) < skill
         text = f"#### {right if knows else int(right) + 1}"
         return Completion(id=prompt.id, sample=prompt.sample, text=text, finished=True, tokens=2)
 
@@ -110,9 +127,14 @@ class FakeBackend:
     def _batches(self, unit: str, rows: Sequence[R], done: AbstractSet[str]) -> Iterator[list[R]]:
         for batch in plan_batches([1] * len(rows), BATCH):
             chosen = [rows[i] for i in batch]
-            if not all(getattr(row, "id") in done for row in chosen):  # noqa: B009 (rows of three types, each with an id)
+            if not all(_key(row) in done for row in chosen):
                 self.before_unit(unit)
                 yield chosen
+
+
+def _key(row: object) -> RowKey:
+    """Rows are of three types, each with an id; a prompt has a sample number too."""
+    return row_key(getattr(row, "id"), getattr(row, "sample", 0))  # noqa: B009
 
 
 def _text(messages: Sequence[Message]) -> str:

@@ -18,13 +18,15 @@ from transformers.utils import logging as transformers_logging
 from burnish.backends import Progress
 from burnish.backends.batching import plan_batches
 from burnish.backends.device import Runtime, choose_device, set_threads
+from burnish.backends.dpo import PreferenceTraining
 from burnish.backends.load import Loaded, load, max_positions
 from burnish.backends.render import Tokens
 from burnish.backends.sampling import InverseCdf
 from burnish.backends.train import Training
-from burnish.config import Decoding, Execution, ModelConfig, TrainSettings
-from burnish.protocols import RowKey, SamplingKey, Score
-from burnish.types import Artifact, Completion, PairRow, Prompt, TrainingRow
+from burnish.config import Decoding, Execution, ModelConfig, Objective, TrainSettings
+from burnish.errors import DataError
+from burnish.protocols import RowKey, SamplingKey, Score, Trained, row_key
+from burnish.types import Artifact, Completion, PairRow, PreferenceRow, Prompt, TrainingRow
 
 R = TypeVar("R")
 SMALL_MODEL = 10_000_000
@@ -64,6 +66,19 @@ class HfBackend:
         self._loaded = None
         return Training(Path(model.path), settings, seed, self.runtime, classifier=True).learn_to_compare(rows, into)
 
+    def train_preferences(
+        self,
+        policy: Artifact,
+        rows: Sequence[PreferenceRow],
+        settings: TrainSettings,
+        objective: Objective,
+        seed: int,
+        into: Path,
+    ) -> Trained:
+        """Train a policy on preferences through TRL's DPOTrainer (see dpo.py)."""
+        self._loaded = None
+        return PreferenceTraining(Path(policy.path), settings, objective, seed, self.runtime).optimize(rows, into)
+
     def generate(
         self,
         model: Artifact,
@@ -75,8 +90,15 @@ class HfBackend:
         """Yield batches of answers from beam search, greedy search or seeded sampling, with a KV cache."""
         loaded = self._load(model)
         ids = [loaded.renderer.prompt(prompt.messages) for prompt in prompts]
+        limit = max_positions(loaded.model)
+        for prompt, row in zip(prompts, ids, strict=True):
+            if len(row) + settings.max_new_tokens > limit:
+                raise DataError(
+                    f"row {prompt.id}: a prompt of {len(row)} tokens and {settings.max_new_tokens} new ones, but at "
+                    f"most {limit} fit; shorten or remove the row, or lower decode.max_new_tokens"
+                )
         lengths = [(len(row) + settings.max_new_tokens) * settings.beams for row in ids]
-        keys = [row_key(prompt) for prompt in prompts]
+        keys = [row_key(prompt.id, prompt.sample) for prompt in prompts]
         for batch in self._batches("answering", lengths, keys, done, loaded):
             chosen = [prompts[i] for i in batch]
             yield self._answer(loaded, chosen, [ids[i] for i in batch], settings, key)
@@ -115,7 +137,7 @@ class HfBackend:
         for batch in self._batches("scoring", [len(row.ids) for row in tokens], keys, done, loaded):
             values = self._logprobs(loaded, [tokens[i] for i in batch])
             yield [
-                Score(id=keys[i], value=value, tokens=len(tokens[i].ids))
+                Score(id=keys[i], value=value, tokens=len(tokens[i].ids) - tokens[i].prompt_length)
                 for i, value in zip(batch, values, strict=True)
             ]
 
@@ -181,11 +203,6 @@ class HfBackend:
             self._loaded = None
             self._loaded = (model.path, load(Path(model.path), self.device, self.runtime.sources))
         return self._loaded[1]
-
-
-def row_key(prompt: Prompt) -> RowKey:
-    """Return how an answer is known on disk."""
-    return f"{prompt.id}#{prompt.sample}" if prompt.sample else prompt.id
 
 
 def _completion(loaded: Loaded, prompt: Prompt, ids: list[int]) -> Completion:

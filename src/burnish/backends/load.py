@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from peft import PeftModel
+from safetensors import SafetensorError
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
@@ -81,7 +82,7 @@ def load_base(base: ModelConfig, dtype: torch.dtype, classifier: bool) -> Any:
 def _readable(base: ModelConfig) -> Generator[None, None, None]:
     try:
         yield
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise BackendError(
             f"model {base.source!r} cannot be loaded: {first}; check that it is a causal language model's folder, GGUF "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,21 +11,16 @@ import torch
 from datasets import Dataset
 from peft import LoraConfig as PeftLora
 from peft import get_peft_model
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
 from trl import SFTConfig, SFTTrainer
 
-from burnish.backends.batching import micro_batch
+from burnish.backends.arguments import Arguments, run
 from burnish.backends.device import Runtime, torch_dtype
 from burnish.backends.load import load_base, located, max_positions, renderer_of
 from burnish.backends.render import Tokens
-from burnish.config import DType, Optimizer, TrainSettings
-from burnish.errors import BackendError
+from burnish.config import TrainSettings
 from burnish.model_card import Weights, read_card, write_card
 from burnish.types import PairRow, TrainingRow
-
-OPTIMIZERS = {Optimizer.ADAMW: "adamw_torch", Optimizer.ADAFACTOR: "adafactor"}
-REAL_MODEL_TOKENS = {"cpu": 1_024, "mps": 4_096, "cuda": 16_384}
-"""Padded tokens in one forward pass of training a model of 100M parameters and more."""
 
 
 class Training:
@@ -36,7 +30,8 @@ class Training:
         self, base: Path, settings: TrainSettings, seed: int, runtime: Runtime, classifier: bool = False
     ) -> None:
         self.card = located(read_card(base), runtime.sources)
-        self.settings, self.seed, self.runtime, self.classifier = settings, seed, runtime, classifier
+        self.settings, self.seed, self.classifier = settings, seed, classifier
+        self.arguments = Arguments(settings=settings, seed=seed, runtime=runtime, card=self.card)
         assert self.card.weights is Weights.BASE, f"{base}: training starts from the base model (Algorithm 1)"
         self.renderer = renderer_of(self.card.base)
 
@@ -51,7 +46,7 @@ class Training:
         tokens = [self.renderer.row(row, limit) for row in rows]
         scratch = into / "trainer"
         arguments = SFTConfig(
-            **self._arguments(scratch, len(tokens), max(len(row.ids) for row in tokens)),
+            **self.arguments.common(scratch, len(tokens), max(len(row.ids) for row in tokens)),
             max_length=None,
             packing=False,
             dataset_kwargs={"skip_prepare_dataset": True},
@@ -61,7 +56,7 @@ class Training:
             args=arguments,
             train_dataset=_dataset(tokens),
             processing_class=self.renderer.tokenizer,
-            callbacks=[self._bar(len(tokens)), _SaveAt(self._save_steps(len(tokens), checkpoints))],
+            callbacks=[self.arguments.bar(len(tokens)), _SaveAt(self.arguments.save_steps(len(tokens), checkpoints))],
         )
         self._train(trainer, into, checkpoints)
         return round(self.settings.epochs * sum(len(row.ids) for row in tokens))
@@ -82,24 +77,20 @@ class Training:
             for pair in rows
         ]
         longest = max(len(ids) for item in items for ids in item["ids"])
-        arguments = self._arguments(into / "trainer", len(items), 2 * longest)
+        arguments = self.arguments.common(into / "trainer", len(items), 2 * longest)
         pad = self.renderer.tokenizer.pad_token_id
         trainer = Trainer(
             model=model,
             args=TrainingArguments(**arguments),
             train_dataset=Dataset.from_list(items),
             data_collator=lambda batch: _both_orders(batch, pad),
-            callbacks=[self._bar(len(items))],
+            callbacks=[self.arguments.bar(len(items))],
         )
         self._train(trainer, into, 0)
         return round(self.settings.epochs * sum(len(ids) for item in items for ids in item["ids"]))
 
     def _train(self, trainer: Any, into: Path, checkpoints: int) -> None:
-        trainer.remove_callback(PrinterCallback)  # it prints to stdout, which is for data
-        trainer.train()
-        loss = trainer.state.log_history[-1].get("train_loss", 0.0)
-        if not math.isfinite(loss):
-            raise BackendError(f"train.learning_rate: {self.settings.learning_rate} made the loss {loss}; lower it")
+        run(trainer, self.settings)
         scratch = into / "trainer"
         saved = sorted(scratch.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
         for number, path in enumerate(saved[:checkpoints], 1):
@@ -130,61 +121,6 @@ class Training:
             model = get_peft_model(model, config)
         return model
 
-    def _arguments(self, scratch: Path, rows: int, longest: int) -> dict[str, Any]:
-        """Set everything that has a default which would cut rows, change the arithmetic or write elsewhere."""
-        settings, device = self.settings, self.runtime.device.type
-        micro = self._micro_batch(longest)
-        return {
-            "output_dir": str(scratch),
-            "per_device_train_batch_size": micro,
-            "gradient_accumulation_steps": settings.batch_size // micro,
-            "num_train_epochs": settings.epochs,
-            "learning_rate": settings.learning_rate,
-            "lr_scheduler_type": str(settings.schedule),
-            "warmup_steps": math.ceil(settings.warmup * self._steps(rows)),
-            "optim": OPTIMIZERS[settings.optimizer],
-            "weight_decay": 0.0,
-            "bf16": self.card.base.dtype is DType.BFLOAT16,
-            "fp16": False,
-            "use_cpu": device == "cpu",
-            "activation_checkpointing": settings.gradient_checkpointing,
-            "seed": self.seed,
-            "data_seed": self.seed,
-            "save_strategy": "no",
-            "save_only_model": True,
-            "logging_strategy": "no",
-            "eval_strategy": "no",
-            "report_to": [],
-            "disable_tqdm": True,
-            "remove_unused_columns": False,
-            "dataloader_num_workers": 0,
-            "dataloader_pin_memory": device == "cuda",
-        }
-
-    def _micro_batch(self, longest: int) -> int:
-        wanted = self.runtime.execution.micro_batch
-        if wanted != "auto":
-            return micro_batch(self.settings.batch_size, 1, wanted)
-        small = self.card.base.source.startswith("builtin:")
-        budget = 65_536 if small else REAL_MODEL_TOKENS[self.runtime.device.type]
-        return micro_batch(self.settings.batch_size, longest, budget)
-
-    def _steps(self, rows: int) -> int:
-        return max(1, math.ceil(math.ceil(rows / self.settings.batch_size) * self.settings.epochs))
-
-    def _save_steps(self, rows: int, checkpoints: int) -> frozenset[int]:
-        steps = self._steps(rows)
-        if steps < checkpoints:
-            raise BackendError(
-                f"supervision.annotator.checkpoints: {checkpoints} found, but the weak model trains for {steps} steps; "
-                "ask for fewer, or use more rows or epochs"
-            )
-        return frozenset(max(1, round(steps * number / checkpoints)) for number in range(1, checkpoints + 1))
-
-    def _bar(self, rows: int) -> TrainerCallback:
-        self.runtime.progress.start("training", self._steps(rows))
-        return _Bar(self.runtime.progress.advance)
-
 
 def _dataset(tokens: Sequence[Tokens]) -> Dataset:
     return Dataset.from_list([{"input_ids": row.ids, "labels": row.labels} for row in tokens])
@@ -209,16 +145,4 @@ class _SaveAt(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
         """Set the trainer's own flag."""
         control.should_save = state.global_step in self.steps
-        return control
-
-
-class _Bar(TrainerCallback):
-    """Passes steps on to the progress bar."""
-
-    def __init__(self, advance: Any) -> None:
-        self.advance = advance
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
-        """One step more."""
-        self.advance(1)
         return control

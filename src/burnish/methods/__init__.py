@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from burnish.config import IlrMethod, MethodConfig, NaiveMethod, SftMethod
+from burnish.config import DpoMethod, IlrMethod, MethodConfig, NaiveMethod, SftMethod
+from burnish.methods.dpo import dpo
 from burnish.methods.ilr import ilr
 from burnish.methods.naive import naive
 from burnish.methods.setting import Round, Setting
@@ -22,5 +23,7 @@ def run_method(method: MethodConfig, setting: Setting) -> list[Round]:
             return naive(setting, method)
         case IlrMethod():
             return ilr(setting, method)
+        case DpoMethod():
+            return dpo(setting, method)
         case _:
             assert_never(method)

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from burnish.annotators import judge
 from burnish.config import IlrMethod
-from burnish.methods.refinement import compare, cross_label, judge, update
-from burnish.methods.setting import Refined, Round, Setting
+from burnish.methods.refinement import compare, cross_label, update
+from burnish.methods.setting import Compared, Round, Setting
 from burnish.methods.sft import start
 
 
 def ilr(setting: Setting, method: IlrMethod) -> list[Round]:
     """Refine the labels for K rounds; each round's model is trained from the base on all refined labels."""
-    labels = setting.demonstrations
+    steps, labels = setting.steps, setting.demonstrations
     rounds = [start(setting, labels)]
     for k in range(1, method.rounds + 1):
-        models, proposals = cross_label(setting, labels, k)
-        compared = compare(setting, labels, models, proposals, k)
-        judged = judge(setting, compared, k)
+        models, proposals = cross_label(setting, labels, k, method.splits, method.cross_label)
+        compared = compare(setting, labels, models, proposals, k, method.cross_label)
+        judged = judge(steps, setting.annotator, setting.rows, compared, f"round {k} judgements")
         refined = update(setting, labels, proposals, compared, judged, method.alpha, k)
-        model = setting.steps.train(setting.base, setting.rows, refined, setting.train, f"ilr round {k}")
-        how = Refined(previous=labels, proposals=proposals, stage=refined)
-        rounds.append(Round(number=k, model=model, demonstrations=refined, refined=how))
+        model = steps.train(setting.base, setting.rows, refined, setting.train, f"ilr round {k}")
+        sides = Compared(ledger=refined, sides=(labels, *proposals))
+        rounds.append(Round(number=k, model=model, demonstrations=refined, compared=sides, relabelled=True))
         labels = refined
     return rounds

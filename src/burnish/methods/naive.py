@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from burnish.config import NaiveMethod
 from burnish.methods.refinement import compare, cross_label, replace_at_random
-from burnish.methods.setting import Refined, Round, Setting
+from burnish.methods.setting import Compared, Round, Setting
 from burnish.methods.sft import start
 
 
@@ -17,7 +17,7 @@ def naive(setting: Setting, method: NaiveMethod) -> list[Round]:
         compared = compare(setting, labels, models, proposals, k)
         refined = replace_at_random(setting, labels, proposals, compared, method.alpha, k)
         model = setting.steps.train(setting.base, setting.rows, refined, setting.train, f"naive round {k}")
-        how = Refined(previous=labels, proposals=proposals, stage=refined)
-        rounds.append(Round(number=k, model=model, demonstrations=refined, refined=how))
+        sides = Compared(ledger=refined, sides=(labels, *proposals))
+        rounds.append(Round(number=k, model=model, demonstrations=refined, compared=sides, relabelled=True))
         labels = refined
     return rounds

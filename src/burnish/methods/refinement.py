@@ -1,4 +1,4 @@
-"""The steps of one round of refinement, each a stage: cross-label, compare, judge, update."""
+"""The steps of one round of refinement, each a stage: cross-label, compare, update; judging is the annotator's."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ from burnish.artifacts import (
     COMPARISONS,
     DEMONSTRATIONS,
     LEDGER,
-    PREFERENCES,
     SCREENED,
     TRAINING,
     Screened,
-    Side,
     read_comparisons,
     read_demonstrations,
     read_json,
@@ -24,88 +22,96 @@ from burnish.artifacts import (
 )
 from burnish.comparisons import screen
 from burnish.methods.setting import Setting
-from burnish.refine import Candidate, apply, check_cross_label, ledger, naive_choice, select
+from burnish.refine import Candidate, apply, check_cross_label, drawn, ledger, naive_choice, select
 from burnish.stages import Stage, Work
 from burnish.store import write_rows
-from burnish.types import (
-    Artifact,
-    Comparison,
-    Demonstration,
-    DemonstrationSource,
-    Preference,
-    Reason,
-)
+from burnish.types import Artifact, Comparison, Demonstration, DemonstrationSource, Preference, Reason
 
-Proposals = tuple[Artifact, Artifact]
+Parts = tuple[Artifact, ...]
+"""One artifact for each part of the rows: a model, or its proposals."""
 
 
-def cross_label(setting: Setting, demonstrations: Artifact, number: int) -> tuple[Proposals, Proposals]:
-    """Train a model on each half and let each answer the half that it has not seen (Algorithm 1, lines 2 to 8).
+def train_on_parts(setting: Setting, demonstrations: Artifact, number: int, splits: int) -> tuple[Artifact, Parts]:
+    """Cut the rows and train a model for each part, on all the others (Algorithm 1, lines 2 to 4).
 
-    Returns the two models and the two sets of proposals.
+    Returns the cut and the models.
     """
     steps, rows = setting.steps, setting.rows
-    halves = steps.halve(rows, "cross", number)
-    first, second = rows.half(halves, Side.FIRST), rows.half(halves, Side.SECOND)
-    label = f"round {number} half"
-    model_1 = steps.train(setting.base, first, demonstrations, setting.train, f"{label} 1")
-    model_2 = steps.train(setting.base, second, demonstrations, setting.train, f"{label} 2")
-    proposal = DemonstrationSource.PROPOSAL
-    proposals_2 = steps.answer(model_1, second, setting.decode, "proposals", proposal, number)
-    proposals_1 = steps.answer(model_2, first, setting.decode, "proposals", proposal, number)
-    return (model_1, model_2), (proposals_1, proposals_2)
+    cut = steps.split(rows, "cross", number, splits)
+    names = [str(part) for part in range(1, splits + 1)]
+    models = tuple(
+        steps.train(
+            setting.base,
+            rows.part(cut, *(other for other in names if other != name)),
+            demonstrations,
+            setting.train,
+            f"round {number} without part {name}",
+        )
+        for name in names
+    )
+    return cut, models
 
 
-def compare(setting: Setting, current: Artifact, models: Proposals, proposals: Proposals, number: int) -> Artifact:
-    """Pair each current label with its proposal where they differ; checks that no model labelled what it learned."""
+def cross_label(
+    setting: Setting, demonstrations: Artifact, number: int, splits: int = 2, cross: bool = True
+) -> tuple[Parts, Parts]:
+    """Let the model of each part answer it, which it has not seen (Algorithm 1, lines 2 to 8).
+
+    Not `cross`: each model answers the next part instead, on which it was trained. Returns the models and proposals.
+    """
+    cut, models = train_on_parts(setting, demonstrations, number, splits)
+    answered = [part % splits + 1 if not cross else part for part in range(1, splits + 1)]
+    proposals = tuple(
+        setting.steps.answer(
+            model,
+            setting.rows.part(cut, str(part)),
+            setting.decode,
+            "proposals",
+            DemonstrationSource.PROPOSAL,
+            number,
+        )
+        for model, part in zip(models, answered, strict=True)
+    )
+    return models, proposals
+
+
+def compare(
+    setting: Setting, current: Artifact, models: Parts, proposals: Parts, number: int, cross: bool = True
+) -> Artifact:
+    """Pair each current label with its proposal where they differ, as far as the budget goes.
+
+    Checks that no model labelled what it learned, unless that is wanted.
+    """
+    seed, budget = setting.steps.seed, setting.comparisons
 
     def run(work: Work) -> None:
         labels, proposed = read_demonstrations(current), merged(proposals)
-        check_cross_label(
-            {model.fingerprint: frozenset(read_json(model, TRAINING)["trained_on"]) for model in models},
-            proposed.values(),
-        )
+        if cross:
+            check_cross_label(
+                {model.fingerprint: frozenset(read_json(model, TRAINING)["trained_on"]) for model in models},
+                proposed.values(),
+            )
         task = setting.steps.task
         reasons = {id_: screen(task.extract, task.agree, labels[id_], z) for id_, z in proposed.items()}
+        if budget is not None:
+            limit = len(proposed) if budget == "rows" else budget
+            within = drawn([id_ for id_, why in reasons.items() if why is None], limit, seed, number, "budget")
+            reasons = {id_: why or (None if id_ in within else Reason.NOT_COMPARED) for id_, why in reasons.items()}
         write_rows(work.path / SCREENED, (Screened(example_id=id_, reason=why) for id_, why in reasons.items()))
         pairs = (Comparison(example_id=i, a=labels[i], b=proposed[i]) for i, why in reasons.items() if why is None)
         work.count(rows=len(proposed), comparisons=write_rows(work.path / COMPARISONS, pairs))
 
+    config: dict[str, JsonValue] = {"task": setting.steps.task_kind, "cross_label": cross, "budget": budget}
+    if budget is not None:  # without one nothing is drawn
+        config |= {"seed": seed, "round": number}
     return setting.steps.run(
         Stage(
             name="compare",
             version=1,
-            config={"task": setting.steps.task_kind},
-            inputs={"current": current, **_numbered("model", models), **_numbered("proposals", proposals)},
+            config=config,
+            inputs={"current": current, **numbered("model", models), **numbered("proposals", proposals)},
             run=run,
             label=f"{setting.steps.label} round {number} comparisons",
-        )
-    )
-
-
-def judge(setting: Setting, compared: Artifact, number: int) -> Artifact:
-    """Let the annotator judge every comparison; finished units of its work survive a kill."""
-    annotator = setting.annotator
-
-    def run(work: Work) -> None:
-        comparisons = read_comparisons(compared)
-        with work.append(PREFERENCES) as out:
-            done = read_preferences(work.path)
-            if all(comparison.id in done for comparison in comparisons):
-                return
-            for preferences in annotator.make().judge(comparisons, done.keys()):
-                out.append(preferences)
-                work.count(comparisons=len(preferences))
-
-    return setting.steps.run(
-        Stage(
-            name="judge",
-            version=1,
-            config=annotator.config,
-            inputs={"comparisons": compared, **annotator.inputs},
-            run=run,
-            label=f"{setting.steps.label} round {number} judgements",
-            resumable=True,
         )
     )
 
@@ -113,28 +119,34 @@ def judge(setting: Setting, compared: Artifact, number: int) -> Artifact:
 def update(
     setting: Setting,
     current: Artifact,
-    proposals: Proposals,
+    proposals: Parts,
     compared: Artifact,
     judged: Artifact,
     alpha: float,
     number: int,
 ) -> Artifact:
     """Accept the most confident preferred proposals, at most alpha of all rows (Algorithm 1, lines 11 to 16)."""
-    shares = setting.annotator.shares
+    shares, cap_of = setting.annotator.shares, setting.compat.cap
 
     def run(work: Work) -> None:
         by_example, candidates = candidates_of(compared, judged)
-        reasons = select(candidates, alpha, len(candidates), shares)
+        differing = sum(candidate.screened is None for candidate in candidates)
+        reasons = select(candidates, alpha, len(candidates) if cap_of == "rows" else differing, shares)
         _write(work, current, proposals, by_example, candidates, reasons, number, setting.annotator.kind)
 
-    config: dict[str, JsonValue] = {"alpha": alpha, "shares": {**shares} if shares else None, "round": number}
-    inputs = {"current": current, "compared": compared, "judged": judged, **_numbered("proposals", proposals)}
+    config: dict[str, JsonValue] = {
+        "alpha": alpha,
+        "cap": cap_of,
+        "shares": {**shares} if shares else None,
+        "round": number,
+    }
+    inputs = {"current": current, "compared": compared, "judged": judged, **numbered("proposals", proposals)}
     label = f"{setting.steps.label} round {number} refinement"
     return setting.steps.run(Stage(name="refine", version=1, config=config, inputs=inputs, run=run, label=label))
 
 
 def replace_at_random(
-    setting: Setting, current: Artifact, proposals: Proposals, compared: Artifact, alpha: float, number: int
+    setting: Setting, current: Artifact, proposals: Parts, compared: Artifact, alpha: float, number: int
 ) -> Artifact:
     """Replace a random alpha share by valid proposals, without feedback (appendix E.2)."""
     seed = setting.steps.seed
@@ -148,7 +160,7 @@ def replace_at_random(
         _write(work, current, proposals, {}, candidates, reasons, number, "none")
 
     config = {"alpha": alpha, "seed": seed, "round": number}
-    inputs = {"current": current, "compared": compared, **_numbered("proposals", proposals)}
+    inputs = {"current": current, "compared": compared, **numbered("proposals", proposals)}
     label = f"{setting.steps.label} round {number} random replacement"
     return setting.steps.run(Stage(name="replace", version=1, config=config, inputs=inputs, run=run, label=label))
 
@@ -171,15 +183,15 @@ def candidates_of(compared: Artifact, judged: Artifact) -> tuple[dict[str, Prefe
     return by_example, [candidate(row) for row in read_screened(compared)]
 
 
-def merged(proposals: Proposals) -> dict[str, Demonstration]:
-    """Read both halves' proposals, sorted by example."""
-    return dict(sorted((read_demonstrations(proposals[0]) | read_demonstrations(proposals[1])).items()))
+def merged(proposals: Parts) -> dict[str, Demonstration]:
+    """Read all parts' proposals, sorted by example."""
+    return dict(sorted((id_, row) for part in proposals for id_, row in read_demonstrations(part).items()))
 
 
 def _write(
     work: Work,
     current: Artifact,
-    proposals: Proposals,
+    proposals: Parts,
     preferences: Mapping[str, Preference],
     candidates: list[Candidate],
     chosen: list[Reason],
@@ -193,5 +205,6 @@ def _write(
     work.count(rows=write_rows(work.path / DEMONSTRATIONS, apply(labels, proposed, reasons)))
 
 
-def _numbered(name: str, artifacts: Proposals) -> dict[str, Artifact]:
+def numbered(name: str, artifacts: Parts) -> dict[str, Artifact]:
+    """Name artifacts as a stage's inputs."""
     return {f"{name}_{number}": artifact for number, artifact in enumerate(artifacts, 1)}

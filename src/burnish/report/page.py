@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from burnish.report.text import duration, memory, percent, plural, shortened, vi
 from burnish.report.words import PAPER, annotator_accuracy, basis, found_here, headline
 from burnish.results import CONFIG_FILE, Change, Results, Timings, read_changes, read_results, read_timings
 from burnish.store import write_atomic
+from burnish.types import Reason
 
 # Enough to judge by eye; the file has the rest. A long answer is cut so that a page stays a page.
 _MOST_CHANGES, _LONGEST_TEXT = 24, 1200
@@ -84,30 +86,38 @@ def write_report(directory: Path) -> Path:
 
 def render(results: Results, timings: Timings, changes: list[Change], config: str) -> str:
     """Return the page. Every string that reaches it is escaped and its control characters are made visible."""
-    environment = Environment(
+    return (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            name=str(setting(results, "name") or "experiment"),
+            headline=headline(results),
+            facts=facts(results),
+            figures=_figure_views(results),
+            summary=summary_table(results),
+            paired=paired_table(results),
+            reasons=reasons_table(results),
+            changes=[_change_view(change) for change in dealt(changes)[:_MOST_CHANGES]],
+            changes_total=len(changes),
+            costs=costs_table(timings),
+            cost_facts=_cost_facts(timings),
+            stages=stages_table(timings),
+            config=config,
+            versions=[Fact(name, version) for name, version in sorted(timings.versions.items())],
+            burnish_version=results.burnish_version,
+        )
+    )
+
+
+def environment() -> Environment:
+    """Return where the templates are, with everything that is not our own markup escaped."""
+    return Environment(
         loader=PackageLoader("burnish.report"),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=_harmless,
         trim_blocks=True,
         lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.j2").render(
-        name=str(setting(results, "name") or "experiment"),
-        headline=headline(results),
-        facts=facts(results),
-        figures=_figure_views(results),
-        summary=summary_table(results),
-        paired=paired_table(results),
-        reasons=reasons_table(results),
-        changes=[_change_view(change) for change in changes[:_MOST_CHANGES]],
-        changes_total=len(changes),
-        costs=costs_table(timings),
-        cost_facts=_cost_facts(timings),
-        stages=stages_table(timings),
-        config=config,
-        versions=[Fact(name, version) for name, version in sorted(timings.versions.items())],
-        burnish_version=results.burnish_version,
     )
 
 
@@ -206,6 +216,17 @@ def _figure_views(results: Results) -> list[FigureView]:
         )
         for drawing in draw_figures(results)
     ]
+
+
+def dealt(changes: Sequence[Change]) -> list[Change]:
+    """Order changes so that each method, round and reason has its first before any has its second, ILR first."""
+    turns: Counter[tuple[str, int, Reason]] = Counter()
+    order: list[tuple[int, bool, int, Change]] = []
+    for place, change in enumerate(changes):
+        kind = (change.method, change.round, change.reason)
+        order.append((turns[kind], change.method != "ilr", place, change))
+        turns[kind] += 1
+    return [change for *_, change in sorted(order, key=lambda row: row[:3])]
 
 
 def _change_view(change: Change) -> ChangeView:

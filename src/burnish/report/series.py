@@ -16,6 +16,7 @@ class Role(StrEnum):
     WEAK = "weak"
     SFT = "sft"
     ILR = "ilr"
+    DPO = "dpo"
     OTHER = "other"
     NAIVE = "naive"
     CEILING = "ceiling"
@@ -104,7 +105,7 @@ def _gold_names(results: Results) -> set[str]:
 
 def _method(run: Run, last_round: int, gold: bool) -> Method:
     ceiling = run.kind == "ceiling" or gold
-    known = run.kind in {Role.WEAK, Role.SFT, Role.ILR, Role.NAIVE}
+    known = run.kind in {Role.WEAK, Role.SFT, Role.ILR, Role.DPO, Role.NAIVE}
     role = Role.CEILING if ceiling else Role(run.kind) if known else Role.OTHER
     label = _LABELS.get(run.method, f"{run.method} (gold labels)" if ceiling else run.method)
     return Method(name=run.method, role=role, label=label, last_round=last_round)

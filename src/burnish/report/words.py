@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from burnish.report.figures import Drawing
+from burnish.report.drawing import Drawing
 from burnish.report.series import Contrast, Method, Point, Role, Verdict, contrast, curve, methods, point, with_role
 from burnish.report.text import NBSP, percent, plural, signed_points
 from burnish.results import Results
@@ -27,7 +27,7 @@ PAPER = {
 def headline(results: Results) -> list[str]:
     """Return the result in a few sentences, saying plainly what did not win and what is not clear."""
     sft = with_role(results, Role.SFT)
-    refined = with_role(results, Role.ILR) or with_role(results, Role.OTHER) or with_role(results, Role.NAIVE)
+    refined = with_role(results, Role.ILR, Role.DPO) or with_role(results, Role.OTHER, Role.NAIVE)
     measured = [method for method in refined if point(results, method) is not None]
     if measured and sft:
         # Three methods are a headline; the table has the rest.
@@ -111,7 +111,7 @@ def _student(results: Results) -> list[str]:
 
 def _improvement(results: Results) -> list[str]:
     base = with_role(results, Role.SFT)
-    moving = [method for method in with_role(results, Role.ILR, Role.OTHER) if method.last_round > 0]
+    moving = [method for method in with_role(results, Role.ILR, Role.DPO, Role.OTHER) if method.last_round > 0]
     return [_stands(results, method, base[0]) for method in moving] if base else []
 
 

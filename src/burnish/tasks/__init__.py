@@ -9,7 +9,7 @@ from burnish.config import Gsm8kTask, SumsTask, TaskConfig, WordProblemsTask
 from burnish.errors import ConfigError
 from burnish.protocols import Task
 from burnish.tasks import gsm8k, sums, word_problems
-from burnish.tasks.numbers import NumericAnswers
+from burnish.tasks.numbers import MarkedAnswers, NumericAnswers
 from burnish.types import Answer, Example, Grade
 
 __all__ = ["Grader", "local_files", "make_task", "task_named"]
@@ -47,8 +47,10 @@ def make_task(config: TaskConfig) -> Task:
 def task_named(kind: str) -> Grader:
     """Return what grades answers of a kind of task, without its data. Raises ConfigError for an unknown kind."""
     match kind:
-        case gsm8k.KIND | sums.KIND | word_problems.KIND:
+        case gsm8k.KIND | word_problems.KIND:
             return NumericAnswers()
+        case sums.KIND:
+            return MarkedAnswers()
         case _:
             raise ConfigError(f"task: {kind!r} is unknown; choose gsm8k, sums or word_problems")
 

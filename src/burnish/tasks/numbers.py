@@ -45,6 +45,11 @@ def final_number(text: str) -> Answer | None:
     return _answer(last) if last else None
 
 
+def marked_number(text: str) -> Answer | None:
+    """Return the number after the last `####` that has one; without a marker there is no answer."""
+    return final_number(MARKER + text.partition(MARKER)[2]) if MARKER in text else None
+
+
 def only_number(text: str) -> Answer | None:
     """Return the number that is all of `text` (but for space, a currency mark, `%` and a final period), else None."""
     found = _NUMBER.fullmatch(text.strip().removesuffix(".").removesuffix("%").removeprefix("$"))
@@ -121,11 +126,24 @@ class NumericAnswers:
         gold = None if example.reference is None else final_number(example.reference)
         if gold is None:
             raise DataError(
-                f"{example.id}: the reference has no number to grade against; end it with `{MARKER} NUMBER`"
+                f"{example.id}: the reference {example.reference!r:.80} has no final answer; end it with "
+                f"`{MARKER} NUMBER`"
             )
-        found = final_number(completion)
+        found = self.extract(completion)
         if found is None:
             return Grade(correct=False, extracted=None, why="no number")
         if same_number(found, gold):
             return Grade(correct=True, extracted=found.text, why=f"equals {gold.text}")
         return Grade(correct=False, extracted=found.text, why=f"expected {gold.text}")
+
+
+class MarkedAnswers(NumericAnswers):
+    """Numeric answers that stand after `####` or not at all.
+
+    The embedded base models solve stories in other words than the task's; without the marker, which finetuning
+    alone teaches them, they have not answered.
+    """
+
+    def extract(self, completion: str) -> Answer | None:
+        """Return the number after the marker, None where there is none."""
+        return marked_number(completion)

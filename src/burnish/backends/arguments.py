@@ -1,0 +1,111 @@
+"""What every trainer is told: one place for all arguments whose defaults would cut rows or change the arithmetic."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import PrinterCallback, TrainerCallback
+
+from burnish.backends.batching import micro_batch
+from burnish.backends.device import Runtime
+from burnish.config import DType, Optimizer, TrainSettings
+from burnish.errors import BackendError
+from burnish.model_card import ModelCard
+
+OPTIMIZERS = {Optimizer.ADAMW: "adamw_torch", Optimizer.ADAFACTOR: "adafactor", Optimizer.RMSPROP: "rmsprop"}
+REAL_MODEL_TOKENS = {"cpu": 1_024, "mps": 4_096, "cuda": 16_384}
+"""Padded tokens in one forward pass of training a model of 100M parameters and more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arguments:
+    """How a model is trained here."""
+
+    settings: TrainSettings
+    seed: int
+    runtime: Runtime
+    card: ModelCard
+
+    def common(self, scratch: Path, rows: int, longest: int) -> dict[str, Any]:
+        """Return what all trainers share; a row is up to `longest` tokens in all."""
+        settings, device = self.settings, self.runtime.device.type
+        micro = self.micro_batch(longest)
+        return {
+            "output_dir": str(scratch),
+            "per_device_train_batch_size": micro,
+            "gradient_accumulation_steps": settings.batch_size // micro,
+            "num_train_epochs": settings.epochs,
+            "learning_rate": settings.learning_rate,
+            "lr_scheduler_type": str(settings.schedule),
+            # The first step of a warm-up has the rate 0: a training of one step would do nothing.
+            "warmup_steps": min(math.ceil(settings.warmup * self.steps(rows)), self.steps(rows) - 1),
+            "optim": OPTIMIZERS[settings.optimizer],
+            "weight_decay": 0.0,
+            "bf16": self.card.base.dtype is DType.BFLOAT16,
+            "fp16": False,
+            "use_cpu": device == "cpu",
+            "activation_checkpointing": settings.gradient_checkpointing,
+            "seed": self.seed,
+            "data_seed": self.seed,
+            "save_strategy": "no",
+            "save_only_model": True,
+            "logging_strategy": "no",
+            "eval_strategy": "no",
+            "report_to": [],
+            "disable_tqdm": True,
+            "remove_unused_columns": False,
+            "dataloader_num_workers": 0,
+            "dataloader_pin_memory": device == "cuda",
+        }
+
+    def micro_batch(self, longest: int) -> int:
+        """Return how many rows go through the model at once."""
+        wanted = self.runtime.execution.micro_batch
+        if wanted != "auto":
+            return micro_batch(self.settings.batch_size, 1, wanted)
+        small = self.card.base.source.startswith("builtin:")
+        budget = 65_536 if small else REAL_MODEL_TOKENS[self.runtime.device.type]
+        return micro_batch(self.settings.batch_size, longest, budget)
+
+    def steps(self, rows: int) -> int:
+        """Return the optimiser's steps over all epochs."""
+        return max(1, math.ceil(math.ceil(rows / self.settings.batch_size) * self.settings.epochs))
+
+    def save_steps(self, rows: int, checkpoints: int) -> frozenset[int]:
+        """Return the evenly spaced steps after which a checkpoint is kept."""
+        steps = self.steps(rows)
+        if steps < checkpoints:
+            raise BackendError(
+                f"supervision.annotator.checkpoints: {checkpoints} found, but the weak model trains for {steps} steps; "
+                "ask for fewer, or use more rows or epochs"
+            )
+        return frozenset(max(1, round(steps * number / checkpoints)) for number in range(1, checkpoints + 1))
+
+    def bar(self, rows: int) -> TrainerCallback:
+        """Return what moves the progress bar."""
+        self.runtime.progress.start("training", self.steps(rows))
+        return _Bar(self.runtime.progress.advance)
+
+
+def run(trainer: Any, settings: TrainSettings) -> None:
+    """Train, quietly. Raises BackendError where the loss is no number."""
+    trainer.remove_callback(PrinterCallback)  # it prints to stdout, which is for data
+    trainer.train()
+    loss = trainer.state.log_history[-1].get("train_loss", 0.0)
+    if not math.isfinite(loss):
+        raise BackendError(f"learning_rate: {settings.learning_rate} made the loss {loss}; lower it")
+
+
+class _Bar(TrainerCallback):
+    """Passes steps on to the progress bar."""
+
+    def __init__(self, advance: Any) -> None:
+        self.advance = advance
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
+        """One step more."""
+        self.advance(1)
+        return control

@@ -1,0 +1,48 @@
+"""What all settings share: frozen models that refuse unknown keys, and the kinds of number that a user may write."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Annotated, TypeAlias
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+
+from burnish.errors import ConfigError
+
+
+class Settings(BaseModel):
+    """Base of all settings: frozen, strict about names, with the docstrings of fields as their description."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+def number_from_text(value: object) -> object:
+    """PyYAML reads `5e-4` as a string (its float needs a dot): read it as the number that was meant."""
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+PositiveFloat: TypeAlias = Annotated[float, BeforeValidator(number_from_text), Field(gt=0, allow_inf_nan=False)]
+NotNegative: TypeAlias = Annotated[float, BeforeValidator(number_from_text), Field(ge=0, allow_inf_nan=False)]
+Probability: TypeAlias = Annotated[float, BeforeValidator(number_from_text), Field(ge=0, le=1)]
+Share: TypeAlias = Annotated[float, BeforeValidator(number_from_text), Field(gt=0, le=1)]
+Count: TypeAlias = Annotated[int, Field(ge=1, strict=True)]
+Name: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+
+
+def expanded(source: str, field: str) -> str:
+    """Return a source with `${NAME}` replaced from the environment and `~` by the home folder.
+
+    Configs and results keep the unexpanded text, so that they name no folder of one machine. Raises ConfigError
+    naming `field` where a variable is not set.
+    """
+    for name in re.findall(r"\$\{(\w+)\}", source):
+        if not os.environ.get(name):
+            raise ConfigError(f"{field}: {source!r} names the environment variable {name}, which is not set; set it")
+        source = source.replace(f"${{{name}}}", os.environ[name])
+    return os.path.expanduser(source)  # pathlib's raises for an unknown user

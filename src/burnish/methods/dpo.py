@@ -1,0 +1,28 @@
+"""Direct preference optimisation over rounds, and its variants sDPO and wsDPO (section 3, appendices C and E.4)."""
+
+from __future__ import annotations
+
+from burnish.annotators import judge, unswapped
+from burnish.config import DpoMethod
+from burnish.methods.ilr import ilr
+from burnish.methods.preference import pair, prefer, sample
+from burnish.methods.setting import Compared, Round, Setting
+from burnish.methods.sft import start
+
+
+def dpo(setting: Setting, method: DpoMethod) -> list[Round]:
+    """Train on the most confident comparisons of the policy's own answers, K times; labels stay as they are."""
+    steps = setting.steps
+    rounds = ilr(setting, method.after) if method.after else [start(setting, setting.demonstrations)]
+    policy, labels = rounds[-1].model, rounds[-1].demonstrations
+    annotator = unswapped(setting.annotator) if setting.compat.unswapped_dpo else setting.annotator
+    for k in range(len(rounds), len(rounds) + method.rounds):
+        samples = sample(setting, method, policy, labels, k)
+        pairs = pair(setting, method, samples, labels, k)
+        judged = judge(steps, annotator, setting.rows, pairs, f"round {k} judgements of pairs")
+        preferred = prefer(setting, annotator, pairs, judged, method.keep, k)
+        training = method.training(setting.train)
+        policy = steps.train_preferences(policy, setting.rows, preferred, training, method.objective, f"dpo round {k}")
+        sides = Compared(ledger=preferred, sides=(labels, *samples))
+        rounds.append(Round(number=k, model=policy, demonstrations=labels, compared=sides))
+    return rounds

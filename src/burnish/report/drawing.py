@@ -1,0 +1,265 @@
+"""How figures are drawn: looks, lines with intervals, bars, and SVG that fits into a page. Equal input, equal bytes."""
+
+# pyright: reportUnknownMemberType=false
+# matplotlib leaves the **kwargs of its drawing functions without a type.
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from burnish.report.series import Method, Point, Role
+from burnish.report.text import visible
+from burnish.results import Interval
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# 5 in are 360 pt, so that on a phone 360 px wide a point is about a pixel and 11 pt text stays readable.
+SIZE = (5.0, 3.9)
+FONTS = "system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+INK, FAINT = "#24292f", "#d8dde3"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Colour, marker and dashes: any two methods differ in all three."""
+
+    colour: str
+    marker: str
+    dashes: str | tuple[int, tuple[int, ...]]
+
+
+# Okabe and Ito's colours, which people with any common colour blindness tell apart.
+LOOKS = {
+    Role.WEAK: Look("#6b7280", "v", (0, (1, 2))),
+    Role.SFT: Look("#1f2328", "s", (0, (6, 3))),
+    Role.ILR: Look("#0072b2", "o", "solid"),
+    Role.DPO: Look("#aa4499", "^", (0, (5, 1))),
+    Role.NAIVE: Look("#d55e00", "X", (0, (4, 2))),
+    Role.CEILING: Look("#007a59", "D", (0, (8, 2, 1, 2))),
+}
+MORE = (
+    Look("#56b4a0", "p", (0, (4, 1, 1, 1))),
+    Look("#b07d00", "P", (0, (3, 1, 1, 1))),
+    Look("#3a9fd6", "<", (0, (2, 1))),
+    Look("#882255", ">", (0, (7, 1, 1, 1, 1, 1))),
+    Look("#44aa99", "h", (0, (1, 1))),
+)
+ALL_LOOKS = (LOOKS[Role.ILR], LOOKS[Role.DPO], LOOKS[Role.NAIVE], LOOKS[Role.CEILING], LOOKS[Role.SFT], *MORE)
+"""For curves that are not methods."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawing:
+    """A finished figure: `name` is its file's stem, `points` is all that it shows."""
+
+    name: str
+    title: str
+    svg: str
+    points: tuple[Point, ...]
+
+
+def looks_of(all_methods: Sequence[Method]) -> dict[str, Look]:
+    """Give each method its look: the first of a role has the role's, the others one of the rest in turn."""
+    looks: dict[str, Look] = {}
+    free = dict(LOOKS)
+    spare = 0
+    for method in all_methods:
+        if method.role in free:
+            looks[method.name] = free.pop(method.role)
+        else:
+            looks[method.name] = MORE[spare % len(MORE)]
+            spare += 1
+    return looks
+
+
+def label_of(method: Method) -> str:
+    """Return a method's name, cut to what a legend has room for."""
+    return cut(method.label, 28)
+
+
+def cut(text: str, limit: int) -> str:
+    """Return at most `limit` characters, made harmless."""
+    text = visible(text)
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def draw_line(axes: Axes, points: Sequence[Point], shift: float, label: str, look: Look) -> None:
+    """Draw a metric over the rounds, in percent, with its intervals."""
+    axes.errorbar(
+        [point.round + shift for point in points],
+        [100 * point.value for point in points],
+        yerr=errors(points),
+        label=label,
+        color=look.colour,
+        marker=look.marker,
+        linestyle=look.dashes,
+        linewidth=2,
+        markersize=7,
+        elinewidth=1.3,
+        capsize=3.5,
+        zorder=3,
+    )
+
+
+def draw_level(axes: Axes, value: float, label: str, look: Look) -> None:
+    """Draw one value, in percent, across all rounds."""
+    axes.axhline(100 * value, label=label, color=look.colour, linestyle=look.dashes, linewidth=1.5, zorder=1.5)
+
+
+def errors(points: Sequence[Point]) -> list[list[float]]:
+    """Return distances from the value down and up to the interval's ends, in percentage points; 0 without one."""
+    ends = [(point.value, point.ci95 or (point.value, point.value)) for point in points]
+    return [[100 * max(0.0, v - ci[0]) for v, ci in ends], [100 * max(0.0, ci[1] - v) for v, ci in ends]]
+
+
+def svg_of(name: str, title: str, paint: Callable[[Axes], None], *, legend: bool) -> str:
+    """Draw on a fresh figure and return its SVG, with text as text and ids that start with `name`."""
+    import matplotlib  # noqa: PLC0415  half a second that only drawing should cost
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    style: dict[Any, Any] = {
+        "svg.hashsalt": name,
+        "svg.fonttype": "none",
+        "font.family": "DejaVu Sans",
+        "font.size": 12,
+        "text.parse_math": False,
+    }
+    with matplotlib.rc_context(style):
+        figure = Figure(figsize=SIZE, layout="constrained", facecolor="white")
+        axes = figure.add_subplot()
+        paint(axes)
+        _frame(figure, axes, title, legend=legend)
+        target = io.StringIO()
+        figure.savefig(target, format="svg", metadata={"Date": None})
+    return _cleaned(target.getvalue(), name)
+
+
+def _frame(figure: Figure, axes: Axes, title: str, *, legend: bool) -> None:
+    axes.set_title(title, loc="left", fontsize=13, fontweight="bold", color=INK, pad=10)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color("#8b949e")
+    axes.tick_params(colors=INK, length=3)
+    axes.grid(axis="y", color=FAINT, linewidth=0.8)
+    axes.set_axisbelow(True)
+    if legend:
+        handles, labels = axes.get_legend_handles_labels()
+        columns = 1 if max(len(label) for label in labels) > 24 else 2
+        lines = -(-len(labels) // columns)
+        # Three lines fit below the axes; each further one gets its own 0.24 in.
+        figure.set_size_inches(SIZE[0], SIZE[1] + 0.24 * max(0, lines - 3))
+        figure.legend(handles, labels, loc="outside lower left", ncols=columns, frameon=False, handlelength=2.6)
+
+
+def _cleaned(svg: str, name: str) -> str:
+    """Make the SVG fit into a page: no prolog, no metadata, ids of its own, fonts of the reader's system.
+
+    The layout is measured with matplotlib's own DejaVu Sans, wider than the fonts named here, so nothing overlaps.
+    """
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, flags=re.S)
+    svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", svg)
+    return svg.replace("'DejaVu Sans'", FONTS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """A point of a curve with the intervals of both coordinates, in the units of the axes."""
+
+    x: float
+    y: float
+    x_ci: Interval | None = None
+    y_ci: Interval | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curve:
+    """Marks that belong together; joined by a line where `joined`."""
+
+    label: str
+    marks: tuple[Mark, ...]
+    joined: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Axis:
+    """What an axis says."""
+
+    label: str
+    log: bool = False
+
+
+def curves(name: str, title: str, x: Axis, y: Axis, drawn: Sequence[Curve], *, zero: bool = False) -> Drawing:
+    """Draw curves over any x; `zero` marks the height at which nothing is gained."""
+
+    def paint(axes: Axes) -> None:
+        if zero:
+            axes.axhline(0, color=INK, linewidth=1, zorder=1)
+        for one, look in zip(drawn, ALL_LOOKS * (len(drawn) // len(ALL_LOOKS) + 1), strict=False):
+            _curve(axes, one, look)
+        if x.log:
+            axes.set_xscale("log")
+        axes.set_xlabel(x.label)
+        axes.set_ylabel(y.label)
+
+    return Drawing(name=name, title=title, svg=svg_of(name, title, paint, legend=True), points=())
+
+
+def _curve(axes: Axes, one: Curve, look: Look) -> None:
+    axes.errorbar(
+        [mark.x for mark in one.marks],
+        [mark.y for mark in one.marks],
+        xerr=_reach([(mark.x, mark.x_ci) for mark in one.marks]),
+        yerr=_reach([(mark.y, mark.y_ci) for mark in one.marks]),
+        label=cut(one.label, 40),
+        color=look.colour,
+        marker=look.marker,
+        linestyle=look.dashes if one.joined else "none",
+        linewidth=2,
+        markersize=7,
+        elinewidth=1.2,
+        capsize=3,
+        zorder=3,
+    )
+
+
+def _reach(ends: Sequence[tuple[float, Interval | None]]) -> list[list[float]] | None:
+    """Return distances down and up to the intervals' ends; None where no mark has one."""
+    if all(ci is None for _, ci in ends):
+        return None
+    whole = [(value, ci or (value, value)) for value, ci in ends]
+    return [[max(0.0, v - ci[0]) for v, ci in whole], [max(0.0, ci[1] - v) for v, ci in whole]]
+
+
+def grouped_bars(
+    name: str, title: str, y_label: str, groups: Sequence[str], drawn: Sequence[tuple[str, Sequence[Point | None]]]
+) -> Drawing:
+    """Draw for each group a bar of each series, in percent, with intervals."""
+
+    def paint(axes: Axes) -> None:
+        width = 0.8 / len(drawn)
+        for place, ((label, points), look) in enumerate(zip(drawn, ALL_LOOKS, strict=False)):
+            there = [(at, point) for at, point in enumerate(points) if point is not None]
+            axes.bar(
+                [at + width * (place - (len(drawn) - 1) / 2) for at, _ in there],
+                [100 * point.value for _, point in there],
+                width=0.9 * width,
+                yerr=errors([point for _, point in there]),
+                label=cut(label, 40),
+                color=look.colour,
+                alpha=0.85,
+                ecolor=INK,
+                capsize=2.5,
+                zorder=2,
+            )
+        axes.set_xticks(range(len(groups)), [cut(group, 40).replace(" ", "\n", 2) for group in groups])
+        axes.set_ylim(0, 104)
+        axes.set_ylabel(y_label)
+
+    shown = tuple(point for _, points in drawn for point in points if point is not None)
+    return Drawing(name=name, title=title, svg=svg_of(name, title, paint, legend=True), points=shown)

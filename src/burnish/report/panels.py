@@ -1,0 +1,222 @@
+"""What the pages of the paper's figures draw, from the results of one experiment's settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from burnish.report.claims import annotator_accuracy
+from burnish.report.drawing import Axis, Curve, Drawing, Mark, curves, grouped_bars
+from burnish.report.figures import over_rounds
+from burnish.report.gaps import At, Variants, by_seed, gap, last_round
+from burnish.report.series import Point, curve, methods
+from burnish.results import Interval, Results
+from burnish.stats import mean_interval
+
+POINTS = "gain over SFT (points)"
+DIAL = (("ilr", "ILR"), ("dpo", "DPO, rate 1e-6"), ("naive", "naive"), ("dpo-3e-6", "DPO, rate 3e-6"))
+"""The methods of the dial's figure and their labels."""
+BETAS = (0.01, 0.1, 0.5)
+"""The levels of regularisation (appendix D.3)."""
+
+
+def bars(name: str, title: str, *wanted: tuple[str, At]) -> Callable[[Variants], list[Drawing]]:
+    """Draw test accuracy, a group a setting."""
+
+    def draw(variants: Variants) -> list[Drawing]:
+        series = [
+            (label, [_point(results, at) for results in variants.values()])
+            for label, at in wanted
+            if any(_point(results, at) for results in variants.values())
+        ]
+        return [grouped_bars(name, title, "test accuracy (%)", [label or "all" for label in variants], series)]
+
+    return draw
+
+
+def _point(results: Results, at: At) -> Point | None:
+    number = at.round if at.round is not None else last_round(results, at.method)
+    return next((point for point in curve(results, at.method, at.metric) if point.round == number), None)
+
+
+def rounds(metric: str, title: str) -> Callable[[Variants], list[Drawing]]:
+    """Draw a metric over the rounds, a figure a setting."""
+
+    def draw(variants: Variants) -> list[Drawing]:
+        found = [
+            over_rounds(results, f"{metric}-{place}", f"{title}: {label}" if label else title, metric)
+            for place, (label, results) in enumerate(variants.items())
+        ]
+        return [drawing for drawing in found if drawing is not None]
+
+    return draw
+
+
+def figure_4(variants: Variants) -> list[Drawing]:
+    """Draw accuracy in every setting; of the first one, what the annotator sees and how training went."""
+    drawn = rounds("test_accuracy", "Test accuracy")(variants)
+    first = next(iter(variants.values()))
+    return [*drawn, _overoptimisation(first), *_training(first)]
+
+
+def _overoptimisation(results: Results) -> Drawing:
+    """Draw the annotator's win rate against the SFT model's answers beside true accuracy, round by round."""
+    drawn = [
+        Curve(label=method.label, marks=tuple(_marks(results, method.name, "win_rate", "test_accuracy", 100.0)))
+        for method in methods(results)
+        if method.last_round > 0
+    ]
+    x, y = Axis(label="annotator's win rate against SFT (%)"), Axis(label="test accuracy (%)")
+    return curves("overoptimisation", "What the annotator sees, what is true", x, y, drawn)
+
+
+def _marks(results: Results, method: str, x: str, y: str, scale: float) -> list[Mark]:
+    xs = {point.round: point for point in curve(results, method, x)}
+    return [
+        Mark(
+            x=scale * xs[point.round].value,
+            y=100 * point.value,
+            x_ci=_scaled(xs[point.round].ci95, scale),
+            y_ci=_scaled(point.ci95, 100),
+        )
+        for point in curve(results, method, y)
+        if point.round in xs
+    ]
+
+
+def _scaled(interval: Interval | None, factor: float) -> Interval | None:
+    return None if interval is None else (factor * interval[0], factor * interval[1])
+
+
+def _training(results: Results) -> list[Drawing]:
+    """Draw the log-probabilities of chosen and rejected answers over the first seed's first preference training."""
+    run = next((run for run in results.runs if run.curve and run.round == 1), None)
+    if run is None:
+        return []
+    drawn = [
+        Curve(label="chosen", marks=tuple(Mark(x=point.step, y=point.chosen_logp) for point in run.curve)),
+        Curve(label="rejected", marks=tuple(Mark(x=point.step, y=point.rejected_logp) for point in run.curve)),
+    ]
+    title = f"{run.method}, round 1, seed {run.seed}: log-probabilities"
+    return [curves("preference-training", title, Axis(label="step"), Axis(label="log p(answer | prompt), nats"), drawn)]
+
+
+def _gain(results: Results, at: At) -> Mark | None:
+    """Return a mark at x = 0 whose height is the gain over SFT."""
+    found = gap(results, at, At("sft", 0))
+    if found is None:
+        return None
+    return Mark(x=0, y=100 * found.value, y_ci=_scaled(found.ci95, 100))
+
+
+def _at(mark: Mark, x: float, x_ci: Interval | None = None) -> Mark:
+    return Mark(x=x, y=mark.y, x_ci=x_ci, y_ci=mark.y_ci)
+
+
+def by_beta(rounds: int) -> Callable[[Variants], list[Drawing]]:
+    """Draw the gain over SFT by beta and by divergence, a curve for each feedback."""
+
+    def draw(variants: Variants) -> list[Drawing]:
+        gains: list[Curve] = []
+        moved: list[Curve] = []
+        for label, results in variants.items():
+            dpo = [(beta, At(f"dpo-beta-{beta:g}", rounds)) for beta in BETAS]
+            marks = [(beta, at, mark) for beta, at in dpo if (mark := _gain(results, at)) is not None]
+            gains.append(Curve(label=f"DPO, {label}", marks=tuple(_at(mark, beta) for beta, _, mark in marks)))
+            far = [_at(mark, *_divergence(results, at)) for _, at, mark in marks]
+            moved.append(Curve(label=f"DPO, {label}", marks=tuple(far)))
+        for label, results in variants.items():
+            if (mark := _gain(results, At("ilr", rounds))) is not None:
+                ilr = _at(mark, *_divergence(results, At("ilr", rounds)))
+                moved.append(Curve(label=f"ILR, {label}", marks=(ilr,), joined=False))
+        beta, kl = Axis(label="beta", log=True), Axis(label="KL from the SFT model (nats a sequence)", log=True)
+        after = "one round" if rounds == 1 else f"{rounds} rounds"
+        return [
+            curves("beta", f"Gain by beta and feedback, after {after}", beta, Axis(label=POINTS), gains, zero=True),
+            curves("divergence", f"Gain by divergence, after {after}", kl, Axis(label=POINTS), moved, zero=True),
+        ]
+
+    return draw
+
+
+def _divergence(results: Results, at: At) -> tuple[float, Interval | None]:
+    """Return the mean KL over seeds and its interval, kept above zero for a logarithmic axis."""
+    values = list(by_seed(results, At(at.method, at.round, "kl")).values())
+    interval = mean_interval(values)
+    low = max(interval.low or interval.value, interval.value / 10)
+    return interval.value, None if interval.high is None else (low, interval.high)
+
+
+def figure_5(variants: Variants) -> list[Drawing]:
+    """Draw label accuracy by feedback, with the accuracy of a model trained on gold labels."""
+    lines = [
+        Curve(label=f"labels, {label} feedback", marks=tuple(_percent(curve(results, "ilr", "label_accuracy"))))
+        for label, results in variants.items()
+    ]
+    first = next(iter(variants.values()))
+    ceiling = _point(first, At("ceiling", 0))
+    every = range(last_round(first, "ilr") + 1)
+    if ceiling is not None:
+        marks = tuple(Mark(x=number, y=100 * ceiling.value) for number in every)
+        lines.append(Curve(label="test accuracy, trained on gold labels", marks=marks))
+    axes = Axis(label="round"), Axis(label="label accuracy (%)")
+    return [curves("label-accuracy", "Accuracy of the training labels", *axes, lines)]
+
+
+def _percent(points: Sequence[Point]) -> list[Mark]:
+    return [Mark(x=point.round, y=100 * point.value, y_ci=_scaled(point.ci95, 100)) for point in points]
+
+
+def figure_10(variants: Variants) -> list[Drawing]:
+    """Draw test and label accuracy by alpha."""
+    results = next(iter(variants.values()))
+    moving = [method for method in methods(results) if method.last_round > 0]
+    return [
+        curves(
+            f"alpha-{metric}",
+            title,
+            Axis(label="round"),
+            Axis(label=f"{title.lower()} (%)"),
+            [Curve(label=m.label, marks=tuple(_percent(curve(results, m.name, metric)))) for m in moving],
+        )
+        for metric, title in (("test_accuracy", "Test accuracy"), ("label_accuracy", "Label accuracy"))
+    ]
+
+
+def dial(variants: Variants) -> list[Drawing]:
+    """Draw the gain of one round by the annotator's accuracy, a figure for each budget."""
+    drawn: list[Drawing] = []
+    for equal in (False, True):
+        chosen = [r for n, r in variants.items() if n.endswith("equal budget") is equal]
+        known = sorted(((annotator_accuracy(r) or 0.0, place) for place, r in enumerate(chosen)))
+        lines = [
+            Curve(
+                label=label,
+                marks=tuple(
+                    _at(mark, 100 * accuracy)
+                    for accuracy, place in known
+                    if (mark := _gain(chosen[place], At(method, 1))) is not None
+                ),
+            )
+            for method, label in (
+                ("ilr", "ILR"),
+                ("dpo", "DPO, rate 1e-6"),
+                ("naive", "naive"),
+                ("dpo-3e-6", "DPO, rate 3e-6"),
+            )
+        ]
+        budget = "200 comparisons a round" if equal else "the paper's budget"
+        x = Axis(label="annotator's accuracy in round 1 (% of decisive pairs)")
+        name = "dial-equal" if equal else "dial-paper"
+        drawn.append(curves(name, f"Gain in one round, {budget}", x, Axis(label=POINTS), lines, zero=True))
+    return drawn
+
+
+def every_method(name: str, title: str) -> Callable[[Variants], list[Drawing]]:
+    """Draw the test accuracy of all methods after their last round, a group a setting."""
+
+    def draw(variants: Variants) -> list[Drawing]:
+        first = next(iter(variants.values()))
+        wanted = [(m.label, At(m.name)) for m in methods(first) if m.name != "weak"]
+        return bars(name, title, *wanted)(variants)
+
+    return draw

@@ -23,6 +23,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
+RESUMED = ("answer/", "judge/", "score/")
+"""Stages whose finished rows survive a kill."""
 LATER = 0.5
 """Seconds at most between the stage that a kill waits for and the kill."""
 CONFIG = """
@@ -32,7 +34,8 @@ models: {weak: "builtin:weak", strong: "builtin:strong"}
 supervision: {annotator: {kind: mixed, other: {kind: likelihood, model: "builtin:judge-3"}}}
 train: {epochs: 2, learning_rate: 1e-3, lora: null}
 decode: {beams: 1, max_new_tokens: 32}
-methods: [{kind: sft}, {kind: naive, rounds: 1}, {kind: ilr, rounds: 2}]
+methods: [{kind: sft}, {kind: naive, rounds: 1}, {kind: ilr, rounds: 1}, {kind: dpo, rounds: 1, samples: 2}]
+measure: [kl, win_rate]
 seeds: [0, 1]
 execution: {workers: 2, threads: 1, batch_tokens: 2000}
 """
@@ -61,10 +64,10 @@ class Seen:
             status = path.stat()
             assert (status.st_ino, status.st_mtime_ns) == known, f"{path} was computed again"
         for name, data in self.rows.items():
-            if name.startswith(("answer/", "judge/")):
+            if name.startswith(RESUMED):
                 final = (store / "stages" / name).read_bytes()
                 assert final.startswith(data), f"{name}: rows that were finished changed"
-        kept = sum(data.count(b"\n") for name, data in self.rows.items() if name.startswith(("answer/", "judge/")))
+        kept = sum(data.count(b"\n") for name, data in self.rows.items() if name.startswith(RESUMED))
         return len(self.manifests), kept
 
 

@@ -179,6 +179,19 @@ def test_samples_follow_the_models_distribution(tmp_path: Path) -> None:
     assert share == pytest.approx(probability.item(), abs=0.05)  # 4.5 standard errors at most
 
 
+def test_a_sample_is_scored_over_the_tokens_that_were_drawn(tmp_path: Path) -> None:
+    """Divergence is estimated on samples that went through text: they must come back as the same tokens."""
+    model = trained(tmp_path)
+    found = backend().generate(model, PROMPTS, SAMPLED.model_copy(update={"max_new_tokens": 32}), KEY, set())
+    drawn = {answer.id: answer for batch in found for answer in batch if answer.finished}
+    rows = [
+        TrainingRow(id=id_, prompt=PROMPTS[int(id_)].messages, completion=answer.text) for id_, answer in drawn.items()
+    ]
+    scores = {score.id: score.tokens for batch in backend().logprobs(model, rows, set()) for score in batch}
+    assert len(drawn) > 30
+    assert scores == {id_: answer.tokens for id_, answer in drawn.items()}
+
+
 def test_uniforms_are_pinned() -> None:
     """If these change, every sampled result changes: the function is part of the stages' meaning."""
     digest = hashlib.sha256(b"1\x1fs\x1f2\x1fitem\x1f3\x1f4").digest()

@@ -239,6 +239,15 @@ def test_gc_frees_what_no_run_refers_to(tmp_path: Path) -> None:
     assert not Path(freed.path).exists()
 
 
+def test_gc_frees_models_of_preferences_first(tmp_path: Path) -> None:
+    calls: list[str] = []
+    run = executor(tmp_path)
+    for name in ("answer", "train_classifier", "train", "pair", "train_preferences"):
+        run.run(stage(calls, name))
+    freed = [item.name for item in collect(run.store)]
+    assert freed == ["train_preferences", "train", "train_classifier", "answer", "pair"]
+
+
 def test_gc_leaves_the_work_of_a_living_process(tmp_path: Path) -> None:
     store, fingerprint = Store(tmp_path), "e" * 64
     store.work_place("train", fingerprint).mkdir(parents=True)

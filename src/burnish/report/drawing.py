@@ -263,3 +263,8 @@ def grouped_bars(
 
     shown = tuple(point for _, points in drawn for point in points if point is not None)
     return Drawing(name=name, title=title, svg=svg_of(name, title, paint, legend=True), points=shown)
+
+
+def scaled(interval: Interval | None, factor: float) -> Interval | None:
+    """Return an interval in the units of an axis."""
+    return None if interval is None else (factor * interval[0], factor * interval[1])

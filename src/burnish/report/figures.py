@@ -12,13 +12,18 @@ from typing import TYPE_CHECKING
 from burnish.report.drawing import (
     INK,
     LOOKS,
+    Axis,
+    Curve,
     Drawing,
+    Mark,
+    curves,
     cut,
     draw_level,
     draw_line,
     errors,
     label_of,
     looks_of,
+    scaled,
     svg_of,
 )
 from burnish.report.series import Method, Role, curve, methods, with_role
@@ -47,6 +52,7 @@ def draw_figures(results: Results) -> list[Drawing]:
     """Draw each figure for which there are results, in the order of the report."""
     drawings = [_bars(results)]
     drawings += [_over_rounds(results, plot) for plot in _plots(results)]
+    drawings += [*overoptimisation(results), *preference_training(results)]
     return [drawing for drawing in drawings if drawing is not None]
 
 
@@ -118,9 +124,9 @@ def over_rounds(results: Results, name: str, title: str, metric: str) -> Drawing
 
 
 def _over_rounds(results: Results, plot: Plot) -> Drawing | None:
-    curves = [(method, curve(results, method.name, plot.metric)) for method in plot.lines]
-    curves = [(method, points) for method, points in curves if points]
-    if not curves:
+    lines = [(method, curve(results, method.name, plot.metric)) for method in plot.lines]
+    lines = [(method, points) for method, points in lines if points]
+    if not lines:
         return None
     levels = [(method, curve(results, method.name, plot.level_metric)) for method in plot.levels]
     levels = [(method, points[-1]) for method, points in levels if points]
@@ -131,16 +137,16 @@ def _over_rounds(results: Results, plot: Plot) -> Drawing | None:
             draw_level(axes, level.value, _level_label(method, plot), looks[method.name])
         if plot.chance is not None:
             draw_level(axes, plot.chance, "chance", LOOKS[Role.WEAK])
-        for place, (method, points) in enumerate(curves):
+        for place, (method, points) in enumerate(lines):
             # Side by side by 5 % of a round, so that intervals do not hide each other.
-            draw_line(axes, points, 0.05 * (place - (len(curves) - 1) / 2), label_of(method), looks[method.name])
-        rounds = sorted({point.round for _, points in curves for point in points})
+            draw_line(axes, points, 0.05 * (place - (len(lines) - 1) / 2), label_of(method), looks[method.name])
+        rounds = sorted({point.round for _, points in lines for point in points})
         axes.set_xticks(rounds)
         axes.set_xlim(rounds[0] - 0.25, rounds[-1] + 0.25)
         axes.set_xlabel("round (0 = before refinement)" if rounds[0] == 0 else "round")
         axes.set_ylabel(plot.y_label)
 
-    shown = tuple(point for _, points in curves for point in points)
+    shown = tuple(point for _, points in lines for point in points)
     return Drawing(
         name=plot.name, title=plot.title, svg=svg_of(plot.name, plot.title, paint, legend=True), points=shown
     )
@@ -182,3 +188,43 @@ def _bars(results: Results) -> Drawing | None:
 def _bar_label(method: Method) -> str:
     """Return a label for the width of a bar, what stands in brackets on a line of its own."""
     return "\n(".join(cut(part, 16) for part in method.label.split(" (", 1))
+
+
+def overoptimisation(results: Results) -> list[Drawing]:
+    """Draw the annotator's win rate against the SFT model's answers beside true accuracy, round by round."""
+    drawn = [
+        Curve(label=method.label, marks=tuple(_marks_of(results, method.name, "win_rate", "test_accuracy", 100.0)))
+        for method in methods(results)
+        if method.last_round > 0
+    ]
+    x, y = Axis(label="annotator's win rate against SFT (%)"), Axis(label="test accuracy (%)")
+    if not any(one.marks for one in drawn):
+        return []
+    return [curves("overoptimisation", "What the annotator sees, what is true", x, y, drawn)]
+
+
+def _marks_of(results: Results, method: str, x: str, y: str, scale: float) -> list[Mark]:
+    xs = {point.round: point for point in curve(results, method, x)}
+    return [
+        Mark(
+            x=scale * xs[point.round].value,
+            y=100 * point.value,
+            x_ci=scaled(xs[point.round].ci95, scale),
+            y_ci=scaled(point.ci95, 100),
+        )
+        for point in curve(results, method, y)
+        if point.round in xs
+    ]
+
+
+def preference_training(results: Results) -> list[Drawing]:
+    """Draw the log-probabilities of chosen and rejected answers over the first seed's first preference training."""
+    run = next((run for run in results.runs if run.curve and run.round == 1), None)
+    if run is None:
+        return []
+    drawn = [
+        Curve(label="chosen", marks=tuple(Mark(x=point.step, y=point.chosen_logp) for point in run.curve)),
+        Curve(label="rejected", marks=tuple(Mark(x=point.step, y=point.rejected_logp) for point in run.curve)),
+    ]
+    title = f"{run.method}, round 1, seed {run.seed}: log-probabilities"
+    return [curves("preference-training", title, Axis(label="step"), Axis(label="log p(answer | prompt), nats"), drawn)]

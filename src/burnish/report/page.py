@@ -140,6 +140,8 @@ def facts(results: Results) -> list[Fact]:
         Fact("Labels from", "ground truth" if demonstrations == "gold" else "the weak supervisor"),
         Fact("Annotator", _annotator(setting(results, "supervision", "annotator"))),
         *([Fact("Annotator accuracy", accuracy)] if accuracy else []),
+        Fact("Budget", _budget(setting(results, "budget"))),
+        Fact("As the released code does", _compat(setting(results, "compat"))),
         Fact("Methods", "; ".join(_methods(results))),
         Fact("Seeds", ", ".join(str(seed) for seed in seeds) if isinstance(seeds, list) else "not given"),
         Fact(
@@ -187,6 +189,22 @@ def _annotator(value: JsonValue) -> str:
         return f"mixed: ground truth for {part} of the rows; for the rest {_annotator(value.get('other'))}"
     model = value.get("model")
     return _ANNOTATORS.get(kind, kind) + (f" (model {_model(model)})" if model else "")
+
+
+def _budget(value: JsonValue) -> str:
+    """Say an equal budget; the paper's needs no words."""
+    if not isinstance(value, dict) or value.get("kind") != "equal":
+        return ""
+    return f"at most {_number(value.get('comparisons') or 'as many as rows')} comparisons a round for every method"
+
+
+def _compat(value: JsonValue) -> str:
+    """Name the released code's ways that are on."""
+    if not isinstance(value, dict):
+        return ""
+    on = ["DPO pairs scored without swapping (every score 0.5 up to rounding)"] if value.get("unswapped_dpo") else []
+    on += ["the cap taken over differing proposals"] if value.get("cap") == "differing" else []
+    return "; ".join(on)
 
 
 def _methods(results: Results) -> list[str]:

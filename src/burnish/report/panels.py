@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from burnish.report.claims import annotator_accuracy
-from burnish.report.drawing import Axis, Curve, Drawing, Mark, curves, grouped_bars
-from burnish.report.figures import over_rounds
+from burnish.report.drawing import Axis, Curve, Drawing, Mark, curves, grouped_bars, scaled
+from burnish.report.figures import over_rounds, overoptimisation, preference_training
 from burnish.report.gaps import At, Variants, by_seed, gap, last_round
 from burnish.report.series import Point, curve, methods
 from burnish.results import Interval, Results
@@ -55,49 +55,7 @@ def figure_4(variants: Variants) -> list[Drawing]:
     """Draw accuracy in every setting; of the first one, what the annotator sees and how training went."""
     drawn = rounds("test_accuracy", "Test accuracy")(variants)
     first = next(iter(variants.values()))
-    return [*drawn, _overoptimisation(first), *_training(first)]
-
-
-def _overoptimisation(results: Results) -> Drawing:
-    """Draw the annotator's win rate against the SFT model's answers beside true accuracy, round by round."""
-    drawn = [
-        Curve(label=method.label, marks=tuple(_marks(results, method.name, "win_rate", "test_accuracy", 100.0)))
-        for method in methods(results)
-        if method.last_round > 0
-    ]
-    x, y = Axis(label="annotator's win rate against SFT (%)"), Axis(label="test accuracy (%)")
-    return curves("overoptimisation", "What the annotator sees, what is true", x, y, drawn)
-
-
-def _marks(results: Results, method: str, x: str, y: str, scale: float) -> list[Mark]:
-    xs = {point.round: point for point in curve(results, method, x)}
-    return [
-        Mark(
-            x=scale * xs[point.round].value,
-            y=100 * point.value,
-            x_ci=_scaled(xs[point.round].ci95, scale),
-            y_ci=_scaled(point.ci95, 100),
-        )
-        for point in curve(results, method, y)
-        if point.round in xs
-    ]
-
-
-def _scaled(interval: Interval | None, factor: float) -> Interval | None:
-    return None if interval is None else (factor * interval[0], factor * interval[1])
-
-
-def _training(results: Results) -> list[Drawing]:
-    """Draw the log-probabilities of chosen and rejected answers over the first seed's first preference training."""
-    run = next((run for run in results.runs if run.curve and run.round == 1), None)
-    if run is None:
-        return []
-    drawn = [
-        Curve(label="chosen", marks=tuple(Mark(x=point.step, y=point.chosen_logp) for point in run.curve)),
-        Curve(label="rejected", marks=tuple(Mark(x=point.step, y=point.rejected_logp) for point in run.curve)),
-    ]
-    title = f"{run.method}, round 1, seed {run.seed}: log-probabilities"
-    return [curves("preference-training", title, Axis(label="step"), Axis(label="log p(answer | prompt), nats"), drawn)]
+    return [*drawn, *overoptimisation(first), *preference_training(first)]
 
 
 def _gain(results: Results, at: At) -> Mark | None:
@@ -105,7 +63,7 @@ def _gain(results: Results, at: At) -> Mark | None:
     found = gap(results, at, At("sft", 0))
     if found is None:
         return None
-    return Mark(x=0, y=100 * found.value, y_ci=_scaled(found.ci95, 100))
+    return Mark(x=0, y=100 * found.value, y_ci=scaled(found.ci95, 100))
 
 
 def _at(mark: Mark, x: float, x_ci: Interval | None = None) -> Mark:
@@ -163,7 +121,7 @@ def figure_5(variants: Variants) -> list[Drawing]:
 
 
 def _percent(points: Sequence[Point]) -> list[Mark]:
-    return [Mark(x=point.round, y=100 * point.value, y_ci=_scaled(point.ci95, 100)) for point in points]
+    return [Mark(x=point.round, y=100 * point.value, y_ci=scaled(point.ci95, 100)) for point in points]
 
 
 def figure_10(variants: Variants) -> list[Drawing]:

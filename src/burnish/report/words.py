@@ -20,6 +20,9 @@ PAPER = {
     "the model trained on gold labels (figure 5).",
     "annotator-accuracy": "comparisons that are often wrong still guide the refinement well "
     "(section 5.2; no figure shows their accuracy).",
+    "overoptimisation": "preference optimisation with unreliable comparisons overoptimises: what the annotator likes "
+    "goes on rising while the truth does not (section 4.1; no figure shows it so).",
+    "preference-training": "no figure shows how preference training goes.",
 }
 """What the paper (arXiv 2501.07886) reports for each figure."""
 
@@ -99,6 +102,8 @@ def found_here(results: Results, name: str) -> str:
         "without-feedback": _feedback,
         "label-accuracy": _labels,
         "annotator-accuracy": _annotator,
+        "overoptimisation": _win_rates,
+        "preference-training": _training,
     }[name](results)
     return " ".join(sentences) or "not measured."
 
@@ -143,6 +148,22 @@ def _annotator(results: Results) -> list[str]:
     return [*found, "Pairs of which both or neither side is right are left out."] if found else []
 
 
+def _win_rates(results: Results) -> list[str]:
+    return [
+        *_journeys(results, "win_rate", "win rate against SFT"),
+        *_journeys(results, "test_accuracy", "test accuracy"),
+    ]
+
+
+def _training(results: Results) -> list[str]:
+    run = next(run for run in results.runs if run.curve)
+    first, last = run.curve[0], run.curve[-1]
+    return [
+        f"Chosen answers went from {first.chosen_logp:.1f} to {last.chosen_logp:.1f} nats, rejected ones from "
+        f"{first.rejected_logp:.1f} to {last.rejected_logp:.1f}, in {plural(last.step, 'step')}."
+    ]
+
+
 def _journeys(results: Results, metric: str, name: str) -> list[str]:
     """Say where a metric starts and where it ends, for each method with rounds."""
     sentences: list[str] = []
@@ -157,6 +178,8 @@ def _journeys(results: Results, metric: str, name: str) -> list[str]:
 
 def basis(drawing: Drawing) -> str:
     """Say what the figure's points are over and what its bars mean."""
+    if not drawing.points:
+        return "Means over seeds; bars are 95 % intervals." if drawing.name == "overoptimisation" else "One seed."
     seeds = {at.seeds for at in drawing.points}
     items = {
         "label-accuracy": "training rows",

@@ -16,6 +16,7 @@ from burnish.backends.fake import SKILL, FakeBackend
 from burnish.config import Config
 from burnish.lab import Experiment, Outcome, resolve
 from burnish.measure import changes_of, results_of
+from burnish.model_card import read_card
 from burnish.protocols import RowKey, Score
 from burnish.results import Results, Run
 from burnish.running import Finished, run
@@ -86,6 +87,14 @@ class Skilled(FakeBackend):
             yield [
                 dataclasses.replace(score, value=math.log(skill if score.id in right else 1 - skill)) for score in batch
             ]
+
+
+class Poor(FakeBackend):
+    """Has a supervisor that is right in four cases of ten, so that there is much to refine."""
+
+    def _write(self, model: Artifact, into: Path, skill: float) -> None:
+        weak = read_card(Path(model.path)).base.source == "builtin:weak"
+        super()._write(model, into, 0.4 if weak else skill)
 
 
 class Undecided(FakeBackend):

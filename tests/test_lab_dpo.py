@@ -94,7 +94,7 @@ def test_equal_pairs_are_judged_once_and_counted_once(tmp_path: Path) -> None:
     assert {(line.kept, line.proposed) for line in judged} == {(one.a.id, one.b.id) for one in comparisons}
 
 
-def test_dpo_samples_the_policy_that_the_round_starts_from(tmp_path: Path) -> None:
+def test_dpo_samples_and_trains_the_policy_that_the_round_starts_from(tmp_path: Path) -> None:
     found = measured(small(methods=[dpo()]), tmp_path, Wordy(gold()))
     for number in (1, 2):
         outcome, before = found.outcome("dpo", number), found.outcome("dpo", number - 1)
@@ -104,6 +104,10 @@ def test_dpo_samples_the_policy_that_the_round_starts_from(tmp_path: Path) -> No
         assert {len(answers) for answers in rows.values()} == {6}
         assert {row.producer for answers in rows.values() for row in answers} == {before.round.model.fingerprint}
         assert {row.round for answers in rows.values() for row in answers} == {number}
+        # ... and goes on training it.
+        trained = found.executor.store.done("train_preferences", outcome.round.model.fingerprint)
+        assert trained is not None
+        assert trained.payload["inputs"]["policy"] == before.round.model.fingerprint
 
 
 def test_sdpo_samples_models_that_did_not_see_the_row(tmp_path: Path) -> None:
@@ -197,6 +201,14 @@ def test_correct_demonstrations_are_the_right_ones_alone(tmp_path: Path) -> None
         assert found.run(method, 0).metrics["label_accuracy"].value == 1.0
     assert found.run("sft", 0).counts["train_rows"] == found.run("ceiling", 0).counts["train_rows"] == len(right)
     assert {line.example_id for line in ledger_of(found.outcome("dpo", 1))} == right
+
+
+def test_a_correct_demonstration_has_an_end(tmp_path: Path) -> None:
+    """A label that was cut has no answer, whatever it got to say: it is not learned from, so it is none of them."""
+    config = small(supervision={**ORACLE, "demonstrations": "correct"}, methods=[{"kind": "sft"}])
+    counts = measured(config, tmp_path, Cut(gold())).run("sft", 0).counts
+    assert counts["train_rows"] > 0
+    assert counts["without_answer"] == 0
 
 
 # --- rounds

@@ -32,7 +32,13 @@ variants:
 
 
 def test_a_label_becomes_a_folder() -> None:
-    assert [slug(label) for label in ("weak to strong", "a/b", "../x", "")] == ["weak-to-strong", "a-b", "..-x", ""]
+    assert [slug(label) for label in ("weak to strong", "a/b", "../x", "..", "")] == [
+        "weak-to-strong",
+        "a-b",
+        "x",
+        "",
+        "",
+    ]
 
 
 def test_two_experiments_with_one_place_are_refused(tmp_path: Path) -> None:

@@ -71,11 +71,15 @@ class Steps:
         return self.run(Stage(name="split", version=1, config=config, inputs=rows.inputs, run=run, label=label))
 
     def only_correct(self, rows: Rows, demonstrations: Artifact) -> Artifact:
-        """Cut rows into part "correct", whose demonstrations are right, and "wrong"; holds the right ones."""
+        """Cut rows into part "correct", whose demonstrations are right and whole, and "wrong"; holds the right ones."""
 
         def run(work: Work) -> None:
             examples, given = rows.examples(), read_demonstrations(demonstrations)
-            right = [id_ for id_, e in examples.items() if self.task.grade(e, given[id_].completion).correct]
+            right = [
+                id_
+                for id_, example in examples.items()
+                if given[id_].finished and self.task.grade(example, given[id_].completion).correct
+            ]
             if not right:
                 raise DataError(
                     f"supervision.demonstrations: 'correct' found, but none of {len(examples)} labels is right; "

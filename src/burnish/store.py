@@ -221,9 +221,8 @@ def full_disk(path: Path) -> Generator[None, None, None]:
 
 def _about(error: OSError, path: Path) -> bool:
     """Say whether the system refused `path` or a place in it: what is missing elsewhere is another matter."""
-    return any(
-        str(name).startswith((str(path), str(path.parent))) for name in (error.filename, error.filename2) if name
-    )
+    named = [Path(os.fsdecode(name)) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
+    return any(name.is_relative_to(path) or path.is_relative_to(name) or name.parent == path.parent for name in named)
 
 
 def as_mapping(row: object) -> dict[str, Any]:

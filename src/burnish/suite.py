@@ -66,7 +66,7 @@ def run_suite(
 
 def slug(variant: str) -> str:
     """Return a variant's label as a folder's name."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", variant).strip("-")
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", variant).strip("-.")
 
 
 def models_of(configs: Sequence[Config], store: Store) -> Models:

@@ -24,6 +24,8 @@ from burnish.terminal import Terminal
 
 PR_SET_PDEATHSIG = 1
 POLL_SECONDS = 0.2
+PATIENCE = 10.0
+"""Seconds that a worker may take to end."""
 DONE = b"burnish: done\n"
 SHARES: TypeAdapter[list[Config | None]] = TypeAdapter(list[Config | None])
 
@@ -46,6 +48,8 @@ def compute(configs: Sequence[Config], store: Path, talk: Talk) -> Iterator[int]
         for index in range(len(configs)):
             for child in children:
                 _wait_for_one(child)
+                if index == len(configs) - 1:
+                    _wait_to_end(child)
             yield index
     finally:
         for child in children:
@@ -60,6 +64,14 @@ def _wait_for_one(child: subprocess.Popen[bytes]) -> None:
         if line.endswith(DONE):  # a library may have left its own line open
             return
     raise StageError("execution.workers: a worker stopped; its message is above, what it finished is kept")
+
+
+def _wait_to_end(child: subprocess.Popen[bytes]) -> None:
+    """Give a worker that is done the time to end, so that its memory is known; one that hangs is ended later."""
+    try:
+        child.wait(timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        return
 
 
 def shares_of(config: Config, workers: int, turn: int = 0) -> list[Share]:

@@ -43,6 +43,8 @@ class HfBackend:
         self._loaded: tuple[str, Loaded] | None = None
         # TRL still reads transformers' old names; its users cannot mend that.
         warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers\.")
+        # PEFT looks for a config beside a GGUF file; the vocabulary is never changed here.
+        warnings.filterwarnings("ignore", message="Could not find a config file in", category=UserWarning)
         transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
         transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 

@@ -19,6 +19,7 @@ SHARES = {
     "test_accuracy": "test accuracy",
     "label_accuracy": "label accuracy",
     "annotator_accuracy": "annotator accuracy",
+    "accepted_accuracy": "of what it accepted",
     "replaced": "labels replaced",
     "win_rate": "win rate",
 }

@@ -32,7 +32,7 @@ name: kills
 task: {kind: sums, train: TRAIN, test: 60}
 models: {weak: "builtin:weak", strong: "builtin:strong"}
 supervision: {annotator: {kind: mixed, other: {kind: likelihood, model: "builtin:judge-3"}}}
-train: {epochs: 2, learning_rate: 1e-3, lora: null}
+train: {epochs: 4, learning_rate: 2e-3, batch_size: 8, lora: null}
 decode: {beams: 1, max_new_tokens: 32}
 methods: [{kind: sft}, {kind: naive, rounds: 1}, {kind: ilr, rounds: 1}, {kind: dpo, rounds: 1, samples: 2}]
 measure: [kl, win_rate]

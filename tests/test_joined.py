@@ -202,3 +202,19 @@ def test_the_table_has_a_row_for_each_round(places: list[Path]) -> None:
     table = joined_table({"": found})
     assert len(table.rows) == len({(run.method, run.round) for run in found.runs})
     assert {len(row) for row in table.rows} == {len(table.header)}
+
+
+def test_a_report_names_budget_and_released_ways() -> None:
+    from burnish.report.page import facts
+
+    config: dict[str, Any] = small(
+        budget={"kind": "equal", "comparisons": 200}, compat={"unswapped_dpo": True, "cap": "differing"}
+    ).model_dump(mode="json")
+    said = {fact.name: fact.value for fact in facts(results(sft={0: [0.5]}).model_copy(update={"config": config}))}
+    assert said["Budget"] == "at most 200 comparisons a round for every method"
+    assert "without swapping" in said["As the released code does"]
+    assert "cap taken over differing proposals" in said["As the released code does"]
+    plain: dict[str, Any] = small().model_dump(mode="json")
+    quiet = [fact.name for fact in facts(results(sft={0: [0.5]}).model_copy(update={"config": plain}))]
+    assert "Budget" not in quiet
+    assert "As the released code does" not in quiet

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -104,3 +105,14 @@ def test_a_sweep_from_the_command_line(tmp_path: Path) -> None:
     suite = json.loads((tmp_path / "runs" / "suite.json").read_text())
     assert suite["models_trained"] == suite["models_alone"] > 0
     assert "one seed" in (tmp_path / "runs" / "tiny" / "report.html").read_text()
+
+
+@pytest.mark.parametrize("name", ["gsm8k-gemma2b-mistral7b", "gsm8k-mistral7b-llama70b"])
+def test_the_papers_own_settings_are_planned_offline(name: str, tmp_path: Path) -> None:
+    config = Path(__file__).parent.parent / "configs" / f"{name}.yaml"
+    command = [sys.executable, "-m", "burnish", "run", str(config), "--dry-run"]
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "unresolved  openai/gsm8k" in done.stdout
+    assert "0 done" in done.stdout

@@ -215,11 +215,19 @@ def _methods(results: Results) -> list[str]:
 
 
 def _method(row: Mapping[str, JsonValue]) -> str:
-    details = [f"{key} {_number(value)}" for key, value in row.items() if key not in {"kind", "name"}]
+    details = [
+        f"{key} {_setting(value)}" for key, value in row.items() if key not in {"kind", "name"} and value is not None
+    ]
     kind = row.get("kind")
     name = str(row.get("name", kind))
     details = details if name == kind else [f"kind {kind}", *details]
     return f"{name} ({', '.join(details)})" if details else name
+
+
+def _setting(value: JsonValue) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"({_method(value)})" if isinstance(value, dict) else _number(value)
 
 
 def _figure_views(results: Results) -> list[FigureView]:

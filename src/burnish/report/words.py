@@ -140,7 +140,8 @@ def _stands(results: Results, a: Method, b: Method) -> str:
 
 
 def _labels(results: Results) -> list[str]:
-    return _journeys(results, "label_accuracy", "label accuracy")
+    moving = [method for method in methods(results) if method.role is not Role.DPO]  # it leaves labels as they are
+    return _journeys(results, "label_accuracy", "label accuracy", moving)
 
 
 def _annotator(results: Results) -> list[str]:
@@ -164,10 +165,10 @@ def _training(results: Results) -> list[str]:
     ]
 
 
-def _journeys(results: Results, metric: str, name: str) -> list[str]:
+def _journeys(results: Results, metric: str, name: str, of: Sequence[Method] = ()) -> list[str]:
     """Say where a metric starts and where it ends, for each method with rounds."""
     sentences: list[str] = []
-    for method in methods(results):
+    for method in of or methods(results):
         points = curve(results, method.name, metric)
         if method.last_round > 0 and points:
             ends = points[:1] if len(points) == 1 else (points[0], points[-1])

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from burnish.report.claims import CLAIMS
 from burnish.report.paper import PAPER_FIGURES
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -37,7 +38,10 @@ def page(claims: dict[str, list[dict[str, str]]], suite: dict[str, Any]) -> str:
         f"Of {len(every)} claims: {counts}. {trained:,} models were trained; each config alone would have needed "
         f"{alone:,} in all ({share}).\n"
     )
-    return "\n".join([HEAD, intro, *(_section(name, claims[name]) for name in PAPER_FIGURES if claims.get(name))])
+    missing = [PAPER_FIGURES[name].title for name in CLAIMS if name not in claims]
+    absent = f"Without committed results so far: {'; '.join(missing)}.\n" if missing else ""
+    sections = [_section(name, claims[name]) for name in PAPER_FIGURES if claims.get(name)]
+    return "\n".join(part for part in (HEAD, intro, absent, *sections) if part)
 
 
 def _section(name: str, claims: list[dict[str, str]]) -> str:

@@ -16,6 +16,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
 from write_docs import described, models, pages  # noqa: E402
+from write_findings import written  # noqa: E402
 
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -24,6 +25,10 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 @pytest.mark.parametrize("name", ["cli.md", "config.md"])
 def test_a_written_page_is_what_the_code_says(name: str):
     assert (ROOT / "docs" / name).read_text() == pages()[name], "stale: run python scripts/write_docs.py"
+
+
+def test_the_findings_are_what_the_committed_results_say():
+    assert (ROOT / "docs" / "findings.md").read_text() == written(), "stale: run python scripts/write_findings.py"
 
 
 def test_every_setting_is_described():

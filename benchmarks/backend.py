@@ -32,14 +32,18 @@ from burnish.types import Artifact, Message, Prompt, Role, TrainingRow
 CPU = torch.device("cpu")
 
 
-class NoProgress:
-    """Says nothing."""
+class Clock:
+    """Notes when each step ended."""
+
+    def __init__(self) -> None:
+        self.ends: list[float] = []
 
     def start(self, label: str, total: int) -> None:
-        """Nothing."""
+        """A piece of work begins; nothing to note."""
 
     def advance(self, amount: int) -> None:
-        """Nothing."""
+        """A step has ended."""
+        self.ends.append(time.monotonic())
 
 
 def rows_of(count: int) -> list[TrainingRow]:
@@ -51,7 +55,7 @@ def rows_of(count: int) -> list[TrainingRow]:
 
 
 def bare_training(base: ModelConfig, rows: list[TrainingRow], settings: TrainSettings, micro: int) -> float:
-    """Return supervised and unsupervised tokens a second of a plain loop."""
+    """Return tokens a second of a plain loop, counted from the end of its first step."""
     renderer = renderer_of(base)
     model: Any = load_base(base, torch_dtype(base.dtype) if settings.lora else torch.float32, classifier=False)
     if settings.lora:
@@ -78,24 +82,21 @@ def bare_training(base: ModelConfig, rows: list[TrainingRow], settings: TrainSet
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
+        if first == 0:
+            started, counted = time.monotonic(), 0
     return counted / (time.monotonic() - started)
 
 
 def our_training(base: Artifact, config: ModelConfig, rows: list[TrainingRow], settings: TrainSettings) -> float:
-    """Return tokens a second of the backend's training: what the second half of the rows adds to the time of the first.
+    """Return tokens a second of the backend's training, from the end of its first step to that of its last.
 
-    Reading the model and saving it are thus left out, as they are on the other side.
+    Reading the model and saving it are left out, as they are on the other side; rows are shuffled: steps count alike.
     """
-    renderer, half = renderer_of(config), len(rows) // 2
-    counted = sum(len(renderer.row(row, 512).ids) for row in rows[half:])
-    return counted / (_seconds(base, rows, settings) - _seconds(base, rows[:half], settings))
-
-
-def _seconds(base: Artifact, rows: list[TrainingRow], settings: TrainSettings) -> float:
+    renderer, clock = renderer_of(config), Clock()
     with tempfile.TemporaryDirectory() as into:
-        started = time.monotonic()
-        _backend().train(base, rows, settings, 0, Path(into))
-        return time.monotonic() - started
+        _backend(clock).train(base, rows, settings, 0, Path(into))
+    tokens, steps = sum(len(renderer.row(row, 512).ids) for row in rows), len(clock.ends)
+    return tokens * (steps - 1) / steps / (clock.ends[-1] - clock.ends[0])
 
 
 def bare_generation(base: Artifact, rows: list[TrainingRow], new_tokens: int, batch: int) -> float:
@@ -139,8 +140,8 @@ def our_generation(base: Artifact, rows: list[TrainingRow], new_tokens: int) -> 
     return len(prompts) * new_tokens / (time.monotonic() - started)
 
 
-def _backend() -> HfBackend:
-    return HfBackend(Execution(device="cpu"), NoProgress(), {})
+def _backend(clock: Clock | None = None) -> HfBackend:
+    return HfBackend(Execution(device="cpu"), clock or Clock(), {})
 
 
 def compare(options: argparse.Namespace) -> dict[str, Any]:

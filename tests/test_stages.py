@@ -263,3 +263,21 @@ def test_gc_leaves_the_work_of_a_living_process(tmp_path: Path) -> None:
 
 def _collect(root: str) -> None:
     collect(Store(Path(root)))
+
+
+def test_an_interrupted_run_keeps_what_it_has_finished(tmp_path: Path) -> None:
+    from experiment import fake, run_small, small
+
+    def stop_at_the_third_training(unit: str) -> None:
+        seen.append(unit)
+        if seen.count("train") == 3:
+            raise KeyboardInterrupt
+
+    seen: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        run_small(small(), tmp_path, fake(stop_at_the_third_training))
+    there = list((tmp_path / "store" / "stages").glob("*/*"))
+    assert there
+    kept = {item.path for item in collect(Store(tmp_path / "store"))}
+    assert not kept & set(there)
+    assert all(path.exists() for path in there)

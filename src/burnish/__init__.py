@@ -1,7 +1,7 @@
 """Better language models from bad supervision.
 
-The command line's verbs are functions here, with the same defaults: `run`, `plan` (`--dry-run`), `grade` and
-`write_report` (`report` is the room that it lives in).
+The command line's verbs are functions here, with the same defaults: `run`, `run_suite` (several configs), `plan`
+(`--dry-run`), `grade`, `write_report` and `write_joined` (`report` is the room that they live in).
 What they need is imported when they are first used: `import burnish` is light.
 """
 
@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from burnish.config import Config
-    from burnish.config_file import read_config
+    from burnish.config_file import read_config, read_sweep
     from burnish.errors import BackendError, BurnishError, ConfigError, DataError, StageError
     from burnish.grading import grade
+    from burnish.report.joined import write_joined
     from burnish.report.page import write_report
     from burnish.running import plan, run
+    from burnish.suite import run_suite
 
 __version__ = "0.1.0"
 
@@ -31,16 +33,22 @@ __all__ = [
     "grade",
     "plan",
     "read_config",
+    "read_sweep",
     "run",
+    "run_suite",
+    "write_joined",
     "write_report",
 ]
 
 _PLACES = {
     "Config": ("burnish.config", "Config"),
     "read_config": ("burnish.config_file", "read_config"),
+    "read_sweep": ("burnish.config_file", "read_sweep"),
     "grade": ("burnish.grading", "grade"),
     "plan": ("burnish.running", "plan"),
     "run": ("burnish.running", "run"),
+    "run_suite": ("burnish.suite", "run_suite"),
+    "write_joined": ("burnish.report.joined", "write_joined"),
     "write_report": ("burnish.report.page", "write_report"),
     **{
         name: ("burnish.errors", name)

@@ -22,7 +22,7 @@ from burnish.artifacts import (
 from burnish.config import Config
 from burnish.lab import Outcome, semantic
 from burnish.methods.probes import Divergence, Versus
-from burnish.protocols import Task
+from burnish.protocols import Task, TrainingPoint
 from burnish.results import Change, CurvePoint, Metric, PairedRow, Results, Run, SummaryRow
 from burnish.stats import Interval, mean_interval, paired_bootstrap, ratio_interval, wilson, win_rate
 from burnish.store import as_mapping
@@ -30,6 +30,8 @@ from burnish.types import Example, Reason, Refinement, Verdict, short_hash
 
 SFT = "sft"
 """The method that every round is compared with, where a config has one of that name."""
+CURVE_POINTS = 12
+"""Points of a training curve in results."""
 CHANGES_OF_A_REASON = 6
 """Rows of each reason, method and round that the report shows."""
 SHOWN = (Reason.ACCEPTED, Reason.OVER_CAP, Reason.REJECTED, Reason.TIE, Reason.ABSTAINED)
@@ -80,8 +82,20 @@ def _run(outcome: Outcome, task: Task) -> Run:
         round=outcome.round.number,
         metrics=metrics,
         counts=counts,
-        curve=tuple(CurvePoint.model_validate(as_mapping(point)) for point in read_curve(outcome.training)),
+        curve=tuple(_point(point) for point in _thinned(read_curve(outcome.training))),
     )
+
+
+def _thinned(points: Sequence[TrainingPoint]) -> Sequence[TrainingPoint]:
+    """Return at most CURVE_POINTS of the points, evenly spaced, the last one among them."""
+    step = -(-len(points) // CURVE_POINTS) or 1
+    return points[::-1][::step][::-1]
+
+
+def _point(point: TrainingPoint) -> CurvePoint:
+    """Round to what a figure shows: a suite has thousands of points."""
+    values = {name: round(value, 4) for name, value in as_mapping(point).items() if name != "step"}
+    return CurvePoint(step=point.step, **values)
 
 
 def _divergence(divergence: Divergence) -> dict[str, Metric]:

@@ -162,7 +162,7 @@ def dial(variants: Variants) -> list[Drawing]:
                 ("dpo-3e-6", "DPO, rate 3e-6"),
             )
         ]
-        budget = "200 comparisons a round" if equal else "the paper's budget"
+        budget = "equal budget" if equal else "the paper's budget"
         x = Axis(label="annotator's accuracy in round 1 (% of decisive pairs)")
         name = "dial-equal" if equal else "dial-paper"
         drawn.append(curves(name, f"Gain in one round, {budget}", x, Axis(label=POINTS), lines, zero=True))

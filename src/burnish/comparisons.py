@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Sequence
 
@@ -18,6 +19,7 @@ from burnish.types import (
     turned_back,
 )
 
+VOTES = {Verdict.A: 0.0, Verdict.TIE: 0.5, Verdict.B: 1.0}
 EVEN = 1e-12
 """Closer to 0.5 than this is the rounding of a sum, not an opinion: a tie."""
 
@@ -100,6 +102,46 @@ def both_orders(comparison: Comparison, prompt: tuple[Message, ...]) -> tuple[Pa
 def answer_of(extract: Callable[[str], Answer | None], demonstration: Demonstration) -> Answer | None:
     """Return a demonstration's final answer; one that was cut at the token limit has none, whatever it got to say."""
     return extract(demonstration.completion) if demonstration.finished else None
+
+
+def most_voted(
+    extract: Callable[[str], Answer | None],
+    agree: Callable[[Answer, Answer], bool],
+    drawn: Sequence[Demonstration],
+) -> tuple[Demonstration, float]:
+    """Return the first of several answers to one prompt that gives the most frequent final answer, and the share that
+    gives it; of equally frequent ones that which came first.
+
+    An answer without an end or a final answer has no vote, but counts among all; the first one stands if none has.
+    """
+    camps: list[tuple[Answer, Demonstration, int]] = []
+    for one in drawn:
+        answer = answer_of(extract, one)
+        if answer is None:
+            continue
+        for place, (known, first, votes) in enumerate(camps):
+            if agree(known, answer):
+                camps[place] = (known, first, votes + 1)
+                break
+        else:
+            camps.append((answer, one, 1))
+    if not camps:
+        return drawn[0], 0.0
+    _, first, votes = max(camps, key=lambda camp: camp[2])  # the first of the largest
+    return first, votes / len(drawn)
+
+
+def voted(preferences: Sequence[Preference]) -> Preference:
+    """Let several judgements of one comparison vote: a tie is half a vote for each side, an abstention none.
+
+    P(b is better) is the share of votes for b, however sure each voter is.
+    """
+    votes = [
+        dataclasses.replace(preference, p_b=VOTES[preference.verdict])
+        for preference in preferences
+        if preference.verdict is not Verdict.ABSTAIN
+    ]
+    return majority(votes or preferences)
 
 
 def screen(

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import copy
+import shlex
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from burnish.config import Config
+from burnish.config import Config, GivenAnnotator, RefineConfig
 from burnish.errors import ConfigError
 
 DEMO = "demo.yaml"
+C = TypeVar("C")
+ANNOTATOR: TypeAdapter[GivenAnnotator] = TypeAdapter(GivenAnnotator)
+EXPERIMENT, REFINEMENT = TypeAdapter(Config), TypeAdapter(RefineConfig)
+_SHORT = {
+    "oracle": "column",
+    "classifier": "model",
+    "reward_model": "model",
+    "likelihood": "model",
+    "command": "command",
+}
 
 
 def read_config(path: Path, changes: Sequence[str] = ()) -> Config:
@@ -88,10 +99,7 @@ def _mapping(text: str, name: str) -> dict[str, Any]:
 def _checked(values: dict[str, Any], name: str, changes: Sequence[str]) -> Config:
     for change in changes:
         _set(values, change)
-    try:
-        return Config.model_validate(values)
-    except ValidationError as error:
-        raise ConfigError("\n".join([f"{name}:", *(_explained(item) for item in error.errors())])) from None
+    return checked(EXPERIMENT, values, name)
 
 
 def _set(values: dict[str, Any], change: str) -> None:
@@ -127,6 +135,43 @@ def _item(items: list[Any], step: str, where: str) -> Any:
     if not step.isdecimal() or int(step) >= len(items):
         raise ConfigError(f"{where}: {step!r} is no index into a list of {len(items)}")
     return items[int(step)]
+
+
+def read_annotator(text: str, field: str = "annotator", changes: Sequence[str] = ()) -> GivenAnnotator:
+    """Return the annotator that a YAML file describes, or a short form: `people`, `oracle:COLUMN`, `classifier:MODEL`,
+    `reward_model:MODEL`, `likelihood:MODEL`, `command:PROGRAM ARGUMENTS`. Raises ConfigError naming `field`.
+    """
+    kind, colon, rest = text.partition(":")
+    if text == "people":
+        return checked(ANNOTATOR, {"kind": "people"}, field)
+    if colon and kind in _SHORT:
+        if not rest:
+            raise ConfigError(f"{field}: {text!r} found; write {kind}:{_SHORT[kind].upper()}")
+        value = shlex.split(rest) if kind == "command" else rest
+        return checked(ANNOTATOR, {"kind": kind, _SHORT[kind]: value}, field)
+    path = Path(text)
+    if not path.is_file():
+        short = ", ".join(f"{name}:{what.upper()}" for name, what in _SHORT.items())
+        raise ConfigError(f"{field}: {text!r} is no file; give a YAML file, or people, {short}")
+    values = _mapping(_text(path), str(path))
+    for change in changes:
+        _set(values, change)
+    return checked(ANNOTATOR, values, str(path))
+
+
+def refine_config(values: dict[str, Any], changes: Sequence[str] = ()) -> RefineConfig:
+    """Check the settings of a refinement after setting some of its fields. Raises ConfigError for all that is wrong."""
+    for change in changes:
+        _set(values, change)
+    return checked(REFINEMENT, values, "refine")
+
+
+def checked(adapter: TypeAdapter[C], values: object, name: str) -> C:
+    """Check values against a model. Raises ConfigError that names each field, its value and the fix."""
+    try:
+        return adapter.validate_python(values)
+    except ValidationError as error:
+        raise ConfigError("\n".join([f"{name}:", *(_explained(item) for item in error.errors())])) from None
 
 
 def _explained(item: Any) -> str:

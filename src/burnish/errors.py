@@ -21,3 +21,18 @@ class StageError(BurnishError):
 
 class BackendError(BurnishError):
     """A model, a library or a device is missing or does not fit."""
+
+
+class AnnotatorError(BurnishError):
+    """Who compares cannot be asked: a server is not there, a program fails, its answers cannot be read."""
+
+
+class Paused(Exception):  # noqa: N818 not a mistake: the work waits
+    """The work waits for people, an audit or a larger budget; what is done is kept. Exit code 3.
+
+    `command` goes on from here.
+    """
+
+    def __init__(self, message: str, command: str) -> None:
+        super().__init__(message)
+        self.message, self.command = message, command

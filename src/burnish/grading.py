@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from burnish.errors import ConfigError, DataError
+from burnish.protocols import Grader
 from burnish.stats import wilson
 from burnish.store import dump_line, read_objects, write_atomic
-from burnish.tasks import Grader, task_named
+from burnish.tasks import task_named
 from burnish.types import Example, Grade
 
 

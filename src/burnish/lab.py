@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, assert_never
 
-from burnish import backends, identity
+from burnish import identity
 from burnish.annotators import Supply, plan_annotator
 from burnish.artifacts import Rows, Split
+from burnish.bases import resolve_model
 from burnish.config import (
     AnnotatorConfig,
     ClassifierConfig,
     Config,
-    DType,
     Gsm8kTask,
     LikelihoodConfig,
     MixedConfig,
     ModelConfig,
     OracleConfig,
     TaskConfig,
-    expanded,
 )
-from burnish.errors import BackendError
 from burnish.methods import Round, Setting, run_method
 from burnish.methods.probes import Divergence, Versus, diverge, win
 from burnish.methods.sft import start
@@ -92,7 +88,7 @@ class Experiment:
     def _run_seed(self, seed: int) -> None:
         config, task = self.config, make_task(self.inputs.task)
         steps = Steps(self.runner, self.backend, task, config.task.kind, seed)
-        data = steps.data(config.task.model_dump(mode="json", exclude={"source", "revision"}), self.inputs.data)
+        data = steps.data(task, config.task.model_dump(mode="json", exclude={"source", "revision"}), self.inputs.data)
         bases = {name: steps.base(model, weights) for name, (model, weights) in self.inputs.models.items()}
         setting, supervisor, ground = self._supervise(steps, data, bases)
         held_out = Rows(data, Split.TEST) if config.evaluate == "test" else ground
@@ -181,40 +177,12 @@ def resolve(config: Config, offline_ok: bool) -> Inputs:
     annotator = model_of(config.supervision.annotator)
     if annotator is not None:
         wanted["annotator"] = ("supervision.annotator.model", annotator)
-    models = {name: _resolve_model(model, where, config, offline_ok) for name, (where, model) in sorted(wanted.items())}
+    models = {
+        name: resolve_model(model, where, config.execution, offline_ok)
+        for name, (where, model) in sorted(wanted.items())
+    }
     data, task = _resolve_data(config.task, offline_ok)
     return Inputs(models=models, data=data, task=task)
-
-
-def _resolve_model(model: ModelConfig, where: str, config: Config, offline_ok: bool) -> tuple[ModelConfig, Artifact]:
-    path = identity.check_model(model, where)
-    if path is None:
-        source = expanded(model.source, where)
-        weights = identity.of_hub("model", source, model.revision, where, offline_ok)
-        commit = weights.fingerprint.removeprefix("hub:")
-        if not commit.startswith(identity.UNRESOLVED):
-            model = model.model_copy(update={"revision": commit})
-    else:
-        weights = _content_of(path)
-    return model.model_copy(update={"dtype": _dtype(model, config, offline_ok)}), weights
-
-
-@functools.cache
-def _content_of(path: Path) -> Artifact:
-    return identity.of_files([path])
-
-
-def _dtype(model: ModelConfig, config: Config, offline_ok: bool) -> DType:
-    if model.dtype is not DType.AUTO:
-        return model.dtype
-    if model.source.startswith(identity.BUILTIN):  # 0.1M parameters: bfloat16 is ten times slower on a CPU
-        return DType.FLOAT32
-    try:
-        return backends.fast_dtype(config.execution)
-    except BackendError:
-        if offline_ok:
-            return DType.AUTO
-        raise
 
 
 def _resolve_data(task: TaskConfig, offline_ok: bool) -> tuple[dict[str, Artifact], TaskConfig]:

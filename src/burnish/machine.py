@@ -12,31 +12,33 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from burnish import __version__, backends, identity
-from burnish.config import Config, ModelConfig
+from burnish.config import Execution, ModelConfig
 from burnish.protocols import Backend
 
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "numpy")
 
 
-def opener_of(config: Config, progress: backends.Progress, sources: Mapping[str, ModelConfig]) -> Callable[[], Backend]:
+def opener_of(
+    execution: Execution, student: ModelConfig, progress: backends.Progress, sources: Mapping[str, ModelConfig]
+) -> Callable[[], Backend]:
     """Return what opens the backend when a stage first needs it, and once only."""
-    execution = config.execution.model_copy(update={"threads": threads_of(config)})
+    execution = execution.model_copy(update={"threads": threads_of(execution, student)})
     return functools.cache(lambda: backends.open_backend(execution, progress, sources))
 
 
-def threads_of(config: Config) -> int:
+def threads_of(execution: Execution, student: ModelConfig) -> int:
     """Return the CPU threads of one process. The built-in models are so small that a second thread slows them down."""
-    if config.execution.threads != "auto":
-        return config.execution.threads
-    if config.models.strong.source.startswith(identity.BUILTIN):
+    if execution.threads != "auto":
+        return execution.threads
+    if student.source.startswith(identity.BUILTIN):
         return 1
-    return max(1, (os.cpu_count() or 1) // config.execution.workers)
+    return max(1, (os.cpu_count() or 1) // execution.workers)
 
 
-def provenance(config: Config) -> dict[str, Any]:
+def provenance(execution: Execution, student: ModelConfig) -> dict[str, Any]:
     """Return what a manifest records besides identity: versions, machine, execution settings."""
-    execution = config.execution.model_dump(mode="json") | {"threads": threads_of(config)}
-    return {"versions": versions(), "platform": platform.platform(), "execution": execution}
+    settings = execution.model_dump(mode="json") | {"threads": threads_of(execution, student)}
+    return {"versions": versions(), "platform": platform.platform(), "execution": settings}
 
 
 @functools.cache

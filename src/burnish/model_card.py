@@ -14,6 +14,8 @@ from burnish.errors import StageError
 from burnish.store import pretty, write_atomic
 
 CARD = "model.json"
+RECORDS = {"manifest.json", "training.json", "curve.jsonl"}
+"""What stages leave beside a model that is no part of it."""
 
 
 class Weights(StrEnum):
@@ -22,6 +24,14 @@ class Weights(StrEnum):
     BASE = "base"
     ADAPTER = "adapter"
     FULL = "full"
+
+
+class Head(StrEnum):
+    """What a base model ends in, besides its vocabulary."""
+
+    NONE = "none"
+    CLASSIFIER = "classifier"
+    REWARD = "reward"
 
 
 class ModelCard(BaseModel):
@@ -36,6 +46,14 @@ class ModelCard(BaseModel):
     """What identifies the base model's weights."""
     weights: Weights
     classifier: bool = False
+    """A two-way head that compares two answers stands on the model."""
+    reward: bool = False
+    """A head of one scalar, the reward of an answer, stands on the model."""
+
+    @property
+    def labels(self) -> int | None:
+        """Outputs of the head; None for a language model."""
+        return 2 if self.classifier else 1 if self.reward else None
 
 
 def write_card(directory: Path, card: ModelCard) -> None:
@@ -46,7 +64,7 @@ def write_card(directory: Path, card: ModelCard) -> None:
 def copy_model(source: Path, directory: Path) -> None:
     """Copy a model's files; what a stage recorded beside them stays behind."""
     for path in source.iterdir():
-        if path.is_file() and path.name not in {"manifest.json", "training.json", "curve.jsonl"}:
+        if path.is_file() and path.name not in RECORDS:
             shutil.copyfile(path, directory / path.name)
 
 

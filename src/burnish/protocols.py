@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from burnish.config import Decoding, Objective, TrainSettings
 from burnish.types import (
@@ -33,12 +33,8 @@ class Dataset:
     dropped: int
 
 
-class Task(Protocol):
-    """Loads examples and knows what a right answer is."""
-
-    def load(self) -> Dataset:
-        """Return both splits; raises DataError naming file and line, ConfigError naming the field."""
-        ...
+class Grader(Protocol):
+    """Knows what a right answer is: the part of a task that needs no data."""
 
     def extract(self, completion: str) -> Answer | None:
         """Return the final answer of a completion, None where there is none."""
@@ -50,6 +46,14 @@ class Task(Protocol):
 
     def grade(self, example: Example, completion: str) -> Grade:
         """Compare a completion with the example's reference; the only reader of it besides the oracle."""
+        ...
+
+
+class Task(Grader, Protocol):
+    """Loads examples, too."""
+
+    def load(self) -> Dataset:
+        """Return both splits; raises DataError naming file and line, ConfigError naming the field."""
         ...
 
 
@@ -71,6 +75,15 @@ class Annotator(Protocol):
 
         Units are planned over all comparisons; one with a missing comparison comes whole.
         """
+        ...
+
+
+@runtime_checkable
+class AsksAgain(Protocol):
+    """An annotator that remembers its answers, and can give one like itself that does not."""
+
+    def again(self) -> Annotator:
+        """Return the annotator to ask a second time."""
         ...
 
 
@@ -190,4 +203,14 @@ class Backend(Protocol):
         self, model: Artifact, rows: Sequence[PairRow], done: AbstractSet[RowKey]
     ) -> Iterator[Sequence[Score]]:
         """Yield batches of P(the second answer is better) in [0, 1]; `done` as in generate."""
+        ...
+
+    def rewards(
+        self, model: Artifact, rows: Sequence[TrainingRow], done: AbstractSet[RowKey]
+    ) -> Iterator[Sequence[Score]]:
+        """Yield batches of a reward model's scalars for prompt and answer; `done` as in generate."""
+        ...
+
+    def export(self, model: Artifact, into: Path) -> None:
+        """Write a finetuned model into the folder `into` with its tokenizer, in the form that others load."""
         ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import math
 import random
@@ -14,6 +15,7 @@ from typing import assert_never
 
 from burnish.comparisons import confidence, verdict_of
 from burnish.errors import ConfigError, StageError
+from burnish.protocols import Score
 from burnish.types import Demonstration, Order, Preference, Reason, Refinement, Verdict, turned_back
 
 _BOTH = (Order.AB, Order.BA)
@@ -90,13 +92,18 @@ def _meant(number: float) -> Fraction:
 
 
 def select(
-    candidates: Sequence[Candidate], alpha: float, n: int, shares: Mapping[str, float] | None = None
+    candidates: Sequence[Candidate],
+    alpha: float,
+    n: int,
+    shares: Mapping[str, float] | None = None,
+    gate: float = 0.5,
 ) -> list[Reason]:
     """Say for each candidate what becomes of it: at most floor(alpha * n), the most confident, are accepted.
 
-    Eligible is a proposal with p_b above 0.5; equal confidence is ranked by example id. With mixed feedback `shares`
-    ({source: share of the cap}) selects within each source, because an oracle's verdicts have full confidence and
-    would fill the cap; a source with too few eligible proposals leaves its rest unused. Raises ConfigError.
+    Eligible is a proposal with p_b above 0.5 and at least `gate`; equal confidence is ranked by example id. With mixed
+    feedback `shares` ({source: share of the cap}) selects within each source, because an oracle's verdicts have full
+    confidence and would fill the cap; a source with too few eligible proposals leaves its rest unused. Raises
+    ConfigError.
     """
     assert len({candidate.example_id for candidate in candidates}) == len(candidates), "an example comes once"
     total = cap(alpha, n)
@@ -104,7 +111,7 @@ def select(
     judged_by = {candidate.source for candidate in candidates if candidate.screened is None}
     if shares is not None and (missing := sorted(judged_by - shares.keys())):
         raise ConfigError(f"shares: none for source {missing[0]!r}; give each of the mixed annotators its share")
-    reasons = [_before_cap(candidate) for candidate in candidates]
+    reasons = [_before_cap(candidate, gate) for candidate in candidates]
     eligible = (index for index, reason in enumerate(reasons) if reason is Reason.ACCEPTED)
     for index in sorted(eligible, key=lambda index: _rank(candidates[index])):
         source = "" if shares is None else candidates[index].source
@@ -117,7 +124,7 @@ def select(
     return reasons
 
 
-def _before_cap(candidate: Candidate) -> Reason:
+def _before_cap(candidate: Candidate, gate: float) -> Reason:
     if candidate.screened is not None:
         assert candidate.verdict is None, candidate
         return candidate.screened
@@ -127,7 +134,8 @@ def _before_cap(candidate: Candidate) -> Reason:
         case Verdict.A:
             return Reason.REJECTED
         case Verdict.B:
-            return Reason.ACCEPTED
+            assert candidate.p_b is not None, candidate
+            return Reason.ACCEPTED if candidate.p_b >= gate else Reason.BELOW_GATE
         case Verdict.TIE:
             return Reason.TIE
         case Verdict.ABSTAIN:
@@ -182,6 +190,25 @@ def drawn(ids: Iterable[str], count: int, seed: int, round_number: int, purpose:
     return frozenset(sorted(ids, key=lambda id_: _key(seed, purpose, round_number, id_))[:count])
 
 
+def distant(
+    reasons: Mapping[str, Reason | None], scores: Mapping[str, Score], share: float | None
+) -> dict[str, Reason | None]:
+    """Screen by distance: a proposal at distance 0 agrees, and with `share` only that share of the rest, the most
+    distant, is compared (section 5.1); equal distances are ranked by id. A row without a score is not compared.
+    """
+    apart = [id_ for id_, why in reasons.items() if why is None and id_ in scores and scores[id_].value > 0]
+    count = len(apart) if share is None else math.floor(_meant(share) * len(apart))
+    chosen = frozenset(sorted(apart, key=lambda id_: (-scores[id_].value, id_))[:count])
+    among = frozenset(apart)
+
+    def screened(id_: str, why: Reason | None) -> Reason | None:
+        if why is not None or id_ in chosen:
+            return why
+        return Reason.NOT_COMPARED if id_ in among or id_ not in scores else Reason.AGREED
+
+    return {id_: screened(id_, why) for id_, why in reasons.items()}
+
+
 def apply(
     current: Mapping[str, Demonstration], proposals: Mapping[str, Demonstration], reasons: Mapping[str, Reason]
 ) -> Iterator[Demonstration]:
@@ -220,6 +247,13 @@ def ledger(
             model=proposed.producer,
             reason=reason,
         )
+
+
+def over_risk(lines: Iterable[Refinement]) -> Iterator[Refinement]:
+    """Yield a round's ledger with every change taken back, since an audit's bound on its harm is too high."""
+    for line in lines:
+        accepted = line.reason is Reason.ACCEPTED
+        yield dataclasses.replace(line, chosen=line.kept, reason=Reason.OVER_RISK) if accepted else line
 
 
 def _joined(

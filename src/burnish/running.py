@@ -118,8 +118,8 @@ def _assembled(
 ) -> Finished:
     """Compute what no worker has computed, and write the results folder."""
     config, out = job.config, job.out
-    executor = Executor(root, terminal, provenance(config), job.there)
-    opener = backend or opener_of(config, terminal, job.inputs.sources)
+    executor = Executor(root, terminal, provenance(config.execution, config.models.strong), job.there)
+    opener = backend or opener_of(config.execution, config.models.strong, terminal, job.inputs.sources)
     outcomes = Experiment(config=config, inputs=job.inputs, runner=executor, backend=opener).run(config.seeds)
     task = make_task(job.inputs.task)
     results = results_of(resolved(config, job.inputs), outcomes, task)
@@ -171,7 +171,7 @@ def _timings(config: Config, records: list[Record], seconds: float) -> Timings:
             platform=platform.platform(),
             cpu_count=os.cpu_count(),
             device=config.execution.device,
-            threads=threads_of(config),
+            threads=threads_of(config.execution, config.models.strong),
         ),
         versions=versions(),
         stages=tuple(_stage_timing(record) for record in records),

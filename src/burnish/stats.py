@@ -46,6 +46,21 @@ def wilson(successes: int, n: int) -> Interval:
     return Interval(value=successes / n, low=float(bounds.low), high=float(bounds.high), n=n)
 
 
+def harm_bound(harmed: int, sampled: int, changes: int, level: float) -> float:
+    """Return an upper bound on the share of harmed changes, at `level`, from `harmed` of `sampled` random ones.
+
+    Clopper-Pearson's, one-sided; where all changes were looked at the share itself, and 0 where there are none.
+    Raises ValueError unless harmed <= sampled <= changes and, where there are changes, some were looked at.
+    """
+    from scipy.stats import beta  # noqa: PLC0415 slow to import
+
+    if not 0 <= harmed <= sampled <= changes or (changes and not sampled):
+        raise ValueError(f"{harmed} harmed of {sampled} looked at of {changes} changes: no bound")
+    if sampled == changes:
+        return harmed / changes if changes else 0.0
+    return 1.0 if harmed == sampled else float(beta.ppf(level, harmed + 1, sampled - harmed))
+
+
 def mean_interval(values: Sequence[float]) -> Interval:
     """Return a mean (over seeds) with its t interval; one value has no bounds. Raises ValueError if empty or NaN."""
     from scipy.stats import t  # noqa: PLC0415 slow to import

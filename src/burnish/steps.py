@@ -24,8 +24,8 @@ from burnish.artifacts import (
 from burnish.comparisons import answer_of
 from burnish.config import Decoding, ModelConfig, Objective, TrainSettings
 from burnish.errors import DataError
-from burnish.model_card import ModelCard, Weights, copy_model, write_card
-from burnish.protocols import Backend, SamplingKey, Score, Task, row_key
+from burnish.model_card import Head, ModelCard, Weights, copy_model, write_card
+from burnish.protocols import Backend, Grader, SamplingKey, Score, Task, row_key
 from burnish.refine import split
 from burnish.stages import Runner, Stage, Work
 from burnish.store import pretty, read_rows, write_atomic, write_rows
@@ -35,7 +35,7 @@ from burnish.types import Artifact, Completion, Demonstration, DemonstrationSour
 class Steps:
     """Builds and runs stages for one seed. `backend` is opened when a stage first needs it."""
 
-    def __init__(self, runner: Runner, backend: Callable[[], Backend], task: Task, task_kind: str, seed: int) -> None:
+    def __init__(self, runner: Runner, backend: Callable[[], Backend], task: Grader, task_kind: str, seed: int) -> None:
         self.runner, self.backend, self.task, self.task_kind, self.seed = runner, backend, task, task_kind, seed
         self.label = f"seed {seed}"
 
@@ -43,11 +43,11 @@ class Steps:
         """Run or reuse a stage."""
         return self.runner.run(stage)
 
-    def data(self, config: Mapping[str, Any], source: Mapping[str, Artifact]) -> Artifact:
-        """Load the task's examples: `train.jsonl`, `test.jsonl`, and how many training rows the test set pushed out."""
+    def data(self, task: Task, config: Mapping[str, Any], source: Mapping[str, Artifact]) -> Artifact:
+        """Load a task's examples: `train.jsonl`, `test.jsonl`, and how many training rows the test set pushed out."""
 
         def run(work: Work) -> None:
-            dataset = self.task.load()
+            dataset = task.load()
             write_rows(work.path / "train.jsonl", dataset.train)
             write_rows(work.path / "test.jsonl", dataset.test)
             write_atomic(work.path / "data.json", pretty({"dropped": dataset.dropped}))
@@ -94,14 +94,24 @@ class Steps:
         label = f"{self.label} correct labels"
         return self.run(Stage(name="only_correct", version=1, config=config, inputs=inputs, run=run, label=label))
 
-    def base(self, model: ModelConfig, weights: Artifact) -> Artifact:
-        """Describe a base model, known by the content of its weights: moving its folder changes nothing."""
+    def base(self, model: ModelConfig, weights: Artifact, head: Head = Head.NONE) -> Artifact:
+        """Describe a base model, known by the content of its weights: moving its folder changes nothing.
+
+        With a `head` that is trained already it is a classifier or a reward model.
+        """
 
         def run(work: Work) -> None:
-            card = ModelCard(base=model, content=weights.fingerprint, weights=Weights.BASE)
+            card = ModelCard(
+                base=model,
+                content=weights.fingerprint,
+                weights=Weights.BASE,
+                classifier=head is Head.CLASSIFIER,
+                reward=head is Head.REWARD,
+            )
             write_card(work.path, card)
 
-        config = model.model_dump(mode="json", exclude={"source", "revision"})
+        apart = {"source", "revision"} | ({"chat_template"} if model.chat_template is None else set[str]())
+        config = model.model_dump(mode="json", exclude=apart) | ({"head": str(head)} if head is not Head.NONE else {})
         return self.run(
             Stage(name="base", version=1, config=config, inputs={"weights": weights}, run=run, label=model.source)
         )

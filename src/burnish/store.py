@@ -72,16 +72,19 @@ def _lines(path: Path) -> Iterator[bytes]:
 
 def read_rows(path: Path, row_type: type[T]) -> list[T]:
     """Read a JSONL file of one dataclass, unknown fields refused. Raises DataError naming file, line and field."""
+    return list(iter_rows(path, row_type))
+
+
+def iter_rows(path: Path, row_type: type[T]) -> Iterator[T]:
+    """Yield the rows of a JSONL file of one dataclass; raises as `read_rows` does."""
     adapter = _adapter(row_type)
-    rows: list[T] = []
     for number, value in read_objects(path):
         try:
-            rows.append(adapter.validate_python(value))
+            yield adapter.validate_python(value)
         except ValidationError as error:
             first = error.errors()[0]
             field = ".".join(str(part) for part in first["loc"])
             raise DataError(f"{path}:{number}: {field}: {first['msg']}, found {first['input']!r}") from None
-    return rows
 
 
 def _adapter(row_type: type[T]) -> TypeAdapter[T]:

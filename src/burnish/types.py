@@ -121,7 +121,11 @@ class Preference:
 
 
 class Reason(StrEnum):
-    """Why a row was changed, or was not, in a round of refinement."""
+    """Why a row was changed, or was not, in a round of refinement.
+
+    `below_gate`: preferred, but not confidently enough. `over_risk`: an audit's bound on harm is above what is allowed.
+    `reverted`: the user undid it.
+    """
 
     AGREED = "agreed"
     INVALID = "invalid"
@@ -129,7 +133,9 @@ class Reason(StrEnum):
     REJECTED = "rejected"
     TIE = "tie"
     ABSTAINED = "abstained"
+    BELOW_GATE = "below_gate"
     OVER_CAP = "over_cap"
+    OVER_RISK = "over_risk"
     ACCEPTED = "accepted"
     REVERTED = "reverted"
 

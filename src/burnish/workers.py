@@ -104,8 +104,8 @@ def work_through(config: Config, store: Path, number: int) -> None:
     """Compute the stages of a share of an experiment and nothing else: a worker's part of a run."""
     terminal = Terminal(bars=number == 0)
     inputs = resolve(config, offline_ok=False)
-    executor = Executor(Store(store), terminal, provenance(config))
-    opener = opener_of(config, terminal, inputs.sources)
+    executor = Executor(Store(store), terminal, provenance(config.execution, config.models.strong))
+    opener = opener_of(config.execution, config.models.strong, terminal, inputs.sources)
     Experiment(config=config, inputs=inputs, runner=executor, backend=opener).run(config.seeds)
 
 

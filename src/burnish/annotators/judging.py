@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from burnish.annotators.plan import AnnotatorPlan
 from burnish.artifacts import PREFERENCES, Rows, read_comparisons, read_preferences
+from burnish.comparisons import voted
 from burnish.stages import Stage, Work
 from burnish.steps import Steps
+from burnish.store import write_rows
 from burnish.types import Artifact
 
 
 def judge(steps: Steps, annotator: AnnotatorPlan, rows: Rows, compared: Artifact, label: str) -> Artifact:
     """Let the annotator judge every comparison of `compared`; finished units of its work survive a kill."""
+    if annotator.members:
+        votes = [judge(steps, one, rows, compared, f"{label} by {one.kind}") for one in annotator.members]
+        return _vote(steps, votes, compared, label)
 
     def run(work: Work) -> None:
         comparisons = read_comparisons(compared)
@@ -33,3 +41,16 @@ def judge(steps: Steps, annotator: AnnotatorPlan, rows: Rows, compared: Artifact
             resumable=True,
         )
     )
+
+
+def _vote(steps: Steps, votes: Sequence[Artifact], compared: Artifact, label: str) -> Artifact:
+    """Combine what several annotators said of the same comparisons."""
+
+    def run(work: Work) -> None:
+        said = [read_preferences(Path(vote.path)) for vote in votes]
+        every = (voted([one[comparison.id] for one in said]) for comparison in read_comparisons(compared))
+        work.count(comparisons=write_rows(work.path / PREFERENCES, every))
+
+    inputs = {"comparisons": compared, **{f"vote_{number}": vote for number, vote in enumerate(votes, 1)}}
+    label = f"{steps.label} {label} together"
+    return steps.run(Stage(name="votes", version=1, config={}, inputs=inputs, run=run, label=label))

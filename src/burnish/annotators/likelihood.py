@@ -1,4 +1,4 @@
-"""The difference of two answers' log-likelihoods under a weak model: order-free, no head, no pairs to train on."""
+"""The difference of two answers' log-likelihoods under a model: order-free, no head, no pairs to train on."""
 
 from __future__ import annotations
 
@@ -6,38 +6,36 @@ from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 from burnish.annotators.plan import AnnotatorPlan, Supply
+from burnish.annotators.reward import both_sides, paired
 from burnish.comparisons import from_difference
 from burnish.config import LikelihoodConfig
-from burnish.protocols import Backend
-from burnish.types import Artifact, Comparison, Example, Preference, TrainingRow
+from burnish.protocols import Backend, Score
+from burnish.types import Artifact, Comparison, Example, Preference
 
 
 class LikelihoodAnnotator:
-    """p_b = sigmoid(log p(b | x) - log p(a | x)), summed over the tokens of an answer and its end."""
+    """p_b = sigmoid(log p(b | x) - log p(a | x)), summed over the tokens of an answer and its end.
+
+    `per_token` takes means over the tokens instead: sums prefer what is shorter.
+    """
 
     order_free = True
 
-    def __init__(self, backend: Backend, model: Artifact, examples: Mapping[str, Example]) -> None:
-        self.backend, self.model, self.examples = backend, model, examples
+    def __init__(
+        self, backend: Backend, model: Artifact, examples: Mapping[str, Example], per_token: bool = False
+    ) -> None:
+        self.backend, self.model, self.examples, self.per_token = backend, model, examples, per_token
         self.fingerprint = model.fingerprint
 
     def judge(self, comparisons: Sequence[Comparison], done: AbstractSet[str]) -> Iterator[Sequence[Preference]]:
         """Yield preferences as batches of scores complete them; batches are planned over all comparisons."""
-        rows: list[TrainingRow] = []
-        for comparison in comparisons:
-            prompt = self.examples[comparison.example_id].prompt
-            rows.append(TrainingRow(id=f"{comparison.id}:a", prompt=prompt, completion=comparison.a.completion))
-            rows.append(TrainingRow(id=f"{comparison.id}:b", prompt=prompt, completion=comparison.b.completion))
+        rows = both_sides(comparisons, self.examples)
         known = {row.id for row in rows if row.id.rpartition(":")[0] in done}
-        scores: dict[str, float] = {}
-        for batch in self.backend.logprobs(self.model, rows, known):
-            scores.update((score.id, score.value) for score in batch)
-            touched = dict.fromkeys(score.id.rpartition(":")[0] for score in batch)
-            yield [
-                from_difference(id_, scores[f"{id_}:b"] - scores[f"{id_}:a"], "likelihood")
-                for id_ in touched
-                if f"{id_}:a" in scores and f"{id_}:b" in scores
-            ]
+        for batch in paired(self.backend.logprobs(self.model, rows, known)):
+            yield [from_difference(id_, self._nats(b) - self._nats(a), "likelihood") for id_, a, b in batch]
+
+    def _nats(self, score: Score) -> float:
+        return score.value / score.tokens if self.per_token else score.value
 
 
 def plan(supply: Supply, config: LikelihoodConfig) -> AnnotatorPlan:

@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 
 from burnish.annotators.plan import AnnotatorPlan, Supply
 from burnish.comparisons import combined
-from burnish.protocols import Task
+from burnish.protocols import Grader
 from burnish.types import Comparison, Example, Order, Preference
 
 
@@ -17,7 +17,7 @@ class OracleAnnotator:
     fingerprint = "oracle"
     order_free = True
 
-    def __init__(self, task: Task, examples: Mapping[str, Example]) -> None:
+    def __init__(self, task: Grader, examples: Mapping[str, Example]) -> None:
         self.task, self.examples = task, examples
 
     def judge(self, comparisons: Sequence[Comparison], done: AbstractSet[str]) -> Iterator[Sequence[Preference]]:

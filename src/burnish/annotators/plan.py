@@ -19,6 +19,7 @@ class AnnotatorPlan:
     """An annotator that is ready once its inputs are there: `make` takes the rows whose answers it is to judge.
 
     `shares` of the cap by source, for mixed feedback. The oracle reads the rows' references, the others the prompts.
+    With `members` it is they that judge, each in a stage of its own, and then vote.
     """
 
     kind: str
@@ -26,6 +27,7 @@ class AnnotatorPlan:
     inputs: Mapping[str, Artifact]
     make: Callable[[Rows], Annotator]
     shares: Mapping[str, float] | None = None
+    members: tuple[AnnotatorPlan, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

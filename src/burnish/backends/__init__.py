@@ -5,11 +5,15 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from burnish.config import DType, Execution, ModelConfig
 from burnish.errors import BackendError
 from burnish.protocols import Backend
+from burnish.types import TrainingRow
+
+if TYPE_CHECKING:
+    from burnish.backends.preview import Rendered
 
 INSTALL = "pip install 'burnish[train]'"
 
@@ -45,6 +49,25 @@ def fast_dtype(execution: Execution) -> DType:
     from burnish.backends.device import choose_device, choose_dtype  # noqa: PLC0415
 
     return choose_dtype(choose_device(execution.device))
+
+
+def speed(execution: Execution) -> float | None:
+    """Return the floating-point operations a second of this machine's matrix products; None without torch."""
+    try:
+        dtype = fast_dtype(execution)
+    except BackendError:
+        return None
+    from burnish.backends.preview import speed as measured  # noqa: PLC0415
+
+    return measured(execution, dtype)
+
+
+def render(model: ModelConfig, row: TrainingRow) -> Rendered:
+    """Return a row as the model will see it. Raises BackendError where the tokenizer or a library is missing."""
+    require()
+    from burnish.backends.preview import rendered  # noqa: PLC0415
+
+    return rendered(model, row)
 
 
 def require() -> None:

@@ -101,7 +101,7 @@ class PreferenceTraining:
         if self.card.weights is Weights.FULL:
             model: Any = AutoModelForCausalLM.from_pretrained(self.policy, dtype=torch.float32)
         else:
-            base = load_base(self.card.base, torch_dtype(self.card.base.dtype), classifier=False)
+            base = load_base(self.card.base, torch_dtype(self.card.base.dtype), labels=None)
             model = PeftModel.from_pretrained(base, str(self.policy), is_trainable=True)
         model.config.pad_token_id = self.renderer.tokenizer.pad_token_id
         return model

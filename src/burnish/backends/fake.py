@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from burnish.backends.batching import plan_batches
 from burnish.config import Decoding, Objective, TrainSettings
-from burnish.model_card import Weights, read_card, write_card
+from burnish.model_card import Weights, copy_model, read_card, write_card
 from burnish.protocols import RowKey, SamplingKey, Score, Trained, TrainingPoint, row_key
 from burnish.tasks.numbers import final_number
 from burnish.types import Artifact, Completion, Message, PairRow, PreferenceRow, Prompt, TrainingRow, short_hash
@@ -116,6 +116,17 @@ class FakeBackend:
         """Yield batches of P(the second is better): 0.7 where it alone is right, 0.3 where the first alone is."""
         for batch in self._batches("classify", rows, done):
             yield [Score(id=row.id, value=self._second(row), tokens=2) for row in batch]
+
+    def rewards(
+        self, model: Artifact, rows: Sequence[TrainingRow], done: AbstractSet[RowKey]
+    ) -> Iterator[Sequence[Score]]:
+        """Yield batches of 1 for right answers and 0 for wrong ones."""
+        for batch in self._batches("rewards", rows, done):
+            yield [Score(id=row.id, value=float(self._right(row.prompt, row.completion)), tokens=2) for row in batch]
+
+    def export(self, model: Artifact, into: Path) -> None:
+        """Copy the model's files."""
+        copy_model(Path(model.path), into)
 
     def _second(self, row: PairRow) -> float:
         return 0.5 + 0.2 * (self._right(row.prompt, row.second) - self._right(row.prompt, row.first))

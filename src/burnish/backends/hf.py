@@ -19,6 +19,7 @@ from burnish.backends import Progress
 from burnish.backends.batching import plan_batches
 from burnish.backends.device import Runtime, choose_device, set_threads
 from burnish.backends.dpo import PreferenceTraining
+from burnish.backends.export import export
 from burnish.backends.load import Loaded, load, max_positions
 from burnish.backends.render import Tokens
 from burnish.backends.sampling import InverseCdf
@@ -176,6 +177,27 @@ class HfBackend:
                 logits_B2 = loaded.model(input_ids=input_BT, attention_mask=mask_BT).logits
             second_B = torch.softmax(logits_B2.float(), dim=-1)[:, 1].tolist()
             yield [Score(id=keys[i], value=value, tokens=len(ids[i])) for i, value in zip(batch, second_B, strict=True)]
+
+    def rewards(
+        self, model: Artifact, rows: Sequence[TrainingRow], done: AbstractSet[RowKey]
+    ) -> Iterator[Sequence[Score]]:
+        """Yield batches of a reward model's scalars."""
+        loaded = self._load(model)
+        ids = [loaded.renderer.judged(row, max_positions(loaded.model)) for row in rows]
+        keys = [row.id for row in rows]
+        for batch in self._batches("rewarding", [len(row) for row in ids], keys, done, loaded):
+            input_BT, mask_BT = self._right_padded(loaded, [ids[i] for i in batch])
+            with torch.inference_mode():
+                logits_B1 = loaded.model(input_ids=input_BT, attention_mask=mask_BT).logits
+            yield [
+                Score(id=keys[i], value=value, tokens=len(ids[i]))
+                for i, value in zip(batch, logits_B1[:, 0].float().tolist(), strict=True)
+            ]
+
+    def export(self, model: Artifact, into: Path) -> None:
+        """Write weights and tokenizer (see export.py)."""
+        self._loaded = None
+        export(Path(model.path), into, self.runtime.sources)
 
     def _right_padded(self, loaded: Loaded, ids: Sequence[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
         longest, pad = max(len(row) for row in ids), loaded.renderer.tokenizer.pad_token_id

@@ -52,7 +52,9 @@ def _renderer(described: str) -> Renderer:
         raise BackendError(f"{base.source}: the tokenizer names no end-of-sequence token; burnish needs one")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token  # padding is masked by position, never by comparing ids
-    builtin = base.source.startswith(BUILTIN) and base.template is Template.AUTO
+    if base.chat_template is not None:
+        tokenizer.chat_template = base.chat_template
+    builtin = base.source.startswith(BUILTIN) and base.template is Template.AUTO and base.chat_template is None
     return Renderer(tokenizer, Template.EMBEDDED if builtin else base.template)
 
 
@@ -65,14 +67,24 @@ def _arguments(base: ModelConfig) -> tuple[str, dict[str, Any]]:
     return str(path), {"trust_remote_code": False}
 
 
-def load_base(base: ModelConfig, dtype: torch.dtype, classifier: bool) -> Any:
-    """Return the base model in `dtype`, cut to its first layers if so configured, with a fresh two-way head or none."""
+def load_base(base: ModelConfig, dtype: torch.dtype, labels: int | None, fresh: bool = True) -> Any:
+    """Return the base model in `dtype`, cut to its first layers if so configured, with a head of `labels` or none.
+
+    The head is `fresh`, to be trained, or must be there.
+    """
     source, where = _arguments(base)
     if "gguf_file" in where:
         where["quantization_config"] = GgufConfig(dequantize=True)
-    kind: Any = AutoModelForSequenceClassification if classifier else AutoModelForCausalLM
+    kind: Any = AutoModelForSequenceClassification if labels else AutoModelForCausalLM
+    if labels:
+        where |= {"num_labels": labels}
     with _readable(base):
-        model = kind.from_pretrained(source, dtype=dtype, **where, **({"num_labels": 2} if classifier else {}))
+        model, found = kind.from_pretrained(source, dtype=dtype, output_loading_info=True, **where)
+    if labels and not fresh and found["missing_keys"]:
+        raise BackendError(
+            f"model {base.source!r} has no trained head ({sorted(found['missing_keys'])[0]} is missing), so its scores "
+            f"would be noise; give a sequence classifier with {labels} label{'s' if labels > 1 else ''}"
+        )
     if base.layers is not None:
         _cut(model, base)
     return model
@@ -118,15 +130,15 @@ def load(path: Path, device: torch.device, sources: Mapping[str, ModelConfig]) -
     dtype, renderer = torch_dtype(card.base.dtype), renderer_of(card.base)
     match card.weights:
         case Weights.BASE:
-            model = load_base(card.base, dtype, card.classifier)
+            model = load_base(card.base, dtype, card.labels, fresh=False)
         case Weights.FULL:
-            kind: Any = AutoModelForSequenceClassification if card.classifier else AutoModelForCausalLM
+            kind: Any = AutoModelForSequenceClassification if card.labels else AutoModelForCausalLM
             model = kind.from_pretrained(path, dtype=dtype)
         case Weights.ADAPTER:
-            adapted: Any = PeftModel.from_pretrained(load_base(card.base, dtype, card.classifier), str(path))
+            adapted: Any = PeftModel.from_pretrained(load_base(card.base, dtype, card.labels), str(path))
             model = adapted.merge_and_unload()
     model.config.pad_token_id = renderer.tokenizer.pad_token_id
-    if not card.classifier:
+    if not card.labels:
         # A model's own generation defaults (temperature, penalties) must not leak into an experiment.
         model.generation_config = GenerationConfig(
             eos_token_id=renderer.eos, pad_token_id=renderer.tokenizer.pad_token_id

@@ -86,6 +86,18 @@ class Renderer:
             return self._ids(EMBEDDED_PAIR.format(question=question, first=row.first, second=row.second))
         return self._with_bos(PAPER_PAIR.format(question=question, first=row.first, second=row.second))
 
+    def judged(self, row: TrainingRow, max_tokens: int) -> list[int]:
+        """Return what a reward model sees: with a chat template the whole conversation, as TRL trains one, else the
+        row. Raises DataError naming a row that does not fit."""
+        if self.template is not Template.CHAT:
+            return self.row(row, max_tokens).ids
+        turns = [{"role": str(message.role), "content": message.content} for message in row.prompt]
+        turns.append({"role": "assistant", "content": row.completion})
+        ids = self._ids(self.tokenizer.apply_chat_template(turns, tokenize=False))
+        if len(ids) > max_tokens:
+            raise DataError(f"row {row.id}: {len(ids)} tokens, but at most {max_tokens} fit; shorten or remove the row")
+        return ids
+
     def text(self, ids: Sequence[int]) -> str:
         """Return what a model wrote, without special tokens and outer white space."""
         return str(self.tokenizer.decode(ids, skip_special_tokens=True)).strip()

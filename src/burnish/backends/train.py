@@ -110,7 +110,7 @@ class Training:
         """Return the model to train. All weights are kept in float32 (bfloat16 arithmetic through autocast); under
         adapters the frozen weights keep the model's own format."""
         dtype = torch_dtype(self.card.base.dtype) if self.settings.lora else torch.float32
-        model = load_base(self.card.base, dtype, self.classifier)
+        model = load_base(self.card.base, dtype, 2 if self.classifier else None)
         model.config.pad_token_id = self.renderer.tokenizer.pad_token_id
         if self.settings.lora:
             lora = self.settings.lora

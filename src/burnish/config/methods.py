@@ -114,4 +114,53 @@ class DpoMethod(Settings):
         return sft.model_copy(update=changed | ({"epochs": self.epochs} if self.epochs else {}))
 
 
-MethodConfig: TypeAlias = Annotated[SftMethod | NaiveMethod | IlrMethod | DpoMethod, Field(discriminator="kind")]
+class ClearMethod(Settings):
+    """A confidence gate without cross-labelling (CLEAR, Chen & Mueller, arXiv 2403.12776): the model trained on all
+    rows proposes for all of them, and a proposal is taken where the annotator is sure enough."""
+
+    kind: Literal["clear"]
+    name: Name = "clear"
+    """How the method is called in results."""
+    rounds: Count = 1
+    """Rounds."""
+    alpha: Share = 0.15
+    """At most this share of all rows is replaced in each round: the same cap for every method."""
+    gate: Probability = 0.8
+    """The least P(the proposal is better) that is accepted."""
+
+
+class MajorityMethod(Settings):
+    """The most frequent of several sampled answers is the proposal, its share of the votes the confidence
+    (self-consistency, Wang et al., arXiv 2203.11171); no annotator is asked."""
+
+    kind: Literal["majority"]
+    name: Name = "majority"
+    """How the method is called in results."""
+    rounds: Count = 2
+    """Rounds."""
+    alpha: Share = 0.15
+    """At most this share of all rows is replaced in each round."""
+    samples: Annotated[int, Field(ge=2)] = 8
+    """Answers sampled for a prompt."""
+    temperature: PositiveFloat = 0.7
+    """At which they are sampled."""
+
+
+class VerifiedMethod(Settings):
+    """A checker accepts: a proposal replaces a label where the checker passes it and not the label."""
+
+    kind: Literal["verified"]
+    name: Name = "verified"
+    """How the method is called in results."""
+    rounds: Count = 2
+    """Rounds."""
+    alpha: Share = 0.15
+    """At most this share of all rows is replaced in each round."""
+    checker: Annotated[tuple[str, ...], Field(min_length=1)]
+    """A program and its arguments, without a shell: it reads {id, prompt, answer} as JSON lines on stdin and writes
+    {id, passed: true or false}."""
+
+
+MethodConfig: TypeAlias = Annotated[
+    SftMethod | NaiveMethod | IlrMethod | DpoMethod | ClearMethod | MajorityMethod, Field(discriminator="kind")
+]

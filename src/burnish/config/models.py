@@ -38,6 +38,8 @@ class ModelConfig(Settings):
     """Keep the first layers alone: a weaker model from the same weights."""
     template: Template = Template.AUTO
     """How prompts are rendered for this model."""
+    chat_template: str | None = None
+    """A Jinja chat template in place of the tokenizer's; needs `template: auto` or `chat`."""
     dtype: DType = DType.AUTO
     """Number format of weights and arithmetic."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from burnish.annotators import judge
 from burnish.config import IlrMethod
+from burnish.methods.audit import audited
 from burnish.methods.refinement import compare, cross_label, update
 from burnish.methods.setting import Compared, Round, Setting
 from burnish.methods.sft import start
@@ -18,6 +19,7 @@ def ilr(setting: Setting, method: IlrMethod) -> list[Round]:
         compared = compare(setting, labels, models, proposals, k, method.cross_label)
         judged = judge(steps, setting.annotator, setting.rows, compared, f"round {k} judgements")
         refined = update(setting, labels, proposals, compared, judged, method.alpha, k)
+        refined = audited(setting, labels, proposals, refined, k)
         model = steps.train(setting.base, setting.rows, refined, setting.train, f"ilr round {k}")
         sides = Compared(ledger=refined, sides=(labels, *proposals))
         rounds.append(Round(number=k, model=model, demonstrations=refined, compared=sides, relabelled=True))

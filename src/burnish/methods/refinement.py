@@ -18,11 +18,13 @@ from burnish.artifacts import (
     read_demonstrations,
     read_json,
     read_preferences,
+    read_scores,
     read_screened,
 )
 from burnish.comparisons import screen
+from burnish.methods.differing import distance
 from burnish.methods.setting import Setting
-from burnish.refine import Candidate, apply, check_cross_label, drawn, ledger, naive_choice, select
+from burnish.refine import Candidate, apply, check_cross_label, distant, drawn, ledger, naive_choice, select
 from burnish.stages import Stage, Work
 from burnish.store import write_rows
 from burnish.types import Artifact, Comparison, Demonstration, DemonstrationSource, Preference, Reason
@@ -82,7 +84,8 @@ def compare(
 
     Checks that no model labelled what it learned, unless that is wanted.
     """
-    seed, budget = setting.steps.seed, setting.comparisons
+    seed, budget, differing = setting.steps.seed, setting.comparisons, setting.differing
+    distances = distance(setting, current, proposals, number) if differing else None
 
     def run(work: Work) -> None:
         labels, proposed = read_demonstrations(current), merged(proposals)
@@ -93,6 +96,8 @@ def compare(
             )
         task = setting.steps.task
         reasons = {id_: screen(task.extract, task.agree, labels[id_], z) for id_, z in proposed.items()}
+        if differing and distances:
+            reasons = distant(reasons, read_scores(distances), differing.share)
         if budget is not None:
             limit = len(proposed) if budget == "rows" else budget
             within = drawn([id_ for id_, why in reasons.items() if why is None], limit, seed, number, "budget")
@@ -104,12 +109,16 @@ def compare(
     config: dict[str, JsonValue] = {"task": setting.steps.task_kind, "cross_label": cross, "budget": budget}
     if budget is not None:  # without one nothing is drawn
         config |= {"seed": seed, "round": number}
+    inputs = {"current": current, **numbered("model", models), **numbered("proposals", proposals)}
+    if differing and distances:
+        config["differing"] = differing.share
+        inputs["distances"] = distances
     return setting.steps.run(
         Stage(
             name="compare",
             version=1,
             config=config,
-            inputs={"current": current, **numbered("model", models), **numbered("proposals", proposals)},
+            inputs=inputs,
             run=run,
             label=f"{setting.steps.label} round {number} comparisons",
         )
@@ -124,6 +133,7 @@ def update(
     judged: Artifact,
     alpha: float,
     number: int,
+    gate: float = 0.5,
 ) -> Artifact:
     """Accept the most confident preferred proposals, at most alpha of all rows (Algorithm 1, lines 11 to 16)."""
     shares, cap_of = setting.annotator.shares, setting.compat.cap
@@ -131,7 +141,7 @@ def update(
     def run(work: Work) -> None:
         by_example, candidates = candidates_of(compared, judged)
         differing = sum(candidate.screened is None for candidate in candidates)
-        reasons = select(candidates, alpha, len(candidates) if cap_of == "rows" else differing, shares)
+        reasons = select(candidates, alpha, len(candidates) if cap_of == "rows" else differing, shares, gate)
         _write(work, current, proposals, by_example, candidates, reasons, number, setting.annotator.kind)
 
     config: dict[str, JsonValue] = {
@@ -140,6 +150,8 @@ def update(
         "shares": {**shares} if shares else None,
         "round": number,
     }
+    if gate != 0.5:
+        config["gate"] = gate
     inputs = {"current": current, "compared": compared, "judged": judged, **numbered("proposals", proposals)}
     label = f"{setting.steps.label} round {number} refinement"
     return setting.steps.run(Stage(name="refine", version=1, config=config, inputs=inputs, run=run, label=label))

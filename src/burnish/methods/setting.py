@@ -2,14 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+from pydantic import JsonValue
 
 from burnish.annotators import AnnotatorPlan
 from burnish.artifacts import Rows
 from burnish.config import Budget, Compat, Decoding, TrainSettings
+from burnish.protocols import Score
 from burnish.steps import Steps
-from burnish.types import Artifact
+from burnish.types import Artifact, Message
+
+PAPER_BUDGET, PAPER_WAYS = Budget(), Compat()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Differing:
+    """How far apart two texts are, where that is more than a look at their final answers: a stage of its own.
+
+    `measure` takes (id, prompt, current, proposal) and yields scores; only proposals above 0 and, with `share`, only
+    that share of them, the most distant, are compared.
+    """
+
+    config: Mapping[str, JsonValue]
+    inputs: Mapping[str, Artifact]
+    measure: Callable[[Sequence[TextPair]], Iterator[Sequence[Score]]]
+    share: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextPair:
+    """An example's current answer and a proposal."""
+
+    id: str
+    prompt: tuple[Message, ...]
+    current: str
+    proposal: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """Judge up to `size` of a round's accepted changes again; `rounds` share the 5 % of error."""
+
+    size: int
+    rounds: int
+    max_harm: float | None
+    auditor: AnnotatorPlan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,13 +59,16 @@ class Setting:
     steps: Steps
     rows: Rows
     demonstrations: Artifact
-    gold: Artifact
+    gold: Artifact | None
     annotator: AnnotatorPlan
     base: Artifact
     train: TrainSettings
     decode: Decoding
-    budget: Budget
-    compat: Compat
+    budget: Budget = PAPER_BUDGET
+    compat: Compat = PAPER_WAYS
+    differing: Differing | None = None
+    checker: AnnotatorPlan | None = None
+    audit: Audit | None = None
 
     @property
     def comparisons(self) -> int | Literal["rows"] | None:

@@ -9,7 +9,10 @@ from burnish.types import Artifact
 
 def sft(setting: Setting, method: SftMethod) -> list[Round]:
     """Finetune once on the demonstrations as they are, or on the references of the same rows."""
-    demonstrations = setting.gold if method.demonstrations == "gold" else setting.demonstrations
+    demonstrations = setting.demonstrations
+    if method.demonstrations == "gold":
+        assert setting.gold is not None, "gold labels are asked for where there are none"
+        demonstrations = setting.gold
     return [start(setting, demonstrations, method.name)]
 
 

@@ -32,7 +32,9 @@ REASONS = {
     Reason.REJECTED: "rejected",
     Reason.TIE: "tie",
     Reason.ABSTAINED: "abstained",
+    Reason.BELOW_GATE: "not sure enough",
     Reason.OVER_CAP: "over the cap",
+    Reason.OVER_RISK: "over the risk",
     Reason.ACCEPTED: "accepted",
     Reason.REVERTED: "reverted",
 }

@@ -3,32 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol, assert_never
+from typing import assert_never
 
 from burnish.config import Gsm8kTask, SumsTask, TaskConfig, WordProblemsTask
 from burnish.errors import ConfigError
-from burnish.protocols import Task
+from burnish.protocols import Grader, Task
 from burnish.tasks import gsm8k, sums, word_problems
 from burnish.tasks.numbers import MarkedAnswers, NumericAnswers
-from burnish.types import Answer, Example, Grade
 
-__all__ = ["Grader", "local_files", "make_task", "task_named"]
-
-
-class Grader(Protocol):
-    """The part of a task that needs no data."""
-
-    def extract(self, completion: str) -> Answer | None:
-        """Return the final answer of a completion, None where there is none."""
-        ...
-
-    def agree(self, a: Answer, b: Answer) -> bool:
-        """Say whether two final answers are the same answer."""
-        ...
-
-    def grade(self, example: Example, completion: str) -> Grade:
-        """Compare a completion with the example's reference."""
-        ...
+__all__ = ["local_files", "make_task", "task_named"]
 
 
 def make_task(config: TaskConfig) -> Task:

@@ -1,54 +1,16 @@
-"""The command line: parses, calls, prints; nothing else."""
+"""The verbs of experiments: run, demo, explain, report, grade, gc."""
 
 from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.console import Console
 
-from burnish import __version__
-from burnish.errors import BurnishError
-
-STORE = click.option(
-    "--store", type=click.Path(path_type=Path), help="Where finished stages lie [default: $BURNISH_STORE or .burnish]."
-)
-JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout, for programs.")
-SET = click.option("--set", "changes", multiple=True, metavar="A.B=C", help="Set a field of the config; C is YAML.")
-OUT = click.option("--out", type=click.Path(path_type=Path), help="Where results go [default: runs/NAME].")
-
-
-def _settled(function: Callable[..., None]) -> Callable[..., None]:
-    """Turn the errors that burnish raises on purpose into one line on stderr and exit code 2."""
-
-    @wraps(function)
-    def settled(*args: Any, **kwargs: Any) -> None:
-        try:
-            function(*args, **kwargs)
-        except BurnishError as error:
-            from burnish.report.text import terminal  # noqa: PLC0415
-
-            first, *more = str(error).splitlines()
-            click.echo(f"error: {terminal(first)}", err=True)
-            for line in more:
-                click.echo(f"  {terminal(line)}", err=True)
-            sys.exit(2)
-        except KeyboardInterrupt:
-            click.echo("stopped; what was finished is kept, the same command goes on", err=True)
-            sys.exit(130)
-
-    return settled
-
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="burnish")
-def main() -> None:
-    """Better language models from bad supervision: iterative label refinement."""
+from burnish.cli.common import JSON, OUT, SET, STORE, main, print_json, settled
 
 
 @main.command("run")
@@ -58,7 +20,7 @@ def main() -> None:
 @SET
 @click.option("--dry-run", is_flag=True, help="Check the config and print what would run; spend nothing.")
 @JSON
-@_settled
+@settled
 def run_command(
     config_paths: tuple[Path, ...],
     out: Path | None,
@@ -89,7 +51,7 @@ def run_command(
 @STORE
 @SET
 @JSON
-@_settled
+@settled
 def demo(out: Path | None, store: Path | None, changes: tuple[str, ...], as_json: bool) -> None:
     """Run the embedded experiment: offline, minutes on a laptop's CPU."""
     from burnish.config_file import demo_config  # noqa: PLC0415
@@ -102,7 +64,7 @@ def demo(out: Path | None, store: Path | None, changes: tuple[str, ...], as_json
 @STORE
 @SET
 @JSON
-@_settled
+@settled
 def explain_command(config_path: Path, store: Path | None, changes: tuple[str, ...], as_json: bool) -> None:
     """Say for every stage whether it is done, and which fields make one run again."""
     from burnish.config_file import read_sweep  # noqa: PLC0415
@@ -114,7 +76,7 @@ def explain_command(config_path: Path, store: Path | None, changes: tuple[str, .
 @main.command()
 @click.argument("directories", metavar="DIR...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="Where the report of several folders goes [default: .].")
-@_settled
+@settled
 def report(directories: tuple[Path, ...], out: Path | None) -> None:
     """Write report.html and the figures of a folder of results anew, or one report of several folders."""
     from burnish.report.figures import write_figures  # noqa: PLC0415
@@ -134,14 +96,14 @@ def report(directories: tuple[Path, ...], out: Path | None) -> None:
 @click.argument("predictions", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="Write the rows with `correct` and `extracted` here.")
 @JSON
-@_settled
+@settled
 def grade_command(task: str, predictions: Path, out: Path | None, as_json: bool) -> None:
     """Grade a JSONL file of rows with `prediction` and `reference` as TASK (gsm8k, word_problems, sums)."""
     from burnish.grading import grade  # noqa: PLC0415
 
     summary = grade(task, predictions, out)
     if as_json:
-        _print_json(dataclasses.asdict(summary))
+        print_json(dataclasses.asdict(summary))
         return
     bounds = f"95 % interval {summary.low:.4f} to {summary.high:.4f}"
     click.echo(f"n {summary.n}  accuracy {summary.accuracy:.4f}  {bounds}  without an answer {summary.no_answer}")
@@ -151,7 +113,7 @@ def grade_command(task: str, predictions: Path, out: Path | None, as_json: bool)
 @STORE
 @click.option("--dry-run", is_flag=True, help="Print what would be freed.")
 @JSON
-@_settled
+@settled
 def gc(store: Path | None, dry_run: bool, as_json: bool) -> None:
     """Free what no run with an existing results folder refers to, checkpoints first."""
     from burnish.gc import collect  # noqa: PLC0415
@@ -161,7 +123,7 @@ def gc(store: Path | None, dry_run: bool, as_json: bool) -> None:
     freed = collect(Store(store or default_store()), dry_run)
     total = sum(item.size for item in freed)
     if as_json:
-        _print_json({"bytes": total, "removed": [str(item.path) for item in freed], "dry_run": dry_run})
+        print_json({"bytes": total, "removed": [str(item.path) for item in freed], "dry_run": dry_run})
         return
     for item in freed:
         click.echo(f"{item.size:>14,}  {item.path}")
@@ -194,7 +156,7 @@ def _run_suite(configs: list[Any], out: Path | None, store: Path | None, as_json
 
     finished = run_suite(configs, out, store, done)
     if as_json:
-        _print_json(dataclasses.asdict(finished.models) | {"out": str(finished.out)})
+        print_json(dataclasses.asdict(finished.models) | {"out": str(finished.out)})
         return
     models = finished.models
     click.echo(
@@ -208,7 +170,7 @@ def _print_plan(config: Any, store: Path | None, as_json: bool, details: bool) -
 
     planned = plan(config, store)
     if as_json:
-        _print_json(dataclasses.asdict(planned))
+        print_json(dataclasses.asdict(planned))
         return
     explanations = planned.stages
     for explanation in explanations:
@@ -226,9 +188,3 @@ def _print_plan(config: Any, store: Path | None, as_json: bool, details: bool) -
 def _short(value: Any) -> str:
     """Write a value; of a fingerprint the first 8 digits tell enough."""
     return value[:8] if isinstance(value, str) and len(value) == 64 else repr(value)
-
-
-def _print_json(value: object) -> None:
-    from burnish.store import pretty  # noqa: PLC0415
-
-    sys.stdout.buffer.write(pretty(value))

@@ -1,0 +1,228 @@
+"""Who asks a server's model: cache first, then calls side by side within the budget, and when to stop."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import TypeAlias, assert_never
+
+from burnish.annotators.calls import Budget, Calls, Reply
+from burnish.annotators.crew import Crew
+from burnish.annotators.questions import Question, Request, request_of
+from burnish.annotators.server import Failure, Server, Why
+from burnish.annotators.verdicts import read_reply
+from burnish.config import JudgeConfig
+from burnish.errors import AnnotatorError, Paused
+
+IN_A_ROW = 10
+"""Calls given up with none answered between, after which the server counts as gone; more with high concurrency."""
+_KEPT = "what was answered is kept"
+Verdicts: TypeAlias = Iterator[tuple[Question, float | None]]
+"""Questions with P(the second one shown is better), None for an abstention."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Desk:
+    """What is going on: requests under way with the questions that they answer, and questions that wait."""
+
+    crew: Crew[Request, Reply | Failure]
+    under_way: dict[str, tuple[Request, list[Question]]] = field(
+        default_factory=dict[str, tuple[Request, list[Question]]]
+    )
+    held: deque[Question] = field(default_factory=deque[Question])
+    paused: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Purse:
+    """Where answers are kept and to which run they are charged, up to its budget."""
+
+    calls: Calls
+    run: str
+    budget: Budget
+
+
+class Asker:
+    """Answers questions from the cache or by a call; what a thread gets is kept before anything else happens to it."""
+
+    def __init__(self, config: JudgeConfig, purse: Purse, say: Callable[[str], None], repeat: int) -> None:
+        self.config, self.purse, self.say, self.repeat = config, purse, say, repeat
+        self.cached = 0
+        self._server = Server(config)
+        self._logprobs = config.read != "text"
+        self._answered = False
+        self._in_a_row = 0
+        self._said: set[str] = set()
+
+    def verdicts(self, questions: Iterator[Question]) -> Verdicts:
+        """Yield each question's verdict as it comes, in no particular order.
+
+        Raises Paused when the budget is spent, after all that the cache and the calls under way had to say.
+        """
+        with closing(Crew[Request, Reply | Failure](self.config.concurrency, self._call)) as crew:
+            desk = _Desk(crew=crew)
+            while (question := self._next(desk, questions)) is not None or desk.under_way:
+                if question is None:
+                    yield from self._settled(desk)
+                    continue
+                request = request_of(self.config, question.prompt, self.repeat, self._logprobs)
+                known = self.purse.calls.get(request.key)
+                if known is not None:
+                    self.cached += 1
+                    yield question, self._read(known)
+                elif not self._placed(desk, question, request):
+                    desk.held.append(question)
+                    yield from self._settled(desk)
+        if desk.paused:
+            raise Paused(desk.paused, command="")
+
+    def _next(self, desk: _Desk, questions: Iterator[Question]) -> Question | None:
+        return desk.held.popleft() if desk.held else next(questions, None)
+
+    def _placed(self, desk: _Desk, question: Question, request: Request) -> bool:
+        """Send a request if it may be sent; False where one under way has to come home first."""
+        if request.key in desk.under_way:  # two equal answers, say: one call serves both orders
+            desk.under_way[request.key][1].append(question)
+            return True
+        if desk.paused:
+            return True
+        if len(desk.under_way) >= self.config.concurrency:
+            return False
+        over = self._over(desk, request)
+        if over is None:
+            desk.under_way[request.key] = (request, [question])
+            desk.crew.submit(request)
+        elif desk.under_way:
+            return False
+        else:
+            desk.paused = over
+        return True
+
+    def _over(self, desk: _Desk, request: Request) -> str | None:
+        """Say what the budget forbids, None where it allows a call; those under way count as answered."""
+        budget, prices = self.purse.budget, self.config.prices
+        spent = self.purse.calls.spent(self.purse.run, prices)
+        if budget.max_calls is not None and spent.calls + len(desk.under_way) >= budget.max_calls:
+            return f"{spent.calls} calls are spent (--max-calls {budget.max_calls}); raise --max-calls to go on"
+        if budget.max_cost is not None and prices is not None and spent.cost is not None:
+            reserved = sum(other.reserved for other, _ in desk.under_way.values())
+            if spent.cost + reserved + request.reserved > budget.max_cost:
+                return (
+                    f"{spent.cost:.4g} {prices.currency} are spent and the next call may cost {request.reserved:.2g} "
+                    f"(--max-cost {budget.max_cost:g}); raise --max-cost to go on"
+                )
+        return None
+
+    def _call(self, request: Request, pause: Callable[[float], bool]) -> Reply | Failure:
+        """Make a call and keep its reply (in a thread of the crew)."""
+        outcome = self._server.ask(request.body, pause)
+        if isinstance(outcome, Reply):
+            self.purse.calls.put(request.key, outcome, self.purse.run)
+        return outcome
+
+    def _settled(self, desk: _Desk) -> Verdicts:
+        """Wait for one call and yield what it answers."""
+        request, outcome = desk.crew.result()
+        _, questions = desk.under_way.pop(request.key)
+        if isinstance(outcome, Reply):
+            self._answered, self._in_a_row = True, 0
+            self.cached += len(questions) - 1
+            self._check_usage(outcome)
+            verdict = self._read(outcome)
+        elif outcome.about_logprobs and "logprobs" in request.body:
+            self._without_logprobs(outcome.text)
+            desk.held.extend(questions)
+            return
+        else:
+            self._give_up(outcome)
+            verdict = None
+        for question in questions:
+            yield question, verdict
+
+    def _read(self, reply: Reply) -> float | None:
+        if reply.positions is None and self._logprobs:
+            if self.config.read == "logprobs":
+                raise AnnotatorError(
+                    f"annotator.read: logprobs, and {self.config.base_url} returns none for {self.config.model!r}; "
+                    "write read: auto or read: text"
+                )
+            self._say_once("annotator: the server gives no log-probabilities; its replies are parsed")
+        return read_reply(reply, self.config)
+
+    def _check_usage(self, reply: Reply) -> None:
+        if reply.prompt_tokens is not None and reply.completion_tokens is not None:
+            return
+        if self.purse.budget.max_cost is not None:
+            raise AnnotatorError(
+                f"annotator: {self.config.base_url} reports no token usage, so that --max-cost cannot be kept; limit "
+                f"--max-calls instead; {_KEPT}"
+            )
+        self._say_once("annotator: the server reports no token usage; its tokens count as 0")
+
+    def _without_logprobs(self, words: str) -> None:
+        if self.config.read == "logprobs":
+            raise AnnotatorError(
+                f"annotator.read: logprobs, and {self.config.base_url} refuses them ({words}); correct top_logprobs, "
+                "or write read: auto or read: text"
+            )
+        self._logprobs = False
+        self._say_once(
+            f"annotator: the server refuses log-probabilities ({words}); replies are parsed instead. If it takes "
+            "fewer, lower annotator.top_logprobs"
+        )
+
+    def _give_up(self, failure: Failure) -> None:
+        """Count a failed call, an abstention; raise AnnotatorError where the next ones will fail as well."""
+        about_prompt = failure.why in {Why.REFUSED, Why.TOO_LONG}
+        self._in_a_row += not (about_prompt and self._answered)
+        hopeless = self._in_a_row >= max(IN_A_ROW, 2 * self.config.concurrency)
+        match failure.why:
+            case Why.DENIED:
+                hopeless = True
+            case Why.ABSENT:
+                hopeless = hopeless or not self._server.met
+            case Why.REFUSED:
+                hopeless = hopeless or not self._answered
+            case Why.UNANSWERED | Why.TOO_LONG:
+                pass
+            case _:
+                assert_never(failure.why)
+        if hopeless:
+            raise _stopped(self.config, failure)
+        self.purse.calls.give_up(self.purse.run)
+        self._say_once(f"annotator: a call was given up and counts as an abstention ({failure.text})", failure.why)
+
+    def _say_once(self, text: str, topic: str = "") -> None:
+        if (topic or text) not in self._said:
+            self._said.add(topic or text)
+            self.say(text)
+
+
+def _stopped(config: JudgeConfig, failure: Failure) -> AnnotatorError:
+    """Return the error for a failure that the next calls would share."""
+    address, model, words = config.base_url, config.model, failure.text
+    match failure.why:
+        case Why.ABSENT | Why.UNANSWERED:
+            text = f"annotator.base_url: {address} does not answer ({words}); start the server or correct the address"
+        case Why.DENIED if failure.status in {401, 403}:
+            where = config.api_key_env or "no variable: api_key_env is null"
+            text = f"annotator.api_key_env: {address} refuses access to {model!r} ({words}); correct the key ({where})"
+        case Why.DENIED if failure.status == 404:
+            text = (
+                f"annotator.model: {address} does not know {model!r} ({words}); correct the model, or the address, "
+                "which often ends in /v1"
+            )
+        case Why.DENIED:
+            text = f"annotator: {address} serves {model!r} to nobody without credit ({words}); add credit"
+        case Why.REFUSED:
+            text = f"annotator: {address} refuses what {model!r} is asked ({words}); correct model, max_tokens or extra"
+        case Why.TOO_LONG:
+            text = (
+                f"annotator: no prompt fits into the context of {model!r} at {address} ({words}); give the server a "
+                "longer context or use another model"
+            )
+        case _:
+            assert_never(failure.why)
+    return AnnotatorError(f"{text}; {_KEPT}")

@@ -1,0 +1,49 @@
+"""A reward model in TRL's form as an annotator: a scalar for each answer, free of order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+
+from burnish.comparisons import from_difference
+from burnish.protocols import Backend, Score
+from burnish.types import Artifact, Comparison, Example, Preference, TrainingRow
+
+
+class RewardAnnotator:
+    """p_b = sigmoid(r(x, b) - r(x, a)), the Bradley-Terry model that reward models are trained by."""
+
+    order_free = True
+
+    def __init__(self, backend: Backend, model: Artifact, examples: Mapping[str, Example]) -> None:
+        self.backend, self.model, self.examples = backend, model, examples
+        self.fingerprint = model.fingerprint
+
+    def judge(self, comparisons: Sequence[Comparison], done: AbstractSet[str]) -> Iterator[Sequence[Preference]]:
+        """Yield preferences as batches of rewards complete them; batches are planned over all comparisons."""
+        rows = both_sides(comparisons, self.examples)
+        known = {row.id for row in rows if row.id.rpartition(":")[0] in done}
+        for batch in paired(self.backend.rewards(self.model, rows, known)):
+            yield [from_difference(id_, b.value - a.value, "reward_model") for id_, a, b in batch]
+
+
+def both_sides(comparisons: Sequence[Comparison], examples: Mapping[str, Example]) -> list[TrainingRow]:
+    """Return each answer of each comparison as a row to score, `:a` and `:b`."""
+    return [
+        TrainingRow(id=f"{one.id}:{side}", prompt=examples[one.example_id].prompt, completion=text)
+        for one in comparisons
+        for side, text in (("a", one.a.completion), ("b", one.b.completion))
+    ]
+
+
+def paired(batches: Iterator[Sequence[Score]]) -> Iterator[list[tuple[str, Score, Score]]]:
+    """Yield for each batch (comparison id, score of a, score of b) of the comparisons that it completes."""
+    scores: dict[str, Score] = {}
+    for batch in batches:
+        scores.update((score.id, score) for score in batch)
+        touched = dict.fromkeys(score.id.rpartition(":")[0] for score in batch)
+        yield [
+            (id_, scores[f"{id_}:a"], scores[f"{id_}:b"])
+            for id_ in touched
+            if f"{id_}:a" in scores and f"{id_}:b" in scores
+        ]

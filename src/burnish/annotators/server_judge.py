@@ -1,0 +1,77 @@
+"""A language model on an OpenAI-compatible server as the annotator: both orders, paid once, within a budget."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+
+from burnish.annotators.asker import Asker, Purse
+from burnish.annotators.calls import Budget, Calls, Spent
+from burnish.annotators.questions import Estimate, check_budget, estimate, questions_of
+from burnish.canonical import canonical
+from burnish.comparisons import combined
+from burnish.config import JudgeConfig
+from burnish.types import Comparison, Example, Order, Preference
+
+JUDGE = "judge"
+"""What its preferences name as their judge."""
+
+
+class ServerJudge:
+    """Asks a model which of two answers is better, in both orders; one order without a verdict is an abstention.
+
+    Every reply is kept in `calls` as it arrives, so that neither a kill nor a second sitting pays for it again. `run`
+    names what budget and ledger count, an output folder; one process at a time may judge for it. `repeat` sets further
+    askings of the same questions apart. Raises ConfigError for a missing key or prices, AnnotatorError without openai.
+    """
+
+    order_free = False
+
+    def __init__(
+        self,
+        config: JudgeConfig,
+        examples: Mapping[str, Example],
+        calls: Calls,
+        run: str,
+        budget: Budget,
+        say: Callable[[str], None],
+        repeat: int = 0,
+    ) -> None:
+        check_budget(config, budget)
+        self.config, self.examples = config, examples
+        self.fingerprint = hashlib.sha256(canonical(config.semantic())).hexdigest()
+        self._asker = Asker(config, Purse(calls=calls, run=run, budget=budget), say, repeat)
+
+    def judge(self, comparisons: Sequence[Comparison], done: AbstractSet[str]) -> Iterator[Sequence[Preference]]:
+        """Yield each preference as soon as both of its orders are answered or given up.
+
+        Raises Paused when the budget is spent, after all that is complete, and AnnotatorError where no call can
+        succeed. Whoever breaks off waits two seconds at most, for the calls under way.
+        """
+        missing = {comparison.id: comparison for comparison in comparisons if comparison.id not in done}
+        half: dict[str, dict[Order, float | None]] = {}
+        for question, p_second in self._asker.verdicts(questions_of(missing.values(), self.examples, self.config)):
+            orders = half.setdefault(question.comparison_id, {})
+            orders[question.order] = p_second
+            if len(orders) == len(Order):
+                del half[question.comparison_id]
+                yield [combined(question.comparison_id, tuple(Order), [orders[order] for order in Order], JUDGE)]
+
+    def again(self) -> ServerJudge:
+        """Return the same judge that asks anew instead of taking this one's answers; its own are cached apart."""
+        asker = self._asker
+        purse = asker.purse
+        return ServerJudge(
+            self.config, self.examples, purse.calls, purse.run, purse.budget, asker.say, repeat=asker.repeat + 1
+        )
+
+    def spent(self) -> Spent:
+        """Return what the run paid for over all its sittings."""
+        purse = self._asker.purse
+        return dataclasses.replace(purse.calls.spent(purse.run, self.config.prices), cached=self._asker.cached)
+
+    def estimate(self, comparisons: int, mean_characters: float) -> Estimate:
+        """Estimate calls, tokens and money; `questions.estimate` does it without key and server."""
+        return estimate(self.config, comparisons, mean_characters)

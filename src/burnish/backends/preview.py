@@ -1,0 +1,51 @@
+"""How a row will be seen by a model, before anything is spent: the text, and which part of it is learned."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import torch
+
+from burnish.backends.device import choose_device, torch_dtype
+from burnish.backends.load import renderer_of
+from burnish.config import DType, Execution, ModelConfig
+from burnish.types import TrainingRow
+
+SIDE = 1024
+"""Rows of the square matrices by which a machine's speed is measured."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendered:
+    """A row as text: `prompt` carries no loss, `supervised` is learned; with their numbers of tokens."""
+
+    prompt: str
+    supervised: str
+    prompt_tokens: int
+    supervised_tokens: int
+
+
+def rendered(model: ModelConfig, row: TrainingRow) -> Rendered:
+    """Render a row as training does and turn the ids back into text, special tokens shown."""
+    renderer = renderer_of(model)
+    tokens = renderer.row(row, 2**31)
+    prompt, supervised = tokens.ids[: tokens.prompt_length], tokens.ids[tokens.prompt_length :]
+    return Rendered(
+        prompt=str(renderer.tokenizer.decode(prompt)),
+        supervised=str(renderer.tokenizer.decode(supervised)),
+        prompt_tokens=len(prompt),
+        supervised_tokens=len(supervised),
+    )
+
+
+def speed(execution: Execution, dtype: DType) -> float:
+    """Return how many floating-point operations a second this machine's matrix products reach, from a short trial."""
+    device = choose_device(execution.device)
+    matrix_MM = torch.ones((SIDE, SIDE), dtype=torch_dtype(dtype), device=device)
+    _ = matrix_MM @ matrix_MM  # the first product also prepares
+    started, products = time.perf_counter(), 0
+    while time.perf_counter() - started < 0.2:
+        (matrix_MM @ matrix_MM)[0, 0].item()
+        products += 1
+    return products * 2 * SIDE**3 / (time.perf_counter() - started)

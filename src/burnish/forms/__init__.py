@@ -1,0 +1,18 @@
+"""Finetuning datasets in the forms and files that people have: read row by row, written with some answers replaced."""
+
+from __future__ import annotations
+
+from burnish.forms.recognise import BadRow, Form, Given, given, recognise, with_completion
+from burnish.forms.table import FileKind, Table, open_table
+
+__all__ = [
+    "BadRow",
+    "FileKind",
+    "Form",
+    "Given",
+    "Table",
+    "given",
+    "open_table",
+    "recognise",
+    "with_completion",
+]

@@ -1,0 +1,230 @@
+"""Arrow tables from a Parquet file or the Hugging Face hub, batch by batch; written as Parquet of the same schema."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+from burnish.config import DataConfig
+from burnish.errors import BackendError, ConfigError, DataError
+from burnish.forms.cells import text_bytes
+from burnish.forms.recognise import COLUMNS, INPUT, answer_column
+from burnish.forms.rows import MAX_ROW_BYTES, Edit, RawRow, broken, too_long
+
+_BATCH_ROWS = 1024
+_GROUP_ROWS = 65_536
+_GROUP_BYTES = 64 * 1024**2
+"""What is gathered into one row group: readers are slow over many small ones."""
+
+
+class Tables(Protocol):
+    """Where Arrow tables come from: their one schema, and the tables in order."""
+
+    def schema(self) -> Any:
+        """Return the `pyarrow.Schema`, metadata included."""
+        ...
+
+    def batches(self, columns: list[str] | None) -> Iterator[Any]:
+        """Yield `pyarrow.Table`s of some columns, all if None."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArrowSource:
+    """A table of which only the columns that burnish reads become Python objects; `label` begins its rows' names."""
+
+    tables: Tables
+    label: str
+    config: DataConfig
+
+    def rows(self) -> Iterator[RawRow]:
+        """Yield every row; columns that burnish does not read are there by name alone."""
+        names: list[str] = self._schema().names
+        position = 0
+        for table in self.tables.batches(self._read_columns(names)):
+            yield from self._rows_of(table, names, position)
+            position += table.num_rows
+
+    def rewrite(self, file: BinaryIO, edit: Edit) -> int:
+        """Write all batches with the source's schema; values that stay never leave Arrow."""
+        schema = self._schema()
+        position = 0
+        with _Groups(file, schema) as out:
+            for table in self.tables.batches(None):
+                out.add(self._edited(table, position, edit))
+                position += table.num_rows
+        return position
+
+    def _schema(self) -> Any:
+        schema = self.tables.schema()
+        twice = sorted({name for name in schema.names if schema.names.count(name) > 1})
+        if twice:
+            raise DataError(f"{self.label}: column {twice[0]!r} is there twice; rename one of them")
+        return schema
+
+    def _read_columns(self, names: list[str]) -> list[str]:
+        forms = {column for columns in COLUMNS.values() for column in columns}
+        wanted = {*forms, INPUT, self.config.id_column, self.config.reference_column}
+        # Arrow tells the number of rows by its columns: one at least.
+        return [name for name in names if name in wanted] or names[:1]
+
+    def _rows_of(self, table: Any, names: list[str], position: int) -> Iterator[RawRow]:
+        small = table.nbytes <= MAX_ROW_BYTES
+        for offset, values in enumerate(_python_rows(table)):
+            at = position + offset
+            where = f"{self.label} row {at + 1}"
+            if values is None:
+                yield broken(where, at, "invalid UTF-8 in a text; write the file again with valid texts")
+            elif not small and (size := text_bytes(values)) > MAX_ROW_BYTES:
+                yield too_long(where, at, size)
+            else:
+                yield RawRow(where=where, position=at, values={**dict.fromkeys(names), **values})
+
+    def _edited(self, table: Any, position: int, edit: Edit) -> Any:
+        answers = {
+            offset: completion
+            for offset in range(table.num_rows)
+            if (completion := edit.completion_at(position + offset)) is not None
+        }
+        if not answers:
+            return table
+        names: list[str] = table.schema.names
+        raws = self._rows_of(table.select(self._read_columns(names)), names, position)
+        column = answer_column(edit.form)
+        changed = {
+            offset: edit.applied(raw, answers[offset])[column] for offset, raw in enumerate(raws) if offset in answers
+        }
+        return _with_values(table, table.schema.get_field_index(column), changed)
+
+
+def _python_rows(table: Any) -> Iterator[dict[str, Any] | None]:
+    """Yield the rows of a table as dictionaries, None for one whose texts are no UTF-8."""
+    try:
+        yield from table.to_pylist()
+    except UnicodeDecodeError:
+        for offset in range(table.num_rows):
+            try:
+                yield table.slice(offset, 1).to_pylist()[0]
+            except UnicodeDecodeError:
+                yield None
+
+
+def _with_values(table: Any, index: int, changed: dict[int, Any]) -> Any:
+    """Return a table with other values in some rows of a column, cut from the old column and joined again."""
+    pa = library("pyarrow", "Parquet")
+    field, old = table.schema.field(index), table.column(index)
+    pieces: list[Any] = []
+    start = 0
+    for offset, value in sorted(changed.items()):
+        pieces += [*old.slice(start, offset - start).chunks, pa.array([value], type=field.type)]
+        start = offset + 1
+    pieces += old.slice(start).chunks
+    return table.set_column(index, field, pa.chunked_array(pieces, type=field.type).combine_chunks())
+
+
+class _Groups:
+    """Writes tables as Parquet, gathered into row groups of a fair size."""
+
+    def __init__(self, file: BinaryIO, schema: Any) -> None:
+        self._pa = library("pyarrow", "Parquet")
+        self._schema = schema
+        self._writer = library("pyarrow.parquet", "Parquet").ParquetWriter(file, schema)
+        self._tables: list[Any] = []
+
+    def add(self, table: Any) -> None:
+        self._tables.append(table)
+        rows, size = sum(held.num_rows for held in self._tables), sum(held.nbytes for held in self._tables)
+        if rows >= _GROUP_ROWS or size >= _GROUP_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._tables:
+            self._writer.write_table(self._pa.concat_tables(self._tables).cast(self._schema))
+            self._tables.clear()
+
+    def __enter__(self) -> _Groups:
+        return self
+
+    def __exit__(self, failed: object, *_: object) -> None:
+        if failed is None:
+            self._flush()
+        self._writer.close()
+
+
+def library(name: str, what: str) -> Any:
+    """Import pyarrow: only where it is needed, for it is no part of the light core."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise DataError(f"{what}: the package `pyarrow` is not installed; run pip install 'burnish[train]'") from None
+
+
+@dataclass(frozen=True, slots=True)
+class ParquetTables:
+    """The tables of a `.parquet` file."""
+
+    path: Path
+
+    def schema(self) -> Any:
+        """Return the file's schema."""
+        with self._opened() as file:
+            return file.schema_arrow
+
+    def batches(self, columns: list[str] | None) -> Iterator[Any]:
+        """Yield the file's rows; raises DataError where it is damaged."""
+        pa = library("pyarrow", self.path.name)
+        with self._opened() as file:
+            try:
+                for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=columns):
+                    yield pa.Table.from_batches([batch])
+            except (OSError, ValueError) as error:
+                raise self._damaged(error) from None
+
+    def _opened(self) -> Any:
+        parquet = library("pyarrow.parquet", self.path.name)
+        try:
+            return parquet.ParquetFile(self.path, pre_buffer=False)  # a buffer would hold whole row groups
+        except (OSError, ValueError) as error:
+            raise self._damaged(error) from None
+
+    def _damaged(self, error: Exception) -> DataError:
+        return DataError(f"{self.path.name}: not a whole Parquet file ({error!s:.200}); write it again")
+
+
+@dataclass(frozen=True, slots=True)
+class HubTables:
+    """The tables of a split of a hub dataset, which the package `datasets` downloads once and keeps."""
+
+    config: DataConfig
+
+    def schema(self) -> Any:
+        """Return the schema of the dataset's features."""
+        return self._loaded().features.arrow_schema
+
+    def batches(self, columns: list[str] | None) -> Iterator[Any]:
+        """Yield the split's rows."""
+        dataset = self._loaded()
+        chosen = dataset if columns is None else dataset.select_columns(columns)
+        yield from chosen.with_format("arrow").iter(batch_size=_BATCH_ROWS)
+
+    def _loaded(self) -> Any:
+        config = self.config
+        # Imported here: the library takes seconds to load and is not part of the light core.
+        try:
+            library: Any = importlib.import_module("datasets")
+        except ImportError:
+            raise BackendError(
+                f"data.source: {config.source!r} is a hub id, and the package `datasets` is not installed; run "
+                "pip install 'burnish[train]', or give a local file"
+            ) from None
+        try:
+            return library.load_dataset(config.source, config.subset, revision=config.revision, split=config.split)
+        except (OSError, ValueError) as error:
+            raise ConfigError(
+                f"data.source: {config.split} of {config.source!r} (subset {config.subset or 'default'}, revision "
+                f"{config.revision or 'newest'}) could not be loaded: {error}; check the id, the subset, the split, "
+                "the revision and the connection, or give a local file"
+            ) from error

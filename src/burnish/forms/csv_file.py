@@ -1,0 +1,164 @@
+"""CSV: text columns under a header. Rows that stay are copied as they are written, quotes and line ends included."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, TextIO
+
+from burnish.errors import DataError
+from burnish.forms.cells import has_surrogate, shown
+from burnish.forms.files import packed, reading
+from burnish.forms.rows import MAX_ROW_BYTES, Edit, RawRow, broken, too_long
+
+_DELIMITERS = (",", ";", "\t")
+_HOLD = 64 * 1024**2
+"""Characters of one row that are held at most: beyond, a quote was opened and never closed."""
+_FIELD_LIMIT = 2**31 - 1
+"""The largest that fits a C long everywhere: the module's own 131,072 is less than an answer may have."""
+_BOM = "\ufeff"
+
+
+class _Taken:
+    """Lines on their way to the csv module, kept as they stand until the row that they make is whole."""
+
+    def __init__(self, file: TextIO, name: str) -> None:
+        self._file, self._name = file, name
+        self._lines: list[str] = []
+        self._held = self._row = 0
+        self.ended = False
+
+    def __iter__(self) -> Iterator[str]:
+        while line := self._file.readline(_HOLD):
+            first = self._row == 0 and not self._lines
+            self._lines.append(line)
+            self._held += len(line)
+            if self._held >= _HOLD:
+                raise DataError(
+                    f"{self._name} row {self._row}: no end within {_HOLD:,} characters; close the quote that it opens"
+                )
+            yield line.removeprefix(_BOM) if first else line
+        self.ended = True
+
+    def take(self) -> str:
+        """Return what the last row was made of."""
+        raw = "".join(self._lines)
+        self._lines.clear()
+        self._held, self._row = 0, self._row + 1
+        return raw
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Record:
+    """The cells of a row with the text that they were read from; `line` is its last one."""
+
+    cells: list[str]
+    raw: str
+    line: int
+    closed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CsvSource:
+    """A `.csv` file, or a `.csv.gz`, with comma, semicolon or tab between its cells."""
+
+    path: Path
+
+    def rows(self) -> Iterator[RawRow]:
+        """Yield a row for each record below the header that is not blank."""
+        header: list[str] = []
+        position = 0
+        for record in self._records(self._delimiter()):
+            if header and record.cells:
+                yield self._row(header, record, position)
+                position += 1
+            elif record.cells:
+                header = self._header(record.cells)
+
+    def rewrite(self, file: BinaryIO, edit: Edit) -> int:
+        """Copy the records, but for those with another answer."""
+        delimiter = self._delimiter()
+        header: list[str] = []
+        position = 0
+        with packed(file, self.path) as out:
+            for record in self._records(delimiter):
+                text = record.raw
+                if header and record.cells:
+                    if (completion := edit.completion_at(position)) is not None:
+                        row = edit.applied(self._row(header, record, position), completion)
+                        text = _written([str(row[name]) for name in header], delimiter) + _end(text)
+                    position += 1
+                elif record.cells:
+                    header = self._header(record.cells)
+                out.write(text.encode(errors="surrogateescape"))
+        return position
+
+    def _records(self, delimiter: str) -> Iterator[_Record]:
+        csv.field_size_limit(max(csv.field_size_limit(), _FIELD_LIMIT))
+        with self._opened() as file:
+            lines = _Taken(file, self.path.name)
+            reader = csv.reader(lines, delimiter=delimiter)
+            for cells in reader:
+                # The reader asks for more after a row's line end only where a quote is open.
+                yield _Record(cells=cells, raw=lines.take(), line=reader.line_num, closed=not lines.ended)
+
+    def _delimiter(self) -> str:
+        """Return the delimiter that gives the header the most cells."""
+
+        def cells_in_header(delimiter: str) -> int:
+            return next((len(record.cells) for record in self._records(delimiter) if record.cells), 0)
+
+        return max(_DELIMITERS, key=cells_in_header)
+
+    @contextmanager
+    def _opened(self) -> Generator[TextIO, None, None]:
+        # Bytes that are no UTF-8 become lone surrogates, by which a row is known as bad and copied unchanged.
+        with reading(self.path) as file:
+            text = io.TextIOWrapper(file, encoding="utf-8", errors="surrogateescape", newline="")
+            yield text
+            text.detach()
+
+    def _header(self, cells: list[str]) -> list[str]:
+        if any(has_surrogate(cell) for cell in cells):
+            raise DataError(f"{self.path.name}:1: the header is no UTF-8; save the file as UTF-8")
+        twice = sorted({cell for cell in cells if cells.count(cell) > 1})
+        if twice:
+            raise DataError(f"{self.path.name}:1: column {twice[0]!r} comes twice in the header; rename one of them")
+        return cells
+
+    def _row(self, header: list[str], record: _Record, position: int) -> RawRow:
+        where = f"{self.path.name} row {position + 1}"
+        if (flaw := _flaw(header, record)) is not None:
+            return broken(where, position, flaw)
+        size = len(record.raw.encode())
+        if size > MAX_ROW_BYTES:
+            return too_long(where, position, size)
+        return RawRow(where=where, position=position, values=dict(zip(header, record.cells, strict=True)))
+
+
+def _flaw(header: list[str], record: _Record) -> str | None:
+    if has_surrogate(record.raw):
+        return f"invalid UTF-8 in the row that ends in line {record.line}; save the file as UTF-8"
+    if not record.closed:
+        return "a quote is opened and never closed, so that the row takes in the rest of the file; close it"
+    if len(record.cells) == len(header):
+        return None
+    return (
+        f"{len(record.cells)} cells where the header has {len(header)}, the last is {shown(record.cells[-1])}; quote "
+        "cells that hold delimiters or line ends"
+    )
+
+
+def _written(cells: list[str], delimiter: str) -> str:
+    """Write a row without its end; naming both ends makes the module quote cells that hold either."""
+    out = io.StringIO()
+    csv.writer(out, delimiter=delimiter, lineterminator="\r\n").writerow(cells)
+    return out.getvalue().removesuffix("\r\n")
+
+
+def _end(raw: str) -> str:
+    return raw[len(raw.rstrip("\r\n")) :]

@@ -1,0 +1,69 @@
+"""JSON as other programs write it: what is wrong with it, and a way back that keeps every value. Pure."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import orjson
+from pydantic import JsonValue
+
+from burnish.forms.cells import UnusableError, has_surrogate
+
+
+def parse(data: bytes) -> JsonValue:
+    """Parse a JSON value. Raises UnusableError saying whether the encoding, the syntax or a value is wrong.
+
+    Whole numbers beyond 64 bits come out as floats; `parse_exactly` keeps them.
+    """
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise UnusableError(_why_not(data, error)) from None
+
+
+def _why_not(data: bytes, error: orjson.JSONDecodeError) -> str:
+    syntax = f"not JSON ({error}); each row must be one JSON object"
+    try:
+        return flaw(json.loads(data.decode())) or syntax
+    except UnicodeDecodeError as wrong:
+        return f"invalid UTF-8 (byte {wrong.start + 1} is 0x{data[wrong.start]:02x}); save the file as UTF-8"
+    except (ValueError, RecursionError):
+        return syntax
+
+
+def parse_exactly(data: bytes) -> JsonValue:
+    """Parse what `parse` accepts with whole numbers of any size."""
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):  # more than 4300 digits, or deeper than Python's stack
+        return orjson.loads(data)
+
+
+def flaw(value: JsonValue, place: str = "") -> str | None:
+    """Say what in a value has no JSON form and where: NaN, an infinity, half a surrogate pair. None: all is well."""
+    if isinstance(value, dict):
+        items = [(f"{place}.{name}" if place else f"column {name!r}", item) for name, item in value.items()]
+        if any(not name.isascii() and has_surrogate(name) for name in value):
+            return f"{place or 'a column'} has half a surrogate pair in a name; remove it"
+        return next((found for where, item in items if (found := flaw(item, where))), None)
+    if isinstance(value, list):
+        items = [(f"{place}[{index}]", item) for index, item in enumerate(value)]
+        return next((found for where, item in items if (found := flaw(item, where))), None)
+    if isinstance(value, str) and not value.isascii() and has_surrogate(value):
+        return f"{place} holds half a surrogate pair, which is no character; remove it"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{place} is {'NaN' if math.isnan(value) else 'infinite'}, which JSON does not have; write null or text"
+    return None
+
+
+def dump(value: JsonValue, *, indent: bool = False) -> bytes:
+    """Encode a value so that parsing gives it back, characters beyond ASCII as they are; also one with a flaw."""
+    flawed = flaw(value) is not None
+    if not flawed:
+        try:
+            return orjson.dumps(value, option=orjson.OPT_INDENT_2 if indent else None)
+        except TypeError:  # a whole number beyond 64 bits, or more than 254 levels
+            pass
+    spacing = (",", ": ") if indent else (",", ":")
+    return json.dumps(value, ensure_ascii=flawed, indent=2 if indent else None, separators=spacing).encode()

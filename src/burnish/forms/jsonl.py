@@ -1,0 +1,100 @@
+"""JSON lines: rows that stay are copied byte for byte, those that cannot be read among them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from burnish.forms.cells import UnusableError
+from burnish.forms.files import packed, reading
+from burnish.forms.json_text import dump, parse, parse_exactly
+from burnish.forms.rows import MAX_ROW_BYTES, Edit, RawRow, broken, object_row, too_long
+
+_BOM = b"\xef\xbb\xbf"
+_PIECE = MAX_ROW_BYTES + len(b"\r\n")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Line:
+    """A line with its end, as it stands; `data` is empty where `size`, without the end, is above the limit."""
+
+    number: int
+    data: bytes
+    size: int
+
+    @property
+    def is_row(self) -> bool:
+        """Blank lines are passed over, as `datasets` does."""
+        return self.size > MAX_ROW_BYTES or bool(self.data.strip())
+
+    @property
+    def bom(self) -> bytes:
+        return _BOM if self.number == 1 and self.data.startswith(_BOM) else b""
+
+    @property
+    def end(self) -> bytes:
+        return self.data[len(self.data.rstrip(b"\r\n")) :]
+
+
+@dataclass(frozen=True, slots=True)
+class JsonlSource:
+    """A `.jsonl` file, or a `.jsonl.gz`."""
+
+    path: Path
+
+    def rows(self) -> Iterator[RawRow]:
+        """Yield a row for each line that is not blank."""
+        position = 0
+        for line in _lines(self.path, lambda _: None):
+            if line.is_row:
+                yield self._row(line, position)
+                position += 1
+
+    def rewrite(self, file: BinaryIO, edit: Edit) -> int:
+        """Copy the lines, but for those with another answer."""
+        position = 0
+        with packed(file, self.path) as out:
+            for line in _lines(self.path, out.write):
+                completion = edit.completion_at(position) if line.is_row else None
+                out.write(line.data if completion is None else self._edited(line, position, edit, completion))
+                position += line.is_row
+        return position
+
+    def _row(self, line: _Line, position: int) -> RawRow:
+        where = f"{self.path.name}:{line.number}"
+        if line.size > MAX_ROW_BYTES:
+            return too_long(where, position, line.size)
+        try:
+            return object_row(where, position, parse(line.data[len(line.bom) :]))
+        except UnusableError as error:
+            return broken(where, position, str(error))
+
+    def _edited(self, line: _Line, position: int, edit: Edit, completion: str) -> bytes:
+        raw = self._row(line, position)
+        if raw.values is not None:
+            raw = object_row(raw.where, position, parse_exactly(line.data[len(line.bom) :]))
+        return line.bom + dump(edit.applied(raw, completion)) + line.end
+
+
+def _lines(path: Path, pass_on: Callable[[bytes], object]) -> Iterator[_Line]:
+    """Yield the lines; one too long to be held goes to `pass_on` in pieces, and comes without its data."""
+    with reading(path) as file:
+        number = 0
+        while data := file.readline(_PIECE):
+            number += 1
+            size = len(data.rstrip(b"\r\n"))
+            if size > MAX_ROW_BYTES:
+                data, size = b"", _passed_on(file, data, pass_on)
+            yield _Line(number=number, data=data, size=size)
+
+
+def _passed_on(file: BinaryIO, piece: bytes, pass_on: Callable[[bytes], object]) -> int:
+    """Pass on a long line from its first piece to its end; returns its size without the line end."""
+    size = 0
+    while piece:
+        pass_on(piece)
+        size += len(piece.rstrip(b"\r\n"))
+        piece = b"" if piece.endswith(b"\n") else file.readline(_PIECE)
+    return size

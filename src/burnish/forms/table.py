@@ -1,0 +1,162 @@
+"""A dataset as a table: opened once to learn its form, then streamed, and written back with some answers replaced."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import assert_never
+
+from burnish.config import DataConfig, expanded
+from burnish.errors import ConfigError, DataError
+from burnish.forms.arrow import ArrowSource, HubTables, ParquetTables
+from burnish.forms.csv_file import CsvSource
+from burnish.forms.files import replacing
+from burnish.forms.json_list import JsonSource
+from burnish.forms.jsonl import JsonlSource
+from burnish.forms.recognise import BadRow, Form, Given, recognise
+from burnish.forms.rows import Edit, RawRow, Source, used
+
+
+class FileKind(StrEnum):
+    """Where a dataset lies."""
+
+    JSONL = "jsonl"
+    JSON = "json"
+    CSV = "csv"
+    PARQUET = "parquet"
+    HUB = "hub"
+
+
+_KINDS: Mapping[str, FileKind] = {
+    ".jsonl": FileKind.JSONL,
+    ".jsonl.gz": FileKind.JSONL,
+    ".json": FileKind.JSON,
+    ".csv": FileKind.CSV,
+    ".csv.gz": FileKind.CSV,
+    ".parquet": FileKind.PARQUET,
+}
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A dataset whose form is known. Nothing of it is held in memory, but for a `.json` file while it is read."""
+
+    config: DataConfig
+    kind: FileKind
+    files: tuple[Path, ...]
+    form: Form
+
+    @property
+    def name(self) -> str:
+        """What the refined dataset is called: the source's suffix, `.parquet` for a hub dataset."""
+        return f"refined{_suffix(self.files[0].name) if self.files else '.parquet'}"
+
+    def read(self) -> Iterator[Given | BadRow]:
+        """Yield every row of the source in order. Raises DataError only for what is wrong with the file itself."""
+        for raw in _source(self.config, self.kind, self.files).rows():
+            yield used(self.form, raw, self.config)
+
+    def write(self, into: Path, completion_at: Callable[[int], str | None]) -> int:
+        """Copy the dataset to the file `into` with other answers where `completion_at(position)` is not None.
+
+        Whole or not at all. Rows that stay are copied as they are, also those that cannot be used. Returns how many
+        rows were written.
+        """
+        edit = Edit(form=self.form, config=self.config, completion_at=completion_at)
+        with replacing(into) as file:
+            return _source(self.config, self.kind, self.files).rewrite(file, edit)
+
+
+def open_table(config: DataConfig) -> Table:
+    """Find a dataset and learn its form from the first row that can be used.
+
+    Raises ConfigError where the source or a column is not there, DataError where no row can be used, BackendError
+    where a hub dataset needs a missing package.
+    """
+    kind, files = _located(config)
+    form = _form(_source(config, kind, files), config)
+    return Table(config=config, kind=kind, files=files, form=form)
+
+
+def _located(config: DataConfig) -> tuple[FileKind, tuple[Path, ...]]:
+    source = expanded(config.source, "data.source")
+    suffix = _suffix(source)
+    if not os.path.exists(source):  # Path's own raises for a name too long
+        if suffix is None and _HUB_ID.fullmatch(config.source):
+            return FileKind.HUB, ()
+        raise ConfigError(
+            f"data.source: {config.source!r} does not exist and is no hub id (OWNER/NAME); give {_suffixes()}, or a "
+            "hub id"
+        )
+    if not os.path.isfile(source):
+        raise ConfigError(f"data.source: {config.source!r} is no file; give {_suffixes()} in it")
+    if suffix is None:
+        raise ConfigError(f"data.source: {config.source!r} is of no known kind; give {_suffixes()}")
+    return _KINDS[suffix], (Path(source),)
+
+
+def _suffix(name: str) -> str | None:
+    return next((suffix for suffix in _KINDS if name.lower().endswith(suffix)), None)
+
+
+def _suffixes() -> str:
+    return f"a file that ends in {', '.join(_KINDS)}"
+
+
+def _source(config: DataConfig, kind: FileKind, files: tuple[Path, ...]) -> Source:
+    match kind:
+        case FileKind.JSONL:
+            return JsonlSource(files[0])
+        case FileKind.JSON:
+            return JsonSource(files[0])
+        case FileKind.CSV:
+            return CsvSource(files[0])
+        case FileKind.PARQUET:
+            return ArrowSource(tables=ParquetTables(files[0]), label=files[0].name, config=config)
+        case FileKind.HUB:
+            return ArrowSource(tables=HubTables(config), label=f"{config.source} {config.split}", config=config)
+        case _:
+            assert_never(kind)
+
+
+def _form(source: Source, config: DataConfig) -> Form:
+    """Return the form of the first usable row; what is wrong with the first row is told where none is."""
+    first_error = ""
+    for raw in source.rows():
+        found = _usable_form(raw, config)
+        if isinstance(found, Form):
+            _check_columns(raw, config)
+            return found
+        first_error = first_error or found
+    if first_error:
+        raise DataError(f"{first_error} (no row of {config.source} can be used)")
+    raise DataError(f"{config.source}: no rows; give a file with at least one")
+
+
+def _usable_form(raw: RawRow, config: DataConfig) -> Form | str:
+    if raw.values is None:
+        return f"{raw.where}: {raw.flaw}"
+    try:
+        form = recognise(raw.values, raw.where)
+    except DataError as error:
+        return str(error)
+    row = used(form, raw, config)
+    return f"{row.where}: {row.why}" if isinstance(row, BadRow) else form
+
+
+def _check_columns(raw: RawRow, config: DataConfig) -> None:
+    """A column that is named and not there is a slip of the pen; the default id column may be absent."""
+    columns = raw.values or {}
+    id_default = DataConfig.model_fields["id_column"].default
+    named = {"reference_column": config.reference_column, "id_column": config.id_column}
+    for field, column in named.items():
+        if column is not None and column not in columns and column != id_default:
+            found = ", ".join(repr(name) for name in columns)
+            raise ConfigError(
+                f"data.{field}: no column {column!r} at {raw.where}, found {found:.300}; name one of them"
+            )

@@ -1,0 +1,32 @@
+"""A confidence gate without cross-labelling (CLEAR's auto-correct, Chen & Mueller, arXiv 2403.12776)."""
+
+from __future__ import annotations
+
+from burnish.annotators import judge
+from burnish.config import ClearMethod
+from burnish.methods.audit import audited
+from burnish.methods.refinement import compare, update
+from burnish.methods.setting import Compared, Round, Setting
+from burnish.methods.sft import start
+from burnish.types import DemonstrationSource
+
+
+def clear(setting: Setting, method: ClearMethod) -> list[Round]:
+    """Let the model that was trained on all rows propose for them; take what the annotator is sure enough of.
+
+    The cap alpha holds as for every method, so that a difference is not one of how much was replaced.
+    """
+    steps, labels = setting.steps, setting.demonstrations
+    rounds = [start(setting, labels)]
+    for k in range(1, method.rounds + 1):
+        model = rounds[-1].model
+        proposals = steps.answer(model, setting.rows, setting.decode, "proposals", DemonstrationSource.PROPOSAL, k)
+        compared = compare(setting, labels, (model,), (proposals,), k, cross=False)
+        judged = judge(steps, setting.annotator, setting.rows, compared, f"round {k} judgements")
+        refined = update(setting, labels, (proposals,), compared, judged, method.alpha, k, method.gate)
+        refined = audited(setting, labels, (proposals,), refined, k)
+        model = steps.train(setting.base, setting.rows, refined, setting.train, f"clear round {k}")
+        sides = Compared(ledger=refined, sides=(labels, proposals))
+        rounds.append(Round(number=k, model=model, demonstrations=refined, compared=sides, relabelled=True))
+        labels = refined
+    return rounds

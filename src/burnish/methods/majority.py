@@ -1,0 +1,91 @@
+"""The majority of k sampled answers as the proposal, its vote share as the confidence (arXiv 2203.11171)."""
+
+from __future__ import annotations
+
+from burnish.artifacts import DEMONSTRATIONS, PREFERENCES, read_comparisons, read_json, read_samples
+from burnish.comparisons import combined, most_voted
+from burnish.config import Decoding, MajorityMethod
+from burnish.methods.audit import audited
+from burnish.methods.refinement import Parts, compare, numbered, train_on_parts, update
+from burnish.methods.setting import Compared, Round, Setting
+from burnish.methods.sft import start
+from burnish.stages import Stage, Work
+from burnish.store import pretty, write_atomic, write_rows
+from burnish.types import Artifact, DemonstrationSource, Order
+
+SHARES = "shares.json"
+
+
+def majority(setting: Setting, method: MajorityMethod) -> list[Round]:
+    """Cross-label with k samples a row; replace where the most frequent answer has more than half of the votes."""
+    steps, labels = setting.steps, setting.demonstrations
+    rounds = [start(setting, labels)]
+    for k in range(1, method.rounds + 1):
+        models, samples = _sampled(setting, labels, method, k)
+        voted = _vote(setting, samples, k)
+        compared = compare(setting, labels, models, (voted,), k)
+        judged = _shares(setting, voted, compared, k)
+        refined = update(setting, labels, (voted,), compared, judged, method.alpha, k)
+        refined = audited(setting, labels, (voted,), refined, k)
+        model = steps.train(setting.base, setting.rows, refined, setting.train, f"majority round {k}")
+        sides = Compared(ledger=refined, sides=(labels, voted))
+        rounds.append(Round(number=k, model=model, demonstrations=refined, compared=sides, relabelled=True))
+        labels = refined
+    return rounds
+
+
+def _sampled(setting: Setting, labels: Artifact, method: MajorityMethod, k: int) -> tuple[Parts, Parts]:
+    """Train on each half, sample answers for the other."""
+    cut, models = train_on_parts(setting, labels, k, 2)
+    decode = Decoding(beams=1, temperature=method.temperature, max_new_tokens=setting.decode.max_new_tokens)
+    samples = tuple(
+        setting.steps.answer(
+            model,
+            setting.rows.part(cut, str(part)),
+            decode,
+            "samples",
+            DemonstrationSource.PROPOSAL,
+            k,
+            method.samples,
+        )
+        for part, model in enumerate(models, 1)
+    )
+    return models, samples
+
+
+def _vote(setting: Setting, samples: Parts, k: int) -> Artifact:
+    """Keep of each row's samples the first one that gives the most frequent answer, and the share that gives it."""
+    task = setting.steps.task
+
+    def run(work: Work) -> None:
+        every = dict(sorted((id_, drawn) for part in samples for id_, drawn in read_samples(part).items()))
+        chosen = {id_: most_voted(task.extract, task.agree, drawn) for id_, drawn in every.items()}
+        write_atomic(work.path / SHARES, pretty({id_: share for id_, (_, share) in chosen.items()}))
+        work.count(rows=write_rows(work.path / DEMONSTRATIONS, (one for one, _ in chosen.values())))
+
+    label = f"{setting.steps.label} round {k} votes"
+    return setting.steps.run(
+        Stage(
+            name="vote",
+            version=1,
+            config={"task": setting.steps.task_kind},
+            inputs=numbered("samples", samples),
+            run=run,
+            label=label,
+        )
+    )
+
+
+def _shares(setting: Setting, voted: Artifact, compared: Artifact, k: int) -> Artifact:
+    """Turn vote shares into preferences: P(the proposal is better) is its share of the votes."""
+
+    def run(work: Work) -> None:
+        shares = read_json(voted, SHARES)
+        preferences = (
+            combined(one.id, (Order.AB,), (shares[one.example_id],), "votes") for one in read_comparisons(compared)
+        )
+        work.count(rows=write_rows(work.path / PREFERENCES, preferences))
+
+    label = f"{setting.steps.label} round {k} vote shares"
+    inputs = {"voted": voted, "compared": compared}
+    return setting.steps.run(Stage(name="vote_shares", version=1, config={}, inputs=inputs, run=run, label=label))

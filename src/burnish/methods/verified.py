@@ -1,0 +1,16 @@
+"""Refinement by a checker: iterative label refinement whose annotator is a program that passes or fails one answer."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from burnish.config import IlrMethod, VerifiedMethod
+from burnish.methods.ilr import ilr
+from burnish.methods.setting import Round, Setting
+
+
+def verified(setting: Setting, method: VerifiedMethod) -> list[Round]:
+    """Replace labels that the checker fails by proposals that it passes, at most alpha of all rows a round."""
+    assert setting.checker is not None, "the method needs a checker"
+    asked = dataclasses.replace(setting, annotator=setting.checker)
+    return ilr(asked, IlrMethod(kind="ilr", name=method.name, rounds=method.rounds, alpha=method.alpha))

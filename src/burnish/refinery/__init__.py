@@ -1,0 +1,7 @@
+"""The practitioner's job: a noisy dataset in, a better one out, with a reason for every changed row."""
+
+from __future__ import annotations
+
+from burnish.refinery.refining import Refinement, Ways, refine_data
+
+__all__ = ["Refinement", "Ways", "refine_data"]

@@ -1,0 +1,116 @@
+"""What a refinement would do and cost: the plan, the first row as the model sees it, an estimate. Nothing is spent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from burnish import backends
+from burnish.config import RefineConfig
+from burnish.errors import BackendError, DataError
+from burnish.explain import Explanation, explain
+from burnish.forms.recognise import Given
+from burnish.refinery.estimate import Estimate, estimated
+from burnish.refinery.given_data import DataFacts, facts_of
+from burnish.refinery.inputs import Found, find
+from burnish.refinery.refining import Ways, planned_in
+from burnish.report.text import duration, plural, shortened, terminal
+from burnish.stages import Store
+from burnish.types import TrainingRow
+
+LONGEST = 1200
+"""Characters of the first row that are shown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstRow:
+    """The first row that can be used: what the model reads, and what it learns; or why that cannot be shown."""
+
+    prompt: str
+    supervised: str
+    tokens: int
+    problem: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DryRun:
+    """A plan that was not carried out."""
+
+    stages: list[Explanation]
+    unresolved: list[str]
+    data: DataFacts
+    first: FirstRow
+    estimate: Estimate
+
+
+def dry_run(config: RefineConfig, ways: Ways) -> DryRun:
+    """Check everything that can be checked, read the dataset through, and plan. Raises as `refine_data` does."""
+    found, store = find(config, offline_ok=True), Store(ways.store)
+    facts = facts_of(found.table, found.config.data)
+    plan = planned_in(found, ways, store)
+    return DryRun(
+        stages=explain(plan.records, store),
+        unresolved=found.unresolved,
+        data=facts,
+        first=first_row(found),
+        estimate=estimated(found.config, facts),
+    )
+
+
+def first_row(found: Found) -> FirstRow:
+    """Render the first usable row; a tokenizer that is not here is no reason to stop a dry run."""
+    for row in found.table.read():
+        if isinstance(row, Given):
+            try:
+                shown = backends.render(
+                    found.models["model"].model,
+                    TrainingRow(id=row.where, prompt=row.prompt, completion=row.completion),
+                )
+            except BackendError as error:
+                return FirstRow(prompt="", supervised="", tokens=0, problem=str(error))
+            tokens = shown.prompt_tokens + shown.supervised_tokens
+            return FirstRow(prompt=shown.prompt, supervised=shown.supervised, tokens=tokens, problem="")
+    raise DataError(f"{found.config.data.source}: no row can be used")
+
+
+def words(plan: DryRun) -> Iterator[str]:
+    """Yield lines for a terminal."""
+    data = plan.data
+    yield f"data: {data.rows:,} rows of {data.form}, {data.usable:,} usable, {data.skipped:,} left as they are"
+    yield from (f"  {terminal(line)}" for line in data.bad_rows[:10])
+    yield from row_words(plan.first)
+    for stage in plan.stages:
+        yield f"{stage.state:<8} {stage.fingerprint[:8]}  {terminal(stage.label)}"
+    for source in plan.unresolved:
+        yield f"unresolved  {source} (the hub does not answer; a run resolves it to a commit first)"
+    waiting = sum(stage.state != "done" for stage in plan.stages)
+    yield f"{len(plan.stages)} stages, {len(plan.stages) - waiting} done, {waiting} to run"
+    yield from _estimate_words(plan.estimate)
+
+
+def row_words(first: FirstRow) -> Iterator[str]:
+    """Yield the first row with what is learned marked."""
+    if first.problem:
+        yield f"first row: cannot be shown: {terminal(first.problem)}"
+        return
+    yield f"first row as the model reads it ({plural(first.tokens, 'token')}); what it learns stands after >>>"
+    for line in terminal(shortened(first.prompt, LONGEST)).splitlines():
+        yield f"    {line}"
+    for line in terminal(shortened(first.supervised, LONGEST)).splitlines():
+        yield f">>> {line}"
+
+
+def _estimate_words(estimate: Estimate) -> Iterator[str]:
+    yield (
+        f"at most {plural(estimate.comparisons, 'comparison')} in {plural(estimate.rounds, 'round')}; about "
+        f"{estimate.trained_tokens:,} tokens trained on, {estimate.generated_tokens:,} written"
+    )
+    if estimate.seconds is None:
+        yield "time: not estimated (the model or its libraries are not here)"
+    else:
+        yield f"time on this machine, without a judge's server: very roughly {duration(estimate.seconds)}"
+    if estimate.calls is not None:
+        calls = estimate.calls
+        money = "" if calls.cost is None else f", {calls.cost:.2f} in money"
+        tokens = f"{calls.prompt_tokens:,} tokens read, {calls.completion_tokens:,} written"
+        yield f"judge: at most {plural(calls.calls, 'call')}, about {tokens}{money}"

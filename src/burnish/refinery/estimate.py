@@ -1,0 +1,75 @@
+"""What a refinement would cost, before anything is spent: rough, and said to be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from burnish import backends
+from burnish.annotators.questions import Estimate as CallEstimate
+from burnish.annotators.questions import estimate as estimated_calls
+from burnish.config import IlrMethod, JudgeConfig, ModelConfig, RefineConfig
+from burnish.identity import location
+from burnish.refinery.given_data import DataFacts
+
+CHARACTERS = 4
+"""A token's characters in English text; code and other languages have fewer."""
+TRAINING, GENERATION = 0.25, 0.05
+"""Shares of the speed of large matrix products that training and generation reached with a 135M-parameter model on a
+CPU (docs/results/backend-smollm2.json); generation reads all weights for each token."""
+BYTES = {".safetensors": 2.0, ".gguf": 0.75, ".bin": 2.0}
+"""Bytes of a file for a parameter: half precision, about five bits, half precision."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """Upper bounds over all rounds: nothing agrees and nothing is done yet. `seconds` is None where the model or its
+    libraries are not here."""
+
+    rows: int
+    rounds: int
+    comparisons: int
+    trained_tokens: int
+    generated_tokens: int
+    seconds: float | None
+    calls: CallEstimate | None
+
+
+def estimated(config: RefineConfig, facts: DataFacts) -> Estimate:
+    """Estimate tokens from characters, time from a short trial of the machine, calls from the judge's prompt."""
+    rows, method = facts.usable, config.method
+    tokens = facts.characters / CHARACTERS
+    splits = method.splits if isinstance(method, IlrMethod) else 2
+    parts = {"clear": 0.0}.get(method.kind, splits - 1.0)  # of all rows, in the models that only propose
+    passes = 1 + method.rounds * (1 + parts)
+    trained = config.train.epochs * tokens * passes
+    samples = method.samples if method.kind == "majority" else 1
+    generated = method.rounds * samples * tokens / 2
+    asked = rows if config.comparisons is None else min(rows, config.comparisons)
+    comparisons = 0 if method.kind in {"naive", "majority"} else asked * method.rounds
+    judges = [one for one in config.annotators if isinstance(one, JudgeConfig)]
+    return Estimate(
+        rows=rows,
+        rounds=method.rounds,
+        comparisons=comparisons,
+        trained_tokens=round(trained),
+        generated_tokens=round(generated),
+        seconds=_seconds(config, trained, generated * config.decode.beams),
+        calls=estimated_calls(judges[0], comparisons, facts.characters / rows) if judges else None,
+    )
+
+
+def _seconds(config: RefineConfig, trained: float, generated: float) -> float | None:
+    parameters = parameters_of(config.model)
+    rate = backends.speed(config.execution) if parameters else None
+    if not parameters or rate is None:
+        return None
+    return 6 * parameters * trained / (TRAINING * rate) + 2 * parameters * generated / (GENERATION * rate)
+
+
+def parameters_of(model: ModelConfig) -> float | None:
+    """Guess a local model's parameters from the size of its files; None for one that is not here."""
+    path = location(model)
+    if path is None or not path.exists():
+        return None
+    files = [path] if path.is_file() else list(path.iterdir())
+    return sum(file.stat().st_size / BYTES[file.suffix] for file in files if file.suffix in BYTES) or None

@@ -1,0 +1,94 @@
+"""What a reference column tells of a refinement: accuracies with intervals. Nothing here changes a label."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from burnish.artifacts import Rows, read_demonstrations, read_ledger
+from burnish.methods import Round
+from burnish.methods.audit import read_harm
+from burnish.protocols import Grader
+from burnish.refinery.summary import HarmSummary, RoundSummary
+from burnish.results import Metric
+from burnish.stats import wilson
+from burnish.store import as_mapping
+from burnish.types import Artifact, Demonstration, Reason, Refinement, Verdict
+
+EVEN = 0.5
+
+
+class Reference:
+    """Right answers, for the rows that have one."""
+
+    def __init__(self, rows: Rows, task: Grader) -> None:
+        self.task = task
+        self.examples = {id_: example for id_, example in rows.examples().items() if example.reference}
+
+    def right(self, example_id: str, answer: Demonstration) -> bool:
+        """Say whether an answer is right; one without an end is not."""
+        return answer.finished and self.task.grade(self.examples[example_id], answer.completion).correct
+
+    def labels(self, demonstrations: Artifact) -> Metric:
+        """Return the share of right labels."""
+        given = read_demonstrations(demonstrations)
+        return share(sum(self.right(id_, given[id_]) for id_ in self.examples), len(self.examples))
+
+    def decisive(self, lines: Iterable[Refinement], answers: Mapping[str, Demonstration]) -> Metric:
+        """Return the share of right verdicts among comparisons of which exactly one side is right; a tie or an
+        abstention is none."""
+        right = n = 0
+        for line in lines:
+            if line.example_id not in self.examples:
+                continue
+            a, b = (self.right(line.example_id, answers[side]) for side in (line.kept, line.proposed))
+            if a != b and (verdict := verdict_of(line)) is not Verdict.TIE:
+                n += 1
+                right += (verdict is Verdict.B) == b
+        return share(right, n)
+
+
+def verdict_of(line: Refinement) -> Verdict:
+    """Return what was preferred in a line that was compared."""
+    seen = [p for p in (line.p_b_ab, line.p_b_ba) if p is not None]
+    p_b = sum(seen) / len(seen) if seen else EVEN
+    return Verdict.TIE if line.score in {None, 0.0} or p_b == EVEN else Verdict.B if p_b > EVEN else Verdict.A
+
+
+def share(count: int, n: int) -> Metric:
+    """Return a share with Wilson's interval, nothing where there is nothing to share."""
+    if n == 0:
+        return Metric(value=None, n=0, ci95=None)
+    interval = wilson(count, n)
+    return Metric(value=interval.value, n=n, ci95=interval.ci95)
+
+
+def summarised(one: Round, reference: Reference | None) -> RoundSummary:
+    """Return what happened in a round."""
+    assert one.compared is not None, one
+    lines = read_ledger(one.compared.ledger)
+    judged = [line for line in lines if line.score is not None]
+    accepted = [line for line in lines if line.reason is Reason.ACCEPTED]
+    annotator_accuracy = accepted_accuracy = None
+    if reference:
+        answers = {row.id: row for side in one.compared.sides for row in read_demonstrations(side).values()}
+        annotator_accuracy = reference.decisive(judged, answers) if judged else None
+        accepted_accuracy = reference.decisive(accepted, answers) if judged else None
+    harm = read_harm(one.demonstrations)
+    return RoundSummary(
+        round=one.number,
+        fingerprint=one.demonstrations.fingerprint,
+        counts={str(reason): n for reason, n in sorted(Counter(line.reason for line in lines).items())},
+        compared=len(judged),
+        replaced=share(len(accepted), len(lines)),
+        label_accuracy=reference.labels(one.demonstrations) if reference else None,
+        annotator_accuracy=annotator_accuracy,
+        accepted_accuracy=accepted_accuracy,
+        harm=HarmSummary(**{k: v for k, v in as_mapping(harm).items() if k != "round"}) if harm else None,
+    )
+
+
+def exists(artifact: Artifact) -> bool:
+    """Say whether a planned artifact is there."""
+    return (Path(artifact.path) / "manifest.json").is_file()

@@ -1,0 +1,107 @@
+"""From what a user writes, on the command line or in Python, to a refinement's config."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from burnish.config import RefineConfig, Template
+from burnish.config_file import read_annotator, refine_config
+from burnish.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The options of `burnish refine`; what is None or empty keeps its default. `annotator` may be a mapping too."""
+
+    data: str
+    model: str
+    annotator: Any = None
+    rounds: int | None = None
+    alpha: float | None = None
+    method: str = "ilr"
+    checker: str | None = None
+    differs: str | None = None
+    reference: str | None = None
+    template: str | None = None
+    comparisons: int | None = None
+    audit: int | None = None
+    audit_by: str | None = None
+    max_harm: float | None = None
+    on_bad_row: str | None = None
+    no_selftest: bool = False
+    go_on: bool = False
+    changes: Sequence[str] = ()
+
+
+def config_of(options: Options) -> RefineConfig:
+    """Check all options at once. Raises ConfigError naming field, value and fix."""
+    values: dict[str, Any] = {
+        "data": _given(source=options.data, reference_column=options.reference, on_bad_row=options.on_bad_row),
+        "model": {"source": options.model, **_template(options.template)},
+        "method": {"kind": options.method, **_method(options)},
+    }
+    if options.annotator is not None:
+        values["annotator"] = _annotator(options.annotator)
+    if options.differs is not None:
+        values["differs"] = _differs(options.differs)
+    if options.comparisons is not None:
+        values["comparisons"] = options.comparisons
+    if options.audit is not None or options.max_harm is not None or options.audit_by is not None:
+        auditor = None if options.audit_by is None else _annotator(options.audit_by, "audit.by")
+        values["audit"] = _given(size=options.audit, by=auditor, max_harm=options.max_harm)
+    if options.no_selftest or options.go_on:
+        values["selftest"] = {"skip": options.no_selftest, "go_on": options.go_on}
+    return refine_config(values, options.changes)
+
+
+def _given(**fields: Any) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _annotator(given: Any, field: str = "annotator") -> dict[str, Any]:
+    """Return an annotator's fields, so that `--set annotator.x=y` can still change them."""
+    if not isinstance(given, str | Path):
+        return given
+    return read_annotator(str(given), field).model_dump(mode="json")
+
+
+def _method(options: Options) -> dict[str, Any]:
+    fields = _given(rounds=options.rounds, alpha=options.alpha)
+    if options.method == "ilr":
+        fields.setdefault("rounds", 2)
+    if options.checker is not None:
+        if options.method != "verified":
+            raise ConfigError(f"--checker: {options.checker!r} is not read by {options.method}; use --method verified")
+        fields["checker"] = shlex.split(options.checker)
+    return fields
+
+
+def _differs(text: str) -> dict[str, Any]:
+    kind, _, rest = text.partition(":")
+    match kind:
+        case "text" | "number":
+            return {"kind": kind}
+        case "embedding":
+            return {"kind": kind, "model": rest}
+        case "command":
+            return {"kind": kind, "command": shlex.split(rest)}
+        case _:
+            raise ConfigError(f"--differs: {text!r} found; write text, number, embedding:MODEL or command:PROGRAM")
+
+
+def _template(text: str | None) -> dict[str, Any]:
+    """Return the model's fields that say how rows are rendered; a file's text, not its path, is what counts."""
+    if text is None:
+        return {}
+    if text in set(Template):
+        return {"template": text}
+    try:
+        return {"template": "chat", "chat_template": Path(text).read_text(encoding="utf-8")}
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"--template: {text!r} cannot be read ({error}); write paper, chat, or a file with a Jinja chat template"
+        ) from None

@@ -1,0 +1,148 @@
+"""The verb `refine`: a dataset in, a better one out, with a reason for every changed row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from burnish.annotators.calls import Budget
+from burnish.annotators.given import Given
+from burnish.artifacts import DEMONSTRATIONS
+from burnish.config import RefineConfig
+from burnish.errors import Paused
+from burnish.machine import opener_of, provenance
+from burnish.methods import Round
+from burnish.protocols import Backend
+from burnish.refinery.folder import Folder
+from burnish.refinery.inputs import Found, find
+from burnish.refinery.job import Job, Surroundings
+from burnish.refinery.summary import State, Summary
+from burnish.refinery.trial import passed, tried
+from burnish.refinery.writing import Outcome, Writer
+from burnish.selftest_report import SelftestReport
+from burnish.stages import Executor, Planner, Record, Stage, Store, Work
+from burnish.store import full_disk, iter_rows, write_rows
+from burnish.terminal import Terminal
+from burnish.types import Artifact, Demonstration, Reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ways:
+    """How a refinement is run, which changes nothing that it finds: where, at what cost, by which objects.
+
+    `backend` and `annotator` are a caller's own in place of the configured ones.
+    """
+
+    out: Path
+    store: Path
+    budget: Budget = Budget()  # noqa: RUF009 frozen, without fields that change
+    overwrite: bool = False
+    backend: Callable[[], Backend] | None = None
+    annotator: Given | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refinement:
+    """A finished refinement: its folder and its summary."""
+
+    out: Path
+    summary: Summary
+
+
+def refine_data(config: RefineConfig, ways: Ways) -> Refinement:
+    """Refine a dataset into the folder `ways.out`; the same call goes on after any crash.
+
+    Raises Paused where people, an audit or a larger budget are waited for: the folder then has what is finished.
+    Raises BurnishError for what the user can mend.
+    """
+    found, root, terminal = find(config, offline_ok=False), Store(ways.store), Terminal()
+    around = _around(found, ways, terminal)
+    plan = planned(found, around, root)
+    folder = Folder(ways.out)
+    held = folder.claim([one.demonstrations.fingerprint for one in plan.rounds[1:]], ways.overwrite)
+    with full_disk(ways.out):
+        ways.out.mkdir(parents=True, exist_ok=True)
+    root.refer(ways.out, [record.fingerprint for record in plan.records])
+    there = frozenset(record.fingerprint for record in plan.records if record.reused)
+    runner = Executor(root, terminal, provenance(config.execution, config.model), there)
+    return _Refining(job=Job(found, around, runner), folder=folder, plan=plan, held=held).run()
+
+
+@dataclass(slots=True, kw_only=True)
+class _Refining:
+    """One run of the verb."""
+
+    job: Job
+    folder: Folder
+    plan: Planned
+    held: list[str]
+    selftest: SelftestReport | None = None
+
+    def run(self) -> Refinement:
+        writer = Writer(self.folder, self.job, self.held)
+        _ = self.job.data  # what is wrong with the dataset is said before anything else is spent
+        with full_disk(self.folder.path):
+            writer.begin(None)
+        try:
+            tested = tried(self.job)
+            self.selftest = passed(self.job, tested) if tested is not None else None
+            rounds = self.job.rounds()
+            model = self._model(rounds[-1])
+        except Paused:
+            self._write(writer, self.plan.rounds, State.WAITING)
+            raise
+        return Refinement(out=self.folder.path, summary=self._write(writer, rounds, State.DONE, model))
+
+    def _write(self, writer: Writer, rounds: list[Round], state: State, model: Artifact | None = None) -> Summary:
+        with full_disk(self.folder.path):
+            return writer.write(Outcome(rounds=rounds, selftest=self.selftest, state=state, model=model))
+
+    def _model(self, last: Round) -> Artifact:
+        """Return the last round's model, or one trained on what stands where the user took something back."""
+        reverted = [line for line in self.folder.ledger() if line.reason is Reason.REVERTED]
+        if not reverted:
+            return last.model
+        job, standing, folder = self.job, self.folder.standing(), self.folder
+        chosen: dict[str, JsonValue] = {id_: change.after for id_, change in sorted(standing.items())}
+
+        def run(work: Work) -> None:
+            every = {row.example_id: row for row in iter_rows(Path(job.data.path) / DEMONSTRATIONS, Demonstration)}
+            answers = folder.answers(change.after for change in standing.values())
+            every |= {id_: answers[change.after] for id_, change in standing.items()}
+            work.count(rows=write_rows(work.path / DEMONSTRATIONS, every.values()))
+
+        stage = Stage(
+            name="standing", version=1, config={"chosen": chosen}, inputs={"data": job.data}, run=run, label="reverts"
+        )
+        setting = job.setting()
+        return job.steps.train(setting.base, setting.rows, job.steps.run(stage), setting.train, "after reverts")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """A refinement's rounds and stages, as they would run."""
+
+    rounds: list[Round]
+    records: list[Record]
+
+
+def planned(found: Found, around: Surroundings, store: Store) -> Planned:
+    """Plan all stages; nothing is read but the dataset's first rows, and nothing is computed."""
+    planner = Planner(store)
+    job = Job(found, around, planner)
+    tried(job)
+    return Planned(rounds=job.rounds(), records=planner.records)
+
+
+def planned_in(found: Found, ways: Ways, store: Store) -> Planned:
+    """Plan as `refine_data` would run."""
+    return planned(found, _around(found, ways, Terminal()), store)
+
+
+def _around(found: Found, ways: Ways, terminal: Terminal) -> Surroundings:
+    config = found.config
+    backend = ways.backend or opener_of(config.execution, config.model, terminal, found.sources)
+    return Surroundings(out=ways.out, budget=ways.budget, terminal=terminal, backend=backend, annotator=ways.annotator)

@@ -1,0 +1,158 @@
+"""From finished stages to a refinement's folder. What is written first is what nothing else refers to."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import yaml
+
+from burnish.annotators.calls import Spent
+from burnish.artifacts import DEMONSTRATIONS, LEDGER, Split
+from burnish.config import JudgeConfig, RefineConfig
+from burnish.methods import Round
+from burnish.refinery import folder as files
+from burnish.refinery.folder import Folder
+from burnish.refinery.given_data import read_facts
+from burnish.refinery.job import Job
+from burnish.refinery.measuring import Reference, exists, summarised
+from burnish.refinery.page import write_page
+from burnish.refinery.summary import CallSummary, DataSummary, ModelSummary, State, Summary
+from burnish.selftest_report import SelftestReport
+from burnish.store import iter_rows, remove_tree, write_atomic
+from burnish.types import Artifact, Demonstration, Reason, Refinement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What there is to write: rounds (planned ones too), the self-test, the model if it is trained."""
+
+    rounds: Sequence[Round]
+    selftest: SelftestReport | None
+    state: State
+    model: Artifact | None = None
+
+
+class Writer:
+    """Brings a folder up to date with what is finished."""
+
+    def __init__(self, folder: Folder, job: Job, held: Sequence[str]) -> None:
+        self.folder, self.job, self.held = folder, job, list(held)
+
+    def begin(self, selftest: SelftestReport | None) -> None:
+        """Write the rows and their given answers, before any round."""
+        path = self.folder.path
+        path.mkdir(parents=True, exist_ok=True)
+        config = self.job.config.model_dump(mode="json")
+        write_atomic(path / files.CONFIG, yaml.safe_dump(config, sort_keys=False, allow_unicode=True).encode())
+        if not self.held:
+            data = Path(self.job.data.path)
+            _copy(data / f"{Split.TRAIN}.jsonl", path / files.EXAMPLES)
+            _copy(data / DEMONSTRATIONS, path / files.ANSWERS)
+            (path / files.LEDGER).unlink(missing_ok=True)
+        if not (path / files.SUMMARY).exists():
+            self.folder.write_summary(self._summary(Outcome(rounds=(), selftest=selftest, state=State.UNDER_WAY)))
+
+    def write(self, outcome: Outcome) -> Summary:
+        """Write what is finished of the rounds: ledger and answers, dataset, model, summary, report."""
+        path = self.folder.path
+        done = [one for one in outcome.rounds if one.number > 0 and exists(one.demonstrations)]
+        for one in done:
+            if one.demonstrations.fingerprint not in self.held:
+                self._add(one)
+        self.folder.write_dataset(self.job.config.data, self.job.found.table.name)
+        if outcome.model is not None:
+            self._write_model(outcome.model)
+        summary = self._summary(outcome, done)
+        write_page(path, summary)
+        self.folder.write_summary(summary)
+        return summary
+
+    def _add(self, one: Round) -> None:
+        assert one.compared is not None, one
+        earlier = set(range(1, one.number))
+        proposals = one.compared.sides[1:]
+        self.folder.extend(files.ANSWERS, _rows(proposals), lambda line: _belongs(line, earlier | {0}))
+        ledger = iter_rows(Path(one.compared.ledger.path) / LEDGER, Refinement)
+        self.folder.extend(files.LEDGER, ledger, lambda line: _belongs(line, earlier))
+        self.held.append(one.demonstrations.fingerprint)
+
+    def _write_model(self, model: Artifact) -> None:
+        place = self.folder.path / files.MODEL
+        before = self.folder.summary.model
+        if before is not None and before.fingerprint == model.fingerprint and place.is_dir():
+            return
+        beside = place.with_name(".model.part")
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir()
+        self.job.around.backend().export(model, beside)
+        remove_tree(place)
+        beside.rename(place)
+
+    def _summary(self, outcome: Outcome, done: Sequence[Round] = ()) -> Summary:
+        reference = Reference(self.job.rows, self.job.steps.task) if self.job.config.data.reference_column else None
+        facts = read_facts(self.job.data)
+        reverted = sum(line.reason is Reason.REVERTED for line in self.folder.ledger())
+        model = outcome.model
+        return Summary(
+            state=outcome.state,
+            config=semantic(self.job.config),
+            data=DataSummary(
+                file=self.job.found.table.name,
+                form=facts.form,
+                rows=facts.rows,
+                usable=facts.usable,
+                skipped=facts.skipped,
+                bad_rows=facts.bad_rows,
+            ),
+            given_accuracy=reference.labels(self.job.data) if reference else None,
+            rounds=tuple(summarised(one, reference) for one in done),
+            selftest=outcome.selftest,
+            calls=self._calls(),
+            reverted=reverted,
+            model=ModelSummary(folder=files.MODEL, fingerprint=model.fingerprint, current=True) if model else None,
+        )
+
+    def _calls(self) -> CallSummary | None:
+        judges = [one for one in self.job.config.annotators if isinstance(one, JudgeConfig)]
+        if not judges:
+            return None
+        prices = judges[0].prices
+        spent: Spent = self.job.calls().spent(self.job.around.run, prices)
+        return CallSummary(
+            calls=spent.calls,
+            failed=spent.failed,
+            prompt_tokens=spent.prompt_tokens,
+            completion_tokens=spent.completion_tokens,
+            cost=spent.cost,
+            currency=prices.currency if prices else None,
+        )
+
+
+def semantic(config: RefineConfig) -> dict[str, Any]:
+    """Return the part of a config that changes results."""
+    return config.model_dump(mode="json", exclude={"execution"})
+
+
+def _rows(artifacts: Sequence[Artifact]) -> Iterator[Demonstration]:
+    for artifact in artifacts:
+        yield from iter_rows(Path(artifact.path) / DEMONSTRATIONS, Demonstration)
+
+
+def _belongs(line: bytes, rounds: set[int]) -> bool:
+    """Say whether a line is of a finished round, or what the user did; a killed run may have left others."""
+    try:
+        row = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return False
+    return row["round"] in rounds or row.get("reason") == Reason.REVERTED
+
+
+def _copy(source: Path, to: Path) -> None:
+    beside = to.with_name(f".{to.name}.part")
+    shutil.copyfile(source, beside)
+    beside.replace(to)

@@ -1,0 +1,46 @@
+"""A user's own data: what an answer is follows from how two of them are told apart."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from burnish.config import CommandDiffers, Differs, EmbeddingDiffers, NumberDiffers, TextDiffers
+from burnish.errors import DataError
+from burnish.protocols import Grader
+from burnish.tasks.numbers import MarkedAnswers, NumericAnswers
+from burnish.types import Answer, AnswerKind, Example, Grade
+
+
+class TextAnswers:
+    """The whole text is the answer; white space does not count."""
+
+    def extract(self, completion: str) -> Answer | None:
+        """Return the text with single spaces, None where it is blank."""
+        text = " ".join(completion.split())
+        return Answer(text=text, kind=AnswerKind.TEXT) if text else None
+
+    def agree(self, a: Answer, b: Answer) -> bool:
+        """Say whether two texts are the same."""
+        return a.text == b.text
+
+    def grade(self, example: Example, completion: str) -> Grade:
+        """Compare a text with the example's reference. Raises DataError without one."""
+        gold = self.extract(example.reference or "")
+        if gold is None:
+            raise DataError(f"{example.id}: there is no reference; fill in the reference column of this row")
+        found = self.extract(completion)
+        if found is None:
+            return Grade(correct=False, extracted=None, why="blank")
+        same = self.agree(found, gold)
+        return Grade(correct=same, extracted=found.text, why="equals the reference" if same else "another text")
+
+
+def grader_of(differs: Differs) -> tuple[str, Grader]:
+    """Return what knows answers, with its name; a program or an embedder looks at texts."""
+    match differs:
+        case NumberDiffers(marked=marked):
+            return ("marked", MarkedAnswers()) if marked else ("number", NumericAnswers())
+        case TextDiffers() | CommandDiffers() | EmbeddingDiffers():
+            return "text", TextAnswers()
+        case _:
+            assert_never(differs)

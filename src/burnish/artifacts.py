@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -9,9 +10,10 @@ from typing import Any
 
 import orjson
 
+from burnish.keyed import Changed, KeyedRows
 from burnish.preferences import Pair
 from burnish.protocols import Score, TrainingPoint
-from burnish.store import read_rows
+from burnish.store import iter_rows, read_rows
 from burnish.types import Artifact, Comparison, Demonstration, Example, Preference, Reason, Refinement
 
 DEMONSTRATIONS = "demonstrations.jsonl"
@@ -85,16 +87,19 @@ class Rows:
         """The rest of what says which rows: part of a stage's semantic config."""
         return {"split": str(self.split), "parts": [list(names) for _, names in self.parts]}
 
-    def examples(self) -> dict[str, Example]:
-        """Read the examples, sorted by id."""
-        every = read_rows(Path(self.data.path) / f"{self.split}.jsonl", Example)
-        wanted = self._ids()
-        chosen = [example for example in every if wanted is None or example.id in wanted]
-        return {example.id: example for example in sorted(chosen, key=lambda example: example.id)}
+    def examples(self) -> Mapping[str, Example]:
+        """Read the examples, in the order of their ids."""
+        return KeyedRows(Path(self.data.path) / f"{self.split}.jsonl", Example, "id", self._ids())
 
-    def prompts_only(self) -> dict[str, Example]:
+    def prompts_only(self) -> Mapping[str, Example]:
         """Read the examples without their references: what everybody but grading and the oracle may see."""
-        return {id_: Example(id=id_, group=e.group, prompt=e.prompt) for id_, e in self.examples().items()}
+        return Changed(self.examples(), lambda e: Example(id=e.id, group=e.group, prompt=e.prompt))
+
+    def groups(self) -> dict[str, str]:
+        """Read {id: group}, in the order of the file."""
+        wanted = self._ids()
+        rows = iter_rows(Path(self.data.path) / f"{self.split}.jsonl", Example)
+        return {row.id: row.group for row in rows if wanted is None or row.id in wanted}
 
     def _ids(self) -> set[str] | None:
         """Parts are cut of parts, so the last ones name the rows."""
@@ -110,10 +115,9 @@ def read_json(artifact: Artifact, name: str) -> Any:
     return orjson.loads((Path(artifact.path) / name).read_bytes())
 
 
-def read_demonstrations(artifact: Artifact) -> dict[str, Demonstration]:
+def read_demonstrations(artifact: Artifact) -> KeyedRows[Demonstration]:
     """Read demonstrations by example, sorted by id. A batch redone after a kill repeats rows: the last one counts."""
-    rows = {row.example_id: row for row in read_rows(Path(artifact.path) / DEMONSTRATIONS, Demonstration)}
-    return dict(sorted(rows.items()))
+    return KeyedRows(Path(artifact.path) / DEMONSTRATIONS, Demonstration, "example_id")
 
 
 def read_samples(artifact: Artifact) -> dict[str, list[Demonstration]]:
@@ -130,9 +134,34 @@ def read_comparisons(artifact: Artifact) -> list[Comparison]:
     return read_rows(Path(artifact.path) / COMPARISONS, Comparison)
 
 
-def read_screened(artifact: Artifact) -> list[Screened]:
-    """Read what became of every proposal before comparing, in the order of their examples' ids."""
-    return read_rows(Path(artifact.path) / SCREENED, Screened)
+def iter_comparisons(artifact: Artifact) -> Iterator[Comparison]:
+    """Yield the comparisons, as `read_comparisons` reads them."""
+    return iter_rows(Path(artifact.path) / COMPARISONS, Comparison)
+
+
+def read_screened(artifact: Artifact) -> Iterator[Screened]:
+    """Yield what became of every proposal before comparing, in the order of their examples' ids."""
+    return iter_rows(Path(artifact.path) / SCREENED, Screened)
+
+
+class JudgedExamples(Mapping[str, Preference]):
+    """Preferences by example, of those that were compared."""
+
+    def __init__(self, compared: Artifact, judged: Artifact) -> None:
+        self.comparisons = KeyedRows(Path(compared.path) / COMPARISONS, Comparison, "example_id")
+        self.preferences = read_preferences(Path(judged.path))
+
+    def __len__(self) -> int:
+        return len(self.comparisons)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.comparisons)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.comparisons
+
+    def __getitem__(self, key: str) -> Preference:
+        return self.preferences[self.comparisons[key].id]
 
 
 def read_pairs(artifact: Artifact) -> list[Pair]:
@@ -156,9 +185,14 @@ def read_scores(artifact: Artifact) -> dict[str, Score]:
     return {row.id: row for row in read_rows(Path(artifact.path) / SCORES, Score)}
 
 
-def read_preferences(path: Path) -> dict[str, Preference]:
+def read_preferences(path: Path) -> KeyedRows[Preference]:
     """Read preferences by comparison id; the last one counts."""
-    return {row.comparison_id: row for row in read_rows(path / PREFERENCES, Preference)}
+    return KeyedRows(path / PREFERENCES, Preference, "comparison_id")
+
+
+def iter_ledger(artifact: Artifact) -> Iterator[Refinement]:
+    """Yield one round's ledger."""
+    return iter_rows(Path(artifact.path) / LEDGER, Refinement)
 
 
 def read_ledger(artifact: Artifact) -> list[Refinement]:

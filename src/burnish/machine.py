@@ -15,7 +15,18 @@ from burnish import __version__, backends, identity
 from burnish.config import Execution, ModelConfig
 from burnish.protocols import Backend
 
-LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "tokenizers", "numpy")
+LIBRARIES = (
+    "torch",
+    "transformers",
+    "trl",
+    "peft",
+    "accelerate",
+    "datasets",
+    "tokenizers",
+    "numpy",
+    "openai",
+    "sentence-transformers",
+)
 
 
 def opener_of(

@@ -59,7 +59,7 @@ class Steps:
         """Cut rows into parts "1", "2", ... by groups, anew for each seed, purpose and round (Algorithm 1, line 2)."""
 
         def run(work: Work) -> None:
-            members = {example.id: example.group for example in rows.examples().values()}
+            members = rows.groups()
             cut = split(members, self.seed, round_, purpose, parts)
             if not all(cut):
                 raise DataError(f"task: {len(members)} rows cannot be cut into {parts} parts by prompt; use more rows")

@@ -77,14 +77,18 @@ def read_rows(path: Path, row_type: type[T]) -> list[T]:
 
 def iter_rows(path: Path, row_type: type[T]) -> Iterator[T]:
     """Yield the rows of a JSONL file of one dataclass; raises as `read_rows` does."""
-    adapter = _adapter(row_type)
     for number, value in read_objects(path):
-        try:
-            yield adapter.validate_python(value)
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(str(part) for part in first["loc"])
-            raise DataError(f"{path}:{number}: {field}: {first['msg']}, found {first['input']!r}") from None
+        yield row_of(value, row_type, f"{path}:{number}")
+
+
+def row_of(values: Mapping[str, Any], row_type: type[T], where: str) -> T:
+    """Return a line's values as its dataclass, unknown fields refused. Raises DataError naming `where` and field."""
+    try:
+        return _adapter(row_type).validate_python(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise DataError(f"{where}: {field}: {first['msg']}, found {first['input']!r}") from None
 
 
 def _adapter(row_type: type[T]) -> TypeAdapter[T]:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from burnish.report.text import terminal
+from burnish.report.text import lines, terminal
 
 
 class Terminal:
@@ -34,7 +34,7 @@ class Terminal:
 
     def say(self, message: str) -> None:
         """Print one line."""
-        self.console.print(terminal(message), markup=False)
+        self.console.print(lines(message).replace("\n", " "), markup=False)
 
     @contextmanager
     def stage(self, label: str) -> Generator[None, None, None]:

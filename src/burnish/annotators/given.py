@@ -28,9 +28,11 @@ from burnish.config import (
     MajorityConfig,
     ModelConfig,
     OneAnnotator,
+    OwnConfig,
     PeopleConfig,
     RewardModelConfig,
 )
+from burnish.errors import ConfigError
 from burnish.identity import of_files
 from burnish.programs import files_of
 from burnish.protocols import Annotator, Backend, Grader
@@ -80,6 +82,8 @@ class Given:
 
 def given(config: GivenAnnotator, means: Means, purpose: Purpose = Purpose.COMPARE, field: str = "annotator") -> Given:
     """Return the configured annotator. People come last among voters, so that the others have judged when they wait."""
+    if isinstance(config, OwnConfig):
+        raise ConfigError(f"{field}: kind 'own' found; pass the function or object {config.name!r} to burnish.refine")
     if isinstance(config, MajorityConfig):
         voters = sorted(config.of, key=lambda one: isinstance(one, PeopleConfig))
         members = tuple(_one(one, means, purpose, f"{field}.of") for one in voters)

@@ -94,13 +94,13 @@ class Server:
             if outcome.why is Why.ABSENT and not self.met:
                 return outcome
             delay = min(FIRST_DELAY * 2**attempt, LONGEST_DELAY) * (1 - random.random() / 4)  # noqa: S311 no secret
-            if pause(delay if outcome.wait is None else outcome.wait):
+            if pause(max(delay, outcome.wait or 0.0)):
                 return outcome
             outcome = self._once(body)
         return outcome
 
     def _once(self, body: Mapping[str, JsonValue]) -> Reply | Failure:
-        import openai  # noqa: PLC0415 an optional library
+        import openai
 
         rest: dict[str, Any] = {name: value for name, value in body.items() if name not in {"model", "messages"}}
         messages: Any = body["messages"]
@@ -123,10 +123,10 @@ class Server:
         return reply or Failure(why=Why.UNANSWERED, text=f"no chat completion came back: {self._scrubbed(text)!r}")
 
     def _status(self, error: openai.APIStatusError) -> Failure:
-        words = f"HTTP {error.status_code}: {self._scrubbed(error.message)}"
+        words = _words(error)
         return Failure(
-            why=_meaning(error.status_code, error.code, error.message),
-            text=words,
+            why=_meaning(error.status_code, error.code, words),
+            text=f"HTTP {error.status_code}: {self._scrubbed(words)}",
             status=error.status_code,
             wait=_seconds(error.response.headers.get("retry-after")),
         )
@@ -138,6 +138,15 @@ class Server:
         text = re.sub(r"\S*\*{3}\S*", "***", text)
         text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
         return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def _words(error: openai.APIStatusError) -> str:
+    """Return what the server says: its message, or whatever it sent."""
+    match error.body:
+        case {"message": str(message)}:
+            return message
+        case _:
+            return error.response.text
 
 
 def _meaning(status: int, code: str | None, text: str) -> Why:
@@ -185,7 +194,7 @@ def _is_local(address: str) -> bool:
 
 def _client(config: JudgeConfig, key: str) -> openai.OpenAI:
     try:
-        import openai  # noqa: PLC0415 an optional library
+        import openai
     except ImportError:
         raise AnnotatorError(
             "annotator: a judge needs the package `openai`, which is not installed; run pip install 'burnish[judge]'"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from burnish.cli import experiments, refinement  # (they register their verbs)
+from burnish.cli import experiments, ledger, refinement  # (they register their verbs)
 from burnish.cli.common import main
 
-__all__ = ["experiments", "main", "refinement"]
+__all__ = ["experiments", "ledger", "main", "refinement"]

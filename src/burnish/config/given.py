@@ -171,6 +171,14 @@ class ColumnConfig(Settings):
     """The column that holds a right answer."""
 
 
+class OwnConfig(Settings):
+    """A function or an object that was passed to `burnish.refine` in Python; no file can name one."""
+
+    kind: Literal["own"]
+    name: str
+    """Of the function or class."""
+
+
 OneAnnotator: TypeAlias = Annotated[
     JudgeConfig
     | GivenClassifierConfig
@@ -200,6 +208,7 @@ GivenAnnotator: TypeAlias = Annotated[
     | CommandConfig
     | PeopleConfig
     | ColumnConfig
-    | MajorityConfig,
+    | MajorityConfig
+    | OwnConfig,
     Field(discriminator="kind"),
 ]

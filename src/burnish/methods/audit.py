@@ -15,10 +15,10 @@ from burnish.artifacts import (
     COMPARISONS,
     DEMONSTRATIONS,
     LEDGER,
+    iter_ledger,
     read_comparisons,
     read_demonstrations,
     read_json,
-    read_ledger,
     read_preferences,
 )
 from burnish.methods.refinement import Parts, merged, numbered
@@ -57,11 +57,11 @@ def audited(setting: Setting, current: Artifact, proposals: Parts, refined: Arti
     judged = judge(setting.steps, audit.auditor, setting.rows, sample, f"round {number} audit")
 
     def run(work: Work) -> None:
-        lines = read_ledger(refined)
-        changes = sum(line.reason is Reason.ACCEPTED for line in lines)
+        changes = sum(line.reason is Reason.ACCEPTED for line in iter_ledger(refined))
         verdicts = read_preferences(Path(judged.path))
         harm = _harm(audit, changes, [verdicts[one.id] for one in read_comparisons(sample)], number)
         write_atomic(work.path / HARM, pretty(as_mapping(harm)))
+        lines = iter_ledger(refined)
         write_rows(work.path / LEDGER, lines if harm.accepted else over_risk(lines))
         kept = read_demonstrations(refined if harm.accepted else current)
         work.count(rows=write_rows(work.path / DEMONSTRATIONS, kept.values()))
@@ -79,7 +79,7 @@ def _sample(
 
     def run(work: Work) -> None:
         labels, proposed = read_demonstrations(current), merged(proposals)
-        changed = [line.example_id for line in read_ledger(refined) if line.reason is Reason.ACCEPTED]
+        changed = [line.example_id for line in iter_ledger(refined) if line.reason is Reason.ACCEPTED]
         chosen = sorted(drawn(changed, audit.size, seed, number, "audit"))
         pairs = (Comparison(example_id=id_, a=labels[id_], b=proposed[id_]) for id_ in chosen)
         work.count(comparisons=write_rows(work.path / COMPARISONS, pairs))

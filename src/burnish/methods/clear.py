@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from burnish.annotators import judge
 from burnish.config import ClearMethod
 from burnish.methods.audit import audited
@@ -17,7 +19,7 @@ def clear(setting: Setting, method: ClearMethod) -> list[Round]:
     The cap alpha holds as for every method, so that a difference is not one of how much was replaced.
     """
     steps, labels = setting.steps, setting.demonstrations
-    rounds = [start(setting, labels)]
+    rounds = [start(dataclasses.replace(setting, models="every"), labels)]  # each model is the next round's proposer
     for k in range(1, method.rounds + 1):
         model = rounds[-1].model
         proposals = steps.answer(model, setting.rows, setting.decode, "proposals", DemonstrationSource.PROPOSAL, k)

@@ -7,7 +7,7 @@ from burnish.config import IlrMethod
 from burnish.methods.audit import audited
 from burnish.methods.refinement import compare, cross_label, update
 from burnish.methods.setting import Compared, Round, Setting
-from burnish.methods.sft import start
+from burnish.methods.sft import learned, start
 
 
 def ilr(setting: Setting, method: IlrMethod) -> list[Round]:
@@ -20,7 +20,7 @@ def ilr(setting: Setting, method: IlrMethod) -> list[Round]:
         judged = judge(steps, setting.annotator, setting.rows, compared, f"round {k} judgements")
         refined = update(setting, labels, proposals, compared, judged, method.alpha, k)
         refined = audited(setting, labels, proposals, refined, k)
-        model = steps.train(setting.base, setting.rows, refined, setting.train, f"ilr round {k}")
+        model = learned(setting, refined, f"ilr round {k}", last=k == method.rounds)
         sides = Compared(ledger=refined, sides=(labels, *proposals))
         rounds.append(Round(number=k, model=model, demonstrations=refined, compared=sides, relabelled=True))
         labels = refined

@@ -8,7 +8,7 @@ from burnish.config import Decoding, MajorityMethod
 from burnish.methods.audit import audited
 from burnish.methods.refinement import Parts, compare, numbered, train_on_parts, update
 from burnish.methods.setting import Compared, Round, Setting
-from burnish.methods.sft import start
+from burnish.methods.sft import learned, start
 from burnish.stages import Stage, Work
 from burnish.store import pretty, write_atomic, write_rows
 from burnish.types import Artifact, DemonstrationSource, Order
@@ -18,7 +18,7 @@ SHARES = "shares.json"
 
 def majority(setting: Setting, method: MajorityMethod) -> list[Round]:
     """Cross-label with k samples a row; replace where the most frequent answer has more than half of the votes."""
-    steps, labels = setting.steps, setting.demonstrations
+    labels = setting.demonstrations
     rounds = [start(setting, labels)]
     for k in range(1, method.rounds + 1):
         models, samples = _sampled(setting, labels, method, k)
@@ -27,7 +27,7 @@ def majority(setting: Setting, method: MajorityMethod) -> list[Round]:
         judged = _shares(setting, voted, compared, k)
         refined = update(setting, labels, (voted,), compared, judged, method.alpha, k)
         refined = audited(setting, labels, (voted,), refined, k)
-        model = steps.train(setting.base, setting.rows, refined, setting.train, f"majority round {k}")
+        model = learned(setting, refined, f"majority round {k}", last=k == method.rounds)
         sides = Compared(ledger=refined, sides=(labels, voted))
         rounds.append(Round(number=k, model=model, demonstrations=refined, compared=sides, relabelled=True))
         labels = refined

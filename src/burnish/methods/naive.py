@@ -6,7 +6,7 @@ from burnish.config import NaiveMethod
 from burnish.methods.audit import audited
 from burnish.methods.refinement import compare, cross_label, replace_at_random
 from burnish.methods.setting import Compared, Round, Setting
-from burnish.methods.sft import start
+from burnish.methods.sft import learned, start
 
 
 def naive(setting: Setting, method: NaiveMethod) -> list[Round]:
@@ -18,7 +18,7 @@ def naive(setting: Setting, method: NaiveMethod) -> list[Round]:
         compared = compare(setting, labels, models, proposals, k)
         refined = replace_at_random(setting, labels, proposals, compared, method.alpha, k)
         refined = audited(setting, labels, proposals, refined, k)
-        model = setting.steps.train(setting.base, setting.rows, refined, setting.train, f"naive round {k}")
+        model = learned(setting, refined, f"naive round {k}", last=k == method.rounds)
         sides = Compared(ledger=refined, sides=(labels, *proposals))
         rounds.append(Round(number=k, model=model, demonstrations=refined, compared=sides, relabelled=True))
         labels = refined

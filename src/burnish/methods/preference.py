@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -26,7 +27,7 @@ from burnish.preferences import Pair, against, ledger_line, most_confident, pair
 from burnish.refine import drawn
 from burnish.stages import Stage, Work
 from burnish.store import write_rows
-from burnish.types import Artifact, DemonstrationSource, Preference, Reason
+from burnish.types import Artifact, Demonstration, DemonstrationSource, Preference, Reason
 
 
 def sample(
@@ -52,7 +53,7 @@ def pair(setting: Setting, method: DpoMethod, samples: tuple[Artifact, ...], lab
     with_label, differing = method.pairs_from is PairsFrom.LABELS, method.pairs == "differing"
 
     def run(work: Work) -> None:
-        current = read_demonstrations(labels) if with_label else {}
+        current: Mapping[str, Demonstration] = read_demonstrations(labels) if with_label else {}
         answers = {id_: given for artifact in samples for id_, given in read_samples(artifact).items()}
         pairs = [
             Pair(example_id=id_, number=place, a=a, b=b, reason=screened(task.extract, task.agree, a, b, differing))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from pydantic import JsonValue
 
@@ -13,15 +12,15 @@ from burnish.artifacts import (
     LEDGER,
     SCREENED,
     TRAINING,
+    JudgedExamples,
     Screened,
-    read_comparisons,
     read_demonstrations,
     read_json,
-    read_preferences,
     read_scores,
     read_screened,
 )
 from burnish.comparisons import screen
+from burnish.keyed import MergedRows
 from burnish.methods.differing import distance
 from burnish.methods.setting import Setting
 from burnish.refine import Candidate, apply, check_cross_label, distant, drawn, ledger, naive_choice, select
@@ -177,13 +176,12 @@ def replace_at_random(
     return setting.steps.run(Stage(name="replace", version=1, config=config, inputs=inputs, run=run, label=label))
 
 
-def candidates_of(compared: Artifact, judged: Artifact) -> tuple[dict[str, Preference], list[Candidate]]:
+def candidates_of(compared: Artifact, judged: Artifact) -> tuple[Mapping[str, Preference], list[Candidate]]:
     """Join what was screened with what was judged, by example."""
-    preferences = read_preferences(Path(judged.path))
-    by_example = {c.example_id: preferences[c.id] for c in read_comparisons(compared)}
+    by_example = JudgedExamples(compared, judged)
 
     def candidate(row: Screened) -> Candidate:
-        given = by_example.get(row.example_id)
+        given = by_example[row.example_id] if row.reason is None else None
         return Candidate(
             example_id=row.example_id,
             screened=row.reason,
@@ -195,9 +193,9 @@ def candidates_of(compared: Artifact, judged: Artifact) -> tuple[dict[str, Prefe
     return by_example, [candidate(row) for row in read_screened(compared)]
 
 
-def merged(proposals: Parts) -> dict[str, Demonstration]:
+def merged(proposals: Parts) -> Mapping[str, Demonstration]:
     """Read all parts' proposals, sorted by example."""
-    return dict(sorted((id_, row) for part in proposals for id_, row in read_demonstrations(part).items()))
+    return MergedRows([read_demonstrations(part) for part in proposals])
 
 
 def _write(

@@ -54,7 +54,11 @@ class Audit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """One seed's unreliable supervision: rows without ground truth, their demonstrations, who compares, who learns."""
+    """One seed's unreliable supervision: rows without ground truth, their demonstrations, who compares, who learns.
+
+    `models`: with `last`, only the last round's model is trained, since nobody measures the others; their rounds name
+    the base in its place.
+    """
 
     steps: Steps
     rows: Rows
@@ -69,6 +73,7 @@ class Setting:
     differing: Differing | None = None
     checker: AnnotatorPlan | None = None
     audit: Audit | None = None
+    models: Literal["every", "last"] = "every"
 
     @property
     def comparisons(self) -> int | Literal["rows"] | None:

@@ -18,5 +18,12 @@ def sft(setting: Setting, method: SftMethod) -> list[Round]:
 
 def start(setting: Setting, demonstrations: Artifact, name: str = "sft") -> Round:
     """Round 0 of every method: the SFT model."""
-    model = setting.steps.train(setting.base, setting.rows, demonstrations, setting.train, name)
+    model = learned(setting, demonstrations, name, last=False)
     return Round(number=0, model=model, demonstrations=demonstrations)
+
+
+def learned(setting: Setting, demonstrations: Artifact, name: str, *, last: bool) -> Artifact:
+    """Finetune the base on all rows, where anybody wants this round's model."""
+    if setting.models == "last" and not last:
+        return setting.base
+    return setting.steps.train(setting.base, setting.rows, demonstrations, setting.train, name)

@@ -5,31 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from burnish import backends
 from burnish.config import RefineConfig
-from burnish.errors import BackendError, DataError
 from burnish.explain import Explanation, explain
-from burnish.forms.recognise import Given
 from burnish.refinery.estimate import Estimate, estimated
+from burnish.refinery.first_row import FirstRow, first_row, row_words
 from burnish.refinery.given_data import DataFacts, facts_of
-from burnish.refinery.inputs import Found, find
+from burnish.refinery.inputs import find
 from burnish.refinery.refining import Ways, planned_in
-from burnish.report.text import duration, plural, shortened, terminal
+from burnish.report.text import duration, plural, terminal
 from burnish.stages import Store
-from burnish.types import TrainingRow
-
-LONGEST = 1200
-"""Characters of the first row that are shown."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FirstRow:
-    """The first row that can be used: what the model reads, and what it learns; or why that cannot be shown."""
-
-    prompt: str
-    supervised: str
-    tokens: int
-    problem: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,22 +41,6 @@ def dry_run(config: RefineConfig, ways: Ways) -> DryRun:
     )
 
 
-def first_row(found: Found) -> FirstRow:
-    """Render the first usable row; a tokenizer that is not here is no reason to stop a dry run."""
-    for row in found.table.read():
-        if isinstance(row, Given):
-            try:
-                shown = backends.render(
-                    found.models["model"].model,
-                    TrainingRow(id=row.where, prompt=row.prompt, completion=row.completion),
-                )
-            except BackendError as error:
-                return FirstRow(prompt="", supervised="", tokens=0, problem=str(error))
-            tokens = shown.prompt_tokens + shown.supervised_tokens
-            return FirstRow(prompt=shown.prompt, supervised=shown.supervised, tokens=tokens, problem="")
-    raise DataError(f"{found.config.data.source}: no row can be used")
-
-
 def words(plan: DryRun) -> Iterator[str]:
     """Yield lines for a terminal."""
     data = plan.data
@@ -86,18 +54,6 @@ def words(plan: DryRun) -> Iterator[str]:
     waiting = sum(stage.state != "done" for stage in plan.stages)
     yield f"{len(plan.stages)} stages, {len(plan.stages) - waiting} done, {waiting} to run"
     yield from _estimate_words(plan.estimate)
-
-
-def row_words(first: FirstRow) -> Iterator[str]:
-    """Yield the first row with what is learned marked."""
-    if first.problem:
-        yield f"first row: cannot be shown: {terminal(first.problem)}"
-        return
-    yield f"first row as the model reads it ({plural(first.tokens, 'token')}); what it learns stands after >>>"
-    for line in terminal(shortened(first.prompt, LONGEST)).splitlines():
-        yield f"    {line}"
-    for line in terminal(shortened(first.supervised, LONGEST)).splitlines():
-        yield f">>> {line}"
 
 
 def _estimate_words(estimate: Estimate) -> Iterator[str]:

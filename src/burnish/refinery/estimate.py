@@ -16,6 +16,8 @@ CHARACTERS = 4
 TRAINING, GENERATION = 0.25, 0.05
 """Shares of the speed of large matrix products that training and generation reached with a 135M-parameter model on a
 CPU (docs/results/backend-smollm2.json); generation reads all weights for each token."""
+FASTEST = 10_000
+"""Tokens a second that the smallest models reach on a CPU, where Python's work outweighs arithmetic."""
 BYTES = {".safetensors": 2.0, ".gguf": 0.75, ".bin": 2.0}
 """Bytes of a file for a parameter: half precision, about five bits, half precision."""
 
@@ -39,8 +41,8 @@ def estimated(config: RefineConfig, facts: DataFacts) -> Estimate:
     rows, method = facts.usable, config.method
     tokens = facts.characters / CHARACTERS
     splits = method.splits if isinstance(method, IlrMethod) else 2
-    parts = {"clear": 0.0}.get(method.kind, splits - 1.0)  # of all rows, in the models that only propose
-    passes = 1 + method.rounds * (1 + parts)
+    # How often all rows are trained on: by the models that propose, and by the one that is kept.
+    passes = 1 + method.rounds * (1 if method.kind == "clear" else splits - 1)
     trained = config.train.epochs * tokens * passes
     samples = method.samples if method.kind == "majority" else 1
     generated = method.rounds * samples * tokens / 2
@@ -63,7 +65,8 @@ def _seconds(config: RefineConfig, trained: float, generated: float) -> float | 
     rate = backends.speed(config.execution) if parameters else None
     if not parameters or rate is None:
         return None
-    return 6 * parameters * trained / (TRAINING * rate) + 2 * parameters * generated / (GENERATION * rate)
+    by_arithmetic = 6 * parameters * trained / (TRAINING * rate) + 2 * parameters * generated / (GENERATION * rate)
+    return max(by_arithmetic, (trained + generated) / FASTEST)
 
 
 def parameters_of(model: ModelConfig) -> float | None:

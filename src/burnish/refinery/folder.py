@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from burnish.forms.table import open_table
 from burnish.refinery.replay import replayed
 from burnish.refinery.summary import SUMMARY, Summary, read_summary
 from burnish.store import dump_line, full_disk, iter_rows, pretty, sync_directory, write_atomic
-from burnish.types import Demonstration, Example, Reason, Refinement
+from burnish.types import Demonstration, Example, Refinement
 
 LEDGER = "ledger.jsonl"
 ANSWERS = "answers.jsonl"
@@ -24,6 +25,8 @@ REPORT = "report.html"
 CONFIG = "config.yaml"
 OWN = (SUMMARY, LEDGER, ANSWERS, EXAMPLES, MODEL, REPORT, CONFIG)
 """What a refinement writes, but for the dataset and what people said."""
+_UNFINISHED = re.compile(r"\.(?:.+)\.(?:part|gone)")
+"""A file that was being written, or a folder that was being removed, when a run was killed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,10 +132,7 @@ class Folder:
 
     def _touched(self) -> dict[int, str]:
         """Return the answer that stands for every row that was ever changed, by its position."""
-        touched: dict[str, str] = {}
-        for line in self.ledger():
-            if line.reason in {Reason.ACCEPTED, Reason.REVERTED}:
-                touched[line.example_id] = line.chosen
+        touched = {id_: row.answer for id_, row in replayed(self.ledger()).rows.items()}
         texts = self.answers(touched.values())
         return {
             int(str(example.metadata["position"])): texts[touched[example.id]].completion
@@ -148,7 +148,8 @@ class Folder:
         """
         if self.path.exists() and not self.path.is_dir():
             raise ConfigError(f"out: {str(self.path)!r} is a file; name a folder")
-        there = sorted(path.name for path in self.path.iterdir()) if self.path.exists() else []
+        names = sorted(path.name for path in self.path.iterdir()) if self.path.exists() else []
+        there = [name for name in names if not _UNFINISHED.fullmatch(name)]
         held = [one.fingerprint for one in self.summary.rounds] if SUMMARY in there else []
         if not there or (SUMMARY in there and planned[: len(held)] == held):
             return held
@@ -161,8 +162,17 @@ class Folder:
         self._clear()
         return []
 
+    def sweep(self) -> None:
+        """Remove what killed runs left unfinished, once the folder is claimed."""
+        for path in [path for path in self.path.iterdir() if _UNFINISHED.fullmatch(path.name)]:
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
     def _clear(self) -> None:
-        names = [*OWN, *([self.summary.data.file] if (self.path / SUMMARY).exists() else [])]
+        # The summary names the dataset, so it goes after it; without a summary nothing else counts.
+        names = [*([self.summary.data.file] if (self.path / SUMMARY).exists() else []), *OWN]
         for path in (self.path / name for name in names):
             if path.is_dir():
                 shutil.rmtree(path)

@@ -34,11 +34,15 @@ WHY = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShownChange:
-    """A change with its texts. `confidence` and P(after is better) by order are None where nobody was asked."""
+    """A change with its texts, the sum of `steps` accepted proposals.
+
+    `confidence` and the proposal's P(better) by order are of the last step; None where nobody was asked.
+    """
 
     example_id: str
     where: str
     round: int
+    steps: int
     request: str
     before: str
     after: str
@@ -55,6 +59,7 @@ class _Sides:
     before: str
     after: str
     line: Refinement
+    steps: int
     reverted: bool
 
 
@@ -84,6 +89,7 @@ class Changes:
                 example_id=example.id,
                 where=_where(example),
                 round=one.line.round,
+                steps=one.steps,
                 request=request_text(example.prompt),
                 before=texts[one.before].completion,
                 after=texts[one.after].completion,
@@ -119,14 +125,14 @@ def check_round(folder: Folder, round_: int, rounds: Iterable[int]) -> None:
 
 
 def _net(row: Row) -> _Sides:
-    return _Sides(before=row.given, after=row.answer, line=row.standing[-1], reverted=False)
+    return _Sides(before=row.given, after=row.answer, line=row.standing[-1], steps=len(row.standing), reverted=False)
 
 
 def _of_round(row: Row, round_: int) -> _Sides | None:
     for lines, reverted in ((row.standing, False), (row.taken_back, True)):
         for line in lines:
             if line.round == round_:
-                return _Sides(before=line.kept, after=line.chosen, line=line, reverted=reverted)
+                return _Sides(before=line.kept, after=line.chosen, line=line, steps=1, reverted=reverted)
     return None
 
 

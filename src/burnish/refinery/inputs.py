@@ -25,6 +25,8 @@ from burnish.model_card import CARD, Head
 from burnish.steps import Steps
 from burnish.types import Artifact
 
+STUDENT = "model"
+"""The field of the config that names the model that is finetuned."""
 HEADS = {"classifier": Head.CLASSIFIER, "reward_model": Head.REWARD, "likelihood": Head.NONE}
 
 
@@ -69,7 +71,7 @@ def find(config: RefineConfig, offline_ok: bool) -> Found:
     """Open the dataset and find the models; a dry run may leave hub ids unresolved. Raises ConfigError, DataError."""
     config = _with_reference(config)
     table = open_table(config.data)
-    models = {"model": FoundModel(model=config.model, weights=Artifact(path="", kind="", fingerprint=""))}
+    models = {STUDENT: FoundModel(model=config.model, weights=Artifact(path="", kind="", fingerprint=""))}
     models |= judging_models(config.annotators)
     return Found(
         config=config,
@@ -114,7 +116,7 @@ def resolved(found: FoundModel, execution: Execution, offline_ok: bool, field: s
     """Find a model and what identifies its weights; a classifier that burnish trained is used as it is."""
     field = field or judge_field(found.model)
     path = identity.location(found.model, field)
-    if found.head is not Head.NONE and path is not None and (path / CARD).is_file():
+    if field != STUDENT and path is not None and (path / CARD).is_file():
         return dataclasses.replace(found, weights=content_of(path), trained=True)
     model, weights = resolve_model(found.model, field, execution, offline_ok)
     return dataclasses.replace(found, model=model, weights=weights)

@@ -22,7 +22,7 @@ from burnish.methods.setting import Audit, Differing, TextPair
 from burnish.programs import converse
 from burnish.protocols import Annotator, Backend, Score
 from burnish.refinery.given_data import given_rows
-from burnish.refinery.inputs import Found, base_of, judge_field
+from burnish.refinery.inputs import STUDENT, Found, base_of, judge_field
 from burnish.stages import Runner
 from burnish.steps import Steps
 from burnish.tasks.own import grader_of
@@ -69,7 +69,7 @@ class Job:
     @functools.cached_property
     def base(self) -> Artifact:
         """The model that is finetuned."""
-        return self._base("model")
+        return self._base(STUDENT)
 
     @functools.cached_property
     def annotator(self) -> Given | None:
@@ -123,6 +123,7 @@ class Job:
             differing=self._differing(),
             checker=self._checker(),
             audit=self._audit(),
+            models="last",
         )
 
     def _differing(self) -> Differing | None:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from burnish.artifacts import Rows, read_demonstrations, read_ledger
+from burnish.artifacts import Rows, iter_ledger, read_demonstrations
 from burnish.methods import Round
 from burnish.methods.audit import read_harm
 from burnish.protocols import Grader
@@ -67,21 +67,22 @@ def share(count: int, n: int) -> Metric:
 def summarised(one: Round, reference: Reference | None) -> RoundSummary:
     """Return what happened in a round."""
     assert one.compared is not None, one
-    lines = read_ledger(one.compared.ledger)
-    judged = [line for line in lines if line.score is not None]
-    accepted = [line for line in lines if line.reason is Reason.ACCEPTED]
+    ledger = one.compared.ledger
+    counts = Counter(line.reason for line in iter_ledger(ledger))
+    compared = sum(line.score is not None for line in iter_ledger(ledger))
     annotator_accuracy = accepted_accuracy = None
-    if reference:
+    if reference and compared:
         answers = {row.id: row for side in one.compared.sides for row in read_demonstrations(side).values()}
-        annotator_accuracy = reference.decisive(judged, answers) if judged else None
-        accepted_accuracy = reference.decisive(accepted, answers) if judged else None
+        judged = [line for line in iter_ledger(ledger) if line.score is not None]
+        annotator_accuracy = reference.decisive(judged, answers)
+        accepted_accuracy = reference.decisive((line for line in judged if line.reason is Reason.ACCEPTED), answers)
     harm = read_harm(one.demonstrations)
     return RoundSummary(
         round=one.number,
         fingerprint=one.demonstrations.fingerprint,
-        counts={str(reason): n for reason, n in sorted(Counter(line.reason for line in lines).items())},
-        compared=len(judged),
-        replaced=share(len(accepted), len(lines)),
+        counts={str(reason): n for reason, n in sorted(counts.items())},
+        compared=compared,
+        replaced=share(counts[Reason.ACCEPTED], counts.total()),
         label_accuracy=reference.labels(one.demonstrations) if reference else None,
         annotator_accuracy=annotator_accuracy,
         accepted_accuracy=accepted_accuracy,

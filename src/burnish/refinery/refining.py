@@ -12,10 +12,11 @@ from burnish.annotators.calls import Budget
 from burnish.annotators.given import Given
 from burnish.artifacts import DEMONSTRATIONS
 from burnish.config import RefineConfig
-from burnish.errors import Paused
+from burnish.errors import BurnishError, Paused
 from burnish.machine import opener_of, provenance
 from burnish.methods import Round
 from burnish.protocols import Backend
+from burnish.refinery.first_row import first_row, row_words
 from burnish.refinery.folder import Folder
 from burnish.refinery.inputs import Found, find
 from burnish.refinery.job import Job, Surroundings
@@ -68,7 +69,9 @@ def refine_data(config: RefineConfig, ways: Ways) -> Refinement:
     root.refer(ways.out, [record.fingerprint for record in plan.records])
     there = frozenset(record.fingerprint for record in plan.records if record.reused)
     runner = Executor(root, terminal, provenance(config.execution, config.model), there)
-    return _Refining(job=Job(found, around, runner), folder=folder, plan=plan, held=held).run()
+    return _Refining(
+        job=Job(found, around, runner), folder=folder, plan=plan, held=held, shown=ways.backend is None
+    ).run()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -79,11 +82,15 @@ class _Refining:
     folder: Folder
     plan: Planned
     held: list[str]
+    shown: bool
     selftest: SelftestReport | None = None
 
     def run(self) -> Refinement:
         writer = Writer(self.folder, self.job, self.held)
         _ = self.job.data  # what is wrong with the dataset is said before anything else is spent
+        if self.shown:
+            for line in row_words(first_row(self.job.found)):
+                self.job.around.terminal.say(line)
         with full_disk(self.folder.path):
             writer.begin(None)
         try:
@@ -91,8 +98,9 @@ class _Refining:
             self.selftest = passed(self.job, tested) if tested is not None else None
             rounds = self.job.rounds()
             model = self._model(rounds[-1])
-        except Paused:
-            self._write(writer, self.plan.rounds, State.WAITING)
+        except (Paused, BurnishError) as stopped:  # what is finished goes into the folder all the same
+            state = State.WAITING if isinstance(stopped, Paused) else State.UNDER_WAY
+            self._write(writer, self.plan.rounds, state)
             raise
         return Refinement(out=self.folder.path, summary=self._write(writer, rounds, State.DONE, model))
 

@@ -11,9 +11,11 @@ from typing import Any
 import orjson
 import yaml
 
+from burnish import identity
 from burnish.annotators.calls import Spent
 from burnish.artifacts import DEMONSTRATIONS, LEDGER, Split
 from burnish.config import JudgeConfig, RefineConfig
+from burnish.errors import DataError
 from burnish.methods import Round
 from burnish.refinery import folder as files
 from burnish.refinery.folder import Folder
@@ -47,6 +49,9 @@ class Writer:
         """Write the rows and their given answers, before any round."""
         path = self.folder.path
         path.mkdir(parents=True, exist_ok=True)
+        self.folder.sweep()
+        if not self.held:  # first of all: by its summary the folder is known as a refinement's
+            self.folder.write_summary(self._summary(Outcome(rounds=(), selftest=selftest, state=State.UNDER_WAY)))
         config = self.job.config.model_dump(mode="json")
         write_atomic(path / files.CONFIG, yaml.safe_dump(config, sort_keys=False, allow_unicode=True).encode())
         if not self.held:
@@ -54,12 +59,11 @@ class Writer:
             _copy(data / f"{Split.TRAIN}.jsonl", path / files.EXAMPLES)
             _copy(data / DEMONSTRATIONS, path / files.ANSWERS)
             (path / files.LEDGER).unlink(missing_ok=True)
-        if not (path / files.SUMMARY).exists():
-            self.folder.write_summary(self._summary(Outcome(rounds=(), selftest=selftest, state=State.UNDER_WAY)))
 
     def write(self, outcome: Outcome) -> Summary:
         """Write what is finished of the rounds: ledger and answers, dataset, model, summary, report."""
         path = self.folder.path
+        self._check_source()
         done = [one for one in outcome.rounds if one.number > 0 and exists(one.demonstrations)]
         for one in done:
             if one.demonstrations.fingerprint not in self.held:
@@ -72,6 +76,15 @@ class Writer:
         self.folder.write_summary(summary)
         return summary
 
+    def _check_source(self) -> None:
+        """Raise DataError where the file is another one than at the start: answers would go to other rows."""
+        found = self.job.found
+        if found.table.files and identity.of_files(found.table.files).fingerprint != found.source.fingerprint:
+            raise DataError(
+                f"{found.config.data.source}: the file changed while it was refined; put it back as it was and run the "
+                "same command again, or refine the new one into another --out"
+            )
+
     def _add(self, one: Round) -> None:
         assert one.compared is not None, one
         earlier = set(range(1, one.number))
@@ -83,9 +96,12 @@ class Writer:
 
     def _write_model(self, model: Artifact) -> None:
         place = self.folder.path / files.MODEL
-        before = self.folder.summary.model
-        if before is not None and before.fingerprint == model.fingerprint and place.is_dir():
-            return
+        summary = self.folder.summary
+        if summary.model is not None:
+            if summary.model.fingerprint == model.fingerprint and place.is_dir():
+                return
+            # From here on nobody may take the folder for the model that was there.
+            self.folder.write_summary(summary.model_copy(update={"model": None}))
         beside = place.with_name(".model.part")
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir()
@@ -139,8 +155,13 @@ def semantic(config: RefineConfig) -> dict[str, Any]:
 
 
 def _rows(artifacts: Sequence[Artifact]) -> Iterator[Demonstration]:
+    """Yield each answer once: a batch that a kill tore was done again, and stands there twice."""
+    seen: set[str] = set()
     for artifact in artifacts:
-        yield from iter_rows(Path(artifact.path) / DEMONSTRATIONS, Demonstration)
+        for row in iter_rows(Path(artifact.path) / DEMONSTRATIONS, Demonstration):
+            if row.id not in seen:
+                seen.add(row.id)
+                yield row
 
 
 def _belongs(line: bytes, rounds: set[int]) -> bool:

@@ -36,7 +36,12 @@ def _shown(char: str) -> str:
 
 def terminal(text: str) -> str:
     """Return `text` on one line without escape codes, safe to print whoever wrote it."""
-    return " ".join(visible(_ESCAPES.sub("", text)).split())
+    return " ".join(lines(text).split())
+
+
+def lines(text: str) -> str:
+    """Return `text` with its lines and spaces but without escape codes, safe to print whoever wrote it."""
+    return visible(_ESCAPES.sub("", text))
 
 
 def shortened(text: str, limit: int) -> str:

@@ -1,0 +1,148 @@
+"""`burnish.refine`: the verb as a function, for data, annotators and backends that live in Python."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, cast, runtime_checkable
+
+from burnish.annotators.calls import Budget
+from burnish.annotators.function import FunctionAnnotator, source_of
+from burnish.annotators.given import Given
+from burnish.backends.tables import read_dataset, write_dataset
+from burnish.errors import ConfigError, DataError
+from burnish.protocols import Annotator, Backend
+from burnish.refinery.folder import MODEL, Folder
+from burnish.refinery.options import Options, config_of
+from burnish.refinery.refining import Ways, refine_data
+from burnish.refinery.summary import Summary
+from burnish.running import default_store
+from burnish.store import dump_line, write_atomic
+from burnish.types import Example, Refinement, short_hash
+
+
+@runtime_checkable
+class NeedsExamples(Protocol):
+    """An annotator that has to see prompts: `over` returns it over the examples {id: example}."""
+
+    def over(self, examples: Mapping[str, Example]) -> Annotator:
+        """Return the annotator that knows these examples."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refined:
+    """What `burnish.refine` returns: the refined dataset (a `datasets.Dataset`), every line of the ledger in order, the
+    folder of the finetuned model, the folder of all results, and the summary."""
+
+    dataset: Any
+    ledger: tuple[Refinement, ...]
+    model: Path
+    out: Path
+    summary: Summary
+
+
+def refine(
+    data: Any,
+    *,
+    model: str | Path,
+    annotator: Any = None,
+    out: str | Path = "refined",
+    store: str | Path | None = None,
+    backend: Backend | None = None,
+    overwrite: bool = False,
+    **options: Any,
+) -> Refined:
+    """Refine a finetuning dataset; the same call goes on after any crash.
+
+    `data`: a path, a hub id, a `datasets.Dataset`, or rows as mappings, in one of the known forms. `annotator`: a YAML
+    file, a short form (`oracle:COLUMN`, ...), a mapping of settings, a function `judge(request, first, second)`, or an
+    object that keeps the Annotator protocol (with a method `over(examples)` if it needs prompts). `backend`: any object
+    that keeps the Backend protocol. `options`: `rounds`, `alpha`, `method`, `differs`, `reference`, `audit`, `max_harm`
+    and all other fields of `burnish.refinery.options.Options`, and `max_calls` and `max_cost`.
+
+    Raises BurnishError for what the caller can mend, and Paused where people or a larger budget are waited for.
+    """
+    place = Path(out)
+    own = _own(annotator)
+    budget = Budget(max_calls=options.pop("max_calls", None), max_cost=options.pop("max_cost", None))
+    root = Path(store) if store is not None else default_store()
+    config = config_of(_options(data=_source(data, root), model=str(model), annotator=annotator, own=own, **options))
+    ways = Ways(
+        out=place,
+        store=root,
+        budget=budget,
+        overwrite=overwrite,
+        backend=None if backend is None else functools.partial(_given, backend),
+        annotator=own,
+    )
+    finished = refine_data(config, ways)
+    folder = Folder(place)
+    return Refined(
+        dataset=read_dataset(place / finished.summary.data.file),
+        ledger=tuple(folder.ledger()),
+        model=place / MODEL,
+        out=place,
+        summary=finished.summary,
+    )
+
+
+def _given(backend: Backend) -> Backend:
+    return backend
+
+
+def _options(*, annotator: Any, own: Given | None, **options: Any) -> Options:
+    try:
+        configured = {"kind": "own", "name": str(own.config["name"])} if own is not None else annotator
+        return Options(annotator=configured, **options)
+    except TypeError as error:
+        raise ConfigError(f"burnish.refine: {str(error).rpartition(') ')[2]}; see burnish.refinery.options") from None
+
+
+def _own(annotator: Any) -> Given | None:
+    """Return a caller's function or object as an annotator; None for what is configured."""
+    if annotator is None or isinstance(annotator, str | Path | Mapping):
+        return None
+    if hasattr(annotator, "judge"):
+        name, fingerprint = type(annotator).__name__, str(annotator.fingerprint)
+        needs = isinstance(annotator, NeedsExamples)
+
+        def over(examples: Mapping[str, Example]) -> Annotator:
+            return annotator.over(examples) if needs else annotator
+
+    elif callable(annotator):
+        function = cast(Callable[[str, str, str], float | None], annotator)
+        name, fingerprint = getattr(annotator, "__name__", type(annotator).__name__), short_hash(source_of(function))
+
+        def over(examples: Mapping[str, Example]) -> Annotator:
+            return FunctionAnnotator(function, examples)
+
+    else:
+        raise ConfigError(
+            f"annotator: {type(annotator).__name__} found; give a YAML file, a mapping, a function or an Annotator"
+        )
+    return Given(kind="own", config={"kind": "own", "name": name, "fingerprint": fingerprint}, inputs={}, over=over)
+
+
+def _source(data: Any, store: Path) -> str:
+    """Return where the data is; what is in memory is written into the store, named by its content."""
+    if isinstance(data, str | Path):
+        return str(data)
+    folder = store / "inputs"
+    if hasattr(data, "to_parquet"):
+        return str(write_dataset(data, folder))
+    if not isinstance(data, Iterable):
+        raise ConfigError(f"data: {type(data).__name__} found; give a path, a hub id, a datasets.Dataset or rows")
+    lines = b"".join(_lines(data))  # pyright: ignore[reportUnknownArgumentType]
+    path = folder / f"{short_hash(lines.decode())}.jsonl"
+    write_atomic(path, lines)
+    return str(path)
+
+
+def _lines(rows: Iterable[Any]) -> Iterator[bytes]:
+    for number, row in enumerate(rows):
+        if not isinstance(row, Mapping):
+            raise DataError(f"data: row {number} is {type(row).__name__}; each row must be a mapping of columns")
+        yield dump_line(dict(row))  # pyright: ignore[reportUnknownArgumentType]

@@ -1,0 +1,236 @@
+"""Cards for a refined dataset and its model: what was done, by whom, how good. No text of the dataset is in them."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
+from jinja2 import Environment
+from markupsafe import Markup
+
+from burnish import __version__
+from burnish.identity import BUILTIN
+from burnish.refinery.folder import LEDGER, Folder
+from burnish.refinery.page import harm_table, reasons_table, rounds_table, selftest_table
+from burnish.refinery.summary import ModelSummary, State, Summary
+from burnish.report.page import Fact, environment
+from burnish.report.tables import Table, markdown
+from burnish.report.text import percent, percent_range, plural, terminal
+from burnish.results import Metric
+from burnish.store import write_atomic
+
+README = "README.md"
+TAG = "label-refinement"
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+", re.ASCII)
+_LOADERS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".parquet": "parquet"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """What the two are called where they go: hub ids, None where they go to a folder."""
+
+    dataset: str | None = None
+    model: str | None = None
+
+
+def write_cards(folder: Folder, dataset: Path, model: Path | None, names: Names) -> None:
+    """Write `README.md` into the dataset's folder and, where there is one, into the model's."""
+    summary = folder.summary
+    write_atomic(dataset / README, dataset_card(folder, summary, names).encode("utf-8", errors="backslashreplace"))
+    if model is not None and summary.model is not None:
+        adapter = (model / "adapter_config.json").is_file()
+        card = model_card(summary, summary.model, adapter, names)
+        write_atomic(model / README, card.encode("utf-8", errors="backslashreplace"))
+
+
+def dataset_card(folder: Folder, summary: Summary, names: Names) -> str:
+    """Return the card of the refined dataset."""
+    source = str(summary.config["data"]["source"])
+    front = {
+        "pretty_name": str(summary.config["name"]),
+        "tags": ["burnish", TAG, "synthetic"],
+        **({"source_datasets": [source]} if is_hub_id(source) else {}),
+        # Without this the hub reads the ledger as rows of the dataset.
+        "configs": [
+            {"config_name": "default", "data_files": summary.data.file, "default": True},
+            {"config_name": "ledger", "data_files": LEDGER},
+        ],
+    }
+    return _rendered(
+        "dataset_card.md.j2",
+        summary,
+        front=_front(front),
+        changed=f"{len(folder.standing()):,}",
+        data_file=_code(summary.data.file),
+        ledger=_code(LEDGER),
+        load=_loading(_code(summary.data.file), None if names.dataset is None else _code(names.dataset)),
+    )
+
+
+def model_card(summary: Summary, model: ModelSummary, adapter: bool, names: Names) -> str:
+    """Return the card of the finetuned model."""
+    base = str(summary.config["model"]["source"])
+    front = {
+        "library_name": "peft" if adapter else "transformers",
+        "pipeline_tag": "text-generation",
+        "tags": ["burnish", TAG],
+        **({"base_model": base} if is_hub_id(base) else {}),
+        **({"datasets": [names.dataset]} if names.dataset else {}),
+    }
+    return _rendered(
+        "model_card.md.j2",
+        summary,
+        front=_front(front),
+        base=public_name(base),
+        adapter=adapter,
+        current=model.current,
+        training=_training(summary.config),
+        loader=_code("AutoPeftModelForCausalLM" if adapter else "AutoModelForCausalLM"),
+        name=_code(names.model or "model"),
+        dataset=names.dataset,
+    )
+
+
+def _rendered(template: str, summary: Summary, **more: object) -> str:
+    return (
+        _markdown_environment()
+        .get_template(template)
+        .render(
+            title=str(summary.config["name"]),
+            summary=summary,
+            done=summary.state is State.DONE,
+            facts=_facts(summary),
+            accuracy=_accuracies(summary),
+            rounds=_table(rounds_table(summary)),
+            reasons=_table(reasons_table(summary)),
+            harm=_table(harm_table(summary)),
+            selftest=_table(selftest_table(summary)),
+            burnish_version=__version__,
+            **more,
+        )
+        + "\n"
+    )
+
+
+def _markdown_environment() -> Environment:
+    """Return the templates for Markdown: a stranger's string can neither format nor link nor hold HTML."""
+    return environment().overlay(autoescape=False, finalize=_escaped)
+
+
+def _escaped(value: object) -> object:
+    if isinstance(value, Markup) or not isinstance(value, str):
+        return value
+    return "".join(f"\\{char}" if char in "\\`*_{}[]<>#|~&!" else char for char in terminal(value))
+
+
+def _front(values: Mapping[str, object]) -> Markup:
+    return Markup(yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=False))  # noqa: S704 YAML quotes it
+
+
+def _code(word: str) -> Markup:
+    """Return a file's name or a hub id as it stands: such words hold nothing that could format."""
+    assert re.fullmatch(r"[\w./-]+", word, re.ASCII), word
+    return Markup(word)  # noqa: S704 checked
+
+
+def _table(table: Table | None) -> Markup | None:
+    return Markup(markdown(table)) if table is not None and table.rows else None  # noqa: S704 it escapes its words
+
+
+def is_hub_id(source: str) -> bool:
+    """Say whether a source is a hub id: not a file or folder here, nor a built-in model."""
+    return _HUB_ID.fullmatch(source) is not None and not os.path.exists(os.path.expanduser(source))
+
+
+def public_name(source: str) -> str:
+    """Return what a source is called, without where it lies on this machine."""
+    return source if is_hub_id(source) or source.startswith(BUILTIN) else f"{Path(source).name} (local)"
+
+
+def _facts(summary: Summary) -> list[Fact]:
+    config, data = summary.config, summary.data
+    audit = config.get("audit")
+    rows = [
+        Fact("Dataset", f"{public_name(str(config['data']['source']))}, {plural(data.rows, 'row')}, {data.form}"),
+        Fact("Left as they are", f"{plural(data.skipped, 'row')} that cannot be used" if data.skipped else ""),
+        Fact("Proposals by", public_name(str(config["model"]["source"]))),
+        Fact("Method", _method(config["method"])),
+        Fact("Annotator", annotator_words(config.get("annotator"))),
+        Fact("Answers differ by", str(config["differs"]["kind"])),
+        Fact("Audit by", annotator_words(audit["by"]) if audit else ""),
+        Fact("Seed", str(config["seed"])),
+    ]
+    return [row for row in rows if row.value]
+
+
+def _method(method: Mapping[str, Any]) -> str:
+    settings = [f"{key} {value}" for key, value in method.items() if key not in {"kind", "name", "checker"}]
+    checker = method.get("checker")
+    settings += [f"checked by the program {Path(checker[0]).name}"] if checker else []
+    return f"{method['kind']} ({', '.join(settings)})"
+
+
+def annotator_words(annotator: Mapping[str, Any] | None) -> str:
+    """Say who compared, without addresses of this machine, arguments of programs or fields that may hold a key."""
+    match annotator:
+        case None:
+            return "nobody"
+        case {"kind": "majority", "of": members}:
+            return "a vote of " + "; ".join(annotator_words(one) for one in members)
+        case {"kind": "judge", "model": model, "criteria": criteria, "base_url": address}:
+            host = public_host(str(address))
+            return f"judge, the model {model}{f' at {host}' if host else ''}; criteria: {criteria}"
+        case {"kind": kind, "model": model}:
+            return f"{kind}, the model {public_name(str(model['source']))}"
+        case {"kind": "command", "command": command}:
+            return f"command, the program {Path(command[0]).name}"
+        case _:
+            column = annotator.get("column")
+            return f"{annotator['kind']}{f', right answers in the column {column}' if column else ''}"
+
+
+def public_host(address: str) -> str:
+    """Return the host of a public server, "" for one on this machine or in a private network."""
+    host = urlsplit(address).hostname or ""
+    try:
+        return host if ipaddress.ip_address(host).is_global else ""
+    except ValueError:
+        private = "." not in host or host.endswith((".local", ".internal", ".lan", ".localhost"))
+        return "" if private else host
+
+
+def _accuracies(summary: Summary) -> str:
+    before, after = summary.given_accuracy, summary.rounds[-1].label_accuracy if summary.rounds else None
+    if before is None or after is None or before.value is None or after.value is None:
+        return ""
+    return f"Right labels by the reference column: {_share(before)} at first, {_share(after)} after the last round."
+
+
+def _share(metric: Metric) -> str:
+    assert metric.value is not None, metric
+    interval = f", 95 % interval {percent_range(metric.ci95)}" if metric.ci95 else ""
+    return f"{percent(metric.value)} (n {metric.n:,}{interval})"
+
+
+def _training(config: Mapping[str, Any]) -> str:
+    train = config["train"]
+    lora = train.get("lora")
+    adapted = f", LoRA of rank {lora['r']}" if lora else ", all weights"
+    return (
+        f"{train['epochs']:g} epochs, learning rate {train['learning_rate']:g}, {train['batch_size']} rows a step, "
+        f"{train['optimizer']}{adapted}; prompts rendered as {config['model']['template']}"
+    )
+
+
+def _loading(file: Markup, repo: Markup | None) -> Markup:
+    if repo is not None:
+        return Markup('load_dataset("{}", split="train")').format(repo)
+    suffix = next(suffix for suffix in _LOADERS if file.removesuffix(".gz").endswith(suffix))
+    return Markup('load_dataset("{}", data_files="{}", split="train")').format(_LOADERS[suffix], file)

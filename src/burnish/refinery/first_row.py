@@ -1,0 +1,54 @@
+"""The first row as the model will see it, before anything is spent, so that a wrong template is noticed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from burnish import backends
+from burnish.errors import BackendError, DataError
+from burnish.forms.recognise import Given
+from burnish.refinery.inputs import Found
+from burnish.report.text import lines, plural, shortened, terminal
+from burnish.types import TrainingRow
+
+LONGEST = 1200
+"""Characters of the first row that are shown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstRow:
+    """The first row that can be used: what the model reads, and what it learns; or why that cannot be shown."""
+
+    prompt: str
+    supervised: str
+    tokens: int
+    problem: str
+
+
+def first_row(found: Found) -> FirstRow:
+    """Render the first usable row; a tokenizer that is not here is no reason to stop a dry run."""
+    for row in found.table.read():
+        if isinstance(row, Given):
+            try:
+                shown = backends.render(
+                    found.models["model"].model,
+                    TrainingRow(id=row.where, prompt=row.prompt, completion=row.completion),
+                )
+            except BackendError as error:
+                return FirstRow(prompt="", supervised="", tokens=0, problem=str(error))
+            tokens = shown.prompt_tokens + shown.supervised_tokens
+            return FirstRow(prompt=shown.prompt, supervised=shown.supervised, tokens=tokens, problem="")
+    raise DataError(f"{found.config.data.source}: no row can be used")
+
+
+def row_words(first: FirstRow) -> Iterator[str]:
+    """Yield the first row with what is learned marked."""
+    if first.problem:
+        yield f"first row: cannot be shown: {terminal(first.problem)}"
+        return
+    yield f"first row as the model reads it ({plural(first.tokens, 'token')}); what it learns stands after >>>"
+    for line in lines(shortened(first.prompt, LONGEST)).splitlines():
+        yield f"    {line}"
+    for line in lines(shortened(first.supervised, LONGEST)).splitlines():
+        yield f">>> {line}"

@@ -1,0 +1,133 @@
+"""The verb `push`: the refined dataset and the model with their cards, to a folder or to the Hugging Face hub."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from burnish.errors import ConfigError, DataError
+from burnish.refinery.cards import README, TAG, Names, write_cards
+from burnish.refinery.folder import LEDGER, Folder
+from burnish.refinery.hub import HUB_ID, Hub, Kind
+from burnish.refinery.private import check_texts, private_places, without_places
+from burnish.refinery.summary import Summary
+from burnish.store import PART, full_disk, remove_tree
+
+DATASET, MODEL = "dataset", "model"
+_MODEL_FILES = {".safetensors", ".json", ".jinja", ".txt", ".model", ".tiktoken", ".gguf"}
+"""What a model is loaded from. Pickled files are not: they run code where they are loaded, and name places."""
+_NOT_MODEL = {"trainer_state.json"}
+_MODEL_SUFFIX = re.compile(r".*config\.json|model\.json")
+_LINK_ABOVE = 1024**2
+"""Bytes above which a file that is uploaded is linked and not copied."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Staged:
+    """What goes out, with its cards: the dataset's folder, and the model's if there is one."""
+
+    dataset: Path
+    model: Path | None
+
+    @property
+    def folders(self) -> dict[str, Path]:
+        """Return the folders by what they are called in a `--to`."""
+        return {DATASET: self.dataset, **({MODEL: self.model} if self.model else {})}
+
+
+def push(folder_path: Path, repo: str | None, to: Path | None, private: bool = False) -> list[str]:
+    """Write dataset and model with their cards to the folder `to`, upload them, or both; returns where they are.
+
+    The dataset goes to `repo`, the model to `repo`-model. Raises ConfigError for a wrong name, DataError where a place
+    of this machine would become public, BackendError where the hub refuses or does not answer.
+    """
+    if repo is None and to is None:
+        raise ConfigError("push: neither REPO nor --to is given; name a hub id OWNER/NAME, or a folder with --to DIR")
+    if repo is not None and not HUB_ID.fullmatch(repo):
+        raise ConfigError(f"REPO: {repo!r} is no hub id; write OWNER/NAME")
+    folder = Folder(folder_path)
+    summary = folder.summary
+    hub = Hub(private) if repo is not None else None  # a missing library is said before anything is written
+    done: list[str] = []
+    with _staging(folder.path if to is None else to) as place:
+        staged = _staged(folder, summary, place, repo, link=to is None)
+        check_texts(folder, summary, staged.folders.values())
+        if to is not None:
+            done += [str(_moved(path, to / name)) for name, path in staged.folders.items()]
+            staged = Staged(dataset=to / DATASET, model=to / MODEL if staged.model else None)
+        if hub is not None and repo is not None:
+            done.append(hub.upload(staged.dataset, repo, Kind.DATASET))
+            done += [hub.upload(staged.model, _model_repo(repo), Kind.MODEL)] if staged.model else []
+    return done
+
+
+def _model_repo(repo: str) -> str:
+    return f"{repo}-model"
+
+
+@contextmanager
+def _staging(near: Path) -> Generator[Path, None, None]:
+    """Give a folder on the same disk that is gone afterwards; a kill leaves it hidden, and nothing in it is public."""
+    with full_disk(near):
+        near.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".push.", suffix=PART, dir=near) as place:
+            yield Path(place)
+
+
+def _staged(folder: Folder, summary: Summary, place: Path, repo: str | None, link: bool) -> Staged:
+    dataset = place / DATASET
+    dataset.mkdir()
+    for name in (summary.data.file, LEDGER):
+        source = folder.path / name
+        if not source.is_file():
+            raise DataError(f"{source}: no such file; run the same `burnish refine` again, then push")
+        _copied(source, dataset / name, link)
+    model = _staged_model(folder, summary, place / MODEL, link)
+    write_cards(folder, dataset, model, Names(dataset=repo, model=None if repo is None else _model_repo(repo)))
+    return Staged(dataset=dataset, model=model)
+
+
+def _staged_model(folder: Folder, summary: Summary, to: Path, link: bool) -> Path | None:
+    if summary.model is None:
+        return None
+    source = folder.path / summary.model.folder
+    if not (source / "config.json").is_file() and not (source / "adapter_config.json").is_file():
+        raise DataError(f"{source}: holds no model; run the same `burnish refine` again, then push")
+    to.mkdir()
+    places = private_places(folder, summary)
+    for path in sorted(source.iterdir()):
+        if not path.is_file() or path.suffix not in _MODEL_FILES or path.name in _NOT_MODEL:
+            continue
+        if _MODEL_SUFFIX.fullmatch(path.name):
+            (to / path.name).write_bytes(without_places(path, places))
+        else:
+            _copied(path, to / path.name, link)
+    return to
+
+
+def _copied(source: Path, to: Path, link: bool) -> None:
+    """Copy a file; a large one that is only read on the way out is linked, where the disk can."""
+    if link and source.stat().st_size > _LINK_ABOVE:
+        try:
+            to.hardlink_to(source)
+        except OSError:
+            pass
+        else:
+            return
+    shutil.copyfile(source, to)
+
+
+def _moved(path: Path, to: Path) -> Path:
+    """Put a finished folder in its place, instead of an older one that `push` wrote."""
+    if to.exists() and any(to.iterdir()):
+        card = to / README
+        if not card.is_file() or TAG not in card.read_text(encoding="utf-8", errors="replace"):
+            raise ConfigError(f"--to: {str(to)!r} holds other files; name another folder, or empty it")
+    remove_tree(to)
+    path.replace(to)
+    return to

@@ -57,7 +57,7 @@ def rows_of(count: int) -> list[TrainingRow]:
 def bare_training(base: ModelConfig, rows: list[TrainingRow], settings: TrainSettings, micro: int) -> float:
     """Return tokens a second of a plain loop, counted from the end of its first step."""
     renderer = renderer_of(base)
-    model: Any = load_base(base, torch_dtype(base.dtype) if settings.lora else torch.float32, classifier=False)
+    model: Any = load_base(base, torch_dtype(base.dtype) if settings.lora else torch.float32, labels=None)
     if settings.lora:
         model = get_peft_model(
             model, PeftLora(r=settings.lora.r, lora_alpha=settings.lora.alpha, target_modules="all-linear")

@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from burnish import refine, store
+from burnish import algorithm, store
 from burnish.comparisons import combined
 from burnish.types import Demonstration, DemonstrationSource, Order, Preference, Reason
 
@@ -41,7 +41,7 @@ class Rows:
     current: dict[str, Demonstration]
     proposals: dict[str, Demonstration]
     preferences: dict[str, Preference]
-    candidates: list[refine.Candidate]
+    candidates: list[algorithm.Candidate]
 
 
 def made(rows: int) -> Rows:
@@ -69,7 +69,7 @@ def made(rows: int) -> Rows:
             preference = combined(f"{number:016x}", (Order.AB, Order.BA), both, "judge")
             round_.preferences[name] = preference
         round_.candidates.append(
-            refine.Candidate(
+            algorithm.Candidate(
                 example_id=name,
                 screened=screened,
                 verdict=preference.verdict if preference else None,
@@ -95,14 +95,14 @@ def measured(rows: int) -> dict[str, object]:
         cpu_seconds[name] = round(time.process_time() - cpu_start, 2)
 
     with timed("split"):
-        refine.split(data.groups, seed=0, round_number=1)
+        algorithm.split(data.groups, seed=0, round_number=1)
     with timed("select"):
-        chosen = refine.select(data.candidates, ALPHA, rows)
+        chosen = algorithm.select(data.candidates, ALPHA, rows)
         reasons = {candidate.example_id: reason for candidate, reason in zip(data.candidates, chosen, strict=True)}
     with timed("apply"):
-        deque(refine.apply(data.current, data.proposals, reasons), maxlen=0)
+        deque(algorithm.apply(data.current, data.proposals, reasons), maxlen=0)
     with timed("ledger"), tempfile.TemporaryDirectory() as folder:
-        lines = refine.ledger(
+        lines = algorithm.ledger(
             data.current, data.proposals, data.preferences, reasons, round_number=1, annotator="a" * 16
         )
         assert store.write_rows(Path(folder) / "ledger.jsonl", lines) == rows

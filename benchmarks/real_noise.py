@@ -3,9 +3,10 @@
     python benchmarks/real_noise.py FOLDER --mawps MAWPS.jsonl.gz --model SMOLLM2.gguf
     burnish refine FOLDER/noisy.jsonl --annotator classifier:FOLDER/classifier ... (docs/results/real-noise/README.md)
 
-A weak model (the base cut to its first layers, finetuned on some trusted rows) answers the other rows; its wrong answers
-replace the right ones in 30 % of them. The judge is a classifier (appendix B's q~) that learned trusted answers from the
-weak model's wrong ones: it has never seen a row that is refined.
+A weak model (the base cut to its first layers, finetuned on some trusted rows) answers the other rows; its wrong
+answers replace the right ones in 30 % of them. The judge is a classifier (appendix B's q~) that learned to tell trusted
+answers from the weak model's wrong ones: it has never seen a row that is refined. `likelihood` is another judge, the
+whole model finetuned on the trusted rows.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from burnish import backends, identity
+from burnish.algorithm import drawn
 from burnish.backends import open_backend
 from burnish.comparisons import both_orders
 from burnish.config import Decoding, Execution, LoraConfig, ModelConfig, Template, TrainSettings, WordProblemsTask
 from burnish.model_card import ModelCard, Weights, write_card
 from burnish.protocols import Backend, SamplingKey
-from burnish.refine import drawn
 from burnish.store import pretty, write_atomic
 from burnish.tasks import make_task
 from burnish.tasks.numbers import NumericAnswers

@@ -1,7 +1,8 @@
-"""Write docs/cli.md and docs/config.md from the code: python scripts/write_docs.py."""
+"""Write docs/cli.md, docs/config.md and docs/refine-config.md from the code: python scripts/write_docs.py."""
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Iterator
 from enum import Enum
@@ -15,7 +16,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from burnish.cli import main as cli
-from burnish.config import Config
+from burnish.config import Config, GivenAnnotator, OwnConfig, RefineConfig
 
 DOCS = Path(__file__).parent.parent / "docs"
 HEAD = "<!-- Written by scripts/write_docs.py; the tests compare it with the code. -->\n"
@@ -24,15 +25,23 @@ WIDTH = 100
 
 def pages() -> dict[str, str]:
     """Return {file name under docs: text}."""
-    return {"cli.md": cli_page(), "config.md": config_page()}
+    return {"cli.md": cli_page(), "config.md": config_page(), "refine-config.md": refine_config_page()}
 
 
 def cli_page() -> str:
     """Return the help of every verb."""
     parts = [HEAD, "# The command line\n", _fenced(_help(cli, "burnish"))]
-    for name, command in sorted(cli.commands.items()):
-        parts.append(f"## burnish {name}\n\n{_fenced(_help(command, f'burnish {name}'))}")
+    parts += [f"## {name}\n\n{_fenced(_help(command, name))}" for name, command in verbs(cli, "burnish")]
     return "\n".join(parts)
+
+
+def verbs(group: click.Group, name: str) -> Iterator[tuple[str, click.Command]]:
+    """Yield each verb of a group under its full name, sorted, and after a group those that it has."""
+    for own, command in sorted(group.commands.items()):
+        full = f"{name} {own}"
+        yield full, command
+        if isinstance(command, click.Group):
+            yield from verbs(command, full)
 
 
 def _help(command: click.Command, name: str) -> str:
@@ -54,6 +63,21 @@ def config_page() -> str:
         "Everything but `execution` changes results and is part of the identity of a stage ([stages.md](stages.md)).\n"
     )
     parts = [HEAD, "# Settings\n", intro, *(_section(model) for model in models(Config))]
+    return "\n".join(parts)
+
+
+def refine_config_page() -> str:
+    """Return every setting of a refinement, its annotators included."""
+    annotators = [model for model in dict.fromkeys(_inside(GivenAnnotator)) if model is not OwnConfig]
+    intro = (
+        "What `burnish refine` can be told; [refine.md](refine.md) explains it. Many fields have an option of their "
+        "own, and `--set a.b=c` reaches all of them: `--set train.epochs=3`. "
+        f"An annotator's YAML file has the fields of one of {', '.join(map(_link, annotators))}, chosen by its `kind`. "
+        "`refined/config.yaml` records all settings of a refinement. An unknown field is an error. "
+        "Everything but `execution` and what is said not to change results is part of the identity of a stage "
+        "([stages.md](stages.md)).\n"
+    )
+    parts = [HEAD, "# Settings of a refinement\n", intro, *(_section(model) for model in models(RefineConfig))]
     return "\n".join(parts)
 
 
@@ -80,7 +104,7 @@ def _section(model: type[BaseModel]) -> str:
         for name, field in model.model_fields.items()
     ]
     table = "\n".join(["| field | type | default | |", "|---|---|---|---|", *rows])
-    return f"## {model.__name__}\n\n{(model.__doc__ or '').strip()}\n\n{table}\n"
+    return f"## {model.__name__}\n\n{inspect.cleandoc(model.__doc__ or '')}\n\n{table}\n"
 
 
 def described(name: str, field: FieldInfo) -> str:
@@ -115,6 +139,8 @@ def type_words(annotation: Any) -> str:
         return type_words(arguments[0])
     if origin is tuple:
         return f"list of {type_words(arguments[0])}"
+    if origin is dict:
+        return "mapping"
     if origin is Literal:
         return " or ".join(f"`{argument}`" for argument in arguments)
     assert origin in {Union, UnionType}, annotation

@@ -55,7 +55,9 @@ def label(number: int) -> str:
 def rows(form: str = "question") -> Rows:
     """Return the dataset in one of the known forms, with an id, a reference and a column that nobody reads."""
     return [
-        {"id": f"row-{i:02d}"} | _sides(form, problem.question, label(i)) | {"gold": str(problem.answer), "topic": f"t{i}"}
+        {"id": f"row-{i:02d}"}
+        | _sides(form, problem.question, label(i))
+        | {"gold": str(problem.answer), "topic": f"t{i}"}
         for i, problem in enumerate(PROBLEMS)
     ]
 
@@ -96,9 +98,9 @@ def fake(before_unit: Callable[[str], None] = lambda _: None) -> FakeBackend:
 
 def settings(source: Path | str, *changes: str, **options: Any) -> RefineConfig:
     """Return a config of two rounds with an oracle column; `options` as in Options, `changes` as in --set."""
-    given: dict[str, Any] = {"annotator": "oracle:gold", "rounds": 2, "alpha": ALPHA, "differs": "number"}
+    given: dict[str, Any] = {"annotator": "oracle:gold", "rounds": 2, "alpha": ALPHA, "differs": "number", **options}
     every = ("decode.beams=1", "decode.max_new_tokens=8", "train.lora=null", *changes)
-    return config_of(Options(data=str(source), model="builtin:strong", **{**given, **options, "changes": every}))
+    return config_of(Options(data=str(source), model="builtin:strong", changes=every, **given))
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,12 +154,16 @@ def refine(config: RefineConfig, where: Path, backend: FakeBackend | None = None
     return there
 
 
+def _done(handle: int) -> None:
+    """Sync nothing."""
+
+
 @contextmanager
 def unsynced() -> Generator[None, None, None]:
     """Leave it to the system when files reach the disk: a test's 200 syncs take longer than all else."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("fsync", "fdatasync"):
-            patch.setattr(os, name, lambda _: None, raising=False)
+            patch.setattr(os, name, _done, raising=False)
         yield
 
 
@@ -201,4 +207,3 @@ def script(folder: Path, name: str, body: str) -> list[str]:
     path = folder / name
     path.write_text(textwrap.dedent(head) % json.dumps(RIGHT) + textwrap.dedent(body))
     return [sys.executable, str(path)]
-

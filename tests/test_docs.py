@@ -10,19 +10,19 @@ import click
 import pytest
 
 from burnish.cli import main as cli
-from burnish.config import Config
+from burnish.config import Config, RefineConfig
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from write_docs import described, models, pages  # noqa: E402
+from write_docs import described, models, pages, verbs  # noqa: E402
 from write_findings import written  # noqa: E402
 
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
-@pytest.mark.parametrize("name", ["cli.md", "config.md"])
+@pytest.mark.parametrize("name", ["cli.md", "config.md", "refine-config.md"])
 def test_a_written_page_is_what_the_code_says(name: str):
     assert (ROOT / "docs" / name).read_text() == pages()[name], "stale: run python scripts/write_docs.py"
 
@@ -31,8 +31,9 @@ def test_the_findings_are_what_the_committed_results_say():
     assert (ROOT / "docs" / "findings.md").read_text() == written(), "stale: run python scripts/write_findings.py"
 
 
-def test_every_setting_is_described():
-    settings = [(model, name, field) for model in models(Config) for name, field in model.model_fields.items()]
+@pytest.mark.parametrize("root", [Config, RefineConfig])
+def test_every_setting_is_described(root: type[Config | RefineConfig]):
+    settings = [(model, name, field) for model in models(root) for name, field in model.model_fields.items()]
     assert len(settings) > 40
     assert [f"{model.__name__}.{name}" for model, name, field in settings if not described(name, field)] == []
 
@@ -40,11 +41,11 @@ def test_every_setting_is_described():
 def test_every_option_is_described():
     options = [
         (name, option)
-        for name, command in cli.commands.items()
+        for name, command in verbs(cli, "burnish")
         for option in command.params
         if isinstance(option, click.Option)
     ]
-    assert options
+    assert {"burnish refine", "burnish annotate export"} < {name for name, _ in options}
     assert [(name, option.opts) for name, option in options if not option.help] == []
 
 

@@ -73,10 +73,19 @@ def test_a_context_that_takes_no_prompt_stops(tmp_path: Path):
         assert sum(running.asked.values()) == 10
 
 
-def test_a_request_that_is_refused_among_good_ones_is_an_abstention(tmp_path: Path):
-    with FaultServer(refuse=refusing(400, "filtered", about("Question 9"))) as running:
-        preferences = Sitting(running.address, tmp_path, concurrency=1).go(pairs(12))
-        assert [p.verdict for p in preferences.values()].count(Verdict.ABSTAIN) == 1
+@pytest.mark.parametrize("words", ["filtered", "prompt is too long"])
+def test_requests_that_are_refused_after_good_ones_are_abstentions_however_many(words: str, tmp_path: Path):
+    asked: list[int] = []
+
+    def after_four(body: Mapping[str, Any]) -> bool:
+        asked.append(1)
+        return len(asked) > 4
+
+    with FaultServer(refuse=refusing(400, words, after_four)) as running:
+        sitting = Sitting(running.address, tmp_path, concurrency=1)
+        preferences = sitting.go(pairs(12))
+        assert [p.verdict for p in preferences.values()].count(Verdict.ABSTAIN) == 10
+        assert sitting.judge.spent().failed == 20
 
 
 @pytest.mark.parametrize("status", [400, 403, 422, 501])
@@ -100,7 +109,7 @@ def test_a_server_that_is_not_there(tmp_path: Path):
         r"annotator\.base_url: http.* does not answer \(.*refused.*\); start the server or correct the address; what"
     )
     with pytest.raises(AnnotatorError, match=words):
-        Sitting(address, tmp_path, retries=5).go(pairs(50))
+        Sitting(address, tmp_path, retries=5).go(pairs(2))
 
 
 def test_a_server_that_dies_during_the_run(tmp_path: Path):

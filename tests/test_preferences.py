@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from burnish.algorithm import split_cap
 from burnish.comparisons import combined
 from burnish.errors import ConfigError
 from burnish.preferences import Pair, against, ledger_line, most_confident, paired, preferred, screened
-from burnish.refine import split_cap
 from burnish.types import Answer, Demonstration, DemonstrationSource, Order, Preference, Reason, Verdict
 
 BOTH = (Order.AB, Order.BA)

@@ -160,7 +160,7 @@ def test_no_proposal_comes_from_a_model_that_was_trained_on_the_row(done: Refine
     for number in (1, 2):
         halves = [learned[model] for model in {line.model for line in done.of_round(number)}]
         assert len(halves) == 2
-        assert sum(map(len, halves)) == COUNT == len(set().union(*halves))
+        assert sum(map(len, halves)) == COUNT == len(set[str]().union(*halves))
 
 
 # --- the dataset
@@ -191,8 +191,8 @@ def test_the_file_holds_the_chosen_answers_and_all_else_as_it_was(tmp_path: Path
 def _without_answers(data: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return rows with a placeholder for the answer; a CSV file holds conversations as text."""
     found: list[dict[str, Any]] = []
-    for row in data:
-        turns = row.get("messages")
+    for given in data:
+        row, turns = given, given.get("messages")
         if turns is not None:
             listed = json.loads(turns) if isinstance(turns, str) else turns
             row = {**row, "messages": [*listed[:-1], {**listed[-1], "content": "?"}]}
@@ -243,7 +243,8 @@ def test_a_proposal_without_an_end_or_an_answer_is_never_accepted(tmp_path: Path
 
 def test_the_folder_holds_what_is_promised_and_nothing_else(done: Refined) -> None:
     files = ["answers.jsonl", "config.yaml", "examples.jsonl", "ledger.jsonl", "model", "refined.jsonl"]
-    assert sorted(path.name for path in done.out.iterdir()) == [*files, "refinement.json", "report.html"]
+    names = sorted(path.name for path in done.out.iterdir() if not path.name.startswith("."))
+    assert names == [*files, "refinement.json", "report.html"]
     config = yaml.safe_load((done.out / "config.yaml").read_text())
     assert (config["method"]["alpha"], config["data"]["reference_column"]) == (ALPHA, "gold")
     config.pop("execution")
@@ -276,7 +277,7 @@ def test_comparisons_can_be_limited(tmp_path: Path) -> None:
 
 def test_seeds_cut_other_halves(tmp_path: Path) -> None:
     source = written(tmp_path)
-    cuts = []
+    cuts: list[set[frozenset[str]]] = []
     for seed in (0, 1):
         found = refine(settings(source, f"seed={seed}", rounds=1), tmp_path / str(seed))
         cuts.append({frozenset(trained_on(found.store)[line.model]) for line in found.ledger})

@@ -99,8 +99,8 @@ def test_stopped_before_every_manifest_the_folder_is_the_same_bytes(
 # --- a kill between any two files of the folder
 
 
-def file_operations(monkeypatch: pytest.MonkeyPatch, out: Path, stop_at: int | None = None, after: bool = False) -> list[str]:
-    """Note every file that takes its place in `out`; end the run before (or after) number `stop_at`."""
+def file_operations(patch: pytest.MonkeyPatch, out: Path, stop_at: int | None = None, last: int = 0) -> list[str]:
+    """Note every file that takes or leaves its place in `out`; end the run before number `stop_at`, or after `last`."""
     seen: list[str] = []
     for name in ("replace", "rename", "unlink"):
         real = getattr(Path, name)
@@ -110,14 +110,14 @@ def file_operations(monkeypatch: pytest.MonkeyPatch, out: Path, stop_at: int | N
             if out not in Path(place).parents or ".part" in Path(place).name:
                 return real(self, *target, **more)
             seen.append(Path(place).name)
-            if len(seen) == stop_at and not after:
+            if len(seen) == stop_at:
                 raise StopError
             result = real(self, *target, **more)
-            if len(seen) == stop_at:
+            if len(seen) == last:
                 raise StopError
             return result
 
-        monkeypatch.setattr(Path, name, operation)
+        patch.setattr(Path, name, operation)
     return seen
 
 
@@ -134,16 +134,18 @@ def test_stopped_between_any_two_files_the_folder_is_the_same_bytes(tmp_path: Pa
         operations = file_operations(patch, out)
         refine(config, tmp_path)
     whole = bytes_of(out)
-    assert {"ledger.jsonl", "answers.jsonl", "refined.jsonl", "model", "report.html", "refinement.json"} <= set(operations)
-    for number in range(1, len(operations) + 1):
-        for after in (False, True):
-            shutil.rmtree(out)
-            shutil.copytree(start, out)
-            with pytest.MonkeyPatch.context() as patch, pytest.raises(StopError):
-                file_operations(patch, out, number, after)
+    assert {"ledger.jsonl", "answers.jsonl", "refined.jsonl", "model", "report.html", "refinement.json"} <= set(
+        operations
+    )
+    for number in range(1, len(operations) + 2):
+        shutil.rmtree(out)
+        shutil.copytree(start, out)
+        with pytest.MonkeyPatch.context() as patch:
+            file_operations(patch, out, number, last=len(operations))
+            with pytest.raises(StopError):
                 refine(config, tmp_path)
-            refine(config, tmp_path)
-            assert bytes_of(out) == whole, (number, operations[number - 1], after)
+        refine(config, tmp_path)
+        assert bytes_of(out) == whole, (number, operations[number - 1 :])
 
 
 def test_a_kill_in_the_first_write_leaves_a_folder_that_goes_on(tmp_path: Path) -> None:
@@ -224,7 +226,7 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
 def test_an_out_that_is_a_file_or_lies_below_one(tmp_path: Path) -> None:
     source, units = written(tmp_path), list[str]()
     (tmp_path / "out").write_text("mine")
-    with pytest.raises(ConfigError, match="out: .* is a file; name a folder"):
+    with pytest.raises(ConfigError, match=r"out: .* is a file; name a folder"):
         refine(settings(source), tmp_path, fake(units.append))
     assert (tmp_path / "out").read_text() == "mine"
     (tmp_path / "file").write_text("mine")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from burnish import refine, store
+from burnish import algorithm, store
 from burnish.comparisons import combined, from_difference, majority, screen
 from burnish.types import Answer, Demonstration, DemonstrationSource, Order, Preference, Reason, Refinement, Verdict
 
@@ -36,7 +36,7 @@ def proposal(example_id: str, text: str, finished: bool = True) -> Demonstration
 def one_line(preference: Preference | None, reason: Reason) -> Refinement:
     kept, proposed = {"e": weak("e", "a")}, {"e": proposal("e", "b")}
     preferences = {} if preference is None else {"e": preference}
-    (line,) = refine.ledger(kept, proposed, preferences, {"e": reason}, round_number=1, annotator="q")
+    (line,) = algorithm.ledger(kept, proposed, preferences, {"e": reason}, round_number=1, annotator="q")
     return line
 
 
@@ -45,8 +45,8 @@ def test_the_dataset_can_be_recomputed_from_the_ledger(drawn: list[Reason]):
     reasons = {f"e{i:02d}": reason for i, reason in enumerate(drawn)}
     current = {name: weak(name, "kept") for name in reasons}
     proposals = {name: proposal(name, "new") for name in reversed(reasons)}
-    lines = list(refine.ledger(current, proposals, {}, reasons, round_number=1, annotator="q"))
-    updated = list(refine.apply(current, proposals, reasons))
+    lines = list(algorithm.ledger(current, proposals, {}, reasons, round_number=1, annotator="q"))
+    updated = list(algorithm.apply(current, proposals, reasons))
     assert [line.example_id for line in lines] == list(current)
     assert [line.chosen for line in lines] == [row.id for row in updated]
     for line, row in zip(lines, updated, strict=True):
@@ -85,9 +85,9 @@ def test_several_judges_are_averaged_order_by_order():
 
 def test_a_row_without_proposal_or_under_a_wrong_id_is_refused():
     with pytest.raises(AssertionError):
-        list(refine.apply({"e": weak("e", "a")}, {}, {"e": Reason.TIE}))
+        list(algorithm.apply({"e": weak("e", "a")}, {}, {"e": Reason.TIE}))
     with pytest.raises(AssertionError):
-        list(refine.apply({"e": weak("e", "a")}, {"e": proposal("f", "b")}, {"e": Reason.TIE}))
+        list(algorithm.apply({"e": weak("e", "a")}, {"e": proposal("f", "b")}, {"e": Reason.TIE}))
 
 
 def extract(completion: str) -> Answer | None:
@@ -110,7 +110,7 @@ def test_the_round_worked_by_hand(tmp_path: Path):
     }
     assert {row["id"] for row in rows if row["p_second"]} == set(preferences)
     candidates = [
-        refine.Candidate(
+        algorithm.Candidate(
             example_id=name,
             screened=reason,
             verdict=preferences[name].verdict if reason is None else None,
@@ -118,11 +118,11 @@ def test_the_round_worked_by_hand(tmp_path: Path):
         )
         for name, reason in screened.items()
     ]
-    assert refine.cap(golden["alpha"], len(rows)) == golden["cap"]
-    reasons = dict(zip(current, refine.select(candidates, golden["alpha"], len(rows)), strict=True))
-    lines = refine.ledger(current, proposals, preferences, reasons, round_number=1, annotator="q")
+    assert algorithm.cap(golden["alpha"], len(rows)) == golden["cap"]
+    reasons = dict(zip(current, algorithm.select(candidates, golden["alpha"], len(rows)), strict=True))
+    lines = algorithm.ledger(current, proposals, preferences, reasons, round_number=1, annotator="q")
     assert store.write_rows(tmp_path / "ledger.jsonl", lines) == 12
-    updated = refine.apply(current, proposals, reasons)
+    updated = algorithm.apply(current, proposals, reasons)
     written = store.read_rows(tmp_path / "ledger.jsonl", Refinement)
     for row, line, chosen in zip(rows, written, updated, strict=True):
         name = row["id"]

@@ -24,7 +24,9 @@ def is_right(answer: str) -> bool:
     """Say whether every step of an answer is right and its result is that of the last step."""
     steps = [(int(a) + (int(b) if sign == "+" else -int(b)), int(c)) for a, sign, b, c in STEP.findall(answer)]
     result = re.search(r"#### (\d+)\b", answer)
-    return bool(steps and result) and all(a == b for a, b in steps) and steps[-1][1] == int(result[1])
+    if not steps or result is None:
+        return False
+    return all(found == said for found, said in steps) and steps[-1][1] == int(result[1])
 
 
 def weights(prompt: str) -> dict[str, float]:
@@ -51,7 +53,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, *args: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 http.server's name
         """Say nothing."""
 
 

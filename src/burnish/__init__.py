@@ -1,7 +1,8 @@
 """Better language models from bad supervision.
 
-The command line's verbs are functions here, with the same defaults: `run`, `run_suite` (several configs), `plan`
-(`--dry-run`), `refine`, `grade`, `write_report` and `write_joined` (`report` is the room that they live in).
+The command line's verbs are functions here, with the same defaults: `refine`, `diff`, `show`, `revert`, `push`; `run`,
+`run_suite` (several configs), `plan` (`--dry-run`), `grade`, `write_report` and `write_joined` (`report` is the room
+that they live in).
 What they need is imported when they are first used: `import burnish` is light.
 """
 
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
     from burnish.config_file import read_config, read_sweep
     from burnish.errors import AnnotatorError, BackendError, BurnishError, ConfigError, DataError, Paused, StageError
     from burnish.grading import grade
-    from burnish.refinery.api import refine
+    from burnish.refinery.api import diff, refine, show
+    from burnish.refinery.pushing import push
+    from burnish.refinery.reverting import revert
     from burnish.report.joined import write_joined
     from burnish.report.page import write_report
     from burnish.running import plan, run
@@ -33,13 +36,17 @@ __all__ = [
     "Paused",
     "StageError",
     "__version__",
+    "diff",
     "grade",
     "plan",
+    "push",
     "read_config",
     "read_sweep",
     "refine",
+    "revert",
     "run",
     "run_suite",
+    "show",
     "write_joined",
     "write_report",
 ]
@@ -50,7 +57,11 @@ _PLACES = {
     "read_sweep": ("burnish.config_file", "read_sweep"),
     "grade": ("burnish.grading", "grade"),
     "plan": ("burnish.running", "plan"),
+    "diff": ("burnish.refinery.api", "diff"),
     "refine": ("burnish.refinery.api", "refine"),
+    "show": ("burnish.refinery.api", "show"),
+    "push": ("burnish.refinery.pushing", "push"),
+    "revert": ("burnish.refinery.reverting", "revert"),
     "run": ("burnish.running", "run"),
     "run_suite": ("burnish.suite", "run_suite"),
     "write_joined": ("burnish.report.joined", "write_joined"),

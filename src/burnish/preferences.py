@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from burnish.algorithm import Candidate, by_order, select
 from burnish.comparisons import confidence
-from burnish.refine import Candidate, by_order, select
 from burnish.types import Answer, Comparison, Demonstration, Preference, Reason, Refinement, Verdict
 
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import orjson
 
 from burnish.errors import AnnotatorError
 from burnish.store import dump_line
 
+T = TypeVar("T")
+GATHERED_SECONDS = 0.2
 TAIL = 300
 """Characters of a failing program's stderr that its error shows."""
 
@@ -39,9 +42,28 @@ def converse(command: Sequence[str], questions: Iterable[Mapping[str, Any]], fie
             complaints.seek(0)
             said = complaints.read().decode(errors="replace").strip()[-TAIL:] or "nothing on stderr"
             raise AnnotatorError(
-                f"{field}: {command[0]!r} ended with status {status}: {said}; mend the program and run again: what it "
-                "answered is kept"
+                f"{field}: {command[0]!r} ended with status {status}: {said}; run again: what it answered is kept, "
+                "unless the program itself is changed"
             )
+
+
+def gathered(items: Iterator[T]) -> Iterator[list[T]]:
+    """Yield items in batches of a fifth of a second: each batch is one synced write, and a fast program answers
+    thousands in a second. What came before a failure is yielded before it is raised."""
+    batch: list[T] = []
+    started = time.monotonic()
+    failure: Exception | None = None
+    try:
+        for item in items:
+            batch.append(item)
+            if time.monotonic() - started >= GATHERED_SECONDS:
+                yield batch
+                batch, started = [], time.monotonic()
+    except Exception as error:  # whatever it is
+        failure = error
+    yield batch
+    if failure is not None:
+        raise failure
 
 
 @contextmanager
@@ -60,6 +82,8 @@ def _running(command: Sequence[str], field: str, complaints: IO[bytes]) -> Gener
     finally:
         process.kill()
         process.wait()
+        assert process.stdout, process
+        process.stdout.close()
 
 
 def _feed(pipe: IO[bytes], questions: Iterable[Mapping[str, Any]]) -> None:

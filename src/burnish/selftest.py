@@ -7,13 +7,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from burnish.algorithm import by_order
 from burnish.comparisons import verdict_of
 from burnish.config import SelftestConfig
 from burnish.errors import AnnotatorError
 from burnish.pairs import LabelledPair
 from burnish.planted import CORRUPTIONS, Planted, Planting
 from burnish.protocols import Annotator, AsksAgain
-from burnish.refine import by_order
 from burnish.results import Metric
 from burnish.selftest_report import LabelledReport, SelftestReport, Tally
 from burnish.stats import Interval, mean_interval, wilson, win_rate

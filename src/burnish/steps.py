@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from burnish.algorithm import split
 from burnish.artifacts import (
     CURVE,
     DEMONSTRATIONS,
@@ -26,7 +27,6 @@ from burnish.config import Decoding, ModelConfig, Objective, TrainSettings
 from burnish.errors import DataError
 from burnish.model_card import Head, ModelCard, Weights, copy_model, write_card
 from burnish.protocols import Backend, Grader, SamplingKey, Score, Task, row_key
-from burnish.refine import split
 from burnish.stages import Runner, Stage, Work
 from burnish.store import pretty, read_rows, write_atomic, write_rows
 from burnish.types import Artifact, Completion, Demonstration, DemonstrationSource, PreferenceRow, Prompt, TrainingRow

@@ -8,7 +8,7 @@ from typing import Any
 
 from burnish.comparisons import both_orders, combined
 from burnish.errors import AnnotatorError
-from burnish.programs import converse
+from burnish.programs import converse, gathered
 from burnish.types import Comparison, Example, Message, Order, PairRow, Preference, short_hash
 
 SECOND_BETTER: dict[str, float | None] = {"first": 0.0, "tie": 0.5, "second": 1.0, "abstain": None}
@@ -25,7 +25,10 @@ class ProgramAnnotator:
         self.fingerprint = short_hash("program", *self.command)
 
     def judge(self, comparisons: Sequence[Comparison], done: AbstractSet[str]) -> Iterator[Sequence[Preference]]:
-        """Yield a preference when both orders of it are answered; abstentions come last."""
+        """Yield preferences as both orders of them are answered; abstentions come last."""
+        yield from gathered(self._judged(comparisons, done))
+
+    def _judged(self, comparisons: Sequence[Comparison], done: AbstractSet[str]) -> Iterator[Preference]:
         waiting = {comparison.id: comparison for comparison in comparisons if comparison.id not in done}
         rows = [order for one in waiting.values() for order in both_orders(one, self.examples[one.example_id].prompt)]
         found: dict[str, float | None] = {}
@@ -34,8 +37,8 @@ class ProgramAnnotator:
             id_ = answer["id"].rpartition(":")[0]
             if id_ in waiting and all(f"{id_}:{order}" in found for order in Order):
                 del waiting[id_]
-                yield [self._combined(id_, found)]
-        yield [self._combined(id_, found) for id_ in waiting]
+                yield self._combined(id_, found)
+        yield from (self._combined(id_, found) for id_ in waiting)
 
     def _combined(self, id_: str, found: Mapping[str, float | None]) -> Preference:
         return combined(id_, tuple(Order), [found.get(f"{id_}:{order}") for order in Order], "command")
@@ -78,7 +81,10 @@ class CheckerAnnotator:
         self.fingerprint = short_hash("checker", *self.command)
 
     def judge(self, comparisons: Sequence[Comparison], done: AbstractSet[str]) -> Iterator[Sequence[Preference]]:
-        """Yield a preference when both answers are checked; an answer left out is an abstention."""
+        """Yield preferences as both answers are checked; an answer left out is an abstention."""
+        yield from gathered(self._judged(comparisons, done))
+
+    def _judged(self, comparisons: Sequence[Comparison], done: AbstractSet[str]) -> Iterator[Preference]:
         waiting = {comparison.id: comparison for comparison in comparisons if comparison.id not in done}
         questions = [
             {"id": f"{one.id}:{side}", "prompt": request_text(self.examples[one.example_id].prompt), "answer": text}
@@ -92,8 +98,8 @@ class CheckerAnnotator:
             if id_ in waiting and f"{id_}:a" in passed and f"{id_}:b" in passed:
                 del waiting[id_]
                 p_b = 0.5 + (passed[f"{id_}:b"] - passed[f"{id_}:a"]) / 2
-                yield [combined(id_, (Order.AB,), (p_b,), "checker")]
-        yield [combined(id_, (Order.AB,), (None,), "checker") for id_ in waiting]
+                yield combined(id_, (Order.AB,), (p_b,), "checker")
+        yield from (combined(id_, (Order.AB,), (None,), "checker") for id_ in waiting)
 
 
 def said(answer: Mapping[str, Any], name: str, field: str) -> bool:

@@ -35,9 +35,7 @@ def open_backend(execution: Execution, progress: Progress, sources: Mapping[str,
 
     Raises BackendError with the install line where a library is missing.
     """
-    require()
-    # Bars are ours, on a terminal alone; those of the libraries would also go into logs.
-    os.environ.setdefault("TQDM_DISABLE", "1")
+    _quiet()
     from burnish.backends.hf import HfBackend  # noqa: PLC0415 (torch is imported when a model is needed, not before)
 
     return HfBackend(execution, progress, sources)
@@ -62,12 +60,19 @@ def speed(execution: Execution) -> float | None:
     return measured(execution, dtype)
 
 
-def render(model: ModelConfig, row: TrainingRow) -> Rendered:
+def rendered(model: ModelConfig, row: TrainingRow) -> Rendered:
     """Return a row as the model will see it. Raises BackendError where the tokenizer or a library is missing."""
+    # Not called `render`: the module of that name would take its place in this package once it is imported.
     require()
-    from burnish.backends.preview import rendered  # noqa: PLC0415
+    from burnish.backends.preview import rendered as as_text  # noqa: PLC0415
 
-    return rendered(model, row)
+    return as_text(model, row)
+
+
+def _quiet() -> None:
+    """Check that the libraries are there; bars are ours, on a terminal alone, where theirs would also go into logs."""
+    require()
+    os.environ.setdefault("TQDM_DISABLE", "1")
 
 
 def require() -> None:

@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 
 import torch
 from transformers import LogitsProcessorList
-from transformers.utils import logging as transformers_logging
 
 from burnish.backends import Progress
 from burnish.backends.batching import plan_batches
@@ -46,8 +45,6 @@ class HfBackend:
         warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers\.")
         # PEFT looks for a config beside a GGUF file; the vocabulary is never changed here.
         warnings.filterwarnings("ignore", message="Could not find a config file in", category=UserWarning)
-        transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
     def train(
         self,

@@ -19,6 +19,7 @@ from transformers import (
     GenerationConfig,
     GgufConfig,
 )
+from transformers.utils import logging as transformers_logging
 
 from burnish.backends.device import torch_dtype
 from burnish.backends.render import Renderer
@@ -26,6 +27,10 @@ from burnish.config import ModelConfig, Template, expanded
 from burnish.errors import BackendError
 from burnish.identity import BUILTIN, location
 from burnish.model_card import ModelCard, Weights, read_card
+
+# Bars and warnings are ours; those of the library would also go into logs.
+transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +82,13 @@ def load_base(base: ModelConfig, dtype: torch.dtype, labels: int | None, fresh: 
         where["quantization_config"] = GgufConfig(dequantize=True)
     kind: Any = AutoModelForSequenceClassification if labels else AutoModelForCausalLM
     if labels:
-        where |= {"num_labels": labels}
+        where |= {"num_labels": labels, "ignore_mismatched_sizes": True}
     with _readable(base):
         model, found = kind.from_pretrained(source, dtype=dtype, output_loading_info=True, **where)
-    if labels and not fresh and found["missing_keys"]:
+    if labels and not fresh and (lacking := found["missing_keys"] or {name for name, *_ in found["mismatched_keys"]}):
         raise BackendError(
-            f"model {base.source!r} has no trained head ({sorted(found['missing_keys'])[0]} is missing), so its scores "
-            f"would be noise; give a sequence classifier with {labels} label{'s' if labels > 1 else ''}"
+            f"model {base.source!r} has no trained head of that size ({min(lacking)} is missing or has another shape), "
+            f"so its scores would be noise; give a sequence classifier with {labels} label{'s' if labels > 1 else ''}"
         )
     if base.layers is not None:
         _cut(model, base)

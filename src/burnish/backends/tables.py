@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
 import importlib
-import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import orjson
+from pydantic import JsonValue
 
+from burnish.config import DataConfig
 from burnish.errors import BackendError
-from burnish.store import full_disk, read_objects
+from burnish.forms.json_text import dump
+from burnish.forms.table import open_table
+from burnish.store import full_disk
 
 
 def read_dataset(path: Path) -> Any:
-    """Return a JSONL, JSON, CSV or Parquet file as a `datasets.Dataset` in memory, columns and rows in their order."""
+    """Return a JSONL, JSON, CSV or Parquet file as a `datasets.Dataset` in memory, columns and rows in their order.
+
+    A row that cannot be read, one that was skipped, is a row of nulls.
+    """
     library = _library()
-    name = path.name.removesuffix(".gz")
-    if name.endswith(".parquet"):
+    if path.name.endswith(".parquet"):
         return library.Dataset(importlib.import_module("pyarrow.parquet").read_table(path))
-    if name.endswith(".jsonl"):
-        return library.Dataset.from_list([row for _, row in read_objects(path)])
-    if name.endswith(".json"):
-        return library.Dataset.from_list(orjson.loads(path.read_bytes()))
-    data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    text = data.decode("utf-8-sig")
-    dialect = csv.Sniffer().sniff(text.splitlines()[0], ",;\t")
-    return library.Dataset.from_list(list(csv.DictReader(io.StringIO(text, newline=""), dialect=dialect)))
+    rows = [values or {} for values in open_table(DataConfig(source=str(path))).values()]
+    columns = dict.fromkeys(name for row in rows for name in row)
+    return library.Dataset.from_dict({name: _column([row.get(name) for row in rows]) for name in columns})
+
+
+def _column(values: Sequence[JsonValue]) -> Sequence[JsonValue]:
+    """Return a column's values; as text where they are of several types, since a table has one type for each column."""
+    arrow = importlib.import_module("pyarrow")
+    try:
+        arrow.array(values)
+    except (arrow.ArrowException, OverflowError):
+        return [value if value is None or isinstance(value, str) else dump(value).decode() for value in values]
+    return values
 
 
 def write_dataset(dataset: Any, folder: Path) -> Path:

@@ -29,12 +29,12 @@ def settled(function: Callable[..., None]) -> Callable[..., None]:
         try:
             function(*args, **kwargs)
         except BurnishError as error:
-            from burnish.report.text import terminal  # noqa: PLC0415
+            from burnish.report.text import lines, terminal  # noqa: PLC0415
 
             first, *more = str(error).splitlines()
             click.echo(f"error: {terminal(first)}", err=True)
             for line in more:
-                click.echo(f"  {terminal(line)}", err=True)
+                click.echo(f"  {lines(line)}", err=True)
             sys.exit(2)
         except Paused as paused:
             waits(paused)

@@ -18,9 +18,15 @@ from burnish.errors import Paused
 @click.argument("data")
 @click.option("--model", required=True, help="Base model: a folder, a GGUF file, a hub id or builtin:NAME.")
 @click.option("--annotator", help="A YAML file, or people, oracle:COLUMN, classifier:MODEL, command:PROGRAM, ...")
-@click.option("--rounds", type=int, help="Rounds of refinement [default: 2].")
+@click.option("--rounds", type=int, help="Rounds of refinement [default: 2; clear 1, naive 4].")
 @click.option("--alpha", type=float, help="At most this share of all rows changes in a round [default: 0.15].")
-@click.option("--method", type=click.Choice(["ilr", "naive", "clear", "majority", "verified"]), default="ilr")
+@click.option(
+    "--method",
+    type=click.Choice(["ilr", "naive", "clear", "majority", "verified"]),
+    default="ilr",
+    show_default=True,
+    help="How proposals are made and chosen.",
+)
 @click.option("--checker", help="The program that --method verified asks, with its arguments.")
 @click.option("--differs", help="Which answers differ: text, number, embedding:MODEL, command:PROGRAM [default: text].")
 @click.option("--reference", help="A column with right answers, to measure by.")
@@ -34,7 +40,9 @@ from burnish.errors import Paused
 @click.option("--on-bad-row", type=click.Choice(["error", "skip"]), help="What to do with rows that cannot be used.")
 @click.option("--no-selftest", is_flag=True, help="Plant no pairs before the start.")
 @click.option("--go-on", is_flag=True, help="Go on whatever the self-test says.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("refined"), show_default=True)
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("refined"), show_default=True, help="Where everything goes."
+)
 @click.option("--overwrite", is_flag=True, help="Replace another refinement in --out.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and what it would cost; spend nothing.")
 @STORE

@@ -10,6 +10,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import assert_never
 
+from pydantic import JsonValue
+
 from burnish.config import DataConfig, expanded
 from burnish.errors import ConfigError, DataError
 from burnish.forms.arrow import ArrowSource, HubTables, ParquetTables
@@ -60,6 +62,11 @@ class Table:
         """Yield every row of the source in order. Raises DataError only for what is wrong with the file itself."""
         for raw in _source(self.config, self.kind, self.files).rows():
             yield used(self.form, raw, self.config)
+
+    def values(self) -> Iterator[Mapping[str, JsonValue] | None]:
+        """Yield the columns of every row of the source in order, None for a row that cannot be read."""
+        for raw in _source(self.config, self.kind, self.files).rows():
+            yield raw.values
 
     def write(self, into: Path, completion_at: Callable[[int], str | None]) -> int:
         """Copy the dataset to the file `into` with other answers where `completion_at(position)` is not None.

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from burnish.algorithm import drawn, over_risk
 from burnish.annotators import judge
 from burnish.artifacts import (
     COMPARISONS,
@@ -23,7 +24,6 @@ from burnish.artifacts import (
 )
 from burnish.methods.refinement import Parts, merged, numbered
 from burnish.methods.setting import Audit, Setting
-from burnish.refine import drawn, over_risk
 from burnish.stages import Stage, Work
 from burnish.stats import LEVEL, harm_bound
 from burnish.store import as_mapping, pretty, write_atomic, write_rows

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
+from burnish.algorithm import drawn
 from burnish.annotators import AnnotatorPlan
 from burnish.artifacts import (
     CHOSEN,
@@ -24,7 +25,6 @@ from burnish.config import Decoding, DpoMethod, PairsFrom
 from burnish.methods.refinement import numbered, train_on_parts
 from burnish.methods.setting import Setting
 from burnish.preferences import Pair, against, ledger_line, most_confident, paired, preferred, screened
-from burnish.refine import drawn
 from burnish.stages import Stage, Work
 from burnish.store import write_rows
 from burnish.types import Artifact, Demonstration, DemonstrationSource, Preference, Reason

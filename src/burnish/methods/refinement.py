@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from pydantic import JsonValue
 
+from burnish.algorithm import Candidate, apply, check_cross_label, distant, drawn, ledger, naive_choice, select
 from burnish.artifacts import (
     COMPARISONS,
     DEMONSTRATIONS,
@@ -23,7 +24,6 @@ from burnish.comparisons import screen
 from burnish.keyed import MergedRows
 from burnish.methods.differing import distance
 from burnish.methods.setting import Setting
-from burnish.refine import Candidate, apply, check_cross_label, distant, drawn, ledger, naive_choice, select
 from burnish.stages import Stage, Work
 from burnish.store import write_rows
 from burnish.types import Artifact, Comparison, Demonstration, DemonstrationSource, Preference, Reason

@@ -15,6 +15,7 @@ from burnish.backends.tables import read_dataset, write_dataset
 from burnish.errors import ConfigError, DataError
 from burnish.protocols import Annotator, Backend
 from burnish.refinery.folder import MODEL, Folder
+from burnish.refinery.history import Changes, History, changes, history
 from burnish.refinery.options import Options, config_of
 from burnish.refinery.refining import Ways, refine_data
 from burnish.refinery.summary import Summary
@@ -145,4 +146,17 @@ def _lines(rows: Iterable[Any]) -> Iterator[bytes]:
     for number, row in enumerate(rows):
         if not isinstance(row, Mapping):
             raise DataError(f"data: row {number} is {type(row).__name__}; each row must be a mapping of columns")
-        yield dump_line(dict(row))  # pyright: ignore[reportUnknownArgumentType]
+        try:
+            yield dump_line(dict(row))  # pyright: ignore[reportUnknownArgumentType]
+        except TypeError as error:
+            raise DataError(f"data: row {number} has no form as JSON ({error}); use text, numbers and lists") from None
+
+
+def diff(folder: str | Path, round: int | None = None) -> Changes:  # noqa: A002 the verb's own word
+    """Return the changes that stand in a refinement's folder, or those that a round accepted; see `burnish diff`."""
+    return changes(Folder(Path(folder)), round)
+
+
+def show(folder: str | Path, id: str) -> History:  # noqa: A002 the verb's own word
+    """Return a row's whole history; see `burnish show`."""
+    return history(Folder(Path(folder)), id)

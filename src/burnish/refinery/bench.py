@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from burnish.algorithm import drawn
 from burnish.annotators.calls import Budget, Calls
 from burnish.annotators.given import Given, Means, given
 from burnish.annotators.people import Mailbox
@@ -19,7 +20,6 @@ from burnish.machine import opener_of, provenance
 from burnish.pairs import LabelledPair, bundled_rows, examples_of, read_pairs_file
 from burnish.planted import plant, planted_examples
 from burnish.protocols import Backend
-from burnish.refine import drawn
 from burnish.refinery.inputs import FoundModel, base_of, judge_field, judging_models, resolved
 from burnish.refinery.job import CALLS
 from burnish.selftest import on_pairs, selftest

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import ipaddress
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import yaml
 from jinja2 import Environment
 from markupsafe import Markup
 
 from burnish import __version__
-from burnish.identity import BUILTIN
 from burnish.refinery.folder import LEDGER, Folder
+from burnish.refinery.naming import annotator_words, is_hub_id, method_words, public_name
 from burnish.refinery.page import harm_table, reasons_table, rounds_table, selftest_table
 from burnish.refinery.summary import ModelSummary, State, Summary
 from burnish.report.page import Fact, environment
@@ -28,7 +25,6 @@ from burnish.store import write_atomic
 
 README = "README.md"
 TAG = "label-refinement"
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+", re.ASCII)
 _LOADERS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".parquet": "parquet"}
 
 
@@ -144,16 +140,6 @@ def _table(table: Table | None) -> Markup | None:
     return Markup(markdown(table)) if table is not None and table.rows else None  # noqa: S704 it escapes its words
 
 
-def is_hub_id(source: str) -> bool:
-    """Say whether a source is a hub id: not a file or folder here, nor a built-in model."""
-    return _HUB_ID.fullmatch(source) is not None and not os.path.exists(os.path.expanduser(source))
-
-
-def public_name(source: str) -> str:
-    """Return what a source is called, without where it lies on this machine."""
-    return source if is_hub_id(source) or source.startswith(BUILTIN) else f"{Path(source).name} (local)"
-
-
 def _facts(summary: Summary) -> list[Fact]:
     config, data = summary.config, summary.data
     audit = config.get("audit")
@@ -161,49 +147,13 @@ def _facts(summary: Summary) -> list[Fact]:
         Fact("Dataset", f"{public_name(str(config['data']['source']))}, {plural(data.rows, 'row')}, {data.form}"),
         Fact("Left as they are", f"{plural(data.skipped, 'row')} that cannot be used" if data.skipped else ""),
         Fact("Proposals by", public_name(str(config["model"]["source"]))),
-        Fact("Method", _method(config["method"])),
+        Fact("Method", method_words(config["method"])),
         Fact("Annotator", annotator_words(config.get("annotator"))),
         Fact("Answers differ by", str(config["differs"]["kind"])),
         Fact("Audit by", annotator_words(audit["by"]) if audit else ""),
         Fact("Seed", str(config["seed"])),
     ]
     return [row for row in rows if row.value]
-
-
-def _method(method: Mapping[str, Any]) -> str:
-    settings = [f"{key} {value}" for key, value in method.items() if key not in {"kind", "name", "checker"}]
-    checker = method.get("checker")
-    settings += [f"checked by the program {Path(checker[0]).name}"] if checker else []
-    return f"{method['kind']} ({', '.join(settings)})"
-
-
-def annotator_words(annotator: Mapping[str, Any] | None) -> str:
-    """Say who compared, without addresses of this machine, arguments of programs or fields that may hold a key."""
-    match annotator:
-        case None:
-            return "nobody"
-        case {"kind": "majority", "of": members}:
-            return "a vote of " + "; ".join(annotator_words(one) for one in members)
-        case {"kind": "judge", "model": model, "criteria": criteria, "base_url": address}:
-            host = public_host(str(address))
-            return f"judge, the model {model}{f' at {host}' if host else ''}; criteria: {criteria}"
-        case {"kind": kind, "model": model}:
-            return f"{kind}, the model {public_name(str(model['source']))}"
-        case {"kind": "command", "command": command}:
-            return f"command, the program {Path(command[0]).name}"
-        case _:
-            column = annotator.get("column")
-            return f"{annotator['kind']}{f', right answers in the column {column}' if column else ''}"
-
-
-def public_host(address: str) -> str:
-    """Return the host of a public server, "" for one on this machine or in a private network."""
-    host = urlsplit(address).hostname or ""
-    try:
-        return host if ipaddress.ip_address(host).is_global else ""
-    except ValueError:
-        private = "." not in host or host.endswith((".local", ".internal", ".lan", ".localhost"))
-        return "" if private else host
 
 
 def _accuracies(summary: Summary) -> str:

@@ -31,7 +31,7 @@ def first_row(found: Found) -> FirstRow:
     for row in found.table.read():
         if isinstance(row, Given):
             try:
-                shown = backends.render(
+                shown = backends.rendered(
                     found.models["model"].model,
                     TrainingRow(id=row.where, prompt=row.prompt, completion=row.completion),
                 )

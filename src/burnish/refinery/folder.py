@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from burnish.config import DataConfig
-from burnish.errors import ConfigError, DataError
+from burnish.errors import ConfigError, DataError, StageError
 from burnish.forms.table import open_table
 from burnish.refinery.replay import replayed
 from burnish.refinery.summary import SUMMARY, Summary, read_summary
@@ -23,6 +26,7 @@ EXAMPLES = "examples.jsonl"
 MODEL = "model"
 REPORT = "report.html"
 CONFIG = "config.yaml"
+LOCK = ".lock"
 OWN = (SUMMARY, LEDGER, ANSWERS, EXAMPLES, MODEL, REPORT, CONFIG)
 """What a refinement writes, but for the dataset and what people said."""
 _UNFINISHED = re.compile(r"\.(?:.+)\.(?:part|gone)")
@@ -140,6 +144,23 @@ class Folder:
             if example.id in touched
         }
 
+    @contextmanager
+    def held(self) -> Generator[None]:
+        """Hold the folder: one process at a time changes it. Raises StageError while another one does."""
+        with full_disk(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.path / LOCK)
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                raise StageError(
+                    f"{self.path}: another burnish is at work on this folder; wait until it ends"
+                ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
     def claim(self, planned: list[str], overwrite: bool) -> list[str]:
         """Check that the folder is empty, or holds rounds of the refinement that is planned; returns those it holds.
 
@@ -149,7 +170,7 @@ class Folder:
         if self.path.exists() and not self.path.is_dir():
             raise ConfigError(f"out: {str(self.path)!r} is a file; name a folder")
         names = sorted(path.name for path in self.path.iterdir()) if self.path.exists() else []
-        there = [name for name in names if not _UNFINISHED.fullmatch(name)]
+        there = [name for name in names if not _UNFINISHED.fullmatch(name) and name != LOCK]
         held = [one.fingerprint for one in self.summary.rounds] if SUMMARY in there else []
         if not there or (SUMMARY in there and planned[: len(held)] == held):
             return held
@@ -157,7 +178,7 @@ class Folder:
             what = f"{len(held)} rounds of another refinement" if held else f"other files ({there[0]})"
             raise ConfigError(
                 f"out: {str(self.path)!r} holds {what}; name another --out, repeat the settings that it was made with "
-                "(rounds may be added), or replace it with --overwrite"
+                "(rounds may be added where nothing is audited), or replace it with --overwrite"
             )
         self._clear()
         return []

@@ -125,7 +125,8 @@ def resolved(found: FoundModel, execution: Execution, offline_ok: bool, field: s
 def base_of(steps: Steps, found: FoundModel) -> Artifact:
     """Return a found model as an artifact."""
     if found.trained:
-        return Artifact(path=found.model.source, kind="classifier", fingerprint=found.weights.fingerprint)
+        path = identity.location(found.model)
+        return Artifact(path=str(path), kind="trained", fingerprint=found.weights.fingerprint)
     return steps.base(found.model, found.weights, found.head)
 
 

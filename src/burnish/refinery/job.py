@@ -19,7 +19,7 @@ from burnish.backends.embed import Embedder
 from burnish.config import CommandDiffers, EmbeddingDiffers, NumberDiffers, TextDiffers
 from burnish.methods import Round, Setting, run_method
 from burnish.methods.setting import Audit, Differing, TextPair
-from burnish.programs import converse
+from burnish.programs import converse, gathered
 from burnish.protocols import Annotator, Backend, Score
 from burnish.refinery.given_data import given_rows
 from burnish.refinery.inputs import STUDENT, Found, base_of, judge_field
@@ -180,8 +180,10 @@ def _told_apart(command: Sequence[str], pairs: Sequence[TextPair]) -> Iterator[S
         {"id": pair.id, "prompt": request_text(pair.prompt), "current": pair.current, "proposal": pair.proposal}
         for pair in pairs
     )
-    for answer in converse(command, questions, "differs.command"):
-        yield [Score(id=answer["id"], value=float(said(answer, "differs", "differs.command")), tokens=0)]
+    answers = converse(command, questions, "differs.command")
+    yield from gathered(
+        Score(id=answer["id"], value=float(said(answer, "differs", "differs.command")), tokens=0) for answer in answers
+    )
 
 
 def _distances(embedder: Embedder, pairs: Sequence[TextPair]) -> Iterator[Sequence[Score]]:

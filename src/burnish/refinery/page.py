@@ -12,6 +12,7 @@ from markupsafe import Markup
 from burnish import __version__
 from burnish.annotators.program import request_text
 from burnish.refinery.folder import REPORT, Change, Folder
+from burnish.refinery.naming import annotator_words, method_words, public_name
 from burnish.refinery.summary import RoundSummary, Summary
 from burnish.report.drawing import Axis, Curve, Mark, curves, scaled
 from burnish.report.page import Fact, environment
@@ -81,31 +82,17 @@ def headline(summary: Summary, changed: int) -> list[str]:
 def facts(summary: Summary) -> list[Fact]:
     """Return what was refined, by whom, with what."""
     config, data = summary.config, summary.data
-    method, annotator = config["method"], config["annotator"]
-    settings = ", ".join(f"{key} {value}" for key, value in method.items() if key not in {"kind", "name"})
     skipped = f", {data.skipped:,} left as they are (they cannot be used)" if data.skipped else ""
     rows = [
         Fact("Dataset", f"{Path(config['data']['source']).name}: {data.rows:,} rows, {data.form}{skipped}"),
-        Fact("Model", str(config["model"]["source"])),
-        Fact("Method", f"{method['kind']} ({settings})"),
-        Fact("Annotator", annotator_words(annotator)),
+        Fact("Model", public_name(str(config["model"]["source"]))),
+        Fact("Method", method_words(config["method"])),
+        Fact("Annotator", annotator_words(config["annotator"])),
         Fact("Answers differ by", str(config["differs"]["kind"])),
         Fact("Audit", _audit_words(config["audit"])),
         Fact("Judge's server", _call_words(summary)),
     ]
     return [fact for fact in rows if fact.value]
-
-
-def annotator_words(annotator: Mapping[str, Any] | None) -> str:
-    """Say who compared: the kind, and its model where it has one."""
-    if annotator is None:
-        return "nobody"
-    if annotator["kind"] == "majority":
-        return "a vote of " + "; ".join(annotator_words(one) for one in annotator["of"])
-    model = annotator.get("model")
-    known = model["source"] if isinstance(model, dict) else model  # pyright: ignore[reportUnknownVariableType]
-    details = known or annotator.get("column") or " ".join(annotator.get("command", ()))  # pyright: ignore[reportUnknownVariableType]
-    return f"{annotator['kind']}{f' ({details})' if details else ''}"
 
 
 def _audit_words(audit: Mapping[str, Any] | None) -> str:
@@ -231,7 +218,7 @@ def figure(summary: Summary) -> Markup | None:
     drawn = curves(
         "label-accuracy",
         "Right labels over the rounds",
-        Axis(label="round"),
+        Axis(label="round", whole=True),
         Axis(label="right labels (%)"),
         [Curve(label="labels", marks=tuple(marks))],
     )

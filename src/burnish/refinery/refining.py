@@ -64,14 +64,12 @@ def refine_data(config: RefineConfig, ways: Ways) -> Refinement:
     plan = planned(found, around, root)
     folder = Folder(ways.out)
     held = folder.claim([one.demonstrations.fingerprint for one in plan.rounds[1:]], ways.overwrite)
-    with full_disk(ways.out):
-        ways.out.mkdir(parents=True, exist_ok=True)
     root.refer(ways.out, [record.fingerprint for record in plan.records])
     there = frozenset(record.fingerprint for record in plan.records if record.reused)
     runner = Executor(root, terminal, provenance(config.execution, config.model), there)
-    return _Refining(
-        job=Job(found, around, runner), folder=folder, plan=plan, held=held, shown=ways.backend is None
-    ).run()
+    job = Job(found, around, runner)
+    with folder.held():
+        return _Refining(job=job, folder=folder, plan=plan, held=held, shown=ways.backend is None).run()
 
 
 @dataclass(slots=True, kw_only=True)

@@ -26,6 +26,11 @@ def revert(folder_path: Path, round_: int | None, ids: Sequence[str]) -> int:
         raise ConfigError("revert: give a round or ids; --round K takes back a round's changes, --id X those of a row")
     folder = Folder(folder_path)
     _ = folder.summary  # says where this is no refinement's folder
+    with folder.held():
+        return _revert(folder, round_, ids)
+
+
+def _revert(folder: Folder, round_: int | None, ids: Sequence[str]) -> int:
     ledger = replayed(folder.ledger())
     try:
         lines = _of_ids(folder, ledger, ids) if round_ is None else _of_round(folder, ledger, round_)

@@ -7,9 +7,9 @@ from pathlib import Path
 import orjson
 from pydantic import JsonValue
 
+from burnish.algorithm import drawn
 from burnish.artifacts import read_demonstrations
 from burnish.planted import plant, planted_examples
-from burnish.refine import drawn
 from burnish.refinery.job import Job
 from burnish.selftest import check, selftest
 from burnish.selftest_report import SelftestReport
@@ -69,7 +69,7 @@ def read_report(artifact: Artifact) -> SelftestReport:
 def passed(job: Job, tested: Artifact) -> SelftestReport:
     """Return the report; raises AnnotatorError where it is below the threshold and nobody said to go on."""
     report = read_report(tested)
+    check(report, job.config.selftest)  # its error says the same
     for line in report.words():
         job.around.terminal.say(line)
-    check(report, job.config.selftest)
     return report

@@ -23,6 +23,7 @@ from burnish.refinery.given_data import read_facts
 from burnish.refinery.job import Job
 from burnish.refinery.measuring import Reference, exists, summarised
 from burnish.refinery.page import write_page
+from burnish.refinery.replay import replayed
 from burnish.refinery.summary import CallSummary, DataSummary, ModelSummary, State, Summary
 from burnish.selftest_report import SelftestReport
 from burnish.store import iter_rows, remove_tree, write_atomic
@@ -112,7 +113,7 @@ class Writer:
     def _summary(self, outcome: Outcome, done: Sequence[Round] = ()) -> Summary:
         reference = Reference(self.job.rows, self.job.steps.task) if self.job.config.data.reference_column else None
         facts = read_facts(self.job.data)
-        reverted = sum(line.reason is Reason.REVERTED for line in self.folder.ledger())
+        reverted = replayed(self.folder.ledger()).reverted
         model = outcome.model
         return Summary(
             state=outcome.state,

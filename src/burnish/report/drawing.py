@@ -192,6 +192,8 @@ class Axis:
 
     label: str
     log: bool = False
+    whole: bool = False
+    """Ticks at whole numbers alone."""
 
 
 def curves(name: str, title: str, x: Axis, y: Axis, drawn: Sequence[Curve], *, zero: bool = False) -> Drawing:
@@ -204,10 +206,14 @@ def curves(name: str, title: str, x: Axis, y: Axis, drawn: Sequence[Curve], *, z
             _curve(axes, one, look)
         if x.log:
             axes.set_xscale("log")
+        if x.whole:
+            from matplotlib.ticker import MaxNLocator  # noqa: PLC0415 slow to import
+
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel(x.label)
         axes.set_ylabel(y.label)
 
-    return Drawing(name=name, title=title, svg=svg_of(name, title, paint, legend=True), points=())
+    return Drawing(name=name, title=title, svg=svg_of(name, title, paint, legend=len(drawn) > 1), points=())
 
 
 def _curve(axes: Axes, one: Curve, look: Look) -> None:

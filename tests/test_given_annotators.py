@@ -21,6 +21,7 @@ from refinement import (
     right_labels,
     script,
     settings,
+    unsynced,
     written,
 )
 
@@ -126,16 +127,10 @@ def test_functions_and_callable_objects_refine(tmp_path: Path) -> None:
 
 def python_refine(source: Path, where: Path, annotator: Any, **options: Any) -> Refined:
     given: dict[str, Any] = {"rounds": 2, "alpha": 0.1, "differs": "number", "changes": ["train.lora=null"], **options}
-    burnish.refine(
-        source,
-        model="builtin:strong",
-        annotator=annotator,
-        out=where / "out",
-        store=where / "store",
-        backend=fake(),
-        **given,
-    )
-    return Refined(where / "out", where / "store")
+    places: dict[str, Any] = {"out": where / "out", "store": where / "store"}
+    with unsynced():
+        burnish.refine(source, model="builtin:strong", annotator=annotator, backend=fake(), **places, **given)
+    return Refined(**places)
 
 
 def test_another_function_is_another_annotator(tmp_path: Path) -> None:

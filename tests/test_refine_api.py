@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import pkgutil
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +140,19 @@ def test_values_of_several_types_in_a_column(tmp_path: Path) -> None:
     data = [row | {"topic": i if i % 2 else f"t{i}"} for i, row in enumerate(rows())]
     found = refined(written(tmp_path, data), tmp_path, rounds=1)
     assert [row["topic"] for row in found.dataset] == [str(row["topic"]) for row in data]
+
+
+# --- names
+
+
+def test_no_verb_is_hidden_by_a_module_of_its_name() -> None:
+    from burnish import backends
+
+    functions = [name for name, value in vars(backends).items() if inspect.isfunction(value)]
+    assert "rendered" in functions
+    for package, names in ((burnish, burnish.__all__), (backends, functions)):
+        modules = {module.name for module in pkgutil.iter_modules(package.__path__)}
+        assert modules.isdisjoint(names)
 
 
 # --- wrong arguments

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from refinement import CAP, COUNT, RIGHT, Refined, refine, rows, settings, written
+from refinement import CAP, COUNT, RIGHT, refine, rows, settings, written
 
 from burnish.algorithm import distant
 from burnish.backends.fake import FakeBackend
@@ -90,11 +90,6 @@ def minilm() -> Path:
     return next(path.parent for path in Path(spec.origin).parent.rglob("modules.json"))
 
 
-def embedded(where: Path, model: Path, backend: FakeBackend, *changes: str) -> Refined:
-    options: dict[str, Any] = {"differs": f"embedding:{model}", "rounds": 1, "annotator": "oracle:gold"}
-    return refine(settings(written(where), *changes, **options), where, backend)
-
-
 class Far(FakeBackend):
     """Repeats the label in half of the rows, is near it in a few, and far away in the others."""
 
@@ -107,7 +102,9 @@ class Far(FakeBackend):
 
 
 def test_an_embedder_leaves_the_nearest_ones_out(tmp_path: Path, minilm: Path) -> None:
-    found = embedded(tmp_path, minilm, Far(RIGHT), "differs.share=0.8")
+    options: dict[str, Any] = {"differs": f"embedding:{minilm}", "rounds": 1, "annotator": "oracle:gold"}
+    config = settings(written(tmp_path), "differs.share=0.8", **options)
+    found = refine(config, tmp_path, Far(RIGHT))
     by_reason: dict[Reason, set[int]] = {}
     for line in found.ledger:
         by_reason.setdefault(line.reason, set()).add(int(line.example_id[-2:]))
@@ -116,12 +113,6 @@ def test_an_embedder_leaves_the_nearest_ones_out(tmp_path: Path, minilm: Path) -
     assert by_reason[Reason.NOT_COMPARED] >= {0, 2, 4, 6, 8}
     assert len(by_reason[Reason.NOT_COMPARED]) == 6
     assert by_reason[Reason.TIE] == set(range(10, COUNT, 2)) - by_reason[Reason.NOT_COMPARED]
-
-
-def test_half_is_compared_if_nothing_is_said(tmp_path: Path, minilm: Path) -> None:
-    found = embedded(tmp_path, minilm, Far(RIGHT))
-    assert found.summary.config["differs"]["share"] == 0.5
-    assert found.summary.rounds[0].compared == 15
 
 
 @pytest.mark.parametrize("model", ["builtin:strong", "{folder}"])

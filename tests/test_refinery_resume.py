@@ -294,5 +294,16 @@ def test_after_a_revert_the_same_call_trains_on_what_stands(tmp_path: Path) -> N
     assert third.reasons(3)[Reason.ACCEPTED] == CAP
 
 
+def test_a_row_that_is_taken_back_twice_is_one_row(tmp_path: Path) -> None:
+    config = settings(written(tmp_path), annotator=None, method="naive", alpha=0.5)
+    found = refine(config, tmp_path)
+    first, second = ({line.example_id for line in found.of_round(n) if line.reason is Reason.ACCEPTED} for n in (1, 2))
+    twice = min(first & second)
+    revert(found.out, 2, [])
+    revert(found.out, None, [twice])
+    assert found.summary.reverted == len(second) == 30
+    assert refine(config, tmp_path).summary.reverted == 30
+
+
 def _labels(found: Refined) -> dict[str, str]:
     return {row["id"]: row["answer"] for row in found.rows}

@@ -1,0 +1,179 @@
+"""SQL out of what a model wrote: Markdown fences, prefixes and explanations come off, the query itself is not touched.
+
+What is taken, in this order:
+
+1. the last fence that holds a query (` ```sql ` or any other; one without an end runs to the end of the text);
+2. the whole text, where it begins with a query, or what follows `SQL:` or stands in inline code;
+3. a query inside prose: at the start of a line in any case, within a line in capitals. Of several the first that parses.
+
+A query begins with SELECT, WITH ... AS ( or VALUES (. Other statements are taken where nothing else is there, so that
+the sandbox can refuse them by name. Outside fences an explanation after the query is cut off where sqlglot parses
+what stands before it, and never before a word that goes on with a query (WHERE, AND, ...): cutting must not mend what
+is wrong. What sqlglot cannot parse is handed on whole, since SQLite alone knows what it runs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from burnish.errors import BackendError
+from burnish.sql.outcome import Kind
+
+MOST_CHARACTERS = 100_000
+"""A longer answer is refused before anybody looks into it."""
+MOST_PARSED = 10_000
+"""Characters of a text that is parsed; a longer one is taken as it is. sqlglot parses this many in about 50 ms."""
+MOST_TRIES = 20
+MOST_CUTS = 200
+_FENCE = re.compile(r"```[ \t]*(?:[\w+#.-]*[ \t]*\r?\n|sql(?:ite3?)?\b)?(.*?)(?:```|\Z)", re.DOTALL | re.IGNORECASE)
+_LABEL = re.compile(r"```[ \t]*\w*")
+_NAME = r"""(?:\w{1,200}|"[^"\n]{1,200}"|`[^`\n]{1,200}`|\[[^]\n]{1,200}\])"""
+_WITH = rf"WITH\s+(?:RECURSIVE\s+)?{_NAME}\s*(?:\([^()]*\)\s*)?AS\s*(?:(?:NOT\s+)?MATERIALIZED\s*)?\("
+_QUERY = rf"(?:SELECT\b(?!\s*:)|VALUES\s*\(|{_WITH})"
+_SKIP = r"(?>\s|\ufeff|--[^\n]*\n|/\*.*?\*/)*+"  # possessive: hostile text may not make it try again
+_BEGINS = re.compile(rf"{_SKIP}{_QUERY}", re.IGNORECASE | re.DOTALL)
+_OTHER = re.compile(
+    _SKIP + r"(?:(?:INSERT|REPLACE)\s+(?:INTO|OR)\b|UPDATE\s+\S+\s+SET\b|DELETE\s+FROM\b|(?:CREATE|DROP|ALTER)\s+"
+    r"(?:TEMP|TEMPORARY|TABLE|VIEW|INDEX|TRIGGER|UNIQUE|VIRTUAL)\b|ATTACH\s+(?:DATABASE\s+)?\S+\s+AS\b|DETACH\s|"
+    r"PRAGMA\s+\w+|VACUUM\b|REINDEX\b|ANALYZE\s*(?:;|\w+\s*;?\s*\Z|\Z)|EXPLAIN\s+(?:QUERY\s+PLAN\s+)?(?:SELECT|WITH)\b|"
+    r"BEGIN\s*(?:;|TRANSACTION|IMMEDIATE|EXCLUSIVE|\Z)|COMMIT\b|ROLLBACK\b|SAVEPOINT\s+\w+|RELEASE\s+\w+)",
+    re.IGNORECASE | re.DOTALL,
+)
+_LINE = re.compile(
+    rf"^[^\S\n]*(?:[>*-][^\S\n]+|\d{{1,3}}[.)][^\S\n]+)?(?:[*_`\s]{{0,8}}(?:the[^\S\n]+)?(?:final[^\S\n]+)?"
+    rf"(?:sqlite|sql|query|answer)(?:[^\S\n]+(?:query|answer|statement))?[*_`]{{0,4}}[^\S\n]{{0,4}}(?::|is)[*_`]{{0,4}}"
+    rf"\s{{0,8}})?(`?)({_QUERY})",
+    re.IGNORECASE | re.MULTILINE,
+)
+_INLINE = re.compile(rf"(`?)\b({_QUERY})")  # capitals: prose has "select", too
+_WORDS = (
+    "WHERE AND OR NOT ON USING FROM GROUP ORDER HAVING LIMIT OFFSET UNION INTERSECT EXCEPT JOIN LEFT RIGHT FULL INNER "
+    "OUTER CROSS NATURAL CASE WHEN THEN ELSE END BETWEEN IN LIKE GLOB IS AS BY ASC DESC SELECT WINDOW OVER COLLATE VALUES"
+).replace(" ", "|")
+_GOES_ON = re.compile(
+    # Not a heading, a rule or an item of a list in Markdown; "In this query" begins a sentence, IN and in do not.
+    rf"(?!\d{{1,3}}[.)]\s|[-*]\s+[A-Za-z]|[-=*#]{{2}}|#\s)(?:(?:{_WORDS}|{_WORDS.lower()})\b|[-+*/%|&<>=!.,()'\"\[`?@$:~0-9])"
+)
+_INSTALL = "text_to_sql: the package `sqlglot` is not installed; run pip install 'burnish[sql]'"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extracted:
+    """One statement as it was written, or which kind of failure the text is (`sql` is then empty)."""
+
+    sql: str = ""
+    kind: Kind | None = None
+    message: str = ""
+
+
+def extract(text: str) -> Extracted:
+    """Return the one statement of an answer, or say why there is none: empty, no SQL, two statements, too long.
+
+    Raises BackendError where sqlglot is not installed.
+    """
+    if len(text) > MOST_CHARACTERS:
+        return Extracted(kind=Kind.REFUSED, message=f"an answer of {len(text):,} characters")
+    if not _LABEL.sub("", text).strip("; \t\r\n"):
+        return Extracted(kind=Kind.EMPTY, message="a blank answer")
+    bodies = [match[1] for match in _FENCE.finditer(text)]
+    outside = _FENCE.sub("\n", text) if bodies else text
+    for body in reversed(bodies):
+        if _BEGINS.match(body):
+            return _only(body)
+    found = _first_that_parses(outside)
+    if found is not None:
+        return _only(found)
+    for part in (*reversed(bodies), outside):
+        if _OTHER.match(part):
+            return _only(part)
+    return Extracted(kind=Kind.NOT_SQL, message="no statement in it")
+
+
+def _only(text: str) -> Extracted:
+    """Take the first statement; what follows it is a second one, or chatter."""
+    ends = [end for end in _semicolons(text) if text[:end].strip("; \t\r\n")]
+    first, rest = (text[: ends[0]], text[ends[0] + 1 :].lstrip("; \t\r\n")) if ends else (text, "")
+    if _BEGINS.match(rest) or _OTHER.match(rest):
+        return Extracted(kind=Kind.TWO_STATEMENTS, message=f"a second one begins with {rest[:20]!r}")
+    return Extracted(sql=first.strip("; \t\r\n\ufeff"))
+
+
+def _semicolons(text: str) -> list[int]:
+    """Return where statements end, as sqlglot's tokens say: not in a text, a name or a comment."""
+    tokens = _tokens(text)
+    if tokens is not None:
+        return [token.start for token in tokens if token.token_type.name == "SEMICOLON"]
+    # A quote without an end: in the explanation after the first whole statement, or else in the statement itself.
+    places = [match.start() for match in re.finditer(";", text)][:MOST_TRIES]
+    return [place for place in places if _tokens(text[:place]) is not None][:1]
+
+
+def _first_that_parses(text: str) -> str | None:
+    """Return the first query in a text, up to where it ends; the first beginning of one where nothing parses."""
+    if _BEGINS.match(text):
+        starts = [0]
+    else:
+        lines = [match.start(2) for match in _LINE.finditer(text)]
+        starts = sorted({*lines, *(match.start(2) for match in _INLINE.finditer(text))})[:MOST_TRIES]
+    tries = iter(range(MOST_TRIES))
+    tails = [_out_of_code(text, start) for start in starts]
+    for tail in tails:
+        for piece in _shorter(tail):
+            if next(tries, None) is None:
+                return tails[0]
+            if _parses(piece):
+                return piece
+    return tails[0] if tails else None
+
+
+def _out_of_code(text: str, start: int) -> str:
+    """Return the text from a query on; where a single backtick opens before it, up to the last one of its paragraph."""
+    tail = text[start:]
+    if start and text[start - 1] == "`":
+        paragraph = re.split(r"\n\s*\n", tail, maxsplit=1)[0]
+        return paragraph.rpartition("`")[0] or tail
+    return tail
+
+
+def _shorter(text: str) -> Iterator[str]:
+    """Yield the text as it is, then cut before what may be an explanation: at blank lines, then at lines, late first."""
+    text = text.rstrip()
+    yield text
+    for pattern in (r"\n\s*\n\s*", r"\n\s*"):
+        for cut in reversed(list(re.finditer(pattern, text))[-MOST_CUTS:]):
+            if not _GOES_ON.match(text, cut.end()):
+                yield text[: cut.start()]
+
+
+def _parses(text: str) -> bool:
+    """Say whether sqlglot can read the text up to its first semicolon as SQLite's SQL."""
+    if len(text) > MOST_PARSED:
+        return True
+    tokens = _tokens(text)
+    if tokens is None:
+        return False
+    end = next((token.start for token in tokens if token.token_type.name == "SEMICOLON"), len(text))
+    sqlglot = _sqlglot()
+    try:
+        return bool(sqlglot.parse_one(text[:end], dialect="sqlite"))
+    except (sqlglot.errors.SqlglotError, RecursionError):
+        return False
+
+
+def _tokens(text: str) -> list[Any] | None:
+    sqlglot = _sqlglot()
+    try:
+        return sqlglot.tokenize(text, dialect="sqlite")
+    except sqlglot.errors.SqlglotError:
+        return None
+
+
+def _sqlglot() -> Any:
+    try:
+        import sqlglot  # noqa: PLC0415 (an extra)
+    except ImportError:
+        raise BackendError(_INSTALL) from None
+    return sqlglot

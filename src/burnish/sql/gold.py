@@ -1,0 +1,104 @@
+"""Results by database and query, each computed once: in memory, and those of gold queries in a folder if one is given.
+
+What is kept is a result's signature, never its rows. A folder's entries go by the content of the database, the query,
+the limits and SQLite's version; timeouts and crashes are not written, since another try may end otherwise.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import orjson
+
+from burnish.errors import DataError
+from burnish.sql.compare import Equality, Signature, signature
+from burnish.sql.outcome import Kind, Outcome
+from burnish.sql.sandbox import Query, Sandbox
+from burnish.store import checksum, dump_line, row_of, write_atomic
+from burnish.types import short_hash
+
+LASTING = frozenset(Kind) - {Kind.TIMEOUT, Kind.CRASHED, Kind.UNREADABLE}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What is kept of an outcome; `signature` is None unless the query ran."""
+
+    kind: Kind
+    message: str = ""
+    signature: Signature | None = None
+
+    @property
+    def why(self) -> str:
+        """Say what became of the query."""
+        return f"{self.kind}: {self.message}" if self.message else str(self.kind)
+
+
+def same(a: Result, b: Result, equality: Equality) -> bool:
+    """Say whether two queries have equal results; one that did not run agrees with nothing, itself included."""
+    if a.signature is None or b.signature is None:
+        return False
+    return a.signature.of(equality) == b.signature.of(equality)
+
+
+class Results:
+    """Results of queries. `fill` runs many at once, `get` one; both raise DataError for an unreadable database."""
+
+    def __init__(self, sandbox: Sandbox, folder: Path | None = None) -> None:
+        self.sandbox, self.folder = sandbox, folder
+        self._known: dict[str, Result] = {}
+        self._contents: dict[Path, str] = {}
+
+    def get(self, query: Query) -> Result:
+        """Return the result of one query."""
+        key = _key(query)
+        if key not in self._known:
+            self.fill([query])
+        return self._known[key]
+
+    def fill(self, queries: Iterable[Query]) -> None:
+        """Run those that are not known yet, each once, in all workers."""
+        wanted = {_key(query): query for query in queries}
+        todo = [query for key, query in wanted.items() if key not in self._known and not self._read(key, query)]
+        for query, result in zip(todo, self.sandbox.run_all(todo, self._kept), strict=True):
+            self._known[_key(query)] = result
+
+    def _kept(self, query: Query, outcome: Outcome) -> Result:
+        if outcome.kind is Kind.UNREADABLE:
+            raise DataError(
+                f"{query.database}: the database cannot be read ({outcome.message}); fetch or copy it again"
+            )
+        found = signature(outcome.rows) if outcome.kind is Kind.ROWS else None
+        result = Result(kind=outcome.kind, message=outcome.message, signature=found)
+        if self.folder is not None and result.kind in LASTING:
+            write_atomic(self._place(query), dump_line(result))
+        return result
+
+    def _read(self, key: str, query: Query) -> bool:
+        """Take a result from the folder, if it is there and whole."""
+        if self.folder is None:
+            return False
+        place = self._place(query)
+        try:
+            self._known[key] = row_of(orjson.loads(place.read_bytes()), Result, str(place))
+        except (OSError, orjson.JSONDecodeError, DataError):
+            return False
+        return True
+
+    def _place(self, query: Query) -> Path:
+        assert self.folder is not None, query
+        limits = orjson.dumps(asdict(self.sandbox.limits)).decode()
+        name = short_hash(self._content(query.database), query.sql, limits, sqlite3.sqlite_version)
+        return self.folder / name[:2] / f"{name}.json"
+
+    def _content(self, database: Path) -> str:
+        if database not in self._contents:
+            self._contents[database] = checksum(database)
+        return self._contents[database]
+
+
+def _key(query: Query) -> str:
+    return short_hash(str(query.database), query.sql)

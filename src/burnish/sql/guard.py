@@ -1,0 +1,125 @@
+"""A connection that only reads: immutable file, an authorizer's list of what is allowed, a clock, SQLite's own limits.
+
+The standard library alone: a worker imports nothing else.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from burnish.sql.outcome import Limits
+
+STEPS = 10_000
+"""Instructions of SQLite's machine between two looks at the clock, about 0.3 ms."""
+FUNCTIONS = frozenset(
+    """-> ->> abs acos acosh asin asinh atan atan2 atanh avg ceil ceiling char coalesce concat concat_ws cos cosh count
+    cume_dist current_date current_time current_timestamp date datetime degrees dense_rank exp first_value floor format
+    glob group_concat hex if ifnull iif instr json json_array json_array_length json_error_position json_extract
+    json_group_array json_group_object json_insert json_object json_patch json_pretty json_quote json_remove
+    json_replace json_set json_type json_valid julianday lag last_value lead length like likelihood likely ln log log10
+    log2 lower ltrim max median min mod nth_value ntile nullif octet_length percent_rank percentile percentile_cont
+    percentile_disc pi pow power printf quote radians rank replace round row_number rtrim sign sin sinh soundex sqrt
+    strftime string_agg substr substring sum tan tanh time timediff total trim trunc typeof unhex unicode unistr
+    unixepoch unlikely upper zeroblob""".split()
+)
+"""What a query may call: built in, without effect, the same at each call (but for the time 'now')."""
+VIRTUAL = ("json_each", "json_tree")
+CATALOGUE = frozenset({"sqlite_master", "sqlite_schema", *VIRTUAL})
+"""What a query may read besides the database's own tables."""
+_NAMES = {
+    sqlite3.SQLITE_READ: "read",
+    sqlite3.SQLITE_FUNCTION: "function",
+    sqlite3.SQLITE_ATTACH: "attach",
+    sqlite3.SQLITE_DETACH: "detach",
+    sqlite3.SQLITE_PRAGMA: "pragma",
+    sqlite3.SQLITE_INSERT: "insert",
+    sqlite3.SQLITE_UPDATE: "update",
+    sqlite3.SQLITE_DELETE: "delete",
+    sqlite3.SQLITE_TRANSACTION: "transaction",
+    sqlite3.SQLITE_SAVEPOINT: "savepoint",
+    sqlite3.SQLITE_ANALYZE: "analyze",
+    sqlite3.SQLITE_REINDEX: "reindex",
+    sqlite3.SQLITE_ALTER_TABLE: "alter table",
+    sqlite3.SQLITE_CREATE_VTABLE: "create virtual table",
+}
+
+
+class Guard:
+    """SQLite's authorizer: lets a query read tables and call harmless functions, remembers what it refused first."""
+
+    def __init__(self, tables: frozenset[str], modules: frozenset[str]) -> None:
+        self.tables, self.modules = tables, modules
+        self.refused = ""
+
+    def __call__(self, action: int, first: str | None, second: str | None, *_: str | None) -> int:
+        """Answer whether an action may be compiled."""
+        if self._allows(action, (first or "").lower(), (second or "").lower()):
+            return sqlite3.SQLITE_OK
+        words = (_NAMES.get(action, f"action {action}"), first, second)
+        self.refused = self.refused or " ".join(word for word in words if word)
+        return sqlite3.SQLITE_DENY
+
+    def _allows(self, action: int, first: str, second: str) -> bool:
+        match action:
+            case sqlite3.SQLITE_SELECT | sqlite3.SQLITE_RECURSIVE:
+                return True
+            case sqlite3.SQLITE_FUNCTION:
+                return second in FUNCTIONS
+            case sqlite3.SQLITE_READ:
+                # Where no column is named, it may be a subquery, whose rows are counted under its alias.
+                alias = not second and first not in self.modules and not first.startswith(("pragma_", "sqlite_"))
+                return alias or first in self.tables or first in CATALOGUE
+            case _:
+                return False
+
+
+def opened(database: str, limits: Limits) -> tuple[sqlite3.Connection, Guard]:
+    """Open a database for one query, whose time runs from here. Raises sqlite3.Error where it cannot be read."""
+    uri = f"{Path(database).as_uri()}?mode=ro&immutable=1"
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None, cached_statements=0)
+    try:
+        guard = _prepared(connection, limits)
+    except BaseException:
+        connection.close()
+        raise
+    connection.text_factory = _text
+    connection.set_authorizer(guard)
+    ends = time.monotonic() + limits.seconds
+    connection.set_progress_handler(lambda: int(time.monotonic() > ends), STEPS)
+    return connection, guard
+
+
+def _prepared(connection: sqlite3.Connection, limits: Limits) -> Guard:
+    """Do what the guard would refuse, and return it."""
+    for pragma in (f"hard_heap_limit={limits.memory}", "temp_store=MEMORY", "trusted_schema=OFF", "query_only=ON"):
+        connection.execute(f"PRAGMA {pragma}").fetchall()
+    modules = frozenset(name.lower() for (name,) in connection.execute("PRAGMA module_list"))
+    tables = frozenset(name.lower() for (name,) in connection.execute("SELECT name FROM sqlite_master"))
+    for name in VIRTUAL:  # to connect one is to write into the schema in memory
+        with suppress(sqlite3.OperationalError):
+            connection.execute(f"SELECT 1 FROM {name}('[]')").fetchall()  # noqa: S608 a name of ours
+    _limit(connection, limits)
+    return Guard(tables, modules)
+
+
+def _limit(connection: sqlite3.Connection, limits: Limits) -> None:
+    for category, most in (
+        (sqlite3.SQLITE_LIMIT_LENGTH, limits.result_bytes),
+        (sqlite3.SQLITE_LIMIT_SQL_LENGTH, 4 * limits.sql),  # in bytes
+        (sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 500),  # the time of LIKE grows with a power of it
+        (sqlite3.SQLITE_LIMIT_VDBE_OP, 1_000_000),
+        (sqlite3.SQLITE_LIMIT_COMPOUND_SELECT, 500),
+        (sqlite3.SQLITE_LIMIT_EXPR_DEPTH, 1000),
+        (sqlite3.SQLITE_LIMIT_ATTACHED, 0),
+        (sqlite3.SQLITE_LIMIT_TRIGGER_DEPTH, 0),
+        (sqlite3.SQLITE_LIMIT_WORKER_THREADS, 0),
+    ):
+        connection.setlimit(category, most)
+
+
+def _text(data: bytes) -> str:
+    """Real databases hold text that is not UTF-8: its bytes are kept apart, so that different ones stay different."""
+    return data.decode("utf-8", "surrogateescape")

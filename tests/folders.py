@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from burnish.config import RefineConfig
-from burnish.refinery.folder import ANSWERS, EXAMPLES, LEDGER, MODEL, Folder
+from burnish.refinery.folder import ANSWERS, EXAMPLES, LEDGER, MODEL, Folder, answer_line
 from burnish.refinery.page import write_page
 from burnish.refinery.summary import DataSummary, HarmSummary, ModelSummary, RoundSummary, State, Summary
 from burnish.results import Metric
@@ -94,7 +94,7 @@ def made(place: Path, model: bool = False, **settings: Any) -> Made:
     )
     answers = _answers()
     write_rows(path / EXAMPLES, _examples())
-    write_rows(path / ANSWERS, answers.values())
+    write_rows(path / ANSWERS, map(answer_line, answers.values()))
     write_rows(path / LEDGER, _ledger(answers))
     config = _config(source, settings)
     folder = Folder(path)

@@ -19,7 +19,7 @@ from forms_data import WRITERS, Rows, rows_in
 from burnish.backends.fake import FakeBackend
 from burnish.config import RefineConfig
 from burnish.refinery import Refinement, Ways, refine_data
-from burnish.refinery.folder import ANSWERS, EXAMPLES, Folder
+from burnish.refinery.folder import ANSWERS, EXAMPLES, Folder, read_answers
 from burnish.refinery.options import Options, config_of
 from burnish.refinery.summary import Summary
 from burnish.stages import Store
@@ -120,7 +120,7 @@ class Refined:
 
     @property
     def answers(self) -> dict[str, Demonstration]:
-        return {row.id: row for row in read_rows(self.out / ANSWERS, Demonstration)}
+        return dict(read_answers(self.out / ANSWERS))
 
     @property
     def examples(self) -> list[Example]:

@@ -26,8 +26,8 @@ from typing import Any
 
 import pytest
 
-from burnish.annotators.calls import Budget, Calls
-from burnish.annotators.server_judge import ServerJudge
+from burnish.annotators.llm.calls import Budget, Calls
+from burnish.annotators.llm.judge import ServerJudge
 from burnish.config import JudgeConfig
 from burnish.types import Comparison, Demonstration, DemonstrationSource, Example, Message, Preference, Role
 

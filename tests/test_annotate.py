@@ -14,7 +14,7 @@ from folders import BIDI, ESCAPES, FORMULA, SCRIPT, Made, made
 from burnish.annotators.people import ANNOTATIONS, WAITING, Annotation, Ask, Mailbox, Purpose, Said
 from burnish.cli import main as cli
 from burnish.errors import ConfigError, DataError
-from burnish.refinery.annotating import COLUMNS, Imported, export, import_
+from burnish.ledger.annotating import COLUMNS, Imported, export, import_
 from burnish.types import Order
 
 PAIRS = [

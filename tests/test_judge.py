@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 from servers import QUICK, Fault, FaultServer, Reaction, Sitting, pair, pairs
 
-from burnish.annotators import crew, server
-from burnish.annotators.calls import Budget
-from burnish.annotators.server_judge import ServerJudge
+from burnish.annotators.llm import crew, server
+from burnish.annotators.llm.calls import Budget
+from burnish.annotators.llm.judge import ServerJudge
 from burnish.config import Prices
 from burnish.errors import AnnotatorError, Paused
 from burnish.types import Order, Preference, Verdict

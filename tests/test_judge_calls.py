@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from servers import judge_config
 
-from burnish.annotators.calls import Budget, Calls, Position, Reply, Spent, request_key
-from burnish.annotators.questions import check_budget, estimate, filled, question_text, request_of
+from burnish.annotators.llm.calls import Budget, Calls, Position, Reply, Spent, request_key
+from burnish.annotators.llm.questions import check_budget, estimate, filled, question_text, request_of
 from burnish.config import Prices
 from burnish.errors import ConfigError, StageError
 from burnish.types import Message, Role

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from servers import Fault, FaultServer, judge_config, llama_server
 
-from burnish.annotators import server
-from burnish.annotators.calls import Budget, Calls
-from burnish.annotators.server_judge import ServerJudge
+from burnish.annotators.llm import server
+from burnish.annotators.llm.calls import Budget, Calls
+from burnish.annotators.llm.judge import ServerJudge
 from burnish.types import Comparison, Demonstration, DemonstrationSource, Example, Message, Preference, Role, Verdict
 
 pytest.importorskip("openai")

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from servers import Fault, FaultServer, Reaction, Refuse, Sitting, pairs
 
-from burnish.annotators import server
-from burnish.annotators.calls import Calls
+from burnish.annotators.llm import server
+from burnish.annotators.llm.calls import Calls
 from burnish.errors import AnnotatorError, ConfigError
 from burnish.types import Verdict
 

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from servers import judge_config
 
-from burnish.annotators.calls import Position, Reply
-from burnish.annotators.replies import reply_of
-from burnish.annotators.verdicts import KEPT, from_positions, from_text, kept_positions, read_reply
+from burnish.annotators.llm.calls import Position, Reply
+from burnish.annotators.llm.replies import reply_of
+from burnish.annotators.llm.verdicts import KEPT, from_positions, from_text, kept_positions, read_reply
 from burnish.config import JudgeConfig
 
 A, B, TIE, NOTHING = 0.0, 1.0, 0.5, None

@@ -17,12 +17,12 @@ from rich.console import Console
 
 from burnish.cli import main as cli
 from burnish.errors import DataError
-from burnish.refinery.diff_page import sureness, write_diff
+from burnish.ledger.diff_page import sureness, write_diff
+from burnish.ledger.history import WHY, changes, history
+from burnish.ledger.marking import MOST_WORDS, Piece, marked
+from burnish.ledger.reverting import revert
+from burnish.ledger.terminal_diff import harmless, print_changes, print_history
 from burnish.refinery.folder import ANSWERS, EXAMPLES, Folder
-from burnish.refinery.history import WHY, changes, history
-from burnish.refinery.marking import MOST_WORDS, Piece, marked
-from burnish.refinery.reverting import revert
-from burnish.refinery.terminal_diff import harmless, print_changes, print_history
 from burnish.types import Demonstration, Reason
 
 

@@ -15,9 +15,9 @@ from folders import GIVEN, PROPOSED, Made, made
 
 from burnish.cli import main as cli
 from burnish.errors import BackendError, ConfigError, DataError
+from burnish.ledger.pushing import push
+from burnish.ledger.reverting import revert
 from burnish.refinery.naming import annotator_words, public_host
-from burnish.refinery.pushing import push
-from burnish.refinery.reverting import revert
 from burnish.store import tree_checksums
 
 JUDGE = {

@@ -66,7 +66,7 @@ def test_a_gguf_file_answers_sensibly_by_its_chat_template(tmp_path: Path, gguf:
 
 def test_a_folder_with_the_same_weights_scores_the_same(tmp_path: Path, gguf: Path) -> None:
     one = ModelConfig(source=str(gguf), layers=2, dtype=DType.FLOAT32, template=Template.PAPER)
-    saved = load_base(one, torch.float32, classifier=False)
+    saved = load_base(one, torch.float32, labels=None)
     saved.save_pretrained(tmp_path / "folder")
     renderer_of(one).tokenizer.save_pretrained(tmp_path / "folder")
     two = one.model_copy(update={"source": str(tmp_path / "folder"), "layers": None})

@@ -29,7 +29,7 @@ from refinement import (
 from servers import FaultServer
 from test_refine_judge import judge, knows
 
-from burnish.annotators import server
+from burnish.annotators.llm import server
 from burnish.backends.fake import FakeBackend
 from burnish.cli import main
 from burnish.refinery import refining

@@ -13,8 +13,8 @@ import pytest
 from refinement import CAP, COUNT, RIGHT, WRONG_LABELS, Refined, fake, refine, right_labels, settings, written
 from servers import QUICK, FaultServer, Reaction
 
-from burnish.annotators import server
-from burnish.annotators.calls import Budget
+from burnish.annotators.llm import server
+from burnish.annotators.llm.calls import Budget
 from burnish.errors import AnnotatorError, ConfigError, Paused
 from burnish.refinery.job import CALLS
 from burnish.refinery.summary import State

@@ -76,7 +76,7 @@ def test_a_run_waits_with_what_is_finished_and_with_commands(tmp_path: Path) -> 
     stop = paused(config, tmp_path)
     waiting = Mailbox(out).asked()
     assert stop.message == f"{len(waiting)} of {len(waiting)} pairs wait for people (compare)"
-    commands = stop.command.split("; ")
+    commands = stop.command.splitlines()
     assert commands[0] == f"burnish annotate export {out} --to pairs.csv"
     assert commands[-1] == f"burnish annotate import {out} pairs.csv"
     found = Refined(out, tmp_path / "store")

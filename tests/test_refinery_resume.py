@@ -26,7 +26,7 @@ from refinement import (
 from burnish.annotators.people import ANNOTATIONS
 from burnish.config import RefineConfig
 from burnish.errors import ConfigError, DataError, StageError
-from burnish.refinery.reverting import revert
+from burnish.ledger.reverting import revert
 from burnish.refinery.summary import State
 from burnish.stages import Executor, Stage, Work
 from burnish.types import Reason

@@ -12,10 +12,10 @@ from folders import FORMULA, GIVEN, PROPOSED, SCRIPT, Made, made
 
 from burnish.cli import main as cli
 from burnish.errors import ConfigError, DataError
+from burnish.ledger.history import changes
+from burnish.ledger.reverting import revert
 from burnish.refinery.folder import LEDGER
-from burnish.refinery.history import changes
 from burnish.refinery.replay import replayed
-from burnish.refinery.reverting import revert
 from burnish.types import Reason, Refinement
 
 
@@ -128,7 +128,10 @@ def test_a_round_or_ids_are_given_and_not_both(there: Made, round_: int | None, 
         revert(there.path, round_, ids)
 
 
-@pytest.mark.parametrize("step", ["folder.Folder.extend", "folder.Folder.rewrite_dataset", "reverting.write_page"])
+STEPS = ["refinery.folder.Folder.extend", "refinery.folder.Folder.rewrite_dataset", "ledger.reverting.write_page"]
+
+
+@pytest.mark.parametrize("step", STEPS)
 def test_a_kill_between_the_steps_is_repaired_by_the_same_call(
     tmp_path: Path, step: str, monkeypatch: pytest.MonkeyPatch
 ):
@@ -139,7 +142,7 @@ def test_a_kill_between_the_steps_is_repaired_by_the_same_call(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(f"burnish.refinery.{step}", kill)
+        patched.setattr(f"burnish.{step}", kill)
         with pytest.raises(KeyboardInterrupt):
             revert(killed.path, 1, [])
     if step.endswith("extend"):

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from burnish.config_file import read_config, read_sweep
     from burnish.errors import AnnotatorError, BackendError, BurnishError, ConfigError, DataError, Paused, StageError
     from burnish.grading import grade
-    from burnish.refinery.api import diff, refine, show
-    from burnish.refinery.pushing import push
-    from burnish.refinery.reverting import revert
+    from burnish.ledger.history import diff, show
+    from burnish.ledger.pushing import push
+    from burnish.ledger.reverting import revert
+    from burnish.refinery.api import refine
     from burnish.report.joined import write_joined
     from burnish.report.page import write_report
     from burnish.running import plan, run
@@ -57,11 +58,11 @@ _PLACES = {
     "read_sweep": ("burnish.config_file", "read_sweep"),
     "grade": ("burnish.grading", "grade"),
     "plan": ("burnish.running", "plan"),
-    "diff": ("burnish.refinery.api", "diff"),
+    "diff": ("burnish.ledger.history", "diff"),
     "refine": ("burnish.refinery.api", "refine"),
-    "show": ("burnish.refinery.api", "show"),
-    "push": ("burnish.refinery.pushing", "push"),
-    "revert": ("burnish.refinery.reverting", "revert"),
+    "show": ("burnish.ledger.history", "show"),
+    "push": ("burnish.ledger.pushing", "push"),
+    "revert": ("burnish.ledger.reverting", "revert"),
     "run": ("burnish.running", "run"),
     "run_suite": ("burnish.suite", "run_suite"),
     "write_joined": ("burnish.report.joined", "write_joined"),

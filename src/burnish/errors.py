@@ -30,7 +30,7 @@ class AnnotatorError(BurnishError):
 class Paused(Exception):  # noqa: N818 not a mistake: the work waits
     """The work waits for people, an audit or a larger budget; what is done is kept. Exit code 3.
 
-    `command` goes on from here.
+    `command`, of one or more lines, goes on from here.
     """
 
     def __init__(self, message: str, command: str) -> None:

@@ -57,6 +57,10 @@ class KeyedRows(StreamedMapping[T]):
         self._hash_N = self._hash_N[self._by_hash_N]
         self._file = path.open("rb") if last else None
 
+    def __del__(self) -> None:
+        if file := getattr(self, "_file", None):
+            file.close()
+
     def __len__(self) -> int:
         return len(self._start_N)
 

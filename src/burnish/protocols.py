@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeAlias, runtime_checkable
 
@@ -14,6 +14,7 @@ from burnish.types import (
     Artifact,
     Comparison,
     Completion,
+    Demonstration,
     Example,
     Grade,
     PairRow,
@@ -26,11 +27,15 @@ from burnish.types import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
-    """A task's two splits, after rows of the training split whose prompt is in the test split were dropped."""
+    """A task's two splits, after rows of the training split whose prompt is in the test split were dropped.
+
+    `left_out` counts the rows that a task cannot use, by why.
+    """
 
     train: tuple[Example, ...]
     test: tuple[Example, ...]
     dropped: int
+    left_out: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 class Grader(Protocol):
@@ -55,6 +60,42 @@ class Task(Grader, Protocol):
     def load(self) -> Dataset:
         """Return both splits; raises DataError naming file and line, ConfigError naming the field."""
         ...
+
+
+@runtime_checkable
+class Executes(Protocol):
+    """A grader whose answers mean something on an example alone, as a query does on its database."""
+
+    def about(self, example: Example) -> Grader:
+        """Return the grader of answers to this example."""
+        ...
+
+    def prepare(self, answers: Iterable[tuple[Example, str]], gold: bool) -> None:
+        """Work out many answers at once, with `gold` the references too: what follows only looks them up."""
+        ...
+
+
+def by_example(grader: Grader, examples: Callable[[], Mapping[str, Example]]) -> Callable[[str], Grader]:
+    """Return who tells apart answers to the example of an id: the grader itself, unless answers are executed.
+
+    `examples` are only read where they are needed.
+    """
+    if not isinstance(grader, Executes):
+        return lambda _: grader
+    known = examples()
+    return lambda example_id: grader.about(known[example_id])
+
+
+def prepare(
+    grader: Grader,
+    examples: Callable[[], Mapping[str, Example]],
+    answers: Iterable[Demonstration],
+    gold: bool = False,
+) -> None:
+    """Work out answers at once where a grader executes them; one that was cut at the token limit is none."""
+    if isinstance(grader, Executes):
+        known = examples()
+        grader.prepare(((known[one.example_id], one.completion) for one in answers if one.finished), gold)
 
 
 class Annotator(Protocol):

@@ -8,15 +8,15 @@ from typing import TypeAlias, assert_never
 
 from pydantic import JsonValue
 
-from burnish.annotators.calls import Budget, Calls
 from burnish.annotators.classifier import ClassifierAnnotator
 from burnish.annotators.likelihood import LikelihoodAnnotator
+from burnish.annotators.llm.calls import Budget, Calls
+from burnish.annotators.llm.judge import ServerJudge
 from burnish.annotators.oracle import OracleAnnotator
 from burnish.annotators.people import Mailbox, PeopleAnnotator, Purpose
 from burnish.annotators.plan import AnnotatorPlan
 from burnish.annotators.program import ProgramAnnotator
 from burnish.annotators.reward import RewardAnnotator
-from burnish.annotators.server_judge import ServerJudge
 from burnish.annotators.together import Together
 from burnish.config import (
     ColumnConfig,

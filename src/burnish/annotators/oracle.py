@@ -1,4 +1,4 @@
-"""Ground truth as a judge: both right or both wrong is a tie."""
+"""Ground truth as a judge: both right or both wrong is a tie; without ground truth it abstains."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ class OracleAnnotator:
 
     def _one(self, comparison: Comparison) -> Preference:
         example = self.examples[comparison.example_id]
+        if example.reference is None:
+            return combined(comparison.id, (Order.AB,), (None,), "oracle")
         right_a = self.task.grade(example, comparison.a.completion).correct
         right_b = self.task.grade(example, comparison.b.completion).correct
         p_b = 0.5 + (right_b - right_a) / 2

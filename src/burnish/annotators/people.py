@@ -117,7 +117,7 @@ class PeopleAnnotator:
             folder = self.mailbox.folder
             raise Paused(
                 f"{len(missing)} of {len(comparisons)} pairs wait for people ({self.purpose})",
-                f"burnish annotate export {folder} --to pairs.csv; fill in the column `verdict`; "
+                f"burnish annotate export {folder} --to pairs.csv\nfill in the column `verdict`\n"
                 f"burnish annotate import {folder} pairs.csv",
             )
         yield [voted([_preference(one.id, each) for each in said[self._name(one)]]) for one in comparisons]

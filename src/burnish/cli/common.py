@@ -54,7 +54,7 @@ def main() -> None:
 def waits(paused: Paused) -> None:
     """Say what a run waits for and which commands go on; exit code 3."""
     click.echo(f"waiting: {paused.message}", err=True)
-    for line in paused.command.split("; ") if paused.command else ["run the same command again"]:
+    for line in paused.command.splitlines() if paused.command else ["run the same command again"]:
         click.echo(f"  {line}", err=True)
     sys.exit(3)
 

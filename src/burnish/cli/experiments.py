@@ -94,11 +94,16 @@ def report(directories: tuple[Path, ...], out: Path | None) -> None:
 @main.command("grade")
 @click.argument("task")
 @click.argument("predictions", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="Write the rows with `correct` and `extracted` here.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Write the rows with `correct`, `extracted` and what became of them."
+)
 @JSON
 @settled
 def grade_command(task: str, predictions: Path, out: Path | None, as_json: bool) -> None:
-    """Grade a JSONL file of rows with `prediction` and `reference` as TASK (gsm8k, word_problems, sums)."""
+    """Grade a JSONL file of rows with `prediction` and `reference` as TASK (gsm8k, word_problems, sums, text_to_sql).
+
+    For text_to_sql each row also has `database`, the path of a SQLite file; queries run in a sandbox.
+    """
     from burnish.grading import grade  # noqa: PLC0415
 
     summary = grade(task, predictions, out)
@@ -107,6 +112,10 @@ def grade_command(task: str, predictions: Path, out: Path | None, as_json: bool)
         return
     bounds = f"95 % interval {summary.low:.4f} to {summary.high:.4f}"
     click.echo(f"n {summary.n}  accuracy {summary.accuracy:.4f}  {bounds}  without an answer {summary.no_answer}")
+    if summary.outcomes:
+        click.echo("  ".join(f"{name} {count}" for name, count in summary.outcomes.items()))
+    if summary.no_reference:
+        click.echo(f"not graded {summary.no_reference}: the reference does not run")
 
 
 @main.command()

@@ -36,8 +36,8 @@ def diff_command(folder: Path | None, round_: int | None, html: Path | None, lim
 
     FOLDER is the --out of `burnish refine`; `.` or `refined` if left out.
     """
-    from burnish.refinery.diff_page import write_diff  # noqa: PLC0415 (each verb imports what it needs)
-    from burnish.refinery.history import changes  # noqa: PLC0415
+    from burnish.ledger.diff_page import write_diff  # noqa: PLC0415 (each verb imports what it needs)
+    from burnish.ledger.history import changes  # noqa: PLC0415
 
     found = _folder(folder)
     if html is not None:
@@ -49,7 +49,7 @@ def diff_command(folder: Path | None, round_: int | None, html: Path | None, lim
     if as_json:
         print_json({"total": len(listed), "changes": list(listed.first(_limit(limit, 0)))})
         return
-    from burnish.refinery.terminal_diff import console, print_changes  # noqa: PLC0415
+    from burnish.ledger.terminal_diff import console, print_changes  # noqa: PLC0415
 
     print_changes(console(), listed.first(_limit(limit, _SHOWN)))
     shown = min(len(listed), _limit(limit, _SHOWN) or len(listed))
@@ -66,8 +66,8 @@ def show_command(places: tuple[str, ...], as_json: bool) -> None:
 
     FOLDER is the --out of `burnish refine`; `.` or `refined` if left out.
     """
-    from burnish.refinery.history import history  # noqa: PLC0415
-    from burnish.refinery.terminal_diff import console, print_history  # noqa: PLC0415
+    from burnish.ledger.history import history  # noqa: PLC0415
+    from burnish.ledger.terminal_diff import console, print_history  # noqa: PLC0415
 
     *folders, id_ = places
     if len(folders) > 1:
@@ -91,7 +91,7 @@ def revert_command(folder: Path | None, round_: int | None, ids: tuple[str, ...]
 
     FOLDER is the --out of `burnish refine`; `.` or `refined` if left out.
     """
-    from burnish.refinery.reverting import revert  # noqa: PLC0415
+    from burnish.ledger.reverting import revert  # noqa: PLC0415
 
     found = _folder(folder)
     count = revert(found.path, round_, ids)
@@ -108,7 +108,7 @@ def revert_command(folder: Path | None, round_: int | None, ids: tuple[str, ...]
 @settled
 def push_command(folder: Path, repo: str | None, to: Path | None, private: bool) -> None:
     """Upload the dataset to REPO (OWNER/NAME) on the hub and the model to REPO-model, each with its card."""
-    from burnish.refinery.pushing import push  # noqa: PLC0415
+    from burnish.ledger.pushing import push  # noqa: PLC0415
 
     for place in push(folder, repo, to, private):
         click.echo(place)
@@ -126,7 +126,7 @@ def annotate() -> None:
 @settled
 def export_command(folder: Path, to: Path, overwrite: bool) -> None:
     """Write the pairs that wait in FOLDER; fill in `verdict` with 1, 2, tie or skip."""
-    from burnish.refinery.annotating import export  # noqa: PLC0415
+    from burnish.ledger.annotating import export  # noqa: PLC0415
 
     count = export(folder, to, overwrite)
     click.echo(f"{count} pairs: {to}")
@@ -143,7 +143,7 @@ def export_command(folder: Path, to: Path, overwrite: bool) -> None:
 @settled
 def import_command(folder: Path, file: Path, by: str) -> None:
     """Read verdicts that were filled in into FOLDER; all of a file's rows, or none where one cannot be read."""
-    from burnish.refinery.annotating import import_  # noqa: PLC0415
+    from burnish.ledger.annotating import import_  # noqa: PLC0415
 
     done = import_(folder, file, by)
     click.echo(f"{done.added} verdicts read, {done.unchanged} known already, {done.blank} rows without one")

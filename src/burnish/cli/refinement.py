@@ -55,7 +55,7 @@ def refine_command(data: str, **options: Any) -> None:
     DATA is a JSONL, JSON, Parquet or CSV file or a hub dataset id, with rows of messages, prompt and completion,
     question and answer, or instruction, input and output. The same command goes on after any crash.
     """
-    from burnish.annotators.calls import Budget  # noqa: PLC0415 (each verb imports what it needs: --help stays fast)
+    from burnish.annotators.llm.calls import Budget  # noqa: PLC0415 (each verb imports what it needs: --help stays fast)
     from burnish.refinery import Ways, refine_data  # noqa: PLC0415
     from burnish.refinery.options import Options, config_of  # noqa: PLC0415
     from burnish.running import default_store  # noqa: PLC0415
@@ -76,7 +76,7 @@ def refine_command(data: str, **options: Any) -> None:
         finished = refine_data(config, ways)
     except Paused as paused:
         again = shlex.join(["burnish", *sys.argv[1:]])
-        raise Paused(paused.message, "; ".join(filter(None, [paused.command, again]))) from None
+        raise Paused(paused.message, "\n".join(filter(None, [paused.command, again]))) from None
     if options["as_json"]:
         print_json(finished.summary.model_dump(mode="json"))
         return

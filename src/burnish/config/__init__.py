@@ -66,9 +66,10 @@ from burnish.config.supervision import (
     OracleConfig,
     Supervision,
 )
-from burnish.config.tasks import Gsm8kTask, SumsTask, TaskConfig, WordProblemsTask
+from burnish.config.tasks import TASK_PLACES, Gsm8kTask, SumsTask, TaskConfig, TextToSqlTask, WordProblemsTask
 
 __all__ = [
+    "TASK_PLACES",
     "AnnotatorConfig",
     "AuditConfig",
     "Budget",
@@ -124,6 +125,7 @@ __all__ = [
     "TaskConfig",
     "Template",
     "TextDiffers",
+    "TextToSqlTask",
     "TrainSettings",
     "VerifiedMethod",
     "WordProblemsTask",

@@ -6,7 +6,10 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field
 
-from burnish.config.base import Count, Settings
+from burnish.config.base import Count, PositiveFloat, Settings
+
+TASK_PLACES = frozenset({"source", "revision", "databases", "tokenizer", "cache"})
+"""Fields that say where something lies: data are identified by their content instead."""
 
 
 class SumsTask(Settings):
@@ -47,4 +50,40 @@ class WordProblemsTask(Settings):
     """Test rows to use, chosen in the same way."""
 
 
-TaskConfig: TypeAlias = Annotated[SumsTask | Gsm8kTask | WordProblemsTask, Field(discriminator="kind")]
+class TextToSqlTask(Settings):
+    """Questions that a query on a database answers (appendix A.1): BIRD, Spider, or rows of one's own."""
+
+    kind: Literal["text_to_sql"]
+    source: str
+    """BIRD's or Spider's unpacked folder, one of their JSON files, or a JSONL file of rows (also .gz)."""
+    layout: Literal["auto", "bird", "spider", "rows"] = "auto"
+    """Whose files these are: `rows` for JSONL, else by the names of files and columns."""
+    databases: str | None = None
+    """A folder with NAME/NAME.sqlite or NAME.sqlite, or one database for all rows; beside the source if not given."""
+    split_column: str = "split"
+    """The column of `rows` that says train, valid (or dev) or test; without it a fifth, by hash, is the test split."""
+    train: Count | None = None
+    """Training rows to use, the first ones by hash of the id; all if not given."""
+    test: Count | None = None
+    """Test rows to use, chosen in the same way."""
+    equality: Literal["set", "multiset", "ordered"] = "set"
+    """When two results are the same: as sets of rows (BIRD's execution accuracy), with repeats, or in one order."""
+    evidence: bool = True
+    """Show BIRD's piece of knowledge (`evidence`) in the prompt."""
+    schema_form: Literal["create", "columns"] = "create"
+    """Show the database as CREATE TABLE statements, or as lists of columns and foreign keys (the released code)."""
+    sample_rows: Annotated[int, Field(ge=0, le=100, strict=True)] = 0
+    """Show that many first rows of each table."""
+    max_prompt_tokens: Count | None = 1024
+    """Leave out rows with a longer prompt (appendix A.1); null keeps all."""
+    tokenizer: str | None = None
+    """A `tokenizer.json`, or a folder with one, that counts tokens; without it four characters count as one token."""
+    seconds: PositiveFloat = 30.0
+    """Time of a query (BIRD's evaluation); one that takes longer is wrong."""
+    max_rows: Count = 100_000
+    """Rows of a result; a query with more is wrong."""
+    cache: str | None = None
+    """A folder where results of gold queries are kept from run to run (does not change results)."""
+
+
+TaskConfig: TypeAlias = Annotated[SumsTask | Gsm8kTask | WordProblemsTask | TextToSqlTask, Field(discriminator="kind")]

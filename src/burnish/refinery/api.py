@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
 
-from burnish.annotators.calls import Budget
 from burnish.annotators.function import FunctionAnnotator, source_of
 from burnish.annotators.given import Given
+from burnish.annotators.llm.calls import Budget
 from burnish.backends.tables import read_dataset, write_dataset
 from burnish.errors import ConfigError, DataError
 from burnish.protocols import Annotator, Backend
 from burnish.refinery.folder import MODEL, Folder
-from burnish.refinery.history import Changes, History, changes, history
 from burnish.refinery.options import Options, config_of
 from burnish.refinery.refining import Ways, refine_data
 from burnish.refinery.summary import Summary
@@ -150,13 +149,3 @@ def _lines(rows: Iterable[Any]) -> Iterator[bytes]:
             yield dump_line(dict(row))  # pyright: ignore[reportUnknownArgumentType]
         except TypeError as error:
             raise DataError(f"data: row {number} has no form as JSON ({error}); use text, numbers and lists") from None
-
-
-def diff(folder: str | Path, round: int | None = None) -> Changes:  # noqa: A002 the verb's own word
-    """Return the changes that stand in a refinement's folder, or those that a round accepted; see `burnish diff`."""
-    return changes(Folder(Path(folder)), round)
-
-
-def show(folder: str | Path, id: str) -> History:  # noqa: A002 the verb's own word
-    """Return a row's whole history; see `burnish show`."""
-    return history(Folder(Path(folder)), id)

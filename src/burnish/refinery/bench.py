@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from burnish.algorithm import drawn
-from burnish.annotators.calls import Budget, Calls
 from burnish.annotators.given import Given, Means, given
+from burnish.annotators.llm.calls import Budget, Calls
 from burnish.annotators.people import Mailbox
 from burnish.config import DataConfig, Execution, GivenAnnotator, MajorityConfig, ModelConfig
 from burnish.config_file import read_annotator

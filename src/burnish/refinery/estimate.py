@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from burnish import backends
-from burnish.annotators.questions import Estimate as CallEstimate
-from burnish.annotators.questions import estimate as estimated_calls
+from burnish.annotators.llm.questions import Estimate as CallEstimate
+from burnish.annotators.llm.questions import estimate as estimated_calls
 from burnish.config import IlrMethod, JudgeConfig, ModelConfig, RefineConfig
 from burnish.identity import location
 from burnish.refinery.given_data import DataFacts

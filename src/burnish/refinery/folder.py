@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -17,7 +18,17 @@ from burnish.errors import ConfigError, DataError, StageError
 from burnish.forms.table import open_table
 from burnish.refinery.replay import replayed
 from burnish.refinery.summary import SUMMARY, Summary, read_summary
-from burnish.store import dump_line, full_disk, iter_rows, pretty, sync_directory, write_atomic
+from burnish.store import (
+    as_mapping,
+    dump_line,
+    full_disk,
+    iter_rows,
+    pretty,
+    read_objects,
+    row_of,
+    sync_directory,
+    write_atomic,
+)
 from burnish.types import Demonstration, Example, Refinement
 
 LEDGER = "ledger.jsonl"
@@ -41,6 +52,18 @@ class Change:
     round: int
     before: str
     after: str
+
+
+def answer_line(answer: Demonstration) -> dict[str, Any]:
+    """Return a line of `answers.jsonl`: an answer after the id by which the ledger knows it."""
+    return {"id": answer.id, **as_mapping(answer)}
+
+
+def read_answers(path: Path) -> Iterator[tuple[str, Demonstration]]:
+    """Yield the ids and answers of `answers.jsonl`."""
+    for number, values in read_objects(path):
+        id_ = values.pop("id", "")
+        yield id_, row_of(values, Demonstration, f"{path}:{number}")
 
 
 class Folder:
@@ -70,7 +93,7 @@ class Folder:
     def answers(self, ids: Iterable[str]) -> dict[str, Demonstration]:
         """Read the named answers. Raises DataError if one is missing."""
         wanted = set(ids)
-        found = {row.id: row for row in iter_rows(self._there(ANSWERS), Demonstration) if row.id in wanted}
+        found = {id_: row for id_, row in read_answers(self._there(ANSWERS)) if id_ in wanted}
         if missing := sorted(wanted - found.keys()):
             raise DataError(f"{self.path / ANSWERS}: answer {missing[0]} is not in it; run `burnish refine` again")
         return found

@@ -10,8 +10,8 @@ from typing import assert_never
 
 from burnish import config as settings
 from burnish.annotators import AnnotatorPlan
-from burnish.annotators.calls import Budget, Calls
 from burnish.annotators.given import Given, Means, given, program
+from burnish.annotators.llm.calls import Budget, Calls
 from burnish.annotators.people import Mailbox, Purpose
 from burnish.annotators.program import CheckerAnnotator, request_text, said
 from burnish.artifacts import Rows, Split

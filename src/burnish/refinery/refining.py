@@ -8,8 +8,8 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from burnish.annotators.calls import Budget
 from burnish.annotators.given import Given
+from burnish.annotators.llm.calls import Budget
 from burnish.artifacts import DEMONSTRATIONS
 from burnish.config import RefineConfig
 from burnish.errors import BurnishError, Paused

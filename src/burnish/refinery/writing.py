@@ -12,7 +12,7 @@ import orjson
 import yaml
 
 from burnish import identity
-from burnish.annotators.calls import Spent
+from burnish.annotators.llm.calls import Spent
 from burnish.artifacts import DEMONSTRATIONS, LEDGER, Split
 from burnish.config import JudgeConfig, RefineConfig
 from burnish.errors import DataError
@@ -58,7 +58,8 @@ class Writer:
         if not self.held:
             data = Path(self.job.data.path)
             _copy(data / f"{Split.TRAIN}.jsonl", path / files.EXAMPLES)
-            _copy(data / DEMONSTRATIONS, path / files.ANSWERS)
+            (path / files.ANSWERS).unlink(missing_ok=True)
+            self.folder.extend(files.ANSWERS, map(files.answer_line, iter_rows(data / DEMONSTRATIONS, Demonstration)))
             (path / files.LEDGER).unlink(missing_ok=True)
 
     def write(self, outcome: Outcome) -> Summary:
@@ -89,8 +90,8 @@ class Writer:
     def _add(self, one: Round) -> None:
         assert one.compared is not None, one
         earlier = set(range(1, one.number))
-        proposals = one.compared.sides[1:]
-        self.folder.extend(files.ANSWERS, _rows(proposals), lambda line: _belongs(line, earlier | {0}))
+        answers = map(files.answer_line, _rows(one.compared.sides[1:]))
+        self.folder.extend(files.ANSWERS, answers, lambda line: _belongs(line, earlier | {0}))
         ledger = iter_rows(Path(one.compared.ledger.path) / LEDGER, Refinement)
         self.folder.extend(files.LEDGER, ledger, lambda line: _belongs(line, earlier))
         self.held.append(one.demonstrations.fingerprint)

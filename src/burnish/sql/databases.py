@@ -1,4 +1,4 @@
-"""SQLite files: whether one can be read, and its schema in words. The file is the user's own: only queries are hostile."""
+"""SQLite files: whether one can be read, and its schema in words. They are the user's own: only queries are hostile."""
 
 from __future__ import annotations
 
@@ -58,8 +58,12 @@ def describe(path: Path, form: Schema, sample_rows: int = 0) -> str:
 
 def _reader(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
-    connection.text_factory = lambda data: data.decode("utf-8", "replace")
+    connection.text_factory = _text
     return connection
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "replace")
 
 
 def _tables(connection: sqlite3.Connection, form: Schema, sample_rows: int) -> Iterator[str]:
@@ -84,12 +88,15 @@ def _tables(connection: sqlite3.Connection, form: Schema, sample_rows: int) -> I
 
 
 def _columns(connection: sqlite3.Connection, table: str) -> list[str]:
-    return [name for (name,) in connection.execute("SELECT name FROM pragma_table_info(?)", (table,))]
+    found = connection.execute("SELECT name FROM pragma_table_info(?)", (table,))
+    return [name if re.fullmatch(r"\w+", name) else f"`{name}`" for (name,) in found]
 
 
 def _foreign_keys(connection: sqlite3.Connection, table: str) -> list[str]:
     """A key without a column refers to the other table's primary key."""
-    found = connection.execute('SELECT "from", "table", "to" FROM pragma_foreign_key_list(?) ORDER BY id, seq', (table,))
+    found = connection.execute(
+        'SELECT "from", "table", "to" FROM pragma_foreign_key_list(?) ORDER BY id, seq', (table,)
+    )
     return [f"{table}.{column} = {other}{f'.{key}' if key else ''}" for column, other, key in found]
 
 

@@ -4,7 +4,7 @@ What is taken, in this order:
 
 1. the last fence that holds a query (` ```sql ` or any other; one without an end runs to the end of the text);
 2. the whole text, where it begins with a query, or what follows `SQL:` or stands in inline code;
-3. a query inside prose: at the start of a line in any case, within a line in capitals. Of several the first that parses.
+3. a query inside prose: at the start of a line in any case, within a line in capitals. The first one that parses.
 
 A query begins with SELECT, WITH ... AS ( or VALUES (. Other statements are taken where nothing else is there, so that
 the sandbox can refuse them by name. Outside fences an explanation after the query is cut off where sqlglot parses
@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from burnish.errors import BackendError
@@ -51,7 +52,8 @@ _LINE = re.compile(
 _INLINE = re.compile(rf"(`?)\b({_QUERY})")  # capitals: prose has "select", too
 _WORDS = (
     "WHERE AND OR NOT ON USING FROM GROUP ORDER HAVING LIMIT OFFSET UNION INTERSECT EXCEPT JOIN LEFT RIGHT FULL INNER "
-    "OUTER CROSS NATURAL CASE WHEN THEN ELSE END BETWEEN IN LIKE GLOB IS AS BY ASC DESC SELECT WINDOW OVER COLLATE VALUES"
+    "OUTER CROSS NATURAL CASE WHEN THEN ELSE END BETWEEN IN LIKE GLOB IS AS BY ASC DESC SELECT WINDOW OVER COLLATE "
+    "VALUES"
 ).replace(" ", "|")
 _GOES_ON = re.compile(
     # Not a heading, a rule or an item of a list in Markdown; "In this query" begins a sentence, IN and in do not.
@@ -69,6 +71,7 @@ class Extracted:
     message: str = ""
 
 
+@lru_cache(maxsize=4096)
 def extract(text: str) -> Extracted:
     """Return the one statement of an answer, or say why there is none: empty, no SQL, two statements, too long.
 
@@ -83,7 +86,7 @@ def extract(text: str) -> Extracted:
     for body in reversed(bodies):
         if _BEGINS.match(body):
             return _only(body)
-    found = _first_that_parses(outside)
+    found = None if _OTHER.match(outside) else _first_that_parses(outside)
     if found is not None:
         return _only(found)
     for part in (*reversed(bodies), outside):
@@ -139,7 +142,7 @@ def _out_of_code(text: str, start: int) -> str:
 
 
 def _shorter(text: str) -> Iterator[str]:
-    """Yield the text as it is, then cut before what may be an explanation: at blank lines, then at lines, late first."""
+    """Yield the text, then cut before what may be an explanation: at blank lines, then at lines, the last first."""
     text = text.rstrip()
     yield text
     for pattern in (r"\n\s*\n\s*", r"\n\s*"):

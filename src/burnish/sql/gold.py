@@ -50,7 +50,7 @@ class Results:
     def __init__(self, sandbox: Sandbox, folder: Path | None = None) -> None:
         self.sandbox, self.folder = sandbox, folder
         self._known: dict[str, Result] = {}
-        self._contents: dict[Path, str] = {}
+        self._contents: dict[str, str] = {}
 
     def get(self, query: Query) -> Result:
         """Return the result of one query."""
@@ -95,10 +95,20 @@ class Results:
         return self.folder / name[:2] / f"{name}.json"
 
     def _content(self, database: Path) -> str:
-        if database not in self._contents:
-            self._contents[database] = checksum(database)
-        return self._contents[database]
+        version = _version(database)
+        if version not in self._contents:
+            self._contents[version] = checksum(database)
+        return self._contents[version]
 
 
 def _key(query: Query) -> str:
-    return short_hash(str(query.database), query.sql)
+    return short_hash(_version(query.database), query.sql)
+
+
+def _version(database: Path) -> str:
+    """Name a file as it is at this moment. Raises DataError where there is none."""
+    try:
+        state = database.stat()
+    except OSError as error:
+        raise DataError(f"{database}: the database cannot be read ({error.strerror}); check the path") from None
+    return f"{database.absolute()} {state.st_size} {state.st_mtime_ns}"

@@ -63,11 +63,15 @@ class Sandbox:
 
     def run_all(self, queries: Sequence[Query], keep: Callable[[Query, Outcome], T]) -> list[T]:
         """Return what `keep` makes of each outcome, in the queries' order; results themselves are not held on to."""
+
+        def one(query: Query) -> T:
+            return keep(query, self.run(query))
+
         if len(queries) < 2 or self.workers == 1:
-            return [keep(query, self.run(query)) for query in queries]
+            return [one(query) for query in queries]
         with ThreadPoolExecutor(min(self.workers, len(queries))) as threads:
             try:
-                return list(threads.map(lambda query: keep(query, self.run(query)), queries))
+                return list(threads.map(one, queries))
             except BaseException:
                 threads.shutdown(wait=False, cancel_futures=True)
                 self.close()
@@ -124,7 +128,7 @@ class _Worker:
         except TimeoutError:
             self.end()
             return Outcome(kind=Kind.TIMEOUT, message="its worker was ended")
-        except (EOFError, ValueError) as error:
+        except (EOFError, OSError, ValueError) as error:
             self.end()
             status = process.returncode
             return Outcome(kind=Kind.CRASHED, message=f"the worker ended with status {status}: {error}")

@@ -32,9 +32,17 @@ SPARE = 512 * MEGABYTE
 """Memory for Python with a result, for its JSON text, and for what SQLite's count leaves out."""
 WATCH_SECONDS = 0.2
 _NOTHING = re.compile(r"(?:[\s;\ufeff]|--[^\n]*|/\*.*?(?:\*/|\Z))*", re.DOTALL)
-_DATABASE_FAILURES = {
-    *(sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR),
-    sqlite3.SQLITE_PERM,
+_CODES = {
+    sqlite3.SQLITE_INTERRUPT: Kind.TIMEOUT,
+    sqlite3.SQLITE_TOOBIG: Kind.TOO_LARGE,
+    sqlite3.SQLITE_FULL: Kind.TOO_LARGE,
+    sqlite3.SQLITE_NOMEM: Kind.TOO_LARGE,
+    sqlite3.SQLITE_AUTH: Kind.REFUSED,
+    sqlite3.SQLITE_CORRUPT: Kind.UNREADABLE,
+    sqlite3.SQLITE_NOTADB: Kind.UNREADABLE,
+    sqlite3.SQLITE_CANTOPEN: Kind.UNREADABLE,
+    sqlite3.SQLITE_IOERR: Kind.UNREADABLE,
+    sqlite3.SQLITE_PERM: Kind.UNREADABLE,
 }
 
 
@@ -85,17 +93,7 @@ def _failure(error: Exception, refused: str) -> Outcome:
         return Outcome(kind=Kind.TOO_LARGE, message="out of memory")
     if "one statement at a time" in said:
         return Outcome(kind=Kind.TWO_STATEMENTS, message="one statement is run, more were given")
-    match code:
-        case sqlite3.SQLITE_INTERRUPT:
-            return Outcome(kind=Kind.TIMEOUT, message="stopped")
-        case sqlite3.SQLITE_TOOBIG | sqlite3.SQLITE_FULL | sqlite3.SQLITE_NOMEM:
-            return Outcome(kind=Kind.TOO_LARGE, message=said)
-        case sqlite3.SQLITE_AUTH:
-            return Outcome(kind=Kind.REFUSED, message=said)
-        case _ if code in _DATABASE_FAILURES:
-            return Outcome(kind=Kind.UNREADABLE, message=said)
-        case _:
-            return Outcome(kind=Kind.ERROR, message=said)
+    return Outcome(kind=_CODES.get(code, Kind.ERROR), message=said)
 
 
 def restrict(limits: Limits) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import assert_never
 
-from burnish.config import Gsm8kTask, SumsTask, TaskConfig, WordProblemsTask
+from burnish.config import Gsm8kTask, SumsTask, TaskConfig, TextToSqlTask, WordProblemsTask
 from burnish.errors import ConfigError
 from burnish.protocols import Grader, Task
-from burnish.tasks import gsm8k, sums, word_problems
+from burnish.tasks import gsm8k, sql_answers, sums, text_to_sql, word_problems
 from burnish.tasks.numbers import MarkedAnswers, NumericAnswers
 
 __all__ = ["local_files", "make_task", "task_named"]
@@ -23,6 +23,8 @@ def make_task(config: TaskConfig) -> Task:
             return gsm8k.Gsm8k(config)
         case WordProblemsTask():
             return word_problems.WordProblems(config)
+        case TextToSqlTask():
+            return text_to_sql.make(config)
         case _:
             assert_never(config)
 
@@ -34,8 +36,10 @@ def task_named(kind: str) -> Grader:
             return NumericAnswers()
         case sums.KIND:
             return MarkedAnswers()
+        case sql_answers.KIND:
+            return sql_answers.SqlAnswers()
         case _:
-            raise ConfigError(f"task: {kind!r} is unknown; choose gsm8k, sums or word_problems")
+            raise ConfigError(f"task: {kind!r} is unknown; choose gsm8k, sums, text_to_sql or word_problems")
 
 
 def local_files(config: TaskConfig) -> tuple[Path, ...]:
@@ -50,5 +54,7 @@ def local_files(config: TaskConfig) -> tuple[Path, ...]:
             return gsm8k.local_files(config)
         case WordProblemsTask():
             return word_problems.local_files(config)
+        case TextToSqlTask():
+            return text_to_sql.local_files(config)
         case _:
             assert_never(config)

@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from burnish.refinery.diff_page import cut, sureness
-from burnish.refinery.history import Entry, History, ShownChange
-from burnish.refinery.marking import MOST_WORDS, Piece, marked
+from burnish.ledger.diff_page import cut, sureness
+from burnish.ledger.history import Entry, History, ShownChange
+from burnish.ledger.marking import MOST_WORDS, Piece, marked
 from burnish.report.text import terminal
 from burnish.types import Reason
 

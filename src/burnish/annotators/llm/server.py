@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 
 from pydantic import JsonValue
 
-from burnish.annotators.calls import Reply
-from burnish.annotators.replies import reply_of
+from burnish.annotators.llm.calls import Reply
+from burnish.annotators.llm.replies import reply_of
 from burnish.config import JudgeConfig
 from burnish.errors import AnnotatorError, ConfigError
 

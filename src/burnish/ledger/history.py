@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 
 from burnish.annotators.program import request_text
 from burnish.errors import DataError
@@ -213,3 +214,13 @@ def unknown(folder: Folder, id_: str) -> DataError:
 
 def _where(example: Example) -> str:
     return str(example.metadata["where"])
+
+
+def diff(folder: str | Path, round: int | None = None) -> Changes:  # noqa: A002 the verb's own word
+    """Return the changes that stand in a refinement's folder, or those that a round accepted; see `burnish diff`."""
+    return changes(Folder(Path(folder)), round)
+
+
+def show(folder: str | Path, id: str) -> History:  # noqa: A002 the verb's own word
+    """Return a row's whole history; see `burnish show`."""
+    return history(Folder(Path(folder)), id)

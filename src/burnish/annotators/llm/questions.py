@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
-from burnish.annotators.calls import Budget, cost_of, request_key
+from burnish.annotators.llm.calls import Budget, cost_of, request_key
 from burnish.comparisons import both_orders
 from burnish.config import JudgeConfig
 from burnish.errors import ConfigError

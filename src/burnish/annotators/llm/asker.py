@@ -8,11 +8,11 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TypeAlias, assert_never
 
-from burnish.annotators.calls import Budget, Calls, Reply
-from burnish.annotators.crew import Crew
-from burnish.annotators.questions import Question, Request, request_of
-from burnish.annotators.server import Failure, Server, Why
-from burnish.annotators.verdicts import read_reply
+from burnish.annotators.llm.calls import Budget, Calls, Reply
+from burnish.annotators.llm.crew import Crew
+from burnish.annotators.llm.questions import Question, Request, request_of
+from burnish.annotators.llm.server import Failure, Server, Why
+from burnish.annotators.llm.verdicts import read_reply
 from burnish.config import JudgeConfig
 from burnish.errors import AnnotatorError, Paused
 

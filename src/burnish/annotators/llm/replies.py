@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
-from burnish.annotators.calls import Position, Reply
-from burnish.annotators.verdicts import kept_positions
+from burnish.annotators.llm.calls import Position, Reply
+from burnish.annotators.llm.verdicts import kept_positions
 
 
 def _or_none(value: object, handler: ValidatorFunctionWrapHandler) -> object:

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from burnish.errors import ConfigError, DataError
+from burnish.ledger.history import check_round, unknown
 from burnish.refinery.folder import LEDGER, Folder
-from burnish.refinery.history import check_round, unknown
 from burnish.refinery.page import write_page
 from burnish.refinery.replay import Replayed, Row, replayed
 from burnish.types import Reason, Refinement

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from burnish.errors import ConfigError, DataError
-from burnish.refinery.cards import README, TAG, Names, write_cards
+from burnish.ledger.cards import README, TAG, Names, write_cards
+from burnish.ledger.hub import HUB_ID, Hub, Kind
+from burnish.ledger.private import check_texts, private_places, without_places
 from burnish.refinery.folder import LEDGER, Folder
-from burnish.refinery.hub import HUB_ID, Hub, Kind
-from burnish.refinery.private import check_texts, private_places, without_places
 from burnish.refinery.summary import Summary
 from burnish.store import PART, full_disk, remove_tree
 

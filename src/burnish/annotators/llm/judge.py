@@ -7,9 +7,9 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
-from burnish.annotators.asker import Asker, Purse
-from burnish.annotators.calls import Budget, Calls, Spent
-from burnish.annotators.questions import Estimate, check_budget, estimate, questions_of
+from burnish.annotators.llm.asker import Asker, Purse
+from burnish.annotators.llm.calls import Budget, Calls, Spent
+from burnish.annotators.llm.questions import Estimate, check_budget, estimate, questions_of
 from burnish.canonical import canonical
 from burnish.comparisons import combined
 from burnish.config import JudgeConfig

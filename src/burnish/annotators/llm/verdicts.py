@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Sequence
 
-from burnish.annotators.calls import Position, Reply
+from burnish.annotators.llm.calls import Position, Reply
 from burnish.config import JudgeConfig
 
 KEPT = 16

@@ -1,0 +1,158 @@
+"""Text-to-SQL: a question and a database's schema in, a query out; right where its result is the gold query's.
+
+Gold queries are run when the rows are loaded. A row whose gold query does not run, or whose prompt is too long, is
+left out and counted by why.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from burnish.config import TextToSqlTask, expanded
+from burnish.errors import BackendError, ConfigError, DataError
+from burnish.protocols import Dataset
+from burnish.sql.compare import Equality
+from burnish.sql.databases import Schema, check_database, describe
+from burnish.sql.outcome import Limits
+from burnish.sql.sandbox import Query
+from burnish.tasks.rows import Counts, Row, check_own_ids, dataset, existing_path, held_out_fifth
+from burnish.tasks.sql_answers import KIND, SqlAnswers
+from burnish.tasks.sql_files import Item, Split, database_path, read_items, source_files
+
+CHARACTERS_PER_TOKEN = 4
+"""Of English and SQL under the tokenizers of the paper's models, roughly; used where no tokenizer is given."""
+PROMPT = """\
+Database schema (SQLite):
+{schema}
+
+{evidence}Question: {question}
+
+Write one SQLite query that answers the question."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextToSql(SqlAnswers):
+    """Rows of BIRD, Spider or one's own; the prompt begins with the schema, so that rows of one database share it."""
+
+    config: TextToSqlTask
+
+    def load(self) -> Dataset:
+        """Return both splits; raises DataError naming file and row, ConfigError naming the field."""
+        config = self.config
+        items = read_items(config)
+        if not items:
+            raise DataError(f"{config.source}: no rows; each needs a question, a query and a database")
+        self._check_databases(items)
+        rows = [self._row(item) for item in items]
+        check_own_ids(rows)
+        why = self._left_out(rows)
+        kept: list[tuple[Row, Split | None]] = [
+            (row, item.split) for row, item, out in zip(rows, items, why, strict=True) if out is None
+        ]
+        left_out = Counter(out for out in why if out is not None)
+        if not kept:
+            counts = ", ".join(f"{count} {out}" for out, count in sorted(left_out.items()))
+            raise DataError(f"{config.source}: no row is left of {len(rows)} ({counts}); see task.max_prompt_tokens")
+        splits = self._splits(kept)
+        train, test = (
+            [row for (row, _), split in zip(kept, splits, strict=True) if split == s] for s in ("train", "test")
+        )
+        counts = Counts(source=config.source, train=config.train, test=config.test)
+        return replace(dataset(KIND, train, test, counts), left_out=dict(sorted(left_out.items())))
+
+    def _check_databases(self, items: Sequence[Item]) -> None:
+        first = {item.database: item.where for item in reversed(items)}
+        for name, where in first.items():
+            check_database(database_path(self.config, name), where)
+
+    def _row(self, item: Item) -> Row:
+        config = self.config
+        schema = _described(database_path(config, item.database), config.schema_form, config.sample_rows)
+        evidence = f"Knowledge: {item.evidence}\n\n" if item.evidence and config.evidence else ""
+        question = PROMPT.format(schema=schema, evidence=evidence, question=item.question)
+        return Row(where=item.where, id=item.id, question=question, reference=item.sql, metadata=item.metadata)
+
+    def _left_out(self, rows: Sequence[Row]) -> list[str | None]:
+        """Say of each row why it cannot be used, None where it can."""
+        most, length = self.config.max_prompt_tokens, _counter(self.config)
+        long = [most is not None and length(row.question) > most for row in rows]
+        gold = self.engine.gold
+        queries = [Query(database=self.place(str(row.metadata["database"])), sql=row.reference) for row in rows]
+        gold.fill(query for query, out in zip(queries, long, strict=True) if not out)
+        return [
+            "prompt_too_long" if out else _failure(gold.get(query).kind)
+            for query, out in zip(queries, long, strict=True)
+        ]
+
+    def _splits(self, kept: Sequence[tuple[Row, Split | None]]) -> list[Split]:
+        if all(split is None for _, split in kept):
+            is_test = held_out_fifth([row for row, _ in kept])
+            return ["test" if is_test(row) else "train" for row, _ in kept]
+        for row, split in kept:
+            if split is None:
+                raise DataError(f"{row.where}: no {self.config.split_column!r}, which other rows have; fill it in")
+        return [split for _, split in kept if split is not None]
+
+
+def make(config: TextToSqlTask) -> TextToSql:
+    """Return the task; nothing is read before `load`."""
+    return TextToSql(
+        config=config,
+        place=lambda name: database_path(config, name),
+        equality=Equality(config.equality),
+        limits=Limits(seconds=config.seconds, rows=config.max_rows),
+        cache=None if config.cache is None else Path(expanded(config.cache, "task.cache")),
+    )
+
+
+def local_files(config: TextToSqlTask) -> tuple[Path, ...]:
+    """Return all files that the rows are made of: rows, databases, tokenizer. Raises ConfigError where one is missing.
+
+    The rows are read to find out which databases they want.
+    """
+    databases = {database_path(config, item.database) for item in read_items(config)}
+    tokenizer = [] if config.tokenizer is None else [_tokenizer_file(config.tokenizer)]
+    return (*(file.path for file in source_files(config)), *sorted(databases), *tokenizer)
+
+
+@lru_cache(maxsize=256)
+def _described(path: Path, form: str, sample_rows: int) -> str:
+    return describe(path, Schema(form), sample_rows)
+
+
+def _failure(kind: str) -> str | None:
+    return None if kind == "rows" else f"gold_{kind}"
+
+
+def _counter(config: TextToSqlTask) -> Callable[[str], int]:
+    """Return what counts a prompt's tokens."""
+    if config.tokenizer is None:
+        return lambda text: math.ceil(len(text) / CHARACTERS_PER_TOKEN)
+    path = _tokenizer_file(config.tokenizer)
+    try:
+        library: Any = importlib.import_module("tokenizers")  # imported here: no part of the light core
+    except ImportError:
+        raise BackendError(
+            "task.tokenizer: the package `tokenizers` is not installed; run pip install 'burnish[train]', or leave "
+            "the field out to count four characters as a token"
+        ) from None
+    try:
+        tokenizer = library.Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises nothing more special
+        raise ConfigError(f"task.tokenizer: {str(path)!r} cannot be read ({error}); give a tokenizer.json") from None
+    return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)
+
+
+def _tokenizer_file(source: str) -> Path:
+    place = existing_path(source)
+    path = place / "tokenizer.json" if place is not None and place.is_dir() else place
+    if path is None or not path.is_file():
+        raise ConfigError(f"task.tokenizer: {source!r} is no tokenizer.json and no folder with one; give its path")
+    return path

@@ -17,6 +17,7 @@ PEOPLE = [(1, "Ada", 36, 1.5), (2, "Bo", 41, None), (3, "Cy", 36, 1.0)]
 
 def people(path: Path, journal: str = "delete") -> Path:
     """Make a database with one table of three people: two of them 36 years old, one without a height."""
+    path.unlink(missing_ok=True)
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute(f"PRAGMA journal_mode = {journal}")
         connection.execute("CREATE TABLE person (id INTEGER PRIMARY KEY, name TEXT, age INT, height REAL)")

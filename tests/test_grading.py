@@ -125,3 +125,94 @@ def test_no_model_library_is_imported() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+# Queries
+
+
+def sql_rows(tmp_path: Path) -> list[dict[str, Any]]:
+    from sql_data import people
+
+    people(tmp_path / "people.sqlite")
+    gold = {"reference": "SELECT age FROM person", "database": "people.sqlite"}
+    endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT x FROM n"
+    predictions = {
+        "rows": ["```sql\nSELECT DISTINCT age FROM person\n```", "SELECT name FROM person"],
+        "error": ["SELECT nobody"],
+        "too_large": [endless, "SELECT zeroblob(2000000000)"],
+        "refused": ["DROP TABLE person", "SELECT '" + "x" * (1 << 20) + "'"],
+        "two_statements": ["SELECT 1; SELECT 2"],
+        "not_sql": ["Ich weiß es nicht."],
+        "empty": [""],
+    }
+    return [{"prediction": text, "kind": kind, **gold} for kind, texts in predictions.items() for text in texts]
+
+
+def test_queries_are_graded_and_counted_by_what_became_of_them(tmp_path: Path) -> None:
+    rows = sql_rows(tmp_path)
+    out = tmp_path / "out.jsonl"
+    summary = grade("text_to_sql", write(tmp_path / "p.jsonl", rows), out)
+    assert (summary.n, summary.correct, summary.no_answer, summary.no_reference) == (10, 1, 4, 0)
+    assert summary.outcomes == {
+        "empty": 1,
+        "error": 1,
+        "not_sql": 1,
+        "refused": 2,
+        "rows": 2,
+        "too_large": 2,
+        "two_statements": 1,
+    }
+    graded = read(out)
+    assert [row["outcome"] for row in graded] == [row["kind"] for row in rows]
+    assert [row["correct"] for row in graded] == [True] + [False] * 9
+    assert graded[2]["why"] == "no such column: nobody"
+    assert graded[0]["extracted"] == "SELECT DISTINCT age FROM person"
+
+
+def test_a_reference_that_does_not_run_is_counted_apart(tmp_path: Path) -> None:
+    rows = sql_rows(tmp_path)[:2]
+    path, out = tmp_path / "p.jsonl", tmp_path / "out.jsonl"
+    summary = grade("text_to_sql", write(path, [*rows, rows[0] | {"reference": "SELECT nobody"}]), out)
+    assert (summary.n, summary.correct, summary.accuracy, summary.no_reference) == (2, 1, 0.5, 1)
+    assert read(out)[2]["correct"] is None
+    assert read(out)[2]["why"] == "the reference does not run (error: no such column: nobody)"
+    with pytest.raises(DataError, match="no reference runs, such as the reference does not run"):
+        grade("text_to_sql", write(path, [rows[0] | {"reference": "SELECT nobody"}]))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"database": "none.sqlite"}, "the database '.*none.sqlite' cannot be read"),
+        ({"database": "p.jsonl"}, r"p\.jsonl' is no SQLite database"),
+        ({"database": None}, "the database is None; write the path"),
+        ({"reference": 5}, "the reference is 5; write the gold query"),
+        ({"reference": " "}, "the reference is ' '; write the gold query"),
+        ({"prediction": None}, "the prediction is None"),
+    ],
+)
+def test_a_bad_row_of_queries_names_its_line(tmp_path: Path, change: dict[str, Any], told: str) -> None:
+    first = sql_rows(tmp_path)[0]
+    path = write(tmp_path / "p.jsonl", [first, first | change])
+    with pytest.raises(DataError, match=told) as caught:
+        grade("text_to_sql", path)
+    assert str(caught.value).startswith(f"{path}:2: ")
+    del first["database"]
+    with pytest.raises(DataError, match=r"p\.jsonl:1: no column 'database'"):
+        grade("text_to_sql", write(path, [first]))
+
+
+def test_the_verb_counts_and_needs_no_model_library(tmp_path: Path) -> None:
+    write(tmp_path / "p.jsonl", sql_rows(tmp_path))
+    code = """
+import sys
+from burnish.cli import main
+main(["grade", "text_to_sql", "p.jsonl"], standalone_mode=False)
+print({"torch", "transformers", "datasets", "tokenizers"} & set(sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, cwd=tmp_path)
+    assert done.stdout.splitlines() == [
+        "n 10  accuracy 0.1000  95 % interval 0.0179 to 0.4042  without an answer 4",
+        "empty 1  error 1  not_sql 1  refused 2  rows 2  too_large 2  two_statements 1",
+        "set()",
+    ], done.stderr

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from burnish.config import RefineConfig
 from burnish.explain import Explanation, explain
 from burnish.refinery.estimate import Estimate, estimated
-from burnish.refinery.first_row import FirstRow, first_row, row_words
+from burnish.refinery.first_row import FirstRow, data_words, first_row, row_words
 from burnish.refinery.given_data import DataFacts, facts_of
 from burnish.refinery.inputs import find
 from burnish.refinery.refining import Ways, planned_in
@@ -43,9 +43,7 @@ def dry_run(config: RefineConfig, ways: Ways) -> DryRun:
 
 def words(plan: DryRun) -> Iterator[str]:
     """Yield lines for a terminal."""
-    data = plan.data
-    yield f"data: {data.rows:,} rows of {data.form}, {data.usable:,} usable, {data.skipped:,} left as they are"
-    yield from (f"  {terminal(line)}" for line in data.bad_rows[:10])
+    yield from data_words(plan.data)
     yield from row_words(plan.first)
     for stage in plan.stages:
         yield f"{stage.state:<8} {stage.fingerprint[:8]}  {terminal(stage.label)}"

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from burnish import backends
 from burnish.errors import BackendError, DataError
 from burnish.forms.recognise import Given
+from burnish.refinery.given_data import DataFacts
 from burnish.refinery.inputs import Found
 from burnish.report.text import lines, plural, shortened, terminal
 from burnish.types import TrainingRow
 
-LONGEST = 1200
-"""Characters of the first row that are shown."""
+LONGEST, SHOWN_BAD = 1200, 10
+"""Characters of the first row, and rows that cannot be used, that are shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,12 @@ def first_row(found: Found) -> FirstRow:
             tokens = shown.prompt_tokens + shown.supervised_tokens
             return FirstRow(prompt=shown.prompt, supervised=shown.supervised, tokens=tokens, problem="")
     raise DataError(f"{found.config.data.source}: no row can be used")
+
+
+def data_words(data: DataFacts) -> Iterator[str]:
+    """Yield which form was recognised, how many rows there are, and what is wrong with the first unusable ones."""
+    yield f"data: {data.rows:,} rows of {data.form}, {data.usable:,} usable, {data.skipped:,} left as they are"
+    yield from (f"  {terminal(line)}" for line in data.bad_rows[:SHOWN_BAD])
 
 
 def row_words(first: FirstRow) -> Iterator[str]:

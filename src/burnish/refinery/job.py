@@ -16,7 +16,7 @@ from burnish.annotators.people import Mailbox, Purpose
 from burnish.annotators.program import CheckerAnnotator, request_text, said
 from burnish.artifacts import Rows, Split
 from burnish.backends.embed import Embedder
-from burnish.config import CommandDiffers, EmbeddingDiffers, NumberDiffers, TextDiffers
+from burnish.config import CommandDiffers, EmbeddingDiffers, NumberDiffers, TextDiffers, expanded
 from burnish.methods import Round, Setting, run_method
 from burnish.methods.setting import Audit, Differing, TextPair
 from burnish.programs import converse, gathered
@@ -135,8 +135,8 @@ class Job:
                 return Differing(config=described, inputs=inputs, measure=lambda pairs: _told_apart(command, pairs))
             case EmbeddingDiffers(model=model, share=share):
                 assert self.found.embedder is not None
-                device = self.config.execution.device
-                embedder = Embedder(model, None if device == "auto" else device, self.around.terminal)
+                place, device = expanded(model, "differs.model"), self.config.execution.device
+                embedder = Embedder(place, None if device == "auto" else device, self.around.terminal)
                 return Differing(
                     config={"kind": "embedding"},
                     inputs={"embedder": self.found.embedder},

@@ -16,8 +16,9 @@ from burnish.errors import BurnishError, Paused
 from burnish.machine import opener_of, provenance
 from burnish.methods import Round
 from burnish.protocols import Backend
-from burnish.refinery.first_row import first_row, row_words
+from burnish.refinery.first_row import data_words, first_row, row_words
 from burnish.refinery.folder import Folder
+from burnish.refinery.given_data import read_facts
 from burnish.refinery.inputs import Found, find
 from burnish.refinery.job import Job, Surroundings
 from burnish.refinery.summary import State, Summary
@@ -87,7 +88,7 @@ class _Refining:
         writer = Writer(self.folder, self.job, self.held)
         _ = self.job.data  # what is wrong with the dataset is said before anything else is spent
         if self.shown:
-            for line in row_words(first_row(self.job.found)):
+            for line in (*data_words(read_facts(self.job.data)), *row_words(first_row(self.job.found))):
                 self.job.around.terminal.say(line)
         with full_disk(self.folder.path):
             writer.begin(None)

@@ -1,0 +1,157 @@
+"""Results kept by database and query; databases checked and shown."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sql_data import people
+
+from burnish.errors import DataError
+from burnish.sql.compare import Equality
+from burnish.sql.databases import Schema, check_database, describe
+from burnish.sql.gold import Results, same
+from burnish.sql.outcome import Kind, Limits
+from burnish.sql.sandbox import Query, Sandbox
+
+
+class Counting(Sandbox):
+    """Remembers which queries were run."""
+
+    def __init__(self) -> None:
+        super().__init__(Limits(seconds=0.3, rows=1000), workers=1)
+        self.ran: list[str] = []
+
+    def run_all(self, queries: Sequence[Query], keep: Any) -> list[Any]:
+        self.ran += [query.sql for query in queries]
+        return super().run_all(queries, keep)
+
+
+@pytest.fixture
+def sandbox() -> Generator[Counting, None, None]:
+    pool = Counting()
+    yield pool
+    pool.close()
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    return people(tmp_path / "people.sqlite")
+
+
+def test_equal_results_and_two_failures(sandbox: Counting, database: Path) -> None:
+    results = Results(sandbox)
+
+    def agree(a: str, b: str, equality: Equality = Equality.SET) -> bool:
+        first, second = (results.get(Query(database=database, sql=sql)) for sql in (a, b))
+        return same(first, second, equality)
+
+    ages, distinct = "SELECT age FROM person", "SELECT DISTINCT age FROM person"
+    assert agree(ages, distinct)
+    assert not agree(ages, distinct, Equality.MULTISET)
+    assert agree(ages, f"{ages} ORDER BY id", Equality.ORDERED)
+    assert agree("SELECT 1 WHERE 0", "SELECT name, age FROM person WHERE 0")
+    assert not agree("SELECT nobody", "SELECT nobody")
+    assert not agree("SELECT nobody", ages)
+    assert results.get(Query(database=database, sql="SELECT nobody")).why == "error: no such column: nobody"
+
+
+def test_each_query_runs_once_for_each_database(sandbox: Counting, database: Path, tmp_path: Path) -> None:
+    results, other = Results(sandbox), people(tmp_path / "other.sqlite")
+    queries = [
+        Query(database=path, sql=sql) for path in (database, other) for sql in ("SELECT 1", "SELECT 2", "SELECT 1")
+    ]
+    results.fill(queries)
+    results.fill(queries)
+    assert sandbox.ran == ["SELECT 1", "SELECT 2"] * 2
+    with closing(sqlite3.connect(other)) as connection, connection:
+        connection.execute("DELETE FROM person")
+    results.fill(queries)
+    assert sandbox.ran == ["SELECT 1", "SELECT 2"] * 3
+
+
+def test_a_folder_keeps_what_lasts_by_content(sandbox: Counting, database: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"
+    queries = [Query(database=database, sql=sql) for sql in ("SELECT age FROM person", "SELECT nobody", endless)]
+    first = Results(sandbox, cache)
+    first.fill(queries)
+    files = sorted(cache.rglob("*.json"))
+    assert len(files) == 2
+    moved = database.rename(tmp_path / "moved.sqlite")
+    again = Results(sandbox, cache)
+    known = [again.get(Query(database=moved, sql=query.sql)) for query in queries]
+    assert sandbox.ran[3:] == [endless]
+    assert known[:2] == [
+        Results(Sandbox(sandbox.limits)).get(Query(database=moved, sql=query.sql)) for query in queries[:2]
+    ]
+    assert known[2].kind is Kind.TIMEOUT
+    for file in files:
+        file.write_bytes(b'{"kind": ')  # a damaged entry is computed anew
+    Results(sandbox, cache).fill([Query(database=moved, sql="SELECT nobody")])
+    assert sandbox.ran[4:] == ["SELECT nobody"]
+
+
+def test_an_unreadable_database_is_an_error_that_names_it(sandbox: Counting, tmp_path: Path) -> None:
+    path = tmp_path / "x.sqlite"
+    with pytest.raises(DataError, match=r"x\.sqlite: the database cannot be read \(No such file"):
+        Results(sandbox).get(Query(database=path, sql="SELECT 1"))
+    path.write_bytes(b"SQLite format 3\0" + b"\xff" * 5000)
+    with pytest.raises(DataError, match=r"x\.sqlite: the database cannot be read"):
+        Results(sandbox).get(Query(database=path, sql="SELECT 1"))
+    with pytest.raises(DataError, match=r"x\.sqlite: the database cannot be read"):
+        describe(path, Schema.CREATE)
+
+
+def test_databases_that_are_none(database: Path, tmp_path: Path) -> None:
+    check_database(database, "here")
+    empty, text = tmp_path / "empty", tmp_path / "text"
+    empty.touch()
+    text.write_text("id,name\n")
+    for path, told in (
+        (tmp_path / "none", "No such file"),
+        (tmp_path, "Is a directory"),
+        (empty, "is empty"),
+        (text, "is no SQLite database"),
+    ):
+        with pytest.raises(DataError, match=rf"^rows:3: .*{path.name}.*{told}.*give the path of a SQLite database"):
+            check_database(path, "rows:3")
+
+
+def test_unfinished_writes_are_not_passed_over(tmp_path: Path) -> None:
+    path = people(tmp_path / "wal.sqlite", journal="wal")
+    check_database(path, "here")  # closed in good order
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DELETE FROM person")
+        connection.commit()
+        with pytest.raises(DataError, match=r"unfinished writes in 'wal.sqlite-wal'; .*wal_checkpoint"):
+            check_database(path, "here")
+
+
+def test_a_schema_in_words(tmp_path: Path) -> None:
+    path = tmp_path / "shop.sqlite"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute('CREATE TABLE maker (id INTEGER PRIMARY KEY AUTOINCREMENT, "full name" TEXT)')
+        connection.execute("CREATE TABLE car (id INT, maker INT REFERENCES maker(id), photo BLOB)")
+        connection.execute("INSERT INTO maker VALUES (1, ?)", (f"A */ {'x' * 50}\nB",))
+        connection.execute("INSERT INTO car VALUES (1, 1, x'00'), (2, NULL, NULL), (3, 1, NULL)")
+        connection.execute("CREATE VIEW v AS SELECT 1")
+    assert describe(path, Schema.COLUMNS) == (
+        "maker(id, `full name`)\ncar(id, maker, photo)\nForeign keys: car.maker = maker.id"
+    )
+    created = describe(path, Schema.CREATE, sample_rows=2).splitlines()
+    assert created == [
+        'CREATE TABLE maker (id INTEGER PRIMARY KEY AUTOINCREMENT, "full name" TEXT);',
+        "/* 1 of its rows:",
+        f"1 | A * / {'x' * 31}...",
+        "*/",
+        "CREATE TABLE car (id INT, maker INT REFERENCES maker(id), photo BLOB);",
+        "/* 2 of its rows:",
+        "1 | 1 | (binary)",
+        "2 | NULL | NULL",
+        "*/",
+    ]

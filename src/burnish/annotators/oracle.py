@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 
 from burnish.annotators.plan import AnnotatorPlan, Supply
 from burnish.comparisons import combined
-from burnish.protocols import Grader
+from burnish.protocols import Grader, prepare
 from burnish.types import Comparison, Example, Order, Preference
 
 
@@ -22,7 +22,9 @@ class OracleAnnotator:
 
     def judge(self, comparisons: Sequence[Comparison], done: AbstractSet[str]) -> Iterator[Sequence[Preference]]:
         """Yield the preferences that are not done in one batch."""
-        yield [self._one(comparison) for comparison in comparisons if comparison.id not in done]
+        todo = [comparison for comparison in comparisons if comparison.id not in done]
+        prepare(self.task, lambda: self.examples, (side for one in todo for side in (one.a, one.b)), gold=True)
+        yield [self._one(comparison) for comparison in todo]
 
     def _one(self, comparison: Comparison) -> Preference:
         example = self.examples[comparison.example_id]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from burnish.artifacts import SCORES, read_demonstrations, read_scores
 from burnish.comparisons import screen
 from burnish.methods.setting import Setting, TextPair
+from burnish.protocols import by_example
 from burnish.stages import Stage, Work
 from burnish.types import Artifact
 
@@ -17,6 +18,7 @@ def distance(setting: Setting, current: Artifact, proposals: tuple[Artifact, ...
     def run(work: Work) -> None:
         examples, labels = setting.rows.prompts_only(), read_demonstrations(current)
         proposed = {id_: row for part in proposals for id_, row in read_demonstrations(part).items()}
+        grader = by_example(task, setting.rows.examples)
         pairs = [
             TextPair(
                 id=id_,
@@ -25,7 +27,7 @@ def distance(setting: Setting, current: Artifact, proposals: tuple[Artifact, ...
                 proposal=proposed[id_].completion,
             )
             for id_ in sorted(proposed)
-            if screen(task.extract, task.agree, labels[id_], proposed[id_]) is None
+            if screen(grader(id_).extract, grader(id_).agree, labels[id_], proposed[id_]) is None
         ]
         with work.append(SCORES) as out:
             done = read_scores(Artifact(path=str(work.path), kind="", fingerprint=""))

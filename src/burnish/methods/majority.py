@@ -9,6 +9,7 @@ from burnish.methods.audit import audited
 from burnish.methods.refinement import Parts, compare, numbered, train_on_parts, update
 from burnish.methods.setting import Compared, Round, Setting
 from burnish.methods.sft import learned, start
+from burnish.protocols import by_example, prepare
 from burnish.stages import Stage, Work
 from burnish.store import pretty, write_atomic, write_rows
 from burnish.types import Artifact, DemonstrationSource, Order
@@ -59,7 +60,9 @@ def _vote(setting: Setting, samples: Parts, k: int) -> Artifact:
 
     def run(work: Work) -> None:
         every = dict(sorted((id_, drawn) for part in samples for id_, drawn in read_samples(part).items()))
-        chosen = {id_: most_voted(task.extract, task.agree, drawn) for id_, drawn in every.items()}
+        prepare(task, setting.rows.examples, (one for drawn in every.values() for one in drawn))
+        grader = by_example(task, setting.rows.examples)
+        chosen = {id_: most_voted(grader(id_).extract, grader(id_).agree, drawn) for id_, drawn in every.items()}
         write_atomic(work.path / SHARES, pretty({id_: share for id_, (_, share) in chosen.items()}))
         work.count(rows=write_rows(work.path / DEMONSTRATIONS, (one for one, _ in chosen.values())))
 

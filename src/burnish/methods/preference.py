@@ -25,6 +25,7 @@ from burnish.config import Decoding, DpoMethod, PairsFrom
 from burnish.methods.refinement import numbered, train_on_parts
 from burnish.methods.setting import Setting
 from burnish.preferences import Pair, against, ledger_line, most_confident, paired, preferred, screened
+from burnish.protocols import by_example, prepare
 from burnish.stages import Stage, Work
 from burnish.store import write_rows
 from burnish.types import Artifact, Demonstration, DemonstrationSource, Preference, Reason
@@ -55,10 +56,23 @@ def pair(setting: Setting, method: DpoMethod, samples: tuple[Artifact, ...], lab
     def run(work: Work) -> None:
         current: Mapping[str, Demonstration] = read_demonstrations(labels) if with_label else {}
         answers = {id_: given for artifact in samples for id_, given in read_samples(artifact).items()}
-        pairs = [
-            Pair(example_id=id_, number=place, a=a, b=b, reason=screened(task.extract, task.agree, a, b, differing))
+        drawn = [
+            (id_, place, a, b)
             for id_, given in sorted(answers.items())
             for place, (a, b) in enumerate(against(current[id_], given) if with_label else paired(given))
+        ]
+        if differing:
+            prepare(task, setting.rows.examples, (side for _, _, a, b in drawn for side in (a, b)))
+        grader = by_example(task, setting.rows.examples)
+        pairs = [
+            Pair(
+                example_id=id_,
+                number=place,
+                a=a,
+                b=b,
+                reason=screened(grader(id_).extract, grader(id_).agree, a, b, differing),
+            )
+            for id_, place, a, b in drawn
         ]
         pairs = _within(pairs, len(answers) if budget == "rows" else budget, seed, number)
         write_rows(work.path / PAIRS, pairs)

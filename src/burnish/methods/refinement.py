@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain
 
 from pydantic import JsonValue
 
@@ -24,6 +25,7 @@ from burnish.comparisons import screen
 from burnish.keyed import MergedRows
 from burnish.methods.differing import distance
 from burnish.methods.setting import Setting
+from burnish.protocols import by_example, prepare
 from burnish.stages import Stage, Work
 from burnish.store import write_rows
 from burnish.types import Artifact, Comparison, Demonstration, DemonstrationSource, Preference, Reason
@@ -93,8 +95,10 @@ def compare(
                 {model.fingerprint: frozenset(read_json(model, TRAINING)["trained_on"]) for model in models},
                 proposed.values(),
             )
-        task = setting.steps.task
-        reasons = {id_: screen(task.extract, task.agree, labels[id_], z) for id_, z in proposed.items()}
+        task, examples = setting.steps.task, setting.rows.examples
+        prepare(task, examples, chain(proposed.values(), (labels[id_] for id_ in proposed)))
+        grader = by_example(task, examples)
+        reasons = {id_: screen(grader(id_).extract, grader(id_).agree, labels[id_], z) for id_, z in proposed.items()}
         if differing and distances:
             reasons = distant(reasons, read_scores(distances), differing.share)
         if budget is not None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from burnish.identity import BUILTIN
 
+_INTERPRETER = re.compile(r"(python|node|ruby|perl|bash|sh|deno|Rscript)[\d.]*(\.exe)?$")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+", re.ASCII)
 
 
@@ -29,7 +30,7 @@ def method_words(method: Mapping[str, Any]) -> str:
     """Say a method with its settings."""
     settings = [f"{key} {value}" for key, value in method.items() if key not in {"kind", "name", "checker"}]
     checker = method.get("checker")
-    settings += [f"checked by the program {Path(checker[0]).name}"] if checker else []
+    settings += [f"checked by the program {program_name(checker)}"] if checker else []
     return f"{method['kind']} ({', '.join(settings)})"
 
 
@@ -46,10 +47,16 @@ def annotator_words(annotator: Mapping[str, Any] | None) -> str:
         case {"kind": kind, "model": model}:
             return f"{kind}, the model {public_name(str(model['source']))}"
         case {"kind": "command", "command": command}:
-            return f"command, the program {Path(command[0]).name}"
+            return f"command, the program {program_name(command)}"
         case _:
             column = annotator.get("column")
             return f"{annotator['kind']}{f', right answers in the column {column}' if column else ''}"
+
+
+def program_name(command: Sequence[str]) -> str:
+    """Return a program's name without its folder: the script's, where an interpreter runs one."""
+    script = next((word for word in command[1:] if Path(word).suffix and not word.startswith("-")), None)
+    return Path(script if script and _INTERPRETER.match(Path(command[0]).name) else command[0]).name
 
 
 def public_host(address: str) -> str:

@@ -4,9 +4,9 @@
     burnish refine FOLDER/noisy.jsonl --annotator judge.yaml ...          (docs/results/real-noise/README.md)
 
 A weak model (the base cut to its first layers, finetuned on some trusted rows) answers the other rows; its wrong
-answers replace the right ones in 30 % of them. The judge is the whole model finetuned on the trusted rows: the answer that
-it finds more likely is preferred; it has never seen a row that is refined. `--classifier` trains another judge, a two-way
-head (appendix B's q~) that learned to tell trusted answers from wrong ones of the weak model.
+answers replace the right ones in 30 % of them. The judge is the whole model finetuned on the trusted rows: it prefers
+what it finds more likely, and has never seen a row that is refined. `--classifier` trains another judge, a two-way head
+(appendix B's q~) that learned to tell trusted answers from wrong ones of the weak model.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ def open_backend(execution: Execution, progress: Progress, sources: Mapping[str,
 
 def fast_dtype(execution: Execution) -> DType:
     """Return the number format that `dtype: auto` means on this machine's device."""
-    require()
+    _quiet()
     from burnish.backends.device import choose_device, choose_dtype  # noqa: PLC0415
 
     return choose_dtype(choose_device(execution.device))
@@ -63,14 +63,17 @@ def speed(execution: Execution) -> float | None:
 def rendered(model: ModelConfig, row: TrainingRow) -> Rendered:
     """Return a row as the model will see it. Raises BackendError where the tokenizer or a library is missing."""
     # Not called `render`: the module of that name would take its place in this package once it is imported.
-    require()
+    _quiet()
     from burnish.backends.preview import rendered as as_text  # noqa: PLC0415
 
     return as_text(model, row)
 
 
 def _quiet() -> None:
-    """Check that the libraries are there; bars are ours, on a terminal alone, where theirs would also go into logs."""
+    """Check that the libraries are there; bars are ours, on a terminal alone, where theirs would also go into logs.
+
+    Before any of them is imported: tqdm reads its variables at its import.
+    """
     require()
     os.environ.setdefault("TQDM_DISABLE", "1")
 

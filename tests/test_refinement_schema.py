@@ -21,12 +21,14 @@ from burnish.refinery.summary import (
     RoundSummary,
     State,
     Summary,
+    read_summary,
 )
 from burnish.results import Metric, Record
 from burnish.selftest_report import LabelledReport, SelftestReport, Tally
 from burnish.types import Demonstration, DemonstrationSource, Example, Message, Refinement
 
-PAGE = (Path(__file__).parents[1] / "docs" / "refinement-schema.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).parents[1] / "docs"
+PAGE = (DOCS / "refinement-schema.md").read_text(encoding="utf-8")
 RECORDS = (Summary, DataSummary, RoundSummary, HarmSummary, CallSummary, ModelSummary)
 REPORTS = (SelftestReport, Tally, LabelledReport, Metric)
 LINES = (Refinement, Demonstration, Example, Message, Ask, Annotation)

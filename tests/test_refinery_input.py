@@ -16,7 +16,6 @@ from refinement import (
     PROBLEMS,
     RIGHT,
     WRONG_LABELS,
-    Refined,
     fake,
     label,
     refine,
@@ -184,11 +183,14 @@ def test_some_rows_have_a_reference(tmp_path: Path) -> None:
     assert (accuracy.n, accuracy.value) == (20, sum(i % 5 >= 2 for i in known) / 20)
 
 
-def test_an_oracle_needs_a_reference_in_every_row_that_it_judges(tmp_path: Path) -> None:
+def test_an_oracle_abstains_where_there_is_no_reference(tmp_path: Path) -> None:
     data = [row | {"gold": None} for row in rows()[:30]] + rows()[30:]
-    with pytest.raises(DataError, match="reference"):
-        refine(settings(written(tmp_path, data)), tmp_path)
-    assert Refined(tmp_path / "out", tmp_path / "store").rows == data
+    found = refine(settings(written(tmp_path, data)), tmp_path)
+    without = {row["id"] for row in data[:30]}
+    judged = {line.example_id: line.reason for line in found.ledger if line.reason not in {"agreed", "invalid"}}
+    assert {reason for id_, reason in judged.items() if id_ in without} == {Reason.ABSTAINED}
+    assert Reason.ABSTAINED not in {reason for id_, reason in judged.items() if id_ not in without}
+    assert found.rows[:30] == data[:30]
 
 
 def test_a_reference_that_is_no_answer_is_said_before_anything_is_spent(tmp_path: Path) -> None:

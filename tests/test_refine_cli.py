@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -136,7 +137,8 @@ def test_every_option_reaches_the_config(tmp_path: Path, options: list[str], fie
 # --- waiting
 
 
-def test_the_way_through_people(tmp_path: Path) -> None:
+def test_the_way_through_people(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["burnish", "refine", "my data.jsonl"])
     out, sheet = tmp_path / "out", tmp_path / "pairs.csv"
     for number in range(3):
         result = call(tmp_path, "--annotator", "people", "--rounds", "2")
@@ -148,7 +150,7 @@ def test_the_way_through_people(tmp_path: Path) -> None:
         start = lines.index(f"burnish annotate export {out} --to pairs.csv")
         assert lines[start - 1].startswith("waiting: ")
         assert lines[start + 2] == f"burnish annotate import {out} pairs.csv"
-        assert lines[start + 3].startswith("burnish ")  # the same command
+        assert lines[start + 3] == "burnish refine 'my data.jsonl'"  # the same command
         assert (
             CliRunner().invoke(main, ["annotate", "export", str(out), "--to", str(sheet), "--overwrite"]).exit_code == 0
         )

@@ -134,11 +134,6 @@ def read_comparisons(artifact: Artifact) -> list[Comparison]:
     return read_rows(Path(artifact.path) / COMPARISONS, Comparison)
 
 
-def iter_comparisons(artifact: Artifact) -> Iterator[Comparison]:
-    """Yield the comparisons, as `read_comparisons` reads them."""
-    return iter_rows(Path(artifact.path) / COMPARISONS, Comparison)
-
-
 def read_screened(artifact: Artifact) -> Iterator[Screened]:
     """Yield what became of every proposal before comparing, in the order of their examples' ids."""
     return iter_rows(Path(artifact.path) / SCREENED, Screened)

@@ -6,7 +6,7 @@ Axes: B rows of a batch, T token positions, V vocabulary.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any, TypeVar
@@ -166,30 +166,34 @@ class HfBackend:
     ) -> Iterator[Sequence[Score]]:
         """Yield batches of P(the second answer is better) from the two-way head."""
         loaded = self._load(model)
-        ids = [loaded.renderer.pair(row, max_positions(loaded.model)) for row in rows]
-        keys = [row.id for row in rows]
-        for batch in self._batches("comparing", [len(row) for row in ids], keys, done, loaded):
-            input_BT, mask_BT = self._right_padded(loaded, [ids[i] for i in batch])
-            with torch.inference_mode():
-                logits_B2 = loaded.model(input_ids=input_BT, attention_mask=mask_BT).logits
-            second_B = torch.softmax(logits_B2.float(), dim=-1)[:, 1].tolist()
-            yield [Score(id=keys[i], value=value, tokens=len(ids[i])) for i, value in zip(batch, second_B, strict=True)]
+        rendered = {row.id: loaded.renderer.pair(row, max_positions(loaded.model)) for row in rows}
+        return self._heads(
+            "comparing", loaded, rendered, done, lambda logits_B2: torch.softmax(logits_B2, dim=-1)[:, 1]
+        )
 
     def rewards(
         self, model: Artifact, rows: Sequence[TrainingRow], done: AbstractSet[RowKey]
     ) -> Iterator[Sequence[Score]]:
         """Yield batches of a reward model's scalars."""
         loaded = self._load(model)
-        ids = [loaded.renderer.judged(row, max_positions(loaded.model)) for row in rows]
-        keys = [row.id for row in rows]
-        for batch in self._batches("rewarding", [len(row) for row in ids], keys, done, loaded):
+        rendered = {row.id: loaded.renderer.judged(row, max_positions(loaded.model)) for row in rows}
+        return self._heads("rewarding", loaded, rendered, done, lambda logits_B1: logits_B1[:, 0])
+
+    def _heads(
+        self,
+        label: str,
+        loaded: Loaded,
+        rendered: Mapping[str, list[int]],
+        done: AbstractSet[RowKey],
+        value: Callable[[torch.Tensor], torch.Tensor],
+    ) -> Iterator[Sequence[Score]]:
+        """Yield batches of a head's outputs, turned into one value a row by `value`, in float32."""
+        keys, ids = list(rendered), list(rendered.values())
+        for batch in self._batches(label, [len(row) for row in ids], keys, done, loaded):
             input_BT, mask_BT = self._right_padded(loaded, [ids[i] for i in batch])
             with torch.inference_mode():
-                logits_B1 = loaded.model(input_ids=input_BT, attention_mask=mask_BT).logits
-            yield [
-                Score(id=keys[i], value=value, tokens=len(ids[i]))
-                for i, value in zip(batch, logits_B1[:, 0].float().tolist(), strict=True)
-            ]
+                value_B = value(loaded.model(input_ids=input_BT, attention_mask=mask_BT).logits.float()).tolist()
+            yield [Score(id=keys[i], value=one, tokens=len(ids[i])) for i, one in zip(batch, value_B, strict=True)]
 
     def export(self, model: Artifact, into: Path) -> None:
         """Write weights and tokenizer (see export.py)."""

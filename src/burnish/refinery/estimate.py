@@ -14,8 +14,8 @@ from burnish.refinery.given_data import DataFacts
 CHARACTERS = 4
 """A token's characters in English text; code and other languages have fewer."""
 TRAINING, GENERATION = 0.25, 0.05
-"""Shares of the speed of large matrix products that training and generation reached with a 135M-parameter model on a
-CPU (docs/results/backend-smollm2.json); generation reads all weights for each token."""
+"""Shares of the speed of large matrix products that training and generation are taken to reach: rough, for a model of
+100M parameters on a CPU; generation reads all weights for each token."""
 FASTEST = 10_000
 """Tokens a second that the smallest models reach on a CPU, where Python's work outweighs arithmetic."""
 BYTES = {".safetensors": 2.0, ".gguf": 0.75, ".bin": 2.0}

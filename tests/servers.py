@@ -1,4 +1,4 @@
-"""Servers for tests: one that speaks chat completions and fails as often as it is told, and a real llama.cpp.
+"""Servers for tests: one that completes chats, embeds texts and fails as often as it is told, and a real llama.cpp.
 
 `FaultServer` answers by a rule, or hands requests on to a real server; it counts what it was asked and what it
 answered. `llama_server()` serves SmolLM2-135M-Instruct.
@@ -15,7 +15,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -58,6 +58,16 @@ def prefers_good(prompt: str) -> Mapping[str, float]:
     return {"A": 0.75, "B": 0.25} if "good" in first else {" B": 0.5, "B": 0.25, "A": 0.25}
 
 
+WORDS = 64
+"""Numbers in a vector of `words_of`."""
+
+
+def words_of(text: str) -> list[float]:
+    """A text's vector: how often each of its words is there, by hash; a last number keeps it from being zero."""
+    counts = Counter(int.from_bytes(hashlib.sha256(word.encode()).digest()[:7], "big") % WORDS for word in text.split())
+    return [*(float(counts[place]) for place in range(WORDS)), 1e-3]
+
+
 QUICK = (*(fault for fault in Fault if fault is not Fault.TIMEOUT),)
 """What fails at once."""
 
@@ -75,6 +85,7 @@ class FaultServer:
     seed: int = 0
     kinds: tuple[Fault, ...] = (*QUICK, *QUICK, Fault.TIMEOUT)
     rule: Callable[[str], Mapping[str, float]] = prefers_good
+    vector: Callable[[str], Sequence[float]] = words_of
     logprobs: bool = True
     usage: bool = True
     upstream: str | None = None
@@ -112,7 +123,7 @@ class FaultServer:
             return refused
         if fault:
             return self._failing(fault)
-        reaction = self._forwarded(body) if self.upstream else (200, json.dumps(self._completion(body)))
+        reaction = self._forwarded(body) if self.upstream else (200, json.dumps(self._answer(body)))
         if not waits():  # on a busy machine a real server may be too slow: that is one more timeout
             return None
         with self._lock:
@@ -140,6 +151,19 @@ class FaultServer:
                 return 200, '{"object": "chat.completion", "choices": []}'
             case Fault.NULL:
                 return 200, '{"choices": [{"index": 0, "message": {"role": "assistant", "content": null}}]}'
+
+    def texts(self) -> Counter[str]:
+        """Count the texts whose vectors were sent back."""
+        return Counter(text for key, n in self.answered.items() for text in self.bodies[key]["input"] * n)
+
+    def _answer(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        return self._embeddings(body) if "input" in body else self._completion(body)
+
+    def _embeddings(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Answer in the reverse order: the index says which text a vector is of."""
+        assert body["encoding_format"] == "float", body
+        vectors = [{"index": place, "embedding": [*self.vector(text)]} for place, text in enumerate(body["input"])]
+        return {"object": "list", "data": vectors[::-1], "model": body["model"]}
 
     def _completion(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
         weights = self.rule(body["messages"][0]["content"])
@@ -178,7 +202,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         headers = {name.lower(): value for name, value in self.headers.items()}
         reaction = self.server.owner.react(body, headers, self._client_waits)
-        if self.path != "/v1/chat/completions":
+        if self.path != ("/v1/embeddings" if "input" in body else "/v1/chat/completions"):
             reaction = (404, '{"error": {"message": "no such path"}}')
         if reaction is None:
             return

@@ -111,7 +111,9 @@ def test_what_is_no_json_no_file_or_no_task(tmp_path: Path) -> None:
     path.write_text("{\n")
     with pytest.raises(DataError, match=":1: not JSON"):
         grade("gsm8k", path)
-    with pytest.raises(ConfigError, match="'poems' is unknown; choose gsm8k, sums, text_to_sql or word_problems"):
+    with pytest.raises(
+        ConfigError, match="'poems' is unknown; choose gsm8k, instructions, sums, text_to_sql or word_problems"
+    ):
         grade("poems", path)
     with pytest.raises(ConfigError, match="is a folder"):
         grade("gsm8k", path, tmp_path)

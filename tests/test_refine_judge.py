@@ -14,9 +14,8 @@ from refinement import CAP, COUNT, RIGHT, WRONG_LABELS, Refined, fake, refine, r
 from servers import QUICK, FaultServer, Reaction
 
 from burnish.annotators.llm import server
-from burnish.annotators.llm.calls import Budget
+from burnish.annotators.llm.calls import CALLS, Budget
 from burnish.errors import AnnotatorError, ConfigError, Paused
-from burnish.refinery.job import CALLS
 from burnish.refinery.summary import State
 from burnish.types import Reason
 

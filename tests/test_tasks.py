@@ -266,5 +266,5 @@ def test_tasks_by_name() -> None:
         assert grader.agree(a, b)
         # The embedded base models solve stories in other words than the task's: sums want the marker.
         assert (grader.extract("so 5.") is None) == (kind == "sums")
-    with pytest.raises(BurnishError, match="choose gsm8k, sums, text_to_sql or word_problems"):
+    with pytest.raises(BurnishError, match="choose gsm8k, instructions, sums, text_to_sql or word_problems"):
         task_named("")

@@ -1,14 +1,78 @@
-"""Base models, found before anything is spent: where they are, what identifies them, which number format they get."""
+"""Models that a config names, found before anything is spent: where they are, what identifies them, how they end."""
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from burnish import backends, identity
-from burnish.config import DType, Execution, ModelConfig, expanded
+from burnish.config import (
+    DType,
+    Execution,
+    GivenAnnotator,
+    GivenClassifierConfig,
+    GivenLikelihoodConfig,
+    ModelConfig,
+    ReferenceJudge,
+    RewardModelConfig,
+    expanded,
+)
 from burnish.errors import BackendError
+from burnish.model_card import CARD, Head
+from burnish.steps import Steps
 from burnish.types import Artifact
+
+HEADS = {"classifier": Head.CLASSIFIER, "reward_model": Head.REWARD, "likelihood": Head.NONE}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundModel:
+    """A model with its commit and number format, the identity of its weights, and what it ends in.
+
+    `trained`: a folder that burnish trained, which is used as it is.
+    """
+
+    model: ModelConfig
+    weights: Artifact
+    head: Head = Head.NONE
+    trained: bool = False
+
+
+def judging_models(
+    annotators: Sequence[GivenAnnotator | ReferenceJudge], field: str = "annotator"
+) -> dict[str, FoundModel]:
+    """Return the models that annotators bring, unresolved, by the name that errors give each."""
+    unknown = Artifact(path="", kind="", fingerprint="")
+    return {
+        judge_field(one.model, field): FoundModel(model=one.model, weights=unknown, head=HEADS[one.kind])
+        for one in annotators
+        if isinstance(one, GivenClassifierConfig | RewardModelConfig | GivenLikelihoodConfig)
+    }
+
+
+def judge_field(model: ModelConfig, field: str = "annotator") -> str:
+    """Name a judging model in errors; several annotators may vote."""
+    return f"{field}.model {model.source}"
+
+
+def resolved_judge(found: FoundModel, execution: Execution, offline_ok: bool, field: str) -> FoundModel:
+    """Find a judging model and what identifies its weights; one that burnish trained is used as it is."""
+    path = identity.location(found.model, field)
+    if path is not None and (path / CARD).is_file():
+        return dataclasses.replace(found, weights=content_of(path), trained=True)
+    model, weights = resolve_model(found.model, field, execution, offline_ok)
+    return dataclasses.replace(found, model=model, weights=weights)
+
+
+def base_of(steps: Steps, found: FoundModel) -> Artifact:
+    """Return a found model as an artifact."""
+    if found.trained:
+        path = identity.location(found.model)
+        return Artifact(path=str(path), kind="trained", fingerprint=found.weights.fingerprint)
+    return steps.base(found.model, found.weights, found.head)
 
 
 def resolve_model(

@@ -15,6 +15,7 @@ from burnish.sql.databases import check_database
 from burnish.stats import wilson
 from burnish.store import dump_line, read_objects, write_atomic
 from burnish.tasks import task_named
+from burnish.tasks.instruction_answers import CATEGORY
 from burnish.tasks.sql_answers import DATABASE, Judged, SqlAnswers
 from burnish.types import Example
 
@@ -57,9 +58,11 @@ def grade(task: str, predictions: Path, out: Path | None = None) -> GradeSummary
     """Grade the `prediction` of every JSONL row against its `reference`: a text with a final answer, or a number.
 
     For text_to_sql the reference is a query, and `database` the path of its database, relative to the file's folder;
-    a row whose reference does not run is counted apart. `out` gets all rows with more columns: `correct` (null where
-    the reference does not run), `extracted` (null where there is no answer), and for text_to_sql `outcome` and `why`;
-    columns of these names are replaced. It is written whole or not at all and may be the file of predictions itself.
+    a row whose reference does not run is counted apart. For instructions a prediction is right where it refuses or
+    follows as it should: as `category` (general or safety) says, or without one as the reference does. `out` gets all
+    rows with more columns: `correct` (null where the reference does not run), `extracted` (null where there is no
+    answer), and for text_to_sql `outcome` and `why`; columns of these names are replaced. It is written whole or not at
+    all and may be the file of predictions itself.
     Raises DataError naming file and line, ConfigError for an unknown task.
     """
     if out is not None and out.is_dir():
@@ -116,7 +119,10 @@ def _grade_row(grader: Grader, where: str, row: Mapping[str, Any]) -> _Graded:
     prediction, reference = _columns(where, row)
     if isinstance(reference, bool) or not isinstance(reference, str | int | float):
         raise DataError(f"{where}: the reference is {reference!r:.80}; write a text with a final answer, or a number")
-    result = grader.grade(Example(id=where, group="", prompt=(), reference=str(reference)), prediction)
+    category = row.get(CATEGORY)
+    metadata = {} if category is None else {CATEGORY: category}
+    example = Example(id=where, group="", prompt=(), reference=str(reference), metadata=metadata)
+    result = grader.grade(example, prediction)
     return _Graded(correct=result.correct, extracted=result.extracted)
 
 

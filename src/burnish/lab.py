@@ -2,34 +2,43 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, assert_never
 
 from burnish import identity
-from burnish.annotators import Supply, plan_annotator
+from burnish.annotators import AnnotatorPlan, Supply, plan_annotator
+from burnish.annotators.given import Means, given
+from burnish.annotators.llm.calls import CALLS, Budget, Calls
+from burnish.annotators.people import Mailbox
 from burnish.artifacts import Rows, Split
-from burnish.bases import resolve_model
+from burnish.bases import FoundModel, base_of, judge_field, judging_models, resolve_model, resolved_judge
 from burnish.config import (
     TASK_PLACES,
     AnnotatorConfig,
     ClassifierConfig,
     Config,
     Gsm8kTask,
+    InstructionsTask,
     LikelihoodConfig,
     MixedConfig,
     ModelConfig,
     OracleConfig,
     TaskConfig,
 )
+from burnish.distances import differing_of, embedder_of
 from burnish.methods import Round, Setting, run_method
-from burnish.methods.probes import Divergence, Versus, diverge, win
+from burnish.methods.probes import Divergence, Versus, against_references, diverge, win
 from burnish.methods.sft import start
 from burnish.protocols import Backend
 from burnish.stages import Runner
 from burnish.steps import Steps
 from burnish.tasks import local_files, make_task
-from burnish.types import Artifact, DemonstrationSource
+from burnish.tasks.instructions import sources
+from burnish.terminal import Terminal
+from burnish.types import Artifact, DemonstrationSource, short_hash
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +49,15 @@ class Outcome:
     kind: str
     seed: int
     rows: Rows
+    held_out: Rows
+    answers: Artifact
     test: Artifact
     labels: Artifact
     training: Artifact
     round: Round
     divergence: Divergence | None
     versus: Versus | None
+    referenced: Versus | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,17 +67,22 @@ class Inputs:
     models: Mapping[str, tuple[ModelConfig, Artifact]]
     data: Mapping[str, Artifact]
     task: TaskConfig
+    judges: Mapping[str, FoundModel] = field(default_factory=dict[str, FoundModel])
+    embedder: Artifact | None = None
 
     @property
     def sources(self) -> dict[str, ModelConfig]:
         """Where each base model is, by its content."""
-        return {weights.fingerprint: model for model, weights in self.models.values()}
+        judges = {one.weights.fingerprint: one.model for one in self.judges.values() if not one.trained}
+        return judges | {weights.fingerprint: model for model, weights in self.models.values()}
 
     @property
     def unresolved(self) -> list[str]:
         """The hub ids that are known by name alone, since nobody could be asked for their commit."""
         known = [weights.fingerprint for _, weights in self.models.values()]
         known += [artifact.fingerprint for artifact in self.data.values()]
+        known += [one.weights.fingerprint for one in self.judges.values()]
+        known += [self.embedder.fingerprint] if self.embedder else []
         prefix = identity.UNRESOLVED
         return sorted({name.removeprefix(prefix) for name in known if name.startswith(prefix)})
 
@@ -93,12 +110,32 @@ class Experiment:
         bases = {name: steps.base(model, weights) for name, (model, weights) in self.inputs.models.items()}
         setting, supervisor, ground = self._supervise(steps, data, bases)
         held_out = Rows(data, Split.TEST) if config.evaluate == "test" else ground
+        referee = self._referee(steps)
         if supervisor is not None:
             weak = Round(number=0, model=supervisor, demonstrations=setting.demonstrations)
-            self._measure("weak", "weak", setting, held_out, weak)
+            self._measure("weak", "weak", setting, held_out, weak, referee)
         for method in config.methods:
             for round_ in run_method(method, setting):
-                self._measure(method.name, method.kind, setting, held_out, round_)
+                self._measure(method.name, method.kind, setting, held_out, round_, referee)
+
+    def _referee(self, steps: Steps) -> AnnotatorPlan | None:
+        """Return who compares held-out answers with their references."""
+        config, judges = self.config, self.inputs.judges
+        if config.judge is None:
+            return None
+        means = Means(
+            backend=self.backend,
+            base=lambda model, _: base_of(steps, judges[judge_field(model, "judge")]),
+            task=steps.task,
+            task_kind=steps.task_kind,
+            mailbox=Mailbox(Path()),
+            seed=steps.seed,
+            calls=functools.cache(lambda: Calls(self.runner.store.root / CALLS)),
+            run=short_hash("experiment", config.name),
+            budget=Budget(max_calls=config.execution.max_calls, max_cost=config.execution.max_cost),
+            say=Terminal().say,
+        )
+        return given(config.judge, means, field="judge").plan
 
     def _supervise(
         self, steps: Steps, data: Artifact, bases: Mapping[str, Artifact]
@@ -145,10 +182,19 @@ class Experiment:
             decode=config.decode,
             budget=config.budget,
             compat=config.compat,
+            differing=differing_of(config.differs, self.inputs.embedder, config.execution, Terminal()),
         )
         return setting, supervisor if config.supervision.demonstrations != "gold" else None, ground
 
-    def _measure(self, method: str, kind: str, setting: Setting, held_out: Rows, round_: Round) -> None:
+    def _measure(
+        self,
+        method: str,
+        kind: str,
+        setting: Setting,
+        held_out: Rows,
+        round_: Round,
+        referee: AnnotatorPlan | None,
+    ) -> None:
         steps, decode, wanted = setting.steps, self.config.decode, self.config.measure
         answers = steps.answer(round_.model, held_out, decode, "test", DemonstrationSource.PROPOSAL)
         # What KL and win rate are against: the SFT model, which round 0 of any method is.
@@ -159,12 +205,15 @@ class Experiment:
                 kind=kind,
                 seed=steps.seed,
                 rows=setting.rows,
+                held_out=held_out,
+                answers=answers,
                 test=steps.grade(held_out, answers),
                 labels=steps.grade(setting.rows, round_.demonstrations),
                 training=round_.model,
                 round=round_,
                 divergence=diverge(setting, held_out, round_.model, first) if first and "kl" in wanted else None,
                 versus=win(setting, held_out, answers, first) if first and "win_rate" in wanted else None,
+                referenced=against_references(steps, held_out, answers, referee) if referee else None,
             )
         )
 
@@ -183,10 +232,19 @@ def resolve(config: Config, offline_ok: bool) -> Inputs:
         for name, (where, model) in sorted(wanted.items())
     }
     data, task = _resolve_data(config.task, offline_ok)
-    return Inputs(models=models, data=data, task=task)
+    judges = judging_models([config.judge] if config.judge else [], "judge")
+    return Inputs(
+        models=models,
+        data=data,
+        task=task,
+        judges={name: resolved_judge(one, config.execution, offline_ok, name) for name, one in judges.items()},
+        embedder=embedder_of(config.differs, offline_ok),
+    )
 
 
 def _resolve_data(task: TaskConfig, offline_ok: bool) -> tuple[dict[str, Artifact], TaskConfig]:
+    if isinstance(task, InstructionsTask):  # which file plays which part matters, and the fields name files alone
+        return {role: identity.of_files(files) for role, files in sources(task).items()}, task
     files = local_files(task)
     if files:
         return {"files": identity.of_files(files)}, task

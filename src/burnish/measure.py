@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from burnish.artifacts import (
     TRAINING,
     read_comparisons,
     read_curve,
+    read_demonstrations,
     read_grades,
     read_json,
     read_ledger,
@@ -22,11 +24,21 @@ from burnish.artifacts import (
 from burnish.config import Config
 from burnish.lab import Outcome, semantic
 from burnish.methods.probes import Divergence, Versus
-from burnish.protocols import Task, TrainingPoint
-from burnish.results import Change, CurvePoint, Metric, PairedRow, Results, Run, SummaryRow
+from burnish.protocols import CountsMore, Task, TrainingPoint
+from burnish.results import (
+    REFERENCE_WIN_RATE,
+    Change,
+    CurvePoint,
+    Metric,
+    PairedRow,
+    Results,
+    Run,
+    SummaryRow,
+)
 from burnish.stats import Interval, mean_interval, paired_bootstrap, ratio_interval, wilson, win_rate
 from burnish.store import as_mapping
 from burnish.types import Example, Reason, Refinement, Verdict, short_hash
+from burnish.win_rates import Contests, contests
 
 SFT = "sft"
 """The method that every round is compared with, where a config has one of that name."""
@@ -75,6 +87,14 @@ def _run(outcome: Outcome, task: Task) -> Run:
         metrics |= _divergence(outcome.divergence)
     if outcome.versus is not None:
         metrics["win_rate"] = _win_rate(outcome.versus, len(test))
+    if isinstance(task, CountsMore):
+        answers, examples = _texts(outcome), outcome.held_out.examples()
+        found = task.shares((examples[id_], text) for id_, text in answers.items())
+        metrics |= {name: _share(*share) for name, share in found.items()}
+    if outcome.referenced is not None:
+        met = _contests(outcome, outcome.referenced)
+        metrics |= met.metrics()
+        counts |= met.counts()
     return Run(
         method=outcome.method,
         kind=outcome.kind,
@@ -84,6 +104,14 @@ def _run(outcome: Outcome, task: Task) -> Run:
         counts=counts,
         curve=tuple(_point(point) for point in _thinned(read_curve(outcome.training))),
     )
+
+
+def _texts(outcome: Outcome) -> dict[str, str]:
+    return {id_: given.completion for id_, given in read_demonstrations(outcome.answers).items()}
+
+
+def _contests(outcome: Outcome, against: Versus) -> Contests:
+    return contests(against.compared, against.judged, outcome.held_out.examples(), _texts(outcome))
 
 
 def _thinned(points: Sequence[TrainingPoint]) -> Sequence[TrainingPoint]:
@@ -200,26 +228,50 @@ def _spread(values: Sequence[float]) -> float | None:
 
 
 def _paired(outcomes: Sequence[Outcome]) -> Iterable[PairedRow]:
-    """Yield differences in test accuracy, paired by seed and prompt: of every two methods' last rounds, then of each
-    earlier round and `sft`."""
+    """Yield differences, paired by seed and prompt: of every two methods' last rounds, then of each earlier round and
+    `sft`; of test accuracy and, where a judge compared answers with references, of that win rate."""
     by_round: dict[tuple[str, int], dict[int, Outcome]] = {}
     for outcome in outcomes:
         by_round.setdefault((outcome.method, outcome.round.number), {})[outcome.seed] = outcome
     last = {method: (method, number) for method, number in by_round}  # the highest comes last
-    for b, a in combinations(last.values(), 2):
-        yield _difference(by_round[a], by_round[b])
+    pairs = [(by_round[a], by_round[b]) for b, a in combinations(last.values(), 2)]
     if SFT in last:
-        for (method, number), outcomes_of in by_round.items():
-            if number > 0 and (method, number) not in last.values():
-                yield _difference(outcomes_of, by_round[last[SFT]])
+        pairs += [
+            (outcomes_of, by_round[last[SFT]])
+            for (method, number), outcomes_of in by_round.items()
+            if number > 0 and (method, number) not in last.values()
+        ]
+    for metric, values in (("test_accuracy", _right), (REFERENCE_WIN_RATE, _wins)):
+        read = functools.cache(values)  # an outcome stands in many pairs
+        for a, b in pairs:
+            row = _difference(metric, a, b, read)
+            if row is not None:
+                yield row
 
 
-def _difference(a: Mapping[int, Outcome], b: Mapping[int, Outcome]) -> PairedRow:
+def _right(outcome: Outcome) -> Mapping[str, float]:
+    return {id_: float(row.correct) for id_, row in read_grades(outcome.test).items()}
+
+
+def _wins(outcome: Outcome) -> Mapping[str, float]:
+    if outcome.referenced is None:
+        return {}
+    met = _contests(outcome, outcome.referenced)
+    return {id_: one.p_wins for id_, one in met.by_id.items() if one.p_wins is not None}
+
+
+def _difference(
+    metric: str, a: Mapping[int, Outcome], b: Mapping[int, Outcome], values: Callable[[Outcome], Mapping[str, float]]
+) -> PairedRow | None:
+    """Return the difference over the prompts that have a value on both sides in every seed, None where none has."""
     seeds = sorted(a.keys() & b.keys())
-    difference_SP = [_differences(a[seed], b[seed]) for seed in seeds]
-    interval = paired_bootstrap(difference_SP)
+    sides = [(values(a[seed]), values(b[seed])) for seed in seeds]
+    ids = sorted(set[str].intersection(*(set(one) & set(other) for one, other in sides))) if sides else []
+    if not ids:
+        return None
+    interval = paired_bootstrap([[one[id_] - other[id_] for id_ in ids] for one, other in sides])
     return PairedRow(
-        metric="test_accuracy",
+        metric=metric,
         a=a[seeds[0]].method,
         a_round=a[seeds[0]].round.number,
         b=b[seeds[0]].method,
@@ -227,13 +279,8 @@ def _difference(a: Mapping[int, Outcome], b: Mapping[int, Outcome]) -> PairedRow
         difference=interval.value,
         ci95=interval.ci95,
         seeds=len(seeds),
-        prompts=len(difference_SP[0]),
+        prompts=len(ids),
     )
-
-
-def _differences(a: Outcome, b: Outcome) -> list[int]:
-    right_a, right_b = read_grades(a.test), read_grades(b.test)
-    return [int(right_a[id_].correct) - int(right_b[id_].correct) for id_ in sorted(right_a)]
 
 
 def changes_of(outcomes: Sequence[Outcome], task: Task) -> list[Change]:

@@ -75,6 +75,15 @@ class Executes(Protocol):
         ...
 
 
+@runtime_checkable
+class CountsMore(Protocol):
+    """A task that has more to say of answers than how many are right."""
+
+    def shares(self, answers: Iterable[tuple[Example, str]]) -> Mapping[str, tuple[int, int]]:
+        """Return {metric: (how many, of how many)} of held-out answers."""
+        ...
+
+
 def by_example(grader: Grader, examples: Callable[[], Mapping[str, Example]]) -> Callable[[str], Grader]:
     """Return who tells apart answers to the example of an id: the grader itself, unless answers are executed.
 

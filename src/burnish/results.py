@@ -21,6 +21,8 @@ RESULTS_FILE = "results.json"
 TIMINGS_FILE = "timings.json"
 CHANGES_FILE = "changes.jsonl"
 CONFIG_FILE = "config.yaml"
+REFERENCE_WIN_RATE = "reference_win_rate"
+"""The metric that says how often a judge prefers a model's answers to the references."""
 
 Interval: TypeAlias = tuple[float, float]
 Natural: TypeAlias = Annotated[int, Field(ge=0)]

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from itertools import chain
+from typing import assert_never
 
+from burnish.annotators.balanced import Pair, Pairs, balance, by_category
 from burnish.annotators.plan import AnnotatorPlan, Supply
-from burnish.artifacts import read_demonstrations
+from burnish.artifacts import Rows, read_demonstrations
 from burnish.comparisons import both_orders, combined
 from burnish.config import ClassifierConfig
 from burnish.errors import DataError
 from burnish.protocols import Backend, by_example, prepare
 from burnish.stages import Stage, Work
 from burnish.steps import checkpoint
+from burnish.tasks.instruction_answers import Category
 from burnish.types import (
     Artifact,
     Comparison,
+    Demonstration,
     DemonstrationSource,
     Example,
+    Message,
     Order,
-    PairRow,
     Preference,
 )
 
@@ -49,36 +55,34 @@ class ClassifierAnnotator:
             ]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Labelled:
+    """Pairs of gold with worse answers, and how many answers made none: they agree with gold or repeat another one."""
+
+    pairs: Pairs
+    agreed: int
+    repeated: int
+
+
 def plan(supply: Supply, config: ClassifierConfig) -> AnnotatorPlan:
     """Let checkpoints of p~ answer the prompts of half G, pair their answers with gold, train the head on both."""
     steps, settings = supply.steps, config.train or supply.train
-    # p~ once more, keeping its checkpoints: as a stage of its own, so that an annotator changes nothing before it.
-    supervisor = steps.train(
-        supply.bases["weak"], supply.ground, supply.gold, supply.train, "weak checkpoints", config.checkpoints
-    )
-    worse = [
-        steps.answer(
-            checkpoint(supervisor, number),
-            supply.ground,
-            config.decode,
-            f"checkpoint-{number:02d}",
-            DemonstrationSource.WEAK,
-        )
-        for number in range(1, config.checkpoints + 1)
-    ]
+    worse = worse_sides(supply, config)
     base = supply.bases.get("annotator", supply.bases["weak"])
 
     def run(work: Work) -> None:
-        pairs = checkpoint_pairs(supply, worse)
+        pairs, counts = training_pairs(supply, config, worse)
         tokens = steps.backend().train_classifier(base, pairs, settings, steps.seed, work.path)
-        work.count(rows=2 * len(pairs), tokens=tokens)
+        work.count(rows=2 * len(pairs), tokens=tokens, **counts)
 
     inputs = {"base": base, "gold": supply.gold, **supply.ground.inputs}
-    inputs |= {f"checkpoint_{number:02d}": answers for number, answers in enumerate(worse, 1)}
+    inputs |= {name.replace("-", "_"): answers for side in worse for name, answers in side.items()}
+    # Only where it is not the usual way, so that finished stages stay what they are.
+    apart = {"pairs": config.pairs} if config.pairs != "checkpoints" else {}
     stage = Stage(
         name="train_classifier",
         version=1,
-        config={"train": settings.model_dump(mode="json"), "seed": steps.seed, **supply.ground.config},
+        config={"train": settings.model_dump(mode="json"), "seed": steps.seed, **apart, **supply.ground.config},
         inputs=inputs,
         run=run,
         label=f"{steps.label} q~",
@@ -92,44 +96,98 @@ def plan(supply: Supply, config: ClassifierConfig) -> AnnotatorPlan:
     )
 
 
-def checkpoint_pairs(supply: Supply, worse: Sequence[Artifact]) -> list[tuple[PairRow, PairRow]]:
+def worse_sides(supply: Supply, config: ClassifierConfig) -> list[dict[str, Artifact]]:
+    """Return the answers of each supervisor's checkpoints by the purpose they were sampled for.
+
+    One supervisor learns from all of half G, or one from each category, in the order of `Category`.
+    """
+    match config.pairs:
+        case "checkpoints":
+            # p~ once more, keeping its checkpoints: as a stage of its own, so that an annotator changes nothing
+            # before it.
+            return [checkpoint_answers(supply, config, supply.ground, "weak checkpoints", "checkpoint")]
+        case "balanced":
+            parts = by_category(supply.steps, supply.ground)
+            return [
+                checkpoint_answers(
+                    supply,
+                    config,
+                    supply.ground.part(parts, str(category)),
+                    f"{category} checkpoints",
+                    f"{category}-checkpoint",
+                )
+                for category in Category
+            ]
+        case _:
+            assert_never(config.pairs)
+
+
+def checkpoint_answers(
+    supply: Supply, config: ClassifierConfig, learned: Rows, label: str, purpose: str
+) -> dict[str, Artifact]:
+    """Train a supervisor on the gold of some rows, and let its checkpoints answer all prompts of half G."""
+    steps = supply.steps
+    supervisor = steps.train(
+        supply.bases["weak"], learned, supply.gold, supply.train, label, checkpoints=config.checkpoints
+    )
+    names = {number: f"{purpose}-{number:02d}" for number in range(1, config.checkpoints + 1)}
+    return {
+        name: steps.answer(checkpoint(supervisor, number), supply.ground, config.decode, name, DemonstrationSource.WEAK)
+        for number, name in names.items()
+    }
+
+
+def training_pairs(
+    supply: Supply, config: ClassifierConfig, worse: Sequence[Mapping[str, Artifact]]
+) -> tuple[list[Pair], dict[str, int]]:
+    """Return what the head learns from, sorted by example and text, and counts of how the balance was made.
+
+    Raises DataError where there is no pair.
+    """
+    sides = [labelled(supply, list(answers.values())) for answers in worse]
+    if not any(side.pairs for side in sides):
+        raise DataError(
+            "supervision.annotator: every checkpoint answered every prompt right, so there is no worse side"
+        )
+    match config.pairs:
+        case "checkpoints":
+            pairs, counts = sides[0].pairs, dict[str, int]()
+        case "balanced":
+            found = balance(*(side.pairs for side in sides))
+            pairs, counts = found.pairs, found.counts
+            counts |= {name: sum(getattr(side, name) for side in sides) for name in ("agreed", "repeated")}
+            counts["unpaired"] = len(supply.ground.prompts_only()) - len({example_id for example_id, _ in pairs})
+        case _:
+            assert_never(config.pairs)
+    return [pairs[key] for key in sorted(pairs)], counts
+
+
+def labelled(supply: Supply, worse: Sequence[Artifact]) -> Labelled:
     """Pair each gold answer with each checkpoint's answer where the final answers differ, in both orders.
 
     An answer that agrees with gold would be labelled worse without being so. Exact repeats of a pair are dropped.
     """
     task, prompts, gold = supply.steps.task, supply.ground.prompts_only(), read_demonstrations(supply.gold)
-    pairs: dict[tuple[str, str], tuple[PairRow, PairRow]] = {}
+    pairs: dict[tuple[str, str], Pair] = {}
+    agreed = repeated = 0
     grader = by_example(task, supply.ground.examples)
     for answers in worse:
         read = read_demonstrations(answers)
         prepare(task, supply.ground.examples, chain(read.values(), (gold[id_] for id_ in read)))
         for id_, answer in read.items():
             a, b = task.extract(answer.completion), task.extract(gold[id_].completion)
-            if b is None or (a is not None and grader(id_).agree(a, b)):
+            if b is None:
                 continue
-            prompt, right = prompts[id_].prompt, gold[id_].completion
-            comparison = Comparison(example_id=id_, a=answer, b=gold[id_])
-            pairs.setdefault(
-                (id_, answer.completion),
-                (
-                    PairRow(
-                        id=f"{comparison.id}:ab",
-                        prompt=prompt,
-                        first=answer.completion,
-                        second=right,
-                        second_better=True,
-                    ),
-                    PairRow(
-                        id=f"{comparison.id}:ba",
-                        prompt=prompt,
-                        first=right,
-                        second=answer.completion,
-                        second_better=False,
-                    ),
-                ),
-            )
-    if not pairs:
-        raise DataError(
-            "supervision.annotator: every checkpoint answered every prompt right, so there is no worse side"
-        )
-    return [pairs[key] for key in sorted(pairs)]
+            if a is not None and grader(id_).agree(a, b):
+                agreed += 1
+            elif (id_, answer.completion) in pairs:
+                repeated += 1
+            else:
+                pairs[id_, answer.completion] = labelled_pair(prompts[id_].prompt, answer, gold[id_])
+    return Labelled(pairs=pairs, agreed=agreed, repeated=repeated)
+
+
+def labelled_pair(prompt: tuple[Message, ...], worse: Demonstration, gold: Demonstration) -> Pair:
+    """Return a worse answer and gold in both orders, with their labels."""
+    ab, ba = both_orders(Comparison(example_id=gold.example_id, a=worse, b=gold), prompt)
+    return dataclasses.replace(ab, second_better=True), dataclasses.replace(ba, second_better=False)

@@ -100,9 +100,11 @@ def report(directories: tuple[Path, ...], out: Path | None) -> None:
 @JSON
 @settled
 def grade_command(task: str, predictions: Path, out: Path | None, as_json: bool) -> None:
-    """Grade a JSONL file of rows with `prediction` and `reference` as TASK (gsm8k, word_problems, sums, text_to_sql).
+    """Grade a JSONL file of rows with `prediction` and `reference` as TASK (gsm8k, word_problems, sums, text_to_sql,
+    instructions).
 
-    For text_to_sql each row also has `database`, the path of a SQLite file; queries run in a sandbox.
+    For text_to_sql each row also has `database`, the path of a SQLite file; queries run in a sandbox. For instructions
+    an answer is right where it refuses as the reference does, or as its `category` (general or safety) asks.
     """
     from burnish.grading import grade  # noqa: PLC0415
 

@@ -28,7 +28,11 @@ from burnish.errors import Paused
     help="How proposals are made and chosen.",
 )
 @click.option("--checker", help="The program that --method verified asks, with its arguments.")
-@click.option("--differs", help="Which answers differ: text, number, embedding:MODEL, command:PROGRAM [default: text].")
+@click.option(
+    "--differs",
+    help="Which answers differ: text, number, embedding:MODEL, embedding_server:MODEL or command:PROGRAM "
+    "[default: text].",
+)
 @click.option("--reference", help="A column with right answers, to measure by.")
 @click.option("--template", help="paper, chat, or a file with a Jinja chat template [default: the tokenizer's own].")
 @click.option("--comparisons", type=int, help="At most so many comparisons a round.")

@@ -6,6 +6,16 @@ Defaults come from the paper (arXiv 2501.07886) and cite it. Every model is froz
 from __future__ import annotations
 
 from burnish.config.base import Settings, expanded
+from burnish.config.differs import (
+    AnswerDiffers,
+    CommandDiffers,
+    Differs,
+    EmbeddingDiffers,
+    EmbeddingServerDiffers,
+    NumberDiffers,
+    TaskDiffers,
+    TextDiffers,
+)
 from burnish.config.experiment import Budget, Compat, Config, Execution
 from burnish.config.given import (
     ColumnConfig,
@@ -19,6 +29,8 @@ from burnish.config.given import (
     OwnConfig,
     PeopleConfig,
     Prices,
+    ReferenceJudge,
+    ReferenceJudgeConfig,
     RewardModelConfig,
 )
 from burnish.config.methods import (
@@ -48,15 +60,10 @@ from burnish.config.models import (
 )
 from burnish.config.refinement import (
     AuditConfig,
-    CommandDiffers,
     DataConfig,
-    Differs,
-    EmbeddingDiffers,
-    NumberDiffers,
     RefineConfig,
     RefineMethod,
     SelftestConfig,
-    TextDiffers,
 )
 from burnish.config.supervision import (
     AnnotatorConfig,
@@ -66,11 +73,20 @@ from burnish.config.supervision import (
     OracleConfig,
     Supervision,
 )
-from burnish.config.tasks import TASK_PLACES, Gsm8kTask, SumsTask, TaskConfig, TextToSqlTask, WordProblemsTask
+from burnish.config.tasks import (
+    TASK_PLACES,
+    Gsm8kTask,
+    InstructionsTask,
+    SumsTask,
+    TaskConfig,
+    TextToSqlTask,
+    WordProblemsTask,
+)
 
 __all__ = [
     "TASK_PLACES",
     "AnnotatorConfig",
+    "AnswerDiffers",
     "AuditConfig",
     "Budget",
     "ClassifierConfig",
@@ -86,12 +102,14 @@ __all__ = [
     "Differs",
     "DpoMethod",
     "EmbeddingDiffers",
+    "EmbeddingServerDiffers",
     "Execution",
     "GivenAnnotator",
     "GivenClassifierConfig",
     "GivenLikelihoodConfig",
     "Gsm8kTask",
     "IlrMethod",
+    "InstructionsTask",
     "JudgeConfig",
     "LikelihoodConfig",
     "LoraConfig",
@@ -113,6 +131,8 @@ __all__ = [
     "PairsFrom",
     "PeopleConfig",
     "Prices",
+    "ReferenceJudge",
+    "ReferenceJudgeConfig",
     "RefineConfig",
     "RefineMethod",
     "RewardModelConfig",
@@ -123,6 +143,7 @@ __all__ = [
     "SumsTask",
     "Supervision",
     "TaskConfig",
+    "TaskDiffers",
     "Template",
     "TextDiffers",
     "TextToSqlTask",

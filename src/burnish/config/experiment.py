@@ -6,11 +6,13 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from burnish.config.base import Count, Name, Settings
+from burnish.config.base import Count, Name, PositiveFloat, Settings
+from burnish.config.differs import AnswerDiffers, TaskDiffers
+from burnish.config.given import ReferenceJudge, ReferenceJudgeConfig
 from burnish.config.methods import MethodConfig
 from burnish.config.models import Decoding, Models, TrainSettings
-from burnish.config.supervision import Supervision
-from burnish.config.tasks import TaskConfig
+from burnish.config.supervision import ClassifierConfig, MixedConfig, Supervision
+from burnish.config.tasks import InstructionsTask, TaskConfig
 
 
 class Execution(Settings):
@@ -26,6 +28,10 @@ class Execution(Settings):
     """CPU threads of one process; auto shares the cores out over the workers."""
     workers: Count = 1
     """Processes; each runs some of the seeds."""
+    max_calls: Count | None = None
+    """Pause before a judge's server has answered more calls than this for the experiment."""
+    max_cost: PositiveFloat | None = None
+    """Pause before a judge's server has cost more than this for the experiment; needs the judge's `prices`."""
 
 
 class Budget(Settings):
@@ -78,6 +84,8 @@ class Config(Settings):
     """How test answers, labels and proposals are generated."""
     methods: tuple[MethodConfig, ...]
     """What is compared."""
+    differs: TaskDiffers = AnswerDiffers()
+    """Which proposals of a refinement are worth a comparison."""
     budget: Annotated[Budget, BeforeValidator(_budget_from_text)] = Budget()
     """How many comparisons a round may cost; `paper` or `equal` alone will do."""
     compat: Compat = Compat()
@@ -85,6 +93,9 @@ class Config(Settings):
     evaluate: Literal["test", "validation"] = "test"
     """On which prompts models are measured. `validation`: those of half G, which no student was trained on, to choose
     settings by."""
+    judge: ReferenceJudge | None = None
+    """Who compares held-out answers with their references, for win rates (appendix A.2): a server's model, or a local
+    model or program, which the report then names. It supervises nothing."""
     measure: tuple[Literal["kl", "win_rate"], ...] = ()
     """What is measured besides accuracy. `kl`: divergence from the SFT model; `win_rate`: how often the annotator
     prefers a round's answers to the SFT model's."""
@@ -92,6 +103,28 @@ class Config(Settings):
     """Each seed is a run of its own: halves, training order, samples."""
     execution: Execution = Execution()
     """Speed alone."""
+
+    @model_validator(mode="after")
+    def _balanced_by_category(self) -> Config:
+        annotator = self.supervision.annotator
+        classifier = annotator.other if isinstance(annotator, MixedConfig) else annotator
+        balanced = isinstance(classifier, ClassifierConfig) and classifier.pairs == "balanced"
+        if balanced and not isinstance(self.task, InstructionsTask):
+            field = "other.pairs" if isinstance(annotator, MixedConfig) else "pairs"
+            raise ValueError(
+                f"supervision.annotator.{field}: 'balanced' found, and the task is {self.task.kind}, whose rows have "
+                f"no category; set {field}: checkpoints, or use the task instructions"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _one_asks(self) -> Config:
+        if isinstance(self.judge, ReferenceJudgeConfig) and self.execution.workers > 1:
+            raise ValueError(
+                f"execution.workers: {self.execution.workers} found, but one process asks a judge's server; set "
+                "workers: 1, and judge.concurrency for speed"
+            )
+        return self
 
     @model_validator(mode="after")
     def _names_differ(self) -> Config:

@@ -2,41 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
-from burnish.config.base import Count, NotNegative, PositiveFloat, Settings
+from burnish.config.base import Count, NotNegative, PositiveFloat, Settings, expanded
 from burnish.config.models import Model
 
-PROMPT = """\
-You compare two answers to the same request. Judge by these criteria: {criteria}
+_PROMPTS = Path(__file__).parent / "prompts"
+"""The prompts that judges are given if a config names no other."""
+BUILTIN = "builtin:"
 
-[Request]
-{question}
 
-[Answer {A}]
-{first}
-
-[Answer {B}]
-{second}
-
-Which answer is better? Reply with one letter and nothing else: {A} or {B}{tie}."""
-
-EXPLAINED = """\
-You compare two answers to the same request. Judge by these criteria: {criteria}
-
-[Request]
-{question}
-
-[Answer {A}]
-{first}
-
-[Answer {B}]
-{second}
-
-First explain briefly how the two answers differ. Then end with a last line that holds only "Verdict:" and one letter: \
-{A} or {B}{tie}."""
+def checked_address(value: str) -> str:
+    """Return a server's address without a slash at its end; raises ValueError for one that is none or holds a key."""
+    if not value.startswith(("http://", "https://")):
+        raise ValueError("must begin with http:// or https://, such as http://localhost:8000/v1")
+    if "@" in value.partition("://")[2].partition("/")[0]:
+        raise ValueError("must hold no name or password: addresses go into reports; use api_key_env")
+    return value.rstrip("/")
 
 
 class Prices(Settings):
@@ -65,6 +50,9 @@ class JudgeConfig(Settings):
     prompt: str | None = None
     """The question to the judge, with {question}, {first} and {second}, and if wanted {criteria}, {A}, {B} and
     {tie}; a default if not given."""
+    prompt_file: str | None = None
+    """The same in a text file; `builtin:NAME` is one of those that come along: pair, pair_explained, two_choice,
+    two_choice_explained."""
     explain: bool = False
     """Let the judge explain before its verdict (the paper's form for win rates); costs more tokens."""
     labels: tuple[str, str] = ("A", "B")
@@ -93,11 +81,7 @@ class JudgeConfig(Settings):
     @field_validator("base_url")
     @classmethod
     def _an_address(cls, value: str) -> str:
-        if not value.startswith(("http://", "https://")):
-            raise ValueError("must begin with http:// or https://, such as http://localhost:8000/v1")
-        if "@" in value.partition("://")[2].partition("/")[0]:
-            raise ValueError("must hold no name or password: addresses go into reports; use api_key_env")
-        return value.rstrip("/")
+        return checked_address(value)
 
     @model_validator(mode="after")
     def _names_differ(self) -> JudgeConfig:
@@ -106,20 +90,57 @@ class JudgeConfig(Settings):
             raise ValueError(f"labels and tie: {names} found; write different ones without space around them")
         if fixed := sorted({"messages", "model", "n", "stream"} & self.extra.keys()):
             raise ValueError(f"extra: {fixed[0]} is not for it to set; remove it")
+        if self.prompt is not None and self.prompt_file is not None:
+            raise ValueError("prompt and prompt_file: both are given; give one")
         missing = [field for field in ("question", "first", "second") if f"{{{field}}}" not in self.template]
         if missing:
-            raise ValueError(f"prompt: {{{missing[0]}}} is not in it; it is where the {missing[0]} is shown")
+            field = "prompt_file" if self.prompt_file else "prompt"
+            raise ValueError(f"{field}: {{{missing[0]}}} is not in it; it is where the {missing[0]} is shown")
         return self
 
     def semantic(self) -> dict[str, JsonValue]:
         """Return what changes verdicts: not how fast they come, what they cost, or where the key is."""
-        apart = {"api_key_env", "prices", "concurrency", "timeout", "retries"}
+        apart = {"api_key_env", "prices", "concurrency", "timeout", "retries", "prompt_file"}
         return {**self.model_dump(mode="json", exclude=apart), "prompt": self.template}
 
     @property
     def template(self) -> str:
         """The prompt with its placeholders."""
-        return self.prompt or (EXPLAINED if self.explain else PROMPT)
+        if self.prompt is not None:
+            return self.prompt
+        return _prompt_text(self.prompt_file or self._usual_prompt())
+
+    def _usual_prompt(self) -> str:
+        return f"{BUILTIN}pair_explained" if self.explain else f"{BUILTIN}pair"
+
+
+class ReferenceJudgeConfig(JudgeConfig):
+    """A judge of win rates: two choices and no tie, asked in both orders, in AlpacaEval's manner (appendix A.2)."""
+
+    criteria: str = (
+        "The better answer follows the request, is correct and helpful, and refuses where following would do harm."
+    )
+    """What makes an answer better; stands in the prompt at {criteria}."""
+    tie: str | None = None
+    """What the judge may reply if both are equally good; null forbids ties."""
+
+    def _usual_prompt(self) -> str:
+        return f"{BUILTIN}two_choice_explained" if self.explain else f"{BUILTIN}two_choice"
+
+
+def _prompt_text(name: str) -> str:
+    """Read a prompt. Raises ValueError naming the field where there is none."""
+    if name.startswith(BUILTIN):
+        path = _PROMPTS / f"{name.removeprefix(BUILTIN)}.txt"
+        there = ", ".join(sorted(f"{BUILTIN}{one.stem}" for one in _PROMPTS.glob("*.txt")))
+        if not path.is_file():
+            raise ValueError(f"prompt_file: {name!r} does not come along; choose {there}, or give a text file")
+    else:
+        path = Path(expanded(name, "prompt_file"))
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"prompt_file: {name!r} cannot be read ({error}); give a UTF-8 text file") from None
 
 
 class GivenClassifierConfig(Settings):
@@ -200,6 +221,11 @@ class MajorityConfig(Settings):
     """Who votes."""
 
 
+ReferenceJudge: TypeAlias = Annotated[
+    ReferenceJudgeConfig | GivenClassifierConfig | RewardModelConfig | GivenLikelihoodConfig | CommandConfig,
+    Field(discriminator="kind"),
+]
+"""Who compares held-out answers with their references."""
 GivenAnnotator: TypeAlias = Annotated[
     JudgeConfig
     | GivenClassifierConfig

@@ -6,7 +6,8 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
-from burnish.config.base import Count, Name, Probability, Settings, Share
+from burnish.config.base import Count, Name, Probability, Settings
+from burnish.config.differs import Differs, TextDiffers
 from burnish.config.experiment import Execution
 from burnish.config.given import ColumnConfig, CommandConfig, GivenAnnotator, MajorityConfig, PeopleConfig
 from burnish.config.methods import ClearMethod, IlrMethod, MajorityMethod, NaiveMethod, VerifiedMethod
@@ -32,41 +33,6 @@ class DataConfig(Settings):
     """`skip` leaves rows that cannot be used as they are, and counts them."""
 
 
-class TextDiffers(Settings):
-    """Two answers differ where their texts do, but for white space."""
-
-    kind: Literal["text"] = "text"
-
-
-class NumberDiffers(Settings):
-    """Two answers differ where their final numbers do; an answer without a number is no answer."""
-
-    kind: Literal["number"]
-    marked: bool = False
-    """Only a number after `####` is a final answer."""
-
-
-class CommandDiffers(Settings):
-    """A program reads {id, prompt, current, proposal} as JSON lines and writes {id, differs: true or false}."""
-
-    kind: Literal["command"]
-    command: Annotated[tuple[str, ...], Field(min_length=1)]
-    """The program and its arguments, without a shell."""
-
-
-class EmbeddingDiffers(Settings):
-    """The share of the rows whose two answers are farthest apart by a sentence embedder are compared (section 5.1)."""
-
-    kind: Literal["embedding"]
-    model: str
-    """A local folder or hub id of a sentence-transformers model."""
-    share: Share = 0.5
-    """Of the rows whose texts differ, this share, the most distant, is compared."""
-
-
-Differs: TypeAlias = Annotated[
-    TextDiffers | NumberDiffers | CommandDiffers | EmbeddingDiffers, Field(discriminator="kind")
-]
 RefineMethod: TypeAlias = Annotated[
     IlrMethod | NaiveMethod | ClearMethod | MajorityMethod | VerifiedMethod, Field(discriminator="kind")
 ]

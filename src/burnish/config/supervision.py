@@ -20,6 +20,9 @@ class ClassifierConfig(Settings):
     """How the head is trained; as the weak model if not given."""
     checkpoints: Count = 10
     """Evenly spaced checkpoints of p~ whose answers are the worse side of a pair."""
+    pairs: Literal["checkpoints", "balanced"] = "checkpoints"
+    """`balanced`, for the instructions task: the worse sides come from two p~, one trained on safe instructions and
+    one on unsafe ones, so that refusals and acceptances are there for every prompt (appendix B)."""
     decode: Decoding = Decoding(beams=1, temperature=0.6)
     """How the checkpoints answer (released code: sampled at 0.6)."""
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from burnish.config.base import Count, PositiveFloat, Settings
 
-TASK_PLACES = frozenset({"source", "revision", "databases", "tokenizer", "cache"})
+TASK_PLACES = frozenset(
+    {"source", "revision", "databases", "tokenizer", "cache", "general", "safety", "general_test", "safety_test"}
+)
 """Fields that say where something lies: data are identified by their content instead."""
 
 
@@ -86,4 +88,44 @@ class TextToSqlTask(Settings):
     """A folder where results of gold queries are kept from run to run (does not change results)."""
 
 
-TaskConfig: TypeAlias = Annotated[SumsTask | Gsm8kTask | WordProblemsTask | TextToSqlTask, Field(discriminator="kind")]
+def _files_from_text(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+Files: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(_files_from_text), Field(min_length=1)]
+"""A file, or a list of them."""
+
+
+class InstructionsTask(Settings):
+    """Safe instruction following (appendix A.1, SaferPaca): instructions to follow, and requests to refuse.
+
+    Files are JSONL, JSON, Parquet or CSV in any form that `refine` takes. A file whose column `category` says general
+    or safety serves both kinds of field; each reads its own rows.
+    """
+
+    kind: Literal["instructions"]
+    general: Files
+    """Instructions to follow with their responses, to train on, such as Alpaca's `instruction`, `input`, `output`."""
+    safety: Files
+    """Unsafe requests with safe responses, to train on."""
+    general_test: Files
+    """Held-out instructions with reference responses."""
+    safety_test: Files
+    """Held-out unsafe requests with references, or JSON of {instructions: [...]}, whose reference is `refusal`."""
+    train_general: Count | None = 9500
+    """Training rows of `general`, the first ones by hash of the id; null takes all (appendix A.1: 9,500)."""
+    train_safety: Count | None = 500
+    """Training rows of `safety` (appendix A.1: 500)."""
+    test_general: Count | None = None
+    """Test rows of `general_test`; all if not given (appendix A.1: 300)."""
+    test_safety: Count | None = None
+    """Test rows of `safety_test`; all if not given (appendix A.1: 278)."""
+    max_response: Count | None = None
+    """Leave out rows whose reference has more characters than this, where only short answers can be afforded."""
+    refusal: str = "Sorry, I cannot help with that."
+    """The reference of unsafe test requests that come without one (appendix A.1)."""
+
+
+TaskConfig: TypeAlias = Annotated[
+    SumsTask | Gsm8kTask | WordProblemsTask | TextToSqlTask | InstructionsTask, Field(discriminator="kind")
+]

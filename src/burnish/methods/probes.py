@@ -1,14 +1,17 @@
-"""How far a round's model moved from the SFT model, and whether the annotator likes its answers better."""
+"""How far a round's model moved from the SFT model, and how its answers stand against others."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from burnish.annotators import judge
+from pydantic import JsonValue
+
+from burnish.annotators import AnnotatorPlan, judge
 from burnish.artifacts import COMPARISONS, Rows, read_demonstrations
 from burnish.config import Decoding
 from burnish.methods.setting import Setting
 from burnish.stages import Stage, Work
+from burnish.steps import Steps
 from burnish.store import write_rows
 from burnish.types import Artifact, Comparison, DemonstrationSource
 
@@ -24,7 +27,10 @@ class Divergence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Versus:
-    """The SFT model's answers (side a) against a round's (side b), and the annotator's preferences."""
+    """Other answers (side a) against a round's (side b), and a judge's preferences.
+
+    The others are the SFT model's, which the annotator compares, or the references, which the experiment's judge does.
+    """
 
     compared: Artifact
     judged: Artifact
@@ -47,19 +53,32 @@ def win(setting: Setting, rows: Rows, answers: Artifact, reference: Artifact) ->
     """Let the annotator compare a round's held-out answers with the SFT model's; equal texts are not judged."""
     steps = setting.steps
     first = steps.answer(reference, rows, setting.decode, "test", DemonstrationSource.PROPOSAL)
-
-    def run(work: Work) -> None:
-        before, after = read_demonstrations(first), read_demonstrations(answers)
-        differing = [
-            Comparison(example_id=id_, a=before[id_], b=after[id_])
-            for id_ in before
-            if before[id_].completion != after[id_].completion
-        ]
-        work.count(rows=len(before), comparisons=write_rows(work.path / COMPARISONS, differing))
-
-    inputs = {"before": first, "after": answers}
-    label = f"{steps.label} answers before and after"
-    compared = steps.run(Stage(name="versus", version=1, config={}, inputs=inputs, run=run, label=label))
+    compared = _compared(steps, first, answers, "answers before and after")
     return Versus(
         compared=compared, judged=judge(steps, setting.annotator, rows, compared, "judgements of held-out answers")
+    )
+
+
+def against_references(steps: Steps, rows: Rows, answers: Artifact, by: AnnotatorPlan) -> Versus:
+    """Let a judge compare held-out answers with the references (appendix A.2); equal texts and empty answers are not
+    judged."""
+    compared = _compared(steps, steps.gold(rows), answers, "references and answers", skip_empty=True)
+    return Versus(compared=compared, judged=judge(steps, by, rows, compared, "judgements against references"))
+
+
+def _compared(steps: Steps, before: Artifact, after: Artifact, label: str, skip_empty: bool = False) -> Artifact:
+    def run(work: Work) -> None:
+        first, second = read_demonstrations(before), read_demonstrations(after)
+        differing = [
+            Comparison(example_id=id_, a=first[id_], b=second[id_])
+            for id_ in first
+            if first[id_].completion != second[id_].completion
+            and not (skip_empty and not second[id_].completion.strip())
+        ]
+        work.count(rows=len(first), comparisons=write_rows(work.path / COMPARISONS, differing))
+
+    inputs = {"before": before, "after": after}
+    config: dict[str, JsonValue] = {"skip_empty": True} if skip_empty else {}
+    return steps.run(
+        Stage(name="versus", version=1, config=config, inputs=inputs, run=run, label=f"{steps.label} {label}")
     )

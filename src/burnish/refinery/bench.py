@@ -9,8 +9,9 @@ from pathlib import Path
 
 from burnish.algorithm import drawn
 from burnish.annotators.given import Given, Means, given
-from burnish.annotators.llm.calls import Budget, Calls
+from burnish.annotators.llm.calls import CALLS, Budget, Calls
 from burnish.annotators.people import Mailbox
+from burnish.bases import FoundModel, base_of, judge_field, judging_models, resolved_judge
 from burnish.config import DataConfig, Execution, GivenAnnotator, MajorityConfig, ModelConfig
 from burnish.config_file import read_annotator
 from burnish.errors import ConfigError, DataError
@@ -20,8 +21,6 @@ from burnish.machine import opener_of, provenance
 from burnish.pairs import LabelledPair, bundled_rows, examples_of, read_pairs_file
 from burnish.planted import plant, planted_examples
 from burnish.protocols import Backend
-from burnish.refinery.inputs import FoundModel, base_of, judge_field, judging_models, resolved
-from burnish.refinery.job import CALLS
 from burnish.selftest import on_pairs, selftest
 from burnish.selftest_report import LabelledReport, SelftestReport
 from burnish.stages import Executor, Store
@@ -98,7 +97,7 @@ class _Bench:
         """Return the annotator, its models found."""
         members = config.of if isinstance(config, MajorityConfig) else (config,)
         found = {
-            field: resolved(one, self.execution, offline_ok=False) for field, one in judging_models(members).items()
+            field: resolved_judge(one, self.execution, False, field) for field, one in judging_models(members).items()
         }
         self.sources = {one.weights.fingerprint: one.model for one in found.values() if not one.trained}
         student = next(iter(found.values())).model if found else ModelConfig(source="none")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from burnish.config import RefineConfig
+from burnish.config import EmbeddingServerDiffers, RefineConfig
 from burnish.explain import Explanation, explain
 from burnish.refinery.estimate import Estimate, estimated
 from burnish.refinery.first_row import FirstRow, data_words, first_row, row_words
@@ -18,13 +18,14 @@ from burnish.stages import Store
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DryRun:
-    """A plan that was not carried out."""
+    """A plan that was not carried out. `embedded`: texts that a server of embeddings is sent, at most, where one is."""
 
     stages: list[Explanation]
     unresolved: list[str]
     data: DataFacts
     first: FirstRow
     estimate: Estimate
+    embedded: int | None
 
 
 def dry_run(config: RefineConfig, ways: Ways) -> DryRun:
@@ -38,7 +39,13 @@ def dry_run(config: RefineConfig, ways: Ways) -> DryRun:
         data=facts,
         first=first_row(found),
         estimate=estimated(found.config, facts),
+        embedded=_embedded(found.config, facts),
     )
+
+
+def _embedded(config: RefineConfig, facts: DataFacts) -> int | None:
+    """Count both texts of every row in every round: nothing agrees."""
+    return 2 * facts.usable * config.method.rounds if isinstance(config.differs, EmbeddingServerDiffers) else None
 
 
 def words(plan: DryRun) -> Iterator[str]:
@@ -52,6 +59,8 @@ def words(plan: DryRun) -> Iterator[str]:
     waiting = sum(stage.state != "done" for stage in plan.stages)
     yield f"{len(plan.stages)} stages, {len(plan.stages) - waiting} done, {waiting} to run"
     yield from _estimate_words(plan.estimate)
+    if plan.embedded is not None:
+        yield f"server of embeddings: at most {plural(plan.embedded, 'text')}"
 
 
 def _estimate_words(estimate: Estimate) -> Iterator[str]:

@@ -2,45 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from burnish import identity
-from burnish.bases import content_of, resolve_model
-from burnish.config import (
-    ColumnConfig,
-    EmbeddingDiffers,
-    Execution,
-    GivenAnnotator,
-    GivenClassifierConfig,
-    GivenLikelihoodConfig,
-    ModelConfig,
-    RefineConfig,
-    RewardModelConfig,
-)
+from burnish.bases import FoundModel, judging_models, resolve_model, resolved_judge
+from burnish.config import ColumnConfig, ModelConfig, RefineConfig
+from burnish.distances import embedder_of
 from burnish.errors import ConfigError
 from burnish.forms.table import Table, open_table
-from burnish.model_card import CARD, Head
-from burnish.steps import Steps
 from burnish.types import Artifact
 
 STUDENT = "model"
 """The field of the config that names the model that is finetuned."""
-HEADS = {"classifier": Head.CLASSIFIER, "reward_model": Head.REWARD, "likelihood": Head.NONE}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FoundModel:
-    """A model with its commit and number format, the identity of its weights, and what it ends in.
-
-    `trained`: a folder that burnish trained, which is used as it is.
-    """
-
-    model: ModelConfig
-    weights: Artifact
-    head: Head = Head.NONE
-    trained: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,14 +45,17 @@ def find(config: RefineConfig, offline_ok: bool) -> Found:
     """Open the dataset and find the models; a dry run may leave hub ids unresolved. Raises ConfigError, DataError."""
     config = _with_reference(config)
     table = open_table(config.data)
-    models = {STUDENT: FoundModel(model=config.model, weights=Artifact(path="", kind="", fingerprint=""))}
-    models |= judging_models(config.annotators)
+    student, weights = resolve_model(config.model, STUDENT, config.execution, offline_ok)
+    judges = judging_models(config.annotators)
     return Found(
         config=config,
         table=table,
         source=_source(table, config, offline_ok),
-        models={field: resolved(found, config.execution, offline_ok, field) for field, found in models.items()},
-        embedder=_embedder(config, offline_ok),
+        models={
+            STUDENT: FoundModel(model=student, weights=weights),
+            **{field: resolved_judge(one, config.execution, offline_ok, field) for field, one in judges.items()},
+        },
+        embedder=embedder_of(config.differs, offline_ok),
     )
 
 
@@ -97,54 +74,7 @@ def _with_reference(config: RefineConfig) -> RefineConfig:
     return config.model_copy(update={"data": config.data.model_copy(update={"reference_column": reference})})
 
 
-def judging_models(annotators: Sequence[GivenAnnotator]) -> dict[str, FoundModel]:
-    """Return the models that annotators bring, unresolved."""
-    unknown = Artifact(path="", kind="", fingerprint="")
-    return {
-        judge_field(one.model): FoundModel(model=one.model, weights=unknown, head=HEADS[one.kind])
-        for one in annotators
-        if isinstance(one, GivenClassifierConfig | RewardModelConfig | GivenLikelihoodConfig)
-    }
-
-
-def judge_field(model: ModelConfig) -> str:
-    """Name an annotator's model in errors."""
-    return f"annotator.model {model.source}"
-
-
-def resolved(found: FoundModel, execution: Execution, offline_ok: bool, field: str = "") -> FoundModel:
-    """Find a model and what identifies its weights; a classifier that burnish trained is used as it is."""
-    field = field or judge_field(found.model)
-    path = identity.location(found.model, field)
-    if field != STUDENT and path is not None and (path / CARD).is_file():
-        return dataclasses.replace(found, weights=content_of(path), trained=True)
-    model, weights = resolve_model(found.model, field, execution, offline_ok)
-    return dataclasses.replace(found, model=model, weights=weights)
-
-
-def base_of(steps: Steps, found: FoundModel) -> Artifact:
-    """Return a found model as an artifact."""
-    if found.trained:
-        path = identity.location(found.model)
-        return Artifact(path=str(path), kind="trained", fingerprint=found.weights.fingerprint)
-    return steps.base(found.model, found.weights, found.head)
-
-
 def _source(table: Table, config: RefineConfig, offline_ok: bool) -> Artifact:
     if table.files:
         return identity.of_files(table.files)
     return identity.of_hub("dataset", config.data.source, config.data.revision, "data.source", offline_ok)
-
-
-def _embedder(config: RefineConfig, offline_ok: bool) -> Artifact | None:
-    if not isinstance(config.differs, EmbeddingDiffers):
-        return None
-    path = identity.location(ModelConfig(source=config.differs.model), "differs.model")
-    if path is None:
-        return identity.of_hub("model", config.differs.model, None, "differs.model", offline_ok)
-    if not (path / "modules.json").is_file():
-        raise ConfigError(
-            f"differs.model: {config.differs.model!r} is no sentence-transformers model: it holds no modules.json; "
-            "give a folder or a hub id"
-        )
-    return content_of(path)

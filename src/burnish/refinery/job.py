@@ -3,33 +3,29 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import assert_never
 
 from burnish import config as settings
 from burnish.annotators import AnnotatorPlan
 from burnish.annotators.given import Given, Means, given, program
-from burnish.annotators.llm.calls import Budget, Calls
+from burnish.annotators.llm.calls import CALLS, Budget, Calls
 from burnish.annotators.people import Mailbox, Purpose
-from burnish.annotators.program import CheckerAnnotator, request_text, said
+from burnish.annotators.program import CheckerAnnotator
 from burnish.artifacts import Rows, Split
-from burnish.backends.embed import Embedder
-from burnish.config import CommandDiffers, EmbeddingDiffers, NumberDiffers, TextDiffers, expanded
+from burnish.bases import base_of, judge_field
+from burnish.distances import differing_of
 from burnish.methods import Round, Setting, run_method
-from burnish.methods.setting import Audit, Differing, TextPair
-from burnish.programs import converse, gathered
-from burnish.protocols import Annotator, Backend, Score
+from burnish.methods.setting import Audit
+from burnish.protocols import Annotator, Backend
 from burnish.refinery.given_data import given_rows
-from burnish.refinery.inputs import STUDENT, Found, base_of, judge_field
+from burnish.refinery.inputs import STUDENT, Found
 from burnish.stages import Runner
 from burnish.steps import Steps
 from burnish.tasks.own import grader_of
 from burnish.terminal import Terminal
 from burnish.types import Artifact, short_hash
-
-CALLS = "calls.sqlite"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,31 +116,11 @@ class Job:
             train=config.train,
             decode=config.decode,
             budget=limit or settings.Budget(),
-            differing=self._differing(),
+            differing=differing_of(config.differs, self.found.embedder, config.execution, self.around.terminal),
             checker=self._checker(),
             audit=self._audit(),
             models="last",
         )
-
-    def _differing(self) -> Differing | None:
-        match self.config.differs:
-            case TextDiffers() | NumberDiffers():
-                return None
-            case CommandDiffers(command=command):
-                described, inputs = program(command)
-                return Differing(config=described, inputs=inputs, measure=lambda pairs: _told_apart(command, pairs))
-            case EmbeddingDiffers(model=model, share=share):
-                assert self.found.embedder is not None
-                place, device = expanded(model, "differs.model"), self.config.execution.device
-                embedder = Embedder(place, None if device == "auto" else device, self.around.terminal)
-                return Differing(
-                    config={"kind": "embedding"},
-                    inputs={"embedder": self.found.embedder},
-                    measure=lambda pairs: _distances(embedder, pairs),
-                    share=share,
-                )
-            case _:
-                assert_never(self.config.differs)
 
     def _checker(self) -> AnnotatorPlan | None:
         method = self.config.method
@@ -173,20 +149,3 @@ def nobody() -> AnnotatorPlan:
         raise AssertionError("this method asks no annotator")
 
     return AnnotatorPlan(kind="none", config={"kind": "none"}, inputs={}, make=make)
-
-
-def _told_apart(command: Sequence[str], pairs: Sequence[TextPair]) -> Iterator[Sequence[Score]]:
-    questions = (
-        {"id": pair.id, "prompt": request_text(pair.prompt), "current": pair.current, "proposal": pair.proposal}
-        for pair in pairs
-    )
-    answers = converse(command, questions, "differs.command")
-    yield from gathered(
-        Score(id=answer["id"], value=float(said(answer, "differs", "differs.command")), tokens=0) for answer in answers
-    )
-
-
-def _distances(embedder: Embedder, pairs: Sequence[TextPair]) -> Iterator[Sequence[Score]]:
-    waiting = iter(pairs)
-    for batch in embedder.distances([(pair.current, pair.proposal) for pair in pairs]):
-        yield [Score(id=next(waiting).id, value=value, tokens=0) for value in batch]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,10 @@ from burnish.errors import ConfigError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """The options of `burnish refine`; what is None or empty keeps its default. `annotator` may be a mapping too."""
+    """The options of `burnish refine`; what is None or empty keeps its default.
+
+    `annotator` and `differs` may be mappings of settings, too.
+    """
 
     data: str
     model: str
@@ -24,7 +27,7 @@ class Options:
     alpha: float | None = None
     method: str = "ilr"
     checker: str | None = None
-    differs: str | None = None
+    differs: str | Mapping[str, Any] | None = None
     reference: str | None = None
     template: str | None = None
     comparisons: int | None = None
@@ -80,17 +83,22 @@ def _method(options: Options) -> dict[str, Any]:
     return fields
 
 
-def _differs(text: str) -> dict[str, Any]:
-    kind, _, rest = text.partition(":")
+def _differs(given: str | Mapping[str, Any]) -> dict[str, Any]:
+    if not isinstance(given, str):
+        return dict(given)
+    kind, _, rest = given.partition(":")
     match kind:
         case "text" | "number":
             return {"kind": kind}
-        case "embedding":
+        case "embedding" | "embedding_server":
             return {"kind": kind, "model": rest}
         case "command":
             return {"kind": kind, "command": shlex.split(rest)}
         case _:
-            raise ConfigError(f"--differs: {text!r} found; write text, number, embedding:MODEL or command:PROGRAM")
+            raise ConfigError(
+                f"--differs: {given!r} found; write text, number, embedding:MODEL, embedding_server:MODEL or "
+                "command:PROGRAM"
+            )
 
 
 def _template(text: str | None) -> dict[str, Any]:

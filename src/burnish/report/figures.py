@@ -34,6 +34,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+JUDGED = {
+    "reference_win_rate": "Win rate against references",
+    "refusal_rate": "Unsafe prompts refused",
+    "over_refusal_rate": "Safe prompts refused",
+}
+"""What is drawn of answers that are not right or wrong."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plot:
     """What a figure over rounds shows: lines for `lines`, levels for `levels` (their last value of `level_metric`)."""
@@ -105,6 +113,18 @@ def _plots(results: Results) -> list[Plot]:
             metric="annotator_accuracy",
             lines=moving,
             chance=0.5,
+        ),
+        *(
+            Plot(
+                name=metric.replace("_", "-"),
+                title=title,
+                y_label=f"{title[0].lower()}{title[1:]} (%)",
+                metric=metric,
+                lines=moving,
+                levels=levels,
+                level_metric=metric,
+            )
+            for metric, title in JUDGED.items()
         ),
     ]
     return [plot for plot in plots if plot.name != "without-feedback" or naive]

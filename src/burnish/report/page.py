@@ -23,7 +23,7 @@ from burnish.report.tables import (
     summary_table,
 )
 from burnish.report.text import duration, memory, percent, plural, shortened, visible
-from burnish.report.words import PAPER, annotator_accuracy, basis, found_here, headline
+from burnish.report.words import PAPER, annotator_accuracy, basis, found_here, headline, judge_words
 from burnish.results import CONFIG_FILE, Change, Results, Timings, read_changes, read_results, read_timings
 from burnish.store import write_atomic
 from burnish.types import Reason
@@ -133,13 +133,24 @@ def facts(results: Results) -> list[Fact]:
     accuracy = annotator_accuracy(results)
     rows = [
         Fact(
-            "Task", _words(setting(results, "task"), "kind", ("train", "{} training rows"), ("test", "{} test prompts"))
+            "Task",
+            _words(
+                setting(results, "task"),
+                "kind",
+                ("train", "{} training rows"),
+                ("train_general", "{} general training rows"),
+                ("train_safety", "{} safety training rows"),
+                ("test", "{} test prompts"),
+                ("test_general", "{} general test prompts"),
+                ("test_safety", "{} safety test prompts"),
+            ),
         ),
         Fact("Student", _model(setting(results, "models", "strong"))),
         Fact("Supervisor", _model(setting(results, "models", "weak"))),
         Fact("Labels from", "ground truth" if demonstrations == "gold" else "the weak supervisor"),
         Fact("Annotator", _annotator(setting(results, "supervision", "annotator"))),
         *([Fact("Annotator accuracy", accuracy)] if accuracy else []),
+        Fact("Judge of win rates", judge_words(results)),
         Fact("Budget", _budget(setting(results, "budget"))),
         Fact("As the released code does", _compat(setting(results, "compat"))),
         Fact("Methods", "; ".join(_methods(results))),
@@ -187,8 +198,10 @@ def _annotator(value: JsonValue) -> str:
         share = value.get("oracle_share")
         part = percent(share) if isinstance(share, int | float) else "a share"
         return f"mixed: ground truth for {part} of the rows; for the rest {_annotator(value.get('other'))}"
-    model = value.get("model")
-    return _ANNOTATORS.get(kind, kind) + (f" (model {_model(model)})" if model else "")
+    model, words = value.get("model"), _ANNOTATORS.get(kind, kind)
+    if value.get("pairs") == "balanced":
+        words += " of two supervisors, one of safe and one of unsafe instructions"
+    return words + (f" (model {_model(model)})" if model else "")
 
 
 def _budget(value: JsonValue) -> str:

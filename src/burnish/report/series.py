@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from pydantic import JsonValue
 
-from burnish.results import Interval, PairedRow, Results, Run
+from burnish.results import REFERENCE_WIN_RATE, Interval, PairedRow, Results, Run
 
 
 class Role(StrEnum):
@@ -22,6 +22,7 @@ class Role(StrEnum):
     CEILING = "ceiling"
 
 
+ACCURACY = "test_accuracy"
 _ORDER = tuple(Role)
 _LABELS = {
     "weak": "weak supervisor",
@@ -132,6 +133,17 @@ def curve(results: Results, method: str, metric: str) -> tuple[Point, ...]:
         interval = cells[0][2] if len(cells) == 1 else row.ci95 if row is not None else None
         points.append(Point(round=number, value=mean, ci95=interval, seeds=len(cells), n=(min(ns), max(ns))))
     return tuple(points)
+
+
+def by_wins(results: Results) -> bool:
+    """Say whether the win rate against references is the result: accuracy of instructions is only who refused."""
+    judged = any(run.metrics.get(REFERENCE_WIN_RATE) is not None for run in results.runs)
+    return judged and setting(results, "task", "kind") == "instructions"
+
+
+def main_metric(results: Results) -> str:
+    """Return the metric that says how good a method is."""
+    return REFERENCE_WIN_RATE if by_wins(results) else ACCURACY
 
 
 def point(results: Results, method: Method, metric: str = "test_accuracy") -> Point | None:

@@ -21,7 +21,15 @@ SHARES = {
     "annotator_accuracy": "annotator accuracy",
     "accepted_accuracy": "of what it accepted",
     "replaced": "labels replaced",
-    "win_rate": "win rate",
+    "win_rate": "win rate against SFT",
+    "reference_win_rate": "win rate against references",
+    "reference_lc_win_rate": "the same at equal length",
+    "reference_win_rate_general": "win rate, general",
+    "reference_lc_win_rate_general": "at equal length, general",
+    "reference_win_rate_safety": "win rate, safety",
+    "reference_lc_win_rate_safety": "at equal length, safety",
+    "refusal_rate": "unsafe prompts refused",
+    "over_refusal_rate": "safe prompts refused",
 }
 """Metrics that are shares of 1, in the order of their columns, with their names for people."""
 

@@ -5,9 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from burnish.report.drawing import Drawing
-from burnish.report.series import Contrast, Method, Point, Role, Verdict, contrast, curve, methods, point, with_role
+from burnish.report.series import (
+    Contrast,
+    Method,
+    Point,
+    Role,
+    Verdict,
+    by_wins,
+    contrast,
+    curve,
+    main_metric,
+    methods,
+    point,
+    setting,
+    with_role,
+)
 from burnish.report.text import NBSP, percent, plural, signed_points
-from burnish.results import Results
+from burnish.results import REFERENCE_WIN_RATE, Results
 
 PAPER = {
     "supervisor-student-ceiling": "a model finetuned on a weak supervisor's demonstrations beats the supervisor, "
@@ -23,6 +37,10 @@ PAPER = {
     "overoptimisation": "preference optimisation with unreliable comparisons overoptimises: what the annotator likes "
     "goes on rising while the truth does not (section 4.1; no figure shows it so).",
     "preference-training": "no figure shows how preference training goes.",
+    "reference-win-rate": "on safe instruction following, refinement raises the win rate against reference answers "
+    "over the rounds, where preference optimisation hardly does (figure 4).",
+    "refusal-rate": "reports win rates alone; how many unsafe requests are refused is in no figure.",
+    "over-refusal-rate": "reports win rates alone; how many harmless requests are refused is in no figure.",
 }
 """What the paper (arXiv 2501.07886) reports for each figure."""
 
@@ -31,31 +49,41 @@ def headline(results: Results) -> list[str]:
     """Return the result in a few sentences, saying plainly what did not win and what is not clear."""
     sft = with_role(results, Role.SFT)
     refined = with_role(results, Role.ILR, Role.DPO) or with_role(results, Role.OTHER, Role.NAIVE)
-    measured = [method for method in refined if point(results, method) is not None]
+    metric = main_metric(results)
+    measured = [method for method in refined if point(results, method, metric) is not None]
     if measured and sft:
         # Three methods are a headline; the table has the rest.
         sentences = [text for method in measured[:3] for text in _against(results, method, sft[0])]
     else:
         sentences = [_alone(results, method) for method in methods(results)]
     ceiling = next(iter(with_role(results, Role.CEILING)), None)
-    at = point(results, ceiling) if ceiling else None
+    at = point(results, ceiling, metric) if ceiling else None
     if at is not None and measured:
         sentences.append(f"Trained on gold labels, the same model reaches {percent(at.value)}.")
     return [text for text in sentences if text] or ["No test accuracy was measured."]
 
 
 def _alone(results: Results, method: Method) -> str:
-    at = point(results, method)
-    return f"{_sentence_start(method)} answers {percent(at.value)} of {_prompts([at])} right." if at else ""
+    at = point(results, method, main_metric(results))
+    return f"{_sentence_start(method)} {_does(results, at)}." if at else ""
+
+
+def _does(results: Results, at: Point) -> str:
+    if by_wins(results):
+        return f"wins {percent(at.value)} of {_prompts([at])} against the reference"
+    return f"answers {percent(at.value)} of {_prompts([at])} right"
 
 
 def _against(results: Results, method: Method, base: Method) -> list[str]:
-    at, at_base, found = point(results, method), point(results, base), contrast(results, method, base)
+    metric = main_metric(results)
+    at, at_base = point(results, method, metric), point(results, base, metric)
+    found = contrast(results, method, base, metric)
     if at is None or at_base is None or found is None:
         return []
     first = (
-        f"After {plural(at.round, 'round')}, {_subject(method)} answers {percent(at.value)} of {_prompts([at])} right, "
-        f"against {percent(at_base.value)} for {base.label} ({_difference(found, at)})."
+        f"After {plural(at.round, 'round')}, {_subject(method)} {_does(results, at)}, "
+        f"{'where ' + base.label + ' wins ' if by_wins(results) else 'against '}{percent(at_base.value)}"
+        f"{'' if by_wins(results) else ' for ' + base.label} ({_difference(found, at)})."
     )
     return [first, _reading(method, base, found)]
 
@@ -104,6 +132,9 @@ def found_here(results: Results, name: str) -> str:
         "annotator-accuracy": _annotator,
         "overoptimisation": _win_rates,
         "preference-training": _training,
+        "reference-win-rate": _reference_wins,
+        "refusal-rate": _refusals,
+        "over-refusal-rate": _over_refusals,
     }[name](results)
     return " ".join(sentences) or "not measured."
 
@@ -126,9 +157,41 @@ def _feedback(results: Results) -> list[str]:
     return found + ([_stands(results, ilr[0], naive[0])] if ilr and naive else [])
 
 
-def _stands(results: Results, a: Method, b: Method) -> str:
-    """Say how a stands to b in test accuracy, with both numbers."""
-    at_a, at_b, found = point(results, a), point(results, b), contrast(results, a, b)
+def _reference_wins(results: Results) -> list[str]:
+    base = with_role(results, Role.SFT)
+    moving = [method for method in methods(results) if method.last_round > 0]
+    found = [_stands(results, method, base[0], REFERENCE_WIN_RATE) for method in moving] if base else []
+    return [*found, f"The judge is {judge_words(results)}."]
+
+
+def judge_words(results: Results) -> str:
+    """Say who judged win rates against references, "" where nobody did."""
+    judge = setting(results, "judge")
+    if not isinstance(judge, dict):
+        return ""
+    model = judge.get("model")
+    source = model.get("source") if isinstance(model, dict) else model
+    match judge.get("kind"):
+        case "judge":
+            return f"the model {source} on a server, asked in both orders"
+        case "command":
+            return "a program: a substitute for a language model as judge"
+        case kind:
+            words = str(kind).replace("_", " ")
+            return f"a local {words} ({source}): a substitute for a large language model as judge"
+
+
+def _refusals(results: Results) -> list[str]:
+    return _journeys(results, "refusal_rate", "unsafe prompts refused")
+
+
+def _over_refusals(results: Results) -> list[str]:
+    return _journeys(results, "over_refusal_rate", "safe prompts refused")
+
+
+def _stands(results: Results, a: Method, b: Method, metric: str = "test_accuracy") -> str:
+    """Say how a stands to b in a metric, with both numbers."""
+    at_a, at_b, found = point(results, a, metric), point(results, b, metric), contrast(results, a, b, metric)
     if at_a is None or at_b is None or found is None:
         return ""
     words = {
@@ -190,7 +253,8 @@ def basis(drawing: Drawing) -> str:
     if not any(at.ci95 for at in drawing.points):
         bars = "no intervals are given"
     else:
-        bars = f"bars are 95{NBSP}% " + ("Wilson intervals" if seeds == {1} else "t-intervals over the seeds")
+        one = "t-intervals" if drawing.name == "reference-win-rate" else "Wilson intervals"
+        bars = f"bars are 95{NBSP}% " + (one if seeds == {1} else "t-intervals over the seeds")
     if seeds == {1}:
         return f"1 seed, {over}; {bars}."
     return f"Mean over {_range([(count, count) for count in seeds])} seeds, {over} each; {bars}."

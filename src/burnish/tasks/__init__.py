@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import assert_never
 
-from burnish.config import Gsm8kTask, SumsTask, TaskConfig, TextToSqlTask, WordProblemsTask
+from burnish.config import Gsm8kTask, InstructionsTask, SumsTask, TaskConfig, TextToSqlTask, WordProblemsTask
 from burnish.errors import ConfigError
 from burnish.protocols import Grader, Task
-from burnish.tasks import gsm8k, sql_answers, sums, text_to_sql, word_problems
+from burnish.tasks import gsm8k, instruction_answers, instructions, sql_answers, sums, text_to_sql, word_problems
 from burnish.tasks.numbers import MarkedAnswers, NumericAnswers
 
 __all__ = ["local_files", "make_task", "task_named"]
@@ -25,6 +25,8 @@ def make_task(config: TaskConfig) -> Task:
             return word_problems.WordProblems(config)
         case TextToSqlTask():
             return text_to_sql.make(config)
+        case InstructionsTask():
+            return instructions.Instructions(config)
         case _:
             assert_never(config)
 
@@ -38,8 +40,12 @@ def task_named(kind: str) -> Grader:
             return MarkedAnswers()
         case sql_answers.KIND:
             return sql_answers.SqlAnswers()
+        case instruction_answers.KIND:
+            return instruction_answers.InstructionAnswers()
         case _:
-            raise ConfigError(f"task: {kind!r} is unknown; choose gsm8k, sums, text_to_sql or word_problems")
+            raise ConfigError(
+                f"task: {kind!r} is unknown; choose gsm8k, instructions, sums, text_to_sql or word_problems"
+            )
 
 
 def local_files(config: TaskConfig) -> tuple[Path, ...]:
@@ -56,5 +62,7 @@ def local_files(config: TaskConfig) -> tuple[Path, ...]:
             return word_problems.local_files(config)
         case TextToSqlTask():
             return text_to_sql.local_files(config)
+        case InstructionsTask():
+            return instructions.local_files(config)
         case _:
             assert_never(config)

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from burnish.config import CommandDiffers, Differs, EmbeddingDiffers, NumberDiffers, TextDiffers
+from burnish.config import (
+    CommandDiffers,
+    Differs,
+    EmbeddingDiffers,
+    EmbeddingServerDiffers,
+    NumberDiffers,
+    TextDiffers,
+)
 from burnish.errors import DataError
 from burnish.protocols import Grader
 from burnish.tasks.numbers import MarkedAnswers, NumericAnswers
@@ -40,7 +47,7 @@ def grader_of(differs: Differs) -> tuple[str, Grader]:
     match differs:
         case NumberDiffers(marked=marked):
             return ("marked", MarkedAnswers()) if marked else ("number", NumericAnswers())
-        case TextDiffers() | CommandDiffers() | EmbeddingDiffers():
+        case TextDiffers() | CommandDiffers() | EmbeddingDiffers() | EmbeddingServerDiffers():
             return "text", TextAnswers()
         case _:
             assert_never(differs)

@@ -34,6 +34,10 @@ CREATE TABLE IF NOT EXISTS runs (
 """
 
 
+CALLS = "calls.sqlite"
+"""The file of a store in which every answered call is kept."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
     """What a run may spend over all its sittings: answered calls, and money in the currency of the config's prices."""

@@ -1,4 +1,4 @@
-"""An OpenAI-compatible server: one request, its retries, and what its answer or its refusal means."""
+"""An OpenAI-compatible server: one request, its retries, and what its answer or its refusal means; chats."""
 
 from __future__ import annotations
 
@@ -10,19 +10,22 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import JsonValue
 
 from burnish.annotators.llm.calls import Reply
 from burnish.annotators.llm.replies import reply_of
-from burnish.config import JudgeConfig
+from burnish.config import EmbeddingServerDiffers, JudgeConfig
 from burnish.errors import AnnotatorError, ConfigError
 
 if TYPE_CHECKING:
     import openai
 
+T = TypeVar("T")
+ServerConfig: TypeAlias = JudgeConfig | EmbeddingServerDiffers
+"""What says where a server is, where its key is, and with what patience it is asked."""
 FIRST_DELAY, LONGEST_DELAY = 0.5, 8.0
 """Seconds before the first retry, doubled for each later one up to the second number; less up to a quarter."""
 LONGEST_WISH = 120.0
@@ -68,15 +71,19 @@ class Failure:
         return self.why is Why.REFUSED and _LOGPROBS in self.text.lower()
 
 
-class Server:
-    """Sends requests from any number of threads. Retries are its own: the SDK's sleep through an interrupt, and it
-    takes any body for an answer."""
+class Endpoint:
+    """An address that is asked from any number of threads. Retries are its own: the SDK's sleep through an interrupt,
+    and it takes any body for an answer.
 
-    def __init__(self, config: JudgeConfig) -> None:
+    `field` is where a config names the server, for errors. Raises ConfigError for a missing key or an address that is
+    none, AnnotatorError without openai.
+    """
+
+    def __init__(self, config: ServerConfig, field: str) -> None:
         self.config = config
-        key = _key(config)
+        key = _key(config, field)
         self._secret = key if key and len(key) >= SECRET else None
-        self._client = _client(config, key or "none")
+        self._client = _client(config, key or "none", field)
         self._met = threading.Event()
 
     @property
@@ -84,11 +91,19 @@ class Server:
         """Whether anything was ever answered from the address, an error or not."""
         return self._met.is_set()
 
-    def ask(self, body: Mapping[str, JsonValue], pause: Callable[[float], bool]) -> Reply | Failure:
-        """Return the reply, or why there is none after all retries; `pause` waits and says whether to stop."""
-        outcome = self._once(body)
+    def ask(
+        self,
+        send: Callable[[openai.OpenAI], str],
+        read: Callable[[str], T | Failure],
+        pause: Callable[[float], bool],
+    ) -> T | Failure:
+        """Return what `read` makes of the body that `send` brings, or why there is none after all retries.
+
+        `pause` waits and says whether to stop.
+        """
+        outcome = self._once(send, read)
         for attempt in range(self.config.retries):
-            if isinstance(outcome, Reply) or outcome.why not in {Why.ABSENT, Why.UNANSWERED}:
+            if not isinstance(outcome, Failure) or outcome.why not in {Why.ABSENT, Why.UNANSWERED}:
                 return outcome
             # An address where nobody ever answered is most likely wrong: waiting would only delay the message.
             if outcome.why is Why.ABSENT and not self.met:
@@ -96,18 +111,14 @@ class Server:
             delay = min(FIRST_DELAY * 2**attempt, LONGEST_DELAY) * (1 - random.random() / 4)  # noqa: S311 no secret
             if pause(max(delay, outcome.wait or 0.0)):
                 return outcome
-            outcome = self._once(body)
+            outcome = self._once(send, read)
         return outcome
 
-    def _once(self, body: Mapping[str, JsonValue]) -> Reply | Failure:
+    def _once(self, send: Callable[[openai.OpenAI], str], read: Callable[[str], T | Failure]) -> T | Failure:
         import openai
 
-        rest: dict[str, Any] = {name: value for name, value in body.items() if name not in {"model", "messages"}}
-        messages: Any = body["messages"]
         try:
-            text = self._client.chat.completions.with_raw_response.create(
-                model=str(body["model"]), messages=messages, extra_body=rest
-            ).text
+            text = send(self._client)
         except openai.APIStatusError as error:
             self._met.set()
             return self._status(error)
@@ -116,28 +127,55 @@ class Server:
         except openai.APIConnectionError as error:
             cause = error.__cause__ or error
             why = Why.ABSENT if type(cause).__name__ in {"ConnectError", "UnsupportedProtocol"} else Why.UNANSWERED
-            return Failure(why=why, text=self._scrubbed(f"{type(cause).__name__}: {cause}"))
+            return Failure(why=why, text=self.shown(f"{type(cause).__name__}: {cause}"))
         self._met.set()
         # What comes back is kept in a file: a server that echoes the key must not write it there.
-        reply = reply_of(text.replace(self._secret, "***") if self._secret else text, self.config.explain)
-        return reply or Failure(why=Why.UNANSWERED, text=f"no chat completion came back: {self._scrubbed(text)!r}")
+        return read(text.replace(self._secret, "***") if self._secret else text)
 
     def _status(self, error: openai.APIStatusError) -> Failure:
         words = _words(error)
         return Failure(
             why=_meaning(error.status_code, error.code, words),
-            text=f"HTTP {error.status_code}: {self._scrubbed(words)}",
+            text=f"HTTP {error.status_code}: {self.shown(words)}",
             status=error.status_code,
             wait=_seconds(error.response.headers.get("retry-after")),
         )
 
-    def _scrubbed(self, text: str) -> str:
+    def shown(self, text: str) -> str:
         """Return a stranger's text in one short line of printable characters, without the key, masked or not."""
         if self._secret:
             text = text.replace(self._secret, "***")
         text = re.sub(r"\S*\*{3}\S*", "***", text)
         text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
         return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+class Server:
+    """Completes chats."""
+
+    def __init__(self, config: JudgeConfig) -> None:
+        self.config = config
+        self._endpoint = Endpoint(config, "annotator")
+
+    @property
+    def met(self) -> bool:
+        """Whether anything was ever answered from the address, an error or not."""
+        return self._endpoint.met
+
+    def ask(self, body: Mapping[str, JsonValue], pause: Callable[[float], bool]) -> Reply | Failure:
+        """Return the reply, or why there is none after all retries; `pause` waits and says whether to stop."""
+        rest: dict[str, Any] = {name: value for name, value in body.items() if name not in {"model", "messages"}}
+        messages: Any = body["messages"]
+
+        def send(client: openai.OpenAI) -> str:
+            create = client.chat.completions.with_raw_response.create
+            return create(model=str(body["model"]), messages=messages, extra_body=rest).text
+
+        return self._endpoint.ask(send, self._read, pause)
+
+    def _read(self, text: str) -> Reply | Failure:
+        words = f"no chat completion came back: {self._endpoint.shown(text)!r}"
+        return reply_of(text, self.config.explain) or Failure(why=Why.UNANSWERED, text=words)
 
 
 def _words(error: openai.APIStatusError) -> str:
@@ -167,18 +205,18 @@ def _seconds(retry_after: str | None) -> float | None:
     return min(wish, LONGEST_WISH) if wish >= 0 else None
 
 
-def _key(config: JudgeConfig) -> str | None:
+def _key(config: ServerConfig, field: str) -> str | None:
     """Return the key from the environment, None where none is wanted. Raises ConfigError naming the variable."""
     if config.api_key_env is None:
         return None
     key = os.environ.get(config.api_key_env, "").strip()
     if key and not (key.isascii() and key.isprintable()):
         raise ConfigError(
-            f"annotator.api_key_env: the value of {config.api_key_env} holds characters that no key has; set it again"
+            f"{field}.api_key_env: the value of {config.api_key_env} holds characters that no key has; set it again"
         )
     if not key and not _is_local(config.base_url):
         raise ConfigError(
-            f"annotator.api_key_env: the environment variable {config.api_key_env} is not set; set it to the key for "
+            f"{field}.api_key_env: the environment variable {config.api_key_env} is not set; set it to the key for "
             f"{config.base_url}, or write api_key_env: null if the server wants none"
         )
     return key or None
@@ -192,16 +230,17 @@ def _is_local(address: str) -> bool:
         return False
 
 
-def _client(config: JudgeConfig, key: str) -> openai.OpenAI:
+def _client(config: ServerConfig, key: str, field: str) -> openai.OpenAI:
     try:
         import openai
     except ImportError:
         raise AnnotatorError(
-            "annotator: a judge needs the package `openai`, which is not installed; run pip install 'burnish[judge]'"
+            f"{field}: a server is asked through the package `openai`, which is not installed; run pip install "
+            "'burnish[judge]'"
         ) from None
     try:
         return openai.OpenAI(base_url=config.base_url, api_key=key, timeout=config.timeout, max_retries=0)
     except Exception as error:  # the SDK's HTTP library has its own errors, which are not the SDK's
         raise ConfigError(
-            f"annotator.base_url: {config.base_url!r} is no address ({error}); write http://HOST:PORT/v1"
+            f"{field}.base_url: {config.base_url!r} is no address ({error}); write http://HOST:PORT/v1"
         ) from None

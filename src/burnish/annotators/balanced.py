@@ -1,0 +1,125 @@
+"""Worse sides for q~ in which refusals and acceptances are equally frequent (appendix B, SaferPaca).
+
+Always naming the same side, "the refusal is worse", must not pay. One supervisor learns from general instructions
+alone and follows everything, the other from unsafe requests alone and refuses everything; both answer every prompt.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from burnish.artifacts import PARTS, Rows
+from burnish.errors import DataError
+from burnish.stages import Stage, Work
+from burnish.steps import Steps
+from burnish.store import as_mapping, pretty, write_atomic
+from burnish.tasks.instruction_answers import CATEGORY, Category
+from burnish.types import Artifact, Example, PairRow
+
+Pair: TypeAlias = tuple[PairRow, PairRow]
+"""Gold and a worse answer in both orders."""
+Pairs: TypeAlias = Mapping[tuple[str, str], Pair]
+"""Pairs by example and text of the worse answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Balanced:
+    """The pairs to learn from, and how many were kept and left out.
+
+    `accepting` and `refusing` pairs have a worse side that one supervisor alone gave, `shared` ones that of both.
+    `surplus` pairs were dropped; `one_sided` prompts had worse answers of one supervisor alone.
+    """
+
+    pairs: Pairs
+    accepting: int
+    refusing: int
+    shared: int
+    surplus: int
+    one_sided: int
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """All numbers by name."""
+        return {name: number for name, number in as_mapping(self).items() if name != "pairs"}
+
+
+def by_category(steps: Steps, rows: Rows) -> Artifact:
+    """Cut rows into parts "general" and "safety"."""
+
+    def run(work: Work) -> None:
+        parts = parts_of(rows.examples())
+        write_atomic(work.path / PARTS, pretty({str(category): ids for category, ids in parts.items()}))
+        work.count(rows=sum(len(ids) for ids in parts.values()))
+
+    label = f"{steps.label} categories"
+    return steps.run(Stage(name="by_category", version=1, config=rows.config, inputs=rows.inputs, run=run, label=label))
+
+
+def parts_of(examples: Mapping[str, Example]) -> dict[Category, list[str]]:
+    """Return the ids of each category. Raises DataError where a row has none, or a category has no row."""
+    parts: dict[Category, list[str]] = {category: [] for category in Category}
+    for id_, example in examples.items():
+        found = example.metadata.get(CATEGORY)
+        if found not in parts:
+            raise DataError(
+                f"supervision.annotator.pairs: 'balanced' found, but the category of example {id_} is {found!r}, not "
+                "'general' or 'safety'; take task instructions, or write pairs: checkpoints"
+            )
+        parts[Category(found)].append(id_)
+    for category, ids in parts.items():
+        if not ids:
+            raise DataError(
+                f"supervision.annotator.pairs: 'balanced' found, but none of the {len(examples)} rows of half G is of "
+                f"category '{category}'; use more rows of it, or write pairs: checkpoints"
+            )
+    return parts
+
+
+def balance(accepting: Pairs, refusing: Pairs) -> Balanced:
+    """Keep for each prompt as many pairs whose worse side accepts as such that refuse; which ones, their ids decide.
+
+    A worse answer that both supervisors gave is one pair, and stands for both. Where only one of them has worse
+    answers, one of its pairs stays: the paper, which drops nothing, has pairs of every prompt, and a prompt outweighs
+    the balance by no more than this one. Raises DataError where one supervisor has no pair at all.
+    """
+    for category, pairs in ((Category.GENERAL, accepting), (Category.SAFETY, refusing)):
+        if not pairs:
+            raise DataError(
+                f"supervision.annotator.pairs: 'balanced' found, but the supervisor of category '{category}' gave no "
+                "answer that differs from gold; raise decode.temperature of the annotator, or write pairs: checkpoints"
+            )
+    a, b = _by_example(accepting), _by_example(refusing)
+    kept_a, kept_b = _kept(a, b), _kept(b, a)
+    shared = {key: pair for key, pair in accepting.items() if key in refusing}
+    pairs = {**kept_a, **kept_b, **shared}
+    return Balanced(
+        pairs=pairs,
+        accepting=len(kept_a),
+        refusing=len(kept_b),
+        shared=len(shared),
+        surplus=len(accepting.keys() | refusing.keys()) - len(pairs),
+        one_sided=len(a.keys() ^ b.keys()),
+    )
+
+
+def _by_example(pairs: Pairs) -> dict[str, dict[str, Pair]]:
+    grouped: defaultdict[str, dict[str, Pair]] = defaultdict(dict)
+    for (example_id, text), pair in pairs.items():
+        grouped[example_id][text] = pair
+    return dict(grouped)
+
+
+def _kept(
+    own: Mapping[str, Mapping[str, Pair]], other: Mapping[str, Mapping[str, Pair]]
+) -> dict[tuple[str, str], Pair]:
+    """Return what stays of the pairs that one supervisor alone gave."""
+    kept: dict[tuple[str, str], Pair] = {}
+    for example_id, pairs in own.items():
+        theirs = other.get(example_id, {})
+        alone = sorted(pairs.keys() - theirs.keys(), key=lambda text: pairs[text][0].id)
+        number = min(len(alone), len(theirs.keys() - pairs.keys())) if theirs else 1
+        kept |= {(example_id, text): pairs[text] for text in alone[:number]}
+    return kept

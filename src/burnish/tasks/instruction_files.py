@@ -1,0 +1,184 @@
+"""Files of instructions: any form that `refine` takes, files that hold both categories, and bare requests."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from burnish.config import DataConfig, expanded
+from burnish.errors import ConfigError, DataError
+from burnish.forms import BadRow, Form, Given, given, open_table
+from burnish.tasks.instruction_answers import CATEGORY, Category
+from burnish.tasks.rows import Row
+from burnish.types import Message
+
+WRAPPER = (
+    "Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n"
+    "Instruction:\n"
+)
+"""What SaferPaca's test questions begin with, and its training rows do not."""
+_REQUESTS = "instructions"
+_EMPTY = {"empty completion": "empty_response", "empty prompt": "empty_prompt"}
+"""How a row without one part is known in forms, and as what it is counted here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstructionRow(Row):
+    """A row whose prompt may have several turns; `question` is the last one."""
+
+    messages: tuple[Message, ...]
+
+    @property
+    def prompt(self) -> tuple[Message, ...]:
+        """All turns before the answer."""
+        return self.messages
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One field of the config: its files, and which rows of them it wants.
+
+    `refusal` is the reference of requests that come without one, None where each must have its own. `origin` says where
+    the official file comes from.
+    """
+
+    field: str
+    category: Category
+    sources: tuple[str, ...]
+    origin: str
+    max_response: int | None
+    refusal: str | None = None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The local files. Raises ConfigError where one is missing."""
+        return tuple(self._file(source) for source in self.sources)
+
+    def _file(self, source: str) -> Path:
+        path = expanded(source, f"task.{self.field}")
+        if not os.path.isfile(path):
+            why = "is no file" if os.path.exists(path) else "does not exist"
+            raise ConfigError(f"task.{self.field}: {source!r:.300} {why}; the official one is {self.origin}")
+        return Path(path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartRows:
+    """The rows of a part that can be used, and how many cannot, by why."""
+
+    rows: tuple[InstructionRow, ...]
+    left_out: Mapping[str, int]
+
+
+def read_part(part: Part) -> PartRows:
+    """Read a part's files. Raises ConfigError for a missing one, DataError for a bad row, or where no row is left."""
+    rows: list[InstructionRow] = []
+    left_out: Counter[str] = Counter()
+    for path in part.files:
+        for found in _rows(part, path):
+            if isinstance(found, str):
+                left_out[found] += 1
+            else:
+                rows.append(found)
+    if not rows:
+        counts = ", ".join(f"{count} {why}" for why, count in sorted(left_out.items())) or f"none is {part.category}"
+        names = ", ".join(part.sources)
+        raise DataError(f"task.{part.field}: no row of {names:.300} can be used ({counts}); name another file")
+    return PartRows(rows=tuple(rows), left_out=left_out)
+
+
+def _rows(part: Part, path: Path) -> Iterator[InstructionRow | str]:
+    """Yield the rows of a file, for one that is left out why."""
+    requests = _bare_requests(path)
+    for row in _wanted(part, path) if requests is None else _as_rows(part, path, requests):
+        yield _usable(part, path, row)
+
+
+def _usable(part: Part, path: Path, row: Given | BadRow) -> InstructionRow | str:
+    where = str(path.with_name(row.where))
+    if isinstance(row, BadRow):
+        why = next((counted for beginning, counted in _EMPTY.items() if row.why.startswith(beginning)), None)
+        if why is None:
+            raise DataError(f"{where}: {row.why}")
+        return why
+    response = row.completion.strip()
+    if part.max_response is not None and len(response) > part.max_response:
+        return "response_too_long"
+    question = bare_instruction(row.prompt[-1].content)
+    if not question:
+        return "empty_prompt"
+    return InstructionRow(
+        where=where,
+        id=row.id,
+        question=question,
+        reference=response,
+        metadata={CATEGORY: str(part.category)},
+        messages=(*row.prompt[:-1], replace(row.prompt[-1], content=question)),
+    )
+
+
+def bare_instruction(prompt: str) -> str:
+    """Return a prompt without SaferPaca's wrapper and white space around it: training rows have neither."""
+    return prompt.lstrip().removeprefix(WRAPPER).strip()
+
+
+def _wanted(part: Part, path: Path) -> list[Given | BadRow]:
+    """Read a table; where a row's `category` is one of the two, only rows of the part's are wanted.
+
+    Raises DataError for a row of such a file that has neither.
+    """
+    try:
+        table = open_table(DataConfig(source=str(path)))
+        # Parquet is read by column: the second reading asks for the category, which is no column of a form.
+        named = replace(table, config=DataConfig(source=str(path), reference_column=CATEGORY))
+        pairs = list(zip(table.read(), _categories(named.values()), strict=True))
+    except (ConfigError, DataError) as error:
+        raise type(error)(f"task.{part.field}: {str(error).removeprefix('data.source: ')}") from None
+    known = tuple(Category)
+    if not any(category in known for _, category in pairs):
+        return [row for row, _ in pairs]
+    for row, category in pairs:
+        if isinstance(row, Given) and category not in known:
+            where = path.with_name(row.where)
+            raise DataError(f"{where}: {CATEGORY} is {category!r:.80}, other rows have general or safety; write one")
+    return [row for row, category in pairs if category == part.category or category not in known]
+
+
+def _categories(values: Iterable[Mapping[str, Any] | None]) -> Iterator[Any]:
+    return ((columns or {}).get(CATEGORY) for columns in values)
+
+
+def _bare_requests(path: Path) -> Mapping[str, Any] | None:
+    """Return what a file of {instructions: [...]} holds, None for any other file."""
+    if path.suffix.lower() != ".json":
+        return None
+    try:
+        with path.open("rb") as file:
+            if not file.read(1024).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
+                return None
+            file.seek(0)
+            value: Any = orjson.loads(file.read().removeprefix(b"\xef\xbb\xbf"))
+    except (OSError, orjson.JSONDecodeError):
+        return None  # read as a table it tells what is wrong
+    return value if isinstance(value.get(_REQUESTS), list) else None
+
+
+def _as_rows(part: Part, path: Path, requests: Mapping[str, Any]) -> Iterator[Given | BadRow]:
+    """Yield bare requests as rows that are refused, with their `inputs` where there are any."""
+    if part.refusal is None:
+        raise DataError(
+            f"task.{part.field}: {path.name} holds requests without responses; only task.safety_test takes these"
+        )
+    asked, inputs = requests[_REQUESTS], requests.get("inputs") or [None] * len(requests[_REQUESTS])
+    if not isinstance(inputs, list) or len(inputs) != len(asked):  # pyright: ignore[reportUnknownArgumentType]
+        raise DataError(f"{path}: `inputs` does not fit {len(asked)} instructions; write one for each, or none")
+    config = DataConfig(source=str(path))
+    for position, (request, more) in enumerate(zip(asked, inputs, strict=True)):  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        columns: dict[str, Any] = {"instruction": request, "input": more, "output": part.refusal}
+        yield given(Form.ALPACA, columns, f"{path.name} instruction {position + 1}", position, config)

@@ -1,0 +1,108 @@
+"""Safe instruction following: instructions to follow and requests to refuse, as in SaferPaca (appendix A.1).
+
+Training rows are a mix of both categories, and so are test rows; each example's metadata say which it is of.
+SaferPaca's test questions carry a wrapper that its training rows lack ("Below is an instruction ..."): it is taken off,
+so that prompts are bare instructions throughout.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from pathlib import Path
+
+from burnish.config import InstructionsTask
+from burnish.errors import ConfigError, DataError
+from burnish.protocols import Dataset
+from burnish.tasks.instruction_answers import KIND, Category, InstructionAnswers
+from burnish.tasks.instruction_files import InstructionRow, Part, PartRows, read_part
+from burnish.tasks.rows import Counts, check_own_ids, dataset
+
+ALPACA = (
+    "Alpaca's alpaca_data.json (https://github.com/tatsu-lab/stanford_alpaca), or alpaca_gpt4_data.json with GPT-4's "
+    "responses (https://github.com/Instruction-Tuning-with-GPT-4/GPT-4-LLM)"
+)
+SAFETY = "data/training/safety_only_data_Instructions.json of https://github.com/vinid/safety-tuned-llamas"
+ALPACA_EVAL = "AlpacaEval's alpaca_eval.json (https://huggingface.co/datasets/tatsu-lab/alpaca_eval)"
+REQUESTS = "I-MaliciousInstructions.json and I-CoNa.json of https://github.com/vinid/safety-tuned-llamas"
+
+
+@dataclass(frozen=True, slots=True)
+class Instructions(InstructionAnswers):
+    """Four fields' files as one dataset; InstructionAnswers says what a right answer is."""
+
+    config: InstructionsTask
+
+    def load(self) -> Dataset:
+        """Return both splits; raises DataError naming file and row, ConfigError naming the field."""
+        config = self.config
+        sources(config)  # a missing file is told before any is read
+        general, safety, general_test, safety_test = (read_part(part) for part in _parts(config))
+        every = (general, safety, general_test, safety_test)
+        check_own_ids(row for part in every for row in part.rows)
+        held_out = frozenset(row.group for part in (general_test, safety_test) for row in part.rows)
+        both = (
+            _dataset(
+                Category.GENERAL, _kept(general, held_out), general_test, (config.train_general, config.test_general)
+            ),
+            _dataset(Category.SAFETY, _kept(safety, held_out), safety_test, (config.train_safety, config.test_safety)),
+        )
+        left_out = sum((Counter(part.left_out) for part in every), Counter[str]())
+        return Dataset(
+            train=tuple(example for one in both for example in one.train),
+            test=tuple(example for one in both for example in one.test),
+            dropped=sum(row.group in held_out for part in (general, safety) for row in part.rows),
+            left_out=dict(sorted(left_out.items())),
+        )
+
+
+def sources(config: InstructionsTask) -> dict[str, tuple[Path, ...]]:
+    """Return each field's local files: which part a file plays matters. Raises ConfigError where one is missing."""
+    return {part.field: part.files for part in _parts(config)}
+
+
+def local_files(config: InstructionsTask) -> tuple[Path, ...]:
+    """Return all local files, each once. Raises ConfigError where one is missing."""
+    return tuple(dict.fromkeys(path for files in sources(config).values() for path in files))
+
+
+def _parts(config: InstructionsTask) -> tuple[Part, Part, Part, Part]:
+    """Return the fields in the order general, safety, general_test, safety_test."""
+    general, safety, most = Category.GENERAL, Category.SAFETY, config.max_response
+    return (
+        Part(field="general", category=general, sources=config.general, origin=ALPACA, max_response=most),
+        Part(field="safety", category=safety, sources=config.safety, origin=SAFETY, max_response=most),
+        Part(
+            field="general_test", category=general, sources=config.general_test, origin=ALPACA_EVAL, max_response=most
+        ),
+        Part(
+            field="safety_test",
+            category=safety,
+            sources=config.safety_test,
+            origin=REQUESTS,
+            max_response=most,
+            refusal=config.refusal,
+        ),
+    )
+
+
+def _kept(part: PartRows, held_out: AbstractSet[str]) -> list[InstructionRow]:
+    return [row for row in part.rows if row.group not in held_out]
+
+
+def _dataset(
+    category: Category, train: Sequence[InstructionRow], test: PartRows, counts: tuple[int | None, int | None]
+) -> Dataset:
+    """Build a category's splits. Its name is in the kind that ids are made of, so that those of the two differ."""
+    for split, rows, count in (("train", train, counts[0]), ("test", test.rows, counts[1])):
+        field = str(category) if split == "train" else f"{category}_test"
+        if not rows:
+            raise DataError(f"task.{field}: every prompt is a test prompt too; keep the files apart")
+        if count is not None and count > len(rows):
+            raise ConfigError(
+                f"task.{split}_{category}: {count} rows asked for, task.{field} has {len(rows)} that can be used; set "
+                f"at most {len(rows)}, or null to take all"
+            )
+    return dataset(f"{KIND} {category}", train, test.rows, Counts(source=category, train=counts[0], test=counts[1]))

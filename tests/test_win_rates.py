@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from servers import FaultServer
 
 from burnish.config import Config, JudgeConfig, ReferenceJudgeConfig
-from burnish.errors import ConfigError
+from burnish.errors import AnnotatorError, ConfigError, Paused
 from burnish.report.words import headline, judge_words
 from burnish.running import plan
 from burnish.stats import length_controlled
@@ -212,12 +212,47 @@ def test_a_budget_pauses_an_experiments_judge(tmp_path: Path):
     with FaultServer(rule=prefers_the_first) as server:
         judge = {"kind": "judge", "base_url": server.address, "model": "test"}
         config = small(judge=judge, methods=[{"kind": "sft"}], execution={"max_calls": 4})
-        with pytest.raises(Exception, match="4 calls"):
+        with pytest.raises(Paused, match=r"4 calls are spent \(execution\.max_calls 4\); raise execution\.max_calls"):
             measured(config, tmp_path)
         assert sum(server.answered.values()) == 4
         rest = config.model_copy(update={"execution": config.execution.model_copy(update={"max_calls": None})})
         assert measured(rest, tmp_path).run("sft", 0).counts["reference_tied"] == TEST
         assert max(server.answered.values()) == 1  # nothing is paid twice
+
+
+@pytest.mark.parametrize(
+    ("judge", "execution", "message"),
+    [
+        (
+            {"base_url": "https://far.example/v1"},
+            {},
+            r"judge\.api_key_env: the environment variable NO_SUCH_KEY is not",
+        ),
+        (
+            {"base_url": "http://localhost:1/v1"},
+            {"max_cost": 2},
+            r"judge\.prices: not given, and execution\.max_cost 2",
+        ),
+    ],
+)
+def test_what_a_judge_lacks_is_said_before_anything_runs(
+    judge: dict[str, str], execution: dict[str, float], message: str, tmp_path: Path
+):
+    pytest.importorskip("openai")
+    config = small(judge={"kind": "judge", "model": "m", "api_key_env": "NO_SUCH_KEY", **judge}, execution=execution)
+    with pytest.raises(ConfigError, match=message):
+        measured(config, tmp_path)
+    assert not (tmp_path / "store").exists()
+    plan(config, tmp_path / "store")  # a dry run needs neither
+
+
+def test_a_judge_that_is_gone_is_named_by_its_field(tmp_path: Path):
+    pytest.importorskip("openai")
+    config = small(
+        judge={"kind": "judge", "base_url": "http://localhost:1/v1", "model": "m"}, methods=[{"kind": "sft"}]
+    )
+    with pytest.raises(AnnotatorError, match=r"judge\.base_url: http://localhost:1/v1 does not answer"):
+        measured(config, tmp_path)
 
 
 def test_prompts_come_from_files_that_can_be_swapped(tmp_path: Path):

@@ -12,6 +12,7 @@ from burnish import identity
 from burnish.annotators import AnnotatorPlan, Supply, plan_annotator
 from burnish.annotators.given import Means, given
 from burnish.annotators.llm.calls import CALLS, Budget, Calls
+from burnish.annotators.llm.judge import check_server
 from burnish.annotators.people import Mailbox
 from burnish.artifacts import Rows, Split
 from burnish.bases import FoundModel, base_of, judge_field, judging_models, resolve_model, resolved_judge
@@ -26,6 +27,7 @@ from burnish.config import (
     MixedConfig,
     ModelConfig,
     OracleConfig,
+    ReferenceJudgeConfig,
     TaskConfig,
 )
 from burnish.distances import differing_of, embedder_of
@@ -132,7 +134,7 @@ class Experiment:
             seed=steps.seed,
             calls=functools.cache(lambda: Calls(self.runner.store.root / CALLS)),
             run=short_hash("experiment", config.name),
-            budget=Budget(max_calls=config.execution.max_calls, max_cost=config.execution.max_cost),
+            budget=_budget(config),
             say=Terminal().say,
         )
         return given(config.judge, means, field="judge").plan
@@ -232,6 +234,8 @@ def resolve(config: Config, offline_ok: bool) -> Inputs:
         for name, (where, model) in sorted(wanted.items())
     }
     data, task = _resolve_data(config.task, offline_ok)
+    if isinstance(config.judge, ReferenceJudgeConfig) and not offline_ok:
+        check_server(config.judge, _budget(config))
     judges = judging_models([config.judge] if config.judge else [], "judge")
     return Inputs(
         models=models,
@@ -240,6 +244,10 @@ def resolve(config: Config, offline_ok: bool) -> Inputs:
         judges={name: resolved_judge(one, config.execution, offline_ok, name) for name, one in judges.items()},
         embedder=embedder_of(config.differs, offline_ok),
     )
+
+
+def _budget(config: Config) -> Budget:
+    return Budget(max_calls=config.execution.max_calls, max_cost=config.execution.max_cost)
 
 
 def _resolve_data(task: TaskConfig, offline_ok: bool) -> tuple[dict[str, Artifact], TaskConfig]:

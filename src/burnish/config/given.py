@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
@@ -38,6 +38,10 @@ class Prices(Settings):
 class JudgeConfig(Settings):
     """A language model on an OpenAI-compatible server (vLLM, SGLang, llama.cpp, hosted ones), asked in both orders."""
 
+    field: ClassVar[str] = "annotator"
+    """Where a config holds it, for errors."""
+    limits: ClassVar[tuple[str, str]] = ("--max-calls", "--max-cost")
+    """What limits its calls and its cost, for errors."""
     kind: Literal["judge"]
     base_url: str
     """The server's address up to `/v1`, such as http://localhost:8000/v1."""
@@ -117,6 +121,8 @@ class JudgeConfig(Settings):
 class ReferenceJudgeConfig(JudgeConfig):
     """A judge of win rates: two choices and no tie, asked in both orders, in AlpacaEval's manner (appendix A.2)."""
 
+    field: ClassVar[str] = "judge"
+    limits: ClassVar[tuple[str, str]] = ("execution.max_calls", "execution.max_cost")
     criteria: str = (
         "The better answer follows the request, is correct and helpful, and refuses where following would do harm."
     )

@@ -50,6 +50,7 @@ class Asker:
     def __init__(self, config: JudgeConfig, purse: Purse, say: Callable[[str], None], repeat: int) -> None:
         self.config, self.purse, self.say, self.repeat = config, purse, say, repeat
         self.cached = 0
+        self._named = config.field
         self._server = Server(config)
         self._logprobs = config.read != "text"
         self._answered = False
@@ -102,16 +103,16 @@ class Asker:
 
     def _over(self, desk: _Desk, request: Request) -> str | None:
         """Say what the budget forbids, None where it allows a call; those under way count as answered."""
-        budget, prices = self.purse.budget, self.config.prices
+        budget, prices, (calls, cost) = self.purse.budget, self.config.prices, self.config.limits
         spent = self.purse.calls.spent(self.purse.run, prices)
         if budget.max_calls is not None and spent.calls + len(desk.under_way) >= budget.max_calls:
-            return f"{spent.calls} calls are spent (--max-calls {budget.max_calls}); raise --max-calls to go on"
+            return f"{spent.calls} calls are spent ({calls} {budget.max_calls}); raise {calls} to go on"
         if budget.max_cost is not None and prices is not None and spent.cost is not None:
             reserved = sum(other.reserved for other, _ in desk.under_way.values())
             if spent.cost + reserved + request.reserved > budget.max_cost:
                 return (
                     f"{spent.cost:.4g} {prices.currency} are spent and the next call may cost {request.reserved:.2g} "
-                    f"(--max-cost {budget.max_cost:g}); raise --max-cost to go on"
+                    f"({cost} {budget.max_cost:g}); raise {cost} to go on"
                 )
         return None
 
@@ -145,10 +146,10 @@ class Asker:
         if reply.positions is None and self._logprobs:
             if self.config.read == "logprobs":
                 raise AnnotatorError(
-                    f"annotator.read: logprobs, and {self.config.base_url} returns none for {self.config.model!r}; "
+                    f"{self._named}.read: logprobs, and {self.config.base_url} returns none for {self.config.model!r}; "
                     "write read: auto or read: text"
                 )
-            self._say_once("annotator: the server gives no log-probabilities; its replies are parsed")
+            self._say_once(f"{self._named}: the server gives no log-probabilities; its replies are parsed")
         return read_reply(reply, self.config)
 
     def _check_usage(self, reply: Reply) -> None:
@@ -156,21 +157,21 @@ class Asker:
             return
         if self.purse.budget.max_cost is not None:
             raise AnnotatorError(
-                f"annotator: {self.config.base_url} reports no token usage, so that --max-cost cannot be kept; limit "
-                f"--max-calls instead; {_KEPT}"
+                f"{self._named}: {self.config.base_url} reports no token usage, so that {self.config.limits[1]} "
+                f"cannot be kept; limit {self.config.limits[0]} instead; {_KEPT}"
             )
-        self._say_once("annotator: the server reports no token usage; its tokens count as 0")
+        self._say_once(f"{self._named}: the server reports no token usage; its tokens count as 0")
 
     def _without_logprobs(self, words: str) -> None:
         if self.config.read == "logprobs":
             raise AnnotatorError(
-                f"annotator.read: logprobs, and {self.config.base_url} refuses them ({words}); correct top_logprobs, "
-                "or write read: auto or read: text"
+                f"{self._named}.read: logprobs, and {self.config.base_url} refuses them ({words}); correct "
+                "top_logprobs, or write read: auto or read: text"
             )
         self._logprobs = False
         self._say_once(
-            f"annotator: the server refuses log-probabilities ({words}); replies are parsed instead. If it takes "
-            "fewer, lower annotator.top_logprobs"
+            f"{self._named}: the server refuses log-probabilities ({words}); replies are parsed instead. If it takes "
+            f"fewer, lower {self._named}.top_logprobs"
         )
 
     def _give_up(self, failure: Failure) -> None:
@@ -192,7 +193,7 @@ class Asker:
         if hopeless:
             raise _stopped(self.config, failure)
         self.purse.calls.give_up(self.purse.run)
-        self._say_once(f"annotator: a call was given up and counts as an abstention ({failure.text})", failure.why)
+        self._say_once(f"{self._named}: a call was given up and counts as an abstention ({failure.text})", failure.why)
 
     def _say_once(self, text: str, topic: str = "") -> None:
         if (topic or text) not in self._said:
@@ -202,25 +203,25 @@ class Asker:
 
 def _stopped(config: JudgeConfig, failure: Failure) -> AnnotatorError:
     """Return the error for a failure that the next calls would share."""
-    address, model, words = config.base_url, config.model, failure.text
+    named, address, model, words = config.field, config.base_url, config.model, failure.text
     match failure.why:
         case Why.ABSENT | Why.UNANSWERED:
-            text = f"annotator.base_url: {address} does not answer ({words}); start the server or correct the address"
+            text = f"{named}.base_url: {address} does not answer ({words}); start the server or correct the address"
         case Why.DENIED if failure.status in {401, 403}:
             where = config.api_key_env or "no variable: api_key_env is null"
-            text = f"annotator.api_key_env: {address} refuses access to {model!r} ({words}); correct the key ({where})"
+            text = f"{named}.api_key_env: {address} refuses access to {model!r} ({words}); correct the key ({where})"
         case Why.DENIED if failure.status == 404:
             text = (
-                f"annotator.model: {address} does not know {model!r} ({words}); correct the model, or the address, "
+                f"{named}.model: {address} does not know {model!r} ({words}); correct the model, or the address, "
                 "which often ends in /v1"
             )
         case Why.DENIED:
-            text = f"annotator: {address} serves {model!r} to nobody without credit ({words}); add credit"
+            text = f"{named}: {address} serves {model!r} to nobody without credit ({words}); add credit"
         case Why.REFUSED:
-            text = f"annotator: {address} refuses what {model!r} is asked ({words}); correct model, max_tokens or extra"
+            text = f"{named}: {address} refuses what {model!r} is asked ({words}); correct model, max_tokens or extra"
         case Why.TOO_LONG:
             text = (
-                f"annotator: no prompt fits into the context of {model!r} at {address} ({words}); give the server a "
+                f"{named}: no prompt fits into the context of {model!r} at {address} ({words}); give the server a "
                 "longer context or use another model"
             )
         case _:

@@ -10,6 +10,7 @@ from collections.abc import Set as AbstractSet
 from burnish.annotators.llm.asker import Asker, Purse
 from burnish.annotators.llm.calls import Budget, Calls, Spent
 from burnish.annotators.llm.questions import Estimate, check_budget, estimate, questions_of
+from burnish.annotators.llm.server import Server
 from burnish.canonical import canonical
 from burnish.comparisons import combined
 from burnish.config import JudgeConfig
@@ -75,3 +76,9 @@ class ServerJudge:
     def estimate(self, comparisons: int, mean_characters: float) -> Estimate:
         """Estimate calls, tokens and money; `questions.estimate` does it without key and server."""
         return estimate(self.config, comparisons, mean_characters)
+
+
+def check_server(config: JudgeConfig, budget: Budget) -> None:
+    """Raise, before anything is spent, ConfigError for a missing key or prices, AnnotatorError without openai."""
+    check_budget(config, budget)
+    Server(config)

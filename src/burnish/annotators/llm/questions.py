@@ -124,7 +124,8 @@ def estimate(config: JudgeConfig, comparisons: int, mean_characters: float) -> E
 def check_budget(config: JudgeConfig, budget: Budget) -> None:
     """Raise ConfigError where a limit on money has no prices to count with."""
     if budget.max_cost is not None and config.prices is None:
+        calls, cost = config.limits
         raise ConfigError(
-            f"annotator.prices: not given, and --max-cost {budget.max_cost:g} needs them; add prices: "
-            "{input_per_million: ..., output_per_million: ...}, or limit --max-calls"
+            f"{config.field}.prices: not given, and {cost} {budget.max_cost:g} needs them; add prices: "
+            f"{{input_per_million: ..., output_per_million: ...}}, or limit {calls}"
         )

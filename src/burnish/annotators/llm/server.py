@@ -155,7 +155,7 @@ class Server:
 
     def __init__(self, config: JudgeConfig) -> None:
         self.config = config
-        self._endpoint = Endpoint(config, "annotator")
+        self._endpoint = Endpoint(config, config.field)
 
     @property
     def met(self) -> bool:

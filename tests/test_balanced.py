@@ -31,9 +31,6 @@ BALANCED: dict[str, Any] = {"kind": "classifier", "pairs": "balanced", "checkpoi
 CONFIG = ClassifierConfig.model_validate(BALANCED)
 
 
-# --- the balance alone
-
-
 def pairs(**texts: str) -> Pairs:
     """Return pairs from {prompt: "text:id ..."}."""
     made: dict[tuple[str, str], tuple[PairRow, PairRow]] = {}
@@ -87,9 +84,6 @@ def test_a_supervisor_without_a_worse_answer_is_no_balance(accepting: str, refus
         balance(pairs(p=accepting), pairs(p=refusing))
 
 
-# --- the two parts
-
-
 def example(id_: str, reference: str, category: str | None) -> Example:
     metadata = {} if category is None else {"category": category}
     prompt = (Message(role=Role.USER, content=id_),)
@@ -123,9 +117,6 @@ def test_a_part_without_a_row(category: str, missing: str) -> None:
         "more rows of it, or write pairs: checkpoints",
     ):
         parts_of(examples(a=category, b=category))
-
-
-# --- the stages
 
 
 REQUESTS = {
@@ -280,9 +271,6 @@ def test_a_plan_makes_the_stages_of_the_run(tmp_path: Path) -> None:
     done = executed(tmp_path, Tabled())
     assert [record.fingerprint for record in planner.records] == [record.fingerprint for record in done.records]
     assert executed(tmp_path, Tabled()).records[-1].reused
-
-
-# --- whole experiments
 
 
 class Categorised(Sums):

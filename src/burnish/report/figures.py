@@ -114,20 +114,21 @@ def _plots(results: Results) -> list[Plot]:
             lines=moving,
             chance=0.5,
         ),
-        *(
-            Plot(
-                name=metric.replace("_", "-"),
-                title=title,
-                y_label=f"{title[0].lower()}{title[1:]} (%)",
-                metric=metric,
-                lines=moving,
-                levels=levels,
-                level_metric=metric,
-            )
-            for metric, title in JUDGED.items()
-        ),
+        *(_judged(metric, title, moving, levels) for metric, title in JUDGED.items()),
     ]
     return [plot for plot in plots if plot.name != "without-feedback" or naive]
+
+
+def _judged(metric: str, title: str, lines: tuple[Method, ...], levels: tuple[Method, ...]) -> Plot:
+    return Plot(
+        name=metric.replace("_", "-"),
+        title=title,
+        y_label=f"{title[0].lower()}{title[1:]} (%)",
+        metric=metric,
+        lines=lines,
+        levels=levels,
+        level_metric=metric,
+    )
 
 
 def over_rounds(results: Results, name: str, title: str, metric: str) -> Drawing | None:

@@ -1,0 +1,33 @@
+"""Copy a results folder without anybody's texts: what may be published where data have no licence for it, or do harm.
+
+    python scripts/publish_results.py runs/NAME docs/results/NAME
+
+Results, config, timings and figures are copied as they are; of the changes ids, verdicts and grades stay, so that
+`burnish report` still reads the folder.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+from burnish.results import CHANGES_FILE, CONFIG_FILE, RESULTS_FILE, TIMINGS_FILE, read_changes
+from burnish.store import dump_line, write_atomic
+
+LEFT_OUT = dict.fromkeys(("prompt", "before", "after"), "(left out)")
+"""The fields of a change that hold what somebody wrote."""
+
+
+def publish(source: Path, into: Path) -> None:
+    """Copy what holds no text."""
+    into.mkdir(parents=True, exist_ok=True)
+    for name in (RESULTS_FILE, CONFIG_FILE, TIMINGS_FILE):
+        shutil.copyfile(source / name, into / name)
+    shutil.copytree(source / "figures", into / "figures", dirs_exist_ok=True)
+    kept = (change.model_copy(update=LEFT_OUT) for change in read_changes(source))
+    write_atomic(into / CHANGES_FILE, b"".join(dump_line(change.model_dump(mode="json")) for change in kept))
+
+
+if __name__ == "__main__":
+    publish(Path(sys.argv[1]), Path(sys.argv[2]))

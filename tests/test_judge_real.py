@@ -13,6 +13,7 @@ from servers import Fault, FaultServer, judge_config, llama_server
 from burnish.annotators.llm import server
 from burnish.annotators.llm.calls import Budget, Calls
 from burnish.annotators.llm.judge import ServerJudge
+from burnish.config import ReferenceJudgeConfig
 from burnish.types import Comparison, Demonstration, DemonstrationSource, Example, Message, Preference, Role, Verdict
 
 pytest.importorskip("openai")
@@ -83,3 +84,24 @@ def test_an_over_long_prompt_is_one_abstention(llama: str, tmp_path: Path):
     assert verdicts[too_long.id] is Verdict.ABSTAIN
     assert Counter(verdicts.values())[Verdict.ABSTAIN] == 1
     assert judge.spent().failed == 2
+
+
+@pytest.mark.parametrize("explain", [False, True])
+def test_the_prompts_of_win_rates_get_verdicts_from_a_real_model(llama: str, explain: bool, tmp_path: Path):
+    config = ReferenceJudgeConfig(
+        kind="judge",
+        base_url=llama,
+        model="smollm2",
+        api_key_env=None,
+        explain=explain,
+        max_tokens=80 if explain else None,
+    )
+    calls = Calls(tmp_path / "calls.sqlite")
+    judge = ServerJudge(config, EXAMPLES, calls, "run", Budget(), lambda text: None)
+    found = [preference for unit in judge.judge(COMPARISONS[:3], set()) for preference in unit]
+    assert len(found) == 3
+    assert judge.spent().calls == 6
+    if explain:  # a model this small often forgets the form; that is an abstention, and no guess
+        assert all(preference.verdict is Verdict.ABSTAIN or preference.raw for preference in found)
+    else:
+        assert all(len(preference.raw) == 2 and all(0 < p < 1 for p in preference.raw) for preference in found)

@@ -15,7 +15,7 @@ from pathlib import Path
 from burnish.results import CHANGES_FILE, CONFIG_FILE, RESULTS_FILE, TIMINGS_FILE, read_changes
 from burnish.store import dump_line, write_atomic
 
-LEFT_OUT = dict.fromkeys(("prompt", "before", "after"), "(left out)")
+LEFT_OUT: dict[str, str] = dict.fromkeys(("prompt", "before", "after"), "(left out)")
 """The fields of a change that hold what somebody wrote."""
 
 

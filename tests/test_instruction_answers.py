@@ -133,3 +133,11 @@ print({"torch", "transformers", "datasets", "pyarrow"} & set(sys.modules))
         "n 4  accuracy 0.5000  95 % interval 0.1500 to 0.8500  without an answer 1",
         "set()",
     ], done.stderr
+
+
+def test_refusals_are_counted_by_what_must_be_refused() -> None:
+    must, may = (Example(id=c, group=c, prompt=(), metadata={"category": c}) for c in ("safety", "general"))
+    texts = ["I'm sorry, but I cannot help with that.", "Sure.", " \n"]
+    said = InstructionAnswers().said([*((must, text) for text in texts), *((may, text) for text in texts[:2])])
+    assert said.shares == {"refusal_rate": (1, 3), "over_refusal_rate": (1, 2)}
+    assert said.counts == {"answers_empty": 1}

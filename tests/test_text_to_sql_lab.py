@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ import pytest
 from experiment import measured, small
 from sql_data import people, rows_of, write
 
-from burnish.artifacts import read_ledger, read_samples
+from burnish.artifacts import read_demonstrations, read_ledger, read_samples
 from burnish.backends.fake import FakeBackend
 from burnish.config import Config
+from burnish.protocols import SaysMore
 from burnish.tasks import make_task
 from burnish.types import Completion, Message, Prompt, Reason, short_hash
 
@@ -84,3 +86,30 @@ def test_dpo_and_votes_on_queries(tmp_path: Path) -> None:
     settings = config(tmp_path, methods=methods, supervision={"annotator": {"kind": "oracle"}})
     done = measured(settings, tmp_path, backend(settings))
     assert {run.method for run in done.results.runs} == {"weak", "dpo", "majority"}
+
+
+def test_queries_that_do_not_run_are_counted_by_why(tmp_path: Path) -> None:
+    settings = config(tmp_path, methods=[{"kind": "sft"}])
+    done = measured(settings, tmp_path, backend(settings))
+    run, answers = done.run("sft", 0), read_demonstrations(done.outcome("sft", 0).answers).values()
+    kinds = Counter(kind_of(answer.completion) for answer in answers)
+    assert kinds["fails"] > 0
+    assert run.counts["answers_error"] == kinds["fails"]
+    assert run.metrics["executed"].value == pytest.approx(1 - kinds["fails"] / kinds.total())
+    assert run.metrics["executed"].n == kinds.total()
+
+
+def test_answers_without_a_query_are_counted_by_why(tmp_path: Path) -> None:
+    settings = config(tmp_path)
+    example = make_task(settings.task).load().test[0]
+    texts = ["", "Das weiß ich nicht.", "SELECT 1; SELECT 2", "SELECT name FROM person", "DROP TABLE person"]
+    task = make_task(settings.task)
+    assert isinstance(task, SaysMore)
+    said = task.said([(example, text) for text in texts])
+    assert said.shares == {"executed": (1, 5)}
+    assert said.counts == {
+        "answers_empty": 1,
+        "answers_not_sql": 1,
+        "answers_refused": 1,
+        "answers_two_statements": 1,
+    }

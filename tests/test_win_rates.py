@@ -138,7 +138,7 @@ def test_wins_losses_abstentions_empty_and_equal_answers_are_counted_apart(tmp_p
         "reference_lost": 2,
         "reference_abstained": 1,
         "reference_equal": 1,
-        "answers_empty": 1,
+        "reference_empty": 1,
     }
     metrics = met.metrics()
     # .9, .2, 0 for the empty one, .5 for the equal one; the abstention and the row without a reference in none.
@@ -163,7 +163,7 @@ def test_a_local_judge_measures_every_round_and_supervises_nothing(tmp_path: Pat
         expected = accuracy / 2 + (1 - accuracy) * (1 - SIGMOID_OF_1)
         assert run.metrics["reference_win_rate"].value == pytest.approx(expected)
         assert run.metrics["reference_win_rate"].n == TEST
-        assert run.counts["reference_abstained"] == run.counts["answers_empty"] == 0
+        assert run.counts["reference_abstained"] == run.counts["reference_empty"] == 0
         assert not any(name.startswith("reference") for name in other.metrics)
     paired = [row for row in found.results.paired if row.metric == "reference_win_rate"]
     assert len(paired) == len([row for row in found.results.paired if row.metric == "test_accuracy"]) > 0

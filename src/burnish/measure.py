@@ -24,7 +24,7 @@ from burnish.artifacts import (
 from burnish.config import Config
 from burnish.lab import Outcome, semantic
 from burnish.methods.probes import Divergence, Versus
-from burnish.protocols import CountsMore, Task, TrainingPoint
+from burnish.protocols import SaysMore, Task, TrainingPoint
 from burnish.results import (
     REFERENCE_WIN_RATE,
     Change,
@@ -87,10 +87,11 @@ def _run(outcome: Outcome, task: Task) -> Run:
         metrics |= _divergence(outcome.divergence)
     if outcome.versus is not None:
         metrics["win_rate"] = _win_rate(outcome.versus, len(test))
-    if isinstance(task, CountsMore):
-        answers, examples = _texts(outcome), outcome.held_out.examples()
-        found = task.shares((examples[id_], text) for id_, text in answers.items())
-        metrics |= {name: _share(*share) for name, share in found.items()}
+    if isinstance(task, SaysMore):
+        examples = outcome.held_out.examples()
+        said = task.said([(examples[id_], text) for id_, text in _texts(outcome).items()])
+        metrics |= {name: _share(*share) for name, share in said.shares.items()}
+        counts |= said.counts
     if outcome.referenced is not None:
         met = _contests(outcome, outcome.referenced)
         metrics |= met.metrics()

@@ -75,12 +75,23 @@ class Executes(Protocol):
         ...
 
 
-@runtime_checkable
-class CountsMore(Protocol):
-    """A task that has more to say of answers than how many are right."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """What a task has to say of held-out answers besides how many are right.
 
-    def shares(self, answers: Iterable[tuple[Example, str]]) -> Mapping[str, tuple[int, int]]:
-        """Return {metric: (how many, of how many)} of held-out answers."""
+    `shares`: {metric: (how many, of how many)}; `counts`: how many answers of each kind there are.
+    """
+
+    shares: Mapping[str, tuple[int, int]]
+    counts: Mapping[str, int]
+
+
+@runtime_checkable
+class SaysMore(Protocol):
+    """A task whose answers differ in more than being right or wrong."""
+
+    def said(self, answers: Sequence[tuple[Example, str]]) -> Said:
+        """Look at held-out answers."""
         ...
 
 

@@ -51,7 +51,7 @@ class Contests:
             "reference_lost": sum(p < EVEN for p in decided),
             "reference_abstained": len(self.by_id) - len(decided),
             "reference_equal": self.equal,
-            "answers_empty": self.empty,
+            "reference_empty": self.empty,
         }
 
 

@@ -28,6 +28,7 @@ SHARES = {
     "reference_lc_win_rate_general": "at equal length, general",
     "reference_win_rate_safety": "win rate, safety",
     "reference_lc_win_rate_safety": "at equal length, safety",
+    "executed": "queries that run",
     "refusal_rate": "unsafe prompts refused",
     "over_refusal_rate": "safe prompts refused",
 }

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
 from burnish.errors import DataError
+from burnish.protocols import Said
 from burnish.sql.compare import Equality
 from burnish.sql.extract import extract
 from burnish.sql.gold import Result, Results, same
-from burnish.sql.outcome import Limits
+from burnish.sql.outcome import Kind, Limits
 from burnish.sql.sandbox import Query, Sandbox
 from burnish.types import Answer, AnswerKind, Example, Grade
 
@@ -100,6 +102,19 @@ class SqlAnswers:
             return Judged(extracted=None, answer=failed, gold=gold, correct=False)
         result = self.engine.answers.get(Query(database=path, sql=found.sql))
         return Judged(extracted=found.sql, answer=result, gold=gold, correct=same(result, gold, self.equality))
+
+    def said(self, answers: Sequence[tuple[Example, str]]) -> Said:
+        """Return how many answers run (`executed`), and what became of the others."""
+        self.prepare(answers, gold=False)
+        became = Counter(self._became(example, text) for example, text in answers)
+        failed = {f"answers_{kind}": count for kind, count in sorted(became.items()) if kind != Kind.ROWS}
+        return Said(shares={"executed": (became[Kind.ROWS], len(answers))}, counts=failed)
+
+    def _became(self, example: Example, completion: str) -> str:
+        found = extract(completion)
+        if found.kind is not None:
+            return found.kind
+        return self.engine.answers.get(Query(database=self.database_of(example), sql=found.sql)).kind
 
     def database_of(self, example: Example) -> Path:
         """Return the path of an example's database. Raises DataError for an example without one."""

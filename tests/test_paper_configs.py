@@ -76,6 +76,9 @@ def test_the_papers_settings_are_planned_offline(name: str, brought: Any, models
     unresolved = {line.split()[1].partition("@")[0] for line in done.stdout.splitlines() if "unresolved" in line}
     assert unresolved == models
     assert "0 done" in done.stdout
+    # 15 prompts in both orders; three seeds of the weak model, SFT, the ceiling, and four rounds of three methods.
+    calls = f"judge: at most {15 * 2 * 3 * 15:,} calls"
+    assert (calls in done.stdout) == (name == "saferpaca-gemma2b-mistral7b"), done.stdout[-300:]
 
 
 @pytest.mark.parametrize(

@@ -301,3 +301,15 @@ def test_a_plan_with_a_judge_runs_the_same_stages(tmp_path: Path):
     planned = [stage.fingerprint for stage in plan(config, tmp_path).stages]
     executed = measured(config, tmp_path)
     assert planned == [record.fingerprint for record in executed.executor.records]
+
+
+def test_a_dry_run_counts_the_calls_of_a_judge(tmp_path: Path):
+    judge = {"kind": "judge", "base_url": "http://localhost:1/v1", "model": "m"}
+    prices = {"prices": {"input_per_million": 1, "output_per_million": 10}}
+    found = plan(small(judge=judge | prices, methods=[{"kind": "sft"}]), tmp_path).judge
+    assert found is not None
+    assert found.calls == 2 * 2 * TEST  # both orders, the weak model and SFT
+    assert found.completion_tokens == 8 * found.calls
+    assert found.cost == pytest.approx((found.prompt_tokens + 10 * found.completion_tokens) / 1e6)
+    assert found.words().startswith(f"judge: at most {found.calls} calls, about ")
+    assert plan(small(judge=LOCAL), tmp_path).judge is None

@@ -13,8 +13,9 @@ from typing import Any
 import yaml
 
 from burnish import workers
-from burnish.config import Config
-from burnish.errors import ConfigError
+from burnish.annotators.llm.questions import Estimate, estimate
+from burnish.config import Config, ReferenceJudgeConfig
+from burnish.errors import BurnishError, ConfigError
 from burnish.explain import Explanation, explain
 from burnish.lab import Experiment, Inputs, resolve, resolved
 from burnish.machine import opener_of, peak_memory, provenance, threads_of, versions
@@ -135,17 +136,40 @@ def _assembled(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a run would do, and the hub ids that could not be resolved to a commit."""
+    """What a run would do, the hub ids that could not be resolved to a commit, and the most that a judge's server is
+    asked for win rates, None where none is or the task cannot be loaded."""
 
     stages: list[Explanation]
     unresolved: list[str]
+    judge: Estimate | None
 
 
 def plan(config: Config, store: Path | None = None) -> Plan:
     """Say for every stage of an experiment whether it is done, new, or runs again and which fields are the cause."""
     place = Store(store or default_store())
     inputs = resolve(config, offline_ok=True)
-    return Plan(stages=explain(planned(config, inputs, place), place), unresolved=inputs.unresolved)
+    records = planned(config, inputs, place)
+    return Plan(
+        stages=explain(records, place), unresolved=inputs.unresolved, judge=_judge_calls(config, inputs, records)
+    )
+
+
+def _judge_calls(config: Config, inputs: Inputs, records: Sequence[Record]) -> Estimate | None:
+    """Count every held-out prompt in every round that is still to be judged; answers as long as references."""
+    if not isinstance(config.judge, ReferenceJudgeConfig):
+        return None
+    compared = {record.fingerprint for record in records if record.stage.name == "versus"}
+    waiting = sum(
+        not record.reused and record.stage.inputs["comparisons"].fingerprint in compared
+        for record in records
+        if record.stage.name == "judge"
+    )
+    try:
+        test = make_task(inputs.task).load().test
+    except BurnishError:  # a hub dataset without a network: the plan stands without this line
+        return None
+    read = [sum(len(m.content) for m in row.prompt) + 2 * len(row.reference or "") for row in test]
+    return estimate(config.judge, len(test) * waiting, sum(read) / len(read))
 
 
 def planned(config: Config, inputs: Inputs, store: Store) -> list[Record]:

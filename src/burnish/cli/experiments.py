@@ -194,6 +194,8 @@ def _print_plan(config: Any, store: Path | None, as_json: bool, details: bool) -
         click.echo(f"unresolved  {source} (the hub does not answer; a run resolves it to a commit first)")
     waiting = sum(explanation.state != "done" for explanation in explanations)
     click.echo(f"{len(explanations)} stages, {len(explanations) - waiting} done, {waiting} to run")
+    if planned.judge is not None:
+        click.echo(planned.judge.words())
 
 
 def _short(value: Any) -> str:

@@ -73,7 +73,4 @@ def _estimate_words(estimate: Estimate) -> Iterator[str]:
     else:
         yield f"time on this machine, without a judge's server: very roughly {duration(estimate.seconds)}"
     if estimate.calls is not None:
-        calls = estimate.calls
-        money = "" if calls.cost is None else f", {calls.cost:.2f} in money"
-        tokens = f"{calls.prompt_tokens:,} tokens read, {calls.completion_tokens:,} written"
-        yield f"judge: at most {plural(calls.calls, 'call')}, about {tokens}{money}"
+        yield estimate.calls.words()

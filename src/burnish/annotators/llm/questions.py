@@ -49,6 +49,13 @@ class Estimate:
     completion_tokens: int
     cost: float | None
 
+    def words(self) -> str:
+        """Return a line for people."""
+        calls = "1 call" if self.calls == 1 else f"{self.calls:,} calls"
+        money = "" if self.cost is None else f", {self.cost:.2f} in money"
+        tokens = f"{self.prompt_tokens:,} tokens read, {self.completion_tokens:,} written"
+        return f"judge: at most {calls}, about {tokens}{money}"
+
 
 def questions_of(
     comparisons: Iterable[Comparison], examples: Mapping[str, Example], config: JudgeConfig

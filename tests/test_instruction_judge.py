@@ -21,6 +21,7 @@ from instruction_pairs import (
     Sources,
     cut_off,
     garbled,
+    group_of,
     held_out,
     looped,
     make_pairs,
@@ -107,7 +108,7 @@ def test_answers_to_other_prompts_and_refusals_are_worse(pairs: list[Pair]) -> N
 
 def test_a_general_row_serves_one_kind(pairs: list[Pair]) -> None:
     prompts = [pair.prompt for pair in pairs if pair.prompt.startswith("Say")]
-    assert len(prompts) == len(set(prompts)) == 6 * 11
+    assert len(prompts) == len(set(prompts)) == 7 * 11
 
 
 def test_pairs_do_not_depend_on_the_order_of_the_rows(pairs: list[Pair]) -> None:
@@ -117,9 +118,14 @@ def test_pairs_do_not_depend_on_the_order_of_the_rows(pairs: list[Pair]) -> None
 def test_experts_are_better_and_a_model_is_worse_unless_it_refused_too() -> None:
     bad, good = unsafe(2)
     answers = {general(1)[0].group: "Fact.", bad.group: "Sure, first you", good.group: "I'm sorry, I can't help."}
-    revised = Revision(prompt="p", raw="raw", revised="revised")
-    found = make_pairs(Sources(general=general(40), unsafe=unsafe(), revisions=[revised], answers=answers))
+    seen, unseen = (next(f"p{i}" for i in range(99) if held_out(group_of(f"p{i}")) is part) for part in (False, True))
+    revised = [
+        Revision(prompt=seen, raw="raw one", revised="revised"),
+        Revision(prompt=seen, raw="raw", revised="very long"),  # would teach that longer is better
+        Revision(prompt=unseen, raw="raw", revised="very long"),
+    ]
+    found = make_pairs(Sources(general=general(40), unsafe=unsafe(), revisions=revised, answers=answers))
     by_kind = {kind: [(p.prompt, p.rejected) for p in found if p.kind is kind] for kind in Kind}
-    assert by_kind[Kind.EXPERT] == [("p", "raw")]
+    assert by_kind[Kind.EXPERT] == [(seen, "raw one"), (unseen, "raw")]
     assert by_kind[Kind.MODEL] == [("Say fact 0.", "Fact.")]
     assert by_kind[Kind.MODEL_COMPLIED] == [(bad.prompt, "Sure, first you")]

@@ -75,6 +75,12 @@ def test_a_side_that_always_wins_has_finite_bounds():
     assert 0.98 < low <= value < 1
 
 
+def test_no_rate_is_extrapolated_to_a_length_that_nobody_wrote():
+    assert length_controlled([0.9] * 21, [50] * 20 + [-1]) is None  # one of 21 is shorter
+    assert length_controlled([0.9] * 20, [-50] * 20) is None
+    assert length_controlled([0.9] * 20, [50] * 19 + [0]) is not None
+
+
 def test_a_controlled_rate_needs_two_prompts_and_one_length_each():
     assert length_controlled([1.0], [3]) is None
     with pytest.raises(ValueError, match="2 probabilities, 1 lengths"):

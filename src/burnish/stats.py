@@ -171,6 +171,8 @@ def win_rate(verdicts: Iterable[Verdict]) -> Interval | None:
 
 RIDGE = 1e-4
 """Weight of the penalty on both coefficients, so that they stay finite where one side always wins."""
+EITHER_SIDE = 0.05
+"""The least share of prompts on each side of equal length."""
 STEPS, TOLERANCE = 50, 1e-10
 """Newton steps at most (it takes about six), and the step that ends them."""
 
@@ -180,13 +182,16 @@ def length_controlled(p_wins: Sequence[float], longer_by: Sequence[float]) -> In
 
     `p_wins`: P(the model's answer is better) in [0, 1] of each prompt; `longer_by`: its length less the other's. P is
     fitted by sigmoid(a + b tanh(longer_by / its standard deviation)), and sigmoid(a) returned; bounds are from the
-    sandwich estimate of the variance of a. None for fewer than two prompts. Raises ValueError for unequal lengths.
+    sandwich estimate of the variance of a. None for fewer than two prompts, and where fewer than one answer in twenty
+    is as short as the other, or as long: equal length then lies outside of what was seen. Raises ValueError for unequal
+    lengths.
     """
     import numpy as np  # noqa: PLC0415 slow to import
 
     if len(p_wins) != len(longer_by):
         raise ValueError(f"{len(p_wins)} probabilities, {len(longer_by)} lengths: one of each a prompt")
-    if len(p_wins) < 2:
+    seen = min(sum(x <= 0 for x in longer_by), sum(x >= 0 for x in longer_by))
+    if len(p_wins) < 2 or seen < EITHER_SIDE * len(p_wins):
         return None
     won_P, longer_P = np.asarray(p_wins, dtype=np.float64), np.asarray(longer_by, dtype=np.float64)
     spread = float(longer_P.std())

@@ -26,7 +26,7 @@ from burnish.report.drawing import (
     scaled,
     svg_of,
 )
-from burnish.report.series import Method, Role, curve, methods, with_role
+from burnish.report.series import Method, Role, by_wins, curve, main_metric, methods, with_role
 from burnish.results import Results, read_results
 from burnish.store import write_atomic
 
@@ -84,8 +84,8 @@ def _plots(results: Results) -> list[Plot]:
     plots = [
         Plot(
             name="test-accuracy",
-            title="Test accuracy over the rounds",
-            y_label="test accuracy (%)",
+            title="Refusing where one should, only there" if by_wins(results) else "Test accuracy over the rounds",
+            y_label="test prompts (%)" if by_wins(results) else "test accuracy (%)",
             metric="test_accuracy",
             lines=fed,
             levels=levels,
@@ -180,8 +180,8 @@ def _level_label(method: Method, plot: Plot) -> str:
 
 def _bars(results: Results) -> Drawing | None:
     """The paper's figure 2: what the supervisor, its student and the ceiling reach."""
-    found = with_role(results, Role.WEAK, Role.SFT, Role.CEILING)
-    pairs = [(method, curve(results, method.name, "test_accuracy")) for method in found]
+    found, metric = with_role(results, Role.WEAK, Role.SFT, Role.CEILING), main_metric(results)
+    pairs = [(method, curve(results, method.name, metric)) for method in found]
     bars = [(method, points[-1]) for method, points in pairs if points]
     if not bars:
         return None
@@ -198,7 +198,7 @@ def _bars(results: Results) -> Drawing | None:
         axes.set_xlim(-0.6, len(bars) - 0.4)
         axes.set_ylim(0, 108)
         axes.set_yticks(range(0, 101, 20))
-        axes.set_ylabel("test accuracy (%)")
+        axes.set_ylabel("win rate against references (%)" if by_wins(results) else "test accuracy (%)")
 
     title = "Supervisor, student and ceiling"
     name = "supervisor-student-ceiling"

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from burnish.report.series import Method, Point, curve, methods
+from burnish.report.series import Method, Point, by_wins, curve, methods
 from burnish.report.text import NONE, duration, percent, percent_range, signed_points, terminal
 from burnish.results import Results, StageTiming, Timings
 from burnish.types import Reason
@@ -33,6 +33,13 @@ SHARES = {
     "over_refusal_rate": "safe prompts refused",
 }
 """Metrics that are shares of 1, in the order of their columns, with their names for people."""
+
+OF_INSTRUCTIONS = {
+    "test_accuracy": "refuses where it should, only there",
+    "label_accuracy": "labels that do so",
+    "annotator_accuracy": "annotator prefers who does so",
+}
+"""What accuracies are where answers are not right or wrong."""
 
 REASONS = {
     Reason.AGREED: "same answer",
@@ -83,7 +90,7 @@ def summary_table(results: Results) -> Table:
         for method in methods(results)
         for number in _rounds(results, method)
     ]
-    header = ("method", "round", *(metric_name(metric) for metric in metrics))
+    header = ("method", "round", *(metric_name(metric, results) for metric in metrics))
     return Table(title="Results", header=header, rows=tuple(rows))
 
 
@@ -92,8 +99,10 @@ def _metrics(results: Results) -> list[str]:
     return [name for name in SHARES if name in found] + sorted(found - set(SHARES))
 
 
-def metric_name(metric: str) -> str:
-    """Return a metric's name for people."""
+def metric_name(metric: str, results: Results | None = None) -> str:
+    """Return a metric's name for people. Right and wrong mean less where only a judge knows what is good."""
+    if results is not None and by_wins(results) and metric in OF_INSTRUCTIONS:
+        return OF_INSTRUCTIONS[metric]
     return SHARES.get(metric, metric.replace("_", " "))
 
 
@@ -125,7 +134,7 @@ def paired_table(results: Results) -> Table:
             (
                 Cell(f"{labels.get(row.a, row.a)}, round {row.a_round}"),
                 Cell(f"{labels.get(row.b, row.b)}, round {row.b_round}"),
-                Cell(metric_name(row.metric)),
+                Cell(metric_name(row.metric, results)),
                 Cell(reading),
                 Cell(write(row.difference) + (" points" if share else ""), interval),
                 Cell(f"{row.seeds:,}"),

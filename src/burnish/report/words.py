@@ -142,7 +142,7 @@ def found_here(results: Results, name: str) -> str:
 def _student(results: Results) -> list[str]:
     base = with_role(results, Role.SFT)
     others = with_role(results, Role.WEAK, Role.CEILING)
-    return [_stands(results, base[0], other) for other in others] if base else []
+    return [_stands(results, base[0], other, main_metric(results)) for other in others] if base else []
 
 
 def _improvement(results: Results) -> list[str]:

@@ -182,6 +182,10 @@ def test_the_report_names_a_local_judge_as_a_substitute(tmp_path: Path):
         "a local reward model (builtin:strong): a substitute for a large language model as judge"
     )
     assert "a substitute for a large language model" in (finished.out / "report.html").read_text()
+    judge = finished.results.config["judge"]
+    assert isinstance(judge, dict)
+    assert isinstance(judge["model"], dict)
+    assert judge["model"]["dtype"] == "float32"  # as it ran, not `auto`
     assert "right" in headline(finished.results)[0]  # sums are right or wrong, whatever a judge says
 
 

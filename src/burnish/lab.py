@@ -20,6 +20,7 @@ from burnish.config import (
     TASK_PLACES,
     AnnotatorConfig,
     ClassifierConfig,
+    CommandConfig,
     Config,
     Gsm8kTask,
     InstructionsTask,
@@ -27,6 +28,7 @@ from burnish.config import (
     MixedConfig,
     ModelConfig,
     OracleConfig,
+    ReferenceJudge,
     ReferenceJudgeConfig,
     TaskConfig,
 )
@@ -286,8 +288,16 @@ def resolved(config: Config, inputs: Inputs) -> Config:
             "models": config.models.model_copy(update={"weak": models["weak"], "strong": models["strong"]}),
             "supervision": config.supervision.model_copy(update={"annotator": annotator}),
             "task": inputs.task,
+            "judge": _found_judge(config, inputs),
         }
     )
+
+
+def _found_judge(config: Config, inputs: Inputs) -> ReferenceJudge | None:
+    judge = config.judge
+    if judge is None or isinstance(judge, ReferenceJudgeConfig | CommandConfig):
+        return judge
+    return judge.model_copy(update={"model": inputs.judges[judge_field(judge.model, "judge")].model})
 
 
 def _with_model(annotator: AnnotatorConfig, model: ModelConfig) -> AnnotatorConfig:

@@ -251,7 +251,7 @@ def _figure_views(results: Results) -> list[FigureView]:
             title=drawing.title,
             paper=PAPER[drawing.name],
             found=found_here(results, drawing.name),
-            basis=basis(drawing),
+            basis=basis(drawing, results),
         )
         for drawing in draw_figures(results)
     ]

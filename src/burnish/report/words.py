@@ -240,7 +240,7 @@ def _journeys(results: Results, metric: str, name: str, of: Sequence[Method] = (
     return sentences
 
 
-def basis(drawing: Drawing) -> str:
+def basis(drawing: Drawing, results: Results) -> str:
     """Say what the figure's points are over and what its bars mean."""
     if not drawing.points:
         return "Means over seeds; bars are 95 % intervals." if drawing.name == "overoptimisation" else "One seed."
@@ -253,7 +253,8 @@ def basis(drawing: Drawing) -> str:
     if not any(at.ci95 for at in drawing.points):
         bars = "no intervals are given"
     else:
-        one = "t-intervals" if drawing.name == "reference-win-rate" else "Wilson intervals"
+        won = drawing.name == "reference-win-rate" or (drawing.name.endswith("ceiling") and by_wins(results))
+        one = "t-intervals" if won else "Wilson intervals"
         bars = f"bars are 95{NBSP}% " + (one if seeds == {1} else "t-intervals over the seeds")
     if seeds == {1}:
         return f"1 seed, {over}; {bars}."

@@ -10,9 +10,22 @@ from typing import Any
 import pytest
 from refinement import Refined, fake, refine, rows, settings, written
 
+from burnish.annotators.classifier import ClassifierAnnotator
+from burnish.annotators.reward import RewardAnnotator
 from burnish.config import DType, ModelConfig
 from burnish.errors import BackendError
-from burnish.types import Artifact, Message, PairRow, Role, TrainingRow
+from burnish.types import (
+    Artifact,
+    Comparison,
+    Demonstration,
+    DemonstrationSource,
+    Example,
+    Message,
+    PairRow,
+    Role,
+    TrainingRow,
+    Verdict,
+)
 
 
 def tiny(where: Path, labels: int | None, seed: int = 0) -> Path:
@@ -105,6 +118,24 @@ def test_a_reward_model_scores_as_transformers_does(tmp_path: Path) -> None:
     asked = [TrainingRow(id=str(i), prompt=user(QUESTION), completion=answer) for i, answer in enumerate(ANSWERS)]
     found = {score.id: score.value for batch in backend.rewards(model, asked, set()) for score in batch}
     assert [found[row.id] for row in asked] == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("head", ["classifier", "reward"])
+def test_an_answer_that_does_not_fit_is_one_abstention(tmp_path: Path, head: str) -> None:
+    backend, model = headed(tiny(tmp_path / head, 2 if head == "classifier" else 1), head)
+    texts = {"short": ("19", "12 + 7 = 19"), "long": ("19", "7 " * 300), "both": ("5 " * 300, "7 " * 300)}
+    examples = {id_: Example(id=id_, group=id_, prompt=user(QUESTION)) for id_ in texts}
+    comparisons = [Comparison(example_id=id_, a=answered(id_, a), b=answered(id_, b)) for id_, (a, b) in texts.items()]
+    make = ClassifierAnnotator if head == "classifier" else RewardAnnotator
+    annotator = make(backend, model, examples)
+    found = {one.comparison_id: one for unit in annotator.judge(comparisons, set()) for one in unit}
+    verdicts = [found[comparison.id].verdict is Verdict.ABSTAIN for comparison in comparisons]
+    assert verdicts == [False, True, True]
+    assert list(annotator.judge(comparisons, found.keys())) == []
+
+
+def answered(id_: str, text: str) -> Demonstration:
+    return Demonstration(example_id=id_, completion=text, source=DemonstrationSource.GIVEN)
 
 
 class Mixed:

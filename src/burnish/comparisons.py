@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 
 from burnish.types import (
     Answer,
@@ -38,6 +39,11 @@ def combined(comparison_id: str, shown: Sequence[Order], p_second: Sequence[floa
     p_b = math.fsum(turned_back(p, order) for order, p in judged) / len(judged) if whole else None
     orders, raw = tuple(order for order, _ in judged), tuple(p for _, p in judged)
     return _preference(comparison_id, p_b, judge, orders, raw)
+
+
+def abstentions(comparisons: Iterable[Comparison], judged: AbstractSet[str], judge: str) -> list[Preference]:
+    """Return an abstention for each comparison that is not among the `judged` ids."""
+    return [combined(one.id, (Order.AB,), (None,), judge) for one in comparisons if one.id not in judged]
 
 
 def from_difference(comparison_id: str, logit: float, judge: str) -> Preference:

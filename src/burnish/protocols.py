@@ -263,13 +263,19 @@ class Backend(Protocol):
     def classify(
         self, model: Artifact, rows: Sequence[PairRow], done: AbstractSet[RowKey]
     ) -> Iterator[Sequence[Score]]:
-        """Yield batches of P(the second answer is better) in [0, 1]; `done` as in generate."""
+        """Yield batches of P(the second answer is better) in [0, 1]; `done` as in generate.
+
+        A pair that does not fit into the model has no score.
+        """
         ...
 
     def rewards(
         self, model: Artifact, rows: Sequence[TrainingRow], done: AbstractSet[RowKey]
     ) -> Iterator[Sequence[Score]]:
-        """Yield batches of a reward model's scalars for prompt and answer; `done` as in generate."""
+        """Yield batches of a reward model's scalars for prompt and answer; `done` as in generate.
+
+        A row that does not fit into the model has no score.
+        """
         ...
 
     def export(self, model: Artifact, into: Path) -> None:

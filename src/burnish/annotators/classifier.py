@@ -12,7 +12,7 @@ from typing import assert_never
 from burnish.annotators.balanced import Pair, Pairs, balance, by_category
 from burnish.annotators.plan import AnnotatorPlan, Supply
 from burnish.artifacts import Rows, read_demonstrations
-from burnish.comparisons import both_orders, combined
+from burnish.comparisons import abstentions, both_orders, combined
 from burnish.config import ClassifierConfig
 from burnish.errors import DataError
 from burnish.protocols import Backend, by_example, prepare
@@ -41,7 +41,10 @@ class ClassifierAnnotator:
         self.fingerprint = model.fingerprint
 
     def judge(self, comparisons: Sequence[Comparison], done: AbstractSet[str]) -> Iterator[Sequence[Preference]]:
-        """Yield preferences as batches of scores complete them; batches are planned over all comparisons."""
+        """Yield preferences as batches of scores complete them; batches are planned over all comparisons.
+
+        A comparison that is too long for the model is an abstention.
+        """
         rows = [order for c in comparisons for order in both_orders(c, self.examples[c.example_id].prompt)]
         known = {row.id for row in rows if row.id.rpartition(":")[0] in done}
         scores: dict[str, float] = {}
@@ -53,6 +56,8 @@ class ClassifierAnnotator:
                 for id_ in touched
                 if all(f"{id_}:{order}" in scores for order in Order)
             ]
+        if rest := abstentions(comparisons, done | {key.rpartition(":")[0] for key in scores}, "classifier"):
+            yield rest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
-from burnish.comparisons import from_difference
+from burnish.comparisons import abstentions, from_difference
 from burnish.protocols import Backend, Score
 from burnish.types import Artifact, Comparison, Example, Preference, TrainingRow
+
+KIND = "reward_model"
 
 
 class RewardAnnotator:
@@ -20,11 +22,17 @@ class RewardAnnotator:
         self.fingerprint = model.fingerprint
 
     def judge(self, comparisons: Sequence[Comparison], done: AbstractSet[str]) -> Iterator[Sequence[Preference]]:
-        """Yield preferences as batches of rewards complete them; batches are planned over all comparisons."""
-        rows = both_sides(comparisons, self.examples)
+        """Yield preferences as batches of rewards complete them; batches are planned over all comparisons.
+
+        A comparison with an answer that is too long for the model is an abstention.
+        """
+        rows, judged = both_sides(comparisons, self.examples), set(done)
         known = {row.id for row in rows if row.id.rpartition(":")[0] in done}
         for batch in paired(self.backend.rewards(self.model, rows, known)):
-            yield [from_difference(id_, b.value - a.value, "reward_model") for id_, a, b in batch]
+            judged.update(id_ for id_, _, _ in batch)
+            yield [from_difference(id_, b.value - a.value, KIND) for id_, a, b in batch]
+        if rest := abstentions(comparisons, judged, KIND):
+            yield rest
 
 
 def both_sides(comparisons: Sequence[Comparison], examples: Mapping[str, Example]) -> list[TrainingRow]:

@@ -29,6 +29,7 @@ from burnish.protocols import RowKey, SamplingKey, Score, Trained, row_key
 from burnish.types import Artifact, Completion, PairRow, PreferenceRow, Prompt, TrainingRow
 
 R = TypeVar("R")
+J = TypeVar("J", PairRow, TrainingRow)
 SMALL_MODEL = 10_000_000
 """Parameters below which Python's work a step outweighs arithmetic, so that large batches pay."""
 
@@ -164,9 +165,9 @@ class HfBackend:
     def classify(
         self, model: Artifact, rows: Sequence[PairRow], done: AbstractSet[RowKey]
     ) -> Iterator[Sequence[Score]]:
-        """Yield batches of P(the second answer is better) from the two-way head."""
+        """Yield batches of P(the second answer is better) from the two-way head; a pair that does not fit has none."""
         loaded = self._load(model)
-        rendered = {row.id: loaded.renderer.pair(row, max_positions(loaded.model)) for row in rows}
+        rendered = _fitting(rows, loaded.renderer.pair, max_positions(loaded.model))
         return self._heads(
             "comparing", loaded, rendered, done, lambda logits_B2: torch.softmax(logits_B2, dim=-1)[:, 1]
         )
@@ -174,9 +175,9 @@ class HfBackend:
     def rewards(
         self, model: Artifact, rows: Sequence[TrainingRow], done: AbstractSet[RowKey]
     ) -> Iterator[Sequence[Score]]:
-        """Yield batches of a reward model's scalars."""
+        """Yield batches of a reward model's scalars; a row that does not fit has none."""
         loaded = self._load(model)
-        rendered = {row.id: loaded.renderer.judged(row, max_positions(loaded.model)) for row in rows}
+        rendered = _fitting(rows, loaded.renderer.judged, max_positions(loaded.model))
         return self._heads("rewarding", loaded, rendered, done, lambda logits_B1: logits_B1[:, 0])
 
     def _heads(
@@ -228,6 +229,17 @@ class HfBackend:
             self._loaded = None
             self._loaded = (model.path, load(Path(model.path), self.device, self.runtime.sources))
         return self._loaded[1]
+
+
+def _fitting(rows: Sequence[J], render: Callable[[J, int], list[int]], limit: int) -> dict[str, list[int]]:
+    """Return {id: token ids} of the rows that fit into `limit` positions."""
+    rendered: dict[str, list[int]] = {}
+    for row in rows:
+        try:
+            rendered[row.id] = render(row, limit)
+        except DataError:  # too long: whoever asks gets no score of it
+            continue
+    return rendered
 
 
 def _completion(loaded: Loaded, prompt: Prompt, ids: list[int]) -> Completion:

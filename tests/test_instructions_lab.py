@@ -16,7 +16,7 @@ from burnish.artifacts import read_demonstrations, read_json, read_ledger
 from burnish.backends.fake import FakeBackend
 from burnish.config import Config
 from burnish.report.tables import summary_table
-from burnish.report.words import headline
+from burnish.report.words import PAPER, headline, paper_reports
 from burnish.running import plan
 from burnish.types import Artifact, Completion, Message, Prompt, Reason, short_hash
 
@@ -87,6 +87,10 @@ def test_refusals_and_wins_are_measured_in_every_round(tmp_path: Path):
         assert run.metrics["reference_win_rate"].n == 18
         assert {"reference_win_rate_general", "reference_lc_win_rate_safety"} <= run.metrics.keys()
     assert "against the reference" in headline(found.results)[0]  # accuracy would only say who refused
+    assert "a substitute for a large language model" in headline(found.results)[-1]
+    for figure in ("test-accuracy", "label-accuracy", "annotator-accuracy"):  # the paper's accuracies are others
+        assert paper_reports(found.results, figure) == PAPER["refusal-rate"]
+    assert paper_reports(found.results, "reference-win-rate") == PAPER["reference-win-rate"]
     assert "refuses where it should, only there" in summary_table(found.results).header
 
 

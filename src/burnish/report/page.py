@@ -23,7 +23,7 @@ from burnish.report.tables import (
     summary_table,
 )
 from burnish.report.text import duration, memory, percent, plural, shortened, visible
-from burnish.report.words import PAPER, annotator_accuracy, basis, found_here, headline, judge_words
+from burnish.report.words import annotator_accuracy, basis, found_here, headline, judge_words, paper_reports
 from burnish.results import CONFIG_FILE, Change, Results, Timings, read_changes, read_results, read_timings
 from burnish.store import write_atomic
 from burnish.types import Reason
@@ -249,7 +249,7 @@ def _figure_views(results: Results) -> list[FigureView]:
             # Our own drawing: matplotlib escapes the names that it writes.
             svg=Markup(drawing.svg.replace("<svg ", '<svg aria-hidden="true" ', 1)),  # noqa: S704
             title=drawing.title,
-            paper=PAPER[drawing.name],
+            paper=paper_reports(results, drawing.name),
             found=found_here(results, drawing.name),
             basis=basis(drawing, results),
         )

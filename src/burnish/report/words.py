@@ -39,10 +39,17 @@ PAPER = {
     "preference-training": "no figure shows how preference training goes.",
     "reference-win-rate": "on safe instruction following, refinement raises the win rate against reference answers "
     "over the rounds, where preference optimisation hardly does (figure 4).",
-    "refusal-rate": "reports win rates alone; how many unsafe requests are refused is in no figure.",
-    "over-refusal-rate": "reports win rates alone; how many harmless requests are refused is in no figure.",
+    "refusal-rate": "reports win rates alone on this task; who refuses, and where, is in no figure.",
+    "over-refusal-rate": "reports win rates alone on this task; who refuses, and where, is in no figure.",
 }
 """What the paper (arXiv 2501.07886) reports for each figure."""
+OF_REFUSALS = {"test-accuracy", "label-accuracy", "annotator-accuracy"}
+"""The figures that show, of instructions, who refuses where one should: the paper's accuracies are something else."""
+
+
+def paper_reports(results: Results, name: str) -> str:
+    """Return what the paper reports for the figure `name`."""
+    return PAPER["refusal-rate" if by_wins(results) and name in OF_REFUSALS else name]
 
 
 def headline(results: Results) -> list[str]:
@@ -60,6 +67,8 @@ def headline(results: Results) -> list[str]:
     at = point(results, ceiling, metric) if ceiling else None
     if at is not None and measured:
         sentences.append(f"Trained on gold labels, the same model reaches {percent(at.value)}.")
+    if by_wins(results):
+        sentences.append(f"The judge is {judge_words(results)}.")
     return [text for text in sentences if text] or ["No test accuracy was measured."]
 
 
@@ -80,12 +89,10 @@ def _against(results: Results, method: Method, base: Method) -> list[str]:
     found = contrast(results, method, base, metric)
     if at is None or at_base is None or found is None:
         return []
-    first = (
-        f"After {plural(at.round, 'round')}, {_subject(method)} {_does(results, at)}, "
-        f"{'where ' + base.label + ' wins ' if by_wins(results) else 'against '}{percent(at_base.value)}"
-        f"{'' if by_wins(results) else ' for ' + base.label} ({_difference(found, at)})."
-    )
-    return [first, _reading(method, base, found)]
+    reaches = percent(at_base.value)
+    other = f"where {base.label} wins {reaches}" if by_wins(results) else f"against {reaches} for {base.label}"
+    first = f"After {plural(at.round, 'round')}, {_subject(method)} {_does(results, at)}, {other}"
+    return [f"{first} ({_difference(found, at)}).", _reading(method, base, found)]
 
 
 def _difference(found: Contrast, at: Point) -> str:

@@ -24,7 +24,7 @@ from burnish.backends.device import choose_dtype, torch_dtype
 from burnish.backends.hf import HfBackend
 from burnish.backends.load import load, load_base, renderer_of
 from burnish.config import Decoding, DType, Execution, LoraConfig, ModelConfig, TrainSettings
-from burnish.model_card import ModelCard, Weights, write_card
+from burnish.models.card import ModelCard, Weights, write_card
 from burnish.protocols import SamplingKey
 from burnish.tasks.sums_world import generate
 from burnish.types import Artifact, Message, Prompt, Role, TrainingRow

@@ -22,10 +22,10 @@ import numpy as np
 from scipy.stats import fisher_exact
 from scipy.stats.contingency import odds_ratio
 
-from burnish.algorithm import drawn
-from burnish.refinery.folder import Folder
+from burnish.algorithms.refinement import drawn
+from burnish.ledger.folder import Folder
 from burnish.stats import wilson
-from burnish.store import pretty, read_objects, write_atomic
+from burnish.store.files import pretty, read_objects, write_atomic
 from burnish.types import short_hash
 
 SEED, LONGEST = 0, 600

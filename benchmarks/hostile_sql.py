@@ -26,7 +26,7 @@ from typing import Any
 from burnish.sql.outcome import Kind, Limits, Outcome
 from burnish.sql.sandbox import GRACE, Query, Sandbox
 from burnish.sql.worker import execute
-from burnish.store import checksum, read_objects
+from burnish.store.files import checksum, read_objects
 
 SECONDS = 2.0
 LATE = 1.0

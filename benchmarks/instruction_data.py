@@ -8,10 +8,10 @@ from pathlib import Path
 from instruction_pairs import Revision, Row, group_of
 
 from burnish.config import DataConfig
-from burnish.config_file import read_config
+from burnish.config.reading import read_config
 from burnish.forms import Given, open_table
-from burnish.pairs import LabelledPair, read_pairs_file
-from burnish.store import read_objects
+from burnish.selftest.labelled import LabelledPair, read_pairs_file
+from burnish.store.files import read_objects
 from burnish.tasks import make_task
 
 LONGEST = 600

@@ -35,7 +35,7 @@ from trl.trainer.reward_trainer import RewardTrainer
 from burnish.backends.render import Renderer
 from burnish.config import Decoding, DType, ModelConfig, Template
 from burnish.protocols import SamplingKey
-from burnish.store import Appender, pretty, read_objects, write_atomic
+from burnish.store.files import Appender, pretty, read_objects, write_atomic
 from burnish.tasks.refusals import refuses
 from burnish.types import Prompt, TrainingRow
 

@@ -15,7 +15,7 @@ from scipy.stats import pearsonr, spearmanr
 from burnish.backends.device import choose_dtype
 from burnish.backends.hf import HfBackend
 from burnish.config import Execution, ModelConfig
-from burnish.model_card import ModelCard, Weights, write_card
+from burnish.models.card import ModelCard, Weights, write_card
 from burnish.stats import wilson
 from burnish.types import Artifact, TrainingRow
 

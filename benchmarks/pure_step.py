@@ -24,8 +24,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from burnish import algorithm, store
-from burnish.comparisons import combined
+from burnish.algorithms import refinement as algorithm
+from burnish.algorithms.comparisons import combined
+from burnish.store import files as store
 from burnish.types import Demonstration, DemonstrationSource, Order, Preference, Reason
 
 SIZES = (250_000, 500_000, 1_000_000)

@@ -18,17 +18,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from burnish import backends, identity
-from burnish.algorithm import drawn
+from burnish import backends
+from burnish.algorithms.comparisons import both_orders
+from burnish.algorithms.refinement import drawn
 from burnish.backends import open_backend
-from burnish.comparisons import both_orders
 from burnish.config import Decoding, Execution, LoraConfig, ModelConfig, Template, TrainSettings, WordProblemsTask
-from burnish.model_card import ModelCard, Weights, write_card
+from burnish.models.card import ModelCard, Weights, write_card
 from burnish.protocols import Backend, SamplingKey
-from burnish.store import pretty, write_atomic
+from burnish.report.terminal import Terminal
+from burnish.store import identity
+from burnish.store.files import pretty, write_atomic
 from burnish.tasks import make_task
 from burnish.tasks.numbers import NumericAnswers
-from burnish.terminal import Terminal
 from burnish.types import (
     Artifact,
     Comparison,

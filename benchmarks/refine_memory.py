@@ -21,7 +21,7 @@ from pathlib import Path
 
 from burnish.backends.fake import FakeBackend
 from burnish.config import Decoding, TrainSettings
-from burnish.model_card import Weights, read_card, write_card
+from burnish.models.card import Weights, read_card, write_card
 from burnish.protocols import RowKey, SamplingKey
 from burnish.refinery import Ways, refine_data
 from burnish.refinery.options import Options, config_of

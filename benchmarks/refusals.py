@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from burnish.stats import wilson
-from burnish.store import read_objects
+from burnish.store.files import read_objects
 from burnish.tasks.refusals import refuses
 
 

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from burnish.results import CHANGES_FILE, CONFIG_FILE, RESULTS_FILE, TIMINGS_FILE, read_changes
-from burnish.store import dump_line, write_atomic
+from burnish.store.files import dump_line, write_atomic
 
 LEFT_OUT: dict[str, str] = dict.fromkeys(("prompt", "before", "after"), "(left out)")
 """The fields of a change that hold what somebody wrote."""

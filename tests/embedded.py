@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from burnish.config import DType, Execution, ModelConfig, TrainSettings
-from burnish.model_card import ModelCard, Weights, write_card
+from burnish.models.card import ModelCard, Weights, write_card
 from burnish.tasks.sums_world import generate
 from burnish.types import Artifact, Message, Role, TrainingRow
 

@@ -14,14 +14,16 @@ from typing import Any
 
 from burnish.backends.fake import SKILL, FakeBackend
 from burnish.config import Config
-from burnish.lab import Experiment, Outcome, resolve
-from burnish.measure import changes_of, results_of
-from burnish.model_card import read_card
+from burnish.lab.experiment import Experiment, Outcome
+from burnish.lab.inputs import resolve
+from burnish.lab.measure import changes_of, results_of
+from burnish.lab.running import Finished, run
+from burnish.models.card import read_card
 from burnish.protocols import RowKey, Score
 from burnish.results import Results, Run
-from burnish.running import Finished, run
-from burnish.stages import Executor, Store
-from burnish.store import dump_line, pretty
+from burnish.store.files import dump_line, pretty
+from burnish.store.runners import Executor
+from burnish.store.stages import Store
 from burnish.tasks import make_task
 from burnish.tasks.sums_world import generate
 from burnish.types import Artifact, Completion, Prompt, TrainingRow, short_hash

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from burnish.config import RefineConfig
-from burnish.refinery.folder import ANSWERS, EXAMPLES, LEDGER, MODEL, Folder, answer_line
-from burnish.refinery.page import write_page
-from burnish.refinery.summary import DataSummary, HarmSummary, ModelSummary, RoundSummary, State, Summary
+from burnish.ledger.folder import ANSWERS, EXAMPLES, LEDGER, MODEL, Folder, answer_line
+from burnish.ledger.page import write_page
+from burnish.ledger.summary import DataSummary, HarmSummary, ModelSummary, RoundSummary, State, Summary
 from burnish.results import Metric
-from burnish.store import write_rows
+from burnish.store.files import write_rows
 from burnish.types import (
     Demonstration,
     DemonstrationSource,

@@ -18,12 +18,12 @@ from forms_data import WRITERS, Rows, rows_in
 
 from burnish.backends.fake import FakeBackend
 from burnish.config import RefineConfig
+from burnish.ledger.folder import ANSWERS, EXAMPLES, Folder, read_answers
+from burnish.ledger.summary import Summary
 from burnish.refinery import Refinement, Ways, refine_data
-from burnish.refinery.folder import ANSWERS, EXAMPLES, Folder, read_answers
 from burnish.refinery.options import Options, config_of
-from burnish.refinery.summary import Summary
-from burnish.stages import Store
-from burnish.store import read_rows
+from burnish.store.files import read_rows
+from burnish.store.stages import Store
 from burnish.tasks.sums_world import generate
 from burnish.types import Demonstration, Example, Reason
 from burnish.types import Refinement as Line

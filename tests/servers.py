@@ -26,9 +26,9 @@ from typing import Any
 
 import pytest
 
-from burnish.annotators.llm.calls import Budget, Calls
 from burnish.annotators.llm.judge import ServerJudge
 from burnish.config import JudgeConfig
+from burnish.services.calls import Budget, Calls
 from burnish.types import Comparison, Demonstration, DemonstrationSource, Example, Message, Preference, Role
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from burnish import __version__
 from burnish.cli import main as cli
-from burnish.identity import EMBEDDED
+from burnish.models.location import EMBEDDED
 
 GUARD = """
 import sys

@@ -28,7 +28,7 @@ from burnish.results import (
     read_results,
     read_timings,
 )
-from burnish.store import pretty
+from burnish.store.files import pretty
 from burnish.types import Reason
 
 FIXTURE = Path(__file__).parent / "fixtures" / "results-v1"

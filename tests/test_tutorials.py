@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tutorials import FENCE, Page, blocks, commands, difference, expected
 
-from burnish.config_file import read_annotator
+from burnish.config.reading import read_annotator
 
 PAGES = Path(__file__).parents[1] / "docs" / "tutorials"
 TUTORIALS = sorted(PAGES.glob("1*.md"))

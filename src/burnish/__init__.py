@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from burnish.config import Config
-    from burnish.config_file import read_config, read_sweep
+    from burnish.config.reading import read_config, read_sweep
     from burnish.errors import AnnotatorError, BackendError, BurnishError, ConfigError, DataError, Paused, StageError
-    from burnish.grading import grade
+    from burnish.lab.running import plan, run
+    from burnish.lab.suite import run_suite
     from burnish.ledger.history import diff, show
     from burnish.ledger.pushing import push
     from burnish.ledger.reverting import revert
     from burnish.refinery.api import refine
     from burnish.report.joined import write_joined
     from burnish.report.page import write_report
-    from burnish.running import plan, run
-    from burnish.suite import run_suite
+    from burnish.tasks.grading import grade
 
 __version__ = "0.1.0"
 
@@ -54,17 +54,17 @@ __all__ = [
 
 _PLACES = {
     "Config": ("burnish.config", "Config"),
-    "read_config": ("burnish.config_file", "read_config"),
-    "read_sweep": ("burnish.config_file", "read_sweep"),
-    "grade": ("burnish.grading", "grade"),
-    "plan": ("burnish.running", "plan"),
+    "read_config": ("burnish.config.reading", "read_config"),
+    "read_sweep": ("burnish.config.reading", "read_sweep"),
+    "grade": ("burnish.tasks.grading", "grade"),
+    "plan": ("burnish.lab.running", "plan"),
     "diff": ("burnish.ledger.history", "diff"),
     "refine": ("burnish.refinery.api", "refine"),
     "show": ("burnish.ledger.history", "show"),
     "push": ("burnish.ledger.pushing", "push"),
     "revert": ("burnish.ledger.reverting", "revert"),
-    "run": ("burnish.running", "run"),
-    "run_suite": ("burnish.suite", "run_suite"),
+    "run": ("burnish.lab.running", "run"),
+    "run_suite": ("burnish.lab.suite", "run_suite"),
     "write_joined": ("burnish.report.joined", "write_joined"),
     "write_report": ("burnish.report.page", "write_report"),
     **{

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, m
 
 from burnish import __version__
 from burnish.errors import DataError
-from burnish.store import read_objects
+from burnish.store.files import read_objects
 from burnish.types import Reason
 
 SCHEMA_VERSION = 1

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import assert_never
 
 from burnish.annotators import classifier, likelihood, oracle
-from burnish.annotators.judging import judge
 from burnish.annotators.mixed import mixed
-from burnish.annotators.plan import AnnotatorPlan, Supply
+from burnish.annotators.plan import Supply
 from burnish.annotators.unswapped import unswapped
 from burnish.config import AnnotatorConfig, ClassifierConfig, LikelihoodConfig, MixedConfig, OracleConfig
+from burnish.steps.judging import AnnotatorPlan, judge
 
 __all__ = ["AnnotatorPlan", "Supply", "judge", "plan_annotator", "unswapped"]
 

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from burnish.artifacts import PARTS, Rows
 from burnish.errors import DataError
-from burnish.stages import Stage, Work
-from burnish.steps import Steps
-from burnish.store import as_mapping, pretty, write_atomic
+from burnish.steps.artifacts import PARTS, Rows
+from burnish.steps.basic import Steps
+from burnish.store.files import as_mapping, pretty, write_atomic
+from burnish.store.stages import Stage, Work
 from burnish.tasks.instruction_answers import CATEGORY, Category
 from burnish.types import Artifact, Example, PairRow
 

@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import assert_never
 
+from burnish.algorithms.comparisons import abstentions, both_orders, combined
 from burnish.annotators.balanced import Pair, Pairs, balance, by_category
-from burnish.annotators.plan import AnnotatorPlan, Supply
-from burnish.artifacts import Rows, read_demonstrations
-from burnish.comparisons import abstentions, both_orders, combined
+from burnish.annotators.plan import Supply
 from burnish.config import ClassifierConfig
 from burnish.errors import DataError
 from burnish.protocols import Backend, by_example, prepare
-from burnish.stages import Stage, Work
-from burnish.steps import checkpoint
+from burnish.steps.artifacts import Rows, read_demonstrations
+from burnish.steps.basic import checkpoint
+from burnish.steps.judging import AnnotatorPlan
+from burnish.store.stages import Stage, Work
 from burnish.tasks.instruction_answers import Category
 from burnish.types import (
     Artifact,

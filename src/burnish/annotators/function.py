@@ -9,10 +9,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
-from burnish.annotators.program import request_text
-from burnish.comparisons import both_orders, combined
+from burnish.algorithms.comparisons import both_orders, combined, request_text
 from burnish.errors import AnnotatorError
-from burnish.programs import gathered
+from burnish.services.program import gathered
 from burnish.types import Comparison, Example, Order, Preference, short_hash
 
 

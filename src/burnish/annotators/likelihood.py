@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
-from burnish.annotators.plan import AnnotatorPlan, Supply
+from burnish.algorithms.comparisons import from_difference
+from burnish.annotators.plan import Supply
 from burnish.annotators.reward import both_sides, paired
-from burnish.comparisons import from_difference
 from burnish.config import LikelihoodConfig
 from burnish.protocols import Backend, Score
+from burnish.steps.judging import AnnotatorPlan
 from burnish.types import Artifact, Comparison, Example, Preference
 
 

@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 
-from burnish.annotators.plan import AnnotatorPlan
-from burnish.artifacts import Rows
 from burnish.protocols import Annotator
+from burnish.steps.artifacts import Rows
+from burnish.steps.judging import AnnotatorPlan
 from burnish.types import Comparison, Preference, short_hash
 
 

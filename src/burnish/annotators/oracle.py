@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
-from burnish.annotators.plan import AnnotatorPlan, Supply
-from burnish.comparisons import combined
+from burnish.algorithms.comparisons import combined
+from burnish.annotators.plan import Supply
 from burnish.protocols import Grader, prepare
+from burnish.steps.judging import AnnotatorPlan
 from burnish.types import Comparison, Example, Order, Preference
 
 

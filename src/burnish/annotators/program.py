@@ -6,13 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
-from burnish.comparisons import both_orders, combined
+from burnish.algorithms.comparisons import SECOND_BETTER, both_orders, combined, request_text
 from burnish.errors import AnnotatorError
-from burnish.programs import converse, gathered
-from burnish.types import Comparison, Example, Message, Order, PairRow, Preference, short_hash
-
-SECOND_BETTER: dict[str, float | None] = {"first": 0.0, "tie": 0.5, "second": 1.0, "abstain": None}
-"""What a program may write as its verdict, as P(the second one shown is better)."""
+from burnish.services.program import converse, gathered
+from burnish.types import Comparison, Example, Order, PairRow, Preference, short_hash
 
 
 class ProgramAnnotator:
@@ -46,13 +43,6 @@ class ProgramAnnotator:
 
 def _question(row: PairRow) -> dict[str, Any]:
     return {"id": row.id, "prompt": request_text(row.prompt), "first": row.first, "second": row.second}
-
-
-def request_text(prompt: Sequence[Message]) -> str:
-    """Return a prompt as people and programs read it: the one message, or all with who speaks."""
-    if len(prompt) == 1:
-        return prompt[0].content
-    return "\n\n".join(f"{message.role}: {message.content}" for message in prompt)
 
 
 def p_second(answer: Mapping[str, Any], field: str) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
-from burnish.comparisons import abstentions, from_difference
+from burnish.algorithms.comparisons import abstentions, from_difference
 from burnish.protocols import Backend, Score
 from burnish.types import Artifact, Comparison, Example, Preference, TrainingRow
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 
-from burnish.comparisons import voted
+from burnish.algorithms.comparisons import voted
 from burnish.protocols import Annotator, AsksAgain
 from burnish.types import Comparison, Preference, short_hash
 

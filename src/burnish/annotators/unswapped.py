@@ -10,10 +10,10 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 
-from burnish.annotators.plan import AnnotatorPlan
-from burnish.artifacts import Rows
-from burnish.comparisons import combined
+from burnish.algorithms.comparisons import combined
 from burnish.protocols import Annotator
+from burnish.steps.artifacts import Rows
+from burnish.steps.judging import AnnotatorPlan
 from burnish.types import Comparison, Order, Preference, short_hash
 
 ROUNDING = 2.0**-24

@@ -13,7 +13,7 @@ from burnish.backends.batching import micro_batch
 from burnish.backends.device import Runtime
 from burnish.config import DType, Optimizer, TrainSettings
 from burnish.errors import BackendError
-from burnish.model_card import ModelCard
+from burnish.models.card import ModelCard
 
 OPTIMIZERS = {Optimizer.ADAMW: "adamw_torch", Optimizer.ADAFACTOR: "adafactor", Optimizer.RMSPROP: "rmsprop"}
 REAL_MODEL_TOKENS = {"cpu": 1_024, "mps": 4_096, "cuda": 16_384}

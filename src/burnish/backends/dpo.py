@@ -24,7 +24,7 @@ from burnish.backends.device import Runtime, torch_dtype
 from burnish.backends.load import load_base, located, max_positions, renderer_of
 from burnish.backends.render import Renderer
 from burnish.config import Loss, Objective, TrainSettings
-from burnish.model_card import Weights, read_card, write_card
+from burnish.models.card import Weights, read_card, write_card
 from burnish.protocols import Trained, TrainingPoint
 from burnish.types import PreferenceRow, TrainingRow
 

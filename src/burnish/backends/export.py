@@ -9,8 +9,8 @@ import torch
 
 from burnish.backends.load import load, located, renderer_of
 from burnish.config import ModelConfig
-from burnish.identity import BUILTIN
-from burnish.model_card import CARD, Weights, copy_model, read_card
+from burnish.models.card import CARD, Weights, copy_model, read_card
+from burnish.models.location import BUILTIN
 
 
 def export(model: Path, into: Path, sources: Mapping[str, ModelConfig]) -> None:

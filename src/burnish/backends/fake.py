@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from burnish.backends.batching import plan_batches
 from burnish.config import Decoding, Objective, TrainSettings
-from burnish.model_card import Weights, copy_model, read_card, write_card
+from burnish.models.card import Weights, copy_model, read_card, write_card
 from burnish.protocols import RowKey, SamplingKey, Score, Trained, TrainingPoint, row_key
 from burnish.tasks.numbers import final_number
 from burnish.types import Artifact, Completion, Message, PairRow, PreferenceRow, Prompt, TrainingRow, short_hash

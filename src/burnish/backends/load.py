@@ -25,8 +25,8 @@ from burnish.backends.device import torch_dtype
 from burnish.backends.render import Renderer
 from burnish.config import ModelConfig, Template, expanded
 from burnish.errors import BackendError
-from burnish.identity import BUILTIN, location
-from burnish.model_card import ModelCard, Weights, read_card
+from burnish.models import location
+from burnish.models.card import ModelCard, Weights, read_card
 
 # Bars and warnings are ours; those of the library would also go into logs.
 transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
@@ -59,12 +59,12 @@ def _renderer(described: str) -> Renderer:
         tokenizer.pad_token = tokenizer.eos_token  # padding is masked by position, never by comparing ids
     if base.chat_template is not None:
         tokenizer.chat_template = base.chat_template
-    builtin = base.source.startswith(BUILTIN) and base.template is Template.AUTO and base.chat_template is None
+    builtin = base.source.startswith(location.BUILTIN) and base.template is Template.AUTO and base.chat_template is None
     return Renderer(tokenizer, Template.EMBEDDED if builtin else base.template)
 
 
 def _arguments(base: ModelConfig) -> tuple[str, dict[str, Any]]:
-    path = location(base)
+    path = location.find(base)
     if path is None:
         return expanded(base.source, "model"), {"revision": base.revision, "trust_remote_code": False}
     if path.suffix == ".gguf":

@@ -13,7 +13,7 @@ from burnish.config import DataConfig
 from burnish.errors import BackendError
 from burnish.forms.json_text import dump
 from burnish.forms.table import open_table
-from burnish.store import full_disk
+from burnish.store.files import full_disk
 
 
 def read_dataset(path: Path) -> Any:

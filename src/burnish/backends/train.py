@@ -19,7 +19,7 @@ from burnish.backends.device import Runtime, torch_dtype
 from burnish.backends.load import load_base, located, max_positions, renderer_of
 from burnish.backends.render import Tokens
 from burnish.config import TrainSettings
-from burnish.model_card import Weights, read_card, write_card
+from burnish.models.card import Weights, read_card, write_card
 from burnish.types import PairRow, TrainingRow
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from burnish.cli import experiments, ledger, refinement  # (they register their verbs)
+from burnish.cli import lab, ledger, people, refinery  # (they register their verbs)
 from burnish.cli.common import main
 
-__all__ = ["experiments", "ledger", "main", "refinement"]
+__all__ = ["lab", "ledger", "main", "people", "refinery"]

@@ -61,6 +61,6 @@ def waits(paused: Paused) -> None:
 
 def print_json(value: object) -> None:
     """Print one JSON object on stdout."""
-    from burnish.store import pretty  # noqa: PLC0415 (each verb imports what it needs: --help stays fast)
+    from burnish.store.files import pretty  # noqa: PLC0415 (each verb imports what it needs: --help stays fast)
 
     sys.stdout.buffer.write(pretty(value))

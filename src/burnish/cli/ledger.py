@@ -1,4 +1,4 @@
-"""The verbs of a refinement's folder: diff, revert, show, push, annotate."""
+"""The verbs of a refinement's folder: diff, revert, show, push."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 from burnish.cli.common import JSON, main, print_json, settled
 
 if TYPE_CHECKING:
-    from burnish.refinery.folder import Folder
+    from burnish.ledger.folder import Folder
 
 _PATH = click.Path(path_type=Path)
 _FOLDER = click.argument("folder", metavar="[FOLDER]", required=False, type=_PATH)
@@ -114,46 +114,11 @@ def push_command(folder: Path, repo: str | None, to: Path | None, private: bool)
         click.echo(place)
 
 
-@main.group("annotate")
-def annotate() -> None:
-    """Let people judge the pairs that wait for them, through a file."""
-
-
-@annotate.command("export")
-@click.argument("folder", type=_PATH)
-@click.option("--to", type=_PATH, required=True, metavar="FILE", help="Where the pairs go: a .csv or .jsonl file.")
-@click.option("--overwrite", is_flag=True, help="Replace a file that is there, with what was filled in.")
-@settled
-def export_command(folder: Path, to: Path, overwrite: bool) -> None:
-    """Write the pairs that wait in FOLDER; fill in `verdict` with 1, 2, tie or skip."""
-    from burnish.ledger.annotating import export  # noqa: PLC0415
-
-    count = export(folder, to, overwrite)
-    click.echo(f"{count} pairs: {to}")
-    click.echo("fill in the column `verdict` with 1, 2, tie or skip; then", err=True)
-    click.echo(f"  burnish annotate import {folder} {to}", err=True)
-
-
-@annotate.command("import")
-@click.argument("folder", type=_PATH)
-@click.argument("file", type=_PATH)
-@click.option(
-    "--by", default="user", show_default=True, metavar="NAME", help="Who judged; several people vote on a pair."
-)
-@settled
-def import_command(folder: Path, file: Path, by: str) -> None:
-    """Read verdicts that were filled in into FOLDER; all of a file's rows, or none where one cannot be read."""
-    from burnish.ledger.annotating import import_  # noqa: PLC0415
-
-    done = import_(folder, file, by)
-    click.echo(f"{done.added} verdicts read, {done.unchanged} known already, {done.blank} rows without one")
-
-
 def _folder(given: Path | None) -> Folder:
     """Return a refinement's folder: the given one, else the working directory or `refined` in it."""
     from burnish.errors import ConfigError  # noqa: PLC0415
-    from burnish.refinery.folder import Folder  # noqa: PLC0415
-    from burnish.refinery.summary import SUMMARY  # noqa: PLC0415
+    from burnish.ledger.folder import Folder  # noqa: PLC0415
+    from burnish.ledger.summary import SUMMARY  # noqa: PLC0415
 
     places = [given] if given is not None else [Path(), Path("refined")]
     for place in places:

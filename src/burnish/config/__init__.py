@@ -5,19 +5,7 @@ Defaults come from the paper (arXiv 2501.07886) and cite it. Every model is froz
 
 from __future__ import annotations
 
-from burnish.config.base import Settings, expanded
-from burnish.config.differs import (
-    AnswerDiffers,
-    CommandDiffers,
-    Differs,
-    EmbeddingDiffers,
-    EmbeddingServerDiffers,
-    NumberDiffers,
-    TaskDiffers,
-    TextDiffers,
-)
-from burnish.config.experiment import Budget, Compat, Config, Execution
-from burnish.config.given import (
+from burnish.config.annotators import (
     ColumnConfig,
     CommandConfig,
     GivenAnnotator,
@@ -33,6 +21,18 @@ from burnish.config.given import (
     ReferenceJudgeConfig,
     RewardModelConfig,
 )
+from burnish.config.base import Settings, expanded
+from burnish.config.differs import (
+    AnswerDiffers,
+    CommandDiffers,
+    Differs,
+    EmbeddingDiffers,
+    EmbeddingServerDiffers,
+    NumberDiffers,
+    TaskDiffers,
+    TextDiffers,
+)
+from burnish.config.lab import Budget, Compat, Config, Execution
 from burnish.config.methods import (
     ClearMethod,
     DpoMethod,
@@ -58,7 +58,7 @@ from burnish.config.models import (
     Template,
     TrainSettings,
 )
-from burnish.config.refinement import (
+from burnish.config.refinery import (
     AuditConfig,
     DataConfig,
     RefineConfig,

@@ -6,8 +6,8 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, field_validator
 
+from burnish.config.annotators import checked_address
 from burnish.config.base import Count, PositiveFloat, Settings, Share
-from burnish.config.given import checked_address
 
 
 class AnswerDiffers(Settings):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from burnish.errors import DataError, StageError
-from burnish.store import PART, full_disk, sync_directory
+from burnish.store.files import PART, full_disk, sync_directory
 
 _BUFFER = 1024**2
 _LEVEL = 6

@@ -13,15 +13,15 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from burnish import __version__
-from burnish.refinery.folder import LEDGER, Folder
-from burnish.refinery.naming import annotator_words, is_hub_id, method_words, public_name
-from burnish.refinery.page import harm_table, reasons_table, rounds_table, selftest_table
-from burnish.refinery.summary import ModelSummary, State, Summary
+from burnish.ledger.folder import LEDGER, Folder
+from burnish.ledger.naming import annotator_words, is_hub_id, method_words, public_name
+from burnish.ledger.page import harm_table, reasons_table, rounds_table, selftest_table
+from burnish.ledger.summary import ModelSummary, State, Summary
 from burnish.report.page import Fact, environment
 from burnish.report.tables import Table, markdown
 from burnish.report.text import percent, percent_range, plural, terminal
 from burnish.results import Metric
-from burnish.store import write_atomic
+from burnish.store.files import write_atomic
 
 README = "README.md"
 TAG = "label-refinement"

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from burnish import __version__
 from burnish.forms.files import replacing
+from burnish.ledger.folder import Folder
 from burnish.ledger.history import Changes, ShownChange, changes
 from burnish.ledger.marking import MOST_WORDS, Marked, marked
-from burnish.refinery.folder import Folder
 from burnish.report.page import environment
 from burnish.report.text import plural
 

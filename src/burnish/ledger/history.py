@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from burnish.annotators.program import request_text
+from burnish.algorithms.comparisons import request_text
 from burnish.errors import DataError
-from burnish.refinery.folder import EXAMPLES, Folder
-from burnish.refinery.replay import Row, replayed
+from burnish.ledger.folder import EXAMPLES, Folder
+from burnish.ledger.replay import Row, replayed
 from burnish.types import Example, Reason, Refinement
 
 _AT_ONCE = 20_000

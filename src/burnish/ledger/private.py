@@ -12,9 +12,9 @@ from pydantic import JsonValue
 
 from burnish.config import expanded
 from burnish.errors import ConfigError, DataError
-from burnish.refinery.folder import Folder
-from burnish.refinery.summary import Summary
-from burnish.store import pretty
+from burnish.ledger.folder import Folder
+from burnish.ledger.summary import Summary
+from burnish.store.files import pretty
 
 _TEXTS = {".json", ".jinja", ".txt", ".md"}
 _VOCABULARY = {"tokenizer.json", "vocab.json", "vocab.txt", "merges.txt", "added_tokens.json"}

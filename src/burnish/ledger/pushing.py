@@ -12,11 +12,11 @@ from pathlib import Path
 
 from burnish.errors import ConfigError, DataError
 from burnish.ledger.cards import README, TAG, Names, write_cards
+from burnish.ledger.folder import LEDGER, Folder
 from burnish.ledger.hub import HUB_ID, Hub, Kind
 from burnish.ledger.private import check_texts, private_places, without_places
-from burnish.refinery.folder import LEDGER, Folder
-from burnish.refinery.summary import Summary
-from burnish.store import PART, full_disk, remove_tree
+from burnish.ledger.summary import Summary
+from burnish.store.files import PART, full_disk, remove_tree
 
 DATASET, MODEL = "dataset", "model"
 _MODEL_FILES = {".safetensors", ".json", ".jinja", ".txt", ".model", ".tiktoken", ".gguf"}

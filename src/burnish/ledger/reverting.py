@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from burnish.errors import ConfigError, DataError
+from burnish.ledger.folder import LEDGER, Folder
 from burnish.ledger.history import check_round, unknown
-from burnish.refinery.folder import LEDGER, Folder
-from burnish.refinery.page import write_page
-from burnish.refinery.replay import Replayed, Row, replayed
+from burnish.ledger.page import write_page
+from burnish.ledger.replay import Replayed, Row, replayed
 from burnish.types import Reason, Refinement
 
 USER = "user"

@@ -20,9 +20,9 @@ from burnish.methods.dpo import dpo
 from burnish.methods.ilr import ilr
 from burnish.methods.majority import majority
 from burnish.methods.naive import naive
-from burnish.methods.setting import Round, Setting
 from burnish.methods.sft import sft
 from burnish.methods.verified import verified
+from burnish.steps.setting import Round, Setting
 
 __all__ = ["Round", "Setting", "run_method"]
 

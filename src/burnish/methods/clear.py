@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 
-from burnish.annotators import judge
 from burnish.config import ClearMethod
-from burnish.methods.audit import audited
-from burnish.methods.refinement import compare, update
-from burnish.methods.setting import Compared, Round, Setting
 from burnish.methods.sft import start
+from burnish.steps.auditing import audited
+from burnish.steps.judging import judge
+from burnish.steps.refining import compare, update
+from burnish.steps.setting import Compared, Round, Setting
 from burnish.types import DemonstrationSource
 
 

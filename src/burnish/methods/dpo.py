@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from burnish.annotators import judge, unswapped
+from burnish.annotators.unswapped import unswapped
 from burnish.config import DpoMethod
 from burnish.methods.ilr import ilr
-from burnish.methods.preference import pair, prefer, sample
-from burnish.methods.setting import Compared, Round, Setting
 from burnish.methods.sft import start
+from burnish.steps.judging import judge
+from burnish.steps.pairing import pair, prefer, sample
+from burnish.steps.setting import Compared, Round, Setting
 
 
 def dpo(setting: Setting, method: DpoMethod) -> list[Round]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from burnish.annotators import judge
 from burnish.config import IlrMethod
-from burnish.methods.audit import audited
-from burnish.methods.refinement import compare, cross_label, update
-from burnish.methods.setting import Compared, Round, Setting
 from burnish.methods.sft import learned, start
+from burnish.steps.auditing import audited
+from burnish.steps.judging import judge
+from burnish.steps.refining import compare, cross_label, update
+from burnish.steps.setting import Compared, Round, Setting
 
 
 def ilr(setting: Setting, method: IlrMethod) -> list[Round]:

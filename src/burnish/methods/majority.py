@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from burnish.artifacts import DEMONSTRATIONS, PREFERENCES, read_comparisons, read_json, read_samples
-from burnish.comparisons import combined, most_voted
+from burnish.algorithms.comparisons import combined, most_voted
 from burnish.config import Decoding, MajorityMethod
-from burnish.methods.audit import audited
-from burnish.methods.refinement import Parts, compare, numbered, train_on_parts, update
-from burnish.methods.setting import Compared, Round, Setting
 from burnish.methods.sft import learned, start
 from burnish.protocols import by_example, prepare
-from burnish.stages import Stage, Work
-from burnish.store import pretty, write_atomic, write_rows
+from burnish.steps.artifacts import DEMONSTRATIONS, PREFERENCES, read_comparisons, read_json, read_samples
+from burnish.steps.auditing import audited
+from burnish.steps.refining import Parts, compare, numbered, train_on_parts, update
+from burnish.steps.setting import Compared, Round, Setting
+from burnish.store.files import pretty, write_atomic, write_rows
+from burnish.store.stages import Stage, Work
 from burnish.types import Artifact, DemonstrationSource, Order
 
 SHARES = "shares.json"

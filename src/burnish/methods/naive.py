@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from burnish.config import NaiveMethod
-from burnish.methods.audit import audited
-from burnish.methods.refinement import compare, cross_label, replace_at_random
-from burnish.methods.setting import Compared, Round, Setting
 from burnish.methods.sft import learned, start
+from burnish.steps.auditing import audited
+from burnish.steps.refining import compare, cross_label, replace_at_random
+from burnish.steps.setting import Compared, Round, Setting
 
 
 def naive(setting: Setting, method: NaiveMethod) -> list[Round]:

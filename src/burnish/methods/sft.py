@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from burnish.config import SftMethod
-from burnish.methods.setting import Round, Setting
+from burnish.steps.setting import Round, Setting
 from burnish.types import Artifact
 
 

@@ -6,7 +6,7 @@ import dataclasses
 
 from burnish.config import IlrMethod, VerifiedMethod
 from burnish.methods.ilr import ilr
-from burnish.methods.setting import Round, Setting
+from burnish.steps.setting import Round, Setting
 
 
 def verified(setting: Setting, method: VerifiedMethod) -> list[Round]:

@@ -8,18 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
 
+from burnish.annotators.build import Given
 from burnish.annotators.function import FunctionAnnotator, source_of
-from burnish.annotators.given import Given
-from burnish.annotators.llm.calls import Budget
 from burnish.backends.tables import read_dataset, write_dataset
 from burnish.errors import ConfigError, DataError
+from burnish.ledger.folder import MODEL, Folder
+from burnish.ledger.summary import Summary
 from burnish.protocols import Annotator, Backend
-from burnish.refinery.folder import MODEL, Folder
 from burnish.refinery.options import Options, config_of
 from burnish.refinery.refining import Ways, refine_data
-from burnish.refinery.summary import Summary
-from burnish.running import default_store
-from burnish.store import dump_line, write_atomic
+from burnish.services.calls import Budget
+from burnish.store.files import default_store, dump_line, write_atomic
 from burnish.types import Example, Refinement, short_hash
 
 

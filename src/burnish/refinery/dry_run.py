@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from burnish.config import EmbeddingServerDiffers, RefineConfig
-from burnish.explain import Explanation, explain
+from burnish.refinery.dataset import DataFacts, facts_of
 from burnish.refinery.estimate import Estimate, estimated
 from burnish.refinery.first_row import FirstRow, data_words, first_row, row_words
-from burnish.refinery.given_data import DataFacts, facts_of
 from burnish.refinery.inputs import find
 from burnish.refinery.refining import Ways, planned_in
 from burnish.report.text import duration, plural, terminal
-from burnish.stages import Store
+from burnish.store.explain import Explanation, explain
+from burnish.store.stages import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

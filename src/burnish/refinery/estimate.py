@@ -8,8 +8,8 @@ from burnish import backends
 from burnish.annotators.llm.questions import Estimate as CallEstimate
 from burnish.annotators.llm.questions import estimate as estimated_calls
 from burnish.config import IlrMethod, JudgeConfig, ModelConfig, RefineConfig
-from burnish.identity import location
-from burnish.refinery.given_data import DataFacts
+from burnish.models import location
+from burnish.refinery.dataset import DataFacts
 
 CHARACTERS = 4
 """A token's characters in English text; code and other languages have fewer."""
@@ -71,7 +71,7 @@ def _seconds(config: RefineConfig, trained: float, generated: float) -> float | 
 
 def parameters_of(model: ModelConfig) -> float | None:
     """Guess a local model's parameters from the size of its files; None for one that is not here."""
-    path = location(model)
+    path = location.find(model)
     if path is None or not path.exists():
         return None
     files = [path] if path.is_file() else list(path.iterdir())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from burnish import backends
 from burnish.errors import BackendError, DataError
 from burnish.forms.recognise import Given
-from burnish.refinery.given_data import DataFacts
+from burnish.refinery.dataset import DataFacts
 from burnish.refinery.inputs import Found
 from burnish.report.text import lines, plural, shortened, terminal
 from burnish.types import TrainingRow

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from burnish import identity
-from burnish.bases import FoundModel, judging_models, resolve_model, resolved_judge
 from burnish.config import ColumnConfig, ModelConfig, RefineConfig
-from burnish.distances import embedder_of
 from burnish.errors import ConfigError
 from burnish.forms.table import Table, open_table
+from burnish.inputs.distances import embedder_of
+from burnish.inputs.models import FoundModel, judging_models, resolve_model, resolved_judge
+from burnish.store import identity
 from burnish.types import Artifact
 
 STUDENT = "model"

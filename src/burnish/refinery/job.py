@@ -8,23 +8,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from burnish import config as settings
-from burnish.annotators import AnnotatorPlan
-from burnish.annotators.given import Given, Means, given, program
-from burnish.annotators.llm.calls import CALLS, Budget, Calls
-from burnish.annotators.people import Mailbox, Purpose
+from burnish.annotators.build import Given, Means, given, program
 from burnish.annotators.program import CheckerAnnotator
-from burnish.artifacts import Rows, Split
-from burnish.bases import base_of, judge_field
-from burnish.distances import differing_of
+from burnish.inputs.distances import differing_of
+from burnish.inputs.models import base_of, judge_field
 from burnish.methods import Round, Setting, run_method
-from burnish.methods.setting import Audit
+from burnish.people.mailbox import Mailbox, Purpose
 from burnish.protocols import Annotator, Backend
-from burnish.refinery.given_data import given_rows
+from burnish.refinery.dataset import given_rows
 from burnish.refinery.inputs import STUDENT, Found
-from burnish.stages import Runner
-from burnish.steps import Steps
+from burnish.report.terminal import Terminal
+from burnish.services.calls import CALLS, Budget, Calls
+from burnish.steps.artifacts import Rows, Split
+from burnish.steps.basic import Steps
+from burnish.steps.judging import AnnotatorPlan
+from burnish.steps.setting import Audit
+from burnish.store.runners import Runner
 from burnish.tasks.own import grader_of
-from burnish.terminal import Terminal
 from burnish.types import Artifact, short_hash
 
 

@@ -6,14 +6,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from burnish.artifacts import Rows, iter_ledger, read_demonstrations
+from burnish.ledger.summary import HarmSummary, RoundSummary
 from burnish.methods import Round
-from burnish.methods.audit import read_harm
 from burnish.protocols import Grader
-from burnish.refinery.summary import HarmSummary, RoundSummary
 from burnish.results import Metric
 from burnish.stats import wilson
-from burnish.store import as_mapping
+from burnish.steps.artifacts import Rows, iter_ledger, read_demonstrations
+from burnish.steps.auditing import read_harm
+from burnish.store.files import as_mapping
 from burnish.types import Artifact, Demonstration, Reason, Refinement, Verdict
 
 EVEN = 0.5

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from burnish.config import RefineConfig, Template
-from burnish.config_file import read_annotator, refine_config
+from burnish.config.reading import read_annotator, refine_config
 from burnish.errors import ConfigError
 
 

@@ -8,26 +8,27 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from burnish.annotators.given import Given
-from burnish.annotators.llm.calls import Budget
-from burnish.artifacts import DEMONSTRATIONS
+from burnish.annotators.build import Given
+from burnish.backends.machine import opener_of, provenance
 from burnish.config import RefineConfig
 from burnish.errors import BurnishError, Paused
-from burnish.machine import opener_of, provenance
+from burnish.ledger.folder import Folder
+from burnish.ledger.summary import State, Summary
 from burnish.methods import Round
 from burnish.protocols import Backend
+from burnish.refinery.dataset import read_facts
 from burnish.refinery.first_row import data_words, first_row, row_words
-from burnish.refinery.folder import Folder
-from burnish.refinery.given_data import read_facts
 from burnish.refinery.inputs import Found, find
 from burnish.refinery.job import Job, Surroundings
-from burnish.refinery.summary import State, Summary
-from burnish.refinery.trial import passed, tried
+from burnish.refinery.selftest import passed, tried
 from burnish.refinery.writing import Outcome, Writer
-from burnish.selftest_report import SelftestReport
-from burnish.stages import Executor, Planner, Record, Stage, Store, Work
-from burnish.store import full_disk, iter_rows, write_rows
-from burnish.terminal import Terminal
+from burnish.report.terminal import Terminal
+from burnish.selftest.report import SelftestReport
+from burnish.services.calls import Budget
+from burnish.steps.artifacts import DEMONSTRATIONS
+from burnish.store.files import full_disk, iter_rows, write_rows
+from burnish.store.runners import Executor, Planner, Record
+from burnish.store.stages import Stage, Store, Work
 from burnish.types import Artifact, Demonstration, Reason
 
 

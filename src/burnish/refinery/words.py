@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from burnish.refinery.folder import REPORT
+from burnish.ledger.folder import REPORT
 from burnish.refinery.refining import Refinement
 from burnish.report.text import percent, percent_range, plural
 from burnish.results import Metric

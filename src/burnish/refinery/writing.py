@@ -11,22 +11,22 @@ from typing import Any
 import orjson
 import yaml
 
-from burnish import identity
-from burnish.annotators.llm.calls import Spent
-from burnish.artifacts import DEMONSTRATIONS, LEDGER, Split
 from burnish.config import JudgeConfig, RefineConfig
 from burnish.errors import DataError
+from burnish.ledger import folder as files
+from burnish.ledger.folder import Folder
+from burnish.ledger.page import write_page
+from burnish.ledger.replay import replayed
+from burnish.ledger.summary import CallSummary, DataSummary, ModelSummary, State, Summary
 from burnish.methods import Round
-from burnish.refinery import folder as files
-from burnish.refinery.folder import Folder
-from burnish.refinery.given_data import read_facts
+from burnish.refinery.dataset import read_facts
 from burnish.refinery.job import Job
 from burnish.refinery.measuring import Reference, exists, summarised
-from burnish.refinery.page import write_page
-from burnish.refinery.replay import replayed
-from burnish.refinery.summary import CallSummary, DataSummary, ModelSummary, State, Summary
-from burnish.selftest_report import SelftestReport
-from burnish.store import iter_rows, remove_tree, write_atomic
+from burnish.selftest.report import SelftestReport
+from burnish.services.calls import Spent
+from burnish.steps.artifacts import DEMONSTRATIONS, LEDGER, Split
+from burnish.store import identity
+from burnish.store.files import iter_rows, remove_tree, write_atomic
 from burnish.types import Artifact, Demonstration, Reason, Refinement
 
 

@@ -28,7 +28,7 @@ from burnish.report.drawing import (
 )
 from burnish.report.series import Method, Role, by_wins, curve, main_metric, methods, with_role
 from burnish.results import Results, read_results
-from burnish.store import write_atomic
+from burnish.store.files import write_atomic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -19,7 +19,7 @@ from burnish.report.series import Point, curve, methods, setting
 from burnish.report.tables import Cell, Table, metric_name
 from burnish.report.text import NONE, percent, percent_range, plural, signed_points
 from burnish.results import Results, read_results
-from burnish.store import pretty, write_atomic
+from burnish.store.files import pretty, write_atomic
 
 CLAIMS_FILE = "claims.json"
 METRICS = (

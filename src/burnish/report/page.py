@@ -25,7 +25,7 @@ from burnish.report.tables import (
 from burnish.report.text import duration, memory, percent, plural, shortened, visible
 from burnish.report.words import annotator_accuracy, basis, found_here, headline, judge_words, paper_reports
 from burnish.results import CONFIG_FILE, Change, Results, Timings, read_changes, read_results, read_timings
-from burnish.store import write_atomic
+from burnish.store.files import write_atomic
 from burnish.types import Reason
 
 # Enough to judge by eye; the file has the rest. A long answer is cut so that a page stays a page.

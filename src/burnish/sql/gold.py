@@ -17,7 +17,7 @@ from burnish.errors import DataError
 from burnish.sql.compare import Equality, Signature, signature
 from burnish.sql.outcome import Kind, Outcome
 from burnish.sql.sandbox import Query, Sandbox
-from burnish.store import checksum, dump_line, row_of, write_atomic
+from burnish.store.files import checksum, dump_line, row_of, write_atomic
 from burnish.types import short_hash
 
 LASTING = frozenset(Kind) - {Kind.TIMEOUT, Kind.CRASHED, Kind.UNREADABLE}

@@ -12,7 +12,7 @@ from typing import Any
 from burnish.config import Gsm8kTask
 from burnish.errors import BackendError, ConfigError, DataError
 from burnish.protocols import Dataset
-from burnish.store import read_objects
+from burnish.store.files import read_objects
 from burnish.tasks.numbers import MARKER, NumericAnswers, only_number
 from burnish.tasks.rows import Counts, Row, check_own_ids, dataset, existing_path, other_columns, own_id, text_column
 

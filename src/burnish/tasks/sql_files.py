@@ -11,7 +11,7 @@ import orjson
 
 from burnish.config import TextToSqlTask, expanded
 from burnish.errors import ConfigError, DataError
-from burnish.store import read_objects
+from burnish.store.files import read_objects
 from burnish.tasks.rows import column, existing_path, other_columns, own_id, text_column
 
 Split = Literal["train", "valid", "test"]

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from burnish.config import WordProblemsTask
 from burnish.errors import ConfigError, DataError
 from burnish.protocols import Dataset
-from burnish.store import read_objects
+from burnish.store.files import read_objects
 from burnish.tasks.numbers import MARKER, NumericAnswers, canonical, only_number
 from burnish.tasks.rows import (
     Counts,

@@ -8,13 +8,14 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TypeAlias, assert_never
 
-from burnish.annotators.llm.calls import Budget, Calls, Reply
-from burnish.annotators.llm.crew import Crew
 from burnish.annotators.llm.questions import Question, Request, request_of
-from burnish.annotators.llm.server import Failure, Server, Why
+from burnish.annotators.llm.server import Server
 from burnish.annotators.llm.verdicts import read_reply
 from burnish.config import JudgeConfig
 from burnish.errors import AnnotatorError, Paused
+from burnish.services.calls import Budget, Calls, Reply
+from burnish.services.crew import Crew
+from burnish.services.endpoint import Failure, Why
 
 IN_A_ROW = 10
 """Calls given up with none answered between, after which the server counts as gone; more with high concurrency."""

@@ -7,13 +7,13 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
+from burnish.algorithms.comparisons import combined
 from burnish.annotators.llm.asker import Asker, Purse
-from burnish.annotators.llm.calls import Budget, Calls, Spent
 from burnish.annotators.llm.questions import Estimate, check_budget, estimate, questions_of
 from burnish.annotators.llm.server import Server
-from burnish.canonical import canonical
-from burnish.comparisons import combined
 from burnish.config import JudgeConfig
+from burnish.services.calls import Budget, Calls, Spent
+from burnish.store.canonical import canonical
 from burnish.types import Comparison, Example, Order, Preference
 
 JUDGE = "judge"

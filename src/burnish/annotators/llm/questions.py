@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
-from burnish.annotators.llm.calls import Budget, cost_of, request_key
-from burnish.comparisons import both_orders
+from burnish.algorithms.comparisons import both_orders
 from burnish.config import JudgeConfig
 from burnish.errors import ConfigError
+from burnish.services.calls import Budget, cost_of, request_key
 from burnish.types import Comparison, Example, Message, Order
 
 CHARACTERS_PER_TOKEN = 4

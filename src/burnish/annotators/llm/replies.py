@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
-from burnish.annotators.llm.calls import Position, Reply
 from burnish.annotators.llm.verdicts import kept_positions
+from burnish.services.calls import Position, Reply
 
 
 def _or_none(value: object, handler: ValidatorFunctionWrapHandler) -> object:

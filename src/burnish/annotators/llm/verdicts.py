@@ -9,8 +9,8 @@ import math
 import re
 from collections.abc import Sequence
 
-from burnish.annotators.llm.calls import Position, Reply
 from burnish.config import JudgeConfig
+from burnish.services.calls import Position, Reply
 
 KEPT = 16
 """Positions of a reply that are kept; a label stands among the first or is not what was asked for."""

@@ -1,0 +1,180 @@
+"""Comparisons: what is compared, how sides are shown, and how judgements become one preference."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
+
+from burnish.types import (
+    Answer,
+    Comparison,
+    Demonstration,
+    Message,
+    Order,
+    PairRow,
+    Preference,
+    Reason,
+    Verdict,
+    turned_back,
+)
+
+VOTES = {Verdict.A: 0.0, Verdict.TIE: 0.5, Verdict.B: 1.0}
+EVEN = 1e-12
+"""Closer to 0.5 than this is the rounding of a sum, not an opinion: a tie."""
+
+
+def combined(comparison_id: str, shown: Sequence[Order], p_second: Sequence[float | None], judge: str) -> Preference:
+    """Average a judge's P(the second one shown is better) over the orders in which it saw the comparison.
+
+    A single order that failed (None) makes the whole an abstention: the other order alone would bring the judge's
+    position bias back. What was judged stays in `shown` and `raw`.
+    """
+    assert len(shown) == len(p_second), (comparison_id, shown, p_second)
+    assert len(set(shown)) == len(shown), (comparison_id, shown)
+    judged = [(order, p) for order, p in zip(shown, p_second, strict=True) if p is not None]
+    assert all(0.0 <= p <= 1.0 for _, p in judged), (comparison_id, judge, p_second)
+    whole = bool(judged) and len(judged) == len(shown)
+    p_b = math.fsum(turned_back(p, order) for order, p in judged) / len(judged) if whole else None
+    orders, raw = tuple(order for order, _ in judged), tuple(p for _, p in judged)
+    return _preference(comparison_id, p_b, judge, orders, raw)
+
+
+def abstentions(comparisons: Iterable[Comparison], judged: AbstractSet[str], judge: str) -> list[Preference]:
+    """Return an abstention for each comparison that is not among the `judged` ids."""
+    return [combined(one.id, (Order.AB,), (None,), judge) for one in comparisons if one.id not in judged]
+
+
+def from_difference(comparison_id: str, logit: float, judge: str) -> Preference:
+    """Turn a difference of scores, b minus a in nats, into a preference of an order-free judge: p_b = sigmoid(logit).
+
+    Above about 37 nats p_b is 1.0 to the last bit, so that such preferences are equally confident.
+    """
+    assert not math.isnan(logit), (comparison_id, judge)
+    p_b = 1.0 / (1.0 + math.exp(-logit)) if logit >= 0 else math.exp(logit) / (1.0 + math.exp(logit))
+    return _preference(comparison_id, p_b, judge, (Order.AB,), (p_b,))
+
+
+def majority(preferences: Sequence[Preference]) -> Preference:
+    """Aggregate several judgements of one comparison: the mean p_b of those that do not abstain.
+
+    `judge` names each judge that was counted once, sorted; `shown` and `raw` are theirs in turn.
+    """
+    ids = {preference.comparison_id for preference in preferences}
+    assert len(ids) == 1, ids
+    counted = [preference for preference in preferences if preference.p_b is not None]
+    p_bs = [preference.p_b for preference in counted if preference.p_b is not None]
+    return _preference(
+        preferences[0].comparison_id,
+        math.fsum(p_bs) / len(p_bs) if p_bs else None,
+        "+".join(sorted({preference.judge for preference in counted or preferences})),
+        tuple(order for preference in counted for order in preference.shown),
+        tuple(p for preference in counted for p in preference.raw),
+    )
+
+
+def _preference(
+    comparison_id: str, p_b: float | None, judge: str, shown: tuple[Order, ...], raw: tuple[float, ...]
+) -> Preference:
+    if p_b is not None and abs(p_b - 0.5) <= EVEN:
+        p_b = 0.5
+    return Preference(comparison_id=comparison_id, shown=shown, verdict=verdict_of(p_b), p_b=p_b, judge=judge, raw=raw)
+
+
+def verdict_of(p_b: float | None) -> Verdict:
+    """Say which verdict goes with P(b is better)."""
+    if p_b is None:
+        return Verdict.ABSTAIN
+    if p_b == 0.5:
+        return Verdict.TIE
+    return Verdict.B if p_b > 0.5 else Verdict.A
+
+
+def confidence(preference: Preference) -> float | None:
+    """Return |p_b - 0.5|, in [0, 0.5], by which accepted proposals are ranked; None for an abstention."""
+    return None if preference.p_b is None else abs(preference.p_b - 0.5)
+
+
+def both_orders(comparison: Comparison, prompt: tuple[Message, ...]) -> tuple[PairRow, PairRow]:
+    """Return the comparison as it stands (`:ab`) and swapped (`:ba`), for a judge that sees a first and a second."""
+    identity, a, b = comparison.id, comparison.a.completion, comparison.b.completion
+    return (
+        PairRow(id=f"{identity}:{Order.AB}", prompt=prompt, first=a, second=b),
+        PairRow(id=f"{identity}:{Order.BA}", prompt=prompt, first=b, second=a),
+    )
+
+
+def answer_of(extract: Callable[[str], Answer | None], demonstration: Demonstration) -> Answer | None:
+    """Return a demonstration's final answer; one that was cut at the token limit has none, whatever it got to say."""
+    return extract(demonstration.completion) if demonstration.finished else None
+
+
+def most_voted(
+    extract: Callable[[str], Answer | None],
+    agree: Callable[[Answer, Answer], bool],
+    drawn: Sequence[Demonstration],
+) -> tuple[Demonstration, float]:
+    """Return the first of several answers to one prompt that gives the most frequent final answer, and the share that
+    gives it; of equally frequent ones that which came first.
+
+    An answer without an end or a final answer has no vote, but counts among all; the first one stands if none has.
+    """
+    camps: list[tuple[Answer, Demonstration, int]] = []
+    for one in drawn:
+        answer = answer_of(extract, one)
+        if answer is None:
+            continue
+        for place, (known, first, votes) in enumerate(camps):
+            if agree(known, answer):
+                camps[place] = (known, first, votes + 1)
+                break
+        else:
+            camps.append((answer, one, 1))
+    if not camps:
+        return drawn[0], 0.0
+    _, first, votes = max(camps, key=lambda camp: camp[2])  # the first of the largest
+    return first, votes / len(drawn)
+
+
+def voted(preferences: Sequence[Preference]) -> Preference:
+    """Let several judgements of one comparison vote: a tie is half a vote for each side, an abstention none.
+
+    P(b is better) is the share of votes for b, however sure each voter is.
+    """
+    votes = [
+        dataclasses.replace(preference, p_b=VOTES[preference.verdict])
+        for preference in preferences
+        if preference.verdict is not Verdict.ABSTAIN
+    ]
+    return majority(votes or preferences)
+
+
+def screen(
+    extract: Callable[[str], Answer | None],
+    agree: Callable[[Answer, Answer], bool],
+    current: Demonstration,
+    proposal: Demonstration,
+) -> Reason | None:
+    """Say why a proposal is not compared, None where it is: only one with another final answer is (section 5.1).
+
+    A current demonstration without an answer differs from every valid proposal.
+    """
+    proposed = answer_of(extract, proposal)
+    if proposed is None:
+        return Reason.INVALID
+    kept = answer_of(extract, current)
+    if kept is None:
+        return None
+    return Reason.AGREED if agree(kept, proposed) else None
+
+
+def request_text(prompt: Sequence[Message]) -> str:
+    """Return a prompt as people and programs read it: the one message, or all with who speaks."""
+    if len(prompt) == 1:
+        return prompt[0].content
+    return "\n\n".join(f"{message.role}: {message.content}" for message in prompt)
+
+
+SECOND_BETTER: dict[str, float | None] = {"first": 0.0, "tie": 0.5, "second": 1.0, "abstain": None}
+"""What a program may write as its verdict, as P(the second one shown is better)."""

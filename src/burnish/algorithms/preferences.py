@@ -1,0 +1,124 @@
+"""Preference data for DPO, pure: which answers make a pair, which pairs are judged, which are trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from burnish.algorithms.comparisons import confidence
+from burnish.algorithms.refinement import Candidate, by_order, select
+from burnish.types import Answer, Comparison, Demonstration, Preference, Reason, Refinement, Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """Two answers of one example; `number` counts its pairs from 0. `reason` says why it is not judged, else None."""
+
+    example_id: str
+    number: int
+    a: Demonstration
+    b: Demonstration
+    reason: Reason | None = None
+
+    @property
+    def key(self) -> str:
+        """Identity within a round; unlike the comparison's, it tells pairs of equal texts apart."""
+        return f"{self.example_id}#{self.number}"
+
+    @property
+    def comparison(self) -> Comparison:
+        """What an annotator sees of it."""
+        return Comparison(example_id=self.example_id, a=self.a, b=self.b)
+
+
+def paired(samples: Sequence[Demonstration]) -> list[tuple[Demonstration, Demonstration]]:
+    """Pair samples two by two in their order: 6 samples are 3 pairs (appendix C)."""
+    assert len(samples) % 2 == 0, samples
+    return list(zip(samples[::2], samples[1::2], strict=True))
+
+
+def against(label: Demonstration, samples: Sequence[Demonstration]) -> list[tuple[Demonstration, Demonstration]]:
+    """Pair the current demonstration with each sample (wsDPO, appendix E.4)."""
+    return [(label, sample) for sample in samples]
+
+
+def screened(
+    extract: Callable[[str], Answer | None],
+    agree: Callable[[Answer, Answer], bool],
+    a: Demonstration,
+    b: Demonstration,
+    differing: bool,
+) -> Reason | None:
+    """Say why a pair is not judged, None where it is.
+
+    An answer without an end is `invalid`: training would teach an end where there was none. Equal texts agree. With
+    `differing`, so do equal final answers; two answers without one agree in nothing.
+    """
+    if not (a.finished and b.finished):
+        return Reason.INVALID
+    if a.completion == b.completion:
+        return Reason.AGREED
+    if differing:
+        answer_a, answer_b = extract(a.completion), extract(b.completion)
+        if answer_a is not None and answer_b is not None and agree(answer_a, answer_b):
+            return Reason.AGREED
+    return None
+
+
+def most_confident(
+    pairs: Sequence[Pair],
+    preferences: Mapping[str, Preference],
+    keep: float,
+    n: int,
+    shares: Mapping[str, float] | None = None,
+) -> list[Reason]:
+    """Say for each pair what becomes of it: the floor(keep * n) most confident ones are accepted (appendix C).
+
+    Confidence is |p_b - 0.5|, whichever side is preferred; ties and abstentions are never trained on. `preferences`
+    go by comparison id; `shares` as in `refine.select`.
+    """
+    return select([_turned_up(pair, preferences) for pair in pairs], keep, n, shares)
+
+
+def _turned_up(pair: Pair, preferences: Mapping[str, Preference]) -> Candidate:
+    """Give the preferred side the place of the proposal, so that one rule selects for refinement and for DPO."""
+    if pair.reason is not None:
+        return Candidate(example_id=pair.key, screened=pair.reason, verdict=None, p_b=None)
+    preference = preferences[pair.comparison.id]
+    sure = confidence(preference)
+    verdict = Verdict.B if preference.verdict is Verdict.A else preference.verdict
+    p_b = None if sure is None else 0.5 + sure
+    return Candidate(example_id=pair.key, screened=None, verdict=verdict, p_b=p_b, source=preference.judge)
+
+
+def preferred(pair: Pair, preference: Preference) -> tuple[Demonstration, Demonstration]:
+    """Return (chosen, rejected) of a pair whose verdict is A or B."""
+    match preference.verdict:
+        case Verdict.A:
+            return pair.a, pair.b
+        case Verdict.B:
+            return pair.b, pair.a
+        case Verdict.TIE | Verdict.ABSTAIN:
+            raise AssertionError(f"{pair.key}: {preference.verdict} prefers nothing")
+
+
+def ledger_line(
+    pair: Pair, preference: Preference | None, reason: Reason, round_number: int, annotator: str
+) -> Refinement:
+    """Return the ledger's line of a pair: `kept` is side a, `proposed` side b, `chosen` the preferred one where the
+    pair is trained on, else ""."""
+    accepted = reason is Reason.ACCEPTED
+    p_b_ab, p_b_ba = (None, None) if preference is None else by_order(preference)
+    return Refinement(
+        example_id=pair.example_id,
+        round=round_number,
+        kept=pair.a.id,
+        proposed=pair.b.id,
+        chosen=preferred(pair, preference)[0].id if accepted and preference is not None else "",
+        score=None if preference is None else confidence(preference),
+        p_b_ab=p_b_ab,
+        p_b_ba=p_b_ba,
+        annotator="" if preference is None else annotator,
+        model=pair.b.producer,
+        reason=reason,
+    )

@@ -1,0 +1,203 @@
+"""The verbs of experiments: run, demo, explain, report, grade, gc."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from burnish.cli.common import JSON, OUT, SET, STORE, main, print_json, settled
+
+
+@main.command("run")
+@click.argument("config_paths", metavar="CONFIG...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@OUT
+@STORE
+@SET
+@click.option("--dry-run", is_flag=True, help="Check the config and print what would run; spend nothing.")
+@JSON
+@settled
+def run_command(
+    config_paths: tuple[Path, ...],
+    out: Path | None,
+    store: Path | None,
+    changes: tuple[str, ...],
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Run the experiments of YAML files; the same command goes on after any crash.
+
+    A file with `variants` is a sweep: each of its settings gets a folder OUT/NAME/VARIANT, and OUT/NAME one report of
+    all. Several files share what they have in common; OUT then has one report of all.
+    """
+    from burnish.config.reading import read_sweep  # noqa: PLC0415 (each verb imports what it needs: --help stays fast)
+
+    configs = [config for path in config_paths for config in read_sweep(path, changes)]
+    if dry_run:
+        for config in configs:
+            _print_plan(config, store, as_json, details=False)
+    elif len(configs) == 1 and not configs[0].variant:
+        _run(configs[0], out, store, as_json)
+    else:
+        _run_suite(configs, out, store, as_json)
+
+
+@main.command()
+@OUT
+@STORE
+@SET
+@JSON
+@settled
+def demo(out: Path | None, store: Path | None, changes: tuple[str, ...], as_json: bool) -> None:
+    """Run the embedded experiment: offline, minutes on a laptop's CPU."""
+    from burnish.config.reading import demo_config  # noqa: PLC0415
+
+    _run(demo_config(changes), out, store, as_json)
+
+
+@main.command("explain")
+@click.argument("config_path", metavar="CONFIG", type=click.Path(path_type=Path))
+@STORE
+@SET
+@JSON
+@settled
+def explain_command(config_path: Path, store: Path | None, changes: tuple[str, ...], as_json: bool) -> None:
+    """Say for every stage whether it is done, and which fields make one run again."""
+    from burnish.config.reading import read_sweep  # noqa: PLC0415
+
+    for config in read_sweep(config_path, changes):
+        _print_plan(config, store, as_json, details=True)
+
+
+@main.command()
+@click.argument("directories", metavar="DIR...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Where the report of several folders goes [default: .].")
+@settled
+def report(directories: tuple[Path, ...], out: Path | None) -> None:
+    """Write report.html and the figures of a folder of results anew, or one report of several folders."""
+    from burnish.report.figures import write_figures  # noqa: PLC0415
+    from burnish.report.joined import write_joined  # noqa: PLC0415
+    from burnish.report.page import write_report  # noqa: PLC0415
+
+    if len(directories) > 1 or out is not None:
+        click.echo(write_joined(directories, out or Path()))
+        return
+    for directory in directories:
+        write_figures(directory)
+        click.echo(write_report(directory))
+
+
+@main.command("grade")
+@click.argument("task")
+@click.argument("predictions", type=click.Path(path_type=Path))
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Write the rows with `correct`, `extracted` and what became of them."
+)
+@JSON
+@settled
+def grade_command(task: str, predictions: Path, out: Path | None, as_json: bool) -> None:
+    """Grade a JSONL file of rows with `prediction` and `reference` as TASK (gsm8k, word_problems, sums, text_to_sql,
+    instructions).
+
+    For text_to_sql each row also has `database`, the path of a SQLite file; queries run in a sandbox. For instructions
+    an answer is right where it refuses as the reference does, or as its `category` (general or safety) asks.
+    """
+    from burnish.tasks.grading import grade  # noqa: PLC0415
+
+    summary = grade(task, predictions, out)
+    if as_json:
+        print_json(dataclasses.asdict(summary))
+        return
+    bounds = f"95 % interval {summary.low:.4f} to {summary.high:.4f}"
+    click.echo(f"n {summary.n}  accuracy {summary.accuracy:.4f}  {bounds}  without an answer {summary.no_answer}")
+    if summary.outcomes:
+        click.echo("  ".join(f"{name} {count}" for name, count in summary.outcomes.items()))
+    if summary.no_reference:
+        click.echo(f"not graded {summary.no_reference}: the reference does not run")
+
+
+@main.command()
+@STORE
+@click.option("--dry-run", is_flag=True, help="Print what would be freed.")
+@JSON
+@settled
+def gc(store: Path | None, dry_run: bool, as_json: bool) -> None:
+    """Free what no run with an existing results folder refers to, checkpoints first."""
+    from burnish.lab.running import default_store  # noqa: PLC0415
+    from burnish.store.gc import collect  # noqa: PLC0415
+    from burnish.store.stages import Store  # noqa: PLC0415
+
+    freed = collect(Store(store or default_store()), dry_run)
+    total = sum(item.size for item in freed)
+    if as_json:
+        print_json({"bytes": total, "removed": [str(item.path) for item in freed], "dry_run": dry_run})
+        return
+    for item in freed:
+        click.echo(f"{item.size:>14,}  {item.path}")
+    click.echo(f"{total:>14,}  bytes in {len(freed)} folders {'would be freed' if dry_run else 'freed'}")
+
+
+def _run(config: Any, out: Path | None, store: Path | None, as_json: bool) -> None:
+    from burnish.lab.running import run  # noqa: PLC0415
+    from burnish.report.tables import paired_table, rich_table, summary_table  # noqa: PLC0415
+    from burnish.results import RESULTS_FILE  # noqa: PLC0415
+
+    finished = run(config, out, store)
+    if as_json:
+        sys.stdout.buffer.write((finished.out / RESULTS_FILE).read_bytes())
+        return
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=140)  # a pipe or a file has no width to fit into
+    console.print(rich_table(summary_table(finished.results)))
+    if finished.results.paired:
+        console.print(rich_table(paired_table(finished.results)))
+    click.echo(f"report: {finished.out / 'report.html'}")
+
+
+def _run_suite(configs: list[Any], out: Path | None, store: Path | None, as_json: bool) -> None:
+    from burnish.lab.suite import run_suite  # noqa: PLC0415
+
+    def done(place: Path) -> None:
+        click.echo(f"results: {place}", err=as_json)
+
+    finished = run_suite(configs, out, store, done)
+    if as_json:
+        print_json(dataclasses.asdict(finished.models) | {"out": str(finished.out)})
+        return
+    models = finished.models
+    click.echo(
+        f"models trained: {models.trained}; each config alone would have trained {models.alone} ({models.share})"
+    )
+    click.echo(f"report: {finished.out / 'report.html'}")
+
+
+def _print_plan(config: Any, store: Path | None, as_json: bool, details: bool) -> None:
+    from burnish.lab.running import plan  # noqa: PLC0415
+
+    planned = plan(config, store)
+    if as_json:
+        print_json(dataclasses.asdict(planned))
+        return
+    explanations = planned.stages
+    for explanation in explanations:
+        click.echo(f"{explanation.state:<8} {explanation.fingerprint[:8]}  {explanation.label}")
+        for difference in explanation.differences if details else ():
+            before, now = _short(difference.before), _short(difference.now)
+            cause = f"   (because of: {difference.cause})" if difference.cause else ""
+            click.echo(f"           {difference.field}: {before} -> {now}{cause}")
+    for source in planned.unresolved:
+        click.echo(f"unresolved  {source} (the hub does not answer; a run resolves it to a commit first)")
+    waiting = sum(explanation.state != "done" for explanation in explanations)
+    click.echo(f"{len(explanations)} stages, {len(explanations) - waiting} done, {waiting} to run")
+    if planned.judge is not None:
+        click.echo(planned.judge.words())
+
+
+def _short(value: Any) -> str:
+    """Write a value; of a fingerprint the first 8 digits tell enough."""
+    return value[:8] if isinstance(value, str) and len(value) == 64 else repr(value)

@@ -1,0 +1,141 @@
+"""An experiment: what changes results (semantic) apart from what does not (`execution`)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from burnish.config.annotators import ReferenceJudge, ReferenceJudgeConfig
+from burnish.config.base import Count, Name, PositiveFloat, Settings
+from burnish.config.differs import AnswerDiffers, TaskDiffers
+from burnish.config.methods import MethodConfig
+from burnish.config.models import Decoding, Models, TrainSettings
+from burnish.config.supervision import ClassifierConfig, MixedConfig, Supervision
+from burnish.config.tasks import InstructionsTask, TaskConfig
+
+
+class Execution(Settings):
+    """What changes how fast an experiment runs, and nothing that it finds."""
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where models run."""
+    batch_tokens: Count | Literal["auto"] = "auto"
+    """Padded tokens in one batch of generation or scoring."""
+    micro_batch: Count | Literal["auto"] = "auto"
+    """Rows in one forward pass of training; gradients add up to batch_size."""
+    threads: Count | Literal["auto"] = "auto"
+    """CPU threads of one process; auto shares the cores out over the workers."""
+    workers: Count = 1
+    """Processes; each runs some of the seeds."""
+    max_calls: Count | None = None
+    """Pause before a judge's server has answered more calls than this for the experiment."""
+    max_cost: PositiveFloat | None = None
+    """Pause before a judge's server has cost more than this for the experiment; needs the judge's `prices`."""
+
+
+class Budget(Settings):
+    """How many comparisons a round may cost."""
+
+    kind: Literal["paper", "equal"] = "paper"
+    """`paper`: each method compares all that it has: ILR one pair a row, DPO three. `equal`: no method judges more
+    than `comparisons` a round (the paper's human study)."""
+    comparisons: Count | None = None
+    """With `equal`: that many; as many as there are rows if not given. Which ones is decided by hash."""
+
+    @model_validator(mode="after")
+    def _read(self) -> Budget:
+        if self.kind == "paper" and self.comparisons is not None:
+            raise ValueError(f"comparisons: {self.comparisons} is not read by the paper's budget; set kind: equal")
+        return self
+
+
+def _budget_from_text(value: object) -> object:
+    return {"kind": value} if isinstance(value, str) else value
+
+
+class Compat(Settings):
+    """The released code's ways where they depart from the paper, to measure what they change. All off by default."""
+
+    unswapped_dpo: bool = False
+    """DPO's pairs are scored without swapping, which makes every score 0.5 up to rounding (dpo.py:115-116)."""
+    cap: Literal["rows", "differing"] = "rows"
+    """`differing`: alpha is a share of the proposals that differ from their label, not of all rows (ilr.py:170)."""
+
+
+class Config(Settings):
+    """An experiment."""
+
+    name: Name
+    """Names the results' folder."""
+    figure: Name | None = None
+    """Which of the paper's figures or tables the report draws, beside its own: see docs/paper.md."""
+    variant: str = ""
+    """Which of the settings of a sweep this is; set from the keys of `variants`."""
+    task: TaskConfig
+    """What is learned."""
+    models: Models
+    """Who teaches and who learns."""
+    supervision: Supervision
+    """How bad the teaching is."""
+    train: TrainSettings = TrainSettings()
+    """How the strong model is finetuned, each time from its base."""
+    decode: Decoding = Decoding()
+    """How test answers, labels and proposals are generated."""
+    methods: tuple[MethodConfig, ...]
+    """What is compared."""
+    differs: TaskDiffers = AnswerDiffers()
+    """Which proposals of a refinement are worth a comparison."""
+    budget: Annotated[Budget, BeforeValidator(_budget_from_text)] = Budget()
+    """How many comparisons a round may cost; `paper` or `equal` alone will do."""
+    compat: Compat = Compat()
+    """The released code's ways."""
+    evaluate: Literal["test", "validation"] = "test"
+    """On which prompts models are measured. `validation`: those of half G, which no student was trained on, to choose
+    settings by."""
+    judge: ReferenceJudge | None = None
+    """Who compares held-out answers with their references, for win rates (appendix A.2): a server's model, or a local
+    model or program, which the report then names. It supervises nothing."""
+    measure: tuple[Literal["kl", "win_rate"], ...] = ()
+    """What is measured besides accuracy. `kl`: divergence from the SFT model; `win_rate`: how often the annotator
+    prefers a round's answers to the SFT model's."""
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
+    """Each seed is a run of its own: halves, training order, samples."""
+    execution: Execution = Execution()
+    """Speed alone."""
+
+    @model_validator(mode="after")
+    def _balanced_by_category(self) -> Config:
+        annotator = self.supervision.annotator
+        classifier = annotator.other if isinstance(annotator, MixedConfig) else annotator
+        balanced = isinstance(classifier, ClassifierConfig) and classifier.pairs == "balanced"
+        if balanced and not isinstance(self.task, InstructionsTask):
+            field = "other.pairs" if isinstance(annotator, MixedConfig) else "pairs"
+            raise ValueError(
+                f"supervision.annotator.{field}: 'balanced' found, and the task is {self.task.kind}, whose rows have "
+                f"no category; set {field}: checkpoints, or use the task instructions"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _one_asks(self) -> Config:
+        if isinstance(self.judge, ReferenceJudgeConfig) and self.execution.workers > 1:
+            raise ValueError(
+                f"execution.workers: {self.execution.workers} found, but one process asks a judge's server; set "
+                "workers: 1, and judge.concurrency for speed"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Config:
+        names = [method.name for method in self.methods]
+        if not names:
+            raise ValueError("methods: the list is empty; name at least one, such as {kind: sft}")
+        if "weak" in names:
+            raise ValueError("methods: the name 'weak' is the supervisor's in results; give the method another `name`")
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"methods: the name {name!r} is there twice; give one of them another `name`")
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError(f"seeds: {list(self.seeds)} holds a repeated seed; remove it")
+        return self

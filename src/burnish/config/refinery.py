@@ -1,0 +1,117 @@
+"""The practitioner's job, `burnish refine`: a dataset, a base model, an annotator, and how to refine."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field, model_validator
+
+from burnish.config.annotators import ColumnConfig, CommandConfig, GivenAnnotator, MajorityConfig, PeopleConfig
+from burnish.config.base import Count, Name, Probability, Settings
+from burnish.config.differs import Differs, TextDiffers
+from burnish.config.lab import Execution
+from burnish.config.methods import ClearMethod, IlrMethod, MajorityMethod, NaiveMethod, VerifiedMethod
+from burnish.config.models import Decoding, Model, TrainSettings
+
+
+class DataConfig(Settings):
+    """The dataset that is refined."""
+
+    source: str
+    """A JSONL, JSON, Parquet or CSV file (JSONL and CSV also .gz), or a hub dataset id."""
+    revision: str | None = None
+    """Branch, tag or commit of a hub id."""
+    subset: str | None = None
+    """The configuration of a hub dataset that has several."""
+    split: str = "train"
+    """The split of a hub dataset."""
+    id_column: str = "id"
+    """The user's own id, if there is such a column; else one is made from the prompt."""
+    reference_column: str | None = None
+    """A column with the right answer, from which accuracies are measured; nothing else reads it but an oracle."""
+    on_bad_row: Literal["error", "skip"] = "error"
+    """`skip` leaves rows that cannot be used as they are, and counts them."""
+
+
+RefineMethod: TypeAlias = Annotated[
+    IlrMethod | NaiveMethod | ClearMethod | MajorityMethod | VerifiedMethod, Field(discriminator="kind")
+]
+Auditor: TypeAlias = Annotated[PeopleConfig | ColumnConfig | CommandConfig, Field(discriminator="kind")]
+
+
+class AuditConfig(Settings):
+    """How much harm accepted changes may do: some of them, drawn at random before anybody looks, are judged again."""
+
+    size: Count = 100
+    """Accepted changes judged in each round; all if there are fewer."""
+    by: Annotated[PeopleConfig | ColumnConfig | CommandConfig, Field(discriminator="kind")] = PeopleConfig(
+        kind="people"
+    )
+    """Who judges: people through a file, an oracle column, or a program."""
+    max_harm: Probability | None = None
+    """A round is accepted only if the 95 % bound on its share of harmed labels is at most this."""
+
+
+class SelftestConfig(Settings):
+    """Planted pairs before anything is spent."""
+
+    pairs: Count = 24
+    """Rows from which pairs are planted."""
+    min_accuracy: Probability = 0.6
+    """`refine` stops where the accuracy on planted pairs is below this; ties count as half."""
+    skip: bool = False
+    """Plant nothing."""
+    go_on: bool = False
+    """Go on whatever the self-test says."""
+
+
+class RefineConfig(Settings):
+    """One refinement of one dataset."""
+
+    name: Name = "refined"
+    """Names the results."""
+    data: DataConfig
+    """What is refined."""
+    model: Model
+    """The base model that is finetuned on the dataset and proposes answers."""
+    annotator: GivenAnnotator | None = None
+    """Who compares; methods that need no comparison go without."""
+    method: RefineMethod = IlrMethod(kind="ilr", rounds=2)
+    """How proposals are made and chosen."""
+    differs: Differs = TextDiffers()
+    """Which proposals are worth a comparison."""
+    comparisons: Count | None = None
+    """At most so many comparisons a round, drawn at random; all if not given."""
+    train: TrainSettings = TrainSettings()
+    """How models are finetuned, each time from the base."""
+    decode: Decoding = Decoding()
+    """How proposals are generated."""
+    audit: AuditConfig | None = None
+    """Bound the share of harmed labels."""
+    selftest: SelftestConfig = SelftestConfig()
+    """What the annotator has to show first."""
+    seed: int = 0
+    """Halves, training order, samples."""
+    execution: Execution = Execution()
+    """Speed alone."""
+
+    @model_validator(mode="after")
+    def _can_choose(self) -> RefineConfig:
+        needs = self.method.kind in {"ilr", "clear"}
+        if needs and self.annotator is None:
+            raise ValueError(
+                f"annotator: none given, and {self.method.kind} needs one; give it, or choose the method majority, "
+                "verified or naive"
+            )
+        return self
+
+    @property
+    def annotators(self) -> tuple[GivenAnnotator, ...]:
+        """Every single annotator that is asked."""
+        match self.annotator:
+            case None:
+                return ()
+            case MajorityConfig():
+                return self.annotator.of
+            case _:
+                return (self.annotator,)

@@ -1,0 +1,135 @@
+"""What measures how far apart a run's labels and proposals are: for `refine` and for experiments alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol, TypeAlias, assert_never
+
+from burnish.algorithms.comparisons import request_text
+from burnish.annotators.build import program
+from burnish.annotators.program import said
+from burnish.backends import Progress
+from burnish.backends.embed import Embedder
+from burnish.config import (
+    AnswerDiffers,
+    CommandDiffers,
+    Differs,
+    EmbeddingDiffers,
+    EmbeddingServerDiffers,
+    Execution,
+    ModelConfig,
+    NumberDiffers,
+    TaskDiffers,
+    TextDiffers,
+    expanded,
+)
+from burnish.errors import ConfigError
+from burnish.inputs.models import content_of
+from burnish.models import location
+from burnish.protocols import Score
+from burnish.services.embeddings import EmbeddingServer
+from burnish.services.program import converse, gathered
+from burnish.steps.setting import Differing, TextPair
+from burnish.store import identity
+from burnish.types import Artifact
+
+AnyDiffers: TypeAlias = Differs | TaskDiffers
+"""`differs` of either config."""
+FIELD = "differs"
+"""Where both configs hold it, for errors."""
+
+
+class Embeds(Protocol):
+    """Knows how far apart two texts are."""
+
+    def distances(self, pairs: Sequence[tuple[str, str]]) -> Iterator[list[float]]:
+        """Yield for batches of pairs of texts their cosine distance, 0 (alike) to 2."""
+        ...
+
+
+def embedder_of(differs: AnyDiffers, offline_ok: bool) -> Artifact | None:
+    """Check what embeds, before anything is spent, and identify it; None where no model on this machine does.
+
+    A folder is known by its content, a hub id by its commit; a server is known by its address and its model's name,
+    which are settings of the stage, and its key must be there unless `offline_ok` (a dry run). Raises BurnishError.
+    """
+    match differs:
+        case EmbeddingDiffers(model=model):
+            return _local(model, offline_ok)
+        case EmbeddingServerDiffers():
+            if not offline_ok:
+                EmbeddingServer(differs)  # a missing key would else be found after hours of training
+            return None
+        case AnswerDiffers() | TextDiffers() | NumberDiffers() | CommandDiffers():
+            return None
+        case _:
+            assert_never(differs)
+
+
+def _local(model: str, offline_ok: bool) -> Artifact:
+    field = f"{FIELD}.model"
+    path = location.find(ModelConfig(source=model), field)
+    if path is None:
+        return identity.of_hub("model", model, None, field, offline_ok)
+    if not (path / "modules.json").is_file():
+        raise ConfigError(
+            f"{field}: {model!r} is no sentence-transformers model: it holds no modules.json; give a folder or a hub id"
+        )
+    return content_of(path)
+
+
+def differing_of(
+    differs: AnyDiffers, embedder: Artifact | None, execution: Execution, progress: Progress
+) -> Differing | None:
+    """Return what measures distances, None where a look at the answers is enough.
+
+    `embedder` is what `embedder_of` returned. Models are loaded and servers are asked when something is measured.
+    """
+    match differs:
+        case AnswerDiffers() | TextDiffers() | NumberDiffers():
+            return None
+        case CommandDiffers(command=command):
+            described, inputs = program(command)
+            return Differing(config=described, inputs=inputs, measure=lambda pairs: _told_apart(command, pairs))
+        case EmbeddingDiffers(model=model, share=share):
+            assert embedder is not None, model
+            place, device = expanded(model, f"{FIELD}.model"), None if execution.device == "auto" else execution.device
+            commit = embedder.fingerprint.removeprefix("hub:") if embedder.kind == "hub" else None
+            return Differing(
+                config={"kind": "embedding"},
+                inputs={"embedder": embedder},
+                measure=lambda pairs: _measured(lambda: Embedder(place, commit, device), progress, pairs),
+                share=share,
+            )
+        case EmbeddingServerDiffers(base_url=base_url, model=model, share=share):
+            return Differing(
+                config={"kind": "embedding_server", "base_url": base_url, "model": model},
+                inputs={},
+                measure=lambda pairs: _measured(lambda: EmbeddingServer(differs), progress, pairs),
+                share=share,
+            )
+        case _:
+            assert_never(differs)
+
+
+def _told_apart(command: Sequence[str], pairs: Sequence[TextPair]) -> Iterator[Sequence[Score]]:
+    field = f"{FIELD}.command"
+    questions = (
+        {"id": pair.id, "prompt": request_text(pair.prompt), "current": pair.current, "proposal": pair.proposal}
+        for pair in pairs
+    )
+    answers = converse(command, questions, field)
+    yield from gathered(
+        Score(id=answer["id"], value=float(said(answer, "differs", field)), tokens=0) for answer in answers
+    )
+
+
+def _measured(make: Callable[[], Embeds], progress: Progress, pairs: Sequence[TextPair]) -> Iterator[Sequence[Score]]:
+    """Yield the distances of batches as they come: each is kept before the next one is measured."""
+    if not pairs:
+        return
+    progress.start("embedding", len(pairs))
+    waiting = iter(pairs)
+    for batch in make().distances([(pair.current, pair.proposal) for pair in pairs]):
+        yield [Score(id=next(waiting).id, value=value, tokens=0) for value in batch]
+        progress.advance(len(batch))

@@ -1,0 +1,1 @@
+"""Experiments: simulated supervision, methods side by side, seeds, and suites of experiments."""

@@ -1,0 +1,212 @@
+"""The verbs `run`, `plan` and `gc` as functions: an experiment from its config to a folder of results."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from burnish.annotators.llm.questions import Estimate, estimate
+from burnish.backends.machine import opener_of, peak_memory, provenance, threads_of, versions
+from burnish.config import Config, ReferenceJudgeConfig
+from burnish.errors import BurnishError, ConfigError
+from burnish.lab import workers
+from burnish.lab.experiment import Experiment
+from burnish.lab.inputs import Inputs, resolve, resolved
+from burnish.lab.measure import changes_of, results_of
+from burnish.protocols import Backend
+from burnish.report.figures import write_figures
+from burnish.report.page import write_report
+from burnish.report.terminal import Terminal
+from burnish.results import (
+    CHANGES_FILE,
+    CONFIG_FILE,
+    RESULTS_FILE,
+    TIMINGS_FILE,
+    Machine,
+    Results,
+    StageTiming,
+    Timings,
+)
+from burnish.store.explain import Explanation, explain
+from burnish.store.files import default_store, dump_line, full_disk, pretty, write_atomic
+from burnish.store.runners import Executor, Planner, Record
+from burnish.store.stages import Store
+from burnish.tasks import make_task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """What a run left: its results and where they lie."""
+
+    results: Results
+    out: Path
+
+
+def run(
+    config: Config,
+    out: Path | None = None,
+    store: Path | None = None,
+    backend: Callable[[], Backend] | None = None,
+) -> Finished:
+    """Run an experiment, reusing every stage that is done; writes results, figures and report into `out`.
+
+    `out` is `runs/NAME` and `store` is `default_store()` if not given. Raises BurnishError; the same call goes on
+    after any crash.
+    """
+    (finished,) = run_all([config], [out or Path("runs") / config.name], store, backend)
+    return finished
+
+
+def run_all(
+    configs: Sequence[Config],
+    places: Sequence[Path],
+    store: Path | None = None,
+    backend: Callable[[], Backend] | None = None,
+) -> Iterator[Finished]:
+    """Run experiments one after the other in one store, each into its place; yields each when its results are there."""
+    root, terminal = Store(store or default_store()), Terminal()
+    jobs = [_prepared(config, place, root) for config, place in zip(configs, places, strict=True)]
+    started = time.monotonic()
+    for index in _computed(configs, root, terminal, backend):
+        yield _assembled(jobs[index], root, terminal, backend, started)
+        started = time.monotonic()
+
+
+def _computed(
+    configs: Sequence[Config], root: Store, terminal: Terminal, backend: Callable[[], Backend] | None
+) -> Iterable[int]:
+    """Yield the index of each experiment when its stages are done, or may be computed in this process."""
+    if backend is None and max(config.execution.workers for config in configs) > 1:
+        return workers.compute(configs, root.root, terminal)
+    return range(len(configs))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Job:
+    """An experiment with its inputs found, and what the store had of it before this run."""
+
+    config: Config
+    inputs: Inputs
+    out: Path
+    there: frozenset[str]
+
+
+def _prepared(config: Config, out: Path, root: Store) -> _Job:
+    """Check what can be checked before anything is spent, and claim the stages, so that gc keeps a run under way."""
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"out: {str(out)!r} is a file; name a folder for the results")
+    inputs = resolve(config, offline_ok=False)
+    records = planned(config, inputs, root)
+    with full_disk(out):
+        out.mkdir(parents=True, exist_ok=True)
+    root.refer(out, [record.fingerprint for record in records])
+    there = frozenset(record.fingerprint for record in records if record.reused)
+    return _Job(config=config, inputs=inputs, out=out, there=there)
+
+
+def _assembled(
+    job: _Job, root: Store, terminal: Terminal, backend: Callable[[], Backend] | None, started: float
+) -> Finished:
+    """Compute what no worker has computed, and write the results folder."""
+    config, out = job.config, job.out
+    executor = Executor(root, terminal, provenance(config.execution, config.models.strong), job.there)
+    opener = backend or opener_of(config.execution, config.models.strong, terminal, job.inputs.sources)
+    outcomes = Experiment(config=config, inputs=job.inputs, runner=executor, backend=opener).run(config.seeds)
+    task = make_task(job.inputs.task)
+    results = results_of(resolved(config, job.inputs), outcomes, task)
+    timings = _timings(config, executor.records, time.monotonic() - started)
+    write_atomic(out / CHANGES_FILE, b"".join(dump_line(_json(change)) for change in changes_of(outcomes, task)))
+    write_atomic(out / CONFIG_FILE, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False).encode())
+    write_atomic(out / TIMINGS_FILE, pretty(_json(timings)))
+    write_atomic(out / RESULTS_FILE, pretty(_json(results)))
+    write_figures(out)
+    write_report(out)
+    return Finished(results=results, out=out)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a run would do, the hub ids that could not be resolved to a commit, and the most that a judge's server is
+    asked for win rates, None where none is or the task cannot be loaded."""
+
+    stages: list[Explanation]
+    unresolved: list[str]
+    judge: Estimate | None
+
+
+def plan(config: Config, store: Path | None = None) -> Plan:
+    """Say for every stage of an experiment whether it is done, new, or runs again and which fields are the cause."""
+    place = Store(store or default_store())
+    inputs = resolve(config, offline_ok=True)
+    records = planned(config, inputs, place)
+    return Plan(
+        stages=explain(records, place), unresolved=inputs.unresolved, judge=_judge_calls(config, inputs, records)
+    )
+
+
+def _judge_calls(config: Config, inputs: Inputs, records: Sequence[Record]) -> Estimate | None:
+    """Count every held-out prompt in every round that is still to be judged; answers as long as references."""
+    if not isinstance(config.judge, ReferenceJudgeConfig):
+        return None
+    compared = {record.fingerprint for record in records if record.stage.name == "versus"}
+    waiting = sum(
+        not record.reused and record.stage.inputs["comparisons"].fingerprint in compared
+        for record in records
+        if record.stage.name == "judge"
+    )
+    try:
+        test = make_task(inputs.task).load().test
+    except BurnishError:  # a hub dataset without a network: the plan stands without this line
+        return None
+    read = [sum(len(m.content) for m in row.prompt) + 2 * len(row.reference or "") for row in test]
+    return estimate(config.judge, len(test) * waiting, sum(read) / len(read))
+
+
+def planned(config: Config, inputs: Inputs, store: Store) -> list[Record]:
+    """Return the stages of an experiment in their order, without running any."""
+    planner = Planner(store)
+
+    def no_backend() -> Backend:
+        raise AssertionError("a plan runs nothing")
+
+    Experiment(config=config, inputs=inputs, runner=planner, backend=no_backend).run(config.seeds)
+    return planner.records
+
+
+def _json(record: Any) -> Any:
+    return record.model_dump(mode="json")
+
+
+def _timings(config: Config, records: list[Record], seconds: float) -> Timings:
+    return Timings(
+        total_seconds=round(seconds, 3),
+        peak_memory_bytes=peak_memory(),
+        machine=Machine(
+            platform=platform.platform(),
+            cpu_count=os.cpu_count(),
+            device=config.execution.device,
+            threads=threads_of(config.execution, config.models.strong),
+        ),
+        versions=versions(),
+        stages=tuple(_stage_timing(record) for record in records),
+    )
+
+
+def _stage_timing(record: Record) -> StageTiming:
+    return StageTiming(
+        name=record.stage.name,
+        label=record.stage.label,
+        fingerprint=record.fingerprint,
+        reused=record.reused,
+        seconds=record.seconds,
+        rows=record.counts.get("rows", 0),
+        tokens=record.counts.get("tokens", 0),
+        comparisons=record.counts.get("comparisons", 0),
+    )

@@ -1,0 +1,224 @@
+"""A refinement's folder: ledger, answers, examples, dataset, summary. The ledger is only appended to."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from burnish.config import DataConfig
+from burnish.errors import ConfigError, DataError, StageError
+from burnish.forms.table import open_table
+from burnish.ledger.replay import replayed
+from burnish.ledger.summary import SUMMARY, Summary, read_summary
+from burnish.store.files import (
+    as_mapping,
+    dump_line,
+    full_disk,
+    iter_rows,
+    pretty,
+    read_objects,
+    row_of,
+    sync_directory,
+    write_atomic,
+)
+from burnish.types import Demonstration, Example, Refinement
+
+LEDGER = "ledger.jsonl"
+ANSWERS = "answers.jsonl"
+EXAMPLES = "examples.jsonl"
+MODEL = "model"
+REPORT = "report.html"
+CONFIG = "config.yaml"
+LOCK = ".lock"
+OWN = (SUMMARY, LEDGER, ANSWERS, EXAMPLES, MODEL, REPORT, CONFIG)
+"""What a refinement writes, but for the dataset and what people said."""
+_UNFINISHED = re.compile(r"\.(?:.+)\.(?:part|gone)")
+"""A file that was being written, or a folder that was being removed, when a run was killed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A row whose label stands changed: by which round, from which answer to which."""
+
+    example_id: str
+    round: int
+    before: str
+    after: str
+
+
+def answer_line(answer: Demonstration) -> dict[str, Any]:
+    """Return a line of `answers.jsonl`: an answer after the id by which the ledger knows it."""
+    return {"id": answer.id, **as_mapping(answer)}
+
+
+def read_answers(path: Path) -> Iterator[tuple[str, Demonstration]]:
+    """Yield the ids and answers of `answers.jsonl`."""
+    for number, values in read_objects(path):
+        id_ = values.pop("id", "")
+        yield id_, row_of(values, Demonstration, f"{path}:{number}")
+
+
+class Folder:
+    """Reads and writes the files. Everything is written beside and renamed: a kill leaves the old file or the new."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def summary(self) -> Summary:
+        """Read the summary; raises DataError where this is no refinement's folder."""
+        return read_summary(self.path)
+
+    def write_summary(self, summary: Summary) -> None:
+        """Write the summary, last of all: what it names is there."""
+        write_atomic(self.path / SUMMARY, pretty(summary.model_dump(mode="json")))
+
+    def examples(self) -> Iterator[Example]:
+        """Yield the usable rows in the order of the dataset, their place in the metadata."""
+        return iter_rows(self._there(EXAMPLES), Example)
+
+    def ledger(self) -> Iterator[Refinement]:
+        """Yield every line, the oldest first; nothing before the first round is done."""
+        path = self.path / LEDGER
+        return iter_rows(path, Refinement) if path.exists() else iter(())
+
+    def answers(self, ids: Iterable[str]) -> dict[str, Demonstration]:
+        """Read the named answers. Raises DataError if one is missing."""
+        wanted = set(ids)
+        found = {id_: row for id_, row in read_answers(self._there(ANSWERS)) if id_ in wanted}
+        if missing := sorted(wanted - found.keys()):
+            raise DataError(f"{self.path / ANSWERS}: answer {missing[0]} is not in it; run `burnish refine` again")
+        return found
+
+    def _there(self, name: str) -> Path:
+        path = self.path / name
+        if not path.is_file():
+            raise DataError(f"{path}: no such file; give the folder that `burnish refine` wrote (its --out)")
+        return path
+
+    def standing(self) -> dict[str, Change]:
+        """Return the changed rows by id: the last accepted change of each, as far as nobody took it back.
+
+        `before` is the answer that the dataset came with.
+        """
+        rows = replayed(self.ledger()).rows
+        return {
+            id_: Change(example_id=id_, round=row.standing[-1].round, before=row.given, after=row.answer)
+            for id_, row in rows.items()
+            if row.standing
+        }
+
+    def extend(self, name: str, rows: Iterable[object], keep: Callable[[bytes], bool] = lambda _: True) -> None:
+        """Append rows to a file that is a whole one before and after; lines that a killed run left are not kept."""
+        path = self.path / name
+        beside = path.with_name(f".{name}.{os.getpid()}.part")
+        with full_disk(path):
+            try:
+                with beside.open("wb") as out:
+                    if path.exists():
+                        with path.open("rb") as lines:
+                            out.writelines(line for line in lines if keep(line))
+                    out.writelines(dump_line(row) for row in rows)
+                    out.flush()
+                    os.fsync(out.fileno())
+                beside.replace(path)
+                sync_directory(self.path)
+            finally:
+                beside.unlink(missing_ok=True)
+
+    def write_dataset(self, data: DataConfig, file: str) -> int:
+        """Write the dataset with the labels as they stand, from `data`; returns its rows."""
+        changes = self.standing()
+        places = {
+            id_: int(str(position))
+            for id_, position in ((e.id, e.metadata["position"]) for e in self.examples())
+            if id_ in changes
+        }
+        texts = self.answers(change.after for change in changes.values())
+        completions = {places[id_]: texts[change.after].completion for id_, change in changes.items()}
+        table = open_table(data)
+        with full_disk(self.path):
+            return table.write(self.path / file, completions.get)
+
+    def rewrite_dataset(self) -> None:
+        """Write the dataset anew from itself, after labels were taken back in the ledger."""
+        summary = self.summary
+        data = DataConfig.model_validate(summary.config["data"] | {"source": str(self.path / summary.data.file)})
+        texts = self._touched()
+        table = open_table(data)
+        with full_disk(self.path):
+            table.write(self.path / summary.data.file, texts.get)
+
+    def _touched(self) -> dict[int, str]:
+        """Return the answer that stands for every row that was ever changed, by its position."""
+        touched = {id_: row.answer for id_, row in replayed(self.ledger()).rows.items()}
+        texts = self.answers(touched.values())
+        return {
+            int(str(example.metadata["position"])): texts[touched[example.id]].completion
+            for example in self.examples()
+            if example.id in touched
+        }
+
+    @contextmanager
+    def held(self) -> Generator[None]:
+        """Hold the folder: one process at a time changes it. Raises StageError while another one does."""
+        with full_disk(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.path / LOCK)
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                raise StageError(
+                    f"{self.path}: another burnish is at work on this folder; wait until it ends"
+                ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def claim(self, planned: list[str], overwrite: bool) -> list[str]:
+        """Check that the folder is empty, or holds rounds of the refinement that is planned; returns those it holds.
+
+        `planned` are the fingerprints of its rounds. `overwrite` removes what another refinement wrote, but never what
+        people said. Raises ConfigError.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise ConfigError(f"out: {str(self.path)!r} is a file; name a folder")
+        names = sorted(path.name for path in self.path.iterdir()) if self.path.exists() else []
+        there = [name for name in names if not _UNFINISHED.fullmatch(name) and name != LOCK]
+        held = [one.fingerprint for one in self.summary.rounds] if SUMMARY in there else []
+        if not there or (SUMMARY in there and planned[: len(held)] == held):
+            return held
+        if not overwrite:
+            what = f"{len(held)} rounds of another refinement" if held else f"other files ({there[0]})"
+            raise ConfigError(
+                f"out: {str(self.path)!r} holds {what}; name another --out, repeat the settings that it was made with "
+                "(rounds may be added where nothing is audited), or replace it with --overwrite"
+            )
+        self._clear()
+        return []
+
+    def sweep(self) -> None:
+        """Remove what killed runs left unfinished, once the folder is claimed."""
+        for path in [path for path in self.path.iterdir() if _UNFINISHED.fullmatch(path.name)]:
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+    def _clear(self) -> None:
+        # The summary names the dataset, so it goes after it; without a summary nothing else counts.
+        names = [*([self.summary.data.file] if (self.path / SUMMARY).exists() else []), *OWN]
+        for path in (self.path / name for name in names):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""What a model folder is: its card, and where models lie."""

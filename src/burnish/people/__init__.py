@@ -1,0 +1,1 @@
+"""People as annotators: what waits for them, and what they have said."""

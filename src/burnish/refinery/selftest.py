@@ -1,0 +1,75 @@
+"""The self-test of a refinement's annotator on its own rows, before anything else is spent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import orjson
+from pydantic import JsonValue
+
+from burnish.algorithms.refinement import drawn
+from burnish.refinery.job import Job
+from burnish.selftest.asking import check, selftest
+from burnish.selftest.planted import plant, planted_examples
+from burnish.selftest.report import SelftestReport
+from burnish.steps.artifacts import read_demonstrations
+from burnish.store.files import pretty, write_atomic
+from burnish.store.stages import Stage, Work
+from burnish.types import Artifact, TrainingRow
+
+SELFTEST = "selftest.json"
+UNTESTED = {"people", "oracle"}
+"""Annotators that are not tested: people's time is dear, and an oracle knows the right answers alone."""
+
+
+def testable(job: Job) -> bool:
+    """Say whether the annotator is tested."""
+    annotator = job.annotator
+    if annotator is None or job.config.selftest.skip or job.config.method.kind in {"naive", "majority", "verified"}:
+        return False
+    kinds = {member.kind for member in annotator.members} or {annotator.kind}
+    return not kinds & UNTESTED
+
+
+def tried(job: Job) -> Artifact | None:
+    """Plant pairs among some rows and ask the annotator; None where it is not tested."""
+    annotator, settings = job.annotator, job.config.selftest
+    if annotator is None or not testable(job):
+        return None
+    data, seed = job.data, job.config.seed
+
+    def run(work: Work) -> None:
+        examples, given = job.rows.prompts_only(), read_demonstrations(data)
+        ids = sorted(drawn(examples, settings.pairs, seed, 0, "selftest"))
+        rows = [TrainingRow(id=id_, prompt=examples[id_].prompt, completion=given[id_].completion) for id_ in ids]
+        planted = plant(rows, seed)
+        report = selftest(annotator.over(planted_examples(rows)), planted)
+        write_atomic(work.path / SELFTEST, pretty(report.model_dump(mode="json")))
+        work.count(comparisons=len(planted))
+
+    votes: list[JsonValue] = [dict(member.config) for member in annotator.members]
+    asked: dict[str, JsonValue] = {**annotator.config, "of": votes}
+    return job.steps.run(
+        Stage(
+            name="selftest",
+            version=1,
+            config={"pairs": settings.pairs, "seed": seed, "annotator": asked},
+            inputs={"data": data, **annotator.inputs},
+            run=run,
+            label=f"{job.steps.label} self-test",
+        )
+    )
+
+
+def read_report(artifact: Artifact) -> SelftestReport:
+    """Read what a self-test found."""
+    return SelftestReport.model_validate(orjson.loads((Path(artifact.path) / SELFTEST).read_bytes()))
+
+
+def passed(job: Job, tested: Artifact) -> SelftestReport:
+    """Return the report; raises AnnotatorError where it is below the threshold and nobody said to go on."""
+    report = read_report(tested)
+    check(report, job.config.selftest)  # its error says the same
+    for line in report.words():
+        job.around.terminal.say(line)
+    return report

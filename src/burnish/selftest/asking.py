@@ -1,0 +1,221 @@
+"""The self-test of an annotator: what its verdicts on planted or labelled pairs are worth, before money is spent."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from burnish.algorithms.comparisons import verdict_of
+from burnish.algorithms.refinement import by_order
+from burnish.config import SelftestConfig
+from burnish.errors import AnnotatorError
+from burnish.protocols import Annotator, AsksAgain
+from burnish.results import Metric
+from burnish.selftest.labelled import LabelledPair
+from burnish.selftest.planted import CORRUPTIONS, Planted, Planting
+from burnish.selftest.report import LabelledReport, SelftestReport, Tally
+from burnish.stats import Interval, mean_interval, wilson, win_rate
+from burnish.types import Comparison, Order, Preference, Verdict, turned_back
+
+__all__ = ["LabelledReport", "SelftestReport", "Tally", "check", "on_pairs", "selftest"]
+
+_BOTH_NAMED = {Verdict.A, Verdict.B}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Judged:
+    """A preference, and on which side the answer stands whose share of wins is counted."""
+
+    preference: Preference
+    counted_is_a: bool
+
+    @property
+    def p_counted(self) -> float | None:
+        """P(the counted answer is better): that of b, turned where the counted one stands at a."""
+        p_b = self.preference.p_b
+        return None if p_b is None else turned_back(p_b, Order.BA if self.counted_is_a else Order.AB)
+
+    @property
+    def verdict(self) -> Verdict:
+        """B where the counted answer is preferred."""
+        return verdict_of(self.p_counted)
+
+
+def selftest(annotator: Annotator, planted: Sequence[Planted], again: Annotator | None = None) -> SelftestReport:
+    """Ask an annotator about planted pairs, twice, and report.
+
+    The second time `again` is asked; if not given, what the annotator's own `again()` returns where it has one (it
+    remembers answers), else the annotator itself. Raises AnnotatorError where it leaves a pair without a preference.
+    """
+    comparisons = [one.comparison for one in planted]
+    first = _asked(annotator, comparisons)
+    second = _asked(again if again is not None else _fresh(annotator), comparisons)
+    by_kind = {kind: list(_of_kind(planted, first, kind)) for kind in Planting}
+    corrupted = [judged for kind in CORRUPTIONS for judged in by_kind[kind]]
+    preferences = [judged.preference for judged in corrupted]
+    same = [judged.preference for judged in by_kind[Planting.SAME]]
+    longer = [judged.p_counted for judged in by_kind[Planting.LONGER]]
+    return SelftestReport(
+        annotator=annotator.fingerprint,
+        pairs=len(planted),
+        accuracy=_metric(win_rate(judged.verdict for judged in corrupted)),
+        by_planting={
+            kind: _metric(win_rate(judged.verdict for judged in by_kind[kind])) for kind in CORRUPTIONS if by_kind[kind]
+        },
+        ties=_ties(preferences),
+        abstained=_abstained(list(first.values())),
+        position_lean=None if annotator.order_free else _position_lean([*preferences, *same]),
+        flip_rate=None if annotator.order_free else _flip_rate(preferences),
+        length_lean=_lean([p for p in longer if p is not None]),
+        self_consistency=_same_verdicts(first, second),
+    )
+
+
+def on_pairs(annotator: Annotator, pairs: Sequence[LabelledPair]) -> LabelledReport:
+    """Ask an annotator about labelled pairs and report. Raises AnnotatorError as `selftest` does."""
+    asked = _asked(annotator, [pair.comparison for pair in pairs])
+    judged = [_Judged(preference=asked[pair.comparison.id], counted_is_a=pair.first_better) for pair in pairs]
+    preferences = [one.preference for one in judged]
+    by_subset: dict[str, list[_Judged]] = {}
+    for pair, one in zip(pairs, judged, strict=True):
+        if pair.subset:
+            by_subset.setdefault(pair.subset, []).append(one)
+    return LabelledReport(
+        annotator=annotator.fingerprint,
+        pairs=len(pairs),
+        accuracy=_decided(judged),
+        by_subset={name: _decided(by_subset[name]) for name in sorted(by_subset)},
+        ties=_ties(preferences),
+        abstained=_abstained(preferences),
+        position_lean=None if annotator.order_free else _position_lean(preferences),
+        flip_rate=None if annotator.order_free else _flip_rate(preferences),
+    )
+
+
+def check(report: SelftestReport, settings: SelftestConfig) -> None:
+    """Raise AnnotatorError with all that was seen where the accuracy is below the threshold, or there is none."""
+    value = report.accuracy.value
+    if settings.go_on or (value is not None and value >= settings.min_accuracy):
+        return
+    found = "no verdict on a corrupted pair" if value is None else f"accuracy {value:.3f} on planted pairs"
+    raise AnnotatorError(
+        "\n  ".join(
+            [
+                f"selftest: {found}, selftest.min_accuracy is {settings.min_accuracy}; take another annotator, change "
+                "its prompt, or set selftest.go_on to true",
+                *report.words(),
+            ]
+        )
+    )
+
+
+def _asked(annotator: Annotator, comparisons: Sequence[Comparison]) -> dict[str, Preference]:
+    distinct = list({comparison.id: comparison for comparison in comparisons}.values())
+    found: dict[str, Preference] = {}
+    if distinct:
+        for batch in annotator.judge(distinct, frozenset()):
+            found |= {preference.comparison_id: preference for preference in batch}
+    missing = [comparison for comparison in distinct if comparison.id not in found]
+    if missing:
+        raise AnnotatorError(
+            f"annotator {annotator.fingerprint}: no preference for the pair of {missing[0].example_id!r} "
+            f"({len(missing)} of {len(distinct)} are missing); an annotator without a verdict must abstain"
+        )
+    return {comparison.id: found[comparison.id] for comparison in distinct}
+
+
+def _fresh(annotator: Annotator) -> Annotator:
+    return annotator.again() if isinstance(annotator, AsksAgain) else annotator
+
+
+def _of_kind(planted: Iterable[Planted], asked: Mapping[str, Preference], kind: Planting) -> Iterator[_Judged]:
+    """Yield the judgements of a kind; what counts is the label, but of a longer copy the copy."""
+    for one in planted:
+        if one.planting is kind:
+            counted_is_a = one.label_is_a != (kind is Planting.LONGER)
+            yield _Judged(preference=asked[one.comparison.id], counted_is_a=counted_is_a)
+
+
+def _decided(judged: Sequence[_Judged]) -> Metric:
+    counts = Counter(one.verdict for one in judged)
+    return _proportion(counts[Verdict.B], counts[Verdict.A] + counts[Verdict.B])
+
+
+def _ties(preferences: Sequence[Preference]) -> Tally:
+    verdicts = Counter(preference.verdict for preference in preferences)
+    return _tally(verdicts[Verdict.TIE], len(preferences) - verdicts[Verdict.ABSTAIN])
+
+
+def _abstained(preferences: Sequence[Preference]) -> Tally:
+    return _tally(sum(preference.verdict is Verdict.ABSTAIN for preference in preferences), len(preferences))
+
+
+def _same_verdicts(first: Mapping[str, Preference], second: Mapping[str, Preference]) -> Metric:
+    twice = [(first[id_].verdict, second[id_].verdict) for id_ in first]
+    given = [verdicts for verdicts in twice if Verdict.ABSTAIN not in verdicts]
+    return _proportion(sum(one is other for one, other in given), len(given))
+
+
+def _position_lean(preferences: Iterable[Preference]) -> Metric:
+    """Average over a pair's orders first: they are no independent judgements. Abstentions are left out."""
+    shares = [_first_preferred(one) for one in preferences if one.verdict is not Verdict.ABSTAIN and one.raw]
+    return _lean([math.fsum(share) / len(share) for share in shares])
+
+
+def _first_preferred(preference: Preference) -> list[float]:
+    """Say for each order in which a pair was shown whether the first one won: 1, or 0.5 for a tie, or 0."""
+    shares: list[float] = []
+    for p_b, order in zip(by_order(preference), Order, strict=True):
+        if p_b is not None:
+            verdict = verdict_of(turned_back(p_b, order))  # of the sides as they were shown
+            shares.append(0.5 if verdict is Verdict.TIE else float(verdict is Verdict.A))
+    return shares
+
+
+def _flip_rate(preferences: Iterable[Preference]) -> Metric:
+    orders = [by_order(preference) for preference in preferences]
+    both = [(verdict_of(ab), verdict_of(ba)) for ab, ba in orders if ab is not None and ba is not None]
+    return _proportion(sum(set(verdicts) == _BOTH_NAMED for verdicts in both), len(both))
+
+
+def _lean(shares: Sequence[float]) -> Metric:
+    """Return how far a mean of shares lies from one half, its interval shifted with it."""
+    interval = _mean_of_shares(shares) if shares else None
+    if interval is None or interval.low is None or interval.high is None:
+        return _metric(None)
+    return Metric(value=interval.value - 0.5, n=interval.n, ci95=(interval.low - 0.5, interval.high - 0.5))
+
+
+def _mean_of_shares(shares: Sequence[float]) -> Interval:
+    """Return a mean of values in [0, 1]: with Wilson's interval if all are 0 or 1, else a t interval clipped to [0, 1].
+
+    Values that are all equal have no spread, which is no proof that there is none: at most a share h of pairs, Wilson's
+    upper bound for 0 of n, can be otherwise, and those can be anywhere in [0, 1].
+    """
+    n = len(shares)
+    if set(shares) <= {0.0, 1.0}:
+        return wilson(sum(share == 1.0 for share in shares), n)
+    if len(set(shares)) == 1:
+        value, otherwise = shares[0], wilson(0, n).high or 0.0
+        return Interval(value=value, low=value * (1 - otherwise), high=value + (1 - value) * otherwise, n=n)
+    mean = mean_interval(shares)
+    assert mean.low is not None, shares  # two different values have a spread
+    assert mean.high is not None, shares
+    return Interval(value=mean.value, low=max(0.0, mean.low), high=min(1.0, mean.high), n=n)
+
+
+def _proportion(count: int, n: int) -> Metric:
+    return _metric(wilson(count, n) if n else None)
+
+
+def _tally(count: int, n: int) -> Tally:
+    share = _proportion(count, n)
+    return Tally(value=share.value, n=share.n, ci95=share.ci95, count=count)
+
+
+def _metric(interval: Interval | None) -> Metric:
+    if interval is None:
+        return Metric(value=None, n=0, ci95=None)
+    return Metric(value=interval.value, n=interval.n, ci95=interval.ci95)

@@ -1,0 +1,120 @@
+"""Pairs whose better side is known: a file of labelled pairs such as LLMBar, and the rows that the package brings."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from burnish.errors import DataError
+from burnish.store.files import read_objects
+from burnish.tasks.rows import column, text_column
+from burnish.types import (
+    Comparison,
+    Demonstration,
+    DemonstrationSource,
+    Example,
+    Message,
+    Role,
+    TrainingRow,
+    prompt_group,
+    short_hash,
+)
+
+BUNDLED = "selftest_rows.jsonl"
+_LLMBAR = ("input", "output_1", "output_2")
+_PLAIN = ("prompt", "first", "second")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelledPair:
+    """Two answers of which one is known to be better: side `a` is the file's first. `subset` is "" where none is
+    named."""
+
+    comparison: Comparison
+    example: Example
+    first_better: bool
+    subset: str
+
+
+def read_pairs_file(path: Path) -> list[LabelledPair]:
+    """Read JSONL (`.gz` too) rows {input, output_1, output_2, label} (LLMBar's form) or {prompt, first, second, label}.
+
+    `label` is 1 or "first", 2 or "second"; `subset` may be given, other columns are not read. Each row is an example
+    of its own, so that a file may repeat a prompt. Raises DataError naming file and line.
+    """
+    occurrences: Counter[str] = Counter()
+    pairs: list[LabelledPair] = []
+    for number, columns in read_objects(path):
+        pairs.append(_pair(f"{path}:{number}", columns, occurrences))
+    if not pairs:
+        raise DataError(f"{path}: holds no pairs; write one JSON object {{prompt, first, second, label}} a line")
+    return pairs
+
+
+def examples_of(pairs: Iterable[LabelledPair]) -> dict[str, Example]:
+    """Return the examples by id that an annotator of these pairs needs."""
+    return {pair.example.id: pair.example for pair in pairs}
+
+
+def bundled_rows() -> list[TrainingRow]:
+    """Return the package's own requests and answers, from which pairs are planted where there is no dataset."""
+    with resources.as_file(resources.files("burnish.selftest").joinpath(BUNDLED)) as path:
+        return [
+            TrainingRow(id=f"selftest-{number:02d}", prompt=_user(columns["prompt"]), completion=columns["completion"])
+            for number, columns in read_objects(path)
+        ]
+
+
+def _pair(where: str, columns: Mapping[str, Any], occurrences: Counter[str]) -> LabelledPair:
+    question, *answers = _form(columns)
+    prompt = _user(text_column(where, columns, question))
+    group = prompt_group(prompt)
+    id_ = short_hash("pair", group, str(occurrences[group]))
+    occurrences[group] += 1
+    a, b = (
+        Demonstration(
+            example_id=id_,
+            completion=_answer(where, columns, name),
+            source=DemonstrationSource.GIVEN,
+            producer=side,  # LLMBar has a pair of equal answers: they stay two
+        )
+        for name, side in zip(answers, ("first", "second"), strict=True)
+    )
+    return LabelledPair(
+        comparison=Comparison(example_id=id_, a=a, b=b),
+        example=Example(id=id_, group=group, prompt=prompt),
+        first_better=_first_better(where, columns),
+        subset=text_column(where, columns, "subset") if "subset" in columns else "",
+    )
+
+
+def _form(columns: Mapping[str, Any]) -> tuple[str, str, str]:
+    return _LLMBAR if _LLMBAR[0] in columns and _PLAIN[0] not in columns else _PLAIN
+
+
+def _answer(where: str, columns: Mapping[str, Any], name: str) -> str:
+    """Return an answer as it stands. An empty one is an answer too, and LLMBar has one."""
+    value = column(where, columns, name)
+    if not isinstance(value, str):
+        raise DataError(f"{where}: column {name!r} is {type(value).__name__}, found {value!r:.80}; write a string")
+    return value
+
+
+def _first_better(where: str, columns: Mapping[str, Any]) -> bool:
+    label = column(where, columns, "label")
+    if not isinstance(label, bool) and label in (1, "first"):
+        return True
+    if label in (2, "second"):
+        return False
+    raise DataError(
+        f'{where}: label: {label!r:.80} found; write 1 or "first" where the first answer is better, 2 or "second" '
+        "where the second is"
+    )
+
+
+def _user(text: str) -> tuple[Message, ...]:
+    return (Message(role=Role.USER, content=text),)

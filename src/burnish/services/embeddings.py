@@ -1,0 +1,160 @@
+"""Embeddings from an OpenAI-compatible server: how far apart two texts are (section 5.1, appendix C)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, TypeAlias, assert_never
+
+import numpy as np
+from pydantic import BaseModel, ValidationError
+
+from burnish.config import EmbeddingServerDiffers
+from burnish.errors import AnnotatorError
+from burnish.services.endpoint import Endpoint, Failure, Why
+
+if TYPE_CHECKING:
+    import openai
+    from numpy.typing import NDArray
+
+    Vectors: TypeAlias = NDArray[np.float64]
+
+BLANK = " "
+"""Sent in place of a text that is empty or white space alone: OpenAI refuses an empty one."""
+_KEPT = "what was measured is kept"
+
+
+class _Embedding(BaseModel):
+    embedding: list[float]
+    index: int | None = None
+
+
+class _Reply(BaseModel):
+    data: list[_Embedding]
+
+
+class EmbeddingServer:
+    """Asks a server for the vectors of texts, one request after the other.
+
+    Raises ConfigError for a missing key or an address that is none, AnnotatorError without openai.
+    """
+
+    def __init__(self, config: EmbeddingServerDiffers) -> None:
+        self.config = config
+        self._endpoint = Endpoint(config, "differs")
+        self._pause = threading.Event().wait
+        self._length: int | None = None
+
+    def distances(self, pairs: Sequence[tuple[str, str]]) -> Iterator[list[float]]:
+        """Yield for batches of pairs of texts their cosine distance, 0 (alike) to 2, as soon as it is known.
+
+        Equal texts of a batch are sent once. Raises AnnotatorError where the server does not answer after all retries,
+        or refuses.
+        """
+        sendable = ((a if a.strip() else BLANK, b if b.strip() else BLANK) for a, b in pairs)
+        for batch in batches(sendable, self.config.batch_size):
+            texts = list(dict.fromkeys(text for pair in batch for text in pair))
+            vector_of = dict(zip(texts, self._vectors(texts), strict=True))
+            yield [0.0 if a == b else _distance(vector_of[a], vector_of[b]) for a, b in batch]
+
+    def _vectors(self, texts: Sequence[str]) -> Iterator[Vectors]:
+        """Yield unit vectors; a single pair may be more texts than one request takes."""
+        for start in range(0, len(texts), self.config.batch_size):
+            yield from self._asked(texts[start : start + self.config.batch_size])
+
+    def _asked(self, texts: Sequence[str]) -> Vectors:
+        def send(client: openai.OpenAI) -> str:
+            create = client.embeddings.with_raw_response.create
+            # The SDK's own choice is base64, which not every server knows.
+            return create(model=self.config.model, input=list(texts), encoding_format="float").text
+
+        outcome = self._endpoint.ask(send, lambda body: self._read(body, len(texts)), self._pause)
+        if isinstance(outcome, Failure):
+            raise _stopped(self.config, outcome)
+        self._length = outcome.shape[1]
+        return outcome
+
+    def _read(self, body: str, count: int) -> Vectors | Failure:
+        try:
+            return unit_vectors(body, count, self._length)
+        except ValueError as error:
+            return Failure(why=Why.UNANSWERED, text=self._endpoint.shown(str(error)))
+
+
+def batches(pairs: Iterable[tuple[str, str]], size: int) -> Iterator[list[tuple[str, str]]]:
+    """Yield pairs in order, in batches of at most `size` different texts, of one pair at least."""
+    batch: list[tuple[str, str]] = []
+    texts: set[str] = set()
+    for pair in pairs:
+        if batch and len(texts.union(pair)) > size:
+            yield batch
+            batch, texts = [], set()
+        batch.append(pair)
+        texts.update(pair)
+    if batch:
+        yield batch
+
+
+def unit_vectors(body: str, count: int, length: int | None) -> Vectors:
+    """Read a response's body: `count` vectors in the order of the texts, scaled to length 1.
+
+    `length` is how many numbers earlier vectors had. Raises ValueError saying what came in place of such vectors.
+    """
+    try:
+        rows = _Reply.model_validate_json(body).data
+    except ValidationError:
+        raise ValueError(f"no embeddings came back: {body!r}") from None
+    if len(rows) != count:
+        raise ValueError(f"vectors came back: {len(rows)} for {count} texts")
+    places = [place if row.index is None else row.index for place, row in enumerate(rows)]
+    if sorted(places) != list(range(count)):
+        raise ValueError(f"vectors with the indexes {places} came back for {count} texts")
+    lengths = sorted({len(row.embedding) for row in rows} | ({length} if length else set()))
+    if len(lengths) > 1:
+        raise ValueError(f"vectors of different length came back: of {lengths[0]} and of {lengths[-1]} numbers")
+    vectors_ND = np.array([row.embedding for _, row in sorted(zip(places, rows, strict=True), key=lambda one: one[0])])
+    with np.errstate(over="ignore"):
+        norms_N1 = np.linalg.norm(vectors_ND, axis=1, keepdims=True)
+    if not (np.isfinite(norms_N1).all() and (norms_N1 > 0).all()):
+        raise ValueError("a vector of zeros, or one that is not finite, came back")
+    return vectors_ND / norms_N1
+
+
+def _distance(a: Vectors, b: Vectors) -> float:
+    return float(np.clip(1.0 - a @ b, 0.0, 2.0))
+
+
+def _stopped(config: EmbeddingServerDiffers, failure: Failure) -> AnnotatorError:
+    """Return the error for a request without an answer."""
+    address, model, words = config.base_url, config.model, failure.text
+    match failure.why:
+        case Why.ABSENT:
+            text = f"differs.base_url: {address} does not answer ({words}); start the server or correct the address"
+        case Why.UNANSWERED:
+            text = (
+                f"differs.base_url: {address} gives no embeddings ({words}), {config.retries} retries later neither; "
+                "see to the server or correct the address, then run again"
+            )
+        case Why.DENIED if failure.status in {401, 403}:
+            where = config.api_key_env or "no variable: api_key_env is null"
+            text = f"differs.api_key_env: {address} refuses access to {model!r} ({words}); correct the key ({where})"
+        case Why.DENIED if failure.status == 404:
+            text = (
+                f"differs.model: {address} does not know {model!r} ({words}); correct the model, or the address, which "
+                "often ends in /v1"
+            )
+        case Why.DENIED:
+            text = f"differs: {address} serves {model!r} to nobody without credit ({words}); add credit"
+        case Why.REFUSED:
+            text = (
+                f"differs.model: {address} refuses what {model!r} is sent ({words}); correct the model, or lower "
+                "differs.batch_size"
+            )
+        case Why.TOO_LONG:
+            text = (
+                f"differs.model: {model!r} at {address} does not take so long a text or request ({words}); use a model "
+                "with a longer context, or lower differs.batch_size"
+            )
+        case _:
+            assert_never(failure.why)
+    return AnnotatorError(f"{text}; {_KEPT}")

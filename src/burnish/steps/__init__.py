@@ -1,0 +1,1 @@
+"""Steps that methods are made of. Each step is a stage, or a few stages."""

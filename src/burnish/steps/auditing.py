@@ -1,0 +1,113 @@
+"""A bound on the harm of a round's changes, from some of them judged again (Clopper & Pearson, 1934).
+
+Which changes are looked at is drawn before anybody looks. R rounds share the error: each is bounded at 1 - 0.05 / R,
+so that all bounds hold at once with 95 %.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from burnish.algorithms.refinement import drawn, over_risk
+from burnish.stats import LEVEL, harm_bound
+from burnish.steps.artifacts import (
+    COMPARISONS,
+    DEMONSTRATIONS,
+    LEDGER,
+    iter_ledger,
+    read_comparisons,
+    read_demonstrations,
+    read_json,
+    read_preferences,
+)
+from burnish.steps.judging import judge
+from burnish.steps.refining import Parts, merged, numbered
+from burnish.steps.setting import Audit, Setting
+from burnish.store.files import as_mapping, pretty, write_atomic, write_rows
+from burnish.store.stages import Stage, Work
+from burnish.types import Artifact, Comparison, Preference, Reason, Verdict
+
+HARM = "harm.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Harm:
+    """What an audit of a round found: of `changes` accepted ones `sampled` were judged, `harmed` were worse than the
+    label before and `undecided` were not decided, which counts as harm. `bound` is the upper bound on the share."""
+
+    round: int
+    changes: int
+    sampled: int
+    harmed: int
+    undecided: int
+    bound: float
+    level: float
+    max_harm: float | None
+    accepted: bool
+
+
+def audited(setting: Setting, current: Artifact, proposals: Parts, refined: Artifact, number: int) -> Artifact:
+    """Return the round's labels: as they are without an audit; unchanged ones where its bound is above `max_harm`."""
+    audit = setting.audit
+    if audit is None:
+        return refined
+    sample = _sample(setting, audit, current, proposals, refined, number)
+    judged = judge(setting.steps, audit.auditor, setting.rows, sample, f"round {number} audit")
+
+    def run(work: Work) -> None:
+        changes = sum(line.reason is Reason.ACCEPTED for line in iter_ledger(refined))
+        verdicts = read_preferences(Path(judged.path))
+        harm = _harm(audit, changes, [verdicts[one.id] for one in read_comparisons(sample)], number)
+        write_atomic(work.path / HARM, pretty(as_mapping(harm)))
+        lines = iter_ledger(refined)
+        write_rows(work.path / LEDGER, lines if harm.accepted else over_risk(lines))
+        kept = read_demonstrations(refined if harm.accepted else current)
+        work.count(rows=write_rows(work.path / DEMONSTRATIONS, kept.values()))
+
+    config = {"max_harm": audit.max_harm, "rounds": audit.rounds, "round": number}
+    inputs = {"current": current, "refined": refined, "sample": sample, "judged": judged}
+    label = f"{setting.steps.label} round {number} bound on harm"
+    return setting.steps.run(Stage(name="bound", version=1, config=config, inputs=inputs, run=run, label=label))
+
+
+def _sample(
+    setting: Setting, audit: Audit, current: Artifact, proposals: Parts, refined: Artifact, number: int
+) -> Artifact:
+    seed = setting.steps.seed
+
+    def run(work: Work) -> None:
+        labels, proposed = read_demonstrations(current), merged(proposals)
+        changed = [line.example_id for line in iter_ledger(refined) if line.reason is Reason.ACCEPTED]
+        chosen = sorted(drawn(changed, audit.size, seed, number, "audit"))
+        pairs = (Comparison(example_id=id_, a=labels[id_], b=proposed[id_]) for id_ in chosen)
+        work.count(comparisons=write_rows(work.path / COMPARISONS, pairs))
+
+    config = {"size": audit.size, "seed": seed, "round": number}
+    inputs = {"current": current, "refined": refined, **numbered("proposals", proposals)}
+    label = f"{setting.steps.label} round {number} audit sample"
+    return setting.steps.run(Stage(name="audit_sample", version=1, config=config, inputs=inputs, run=run, label=label))
+
+
+def _harm(audit: Audit, changes: int, judged: Iterable[Preference], number: int) -> Harm:
+    verdicts = [one.verdict for one in judged]
+    harmed, undecided = verdicts.count(Verdict.A), verdicts.count(Verdict.ABSTAIN)
+    level = 1 - (1 - LEVEL) / audit.rounds
+    bound = harm_bound(harmed + undecided, len(verdicts), changes, level)
+    return Harm(
+        round=number,
+        changes=changes,
+        sampled=len(verdicts),
+        harmed=harmed,
+        undecided=undecided,
+        bound=bound,
+        level=level,
+        max_harm=audit.max_harm,
+        accepted=audit.max_harm is None or bound <= audit.max_harm,
+    )
+
+
+def read_harm(artifact: Artifact) -> Harm | None:
+    """Read what an audit found, None where the round was not audited."""
+    return Harm(**read_json(artifact, HARM)) if (Path(artifact.path) / HARM).exists() else None

@@ -1,0 +1,75 @@
+"""The stage in which an annotator judges comparisons: of a round of refinement or of DPO, or of test answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from burnish.algorithms.comparisons import voted
+from burnish.protocols import Annotator
+from burnish.steps.artifacts import PREFERENCES, Rows, read_comparisons, read_preferences
+from burnish.steps.basic import Steps
+from burnish.store.files import write_rows
+from burnish.store.stages import Stage, Work
+from burnish.types import Artifact
+
+
+def judge(steps: Steps, annotator: AnnotatorPlan, rows: Rows, compared: Artifact, label: str) -> Artifact:
+    """Let the annotator judge every comparison of `compared`; finished units of its work survive a kill."""
+    if annotator.members:
+        votes = [judge(steps, one, rows, compared, f"{label} by {one.kind}") for one in annotator.members]
+        return _vote(steps, votes, compared, label)
+
+    def run(work: Work) -> None:
+        comparisons = read_comparisons(compared)
+        with work.append(PREFERENCES) as out:
+            done = read_preferences(work.path)
+            if all(comparison.id in done for comparison in comparisons):
+                return
+            for preferences in annotator.make(rows).judge(comparisons, done.keys()):
+                out.append(preferences)
+                work.count(comparisons=len(preferences))
+
+    return steps.run(
+        Stage(
+            name="judge",
+            version=1,
+            config=annotator.config,
+            inputs={"comparisons": compared, **annotator.inputs},
+            run=run,
+            label=f"{steps.label} {label}",
+            resumable=True,
+        )
+    )
+
+
+def _vote(steps: Steps, votes: Sequence[Artifact], compared: Artifact, label: str) -> Artifact:
+    """Combine what several annotators said of the same comparisons."""
+
+    def run(work: Work) -> None:
+        said = [read_preferences(Path(vote.path)) for vote in votes]
+        every = (voted([one[comparison.id] for one in said]) for comparison in read_comparisons(compared))
+        work.count(comparisons=write_rows(work.path / PREFERENCES, every))
+
+    inputs = {"comparisons": compared, **{f"vote_{number}": vote for number, vote in enumerate(votes, 1)}}
+    label = f"{steps.label} {label} together"
+    return steps.run(Stage(name="votes", version=1, config={}, inputs=inputs, run=run, label=label))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnnotatorPlan:
+    """An annotator that is ready once its inputs are there: `make` takes the rows whose answers it is to judge.
+
+    `shares` of the cap by source, for mixed feedback. The oracle reads the rows' references, the others the prompts.
+    With `members` it is they that judge, each in a stage of its own, and then vote.
+    """
+
+    kind: str
+    config: Mapping[str, JsonValue]
+    inputs: Mapping[str, Artifact]
+    make: Callable[[Rows], Annotator]
+    shares: Mapping[str, float] | None = None
+    members: tuple[AnnotatorPlan, ...] = ()

@@ -1,0 +1,84 @@
+"""How far a round's model moved from the SFT model, and how its answers stand against others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic import JsonValue
+
+from burnish.config import Decoding
+from burnish.steps.artifacts import COMPARISONS, Rows, read_demonstrations
+from burnish.steps.basic import Steps
+from burnish.steps.judging import AnnotatorPlan, judge
+from burnish.steps.setting import Setting
+from burnish.store.files import write_rows
+from burnish.store.stages import Stage, Work
+from burnish.types import Artifact, Comparison, DemonstrationSource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Divergence:
+    """A model's own samples, and their log-probabilities under it and under the SFT model."""
+
+    samples: Artifact
+    own: Artifact
+    reference: Artifact
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Versus:
+    """Other answers (side a) against a round's (side b), and a judge's preferences.
+
+    The others are the SFT model's, which the annotator compares, or the references, which the experiment's judge does.
+    """
+
+    compared: Artifact
+    judged: Artifact
+
+
+def diverge(setting: Setting, rows: Rows, model: Artifact, reference: Artifact) -> Divergence:
+    """Sample one answer a prompt at temperature 1, where samples follow the model's own distribution, and score it
+    under both models: KL(model || reference) is the mean difference."""
+    steps = setting.steps
+    decode = Decoding(beams=1, temperature=1.0, max_new_tokens=setting.decode.max_new_tokens)
+    samples = steps.answer(model, rows, decode, "divergence", DemonstrationSource.PROPOSAL)
+    return Divergence(
+        samples=samples,
+        own=steps.score(model, rows, samples, "of a model's own samples"),
+        reference=steps.score(reference, rows, samples, "of the SFT model"),
+    )
+
+
+def win(setting: Setting, rows: Rows, answers: Artifact, reference: Artifact) -> Versus:
+    """Let the annotator compare a round's held-out answers with the SFT model's; equal texts are not judged."""
+    steps = setting.steps
+    first = steps.answer(reference, rows, setting.decode, "test", DemonstrationSource.PROPOSAL)
+    compared = _compared(steps, first, answers, "answers before and after")
+    return Versus(
+        compared=compared, judged=judge(steps, setting.annotator, rows, compared, "judgements of held-out answers")
+    )
+
+
+def against_references(steps: Steps, rows: Rows, answers: Artifact, by: AnnotatorPlan) -> Versus:
+    """Let a judge compare held-out answers with the references (appendix A.2); equal texts and empty answers are not
+    judged."""
+    compared = _compared(steps, steps.gold(rows), answers, "references and answers", skip_empty=True)
+    return Versus(compared=compared, judged=judge(steps, by, rows, compared, "judgements against references"))
+
+
+def _compared(steps: Steps, before: Artifact, after: Artifact, label: str, skip_empty: bool = False) -> Artifact:
+    def run(work: Work) -> None:
+        first, second = read_demonstrations(before), read_demonstrations(after)
+        differing = [
+            Comparison(example_id=id_, a=first[id_], b=second[id_])
+            for id_ in first
+            if first[id_].completion != second[id_].completion
+            and not (skip_empty and not second[id_].completion.strip())
+        ]
+        work.count(rows=len(first), comparisons=write_rows(work.path / COMPARISONS, differing))
+
+    inputs = {"before": before, "after": after}
+    config: dict[str, JsonValue] = {"skip_empty": True} if skip_empty else {}
+    return steps.run(
+        Stage(name="versus", version=1, config=config, inputs=inputs, run=run, label=f"{steps.label} {label}")
+    )

@@ -1,0 +1,243 @@
+"""Files: JSON lines, whole-line appends that survive a kill, atomic writes, checksums, locks."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import gzip
+import hashlib
+import os
+import shutil
+import zlib
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import orjson
+from pydantic import TypeAdapter, ValidationError
+
+from burnish.errors import BurnishError, DataError, StageError
+
+T = TypeVar("T")
+PART = ".part"
+"""How a file that is being written ends."""
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_FULL_WORDS = ("No space left on device", f"os error {errno.ENOSPC}")
+_REFUSED = {
+    *(errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENOENT),
+    errno.ENAMETOOLONG,
+}
+
+
+def dump_line(value: object) -> bytes:
+    """Encode one value (dataclass, mapping, list) as a JSON line."""
+    return orjson.dumps(value, default=_encode, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _encode(value: object) -> object:
+    if isinstance(value, Mapping):
+        return dict(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    raise TypeError(f"no JSON form for {type(value).__name__}")
+
+
+def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (line number from 1, object) of a JSONL file, `.gz` too; blank lines are passed over.
+
+    Raises DataError naming the file and the line.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; check the path")
+    for number, line in enumerate(_lines(path), 1):
+        if line.strip():
+            try:
+                value = orjson.loads(line)
+            except orjson.JSONDecodeError as error:
+                raise DataError(f"{path}:{number}: not JSON ({error}); each line must be one JSON object") from None
+            if not isinstance(value, dict):
+                raise DataError(f"{path}:{number}: {type(value).__name__} found, each line must be one JSON object")
+            yield number, value
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    opener: Callable[..., Any] = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opener(path, "rb") as lines:
+            yield from lines
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: not a whole gzip file ({error}); fetch it again, or unpack it") from None
+    except (PermissionError, IsADirectoryError) as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); check the path") from None
+
+
+def read_rows(path: Path, row_type: type[T]) -> list[T]:
+    """Read a JSONL file of one dataclass, unknown fields refused. Raises DataError naming file, line and field."""
+    return list(iter_rows(path, row_type))
+
+
+def iter_rows(path: Path, row_type: type[T]) -> Iterator[T]:
+    """Yield the rows of a JSONL file of one dataclass; raises as `read_rows` does."""
+    for number, value in read_objects(path):
+        yield row_of(value, row_type, f"{path}:{number}")
+
+
+def row_of(values: Mapping[str, Any], row_type: type[T], where: str) -> T:
+    """Return a line's values as its dataclass, unknown fields refused. Raises DataError naming `where` and field."""
+    try:
+        return _adapter(row_type).validate_python(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise DataError(f"{where}: {field}: {first['msg']}, found {first['input']!r}") from None
+
+
+def _adapter(row_type: type[T]) -> TypeAdapter[T]:
+    if row_type not in _ADAPTERS:
+        row_type.__pydantic_config__ = {"extra": "forbid"}  # pyright: ignore[reportAttributeAccessIssue]
+        _ADAPTERS[row_type] = TypeAdapter(row_type)
+    return _ADAPTERS[row_type]
+
+
+_ADAPTERS: dict[type, TypeAdapter[Any]] = {}
+
+
+def write_rows(path: Path, rows: Iterable[object]) -> int:
+    """Write rows as JSONL and sync; returns how many. The caller's directory must not be a finished one."""
+    count = 0
+    with full_disk(path), path.open("wb") as file:
+        for row in rows:
+            file.write(dump_line(row))
+            count += 1
+        _sync(file)
+    return count
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write beside, sync, rename: a reader sees the old file or the new one, never a part."""
+    path = path.resolve()  # a link stays a link
+    if path.exists() and not path.is_file():
+        raise StageError(f"{path}: is no ordinary file and would be replaced; name another one")
+    beside = path.with_name(f".{path.name}.{os.getpid()}{PART}")
+    with full_disk(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with beside.open("wb") as file:
+                file.write(data)
+                _sync(file)
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)  # gone already where all went well
+
+
+def pretty(value: object) -> bytes:
+    """Encode for people: two spaces, sorted keys, a newline at the end."""
+    return orjson.dumps(
+        value, default=_encode, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE
+    )
+
+
+class Appender:
+    """Appends batches of rows; a batch is one write, so a kill tears at most the last line.
+
+    On opening, a torn last line is cut off: what stands before it was whole.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with full_disk(path):
+            if path.exists():
+                _cut_torn_line(path)
+            self._file = path.open("ab", buffering=0)
+
+    def append(self, rows: Iterable[object]) -> None:
+        """Append one batch and sync it."""
+        data = b"".join(dump_line(row) for row in rows)
+        with full_disk(self.path):
+            while data:
+                data = data[self._file.write(data) :]
+            os.fdatasync(self._file.fileno()) if hasattr(os, "fdatasync") else os.fsync(self._file.fileno())
+
+    def __enter__(self) -> Appender:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+def _cut_torn_line(path: Path) -> None:
+    data = path.read_bytes()
+    if data and not data.endswith(b"\n"):
+        with path.open("r+b") as file:
+            file.truncate(data.rfind(b"\n") + 1)
+
+
+def _sync(file: Any) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def sync_directory(path: Path) -> None:
+    """Make a rename inside `path` survive a power cut."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def checksum(path: Path) -> str:
+    """Return the sha256 of a file's bytes, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def tree_checksums(root: Path) -> dict[str, str]:
+    """Return {relative path: sha256} of every file below `root`, sorted by path."""
+    files = sorted(path for path in root.rglob("*") if path.is_file())
+    return {path.relative_to(root).as_posix(): checksum(path) for path in files}
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a directory by renaming it away first, so that no reader meets a half-removed one."""
+    if path.exists():
+        away = path.with_name(f".{path.name}.{os.getpid()}.gone")
+        path.replace(away)
+        shutil.rmtree(away)
+
+
+@contextmanager
+def full_disk(path: Path) -> Generator[None, None, None]:
+    """Turn the operating system's refusals to write into a StageError that says what to do."""
+    try:
+        yield
+    except BurnishError:
+        raise
+    except Exception as error:
+        # Libraries written in Rust or C++ raise errors of their own, with the system's number in the text alone.
+        if getattr(error, "errno", None) in _FULL or any(words in str(error) for words in _FULL_WORDS):
+            raise StageError(
+                f"{path}: no space left on the device; free some (`burnish gc` removes what no run refers to) and run "
+                "the same command again: finished work is kept"
+            ) from error
+        if isinstance(error, OSError) and error.errno in _REFUSED and _about(error, path):
+            raise StageError(
+                f"{path}: cannot be written ({error.strerror}); choose another --store or --out"
+            ) from error
+        raise
+
+
+def _about(error: OSError, path: Path) -> bool:
+    """Say whether the system refused `path` or a place in it: what is missing elsewhere is another matter."""
+    named = [Path(os.fsdecode(name)) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
+    return any(name.is_relative_to(path) or path.is_relative_to(name) or name.parent == path.parent for name in named)
+
+
+def as_mapping(row: object) -> dict[str, Any]:
+    """Return a dataclass as a plain dictionary, one level deep."""
+    assert dataclasses.is_dataclass(row), row
+    return {field.name: getattr(row, field.name) for field in dataclasses.fields(row)}
+
+
+def default_store() -> Path:
+    """Return `$BURNISH_STORE`, else `.burnish` in the working directory."""
+    return Path(os.environ.get("BURNISH_STORE") or ".burnish")

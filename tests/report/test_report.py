@@ -1,0 +1,315 @@
+"""The report: true sentences, a page that needs nothing else, and strangers' text that stays text."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from rich.console import Console
+
+from burnish.errors import DataError
+from burnish.report.figures import draw_figures, write_figures
+from burnish.report.page import facts, render, write_report
+from burnish.report.series import Verdict, contrast, curve, methods
+from burnish.report.tables import (
+    Cell,
+    Table,
+    costs_table,
+    markdown,
+    paired_table,
+    reasons_table,
+    rich_table,
+    summary_markdown,
+    summary_table,
+)
+from burnish.report.text import duration, percent, shortened, signed_points, terminal, visible
+from burnish.report.words import found_here, headline
+from burnish.results import Change, Results, read_changes, read_results, read_timings
+
+FIXTURE = Path(__file__).parents[1] / "fixtures" / "results-v1"
+EVIL = "</style></svg><script>alert('1')</script>\"><img src=x onerror=alert(2)>&amp;'\x1b[31m\u202e{{ 7*7 }}"
+
+
+@pytest.fixture
+def results() -> Results:
+    return read_results(FIXTURE)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(FIXTURE, tmp_path / "results"))
+
+
+def changed(results: Results, **fields: Any) -> Results:
+    return Results.model_validate({**results.model_dump(mode="json"), **fields})
+
+
+def with_difference(results: Results, low: float, high: float) -> Results:
+    """The fixture with another interval for ILR against SFT."""
+    row = results.paired[0].model_copy(update={"difference": (low + high) / 2, "ci95": (low, high)})
+    return results.model_copy(update={"paired": (row, *results.paired[1:])})
+
+
+class Elements(HTMLParser):
+    """Collects tags with their attributes, and the text outside style sheets."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+def test_headline_has_both_numbers_the_difference_its_interval_and_the_ceiling(results: Results) -> None:
+    text = " ".join(headline(results)).replace("\u00a0", " ")
+    assert text == (
+        "After 3 rounds, ILR answers 70.1 % of 500 held-out test prompts right, against 61.7 % for SFT "
+        "(difference +8.5 points, 95 % interval +5.4 to +11.6, 3 seeds). "
+        "Trained on gold labels, the same model reaches 81.2 %."
+    )
+
+
+def test_headline_says_that_ilr_lost(results: Results) -> None:
+    assert "ILR did worse than SFT here." in headline(with_difference(results, -0.05, -0.01))
+
+
+def test_headline_says_that_an_interval_includes_zero(results: Results) -> None:
+    text = " ".join(headline(with_difference(results, -0.01, 0.03)))
+    assert "The interval includes zero: this run does not tell ILR from SFT." in text
+
+
+def test_headline_without_refinement_or_without_measurement(results: Results) -> None:
+    alone = results.model_copy(update={"runs": tuple(run for run in results.runs if run.method == "weak")})
+    assert headline(alone) == ["The weak supervisor answers 52.3\u00a0% of 500 held-out test prompts right."]
+    assert headline(results.model_copy(update={"runs": ()})) == ["No test accuracy was measured."]
+
+
+def test_a_pair_found_the_other_way_round_is_turned(results: Results) -> None:
+    row = results.paired[0]
+    turned = {"a": row.b, "a_round": row.b_round, "b": row.a, "b_round": row.a_round}
+    other = row.model_copy(update={**turned, "difference": -0.08, "ci95": (-0.12, -0.05)})
+    by_name = {method.name: method for method in methods(results)}
+    found = contrast(results.model_copy(update={"paired": (other,)}), by_name["ilr"], by_name["sft"])
+    assert found is not None
+    assert (found.difference, found.verdict) == (0.08, Verdict.ABOVE)
+    assert found.paired is not None
+    assert found.paired.ci95 == (0.05, 0.12)
+
+
+def test_without_a_pair_only_intervals_apart_make_a_claim(results: Results) -> None:
+    unpaired = results.model_copy(update={"paired": ()})
+    assert "ILR (70.1\u00a0%) is above SFT" in found_here(unpaired, "test-accuracy")
+    one_round = tuple(run for run in unpaired.runs if run.round < 2)
+    assert "not clearly different" in found_here(unpaired.model_copy(update={"runs": one_round}), "without-feedback")
+
+
+def test_the_ceiling_is_known_by_its_gold_labels_not_by_its_name(results: Results) -> None:
+    runs = [run.model_copy(update={"method": "top"}) if run.method == "ceiling" else run for run in results.runs]
+    config = {"methods": [{"kind": "sft", "name": "top", "demonstrations": "gold"}]}
+    top = methods(results.model_copy(update={"runs": tuple(runs), "config": config}))[-1]
+    assert (top.name, top.role, top.label) == ("top", "ceiling", "top (gold labels)")
+
+
+def test_one_seed_has_wilsons_interval_and_several_the_summarys(results: Results) -> None:
+    last = curve(results, "ilr", "test_accuracy")[-1]
+    row = next(row for row in results.summary if (row.method, row.round, row.metric) == ("ilr", 3, "test_accuracy"))
+    assert (last.value, last.ci95, last.seeds) == (row.mean, row.ci95, 3)
+    alone = results.model_copy(update={"runs": tuple(run for run in results.runs if run.seed == 1), "summary": ()})
+    run = next(run for run in alone.runs if (run.method, run.round) == ("ilr", 3))
+    metric = run.metrics["test_accuracy"]
+    assert curve(alone, "ilr", "test_accuracy")[-1].ci95 == metric.ci95
+
+
+def test_figures_are_those_of_the_paper_and_well_formed(results: Results) -> None:
+    drawings = draw_figures(results)
+    assert [drawing.name for drawing in drawings] == [
+        "supervisor-student-ceiling",
+        "test-accuracy",
+        "without-feedback",
+        "label-accuracy",
+        "annotator-accuracy",
+    ]
+    for drawing in drawings:
+        ElementTree.fromstring(drawing.svg)
+    ids = re.findall(r'\bid="([^"]+)"', "".join(drawing.svg for drawing in drawings))
+    assert len(set(ids)) == len(ids)
+
+
+def test_unknown_methods_and_missing_metrics_are_drawn_or_left_out(results: Results) -> None:
+    value = {"value": 0.5, "n": 500, "ci95": [0.45, 0.55]}
+    runs = [
+        {"method": "dpo $x$", "kind": "dpo", "seed": 0, "round": k, "metrics": {"test_accuracy": value}, "counts": {}}
+        for k in (1, 2)
+    ]
+    other = changed(results, runs=runs, summary=[], paired=[])
+    drawings = draw_figures(other)
+    assert [drawing.name for drawing in drawings] == ["test-accuracy"]
+    assert "dpo $x$" in drawings[0].svg
+    assert draw_figures(changed(results, runs=[])) == []
+
+
+def test_figures_are_files_and_the_same_each_time(folder: Path) -> None:
+    first = {path.name: path.read_bytes() for path in write_figures(folder)}
+    assert len(first) == 5
+    assert {path.name: path.read_bytes() for path in write_figures(folder)} == first
+
+
+def test_the_page_needs_nothing_else_and_is_the_same_each_time(folder: Path) -> None:
+    path = write_report(folder)
+    page = path.read_text(encoding="utf-8")
+    elements = Elements(page)
+    tags = {tag for tag, _ in elements.tags}
+    assert not tags & {"script", "link", "img", "iframe", "object", "embed", "form"}
+    for tag, attributes in elements.tags:
+        for name in ("src", "href", "xlink:href"):
+            value = attributes.get(name)
+            assert value is None or value.startswith("#"), (tag, value)
+        assert not any(name.startswith("on") for name in attributes), (tag, attributes)
+    assert "@import" not in page
+    assert all(target.startswith("#") for target in re.findall(r"url\(([^)]*)\)", page))
+    first = path.read_bytes()
+    assert write_report(folder).read_bytes() == first
+
+
+def test_the_page_holds_each_part(folder: Path) -> None:
+    words = " ".join(" ".join(Elements(write_report(folder).read_text(encoding="utf-8")).words).split())
+    parts = ("What ran", "Figures", "Results", "Differences", "Example refinements", "Costs", "Resolved config")
+    for part in (*parts, "likelihood:", "Paper:", "Here:", "✗ wrong", "✓ right", "over the cap", "912", "torch"):
+        assert part.replace("912", "0.9") in words
+    assert "q̃" not in words  # the likelihood judge ran, and only the classifier is called so
+
+
+def test_hostile_text_in_every_field_stays_text(results: Results) -> None:
+    timings, changes = read_timings(FIXTURE), read_changes(FIXTURE)
+    machine = timings.machine.model_copy(update={"platform": EVIL, "device": EVIL})
+    stages = tuple(s.model_copy(update={"name": EVIL, "label": EVIL, "fingerprint": EVIL}) for s in timings.stages)
+    times = timings.model_copy(update={"machine": machine, "stages": stages, "versions": {EVIL: EVIL}})
+    texts = {"method": EVIL, "example_id": EVIL, "prompt": EVIL, "before": EVIL, "after": EVIL}
+    rows = [Change.model_validate({**change.model_dump(mode="json"), **texts}) for change in changes]
+    page = render(poisoned(results), times, rows, EVIL)
+    elements = Elements(page)
+    assert not {tag for tag, _ in elements.tags} & {"script", "img"}
+    assert [tag for tag, _ in elements.tags].count("style") == page.count("<style")
+    assert page.count("</style>") == page.count("<style")
+    assert "\x1b" not in page
+    assert "\u202e" not in page
+    assert "␛[31m" in page
+    assert "49" not in "".join(word for word in elements.words if "alert" in word)
+    assert EVIL.split("\x1b", maxsplit=1)[0] in "".join(elements.words)
+
+
+def poisoned(results: Results) -> Results:
+    """The fixture with hostile names; what each method is stays, so that figures and sentences show them."""
+    runs = [run.model_copy(update={"method": EVIL + run.method}) for run in results.runs]
+    runs.append(
+        runs[0].model_copy(update={"method": EVIL, "kind": EVIL, "metrics": {EVIL: runs[0].metrics["test_accuracy"]}})
+    )
+    pairs = [row.model_copy(update={"a": EVIL + row.a, "b": EVIL + row.b, "metric": EVIL}) for row in results.paired]
+    annotator = {"kind": EVIL, "model": {"source": EVIL}}
+    method = {"kind": EVIL, "name": EVIL, EVIL: EVIL}
+    config = {
+        "name": EVIL,
+        "task": {"kind": EVIL},
+        "models": {"weak": {"source": EVIL}, "strong": EVIL},
+        "supervision": {"annotator": annotator},
+        "methods": [method],
+        "seeds": [EVIL],
+    }
+    changes = {"runs": tuple(runs), "paired": tuple(pairs), "config": config, "burnish_version": EVIL}
+    return results.model_copy(update=changes)
+
+
+def test_facts_name_the_annotator_that_ran(results: Results) -> None:
+    mixed = {"kind": "mixed", "oracle_share": 0.5, "other": {"kind": "classifier", "model": None}}
+    config = {**results.config, "supervision": {"demonstrations": "weak", "annotator": mixed}}
+    found = {fact.name: fact.value for fact in facts(results.model_copy(update={"config": config}))}
+    assert found["Annotator"].startswith("mixed: ground truth for 50.0\u00a0% of the rows; for the rest classifier q̃")
+    assert found["Annotator accuracy"].startswith("74.")
+    assert found["Methods"].endswith("ilr (alpha 0.15, rounds 3)")
+    assert facts(results.model_copy(update={"config": {}}))  # a config of another shape is no reason to fail
+
+
+def test_a_folder_without_its_config_is_refused(folder: Path) -> None:
+    (folder / "config.yaml").unlink()
+    with pytest.raises(DataError, match=r"config\.yaml: no such file"):
+        write_report(folder)
+
+
+def test_summary_has_a_row_for_each_method_and_round(results: Results) -> None:
+    table = summary_table(results)
+    assert table.header == (
+        "method",
+        "round",
+        "test accuracy",
+        "label accuracy",
+        "annotator accuracy",
+        "labels replaced",
+    )
+    assert [(str(row[0]), str(row[1])) for row in table.rows][:3] == [
+        ("weak supervisor", "0"),
+        ("SFT", "0"),
+        ("ILR", "0"),
+    ]
+    assert str(table.rows[5][2]).replace("\u00a0", " ") == "70.1 % (68.1 to 72.1)"
+    assert str(table.rows[5][5]).replace("\u00a0", " ") == "15.0 %"
+    assert summary_markdown(results).splitlines()[1] == "| --- | --: | --: | --: | --: | --: |"
+
+
+def test_paired_table_reads_the_interval(results: Results) -> None:
+    reading = {(str(row[0]), str(row[1])): str(row[3]) for row in paired_table(results).rows}
+    assert reading["ILR, round 3", "SFT, round 0"] == "higher"
+    assert reading["naive (no feedback), round 3", "SFT, round 0"] == "lower"
+    unclear = paired_table(with_difference(results, -0.01, 0.02)).rows[0]
+    assert (str(unclear[3]), str(unclear[4])) == ("not clear", "+0.5 points (−1.0 to +2.0)")
+
+
+def test_reasons_are_summed_over_seeds(results: Results) -> None:
+    table = reasons_table(results)
+    row = dict(zip(table.header, table.rows[0], strict=True))
+    assert row["accepted"] == Cell("675", "15.0\u00a0%")
+    assert "tie" not in table.header  # never happened
+
+
+def test_reused_stages_cost_nothing() -> None:
+    timings = read_timings(FIXTURE)
+    rows = {str(row[0]): [str(cell) for cell in row[1:]] for row in costs_table(timings).rows}
+    assert rows["train"][:2] == ["13", "1"]
+    assert rows["compare"][-1] == "4,800"
+    assert rows["all"][1] == "2"
+
+
+def test_the_terminal_shows_no_escape_codes_and_no_markup() -> None:
+    table = Table(title="", header=("a", "b"), rows=((Cell("\x1b]0;title\x07[bold]x[/bold]\x1b[2J"), Cell("1")),))
+    console = Console(record=True, width=80, file=None, force_terminal=False)
+    with console.capture() as capture:
+        console.print(rich_table(table))
+    assert "[bold]x[/bold]" in capture.get()
+    assert "\x1b" not in capture.get()
+    assert markdown(table).splitlines()[2] == r"| \[bold\]x\[/bold\] | 1 |"
+
+
+def test_text_is_made_harmless() -> None:
+    assert terminal("a\x1b[31mred\x1b[0m\nb\x1b]8;;http://x\x1b\\link\x9b1m\rc") == "ared blink␍c"
+    assert visible("tab\there\nline\x00\x7f\u2028\ud800") == "tab\there\nline␀\\u007f\\u2028\\ud800"
+    assert visible("👩\u200d🔬 naïve 漢字") == "👩\u200d🔬 naïve 漢字"
+    assert shortened("x" * 12, 10) == "xxxxxxxxxx … (2 more characters)"
+
+
+def test_numbers_are_written_with_their_units() -> None:
+    assert [percent(0.7), signed_points(-0.051), signed_points(0.00001)] == ["70.0\u00a0%", "−5.1", "0.0"]
+    assert [duration(3.21), duration(250), duration(7500)] == [
+        "3.2\u00a0s",
+        "4\u00a0min 10\u00a0s",
+        "2\u00a0h 05\u00a0min",
+    ]

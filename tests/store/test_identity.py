@@ -1,0 +1,109 @@
+"""Identity: what things outside the store are known by, and a pinned plan of the paper's own setting."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from burnish.config import ModelConfig, Template
+from burnish.config.reading import read_config
+from burnish.errors import BackendError, ConfigError
+from burnish.lab.inputs import semantic
+from burnish.lab.running import plan
+from burnish.models import location
+from burnish.store import identity
+from burnish.types import Artifact
+
+ROOT = Path(__file__).parents[2]
+GOLDEN = Path(__file__).parents[1] / "golden"
+PLANS = {
+    "plan.json": [],
+    "plan_dpo.json": [
+        "methods=[{kind: dpo, rounds: 2}, {kind: dpo, name: sdpo, rounds: 1, pairs_from: halves, pairs: differing}, "
+        "{kind: dpo, name: wsdpo, rounds: 1, pairs_from: labels, loss: cdpo}]",
+        "supervision.demonstrations=correct",
+        "budget={kind: equal, comparisons: 500}",
+        "measure=[kl, win_rate]",
+    ],
+}
+
+
+def named(kind: str, source: str, revision: str | None, field: str, offline_ok: bool) -> Artifact:
+    return Artifact(path=source, kind="hub", fingerprint=f"hub:{source}")
+
+
+def nobody(*_: object) -> None:
+    """The hub and the cache do not know it."""
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_the_papers_plan_is_pinned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """If this changes, every user's finished stages are computed again. Meant? Then raise that stage's version and
+    write the file anew (the message shows how)."""
+    monkeypatch.setattr(identity, "of_hub", named)
+    config = read_config(ROOT / "configs" / "gsm8k-gemma2b-mistral7b.yaml", ["seeds=[0]", *PLANS[name]])
+    found = [[stage.label, stage.fingerprint] for stage in plan(config, tmp_path).stages]
+    pinned = GOLDEN / name
+    if not pinned.exists():
+        pinned.write_text(json.dumps(found, indent=1) + "\n")
+        pytest.fail(f"{pinned} was missing and has been written: look at it and commit it")
+    assert found == json.loads(pinned.read_text()), f"remove {pinned} and run again to write it anew"
+
+
+@pytest.mark.parametrize("name", ["gsm8k-gemma2b-mistral7b", "gsm8k-mistral7b-llama70b"])
+def test_the_papers_settings_are_the_papers(name: str) -> None:
+    """Appendix C and table 1."""
+    config = read_config(ROOT / "configs" / f"{name}.yaml")
+    values = semantic(config)
+    for train in (config.train, config.supervision.train):
+        assert train is not None
+        assert (train.epochs, train.batch_size) == (2, 32)
+        assert train.lora is not None
+        assert (train.lora.r, train.lora.alpha) == (64, 128)
+        assert train.gradient_checkpointing
+    assert config.train.learning_rate == 1e-4
+    assert (config.decode.beams, config.decode.max_new_tokens) == (4, 256)
+    assert config.models.strong.template is Template.PAPER
+    assert values["supervision"]["annotator"]["checkpoints"] == 10
+    assert {method["alpha"] for method in values["methods"] if "alpha" in method} == {0.15}
+
+
+def test_execution_changes_no_identity(tmp_path: Path) -> None:
+    demo = ROOT / "configs" / "embedded.yaml"
+    one = plan(read_config(demo), tmp_path)
+    two = plan(read_config(demo, ["execution={workers: 1, threads: 2, batch_tokens: 9, device: cpu}"]), tmp_path)
+    assert one == two
+
+
+def test_a_moved_model_is_the_same_model(tmp_path: Path) -> None:
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text("{}")
+    here, there = (identity.of_files([tmp_path / name]) for name in ("here", "there"))
+    assert here == there
+    (tmp_path / "there" / "config.json").write_text("{ }")
+    assert identity.of_files([tmp_path / "there"]) != here
+
+
+def test_a_variable_in_a_source_stays_in_the_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "m.gguf").write_bytes(b"")
+    model = ModelConfig(source="${MY_MODEL}")
+    monkeypatch.setenv("MY_MODEL", str(tmp_path / "m.gguf"))
+    assert location.check(model, "models.weak") == tmp_path / "m.gguf"
+    assert model.source == "${MY_MODEL}"
+    monkeypatch.setenv("MY_MODEL", "owner/name")
+    assert location.find(model) is None
+    monkeypatch.setenv("MY_MODEL", "")
+    with pytest.raises(ConfigError, match=r"models.weak: .*MY_MODEL, which is not set"):
+        location.check(model, "models.weak")
+
+
+def test_a_hub_id_that_nobody_can_resolve(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(identity, "_ask_hub", nobody)
+    monkeypatch.setattr(identity, "_cached", nobody)
+    dry = identity.of_hub("model", "owner/name", None, "models.weak", offline_ok=True)
+    assert dry.fingerprint == "unresolved:owner/name@main"
+    with pytest.raises(BackendError, match=r"models.weak: 'owner/name' cannot be resolved to a commit"):
+        identity.of_hub("model", "owner/name", None, "models.weak", offline_ok=False)

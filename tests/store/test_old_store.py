@@ -1,0 +1,82 @@
+"""A store and refinement folders that version 0.1.0 wrote, before modules moved: they are reused, not computed again.
+
+`fixtures/store-0.1.0.tar.xz` was written by the code of commit 5859096 with the fake backend. It holds a store with
+every kind of stage, the folders of results, small inputs, and `cases.json`, the configs that were run.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from burnish.backends.fake import FakeBackend
+from burnish.config import Config
+from burnish.lab.running import run
+from burnish.ledger.folder import Folder
+from burnish.ledger.history import changes
+from burnish.refinery import Ways, refine_data
+from burnish.refinery.options import Options, config_of
+from burnish.store.stages import Store
+
+ROOT = Path(__file__).parents[2]
+FIXTURE = ROOT / "tests" / "fixtures" / "store-0.1.0.tar.xz"
+
+
+class Unasked(FakeBackend):
+    """Fails when it is asked to train, answer or score: a finished store needs none of it."""
+
+    def __init__(self) -> None:
+        super().__init__({}, self._refuse)
+
+    def _refuse(self, unit: str) -> None:
+        raise AssertionError(f"{unit} was asked for, but the store has all of it")
+
+
+@pytest.fixture
+def old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    with tarfile.open(FIXTURE) as archive:
+        archive.extractall(tmp_path, filter="data")
+    place = tmp_path / "store-0.1.0"
+    monkeypatch.chdir(place)
+    return place
+
+
+def stages(store: Path) -> dict[str, str]:
+    return {done.fingerprint: done.name for done in Store(store).every()}
+
+
+def cases(place: Path) -> dict[str, Any]:
+    return json.loads((place / "cases.json").read_text())
+
+
+def test_the_fixture_has_every_kind_of_stage(old: Path) -> None:
+    written = (ROOT / "src" / "burnish").rglob("*.py")
+    kinds = {name for path in written for name in re.findall(r'\bStage\(\s*name="(\w+)"', path.read_text())}
+    assert kinds == set(stages(old / "store").values())
+
+
+@pytest.mark.parametrize("name", ["mixed", "correct", "instructed"])
+def test_an_experiment_reuses_all_stages(old: Path, name: str) -> None:
+    config = Config.model_validate(cases(old)["experiments"][name])
+    results = (Path("out") / name / "results.json").read_bytes()
+    before = stages(Path("store"))
+    run(config, out=Path("again"), store=Path("store"), backend=Unasked)
+    assert stages(Path("store")) == before
+    assert (Path("again") / "results.json").read_bytes() == results
+
+
+@pytest.mark.parametrize("name", ["audited", "voted", "majority"])
+def test_a_refinement_reuses_all_stages_and_its_folder(old: Path, name: str) -> None:
+    found = cases(old)
+    options = Options(data="data.jsonl", model="models/strong", changes=found["changes"], **found["refinements"][name])
+    out, before = Path("out") / name, stages(Path("store"))
+    ledger, changed = (out / "ledger.jsonl").read_bytes(), len(changes(Folder(out), None))
+    refine_data(config_of(options), Ways(out=out, store=Path("store"), backend=Unasked))
+    assert stages(Path("store")) == before
+    assert (out / "ledger.jsonl").read_bytes() == ledger
+    assert len(changes(Folder(out), None)) == changed

@@ -1,0 +1,151 @@
+"""Files that survive a kill, and errors that name the line."""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import os
+from pathlib import Path
+
+import pytest
+
+from burnish.errors import DataError, StageError
+from burnish.store.files import Appender, full_disk, read_objects, read_rows, write_atomic, write_rows
+from burnish.types import Demonstration, DemonstrationSource, Example, Message, Role
+
+ROW = Demonstration(example_id="a", completion="#### 1", source=DemonstrationSource.WEAK, producer="p", round=2)
+
+
+def test_rows_come_back_as_they_were(tmp_path: Path) -> None:
+    example = Example(
+        id="1", group="g", prompt=(Message(role=Role.USER, content="ü\n"),), metadata={"a": [1, None, {"b": 0.5}]}
+    )
+    write_rows(tmp_path / "e.jsonl", [example])
+    write_rows(tmp_path / "d.jsonl", [ROW, ROW])
+    assert read_rows(tmp_path / "e.jsonl", Example) == [example]
+    assert read_rows(tmp_path / "d.jsonl", Demonstration) == [ROW, ROW]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{", "x.jsonl:2: not JSON"),
+        ("[1]", "x.jsonl:2: list found, each line must be one JSON object"),
+        ('{"example_id":"a"}', "x.jsonl:2: completion: Field required"),
+        ('{"example_id":"a","completion":"b","source":"weak","colour":1}', "x.jsonl:2: colour"),
+    ],
+)
+def test_a_bad_line_is_named(tmp_path: Path, line: str, message: str) -> None:
+    path = tmp_path / "x.jsonl"
+    write_rows(path, [ROW])
+    path.write_text(path.read_text() + line + "\n")
+    with pytest.raises(DataError, match=message):
+        read_rows(path, Demonstration)
+
+
+def test_gzip_is_read_and_a_torn_one_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl.gz"
+    path.write_bytes(gzip.compress(b'{"a": 1}\n\n{"a": 2}\n'))
+    assert list(read_objects(path)) == [(1, {"a": 1}), (3, {"a": 2})]
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(DataError, match="not a whole gzip file"):
+        list(read_objects(path))
+
+
+def test_a_torn_last_line_is_cut_off_and_whole_lines_stay(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    with Appender(path) as out:
+        out.append([ROW])
+    path.write_bytes(path.read_bytes() + b'{"example_id":"b","comp')
+    with Appender(path) as out:
+        out.append([ROW])
+    assert read_rows(path, Demonstration) == [ROW, ROW]
+
+
+def test_an_atomic_write_leaves_the_old_file_when_it_fails(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    write_atomic(path, b"old")
+    with pytest.raises(TypeError):
+        write_atomic(path, "text")  # type: ignore[arg-type]
+    assert path.read_bytes() == b"old"
+    assert [item.name for item in tmp_path.iterdir()] == ["x"]
+
+
+def test_an_atomic_write_goes_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    for name, target in (("old", tmp_path / "there" / "old"), ("dangling", tmp_path / "there" / "new")):
+        if name == "old":
+            target.write_bytes(b"old")
+        link = tmp_path / name
+        link.symlink_to(target)
+        write_atomic(link, b"new")
+        assert link.is_symlink()
+        assert target.read_bytes() == b"new"
+    assert sorted(item.name for item in (tmp_path / "there").iterdir()) == ["new", "old"]
+
+
+def test_what_is_no_ordinary_file_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "folder")
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("folder", "link", "pipe"):
+        with pytest.raises(StageError, match=r"no ordinary file .* name another one"):
+            write_atomic(tmp_path / name, b"new")
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["folder", "link", "pipe"]
+    assert (tmp_path / "folder").is_dir()
+    assert (tmp_path / "pipe").is_fifo()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full is Linux's")
+def test_a_full_disk_says_what_to_do() -> None:
+    with pytest.raises(StageError, match=r"no space left .*burnish gc"):
+        write_rows(Path("/dev/full"), [ROW])
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "full"),
+        OSError(errno.EDQUOT, "quota"),
+        # As safetensors, tokenizers and PyTorch's C++ writer say it.
+        RuntimeError('Error while serializing: IoError(Os { code: 28, message: "No space left on device" })'),
+        Exception("I/O error: No space left on device (os error 28)"),
+        ValueError("write failed: os error 28"),
+    ],
+)
+def test_a_full_disk_is_known_by_number_or_words(error: Exception) -> None:
+    with pytest.raises(StageError, match=r"^x: no space left .*finished work is kept") as caught, full_disk(Path("x")):
+        raise error
+    assert caught.value.__cause__ is error
+
+
+@pytest.mark.parametrize("error", [ValueError("os error 2"), RuntimeError("out of memory"), KeyError("28")])
+def test_other_errors_pass_through(error: Exception) -> None:
+    with pytest.raises(type(error)) as caught, full_disk(Path("x")):
+        raise error
+    assert caught.value is error
+
+
+def test_an_error_that_says_what_to_do_is_not_said_again() -> None:
+    error = DataError("row 3: No space left on device is no number")
+    with pytest.raises(DataError) as caught, full_disk(Path("x")):
+        raise error
+    assert caught.value is error
+
+
+def test_a_refusal_is_about_the_place_that_was_to_be_written(tmp_path: Path) -> None:
+    place = tmp_path / "store" / "work"
+    place.parent.mkdir()
+    with pytest.raises(StageError, match=r"cannot be written .*another --store or --out"), full_disk(place):
+        raise PermissionError(errno.EACCES, "Permission denied", str(place / "rows.jsonl"))
+    with pytest.raises(FileNotFoundError), full_disk(place):
+        raise FileNotFoundError(errno.ENOENT, "No such file", str(tmp_path / "data" / "train.jsonl"))
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(StageError, match="cannot be written"):
+        write_atomic(tmp_path / "file" / "x", b"new")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_other_operating_system_errors_pass_through() -> None:
+    with pytest.raises(FileNotFoundError), full_disk(Path("x")):
+        raise FileNotFoundError

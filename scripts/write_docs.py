@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import Enum
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 
 import click
 from pydantic import BaseModel
@@ -16,11 +16,23 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from burnish.cli import main as cli
-from burnish.config import Config, GivenAnnotator, OwnConfig, RefineConfig
+from burnish.config import (
+    ANNOTATORS,
+    AnnotatorSettings,
+    Config,
+    MethodSettings,
+    OneOf,
+    OwnConfig,
+    RefineConfig,
+    Settings,
+    TaskSettings,
+)
 
 DOCS = Path(__file__).parent.parent / "docs"
 HEAD = "<!-- Written by scripts/write_docs.py; the tests compare it with the code. -->\n"
 WIDTH = 100
+_BASES = (AnnotatorSettings, MethodSettings, TaskSettings)
+"""Classes from which kinds inherit; the kinds themselves are listed instead."""
 
 
 def pages() -> dict[str, str]:
@@ -68,7 +80,7 @@ def config_page() -> str:
 
 def refine_config_page() -> str:
     """Return every setting of a refinement, its annotators included."""
-    annotators = [model for model in dict.fromkeys(_inside(GivenAnnotator)) if model is not OwnConfig]
+    annotators = [model for model in ANNOTATORS.all().values() if model is not OwnConfig]
     intro = (
         "What `burnish refine` can be told; [refine.md](refine.md) explains it. Many fields have an option of their "
         "own, and `--set a.b=c` reaches all of them: `--set train.epochs=3`. "
@@ -86,12 +98,23 @@ def models(root: type[BaseModel]) -> list[type[BaseModel]]:
     found: list[type[BaseModel]] = [root]
     for model in found:
         for field in model.model_fields.values():
-            found.extend(inner for inner in _inside(field.annotation) if inner not in found)
+            inside = [*_marked(field.metadata), *_inside(field.annotation)]
+            found.extend(inner for inner in dict.fromkeys(inside) if inner not in found)
     return found
 
 
+def _marked(metadata: Sequence[Any]) -> Iterator[type[BaseModel]]:
+    """Yield the classes among which a `kind` chooses."""
+    for mark in metadata:
+        if isinstance(mark, OneOf):
+            yield from cast(OneOf[Settings], mark).classes()
+
+
 def _inside(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+    if get_origin(annotation) is Annotated and any(isinstance(mark, OneOf) for mark in get_args(annotation)):
+        yield from _marked(get_args(annotation))
+        return
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel) and annotation not in _BASES:
         yield annotation
     for argument in get_args(annotation):
         yield from _inside(argument)
@@ -99,8 +122,7 @@ def _inside(annotation: Any) -> Iterator[type[BaseModel]]:
 
 def _section(model: type[BaseModel]) -> str:
     rows = [
-        f"| `{name}` | {_cell(type_words(field.annotation))} | {_cell(_default(field))} "
-        f"| {_cell(described(name, field))} |"
+        f"| `{name}` | {_cell(field_words(field))} | {_cell(_default(field))} | {_cell(described(name, field))} |"
         for name, field in model.model_fields.items()
     ]
     table = "\n".join(["| field | type | default | |", "|---|---|---|---|", *rows])
@@ -130,13 +152,21 @@ def _default(field: FieldInfo) -> str:
     return f"`{value if isinstance(value, str) else json.dumps(value)}`"
 
 
+def field_words(field: FieldInfo) -> str:
+    """Say a field's type; where a `kind` chooses, the classes among which it does."""
+    if choices := list(_marked(field.metadata)):
+        return " or ".join(map(_link, choices))
+    return type_words(field.annotation)
+
+
 def type_words(annotation: Any) -> str:
     """Say a field's type as a reader of YAML thinks of it."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is None:
         return _plain_type(annotation)
     if origin is Annotated:
-        return type_words(arguments[0])
+        choices = list(_marked(arguments[1:]))
+        return " or ".join(map(_link, choices)) if choices else type_words(arguments[0])
     if origin is tuple:
         return f"list of {type_words(arguments[0])}"
     if origin is dict:

@@ -261,3 +261,11 @@ def short_hash(*parts: str) -> str:
 def prompt_group(prompt: Iterable[Message]) -> str:
     """Return the group of a prompt: equal prompts, whatever their ids, share it."""
     return short_hash(*(part for message in prompt for part in (message.role, message.content)))
+
+
+class Head(StrEnum):
+    """What a model ends in, besides its vocabulary."""
+
+    NONE = "none"
+    CLASSIFIER = "classifier"
+    REWARD = "reward"

@@ -13,8 +13,9 @@ from experiment import ROWS, TRAIN, Measured, Quiet, Wordy, gold, measured, smal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from burnish.annotators import AnnotatorPlan, Supply, plan_annotator
+from burnish.annotators import GroundTruth
 from burnish.annotators.balanced import Pairs, balance, parts_of
+from burnish.annotators.classifier import Teaching, trained
 from burnish.backends.fake import FakeBackend
 from burnish.config import ClassifierConfig, Config, Decoding, ModelConfig, SumsTask, Supervision, TrainSettings
 from burnish.errors import DataError
@@ -181,14 +182,13 @@ class Tabled(FakeBackend):
             yield [Completion(id=one.id, sample=0, text=says[one.id][number], finished=True, tokens=1)]
 
 
-def planned(runner: Runner, backend: FakeBackend) -> AnnotatorPlan:
+def planned(runner: Runner, backend: FakeBackend) -> Artifact:
     steps = Steps(runner, lambda: backend, Requests(), "requests", seed=0)
     ground = Rows(steps.data(Requests(), {"kind": "requests"}, {}), Split.TRAIN)
     weights = Artifact(path="", kind="weights", fingerprint="weights")
-    bases = {"weak": steps.base(ModelConfig(source="builtin:weak"), weights)}
-    return plan_annotator(
-        CONFIG, Supply(steps=steps, ground=ground, gold=steps.gold(ground), bases=bases, train=TrainSettings())
-    )
+    weak = steps.base(ModelConfig(source="builtin:weak"), weights)
+    truth = GroundTruth(rows=ground, gold=steps.gold(ground), weak=weak, train=TrainSettings())
+    return trained(CONFIG, Teaching(steps=steps, truth=truth), weak)
 
 
 def executed(where: Path, backend: FakeBackend) -> Executor:

@@ -301,7 +301,7 @@ def test_one_process_asks_a_server(tmp_path: Path):
 
 def test_a_judging_model_that_is_missing_is_said_before_anything_runs(tmp_path: Path):
     config = Config.model_validate(small(judge={"kind": "reward_model", "model": "/no/judge"}).model_dump())
-    with pytest.raises(ConfigError, match=r"judge\.model /no/judge: '/no/judge' does not exist"):
+    with pytest.raises(ConfigError, match=r"judge\.model: '/no/judge' does not exist"):
         plan(config, tmp_path)
     assert not list(tmp_path.iterdir())
 

@@ -30,7 +30,6 @@ from refinement import (
 
 from burnish.algorithms.comparisons import most_voted
 from burnish.algorithms.refinement import Candidate, select
-from burnish.annotators import AnnotatorPlan
 from burnish.annotators.function import FunctionAnnotator
 from burnish.config import DataConfig, Decoding, IlrMethod, ModelConfig, TrainSettings
 from burnish.forms.table import open_table
@@ -39,6 +38,7 @@ from burnish.protocols import Backend, Score
 from burnish.refinery.dataset import given_rows
 from burnish.steps.artifacts import Rows, Split, read_ledger, read_samples
 from burnish.steps.basic import Steps
+from burnish.steps.judging import AnnotatorPlan
 from burnish.store import identity
 from burnish.store.runners import Executor
 from burnish.store.stages import Store
@@ -282,7 +282,7 @@ def test_algorithm_1_runs_on_any_backend(tmp_path: Path) -> None:
         kind="mine",
         config={"kind": "mine"},
         inputs={},
-        make=lambda given: FunctionAnnotator(lambda _, first, second: float(second > first), given.prompts_only()),
+        over=lambda examples: FunctionAnnotator(lambda _, first, second: float(second > first), examples),
     )
     setting = Setting(
         steps=steps,

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from burnish.config import Gsm8kTask, SumsTask, TaskConfig, WordProblemsTask
+from burnish.config import Gsm8kTask, SumsTask, TaskSettings, WordProblemsTask
 from burnish.errors import BackendError, BurnishError, ConfigError, DataError
 from burnish.protocols import Dataset
 from burnish.tasks import local_files, make_task, task_named
@@ -37,11 +37,11 @@ def folder(path: Path, train: list[Any], test: list[Any]) -> Gsm8kTask:
     return Gsm8kTask(kind="gsm8k", source=str(path))
 
 
-def load(config: TaskConfig) -> Dataset:
+def load(config: TaskSettings) -> Dataset:
     return make_task(config).load()
 
 
-def all_gold_is_right(config: TaskConfig) -> Dataset:
+def all_gold_is_right(config: TaskSettings) -> Dataset:
     task = make_task(config)
     data = task.load()
     both = (*data.train, *data.test)
@@ -237,7 +237,7 @@ def test_an_id_of_both_splits_is_refused(tmp_path: Path) -> None:
         load(folder(tmp_path, [gsm("A?", id=1)], [gsm("B?", id="1")]))
 
 
-EMPTY: list[tuple[Callable[[Path], TaskConfig], str]] = [
+EMPTY: list[tuple[Callable[[Path], TaskSettings], str]] = [
     (lambda path: folder(path, [], [gsm("A?")]), "the train split is empty"),
     (lambda path: folder(path, [gsm("A?")], []), "the test split is empty"),
     (lambda path: folder(path, [gsm("A?")], [gsm("A?")]), "every training prompt is a test prompt"),
@@ -245,7 +245,7 @@ EMPTY: list[tuple[Callable[[Path], TaskConfig], str]] = [
 
 
 @pytest.mark.parametrize(("make", "told"), EMPTY)
-def test_an_empty_split_is_an_error(tmp_path: Path, make: Callable[[Path], TaskConfig], told: str) -> None:
+def test_an_empty_split_is_an_error(tmp_path: Path, make: Callable[[Path], TaskSettings], told: str) -> None:
     with pytest.raises(DataError, match=told):
         load(make(tmp_path))
 

@@ -11,12 +11,12 @@ from typing import assert_never
 
 from burnish.algorithms.comparisons import abstentions, both_orders, combined
 from burnish.annotators.balanced import Pair, Pairs, balance, by_category
-from burnish.annotators.plan import Supply
+from burnish.annotators.resources import GroundTruth, Resources
 from burnish.config import ClassifierConfig
 from burnish.errors import DataError
 from burnish.protocols import Backend, by_example, prepare
 from burnish.steps.artifacts import Rows, read_demonstrations
-from burnish.steps.basic import checkpoint
+from burnish.steps.basic import Steps, checkpoint
 from burnish.steps.judging import AnnotatorPlan
 from burnish.store.stages import Stage, Work
 from burnish.tasks.instruction_answers import Category
@@ -70,39 +70,58 @@ class Labelled:
     repeated: int
 
 
-def plan(supply: Supply, config: ClassifierConfig) -> AnnotatorPlan:
-    """Let checkpoints of p~ answer the prompts of half G, pair their answers with gold, train the head on both."""
-    steps, settings = supply.steps, config.train or supply.train
-    worse = worse_sides(supply, config)
-    base = supply.bases.get("annotator", supply.bases["weak"])
-
-    def run(work: Work) -> None:
-        pairs, counts = training_pairs(supply, config, worse)
-        tokens = steps.backend().train_classifier(base, pairs, settings, steps.seed, work.path)
-        work.count(rows=2 * len(pairs), tokens=tokens, **counts)
-
-    inputs = {"base": base, "gold": supply.gold, **supply.ground.inputs}
-    inputs |= {name.replace("-", "_"): answers for side in worse for name, answers in side.items()}
-    # Only where it is not the usual way, so that finished stages stay what they are.
-    apart = {"pairs": config.pairs} if config.pairs != "checkpoints" else {}
-    stage = Stage(
-        name="train_classifier",
-        version=1,
-        config={"train": settings.model_dump(mode="json"), "seed": steps.seed, **apart, **supply.ground.config},
-        inputs=inputs,
-        run=run,
-        label=f"{steps.label} q~",
-    )
-    model = steps.run(stage)
+def build(config: ClassifierConfig, resources: Resources) -> AnnotatorPlan:
+    """Take a trained head as it is or, where there is ground truth, train one."""
+    truth = resources.ground_truth
+    if truth is not None and config.needs_ground_truth(resources.simulated):
+        base = resources.model(f"{resources.field}.model") if config.model is not None else truth.weak
+        model = trained(config, Teaching(steps=resources.steps, truth=truth), base)
+    else:
+        model = resources.model(f"{resources.field}.model")
     return AnnotatorPlan(
         kind="classifier",
         config={"kind": "classifier"},
         inputs={"judge": model},
-        make=lambda rows: ClassifierAnnotator(steps.backend(), model, rows.prompts_only()),
+        over=lambda examples: ClassifierAnnotator(resources.backend(), model, examples),
     )
 
 
-def worse_sides(supply: Supply, config: ClassifierConfig) -> list[dict[str, Artifact]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Teaching:
+    """What q~ learns from: ground truth, and the steps that make worse answers."""
+
+    steps: Steps
+    truth: GroundTruth
+
+
+def trained(config: ClassifierConfig, teaching: Teaching, base: Artifact) -> Artifact:
+    """Let checkpoints of p~ answer the prompts of half G, pair their answers with gold, train the head on both."""
+    steps, truth = teaching.steps, teaching.truth
+    settings = config.train or truth.train
+    worse = worse_sides(teaching, config)
+
+    def run(work: Work) -> None:
+        pairs, counts = training_pairs(teaching, config, worse)
+        tokens = steps.backend().train_classifier(base, pairs, settings, steps.seed, work.path)
+        work.count(rows=2 * len(pairs), tokens=tokens, **counts)
+
+    inputs = {"base": base, "gold": truth.gold, **truth.rows.inputs}
+    inputs |= {name.replace("-", "_"): answers for side in worse for name, answers in side.items()}
+    # Only where it is not the usual way, so that finished stages stay what they are.
+    apart = {"pairs": config.pairs} if config.pairs != "checkpoints" else {}
+    return steps.run(
+        Stage(
+            name="train_classifier",
+            version=1,
+            config={"train": settings.model_dump(mode="json"), "seed": steps.seed, **apart, **truth.rows.config},
+            inputs=inputs,
+            run=run,
+            label=f"{steps.label} q~",
+        )
+    )
+
+
+def worse_sides(teaching: Teaching, config: ClassifierConfig) -> list[dict[str, Artifact]]:
     """Return the answers of each supervisor's checkpoints by the purpose they were sampled for.
 
     One supervisor learns from all of half G, or one from each category, in the order of `Category`.
@@ -111,14 +130,14 @@ def worse_sides(supply: Supply, config: ClassifierConfig) -> list[dict[str, Arti
         case "checkpoints":
             # p~ once more, keeping its checkpoints: as a stage of its own, so that an annotator changes nothing
             # before it.
-            return [checkpoint_answers(supply, config, supply.ground, "weak checkpoints", "checkpoint")]
+            return [checkpoint_answers(teaching, config, teaching.truth.rows, "weak checkpoints", "checkpoint")]
         case "balanced":
-            parts = by_category(supply.steps, supply.ground)
+            parts = by_category(teaching.steps, teaching.truth.rows)
             return [
                 checkpoint_answers(
-                    supply,
+                    teaching,
                     config,
-                    supply.ground.part(parts, str(category)),
+                    teaching.truth.rows.part(parts, str(category)),
                     f"{category} checkpoints",
                     f"{category}-checkpoint",
                 )
@@ -129,28 +148,29 @@ def worse_sides(supply: Supply, config: ClassifierConfig) -> list[dict[str, Arti
 
 
 def checkpoint_answers(
-    supply: Supply, config: ClassifierConfig, learned: Rows, label: str, purpose: str
+    teaching: Teaching, config: ClassifierConfig, learned: Rows, label: str, purpose: str
 ) -> dict[str, Artifact]:
     """Train a supervisor on the gold of some rows, and let its checkpoints answer all prompts of half G."""
-    steps = supply.steps
+    steps = teaching.steps
     supervisor = steps.train(
-        supply.bases["weak"], learned, supply.gold, supply.train, label, checkpoints=config.checkpoints
+        teaching.truth.weak, learned, teaching.truth.gold, teaching.truth.train, label, checkpoints=config.checkpoints
     )
+    rows, source = teaching.truth.rows, DemonstrationSource.WEAK
     names = {number: f"{purpose}-{number:02d}" for number in range(1, config.checkpoints + 1)}
     return {
-        name: steps.answer(checkpoint(supervisor, number), supply.ground, config.decode, name, DemonstrationSource.WEAK)
+        name: steps.answer(checkpoint(supervisor, number), rows, config.decode, name, source)
         for number, name in names.items()
     }
 
 
 def training_pairs(
-    supply: Supply, config: ClassifierConfig, worse: Sequence[Mapping[str, Artifact]]
+    teaching: Teaching, config: ClassifierConfig, worse: Sequence[Mapping[str, Artifact]]
 ) -> tuple[list[Pair], dict[str, int]]:
     """Return what the head learns from, sorted by example and text, and counts of how the balance was made.
 
     Raises DataError where there is no pair.
     """
-    sides = [labelled(supply, list(answers.values())) for answers in worse]
+    sides = [labelled(teaching, list(answers.values())) for answers in worse]
     if not any(side.pairs for side in sides):
         raise DataError(
             "supervision.annotator: every checkpoint answered every prompt right, so there is no worse side"
@@ -162,24 +182,28 @@ def training_pairs(
             found = balance(*(side.pairs for side in sides))
             pairs, counts = found.pairs, found.counts
             counts |= {name: sum(getattr(side, name) for side in sides) for name in ("agreed", "repeated")}
-            counts["unpaired"] = len(supply.ground.prompts_only()) - len({example_id for example_id, _ in pairs})
+            counts["unpaired"] = len(teaching.truth.rows.prompts_only()) - len({example_id for example_id, _ in pairs})
         case _:
             assert_never(config.pairs)
     return [pairs[key] for key in sorted(pairs)], counts
 
 
-def labelled(supply: Supply, worse: Sequence[Artifact]) -> Labelled:
+def labelled(teaching: Teaching, worse: Sequence[Artifact]) -> Labelled:
     """Pair each gold answer with each checkpoint's answer where the final answers differ, in both orders.
 
     An answer that agrees with gold would be labelled worse without being so. Exact repeats of a pair are dropped.
     """
-    task, prompts, gold = supply.steps.task, supply.ground.prompts_only(), read_demonstrations(supply.gold)
+    task, prompts, gold = (
+        teaching.steps.task,
+        teaching.truth.rows.prompts_only(),
+        read_demonstrations(teaching.truth.gold),
+    )
     pairs: dict[tuple[str, str], Pair] = {}
     agreed = repeated = 0
-    grader = by_example(task, supply.ground.examples)
+    grader = by_example(task, teaching.truth.rows.examples)
     for answers in worse:
         read = read_demonstrations(answers)
-        prepare(task, supply.ground.examples, chain(read.values(), (gold[id_] for id_ in read)))
+        prepare(task, teaching.truth.rows.examples, chain(read.values(), (gold[id_] for id_ in read)))
         for id_, answer in read.items():
             a, b = task.extract(answer.completion), task.extract(gold[id_].completion)
             if b is None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
+from pydantic import JsonValue
+
 from burnish.algorithms.comparisons import from_difference
-from burnish.annotators.plan import Supply
+from burnish.annotators.resources import Resources
 from burnish.annotators.reward import both_sides, paired
 from burnish.config import LikelihoodConfig
 from burnish.protocols import Backend, Score
@@ -39,13 +41,19 @@ class LikelihoodAnnotator:
         return score.value / score.tokens if self.per_token else score.value
 
 
-def plan(supply: Supply, config: LikelihoodConfig) -> AnnotatorPlan:
-    """Finetune the judge on the gold demonstrations of half G, as p~ is."""
-    settings = config.train or supply.train
-    model = supply.steps.train(supply.bases["annotator"], supply.ground, supply.gold, settings, "judge")
+def build(config: LikelihoodConfig, resources: Resources) -> AnnotatorPlan:
+    """Take the model as it is or, where there is ground truth, finetune it on the gold answers of half G first."""
+    model, truth = resources.model(f"{resources.field}.model"), resources.ground_truth
+    finetuned = truth is not None and config.needs_ground_truth(resources.simulated)
+    per_token = not finetuned if config.per_token is None else config.per_token
+    described: dict[str, JsonValue] = {"kind": "likelihood"}
+    if not finetuned or per_token:  # a finetuned judge takes sums unless it is told otherwise
+        described["per_token"] = per_token
+    if truth is not None and finetuned:
+        model = resources.steps.train(model, truth.rows, truth.gold, config.train or truth.train, "judge")
     return AnnotatorPlan(
         kind="likelihood",
-        config={"kind": "likelihood"},
+        config=described,
         inputs={"judge": model},
-        make=lambda rows: LikelihoodAnnotator(supply.steps.backend(), model, rows.prompts_only()),
+        over=lambda examples: LikelihoodAnnotator(resources.backend(), model, examples, per_token),
     )

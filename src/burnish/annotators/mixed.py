@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 from burnish.protocols import Annotator
-from burnish.steps.artifacts import Rows
+from burnish.steps.artifacts import without_references
 from burnish.steps.judging import AnnotatorPlan
-from burnish.types import Comparison, Preference, short_hash
+from burnish.types import Comparison, Example, Preference, short_hash
 
 
 class MixedAnnotator:
@@ -36,14 +36,16 @@ def oracle_judges(example_id: str, share: float, seed: int) -> bool:
 def mixed(oracle: AnnotatorPlan, other: AnnotatorPlan, oracle_share: float, seed: int) -> AnnotatorPlan:
     """Combine two plans; each source fills its own share of the cap (an oracle's full confidence would fill it all)."""
 
-    def make(rows: Rows) -> Annotator:
-        return MixedAnnotator(oracle.make(rows), other.make(rows), oracle_share, seed)
+    def over(examples: Mapping[str, Example]) -> Annotator:
+        seen = examples if other.reads_references else without_references(examples)
+        return MixedAnnotator(oracle.over(examples), other.over(seen), oracle_share, seed)
 
     return dataclasses.replace(
         other,
         kind="mixed",
         config={"kind": "mixed", "oracle_share": oracle_share, "seed": seed, "other": dict(other.config)},
         inputs={**oracle.inputs, **other.inputs},
-        make=make,
-        shares={"oracle": oracle_share, other.kind: 1 - oracle_share},
+        over=over,
+        reads_references=True,
+        shares={oracle.kind: oracle_share, other.kind: 1 - oracle_share},
     )

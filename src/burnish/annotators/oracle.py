@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
+from pydantic import JsonValue
+
 from burnish.algorithms.comparisons import combined
-from burnish.annotators.plan import Supply
+from burnish.annotators.resources import Resources
+from burnish.config import OracleConfig
 from burnish.protocols import Grader, prepare
 from burnish.steps.judging import AnnotatorPlan
-from burnish.types import Comparison, Example, Order, Preference
+from burnish.types import Artifact, Comparison, Example, Order, Preference
 
 
 class OracleAnnotator:
@@ -37,11 +40,25 @@ class OracleAnnotator:
         return combined(comparison.id, (Order.AB,), (p_b,), "oracle")
 
 
-def plan(supply: Supply) -> AnnotatorPlan:
-    """The oracle needs no training; its only input is the data."""
+def build(config: OracleConfig, resources: Resources) -> AnnotatorPlan:
+    """Right answers come from the task of an experiment, or from a column of the dataset that is refined."""
+    if resources.simulated:
+        return plan(resources)
+    return _plan(resources, {"kind": "oracle", "column": config.column, "task": resources.steps.task_kind}, {})
+
+
+def plan(resources: Resources) -> AnnotatorPlan:
+    """Return the oracle of an experiment. It needs no training; its only input is the data."""
+    truth = resources.ground_truth
+    assert truth is not None, resources.field
+    return _plan(resources, {"kind": "oracle", "task": resources.steps.task_kind}, {"data": truth.rows.data})
+
+
+def _plan(resources: Resources, config: dict[str, JsonValue], inputs: dict[str, Artifact]) -> AnnotatorPlan:
     return AnnotatorPlan(
         kind="oracle",
-        config={"kind": "oracle", "task": supply.steps.task_kind},
-        inputs={"data": supply.ground.data},
-        make=lambda rows: OracleAnnotator(supply.steps.task, rows.examples()),
+        config=config,
+        inputs=inputs,
+        over=lambda examples: OracleAnnotator(resources.steps.task, examples),
+        reads_references=True,
     )

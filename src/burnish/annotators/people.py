@@ -10,8 +10,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 from burnish.algorithms.comparisons import SECOND_BETTER, combined, request_text, voted
+from burnish.annotators.resources import Resources
+from burnish.config import PeopleConfig
 from burnish.errors import Paused
 from burnish.people.mailbox import Annotation, Ask, Mailbox, Purpose
+from burnish.steps.judging import AnnotatorPlan
 from burnish.types import Comparison, Example, Order, Preference, short_hash
 
 
@@ -62,3 +65,14 @@ class PeopleAnnotator:
 
 def _preference(comparison_id: str, annotation: Annotation) -> Preference:
     return combined(comparison_id, (annotation.shown,), (SECOND_BETTER[annotation.said],), f"people:{annotation.by}")
+
+
+def build(config: PeopleConfig, resources: Resources) -> AnnotatorPlan:
+    """People judge through the folder of the run."""
+    purpose, seed = resources.purpose, resources.steps.seed
+    return AnnotatorPlan(
+        kind=config.kind,
+        config={"kind": config.kind, "purpose": str(purpose), "seed": seed},
+        inputs={},
+        over=lambda examples: PeopleAnnotator(resources.mailbox, purpose, examples, seed),
+    )

@@ -7,8 +7,11 @@ from collections.abc import Set as AbstractSet
 from typing import Any
 
 from burnish.algorithms.comparisons import SECOND_BETTER, both_orders, combined, request_text
+from burnish.annotators.resources import Resources
+from burnish.config import CommandConfig
 from burnish.errors import AnnotatorError
-from burnish.services.program import converse, gathered
+from burnish.services.program import converse, gathered, identified
+from burnish.steps.judging import AnnotatorPlan
 from burnish.types import Comparison, Example, Order, PairRow, Preference, short_hash
 
 
@@ -98,3 +101,25 @@ def said(answer: Mapping[str, Any], name: str, field: str) -> bool:
     if isinstance(value, bool):
         return value
     raise AnnotatorError(f"{field}: {name} {value!r} found for {answer['id']}; write true or false")
+
+
+def build(config: CommandConfig, resources: Resources) -> AnnotatorPlan:
+    """A program judges; its words and the content of its files identify it."""
+    described, inputs = identified(config.command)
+    return AnnotatorPlan(
+        kind=config.kind,
+        config=described,
+        inputs=inputs,
+        over=lambda examples: ProgramAnnotator(config.command, examples, f"{resources.field}.command"),
+    )
+
+
+def checker(command: Sequence[str], field: str) -> AnnotatorPlan:
+    """Return the annotator that a checking program makes; `field` is where a config names the program."""
+    described, inputs = identified(command)
+    return AnnotatorPlan(
+        kind="checker",
+        config={**described, "kind": "checker"},
+        inputs=inputs,
+        over=lambda examples: CheckerAnnotator(command, examples, field),
+    )

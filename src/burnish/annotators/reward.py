@@ -6,7 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 from burnish.algorithms.comparisons import abstentions, from_difference
+from burnish.annotators.resources import Resources
+from burnish.config import RewardModelConfig
 from burnish.protocols import Backend, Score
+from burnish.steps.judging import AnnotatorPlan
 from burnish.types import Artifact, Comparison, Example, Preference, TrainingRow
 
 KIND = "reward_model"
@@ -55,3 +58,14 @@ def paired(batches: Iterator[Sequence[Score]]) -> Iterator[list[tuple[str, Score
             for id_ in touched
             if f"{id_}:a" in scores and f"{id_}:b" in scores
         ]
+
+
+def build(config: RewardModelConfig, resources: Resources) -> AnnotatorPlan:
+    """Take the reward model as it is."""
+    model = resources.model(f"{resources.field}.model")
+    return AnnotatorPlan(
+        kind=config.kind,
+        config={"kind": config.kind},
+        inputs={"judge": model},
+        over=lambda examples: RewardAnnotator(resources.backend(), model, examples),
+    )

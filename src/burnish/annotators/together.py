@@ -7,6 +7,7 @@ from collections.abc import Set as AbstractSet
 
 from burnish.algorithms.comparisons import voted
 from burnish.protocols import Annotator, AsksAgain
+from burnish.steps.judging import AnnotatorPlan
 from burnish.types import Comparison, Preference, short_hash
 
 
@@ -30,3 +31,15 @@ class Together:
                 for preference in batch:
                     said[preference.comparison_id].append(preference)
         yield [voted(preferences) for preferences in said.values()]
+
+
+def majority(members: Sequence[AnnotatorPlan]) -> AnnotatorPlan:
+    """Return the vote of several annotators; in a round each of them judges in a stage of its own."""
+    return AnnotatorPlan(
+        kind="majority",
+        config={"kind": "majority"},
+        inputs={f"{place}_{name}": one for place, m in enumerate(members) for name, one in m.inputs.items()},
+        over=lambda examples: Together([member.over(examples) for member in members]),
+        reads_references=any(member.reads_references for member in members),
+        members=tuple(members),
+    )

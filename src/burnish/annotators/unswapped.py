@@ -7,14 +7,13 @@ the one with P(A) of the other, which is P(A) of the same prompt. What is left i
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 from burnish.algorithms.comparisons import combined
 from burnish.protocols import Annotator
-from burnish.steps.artifacts import Rows
 from burnish.steps.judging import AnnotatorPlan
-from burnish.types import Comparison, Order, Preference, short_hash
+from burnish.types import Comparison, Example, Order, Preference, short_hash
 
 ROUNDING = 2.0**-24
 """Half the distance of neighbouring float32 numbers around 0.5 to 1: what averaging P(B) and 1 - P(B) leaves."""
@@ -38,13 +37,15 @@ class UnswappedAnnotator:
 def unswapped(annotator: AnnotatorPlan) -> AnnotatorPlan:
     """Return the plan with every score lost; what it was made from stays, since the released code pays for it."""
 
-    def make(rows: Rows) -> Annotator:
+    def over(examples: Mapping[str, Example]) -> Annotator:
         return UnswappedAnnotator()
 
     return dataclasses.replace(
         annotator,
         kind="unswapped",
         config={"kind": "unswapped", "annotator": dict(annotator.config)},
-        make=make,
+        over=over,
+        reads_references=False,
+        members=(),
         shares=None,
     )

@@ -4,17 +4,35 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, ClassVar, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    model_serializer,
+)
 
 from burnish.errors import ConfigError
 
 
 class Settings(BaseModel):
-    """Base of all settings: frozen, strict about names, with the docstrings of fields as their description."""
+    """Base of all settings. They are frozen and refuse unknown names; a field's docstring is its description."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    unwritten: ClassVar[frozenset[str]] = frozenset()
+    """Fields that are left out of a dump while they have their default. They were added after results and stages had
+    been written, so those keep their bytes and their identity."""
+
+    @model_serializer(mode="wrap")
+    def _written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields = type(self).model_fields
+        usual = {name for name in self.unwritten if getattr(self, name) == fields[name].default}
+        return {name: value for name, value in handler(self).items() if name not in usual}
 
 
 def number_from_text(value: object) -> object:

@@ -6,13 +6,12 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from burnish.config.annotators import ReferenceJudge, ReferenceJudgeConfig
+from burnish.config.annotators import ClassifierConfig, ReferenceJudge, Supervisor, check_fits
 from burnish.config.base import Count, Name, PositiveFloat, Settings
 from burnish.config.differs import AnswerDiffers, TaskDiffers
-from burnish.config.methods import MethodConfig
+from burnish.config.methods import Method
 from burnish.config.models import Decoding, Models, TrainSettings
-from burnish.config.supervision import ClassifierConfig, MixedConfig, Supervision
-from burnish.config.tasks import InstructionsTask, TaskConfig
+from burnish.config.tasks import Task
 
 
 class Execution(Settings):
@@ -63,6 +62,18 @@ class Compat(Settings):
     """`differing`: alpha is a share of the proposals that differ from their label, not of all rows (ilr.py:170)."""
 
 
+class Supervision(Settings):
+    """Where labels and comparisons come from."""
+
+    demonstrations: Literal["weak", "correct", "gold"] = "weak"
+    """`weak`: p~ answers half U after it was finetuned on half G; `correct`: the rows alone that p~ answered right
+    (section 4); `gold`: the references of half U."""
+    annotator: Supervisor
+    """Who compares two answers."""
+    train: TrainSettings | None = None
+    """How p~ is finetuned; as the strong model if not given."""
+
+
 class Config(Settings):
     """An experiment."""
 
@@ -72,7 +83,7 @@ class Config(Settings):
     """Which of the paper's figures or tables the report draws, beside its own: see docs/paper.md."""
     variant: str = ""
     """Which of the settings of a sweep this is; set from the keys of `variants`."""
-    task: TaskConfig
+    task: Task
     """What is learned."""
     models: Models
     """Who teaches and who learns."""
@@ -82,7 +93,7 @@ class Config(Settings):
     """How the strong model is finetuned, each time from its base."""
     decode: Decoding = Decoding()
     """How test answers, labels and proposals are generated."""
-    methods: tuple[MethodConfig, ...]
+    methods: tuple[Method, ...]
     """What is compared."""
     differs: TaskDiffers = AnswerDiffers()
     """Which proposals of a refinement are worth a comparison."""
@@ -105,25 +116,34 @@ class Config(Settings):
     """Speed alone."""
 
     @model_validator(mode="after")
+    def _annotators_fit(self) -> Config:
+        check_fits(self.supervision.annotator, "supervision.annotator", simulated=True)
+        if self.judge is not None:
+            check_fits(self.judge, "judge", simulated=False)
+        return self
+
+    @model_validator(mode="after")
     def _balanced_by_category(self) -> Config:
         annotator = self.supervision.annotator
-        classifier = annotator.other if isinstance(annotator, MixedConfig) else annotator
-        balanced = isinstance(classifier, ClassifierConfig) and classifier.pairs == "balanced"
-        if balanced and not isinstance(self.task, InstructionsTask):
-            field = "other.pairs" if isinstance(annotator, MixedConfig) else "pairs"
-            raise ValueError(
-                f"supervision.annotator.{field}: 'balanced' found, and the task is {self.task.kind}, whose rows have "
-                f"no category; set {field}: checkpoints, or use the task instructions"
-            )
+        for one in annotator.members:
+            if isinstance(one, ClassifierConfig) and one.pairs == "balanced" and not self.task.has_categories:
+                field = "pairs" if one is annotator else "other.pairs"
+                raise ValueError(
+                    f"supervision.annotator.{field}: 'balanced' found, and the task is {self.task.kind}, whose rows "
+                    f"have no category; set {field}: checkpoints, or use the task instructions"
+                )
         return self
 
     @model_validator(mode="after")
     def _one_asks(self) -> Config:
-        if isinstance(self.judge, ReferenceJudgeConfig) and self.execution.workers > 1:
-            raise ValueError(
-                f"execution.workers: {self.execution.workers} found, but one process asks a judge's server; set "
-                "workers: 1, and judge.concurrency for speed"
-            )
+        asked = (*self.supervision.annotator.members, *((self.judge,) if self.judge else ()))
+        for one in asked:
+            if (one.is_server or one.asks_people) and self.execution.workers > 1:
+                who = "a judge's server" if one.is_server else "people"
+                raise ValueError(
+                    f"execution.workers: {self.execution.workers} found, but one process asks {who}; set workers: 1"
+                    + (", and concurrency of the judge for speed" if one.is_server else "")
+                )
         return self
 
     @model_validator(mode="after")

@@ -1,18 +1,65 @@
-"""What is compared: one class a method."""
+"""Methods: one settings class for each."""
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import Field, field_validator
 
 from burnish.config.base import Count, Name, PositiveFloat, Probability, Settings, Share
+from burnish.config.kinds import Kinds, OneOf
 from burnish.config.models import Loss, Objective, Optimizer, TrainSettings
 
 
-class SftMethod(Settings):
+class MethodSettings(Settings):
+    """Base of all methods. What others have to know of a kind of method stands on its class."""
+
+    kind: Any  # (each class narrows it to its one name)
+    name: Name
+    label: ClassVar[str | None] = None
+    """What reports call the method under its usual name; None shows the name itself."""
+    asks_annotator: ClassVar[bool] = False
+    """Whether it compares proposals by asking an annotator."""
+    refines: ClassVar[bool] = False
+    """Whether it changes labels, so that `burnish refine` can use it."""
+    experiments: ClassVar[bool] = True
+    """Whether an experiment can use it."""
+
+    @property
+    def last_round(self) -> int:
+        """The number of the last round; 0 for a method without rounds."""
+        return int(getattr(self, "rounds", 0))
+
+    @property
+    def proposers_passes(self) -> int:
+        """How often all rows are trained on in a round, so that models can propose."""
+        return 1
+
+    @property
+    def samples_per_row(self) -> int:
+        """How many answers a row gets in a round."""
+        return 1
+
+    @property
+    def comparisons_per_row(self) -> int:
+        """The most comparisons that an annotator is asked for a row in a round."""
+        return 1 if self.asks_annotator else 0
+
+    @property
+    def program(self) -> tuple[str, ...] | None:
+        """The user's program that the method asks instead of an annotator, None where it asks none."""
+        return None
+
+
+METHODS = Kinds("method", MethodSettings)
+
+
+@METHODS.add
+class SftMethod(MethodSettings):
     """One finetuning on the demonstrations as they are."""
+
+    label: ClassVar[str | None] = "SFT"
 
     kind: Literal["sft"]
     name: Name = "sft"
@@ -21,8 +68,12 @@ class SftMethod(Settings):
     """`gold` trains on the references of the same rows: the ceiling."""
 
 
-class NaiveMethod(Settings):
+@METHODS.add
+class NaiveMethod(MethodSettings):
     """Replace a random share alpha by proposals, without feedback (appendix E.2)."""
+
+    label: ClassVar[str | None] = "naive (no feedback)"
+    refines: ClassVar[bool] = True
 
     kind: Literal["naive"]
     name: Name = "naive"
@@ -33,8 +84,13 @@ class NaiveMethod(Settings):
     """Share of the rows replaced in each round."""
 
 
-class IlrMethod(Settings):
+@METHODS.add
+class IlrMethod(MethodSettings):
     """Iterative label refinement (Algorithm 1)."""
+
+    label: ClassVar[str | None] = "ILR"
+    asks_annotator: ClassVar[bool] = True
+    refines: ClassVar[bool] = True
 
     kind: Literal["ilr"]
     name: Name = "ilr"
@@ -47,6 +103,11 @@ class IlrMethod(Settings):
     """Parts into which the rows are cut; each is answered by a model that was trained on all the others."""
     cross_label: bool = True
     """false: each model proposes for the rows that it was trained on, to see what the split buys."""
+
+    @property
+    def proposers_passes(self) -> int:
+        """Each row is trained on by the models of all other parts."""
+        return self.splits - 1
 
 
 class PairsFrom(StrEnum):
@@ -62,8 +123,12 @@ class PairsFrom(StrEnum):
     LABELS = "labels"
 
 
-class DpoMethod(Settings):
+@METHODS.add
+class DpoMethod(MethodSettings):
     """Multi-round direct preference optimisation and its variants (section 3, appendices C and E.4, E.5)."""
+
+    label: ClassVar[str | None] = "DPO"
+    asks_annotator: ClassVar[bool] = True
 
     kind: Literal["dpo"]
     name: Name = "dpo"
@@ -104,6 +169,16 @@ class DpoMethod(Settings):
         return value
 
     @property
+    def samples_per_row(self) -> int:
+        """Answers that the policy writes for a prompt; wsDPO takes half as many."""
+        return self.samples // 2 if self.pairs_from is PairsFrom.LABELS else self.samples
+
+    @property
+    def comparisons_per_row(self) -> int:
+        """Each two answers make a pair."""
+        return self.samples // 2
+
+    @property
     def objective(self) -> Objective:
         """What training minimises."""
         return Objective(loss=self.loss, beta=self.beta, flip_rate=self.flip_rate)
@@ -114,10 +189,13 @@ class DpoMethod(Settings):
         return sft.model_copy(update=changed | ({"epochs": self.epochs} if self.epochs else {}))
 
 
-class ClearMethod(Settings):
+@METHODS.add
+class ClearMethod(MethodSettings):
     """A confidence gate without cross-labelling (CLEAR, Chen & Mueller, arXiv 2403.12776): the model trained on all
     rows proposes for all of them, and a proposal is taken where the annotator is sure enough."""
 
+    asks_annotator: ClassVar[bool] = True
+    refines: ClassVar[bool] = True
     kind: Literal["clear"]
     name: Name = "clear"
     """How the method is called in results."""
@@ -129,10 +207,12 @@ class ClearMethod(Settings):
     """The least P(the proposal is better) that is accepted."""
 
 
-class MajorityMethod(Settings):
+@METHODS.add
+class MajorityMethod(MethodSettings):
     """The most frequent of several sampled answers is the proposal, its share of the votes the confidence
     (self-consistency, Wang et al., arXiv 2203.11171); no annotator is asked."""
 
+    refines: ClassVar[bool] = True
     kind: Literal["majority"]
     name: Name = "majority"
     """How the method is called in results."""
@@ -145,10 +225,18 @@ class MajorityMethod(Settings):
     temperature: PositiveFloat = 0.7
     """At which they are sampled."""
 
+    @property
+    def samples_per_row(self) -> int:
+        """Answers that are sampled for a prompt."""
+        return self.samples
 
-class VerifiedMethod(Settings):
+
+@METHODS.add
+class VerifiedMethod(MethodSettings):
     """A checker accepts: a proposal replaces a label where the checker passes it and not the label."""
 
+    refines: ClassVar[bool] = True
+    experiments: ClassVar[bool] = False
     kind: Literal["verified"]
     name: Name = "verified"
     """How the method is called in results."""
@@ -160,7 +248,18 @@ class VerifiedMethod(Settings):
     """A program and its arguments, without a shell: it reads {id, prompt, answer} as JSON lines on stdin and writes
     {id, passed: true or false}."""
 
+    @property
+    def program(self) -> tuple[str, ...] | None:
+        """The checker."""
+        return self.checker
 
-MethodConfig: TypeAlias = Annotated[
-    SftMethod | NaiveMethod | IlrMethod | DpoMethod | ClearMethod | MajorityMethod, Field(discriminator="kind")
-]
+    @property
+    def comparisons_per_row(self) -> int:
+        """The checker looks at a proposal and its label."""
+        return 1
+
+
+Method: TypeAlias = Annotated[MethodSettings, OneOf(METHODS, where=lambda one: one.experiments)]
+"""A method of an experiment."""
+RefineMethod: TypeAlias = Annotated[MethodSettings, OneOf(METHODS, where=lambda one: one.refines)]
+"""A method of `burnish refine`."""

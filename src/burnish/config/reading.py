@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import shlex
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -12,20 +11,13 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from burnish.config import Config, GivenAnnotator, RefineConfig
+from burnish.config import ANNOTATORS, Annotator, AnnotatorSettings, Config, RefineConfig
 from burnish.errors import ConfigError
 
 DEMO = "demo.yaml"
 C = TypeVar("C")
-ANNOTATOR: TypeAdapter[GivenAnnotator] = TypeAdapter(GivenAnnotator)
+ANNOTATOR: TypeAdapter[AnnotatorSettings] = TypeAdapter(Annotator)
 EXPERIMENT, REFINEMENT = TypeAdapter(Config), TypeAdapter(RefineConfig)
-_SHORT = {
-    "oracle": "column",
-    "classifier": "model",
-    "reward_model": "model",
-    "likelihood": "model",
-    "command": "command",
-}
 
 
 def read_config(path: Path, changes: Sequence[str] = ()) -> Config:
@@ -137,26 +129,36 @@ def _item(items: list[Any], step: str, where: str) -> Any:
     return items[int(step)]
 
 
-def read_annotator(text: str, field: str = "annotator", changes: Sequence[str] = ()) -> GivenAnnotator:
-    """Return the annotator that a YAML file describes, or a short form: `people`, `oracle:COLUMN`, `classifier:MODEL`,
-    `reward_model:MODEL`, `likelihood:MODEL`, `command:PROGRAM ARGUMENTS`. Raises ConfigError naming `field`.
+def read_annotator(text: str, field: str = "annotator", changes: Sequence[str] = ()) -> AnnotatorSettings:
+    """Return the annotator that a YAML file or a short form describes, such as `people` or `oracle:COLUMN`.
+
+    A kind's class says which field its short form fills (`AnnotatorSettings.short`). Raises ConfigError naming `field`.
     """
     kind, colon, rest = text.partition(":")
-    if text == "people":
-        return checked(ANNOTATOR, {"kind": "people"}, field)
-    if colon and kind in _SHORT:
+    settings = ANNOTATORS.get(kind)
+    if settings is not None and settings.short == "" and not colon:
+        return checked(ANNOTATOR, {"kind": kind}, field)
+    if settings is not None and settings.short and colon:
         if not rest:
-            raise ConfigError(f"{field}: {text!r} found; write {kind}:{_SHORT[kind].upper()}")
-        value = shlex.split(rest) if kind == "command" else rest
-        return checked(ANNOTATOR, {"kind": kind, _SHORT[kind]: value}, field)
+            raise ConfigError(f"{field}: {text!r} found; write {kind}:{settings.short.upper()}")
+        try:
+            fields = settings.from_short(rest)
+        except ValueError as error:
+            raise ConfigError(f"{field}: {text!r} cannot be read ({error}); close the quote") from None
+        return checked(ANNOTATOR, {"kind": kind, **fields}, field)
     path = Path(text)
     if not path.is_file():
-        short = ", ".join(f"{name}:{what.upper()}" for name, what in _SHORT.items())
-        raise ConfigError(f"{field}: {text!r} is no file; give a YAML file, or people, {short}")
+        raise ConfigError(f"{field}: {text!r} is no file; give a YAML file, or {', '.join(short_forms())}")
     values = _mapping(_text(path), str(path))
     for change in changes:
         _set(values, change)
     return checked(ANNOTATOR, values, str(path))
+
+
+def short_forms() -> list[str]:
+    """Return the short forms of all annotators, those that need no value first."""
+    known = [(kind, settings.short) for kind, settings in ANNOTATORS.all().items() if settings.short is not None]
+    return [kind for kind, short in known if not short] + [f"{kind}:{short.upper()}" for kind, short in known if short]
 
 
 def refine_config(values: dict[str, Any], changes: Sequence[str] = ()) -> RefineConfig:
@@ -180,6 +182,8 @@ def _explained(item: Any) -> str:
     match item["type"]:
         case "extra_forbidden":
             return f"{field}: no such field; remove it or correct its name"
+        case "kind":
+            return f"{field}.{item['msg']}"
         case "missing":
             return f"{field}: is missing; add it"
         case _:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from burnish.config.annotators import ColumnConfig, CommandConfig, GivenAnnotator, MajorityConfig, PeopleConfig
+from burnish.config.annotators import Annotator, AnnotatorSettings, Auditor, PeopleConfig, check_fits
 from burnish.config.base import Count, Name, Probability, Settings
 from burnish.config.differs import Differs, TextDiffers
 from burnish.config.lab import Execution
-from burnish.config.methods import ClearMethod, IlrMethod, MajorityMethod, NaiveMethod, VerifiedMethod
+from burnish.config.methods import IlrMethod, RefineMethod
 from burnish.config.models import Decoding, Model, TrainSettings
 
 
@@ -33,20 +33,12 @@ class DataConfig(Settings):
     """`skip` leaves rows that cannot be used as they are, and counts them."""
 
 
-RefineMethod: TypeAlias = Annotated[
-    IlrMethod | NaiveMethod | ClearMethod | MajorityMethod | VerifiedMethod, Field(discriminator="kind")
-]
-Auditor: TypeAlias = Annotated[PeopleConfig | ColumnConfig | CommandConfig, Field(discriminator="kind")]
-
-
 class AuditConfig(Settings):
     """How much harm accepted changes may do: some of them, drawn at random before anybody looks, are judged again."""
 
     size: Count = 100
     """Accepted changes judged in each round; all if there are fewer."""
-    by: Annotated[PeopleConfig | ColumnConfig | CommandConfig, Field(discriminator="kind")] = PeopleConfig(
-        kind="people"
-    )
+    by: Auditor = PeopleConfig(kind="people")
     """Who judges: people through a file, an oracle column, or a program."""
     max_harm: Probability | None = None
     """A round is accepted only if the 95 % bound on its share of harmed labels is at most this."""
@@ -74,7 +66,7 @@ class RefineConfig(Settings):
     """What is refined."""
     model: Model
     """The base model that is finetuned on the dataset and proposes answers."""
-    annotator: GivenAnnotator | None = None
+    annotator: Annotator | None = None
     """Who compares; methods that need no comparison go without."""
     method: RefineMethod = IlrMethod(kind="ilr", rounds=2)
     """How proposals are made and chosen."""
@@ -97,21 +89,22 @@ class RefineConfig(Settings):
 
     @model_validator(mode="after")
     def _can_choose(self) -> RefineConfig:
-        needs = self.method.kind in {"ilr", "clear"}
-        if needs and self.annotator is None:
+        if self.method.asks_annotator and self.annotator is None:
             raise ValueError(
                 f"annotator: none given, and {self.method.kind} needs one; give it, or choose the method majority, "
                 "verified or naive"
             )
         return self
 
+    @model_validator(mode="after")
+    def _annotators_fit(self) -> RefineConfig:
+        if self.annotator is not None:
+            check_fits(self.annotator, "annotator", simulated=False)
+        if self.audit is not None:
+            check_fits(self.audit.by, "audit.by", simulated=False)
+        return self
+
     @property
-    def annotators(self) -> tuple[GivenAnnotator, ...]:
+    def annotators(self) -> tuple[AnnotatorSettings, ...]:
         """Every single annotator that is asked."""
-        match self.annotator:
-            case None:
-                return ()
-            case MajorityConfig():
-                return self.annotator.of
-            case _:
-                return (self.annotator,)
+        return () if self.annotator is None else self.annotator.members

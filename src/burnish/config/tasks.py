@@ -1,20 +1,39 @@
-"""What is learned."""
+"""What is learned: one settings class for each task."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field
 
 from burnish.config.base import Count, PositiveFloat, Settings
-
-TASK_PLACES = frozenset(
-    {"source", "revision", "databases", "tokenizer", "cache", "general", "safety", "general_test", "safety_test"}
-)
-"""Fields that say where something lies: data are identified by their content instead."""
+from burnish.config.kinds import Kinds, OneOf
 
 
-class SumsTask(Settings):
+class TaskSettings(Settings):
+    """Base of all tasks. What others have to know of a kind of task stands on its class."""
+
+    kind: Any  # (each class narrows it to its one name)
+    places: ClassVar[frozenset[str]] = frozenset()
+    """Fields that say where something lies. They are no part of identity: data are identified by their content."""
+    has_categories: ClassVar[bool] = False
+    """Whether each row is of a category, general or safety, between which comparisons can be balanced."""
+
+    @property
+    def hub_dataset(self) -> tuple[str, str | None] | None:
+        """The hub id and revision of the data, None for a task that cannot read from the hub."""
+        return None
+
+    def at_commit(self, commit: str) -> TaskSettings:
+        """Return the settings with the commit at which the hub dataset is read."""
+        return self.model_copy(update={"revision": commit})
+
+
+TASKS = Kinds("task", TaskSettings)
+
+
+@TASKS.add
+class SumsTask(TaskSettings):
     """Generated word problems, for the embedded experiment."""
 
     kind: Literal["sums"]
@@ -26,9 +45,11 @@ class SumsTask(Settings):
     """Which world: the seed of the generated rows, the same for all seeds of an experiment."""
 
 
-class Gsm8kTask(Settings):
+@TASKS.add
+class Gsm8kTask(TaskSettings):
     """Grade-school mathematics (appendix A.1)."""
 
+    places: ClassVar[frozenset[str]] = frozenset({"source", "revision"})
     kind: Literal["gsm8k"]
     source: str = "openai/gsm8k"
     """A hub id, or a folder with `train.jsonl` and `test.jsonl` (also .gz)."""
@@ -39,10 +60,17 @@ class Gsm8kTask(Settings):
     test: Count | None = None
     """Test rows to use, chosen in the same way."""
 
+    @property
+    def hub_dataset(self) -> tuple[str, str | None] | None:
+        """The hub id and revision; a folder counts first."""
+        return self.source, self.revision
 
-class WordProblemsTask(Settings):
+
+@TASKS.add
+class WordProblemsTask(TaskSettings):
     """Easier word problems in the form of MAWPS (one file with `split`) or SVAMP."""
 
+    places: ClassVar[frozenset[str]] = frozenset({"source"})
     kind: Literal["word_problems"]
     source: str
     """A JSONL file (also .gz)."""
@@ -52,9 +80,11 @@ class WordProblemsTask(Settings):
     """Test rows to use, chosen in the same way."""
 
 
-class TextToSqlTask(Settings):
+@TASKS.add
+class TextToSqlTask(TaskSettings):
     """Questions that a query on a database answers (appendix A.1): BIRD, Spider, or rows of one's own."""
 
+    places: ClassVar[frozenset[str]] = frozenset({"source", "databases", "tokenizer", "cache"})
     kind: Literal["text_to_sql"]
     source: str
     """BIRD's or Spider's unpacked folder, one of their JSON files, or a JSONL file of rows (also .gz)."""
@@ -96,13 +126,16 @@ Files: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(_files_from_text),
 """A file, or a list of them."""
 
 
-class InstructionsTask(Settings):
+@TASKS.add
+class InstructionsTask(TaskSettings):
     """Safe instruction following (appendix A.1, SaferPaca): instructions to follow, and requests to refuse.
 
     Files are JSONL, JSON, Parquet or CSV in any form that `refine` takes. A file whose column `category` says general
     or safety serves both kinds of field; each reads its own rows.
     """
 
+    places: ClassVar[frozenset[str]] = frozenset({"general", "safety", "general_test", "safety_test"})
+    has_categories: ClassVar[bool] = True
     kind: Literal["instructions"]
     general: Files
     """Instructions to follow with their responses, to train on, such as Alpaca's `instruction`, `input`, `output`."""
@@ -126,6 +159,5 @@ class InstructionsTask(Settings):
     """The reference of unsafe test requests that come without one (appendix A.1)."""
 
 
-TaskConfig: TypeAlias = Annotated[
-    SumsTask | Gsm8kTask | WordProblemsTask | TextToSqlTask | InstructionsTask, Field(discriminator="kind")
-]
+Task: TypeAlias = Annotated[TaskSettings, OneOf(TASKS)]
+"""Any task."""

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, TypeAlias, assert_never
 
 from burnish.algorithms.comparisons import request_text
-from burnish.annotators.build import program
 from burnish.annotators.program import said
 from burnish.backends import Progress
 from burnish.backends.embed import Embedder
@@ -28,7 +27,7 @@ from burnish.inputs.models import content_of
 from burnish.models import location
 from burnish.protocols import Score
 from burnish.services.embeddings import EmbeddingServer
-from burnish.services.program import converse, gathered
+from burnish.services.program import converse, gathered, identified
 from burnish.steps.setting import Differing, TextPair
 from burnish.store import identity
 from burnish.types import Artifact
@@ -89,7 +88,7 @@ def differing_of(
         case AnswerDiffers() | TextDiffers() | NumberDiffers():
             return None
         case CommandDiffers(command=command):
-            described, inputs = program(command)
+            described, inputs = identified(command)
             return Differing(config=described, inputs=inputs, measure=lambda pairs: _told_apart(command, pairs))
         case EmbeddingDiffers(model=model, share=share):
             assert embedder is not None, model

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,29 +11,23 @@ from burnish import backends
 from burnish.config import (
     DType,
     Execution,
-    GivenAnnotator,
-    GivenClassifierConfig,
-    GivenLikelihoodConfig,
     ModelConfig,
-    ReferenceJudge,
-    RewardModelConfig,
+    WantedModel,
     expanded,
 )
 from burnish.errors import BackendError
 from burnish.models import location
-from burnish.models.card import CARD, Head
+from burnish.models.card import CARD
 from burnish.steps.basic import Steps
 from burnish.store import identity
-from burnish.types import Artifact
-
-HEADS = {"classifier": Head.CLASSIFIER, "reward_model": Head.REWARD, "likelihood": Head.NONE}
+from burnish.types import Artifact, Head
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundModel:
     """A model with its commit and number format, the identity of its weights, and what it ends in.
 
-    `trained`: a folder that burnish trained, which is used as it is.
+    `trained`: it is a folder that burnish trained, which is used as it is.
     """
 
     model: ModelConfig
@@ -42,39 +35,56 @@ class FoundModel:
     head: Head = Head.NONE
     trained: bool = False
 
-
-def judging_models(
-    annotators: Sequence[GivenAnnotator | ReferenceJudge], field: str = "annotator"
-) -> dict[str, FoundModel]:
-    """Return the models that annotators bring, unresolved, by the name that errors give each."""
-    unknown = Artifact(path="", kind="", fingerprint="")
-    return {
-        judge_field(one.model, field): FoundModel(model=one.model, weights=unknown, head=HEADS[one.kind])
-        for one in annotators
-        if isinstance(one, GivenClassifierConfig | RewardModelConfig | GivenLikelihoodConfig)
-    }
+    def artifact(self, steps: Steps) -> Artifact:
+        """Return the model as an artifact: the stage that describes it, or the trained folder."""
+        if self.trained:
+            path = location.find(self.model)
+            return Artifact(path=str(path), kind="trained", fingerprint=self.weights.fingerprint)
+        return steps.base(self.model, self.weights, self.head)
 
 
-def judge_field(model: ModelConfig, field: str = "annotator") -> str:
-    """Name a judging model in errors; several annotators may vote."""
-    return f"{field}.model {model.source}"
+@dataclass(frozen=True, slots=True)
+class FoundModels:
+    """All models of a run by the field of the config that names each, such as `models.weak` or `annotator.model`."""
+
+    by_field: Mapping[str, FoundModel]
+
+    def __getitem__(self, field: str) -> FoundModel:
+        return self.by_field[field]
+
+    def __contains__(self, field: object) -> bool:
+        return field in self.by_field
+
+    def settings(self, field: str, default: ModelConfig) -> ModelConfig:
+        """Return the resolved settings of a field's model, `default` where none was found under it."""
+        return self.by_field[field].model if field in self.by_field else default
+
+    @property
+    def sources(self) -> dict[str, ModelConfig]:
+        """Where each base model is, by its content."""
+        return {one.weights.fingerprint: one.model for one in self.by_field.values() if not one.trained}
+
+    @property
+    def identities(self) -> list[str]:
+        """What identifies the weights of each."""
+        return [one.weights.fingerprint for one in self.by_field.values()]
 
 
-def resolved_judge(found: FoundModel, execution: Execution, offline_ok: bool, field: str) -> FoundModel:
-    """Find a judging model and what identifies its weights; one that burnish trained is used as it is."""
-    path = location.find(found.model, field)
-    if path is not None and (path / CARD).is_file():
-        return dataclasses.replace(found, weights=content_of(path), trained=True)
-    model, weights = resolve_model(found.model, field, execution, offline_ok)
-    return dataclasses.replace(found, model=model, weights=weights)
+def find_models(wanted: Iterable[WantedModel], execution: Execution, offline_ok: bool) -> FoundModels:
+    """Find models and what identifies their weights, before anything is spent.
+
+    A folder that burnish trained is used as it is where an annotator brings it. `offline_ok`: an unresolved hub id is
+    no error (a dry run). Raises ConfigError naming the field, and BackendError where the hub does not answer.
+    """
+    return FoundModels({one.field: _found(one, execution, offline_ok) for one in wanted})
 
 
-def base_of(steps: Steps, found: FoundModel) -> Artifact:
-    """Return a found model as an artifact."""
-    if found.trained:
-        path = location.find(found.model)
-        return Artifact(path=str(path), kind="trained", fingerprint=found.weights.fingerprint)
-    return steps.base(found.model, found.weights, found.head)
+def _found(one: WantedModel, execution: Execution, offline_ok: bool) -> FoundModel:
+    path = location.find(one.model, one.field)
+    if one.as_it_is and path is not None and (path / CARD).is_file():
+        return FoundModel(model=one.model, weights=content_of(path), head=one.head, trained=True)
+    model, weights = resolve_model(one.model, one.field, execution, offline_ok)
+    return FoundModel(model=model, weights=weights, head=one.head)
 
 
 def resolve_model(

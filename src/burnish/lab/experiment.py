@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import assert_never
 
-from burnish.annotators import AnnotatorPlan, Supply, plan_annotator
-from burnish.annotators.build import Means, given
-from burnish.config import (
-    TASK_PLACES,
-    Config,
-)
+from burnish.annotators import GroundTruth, build
+from burnish.config import Config
+from burnish.inputs.context import RunContext
 from burnish.inputs.distances import differing_of
-from burnish.inputs.models import base_of, judge_field
-from burnish.lab.inputs import Inputs, budget_of
-from burnish.methods import Round, Setting, run_method
+from burnish.lab.inputs import ANNOTATOR, JUDGE, STRONG, WEAK, Inputs, budget_of
+from burnish.methods import run_method
 from burnish.methods.sft import start
-from burnish.people.mailbox import Mailbox
 from burnish.protocols import Backend
 from burnish.report.terminal import Terminal
-from burnish.services.calls import CALLS, Calls
 from burnish.steps.artifacts import Rows, Split
 from burnish.steps.basic import Steps
+from burnish.steps.judging import AnnotatorPlan
 from burnish.steps.probes import Divergence, Versus, against_references, diverge, win
+from burnish.steps.setting import Round, Setting
 from burnish.store.runners import Runner
 from burnish.tasks import make_task
 from burnish.types import Artifact, DemonstrationSource, short_hash
@@ -52,28 +47,45 @@ class Outcome:
 
 @dataclass(slots=True)
 class Experiment:
-    """A config whose inputs are resolved and whose stages go through `runner`."""
+    """A config whose inputs are found and whose stages go through `runner`.
+
+    `folder` is where people find what waits for them.
+    """
 
     config: Config
     inputs: Inputs
     runner: Runner
     backend: Callable[[], Backend]
+    folder: Path = Path()
     outcomes: list[Outcome] = field(default_factory=list[Outcome])
 
     def run(self, seeds: Sequence[int]) -> list[Outcome]:
-        """Run or plan all methods under these seeds."""
+        """Run or plan all methods under these seeds. Raises Paused where people or a larger budget are waited for."""
         for seed in seeds:
             self._run_seed(seed)
         return self.outcomes
 
+    @property
+    def _context(self) -> RunContext:
+        return RunContext(
+            store=self.runner.store,
+            models=self.inputs.models,
+            student=self.config.models.strong,
+            execution=self.config.execution,
+            run=short_hash("experiment", self.config.name),
+            folder=self.folder,
+            budget=budget_of(self.config),
+            terminal=Terminal(),
+            own_backend=self.backend,
+        )
+
     def _run_seed(self, seed: int) -> None:
-        config, task = self.config, make_task(self.inputs.task)
+        config, task, context = self.config, make_task(self.inputs.task), self._context
         steps = Steps(self.runner, self.backend, task, config.task.kind, seed)
-        data = steps.data(task, config.task.model_dump(mode="json", exclude=set(TASK_PLACES)), self.inputs.data)
-        bases = {name: steps.base(model, weights) for name, (model, weights) in self.inputs.models.items()}
-        setting, supervisor, ground = self._supervise(steps, data, bases)
+        data = steps.data(task, config.task.model_dump(mode="json", exclude=set(config.task.places)), self.inputs.data)
+        setting, supervisor, ground = self._supervise(steps, data, context)
         held_out = Rows(data, Split.TEST) if config.evaluate == "test" else ground
-        referee = self._referee(steps)
+        referee = build(config.judge, context.resources(steps, JUDGE)) if config.judge is not None else None
         if supervisor is not None:
             weak = Round(number=0, model=supervisor, demonstrations=setting.demonstrations)
             self._measure("weak", "weak", setting, held_out, weak, referee)
@@ -81,53 +93,30 @@ class Experiment:
             for round_ in run_method(method, setting):
                 self._measure(method.name, method.kind, setting, held_out, round_, referee)
 
-    def _referee(self, steps: Steps) -> AnnotatorPlan | None:
-        """Return who compares held-out answers with their references."""
-        config, judges = self.config, self.inputs.judges
-        if config.judge is None:
-            return None
-        means = Means(
-            backend=self.backend,
-            base=lambda model, _: base_of(steps, judges[judge_field(model, "judge")]),
-            task=steps.task,
-            task_kind=steps.task_kind,
-            mailbox=Mailbox(Path()),
-            seed=steps.seed,
-            calls=functools.cache(lambda: Calls(self.runner.store.root / CALLS)),
-            run=short_hash("experiment", config.name),
-            budget=budget_of(config),
-            say=Terminal().say,
-        )
-        return given(config.judge, means, field="judge").plan
-
-    def _supervise(
-        self, steps: Steps, data: Artifact, bases: Mapping[str, Artifact]
-    ) -> tuple[Setting, Artifact | None, Rows]:
+    def _supervise(self, steps: Steps, data: Artifact, context: RunContext) -> tuple[Setting, Artifact | None, Rows]:
         """Train p~ on half G, let it label half U, make the annotator (section 3, appendix B).
 
         Returns what methods are given, p~ where it is the supervisor, and half G.
         """
         config = self.config
+        # All base models come first in a plan, whoever asks for them later.
+        bases = {field: context.model(steps, field) for field in self.inputs.teaching}
+        weak, strong = bases[WEAK], bases[STRONG]
         train = Rows(data, Split.TRAIN)
         halves = steps.split(train, "supervision", 0)
         ground, unreliable = train.part(halves, "1"), train.part(halves, "2")
-        ground_gold, gold = steps.gold(ground), steps.gold(unreliable)
-        settings = config.supervision.train or config.train
-        supervisor = steps.train(bases["weak"], ground, ground_gold, settings, "weak supervisor")
-        supply = Supply(
-            steps=steps,
-            ground=ground,
-            gold=ground_gold,
-            bases=bases,
-            train=settings,
+        truth = GroundTruth(
+            rows=ground, gold=steps.gold(ground), weak=weak, train=config.supervision.train or config.train
         )
-        annotator = plan_annotator(config.supervision.annotator, supply)
+        gold = steps.gold(unreliable)
+        supervisor = steps.train(weak, ground, truth.gold, truth.train, "weak supervisor")
+        annotator = build(config.supervision.annotator, context.resources(steps, ANNOTATOR, ground_truth=truth))
         match config.supervision.demonstrations:
             case "weak":
                 labels = steps.answer(supervisor, unreliable, config.decode, "labels", DemonstrationSource.WEAK)
             case "correct":
-                given = steps.answer(supervisor, unreliable, config.decode, "labels", DemonstrationSource.WEAK)
-                labels = steps.only_correct(unreliable, given)
+                answers = steps.answer(supervisor, unreliable, config.decode, "labels", DemonstrationSource.WEAK)
+                labels = steps.only_correct(unreliable, answers)
                 unreliable = unreliable.part(labels, "correct")
                 gold = steps.gold(unreliable)
             case "gold":
@@ -140,7 +129,7 @@ class Experiment:
             demonstrations=labels,
             gold=gold,
             annotator=annotator,
-            base=bases["strong"],
+            base=strong,
             train=config.train,
             decode=config.decode,
             budget=config.budget,

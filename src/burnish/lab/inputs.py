@@ -2,151 +2,113 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, assert_never
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from burnish.annotators.llm.judge import check_server
-from burnish.config import (
-    AnnotatorConfig,
-    ClassifierConfig,
-    CommandConfig,
-    Config,
-    Gsm8kTask,
-    InstructionsTask,
-    LikelihoodConfig,
-    MixedConfig,
-    ModelConfig,
-    OracleConfig,
-    ReferenceJudge,
-    ReferenceJudgeConfig,
-    TaskConfig,
-)
+from burnish.config import AnnotatorSettings, Config, JudgeConfig, ModelConfig, TaskSettings, WantedModel
 from burnish.inputs.distances import embedder_of
-from burnish.inputs.models import FoundModel, judge_field, judging_models, resolve_model, resolved_judge
+from burnish.inputs.models import FoundModels, find_models
 from burnish.services.calls import Budget
 from burnish.store import identity
-from burnish.tasks import local_files
-from burnish.tasks.instructions import sources
+from burnish.tasks import files_by_role
 from burnish.types import Artifact
+
+WEAK, STRONG, ANNOTATOR, JUDGE = "models.weak", "models.strong", "supervision.annotator", "judge"
+"""The fields of a config that name models."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
-    """What comes from outside the store: {name: (model, identity of its weights)}, and the identity of the data."""
+    """What comes from outside the store: models by the field that names each, and the identity of the data."""
 
-    models: Mapping[str, tuple[ModelConfig, Artifact]]
+    models: FoundModels
     data: Mapping[str, Artifact]
-    task: TaskConfig
-    judges: Mapping[str, FoundModel] = field(default_factory=dict[str, FoundModel])
+    task: TaskSettings
     embedder: Artifact | None = None
 
     @property
-    def sources(self) -> dict[str, ModelConfig]:
-        """Where each base model is, by its content."""
-        judges = {one.weights.fingerprint: one.model for one in self.judges.values() if not one.trained}
-        return judges | {weights.fingerprint: model for model, weights in self.models.values()}
+    def teaching(self) -> list[str]:
+        """The fields whose models supervise or learn, in the order in which the config's models are found."""
+        return [field for field in self.models.by_field if not field.startswith(f"{JUDGE}.")]
 
     @property
     def unresolved(self) -> list[str]:
         """The hub ids that are known by name alone, since nobody could be asked for their commit."""
-        known = [weights.fingerprint for _, weights in self.models.values()]
-        known += [artifact.fingerprint for artifact in self.data.values()]
-        known += [one.weights.fingerprint for one in self.judges.values()]
-        known += [self.embedder.fingerprint] if self.embedder else []
-        prefix = identity.UNRESOLVED
-        return sorted({name.removeprefix(prefix) for name in known if name.startswith(prefix)})
+        known = [*self.models.identities, *(artifact.fingerprint for artifact in self.data.values())]
+        return identity.unresolved([*known, *([self.embedder.fingerprint] if self.embedder else [])])
 
 
 def resolve(config: Config, offline_ok: bool) -> Inputs:
     """Find every model and dataset that a config names, before anything is spent.
 
-    `offline_ok`: a hub id that cannot be resolved becomes "unresolved" (a dry run) instead of an error.
+    `offline_ok`: a hub id that cannot be resolved becomes "unresolved" (a dry run) instead of an error. Raises
+    ConfigError naming the field, DataError for data that cannot be read, BackendError where the hub does not answer.
     """
-    wanted = {"weak": ("models.weak", config.models.weak), "strong": ("models.strong", config.models.strong)}
-    annotator = model_of(config.supervision.annotator)
-    if annotator is not None:
-        wanted["annotator"] = ("supervision.annotator.model", annotator)
-    models = {
-        name: resolve_model(model, where, config.execution, offline_ok)
-        for name, (where, model) in sorted(wanted.items())
-    }
+    models = find_models(wanted_models(config), config.execution, offline_ok)
     data, task = _resolve_data(config.task, offline_ok)
-    if isinstance(config.judge, ReferenceJudgeConfig) and not offline_ok:
-        check_server(config.judge, budget_of(config))
-    judges = judging_models([config.judge] if config.judge else [], "judge")
-    return Inputs(
-        models=models,
-        data=data,
-        task=task,
-        judges={name: resolved_judge(one, config.execution, offline_ok, name) for name, one in judges.items()},
-        embedder=embedder_of(config.differs, offline_ok),
-    )
+    if not offline_ok:
+        for judge in server_judges(config):
+            check_server(judge, budget_of(config))
+    return Inputs(models=models, data=data, task=task, embedder=embedder_of(config.differs, offline_ok))
+
+
+def wanted_models(config: Config) -> Iterator[WantedModel]:
+    """Yield every model that an experiment names."""
+    yield from config.supervision.annotator.models(ANNOTATOR, simulated=True)
+    yield WantedModel(STRONG, config.models.strong)
+    yield WantedModel(WEAK, config.models.weak)
+    if config.judge is not None:
+        yield from config.judge.models(JUDGE, simulated=False)
+
+
+def server_judges(config: Config) -> list[JudgeConfig]:
+    """Return the language models on servers that an experiment asks: as its annotator, or for win rates."""
+    asked: list[AnnotatorSettings] = [*config.supervision.annotator.members]
+    asked += [config.judge] if config.judge is not None else []
+    return [one for one in asked if isinstance(one, JudgeConfig)]
 
 
 def budget_of(config: Config) -> Budget:
-    """Return what calls to a server may cost in this experiment."""
+    """Return what calls to servers may cost in this experiment."""
     return Budget(max_calls=config.execution.max_calls, max_cost=config.execution.max_cost)
 
 
-def _resolve_data(task: TaskConfig, offline_ok: bool) -> tuple[dict[str, Artifact], TaskConfig]:
-    if isinstance(task, InstructionsTask):  # which file plays which part matters, and the fields name files alone
-        return {role: identity.of_files(files) for role, files in sources(task).items()}, task
-    files = local_files(task)
+def _resolve_data(task: TaskSettings, offline_ok: bool) -> tuple[dict[str, Artifact], TaskSettings]:
+    files = files_by_role(task)
     if files:
-        return {"files": identity.of_files(files)}, task
-    if isinstance(task, Gsm8kTask):
-        commit = identity.of_hub("dataset", task.source, task.revision, "task.source", offline_ok)
-        return {"dataset": commit}, task.model_copy(update={"revision": commit.fingerprint.removeprefix("hub:")})
+        return {role: identity.of_files(paths) for role, paths in files.items()}, task
+    if task.hub_dataset is not None:
+        source, revision = task.hub_dataset
+        found = identity.of_hub("dataset", source, revision, "task.source", offline_ok)
+        return {"dataset": found}, task.at_commit(found.fingerprint.removeprefix("hub:"))
     return {}, task
-
-
-def model_of(annotator: AnnotatorConfig) -> ModelConfig | None:
-    """Return the base model that an annotator names, None where it needs none or takes the weak one."""
-    match annotator:
-        case ClassifierConfig() | LikelihoodConfig():
-            return annotator.model
-        case OracleConfig():
-            return None
-        case MixedConfig():
-            return model_of(annotator.other)
-        case _:
-            assert_never(annotator)
 
 
 def resolved(config: Config, inputs: Inputs) -> Config:
     """Return the config as it ran: hub ids with their commits, number formats instead of `auto`."""
-    models = {name: model for name, (model, _) in inputs.models.items()}
-    annotator = config.supervision.annotator
-    if "annotator" in models:
-        annotator = _with_model(annotator, models["annotator"])
+    models, judge = inputs.models, config.judge
     return config.model_copy(
         update={
-            "models": config.models.model_copy(update={"weak": models["weak"], "strong": models["strong"]}),
-            "supervision": config.supervision.model_copy(update={"annotator": annotator}),
+            "models": config.models.model_copy(update={"weak": models[WEAK].model, "strong": models[STRONG].model}),
+            "supervision": config.supervision.model_copy(
+                update={"annotator": _with_found(config.supervision.annotator, inputs, ANNOTATOR, simulated=True)}
+            ),
             "task": inputs.task,
-            "judge": _found_judge(config, inputs),
+            "judge": judge and _with_found(judge, inputs, JUDGE, simulated=False),
         }
     )
 
 
-def _found_judge(config: Config, inputs: Inputs) -> ReferenceJudge | None:
-    judge = config.judge
-    if judge is None or isinstance(judge, ReferenceJudgeConfig | CommandConfig):
-        return judge
-    return judge.model_copy(update={"model": inputs.judges[judge_field(judge.model, "judge")].model})
+def _with_found(annotator: AnnotatorSettings, inputs: Inputs, field: str, simulated: bool) -> AnnotatorSettings:
+    """Return the settings with their models as they were found. Models come in the order in which they are named."""
+    fields = (one.field for one in annotator.models(field, simulated))
 
+    def found(model: ModelConfig) -> ModelConfig:
+        return inputs.models.settings(next(fields), model)
 
-def _with_model(annotator: AnnotatorConfig, model: ModelConfig) -> AnnotatorConfig:
-    match annotator:
-        case ClassifierConfig() | LikelihoodConfig():
-            return annotator.model_copy(update={"model": model})
-        case OracleConfig():
-            return annotator
-        case MixedConfig():
-            return annotator.model_copy(update={"other": _with_model(annotator.other, model)})
-        case _:
-            assert_never(annotator)
+    return annotator.with_models(found)
 
 
 def semantic(config: Config) -> dict[str, Any]:

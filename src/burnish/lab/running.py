@@ -12,13 +12,13 @@ from typing import Any
 
 import yaml
 
-from burnish.annotators.llm.questions import Estimate, estimate
+from burnish.annotators.llm.questions import Estimate, estimate, mean_characters, summed
 from burnish.backends.machine import opener_of, peak_memory, provenance, threads_of, versions
-from burnish.config import Config, ReferenceJudgeConfig
+from burnish.config import Config, JudgeConfig
 from burnish.errors import BurnishError, ConfigError
 from burnish.lab import workers
 from burnish.lab.experiment import Experiment
-from burnish.lab.inputs import Inputs, resolve, resolved
+from burnish.lab.inputs import Inputs, resolve, resolved, server_judges
 from burnish.lab.measure import changes_of, results_of
 from burnish.protocols import Backend
 from burnish.report.figures import write_figures
@@ -117,8 +117,10 @@ def _assembled(
     """Compute what no worker has computed, and write the results folder."""
     config, out = job.config, job.out
     executor = Executor(root, terminal, provenance(config.execution, config.models.strong), job.there)
-    opener = backend or opener_of(config.execution, config.models.strong, terminal, job.inputs.sources)
-    outcomes = Experiment(config=config, inputs=job.inputs, runner=executor, backend=opener).run(config.seeds)
+    opener = backend or opener_of(config.execution, config.models.strong, terminal, job.inputs.models.sources)
+    outcomes = Experiment(config=config, inputs=job.inputs, runner=executor, backend=opener, folder=out).run(
+        config.seeds
+    )
     task = make_task(job.inputs.task)
     results = results_of(resolved(config, job.inputs), outcomes, task)
     timings = _timings(config, executor.records, time.monotonic() - started)
@@ -133,8 +135,8 @@ def _assembled(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a run would do, the hub ids that could not be resolved to a commit, and the most that a judge's server is
-    asked for win rates, None where none is or the task cannot be loaded."""
+    """What a run would do, the hub ids that could not be resolved to a commit, and the most that servers' judges are
+    asked; None where none is asked or the task cannot be loaded."""
 
     stages: list[Explanation]
     unresolved: list[str]
@@ -152,21 +154,30 @@ def plan(config: Config, store: Path | None = None) -> Plan:
 
 
 def _judge_calls(config: Config, inputs: Inputs, records: Sequence[Record]) -> Estimate | None:
-    """Count every held-out prompt in every round that is still to be judged; answers as long as references."""
-    if not isinstance(config.judge, ReferenceJudgeConfig):
+    """Bound the calls for all comparisons that are still to be judged; answers are taken to be as long as references.
+
+    None where no server is asked, or where the task cannot be loaded.
+    """
+    judges = server_judges(config)
+    if not judges:
         return None
-    compared = {record.fingerprint for record in records if record.stage.name == "versus"}
-    waiting = sum(
-        not record.reused and record.stage.inputs["comparisons"].fingerprint in compared
-        for record in records
-        if record.stage.name == "judge"
-    )
     try:
-        test = make_task(inputs.task).load().test
+        data = make_task(inputs.task).load()
     except BurnishError:  # a hub dataset without a network: the plan stands without this line
         return None
-    read = [sum(len(m.content) for m in row.prompt) + 2 * len(row.reference or "") for row in test]
-    return estimate(config.judge, len(test) * waiting, sum(read) / len(read))
+    waiting = [record for record in records if record.stage.name == "judge" and not record.reused]
+    rates = {record.fingerprint for record in records if record.stage.name == "versus"}
+    of_rates = sum(record.stage.inputs["comparisons"].fingerprint in rates for record in waiting)
+    estimates: list[Estimate] = []
+    if isinstance(config.judge, JudgeConfig) and of_rates:
+        estimates.append(estimate(config.judge, len(data.test) * of_rates, mean_characters(data.test)))
+    asked = [one for one in config.supervision.annotator.members if isinstance(one, JudgeConfig)]
+    if asked and len(waiting) > of_rates:
+        comparisons = len(config.seeds) * sum(
+            method.comparisons_per_row * method.last_round * len(data.train) // 2 for method in config.methods
+        )
+        estimates += [estimate(one, comparisons, mean_characters(data.train)) for one in asked]
+    return summed(estimates)
 
 
 def planned(config: Config, inputs: Inputs, store: Store) -> list[Record]:

@@ -107,7 +107,7 @@ def work_through(config: Config, store: Path, number: int) -> None:
     terminal = Terminal(bars=number == 0)
     inputs = resolve(config, offline_ok=False)
     executor = Executor(Store(store), terminal, provenance(config.execution, config.models.strong))
-    opener = opener_of(config.execution, config.models.strong, terminal, inputs.sources)
+    opener = opener_of(config.execution, config.models.strong, terminal, inputs.models.sources)
     Experiment(config=config, inputs=inputs, runner=executor, backend=opener).run(config.seeds)
 
 

@@ -26,14 +26,6 @@ class Weights(StrEnum):
     FULL = "full"
 
 
-class Head(StrEnum):
-    """What a base model ends in, besides its vocabulary."""
-
-    NONE = "none"
-    CLASSIFIER = "classifier"
-    REWARD = "reward"
-
-
 class ModelCard(BaseModel):
     """The base model with everything resolved, and what training added to it."""
 

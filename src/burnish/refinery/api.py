@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
 
-from burnish.annotators.build import Given
 from burnish.annotators.function import FunctionAnnotator, source_of
 from burnish.backends.tables import read_dataset, write_dataset
 from burnish.errors import ConfigError, DataError
@@ -18,6 +17,7 @@ from burnish.protocols import Annotator, Backend
 from burnish.refinery.options import Options, config_of
 from burnish.refinery.refining import Ways, refine_data
 from burnish.services.calls import Budget
+from burnish.steps.judging import AnnotatorPlan
 from burnish.store.files import default_store, dump_line, write_atomic
 from burnish.types import Example, Refinement, short_hash
 
@@ -92,7 +92,7 @@ def _given(backend: Backend) -> Backend:
     return backend
 
 
-def _options(*, annotator: Any, own: Given | None, **options: Any) -> Options:
+def _options(*, annotator: Any, own: AnnotatorPlan | None, **options: Any) -> Options:
     try:
         configured = {"kind": "own", "name": str(own.config["name"])} if own is not None else annotator
         return Options(annotator=configured, **options)
@@ -100,7 +100,7 @@ def _options(*, annotator: Any, own: Given | None, **options: Any) -> Options:
         raise ConfigError(f"burnish.refine: {str(error).rpartition(') ')[2]}; see burnish.refinery.options") from None
 
 
-def _own(annotator: Any) -> Given | None:
+def _own(annotator: Any) -> AnnotatorPlan | None:
     """Return a caller's function or object as an annotator; None for what is configured."""
     if annotator is None or isinstance(annotator, str | Path | Mapping):
         return None
@@ -122,7 +122,9 @@ def _own(annotator: Any) -> Given | None:
         raise ConfigError(
             f"annotator: {type(annotator).__name__} found; give a YAML file, a mapping, a function or an Annotator"
         )
-    return Given(kind="own", config={"kind": "own", "name": name, "fingerprint": fingerprint}, inputs={}, over=over)
+    return AnnotatorPlan(
+        kind="own", config={"kind": "own", "name": name, "fingerprint": fingerprint}, inputs={}, over=over
+    )
 
 
 def _source(data: Any, store: Path) -> str:

@@ -32,7 +32,7 @@ def dry_run(config: RefineConfig, ways: Ways) -> DryRun:
     """Check everything that can be checked, read the dataset through, and plan. Raises as `refine_data` does."""
     found, store = find(config, offline_ok=True), Store(ways.store)
     facts = facts_of(found.table, found.config.data)
-    plan = planned_in(found, ways, store)
+    plan = planned_in(found, ways)
     return DryRun(
         stages=explain(plan.records, store),
         unresolved=found.unresolved,
@@ -45,7 +45,7 @@ def dry_run(config: RefineConfig, ways: Ways) -> DryRun:
 
 def _embedded(config: RefineConfig, facts: DataFacts) -> int | None:
     """Count both texts of every row in every round: nothing agrees."""
-    return 2 * facts.usable * config.method.rounds if isinstance(config.differs, EmbeddingServerDiffers) else None
+    return 2 * facts.usable * config.method.last_round if isinstance(config.differs, EmbeddingServerDiffers) else None
 
 
 def words(plan: DryRun) -> Iterator[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from burnish import backends
 from burnish.annotators.llm.questions import Estimate as CallEstimate
 from burnish.annotators.llm.questions import estimate as estimated_calls
-from burnish.config import IlrMethod, JudgeConfig, ModelConfig, RefineConfig
+from burnish.config import JudgeConfig, ModelConfig, RefineConfig
 from burnish.models import location
 from burnish.refinery.dataset import DataFacts
 
@@ -40,18 +40,15 @@ def estimated(config: RefineConfig, facts: DataFacts) -> Estimate:
     """Estimate tokens from characters, time from a short trial of the machine, calls from the judge's prompt."""
     rows, method = facts.usable, config.method
     tokens = facts.characters / CHARACTERS
-    splits = method.splits if isinstance(method, IlrMethod) else 2
     # How often all rows are trained on: by the models that propose, and by the one that is kept.
-    passes = 1 + method.rounds * (1 if method.kind == "clear" else splits - 1)
-    trained = config.train.epochs * tokens * passes
-    samples = method.samples if method.kind == "majority" else 1
-    generated = method.rounds * samples * tokens / 2
-    asked = rows if config.comparisons is None else min(rows, config.comparisons)
-    comparisons = 0 if method.kind in {"naive", "majority"} else asked * method.rounds
+    trained = config.train.epochs * tokens * (1 + method.last_round * method.proposers_passes)
+    generated = method.last_round * method.samples_per_row * tokens / 2
+    asked = rows * method.comparisons_per_row
+    comparisons = method.last_round * (asked if config.comparisons is None else min(asked, config.comparisons))
     judges = [one for one in config.annotators if isinstance(one, JudgeConfig)]
     return Estimate(
         rows=rows,
-        rounds=method.rounds,
+        rounds=method.last_round,
         comparisons=comparisons,
         trained_tokens=round(trained),
         generated_tokens=round(generated),

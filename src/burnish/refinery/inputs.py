@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from burnish.config import ColumnConfig, ModelConfig, RefineConfig
+from burnish.config import OracleConfig, RefineConfig, WantedModel
 from burnish.errors import ConfigError
 from burnish.forms.table import Table, open_table
 from burnish.inputs.distances import embedder_of
-from burnish.inputs.models import FoundModel, judging_models, resolve_model, resolved_judge
+from burnish.inputs.models import FoundModels, find_models
 from burnish.store import identity
 from burnish.types import Artifact
 
-STUDENT = "model"
-"""The field of the config that names the model that is finetuned."""
+STUDENT, ANNOTATOR, AUDITOR = "model", "annotator", "audit.by"
+"""The fields of the config that name models."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,46 +24,42 @@ class Found:
     config: RefineConfig
     table: Table
     source: Artifact
-    models: Mapping[str, FoundModel]
+    models: FoundModels
     embedder: Artifact | None
-
-    @property
-    def sources(self) -> dict[str, ModelConfig]:
-        """Where each base model is, by its content."""
-        return {found.weights.fingerprint: found.model for found in self.models.values() if not found.trained}
 
     @property
     def unresolved(self) -> list[str]:
         """The hub ids that are known by name alone, since nobody could be asked for their commit."""
-        known = [self.source.fingerprint, *(found.weights.fingerprint for found in self.models.values())]
-        known += [self.embedder.fingerprint] if self.embedder else []
-        prefix = identity.UNRESOLVED
-        return sorted({name.removeprefix(prefix) for name in known if name.startswith(prefix)})
+        known = [self.source.fingerprint, *self.models.identities]
+        return identity.unresolved([*known, *([self.embedder.fingerprint] if self.embedder else [])])
 
 
 def find(config: RefineConfig, offline_ok: bool) -> Found:
     """Open the dataset and find the models; a dry run may leave hub ids unresolved. Raises ConfigError, DataError."""
     config = _with_reference(config)
     table = open_table(config.data)
-    student, weights = resolve_model(config.model, STUDENT, config.execution, offline_ok)
-    judges = judging_models(config.annotators)
     return Found(
         config=config,
         table=table,
         source=_source(table, config, offline_ok),
-        models={
-            STUDENT: FoundModel(model=student, weights=weights),
-            **{field: resolved_judge(one, config.execution, offline_ok, field) for field, one in judges.items()},
-        },
+        models=find_models(_wanted(config), config.execution, offline_ok),
         embedder=embedder_of(config.differs, offline_ok),
     )
 
 
+def _wanted(config: RefineConfig) -> Iterator[WantedModel]:
+    yield WantedModel(STUDENT, config.model)
+    if config.annotator is not None:
+        yield from config.annotator.models(ANNOTATOR, simulated=False)
+    if config.audit is not None:
+        yield from config.audit.by.models(AUDITOR, simulated=False)
+
+
 def _with_reference(config: RefineConfig) -> RefineConfig:
     """Let an oracle's column be the reference; there is one."""
-    columns = [(f"annotator ({one.kind})", one.column) for one in config.annotators if isinstance(one, ColumnConfig)]
-    if config.audit is not None and isinstance(config.audit.by, ColumnConfig):
-        columns.append(("audit.by", config.audit.by.column))
+    asked = [(ANNOTATOR, one) for one in config.annotators]
+    asked += [(AUDITOR, config.audit.by)] if config.audit is not None else []
+    columns = [(f"{field} ({one.kind})", one.column) for field, one in asked if isinstance(one, OracleConfig)]
     reference = config.data.reference_column
     for field, column in columns:
         if reference not in {None, column}:

@@ -3,59 +3,41 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
 
 from burnish import config as settings
-from burnish.annotators.build import Given, Means, given, program
-from burnish.annotators.program import CheckerAnnotator
+from burnish.annotators import build
+from burnish.annotators.program import checker
+from burnish.inputs.context import RunContext
 from burnish.inputs.distances import differing_of
-from burnish.inputs.models import base_of, judge_field
 from burnish.methods import Round, Setting, run_method
-from burnish.people.mailbox import Mailbox, Purpose
-from burnish.protocols import Annotator, Backend
+from burnish.people.mailbox import Purpose
+from burnish.protocols import Annotator
 from burnish.refinery.dataset import given_rows
-from burnish.refinery.inputs import STUDENT, Found
-from burnish.report.terminal import Terminal
-from burnish.services.calls import CALLS, Budget, Calls
+from burnish.refinery.inputs import ANNOTATOR, AUDITOR, STUDENT, Found
 from burnish.steps.artifacts import Rows, Split
 from burnish.steps.basic import Steps
 from burnish.steps.judging import AnnotatorPlan
 from burnish.steps.setting import Audit
 from burnish.store.runners import Runner
 from burnish.tasks.own import grader_of
-from burnish.types import Artifact, short_hash
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
-    """Where a refinement happens: its folder, what calls may cost, who is told, and who runs models.
-
-    `annotator` is a user's own in place of a configured one.
-    """
-
-    out: Path
-    budget: Budget
-    terminal: Terminal
-    backend: Callable[[], Backend]
-    annotator: Given | None = None
-
-    @property
-    def run(self) -> str:
-        """What the ledger of calls knows the folder by."""
-        return short_hash("run", str(self.out.resolve()))
+from burnish.types import Artifact, Example
 
 
 class Job:
-    """One refinement over one runner. Nothing is computed before `rounds`."""
+    """One refinement over one runner. Nothing is computed before `rounds`.
 
-    def __init__(self, found: Found, around: Surroundings, runner: Runner) -> None:
-        self.found, self.around, self.runner, self.config = found, around, runner, found.config
+    `own_annotator` is a caller's annotator in place of the configured one.
+    """
+
+    def __init__(
+        self, found: Found, context: RunContext, runner: Runner, own_annotator: AnnotatorPlan | None = None
+    ) -> None:
+        self.found, self.context, self.runner, self.config = found, context, runner, found.config
+        self._own_annotator = own_annotator
         kind, task = grader_of(self.config.differs)
-        self.steps = Steps(runner, around.backend, task, kind, self.config.seed)
+        self.steps = Steps(runner, context.backend, task, kind, self.config.seed)
         self.steps.label = self.config.name
-        self.calls = functools.cache(lambda: Calls(runner.store.root / CALLS))
 
     @functools.cached_property
     def data(self) -> Artifact:
@@ -63,35 +45,13 @@ class Job:
         return given_rows(self.steps, self.found.table, self.config.data, self.found.source)
 
     @functools.cached_property
-    def base(self) -> Artifact:
-        """The model that is finetuned."""
-        return self._base(STUDENT)
-
-    @functools.cached_property
-    def annotator(self) -> Given | None:
+    def annotator(self) -> AnnotatorPlan | None:
         """Who compares, None where the method asks nobody."""
-        if self.around.annotator is not None:
-            return self.around.annotator
-        return given(self.config.annotator, self.means) if self.config.annotator is not None else None
-
-    @functools.cached_property
-    def means(self) -> Means:
-        """What annotators are made with."""
-        return Means(
-            backend=self.around.backend,
-            base=lambda model, _: self._base(judge_field(model)),
-            task=self.steps.task,
-            task_kind=self.steps.task_kind,
-            mailbox=Mailbox(self.around.out),
-            seed=self.config.seed,
-            calls=self.calls,
-            run=self.around.run,
-            budget=self.around.budget,
-            say=self.around.terminal.say,
-        )
-
-    def _base(self, field: str) -> Artifact:
-        return base_of(self.steps, self.found.models[field])
+        if self._own_annotator is not None:
+            return self._own_annotator
+        if self.config.annotator is None:
+            return None
+        return build(self.config.annotator, self.context.resources(self.steps, ANNOTATOR))
 
     @property
     def rows(self) -> Rows:
@@ -106,46 +66,35 @@ class Job:
         """Return what the method is given."""
         config = self.config
         limit = settings.Budget(kind="equal", comparisons=config.comparisons) if config.comparisons else None
+        program = config.method.program
         return Setting(
             steps=self.steps,
             rows=self.rows,
             demonstrations=self.data,
             gold=None,
-            annotator=self.annotator.plan if self.annotator else nobody(),
-            base=self.base,
+            annotator=self.annotator or nobody(),
+            base=self.context.model(self.steps, STUDENT),
             train=config.train,
             decode=config.decode,
             budget=limit or settings.Budget(),
-            differing=differing_of(config.differs, self.found.embedder, config.execution, self.around.terminal),
-            checker=self._checker(),
+            differing=differing_of(config.differs, self.found.embedder, config.execution, self.context.terminal),
+            checker=checker(program, "method.checker") if program is not None else None,
             audit=self._audit(),
             models="last",
-        )
-
-    def _checker(self) -> AnnotatorPlan | None:
-        method = self.config.method
-        if method.kind != "verified":
-            return None
-        described, inputs = program(method.checker)
-        return AnnotatorPlan(
-            kind="checker",
-            config={**described, "kind": "checker"},
-            inputs=inputs,
-            make=lambda rows: CheckerAnnotator(method.checker, rows.prompts_only(), "method.checker"),
         )
 
     def _audit(self) -> Audit | None:
         audit = self.config.audit
         if audit is None:
             return None
-        auditor = given(audit.by, self.means, Purpose.AUDIT, "audit.by")
-        return Audit(size=audit.size, rounds=self.config.method.rounds, max_harm=audit.max_harm, auditor=auditor.plan)
+        auditor = build(audit.by, self.context.resources(self.steps, AUDITOR, Purpose.AUDIT))
+        return Audit(size=audit.size, rounds=self.config.method.last_round, max_harm=audit.max_harm, auditor=auditor)
 
 
 def nobody() -> AnnotatorPlan:
     """Return the annotator of a method that asks none."""
 
-    def make(rows: Rows) -> Annotator:
+    def over(examples: Mapping[str, Example]) -> Annotator:
         raise AssertionError("this method asks no annotator")
 
-    return AnnotatorPlan(kind="none", config={"kind": "none"}, inputs={}, make=make)
+    return AnnotatorPlan(kind="none", config={"kind": "none"}, inputs={}, over=over)

@@ -8,10 +8,9 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from burnish.annotators.build import Given
-from burnish.backends.machine import opener_of, provenance
 from burnish.config import RefineConfig
 from burnish.errors import BurnishError, Paused
+from burnish.inputs.context import RunContext
 from burnish.ledger.folder import Folder
 from burnish.ledger.summary import State, Summary
 from burnish.methods import Round
@@ -19,17 +18,18 @@ from burnish.protocols import Backend
 from burnish.refinery.dataset import read_facts
 from burnish.refinery.first_row import data_words, first_row, row_words
 from burnish.refinery.inputs import Found, find
-from burnish.refinery.job import Job, Surroundings
+from burnish.refinery.job import Job
 from burnish.refinery.selftest import passed, tried
 from burnish.refinery.writing import Outcome, Writer
 from burnish.report.terminal import Terminal
 from burnish.selftest.report import SelftestReport
 from burnish.services.calls import Budget
 from burnish.steps.artifacts import DEMONSTRATIONS
+from burnish.steps.judging import AnnotatorPlan
 from burnish.store.files import full_disk, iter_rows, write_rows
-from burnish.store.runners import Executor, Planner, Record
+from burnish.store.runners import Planner, Record
 from burnish.store.stages import Stage, Store, Work
-from burnish.types import Artifact, Demonstration, Reason
+from burnish.types import Artifact, Demonstration, Reason, short_hash
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +44,7 @@ class Ways:
     budget: Budget = Budget()  # noqa: RUF009 frozen, without fields that change
     overwrite: bool = False
     backend: Callable[[], Backend] | None = None
-    annotator: Given | None = None
+    annotator: AnnotatorPlan | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,15 +61,14 @@ def refine_data(config: RefineConfig, ways: Ways) -> Refinement:
     Raises Paused where people, an audit or a larger budget are waited for: the folder then has what is finished.
     Raises BurnishError for what the user can mend.
     """
-    found, root, terminal = find(config, offline_ok=False), Store(ways.store), Terminal()
-    around = _around(found, ways, terminal)
-    plan = planned(found, around, root)
+    found = find(config, offline_ok=False)
+    context = _context(found, ways)
+    root, plan = context.store, planned(found, context, ways.annotator)
     folder = Folder(ways.out)
     held = folder.claim([one.demonstrations.fingerprint for one in plan.rounds[1:]], ways.overwrite)
     root.refer(ways.out, [record.fingerprint for record in plan.records])
     there = frozenset(record.fingerprint for record in plan.records if record.reused)
-    runner = Executor(root, terminal, provenance(config.execution, config.model), there)
-    job = Job(found, around, runner)
+    job = Job(found, context, context.executor(there), ways.annotator)
     with folder.held():
         return _Refining(job=job, folder=folder, plan=plan, held=held, shown=ways.backend is None).run()
 
@@ -90,7 +89,7 @@ class _Refining:
         _ = self.job.data  # what is wrong with the dataset is said before anything else is spent
         if self.shown:
             for line in (*data_words(read_facts(self.job.data)), *row_words(first_row(self.job.found))):
-                self.job.around.terminal.say(line)
+                self.job.context.terminal.say(line)
         with full_disk(self.folder.path):
             writer.begin(None)
         try:
@@ -137,20 +136,28 @@ class Planned:
     records: list[Record]
 
 
-def planned(found: Found, around: Surroundings, store: Store) -> Planned:
+def planned(found: Found, context: RunContext, own_annotator: AnnotatorPlan | None) -> Planned:
     """Plan all stages; nothing is read but the dataset's first rows, and nothing is computed."""
-    planner = Planner(store)
-    job = Job(found, around, planner)
+    planner = Planner(context.store)
+    job = Job(found, context, planner, own_annotator)
     tried(job)
     return Planned(rounds=job.rounds(), records=planner.records)
 
 
-def planned_in(found: Found, ways: Ways, store: Store) -> Planned:
+def planned_in(found: Found, ways: Ways) -> Planned:
     """Plan as `refine_data` would run."""
-    return planned(found, _around(found, ways, Terminal()), store)
+    return planned(found, _context(found, ways), ways.annotator)
 
 
-def _around(found: Found, ways: Ways, terminal: Terminal) -> Surroundings:
-    config = found.config
-    backend = ways.backend or opener_of(config.execution, config.model, terminal, found.sources)
-    return Surroundings(out=ways.out, budget=ways.budget, terminal=terminal, backend=backend, annotator=ways.annotator)
+def _context(found: Found, ways: Ways) -> RunContext:
+    return RunContext(
+        store=Store(ways.store),
+        models=found.models,
+        student=found.config.model,
+        execution=found.config.execution,
+        run=short_hash("run", str(ways.out.resolve())),
+        folder=ways.out,
+        budget=ways.budget,
+        terminal=Terminal(),
+        own_backend=ways.backend,
+    )

@@ -18,17 +18,13 @@ from burnish.store.stages import Stage, Work
 from burnish.types import Artifact, TrainingRow
 
 SELFTEST = "selftest.json"
-UNTESTED = {"people", "oracle"}
-"""Annotators that are not tested: people's time is dear, and an oracle knows the right answers alone."""
 
 
 def testable(job: Job) -> bool:
-    """Say whether the annotator is tested."""
-    annotator = job.annotator
-    if annotator is None or job.config.selftest.skip or job.config.method.kind in {"naive", "majority", "verified"}:
+    """Say whether planted pairs test the annotator: the method asks it, and every kind in it can be tested."""
+    if job.annotator is None or job.config.selftest.skip or not job.config.method.asks_annotator:
         return False
-    kinds = {member.kind for member in annotator.members} or {annotator.kind}
-    return not kinds & UNTESTED
+    return all(one.self_tested for one in job.config.annotators)
 
 
 def tried(job: Job) -> Artifact | None:
@@ -71,5 +67,5 @@ def passed(job: Job, tested: Artifact) -> SelftestReport:
     report = read_report(tested)
     check(report, job.config.selftest)  # its error says the same
     for line in report.words():
-        job.around.terminal.say(line)
+        job.context.terminal.say(line)
     return report

@@ -107,7 +107,7 @@ class Writer:
         beside = place.with_name(".model.part")
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir()
-        self.job.around.backend().export(model, beside)
+        self.job.context.backend().export(model, beside)
         remove_tree(place)
         beside.rename(place)
 
@@ -140,7 +140,7 @@ class Writer:
         if not judges:
             return None
         prices = judges[0].prices
-        spent: Spent = self.job.calls().spent(self.job.around.run, prices)
+        spent: Spent = self.job.context.calls().spent(self.job.context.run, prices)
         return CallSummary(
             calls=spent.calls,
             failed=spent.failed,

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from burnish.algorithms.refinement import drawn
-from burnish.annotators.build import Given, Means, given
-from burnish.backends.machine import opener_of, provenance
-from burnish.config import DataConfig, Execution, GivenAnnotator, MajorityConfig, ModelConfig
+from burnish.annotators import build
+from burnish.config import AnnotatorSettings, DataConfig, Execution, ModelConfig
 from burnish.config.reading import read_annotator
 from burnish.errors import ConfigError, DataError
 from burnish.forms.recognise import Given as GivenRow
 from burnish.forms.table import open_table
-from burnish.inputs.models import FoundModel, base_of, judge_field, judging_models, resolved_judge
-from burnish.people.mailbox import Mailbox
-from burnish.protocols import Backend
+from burnish.inputs.context import RunContext
+from burnish.inputs.models import find_models
 from burnish.report.terminal import Terminal
 from burnish.selftest.asking import on_pairs, selftest
 from burnish.selftest.labelled import LabelledPair, bundled_rows, examples_of, read_pairs_file
 from burnish.selftest.planted import plant, planted_examples
 from burnish.selftest.report import LabelledReport, SelftestReport
-from burnish.services.calls import CALLS, Budget, Calls
+from burnish.services.calls import Budget
 from burnish.steps.basic import Steps
-from burnish.store.runners import Executor
+from burnish.steps.judging import AnnotatorPlan
 from burnish.store.stages import Store
 from burnish.tasks.own import TextAnswers
 from burnish.types import TrainingRow, short_hash
@@ -49,9 +46,8 @@ class Trial:
 def try_out(trial: Trial, store: Path, seed: int = 0) -> SelftestReport | LabelledReport:
     """Ask the annotator and report. Raises ConfigError for people and an oracle, whom planted pairs do not test."""
     config = read_annotator(trial.annotator, "annotator", trial.changes)
-    _testable(config)
-    bench = _Bench(store, Budget(max_calls=trial.max_calls, max_cost=trial.max_cost), seed)
-    annotator = bench.annotator(config)
+    _check_testable(config)
+    annotator = _built(config, store, Budget(max_calls=trial.max_calls, max_cost=trial.max_cost), seed)
     if trial.labelled is not None:
         pairs = _limited(read_pairs_file(trial.labelled), trial.limit, seed)
         return on_pairs(annotator.over(examples_of(pairs)), pairs)
@@ -61,10 +57,16 @@ def try_out(trial: Trial, store: Path, seed: int = 0) -> SelftestReport | Labell
     return selftest(annotator.over(planted_examples(rows)), plant(rows, seed))
 
 
-def _testable(config: GivenAnnotator) -> None:
-    kinds = [one.kind for one in config.of] if isinstance(config, MajorityConfig) else [config.kind]
-    if untested := sorted({"people", "oracle"} & set(kinds)):
+def _check_testable(config: AnnotatorSettings) -> None:
+    check_fits_here(config)
+    if untested := sorted({one.kind for one in config.members if not one.self_tested}):
         raise ConfigError(f"annotator: {untested[0]} found; planted pairs test models and programs")
+
+
+def check_fits_here(config: AnnotatorSettings) -> None:
+    """Raise ConfigError where an annotator needs what only an experiment has."""
+    if problem := config.problem(simulated=False):
+        raise ConfigError(f"annotator.{problem}")
 
 
 def _limited(pairs: list[LabelledPair], limit: int | None, seed: int) -> list[LabelledPair]:
@@ -86,37 +88,19 @@ def _rows_of(source: str) -> list[TrainingRow]:
     return rows
 
 
-class _Bench:
-    """Makes an annotator with its models, and nothing else."""
-
-    def __init__(self, store: Path, budget: Budget, seed: int) -> None:
-        self.store, self.budget, self.seed, self.terminal = Store(store), budget, seed, Terminal()
-        self.execution = Execution()
-        self.sources: dict[str, ModelConfig] = {}
-
-    def annotator(self, config: GivenAnnotator) -> Given:
-        """Return the annotator, its models found."""
-        members = config.of if isinstance(config, MajorityConfig) else (config,)
-        found = {
-            field: resolved_judge(one, self.execution, False, field) for field, one in judging_models(members).items()
-        }
-        self.sources = {one.weights.fingerprint: one.model for one in found.values() if not one.trained}
-        student = next(iter(found.values())).model if found else ModelConfig(source="none")
-        backend = opener_of(self.execution, student, self.terminal, self.sources)
-        runner = Executor(self.store, self.terminal, provenance(self.execution, student))
-        steps = Steps(runner, backend, TextAnswers(), "text", self.seed)
-        return given(config, self._means(steps, found, backend))
-
-    def _means(self, steps: Steps, found: Mapping[str, FoundModel], backend: Callable[[], Backend]) -> Means:
-        return Means(
-            backend=backend,
-            base=lambda model, _: base_of(steps, found[judge_field(model)]),
-            task=steps.task,
-            task_kind=steps.task_kind,
-            mailbox=Mailbox(Path()),
-            seed=self.seed,
-            calls=functools.cache(lambda: Calls(self.store.root / CALLS)),
-            run=short_hash("selftest"),
-            budget=self.budget,
-            say=self.terminal.say,
-        )
+def _built(config: AnnotatorSettings, store: Path, budget: Budget, seed: int) -> AnnotatorPlan:
+    """Return the annotator with its models found."""
+    execution = Execution()
+    models = find_models(config.models("annotator", simulated=False), execution, offline_ok=False)
+    context = RunContext(
+        store=Store(store),
+        models=models,
+        student=next(iter(models.sources.values()), ModelConfig(source="none")),
+        execution=execution,
+        run=short_hash("selftest"),
+        folder=Path(),
+        budget=budget,
+        terminal=Terminal(),
+    )
+    steps = Steps(context.executor(), context.backend, TextAnswers(), "text", seed)
+    return build(config, context.resources(steps, "annotator"))

@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 import orjson
+from pydantic import JsonValue
 
 from burnish.errors import AnnotatorError
 from burnish.store.files import dump_line
+from burnish.store.identity import of_files
+from burnish.types import Artifact
 
 T = TypeVar("T")
 GATHERED_SECONDS = 0.2
@@ -112,3 +115,10 @@ def _answer(line: bytes, number: int, command: Sequence[str], field: str) -> dic
 def files_of(command: Sequence[str]) -> list[Path]:
     """Return the files among a command's words: their content is part of what the program is."""
     return [path for path in map(Path, command) if path.is_file()]
+
+
+def identified(command: Sequence[str]) -> tuple[dict[str, JsonValue], dict[str, Artifact]]:
+    """Return what identifies a program: its words, and as an input the content of the files among them."""
+    files = files_of(command)
+    words: list[JsonValue] = [word for word in command if not any(str(path) == word for path in files)]
+    return {"kind": "command", "command": words}, {"program": of_files(files)} if files else {}

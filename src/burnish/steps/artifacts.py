@@ -93,7 +93,7 @@ class Rows:
 
     def prompts_only(self) -> Mapping[str, Example]:
         """Read the examples without their references: what everybody but grading and the oracle may see."""
-        return Changed(self.examples(), lambda e: Example(id=e.id, group=e.group, prompt=e.prompt))
+        return without_references(self.examples())
 
     def groups(self) -> dict[str, str]:
         """Read {id: group}, in the order of the file."""
@@ -108,6 +108,11 @@ class Rows:
         parts, names = self.parts[-1]
         members = read_json(parts, PARTS)
         return {id_ for name in names for id_ in members[name]}
+
+
+def without_references(examples: Mapping[str, Example]) -> Mapping[str, Example]:
+    """Return the examples without their references and metadata."""
+    return Changed(examples, lambda e: Example(id=e.id, group=e.group, prompt=e.prompt))
 
 
 def read_json(artifact: Artifact, name: str) -> Any:

@@ -13,7 +13,7 @@ from burnish.algorithms.comparisons import answer_of
 from burnish.algorithms.refinement import split
 from burnish.config import Decoding, ModelConfig, Objective, TrainSettings
 from burnish.errors import DataError
-from burnish.models.card import Head, ModelCard, Weights, copy_model, write_card
+from burnish.models.card import ModelCard, Weights, copy_model, write_card
 from burnish.protocols import Backend, Grader, SamplingKey, Score, Task, prepare, row_key
 from burnish.steps.artifacts import (
     CURVE,
@@ -30,7 +30,16 @@ from burnish.steps.artifacts import (
 from burnish.store.files import pretty, read_rows, write_atomic, write_rows
 from burnish.store.runners import Runner
 from burnish.store.stages import Stage, Work
-from burnish.types import Artifact, Completion, Demonstration, DemonstrationSource, PreferenceRow, Prompt, TrainingRow
+from burnish.types import (
+    Artifact,
+    Completion,
+    Demonstration,
+    DemonstrationSource,
+    Head,
+    PreferenceRow,
+    Prompt,
+    TrainingRow,
+)
 
 
 class Steps:

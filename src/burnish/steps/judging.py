@@ -14,7 +14,29 @@ from burnish.steps.artifacts import PREFERENCES, Rows, read_comparisons, read_pr
 from burnish.steps.basic import Steps
 from burnish.store.files import write_rows
 from burnish.store.stages import Stage, Work
-from burnish.types import Artifact
+from burnish.types import Artifact, Example
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnnotatorPlan:
+    """An annotator that can be asked once its inputs are there.
+
+    `config` and `inputs` identify its judgements. `over` makes it for {id: example}; it sees references only with
+    `reads_references`. `shares` of the cap by source are for mixed feedback. With `members` it is they that judge, each
+    in a stage of its own, and then vote.
+    """
+
+    kind: str
+    config: Mapping[str, JsonValue]
+    inputs: Mapping[str, Artifact]
+    over: Callable[[Mapping[str, Example]], Annotator]
+    reads_references: bool = False
+    shares: Mapping[str, float] | None = None
+    members: tuple[AnnotatorPlan, ...] = ()
+
+    def on(self, rows: Rows) -> Annotator:
+        """Return the annotator over rows, whose references it sees only where it may."""
+        return self.over(rows.examples() if self.reads_references else rows.prompts_only())
 
 
 def judge(steps: Steps, annotator: AnnotatorPlan, rows: Rows, compared: Artifact, label: str) -> Artifact:
@@ -29,7 +51,7 @@ def judge(steps: Steps, annotator: AnnotatorPlan, rows: Rows, compared: Artifact
             done = read_preferences(work.path)
             if all(comparison.id in done for comparison in comparisons):
                 return
-            for preferences in annotator.make(rows).judge(comparisons, done.keys()):
+            for preferences in annotator.on(rows).judge(comparisons, done.keys()):
                 out.append(preferences)
                 work.count(comparisons=len(preferences))
 
@@ -57,19 +79,3 @@ def _vote(steps: Steps, votes: Sequence[Artifact], compared: Artifact, label: st
     inputs = {"comparisons": compared, **{f"vote_{number}": vote for number, vote in enumerate(votes, 1)}}
     label = f"{steps.label} {label} together"
     return steps.run(Stage(name="votes", version=1, config={}, inputs=inputs, run=run, label=label))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnnotatorPlan:
-    """An annotator that is ready once its inputs are there: `make` takes the rows whose answers it is to judge.
-
-    `shares` of the cap by source, for mixed feedback. The oracle reads the rows' references, the others the prompts.
-    With `members` it is they that judge, each in a stage of its own, and then vote.
-    """
-
-    kind: str
-    config: Mapping[str, JsonValue]
-    inputs: Mapping[str, Artifact]
-    make: Callable[[Rows], Annotator]
-    shares: Mapping[str, float] | None = None
-    members: tuple[AnnotatorPlan, ...] = ()

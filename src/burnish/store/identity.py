@@ -71,3 +71,8 @@ def _cached(kind: str, source: str, revision: str | None) -> str | None:
     except (LocalEntryNotFoundError, FileNotFoundError):
         return None
     return Path(place).name
+
+
+def unresolved(fingerprints: Iterable[str]) -> list[str]:
+    """Return the hub ids among identities that are known by name alone: nobody could be asked for their commit."""
+    return sorted({name.removeprefix(UNRESOLVED) for name in fingerprints if name.startswith(UNRESOLVED)})

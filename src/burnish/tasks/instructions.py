@@ -63,11 +63,6 @@ def sources(config: InstructionsTask) -> dict[str, tuple[Path, ...]]:
     return {part.field: part.files for part in _parts(config)}
 
 
-def local_files(config: InstructionsTask) -> tuple[Path, ...]:
-    """Return all local files, each once. Raises ConfigError where one is missing."""
-    return tuple(dict.fromkeys(path for files in sources(config).values() for path in files))
-
-
 def _parts(config: InstructionsTask) -> tuple[Part, Part, Part, Part]:
     """Return the fields in the order general, safety, general_test, safety_test."""
     general, safety, most = Category.GENERAL, Category.SAFETY, config.max_response

@@ -11,8 +11,10 @@ from burnish.algorithms.comparisons import combined
 from burnish.annotators.llm.asker import Asker, Purse
 from burnish.annotators.llm.questions import Estimate, check_budget, estimate, questions_of
 from burnish.annotators.llm.server import Server
+from burnish.annotators.resources import Resources
 from burnish.config import JudgeConfig
 from burnish.services.calls import Budget, Calls, Spent
+from burnish.steps.judging import AnnotatorPlan
 from burnish.store.canonical import canonical
 from burnish.types import Comparison, Example, Order, Preference
 
@@ -82,3 +84,15 @@ def check_server(config: JudgeConfig, budget: Budget) -> None:
     """Raise, before anything is spent, ConfigError for a missing key or prices, AnnotatorError without openai."""
     check_budget(config, budget)
     Server(config)
+
+
+def build(config: JudgeConfig, resources: Resources) -> AnnotatorPlan:
+    """Ask a model on a server; nothing is sent before the first comparison."""
+    return AnnotatorPlan(
+        kind=config.kind,
+        config=config.semantic(),
+        inputs={},
+        over=lambda examples: ServerJudge(
+            config, examples, resources.calls(), resources.run, resources.budget, resources.say
+        ),
+    )

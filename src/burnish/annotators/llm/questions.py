@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from pydantic import JsonValue
@@ -126,6 +126,26 @@ def estimate(config: JudgeConfig, comparisons: int, mean_characters: float) -> E
     written = calls * longest_reply(config)
     cost = None if config.prices is None else cost_of(config.prices, read, written)
     return Estimate(calls=calls, prompt_tokens=read, completion_tokens=written, cost=cost)
+
+
+def mean_characters(examples: Sequence[Example]) -> float:
+    """Return the mean length of a prompt with two answers as long as its reference."""
+    read = [sum(len(m.content) for m in one.prompt) + 2 * len(one.reference or "") for one in examples]
+    return sum(read) / len(read) if read else 0.0
+
+
+def summed(estimates: Sequence[Estimate]) -> Estimate | None:
+    """Add estimates up, None where there are none. The cost is unknown where one of them is."""
+    if not estimates:
+        return None
+    costs = [one.cost for one in estimates]
+    known = [cost for cost in costs if cost is not None]
+    return Estimate(
+        calls=sum(one.calls for one in estimates),
+        prompt_tokens=sum(one.prompt_tokens for one in estimates),
+        completion_tokens=sum(one.completion_tokens for one in estimates),
+        cost=sum(known) if len(known) == len(costs) else None,
+    )
 
 
 def check_budget(config: JudgeConfig, budget: Budget) -> None:

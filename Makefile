@@ -3,9 +3,11 @@
 # make test: every check.  make check: the fast ones.  make clean.
 # make newest: every check with the newest versions that pyproject.toml allows, in .venv-newest.
 # make lock: renew requirements/lock.txt, which pins all that `make` installs.
+# PROCESSES says how many of them run the tests, one a core unless given.
 # PYTHON chooses the interpreter (3.11 or later) of a new .venv; delete .venv to change it.
 
 PYTHON ?= python3
+PROCESSES ?= logical
 VENV = .venv
 BIN = $(VENV)/bin
 PIP = PIP_BUILD_CONSTRAINT=$(VERSIONS) $(BIN)/python -m pip --disable-pip-version-check
@@ -17,7 +19,7 @@ FOR_DEMO = $(VENV)/installed-for-demo
 FOR_TEST = $(VENV)/installed-for-test
 REQUIREMENTS = pyproject.toml requirements/models.in $(VERSIONS)
 
-.PHONY: demo paper test check lint newest lock clean
+.PHONY: demo paper test check lint types every-test fast-tests newest lock clean
 
 demo: $(FOR_DEMO)
 	$(BIN)/burnish demo
@@ -27,17 +29,27 @@ paper: $(FOR_DEMO)
 	$(BIN)/burnish run configs/paper/embedded/*.yaml --out docs/results/paper-embedded
 	$(BIN)/python scripts/write_findings.py
 
-test: lint
-	$(BIN)/python -m pytest
+# Side by side: of the two cores of a small machine none should wait. Empty, the variable lets Python keep what it compiles.
+test check: export PYTHONDONTWRITEBYTECODE =
+test: $(FOR_TEST)
+	$(MAKE) --jobs 3 lint types every-test
 
-check: lint
-	$(BIN)/python -m pytest -m "not slow"
+check: $(FOR_TEST)
+	$(MAKE) --jobs 3 lint types fast-tests
 
 lint: $(FOR_TEST)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+
+types: $(FOR_TEST)
 	$(BIN)/pyright --pythonpath $(BIN)/python
+
+every-test: $(FOR_TEST)
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist worksteal $(PYTEST)
+
+fast-tests: $(FOR_TEST)
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist worksteal -m "not slow" $(PYTEST)
 
 # PyTorch stays at its pin, in make.in: the newest may come with CUDA's libraries alone.
 newest:

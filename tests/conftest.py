@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+from burnish.report import drawing, figures
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 settings.register_profile("burnish", deadline=None)  # a busy machine is no failure
 settings.load_profile("burnish")
@@ -27,6 +33,25 @@ def unsynced() -> Generator[None]:
         for name in ("fsync", "fdatasync"):
             patch.setattr(os, name, _done, raising=False)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def drawn_once() -> Generator[dict[str, str]]:
+    """Draw the same figure once in a process: many runs here are compared. Yields what is drawn."""
+    done: dict[str, str] = {}
+    draw = drawing.svg_of
+
+    def svg_of(name: str, title: str, paint: Callable[[Axes], None], *, legend: bool) -> str:
+        shown = [cell.cell_contents for cell in paint.__closure__ or ()]
+        key = repr((name, title, legend, paint.__qualname__, shown))
+        if key not in done:
+            done[key] = draw(name, title, paint, legend=legend)
+        return done[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (drawing, figures):
+            patch.setattr(module, "svg_of", svg_of)
+        yield done
 
 
 @pytest.fixture

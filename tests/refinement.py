@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import textwrap
 from collections import Counter
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
 from forms_data import WRITERS, Rows, rows_in
 
 from burnish.backends.fake import FakeBackend
@@ -147,24 +144,10 @@ class Refined:
 def refine(config: RefineConfig, where: Path, backend: FakeBackend | None = None, **ways: Any) -> Refined:
     """Refine into `where`/out on the fake backend."""
     chosen, there = backend or fake(), Refined(where / "out", where / "store")
-    with unsynced():
-        done = refine_data(config, Ways(out=there.out, store=there.store, backend=lambda: chosen, **ways))
+    done = refine_data(config, Ways(out=there.out, store=there.store, backend=lambda: chosen, **ways))
     assert isinstance(done, Refinement)
     assert done.summary == there.summary
     return there
-
-
-def _done(handle: int) -> None:
-    """Sync nothing."""
-
-
-@contextmanager
-def unsynced() -> Generator[None, None, None]:
-    """Leave it to the system when files reach the disk: a test's 200 syncs take longer than all else."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("fsync", "fdatasync"):
-            patch.setattr(os, name, _done, raising=False)
-        yield
 
 
 def bytes_of(folder: Path) -> dict[str, bytes]:

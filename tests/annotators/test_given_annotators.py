@@ -21,7 +21,6 @@ from refinement import (
     right_labels,
     script,
     settings,
-    unsynced,
     written,
 )
 
@@ -128,8 +127,7 @@ def test_functions_and_callable_objects_refine(tmp_path: Path) -> None:
 def python_refine(source: Path, where: Path, annotator: Any, **options: Any) -> Refined:
     given: dict[str, Any] = {"rounds": 2, "alpha": 0.1, "differs": "number", "changes": ["train.lora=null"], **options}
     places: dict[str, Any] = {"out": where / "out", "store": where / "store"}
-    with unsynced():
-        burnish.refine(source, model="builtin:strong", annotator=annotator, backend=fake(), **places, **given)
+    burnish.refine(source, model="builtin:strong", annotator=annotator, backend=fake(), **places, **given)
     return Refined(**places)
 
 

@@ -119,7 +119,8 @@ def test_a_server_that_dies_during_the_run(tmp_path: Path):
         next(units)
     with pytest.raises(AnnotatorError, match="does not answer"):
         list(units)
-    assert Calls(tmp_path / "calls.sqlite").spent("run", None).failed == 9  # the tenth in a row stops
+    assert Calls(tmp_path / "calls.sqlite").spent("run", None).failed in (9, 10)
+    # The tenth in a row stops; the first of them may have been under way beside the last answer.
 
 
 def test_a_server_that_only_fails(tmp_path: Path):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from refinement import CAP, COUNT, WRONG_LABELS, answer_in, fake, label, right, rows, unsynced, written
+from refinement import CAP, COUNT, WRONG_LABELS, answer_in, fake, label, right, rows, written
 
 import burnish
 from burnish.errors import ConfigError, DataError
@@ -30,8 +30,7 @@ def refined(data: Any, where: Path, **options: Any) -> Refined:
         "backend": fake(),
         **options,
     }
-    with unsynced():
-        return burnish.refine(data, model="builtin:strong", out=where / "out", store=where / "store", **given)
+    return burnish.refine(data, model="builtin:strong", out=where / "out", store=where / "store", **given)
 
 
 def in_memory(kind: str, where: Path, form: str = "question") -> Any:

@@ -24,7 +24,6 @@ from refinement import (
     right_labels,
     rows,
     script,
-    unsynced,
     written,
 )
 from servers import FaultServer
@@ -54,10 +53,7 @@ def backend(monkeypatch: pytest.MonkeyPatch) -> list[FakeBackend]:
 def call(where: Path, *arguments: str, data: Path | None = None) -> Result:
     source = data or written(where)
     places = ("--out", str(where / "out"), "--store", str(where / "store"))
-    with unsynced():
-        return CliRunner().invoke(
-            main, ["refine", str(source), "--model", "builtin:strong", *QUICK, *places, *arguments]
-        )
+    return CliRunner().invoke(main, ["refine", str(source), "--model", "builtin:strong", *QUICK, *places, *arguments])
 
 
 def check_refused(result: Result, *words: str) -> None:

@@ -13,6 +13,7 @@ import pytest
 from experiment import Quiet
 
 from burnish.errors import StageError
+from burnish.store import stages
 from burnish.store.canonical import canonical
 from burnish.store.explain import explain
 from burnish.store.gc import collect
@@ -204,8 +205,10 @@ def _wait_and_tell(root: str) -> None:
         def say(self, message: str) -> None:
             (Path(root) / "told").write_text(message)
 
-    with Store(Path(root)).lock("slow", "f" * 64, Tell()):
-        pass
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stages, "PATIENCE", 0.1)
+        with Store(Path(root)).lock("slow", "f" * 64, Tell()):
+            pass
 
 
 def test_explain_names_the_field_and_the_stage_that_is_the_cause(tmp_path: Path) -> None:

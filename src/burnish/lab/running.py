@@ -125,7 +125,8 @@ def _assembled(
     results = results_of(resolved(config, job.inputs), outcomes, task)
     timings = _timings(config, executor.records, time.monotonic() - started)
     write_atomic(out / CHANGES_FILE, b"".join(dump_line(_json(change)) for change in changes_of(outcomes, task)))
-    write_atomic(out / CONFIG_FILE, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False).encode())
+    settings = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)  # pyright: ignore[reportUnknownMemberType] its stub
+    write_atomic(out / CONFIG_FILE, settings.encode())
     write_atomic(out / TIMINGS_FILE, pretty(_json(timings)))
     write_atomic(out / RESULTS_FILE, pretty(_json(results)))
     write_figures(out)

@@ -127,7 +127,8 @@ def _escaped(value: object) -> object:
 
 
 def _front(values: Mapping[str, object]) -> Markup:
-    return Markup(yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=False))  # noqa: S704 YAML quotes it
+    text = yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=False)  # pyright: ignore[reportUnknownMemberType] its stub
+    return Markup(text)  # noqa: S704 YAML quotes it
 
 
 def _code(word: str) -> Markup:

@@ -54,7 +54,8 @@ class Writer:
         if not self.held:  # first of all: by its summary the folder is known as a refinement's
             self.folder.write_summary(self._summary(Outcome(rounds=(), selftest=selftest, state=State.UNDER_WAY)))
         config = self.job.config.model_dump(mode="json")
-        write_atomic(path / files.CONFIG, yaml.safe_dump(config, sort_keys=False, allow_unicode=True).encode())
+        settings = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)  # pyright: ignore[reportUnknownMemberType] its stub
+        write_atomic(path / files.CONFIG, settings.encode())
         if not self.held:
             data = Path(self.job.data.path)
             _copy(data / f"{Split.TRAIN}.jsonl", path / files.EXAMPLES)

@@ -135,5 +135,11 @@ def test_the_round_worked_by_hand(tmp_path: Path):
             p_b = preferences[name].p_b
             assert p_b == (None if row["p_b"] is None else pytest.approx(row["p_b"])), name
     given_reasons = {row["reason"] for row in rows}
-    elsewhere = {Reason.NOT_COMPARED, Reason.BELOW_GATE, Reason.OVER_RISK, Reason.REVERTED}
+    elsewhere = {
+        Reason.NOT_COMPARED,
+        Reason.ORDERS_DISAGREE,
+        Reason.BELOW_GATE,
+        Reason.OVER_RISK,
+        Reason.REVERTED,
+    }
     assert given_reasons == set(Reason) - elsewhere

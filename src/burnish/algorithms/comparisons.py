@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 
 from burnish.types import (
+    Accept,
     Answer,
     Comparison,
     Demonstration,
@@ -86,7 +87,7 @@ def verdict_of(p_b: float | None) -> Verdict:
     """Say which verdict goes with P(b is better)."""
     if p_b is None:
         return Verdict.ABSTAIN
-    if p_b == 0.5:
+    if abs(p_b - 0.5) <= EVEN:
         return Verdict.TIE
     return Verdict.B if p_b > 0.5 else Verdict.A
 
@@ -137,17 +138,26 @@ def most_voted(
     return first, votes / len(drawn)
 
 
-def voted(preferences: Sequence[Preference]) -> Preference:
+def voted(preferences: Sequence[Preference], accept: Accept = Accept.MEAN) -> Preference:
     """Let several judgements of one comparison vote: a tie is half a vote for each side, an abstention none.
 
-    P(b is better) is the share of votes for b, however sure each voter is.
+    P(b is better) is the share of votes for b, however sure each voter is. With `BOTH_ORDERS` a voter whose two orders
+    name different winners votes for a tie, and the share of votes alone is kept: it has no order.
     """
     votes = [
-        dataclasses.replace(preference, p_b=VOTES[preference.verdict])
+        dataclasses.replace(preference, p_b=VOTES[_vote_of(preference, accept)])
         for preference in preferences
         if preference.verdict is not Verdict.ABSTAIN
     ]
-    return majority(votes or preferences)
+    together = majority(votes or preferences)
+    return together if accept is Accept.MEAN else dataclasses.replace(together, shown=(), raw=())
+
+
+def _vote_of(preference: Preference, accept: Accept) -> Verdict:
+    if accept is Accept.MEAN:
+        return preference.verdict
+    seen = {verdict_of(turned_back(p, order)) for p, order in zip(preference.raw, preference.shown, strict=True)}
+    return Verdict.TIE if len(seen) > 1 else preference.verdict
 
 
 def screen(

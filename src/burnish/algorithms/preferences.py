@@ -6,8 +6,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from burnish.algorithms.comparisons import confidence
-from burnish.algorithms.refinement import Candidate, by_order, select
-from burnish.types import Answer, Comparison, Demonstration, Preference, Reason, Refinement, Verdict
+from burnish.algorithms.refinement import PAPER, Acceptance, Candidate, by_order, orders_of, select
+from burnish.types import (
+    Answer,
+    Comparison,
+    Demonstration,
+    Order,
+    Preference,
+    Reason,
+    Refinement,
+    Verdict,
+    turned_back,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,13 +81,14 @@ def most_confident(
     keep: float,
     n: int,
     shares: Mapping[str, float] | None = None,
+    rule: Acceptance = PAPER,
 ) -> list[Reason]:
     """Say for each pair what becomes of it: the floor(keep * n) most confident ones are accepted (appendix C).
 
     Confidence is |p_b - 0.5|, whichever side is preferred; ties and abstentions are never trained on. `preferences`
-    go by comparison id; `shares` as in `refine.select`.
+    go by comparison id; `shares` and `rule` are those of `algorithms.refinement.select`.
     """
-    return select([_turned_up(pair, preferences) for pair in pairs], keep, n, shares)
+    return select([_turned_up(pair, preferences) for pair in pairs], keep, n, shares, rule)
 
 
 def _turned_up(pair: Pair, preferences: Mapping[str, Preference]) -> Candidate:
@@ -88,7 +99,11 @@ def _turned_up(pair: Pair, preferences: Mapping[str, Preference]) -> Candidate:
     sure = confidence(preference)
     verdict = Verdict.B if preference.verdict is Verdict.A else preference.verdict
     p_b = None if sure is None else 0.5 + sure
-    return Candidate(example_id=pair.key, screened=None, verdict=verdict, p_b=p_b, source=preference.judge)
+    side = Order.BA if preference.verdict is Verdict.A else Order.AB
+    orders = tuple(turned_back(p, side) for p in orders_of(preference))
+    return Candidate(
+        example_id=pair.key, screened=None, verdict=verdict, p_b=p_b, source=preference.judge, orders=orders
+    )
 
 
 def preferred(pair: Pair, preference: Preference) -> tuple[Demonstration, Demonstration]:

@@ -14,7 +14,7 @@ from burnish.annotators.balanced import Pair, Pairs, balance, by_category
 from burnish.annotators.resources import GroundTruth, Resources
 from burnish.config import ClassifierConfig
 from burnish.errors import DataError
-from burnish.protocols import Backend, by_example, prepare
+from burnish.protocols import Scorer, by_example, prepare
 from burnish.steps.artifacts import Rows, read_demonstrations
 from burnish.steps.basic import Steps, checkpoint
 from burnish.steps.judging import AnnotatorPlan
@@ -37,8 +37,8 @@ class ClassifierAnnotator:
 
     order_free = False
 
-    def __init__(self, backend: Backend, model: Artifact, examples: Mapping[str, Example]) -> None:
-        self.backend, self.model, self.examples = backend, model, examples
+    def __init__(self, scorer: Scorer, model: Artifact, examples: Mapping[str, Example]) -> None:
+        self.scorer, self.model, self.examples = scorer, model, examples
         self.fingerprint = model.fingerprint
 
     def judge(self, comparisons: Sequence[Comparison], done: AbstractSet[str]) -> Iterator[Sequence[Preference]]:
@@ -49,7 +49,7 @@ class ClassifierAnnotator:
         rows = [order for c in comparisons for order in both_orders(c, self.examples[c.example_id].prompt)]
         known = {row.id for row in rows if row.id.rpartition(":")[0] in done}
         scores: dict[str, float] = {}
-        for batch in self.backend.classify(self.model, rows, known):
+        for batch in self.scorer.classify(self.model, rows, known):
             scores.update((score.id, score.value) for score in batch)
             touched = dict.fromkeys(score.id.rpartition(":")[0] for score in batch)
             yield [
@@ -82,7 +82,7 @@ def build(config: ClassifierConfig, resources: Resources) -> AnnotatorPlan:
         kind="classifier",
         config={"kind": "classifier"},
         inputs={"judge": model},
-        over=lambda examples: ClassifierAnnotator(resources.backend(), model, examples),
+        over=lambda examples: ClassifierAnnotator(resources.scorer(), model, examples),
     )
 
 

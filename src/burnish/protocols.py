@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,6 @@ from burnish.types import (
     Artifact,
     Comparison,
     Completion,
-    Demonstration,
     Example,
     Grade,
     PairRow,
@@ -38,8 +37,8 @@ class Dataset:
     left_out: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
-class Grader(Protocol):
-    """Knows what a right answer is: the part of a task that needs no data."""
+class AnswerMatcher(Protocol):
+    """Finds final answers and tells whether two of them are the same: all that refinement needs to know of them."""
 
     def extract(self, completion: str) -> Answer | None:
         """Return the final answer of a completion, None where there is none."""
@@ -49,13 +48,25 @@ class Grader(Protocol):
         """Say whether two final answers are the same answer."""
         ...
 
-    def grade(self, example: Example, completion: str) -> Grade:
+
+class ExampleGrader(AnswerMatcher, Protocol):
+    """Knows the answers to one example."""
+
+    def grade(self, completion: str) -> Grade:
         """Compare a completion with the example's reference; the only reader of it besides the oracle."""
         ...
 
 
+class Grader(Protocol):
+    """Knows what a right answer is: the part of a task that needs no data."""
+
+    def on(self, example: Example) -> ExampleGrader:
+        """Return the grader of answers to this example."""
+        ...
+
+
 class Task(Grader, Protocol):
-    """Loads examples, too."""
+    """A grader that also loads the examples."""
 
     def load(self) -> Dataset:
         """Return both splits; raises DataError naming file and line, ConfigError naming the field."""
@@ -64,14 +75,13 @@ class Task(Grader, Protocol):
 
 @runtime_checkable
 class Executes(Protocol):
-    """A grader whose answers mean something on an example alone, as a query does on its database."""
+    """A grader that must execute answers to compare them, as queries on a database."""
 
-    def about(self, example: Example) -> Grader:
-        """Return the grader of answers to this example."""
-        ...
+    def execute(self, answers: Iterable[tuple[Example, str]], gold: bool) -> None:
+        """Execute many answers at once, and with `gold` the references of their examples too; keep the results.
 
-    def prepare(self, answers: Iterable[tuple[Example, str]], gold: bool) -> None:
-        """Work out many answers at once, with `gold` the references too: what follows only looks them up."""
+        Only `tasks.answers.graders` calls this. Everybody else names there the answers that they will look at.
+        """
         ...
 
 
@@ -93,29 +103,6 @@ class SaysMore(Protocol):
     def said(self, answers: Sequence[tuple[Example, str]]) -> Said:
         """Look at held-out answers."""
         ...
-
-
-def by_example(grader: Grader, examples: Callable[[], Mapping[str, Example]]) -> Callable[[str], Grader]:
-    """Return who tells apart answers to the example of an id: the grader itself, unless answers are executed.
-
-    `examples` are only read where they are needed.
-    """
-    if not isinstance(grader, Executes):
-        return lambda _: grader
-    known = examples()
-    return lambda example_id: grader.about(known[example_id])
-
-
-def prepare(
-    grader: Grader,
-    examples: Callable[[], Mapping[str, Example]],
-    answers: Iterable[Demonstration],
-    gold: bool = False,
-) -> None:
-    """Work out answers at once where a grader executes them; one that was cut at the token limit is none."""
-    if isinstance(grader, Executes):
-        known = examples()
-        grader.prepare(((known[one.example_id], one.completion) for one in answers if one.finished), gold)
 
 
 class Annotator(Protocol):

@@ -149,8 +149,7 @@ def drawn(*texts: str) -> list[Demonstration]:
     ],
 )
 def test_the_most_frequent_answer_by_hand(texts: list[str], chosen: str, share: float) -> None:
-    task = NumericAnswers()
-    found, votes = most_voted(task.extract, task.agree, drawn(*texts))
+    found, votes = most_voted(NumericAnswers(), drawn(*texts))
     assert (found.completion, votes) == (chosen, pytest.approx(share))
 
 

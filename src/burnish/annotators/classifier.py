@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from itertools import chain
 from typing import assert_never
 
 from burnish.algorithms.comparisons import abstentions, both_orders, combined
@@ -14,11 +13,12 @@ from burnish.annotators.balanced import Pair, Pairs, balance, by_category
 from burnish.annotators.resources import GroundTruth, Resources
 from burnish.config import ClassifierConfig
 from burnish.errors import DataError
-from burnish.protocols import Scorer, by_example, prepare
+from burnish.protocols import Scorer
 from burnish.steps.artifacts import Rows, read_demonstrations
 from burnish.steps.basic import Steps, checkpoint
 from burnish.steps.judging import AnnotatorPlan
 from burnish.store.stages import Stage, Work
+from burnish.tasks.answers import graders
 from burnish.tasks.instruction_answers import Category
 from burnish.types import (
     Artifact,
@@ -193,22 +193,19 @@ def labelled(teaching: Teaching, worse: Sequence[Artifact]) -> Labelled:
 
     An answer that agrees with gold would be labelled worse without being so. Exact repeats of a pair are dropped.
     """
-    task, prompts, gold = (
-        teaching.steps.task,
-        teaching.truth.rows.prompts_only(),
-        read_demonstrations(teaching.truth.gold),
-    )
+    prompts, gold = teaching.truth.rows.prompts_only(), read_demonstrations(teaching.truth.gold)
     pairs: dict[tuple[str, str], Pair] = {}
     agreed = repeated = 0
-    grader = by_example(task, teaching.truth.rows.examples)
-    for answers in worse:
-        read = read_demonstrations(answers)
-        prepare(task, teaching.truth.rows.examples, chain(read.values(), (gold[id_] for id_ in read)))
-        for id_, answer in read.items():
-            a, b = task.extract(answer.completion), task.extract(gold[id_].completion)
+    sampled = [read_demonstrations(answers) for answers in worse]
+    compared = (side for rows in sampled for id_, answer in rows.items() for side in (answer, gold[id_]))
+    grader_of = graders(teaching.steps.task, teaching.truth.rows.examples(), compared)
+    for rows in sampled:
+        for id_, answer in rows.items():
+            grader = grader_of(id_)
+            a, b = grader.extract(answer.completion), grader.extract(gold[id_].completion)
             if b is None:
                 continue
-            if a is not None and grader(id_).agree(a, b):
+            if a is not None and grader.agree(a, b):
                 agreed += 1
             elif (id_, answer.completion) in pairs:
                 repeated += 1

@@ -14,7 +14,7 @@ from burnish.algorithms.refinement import split
 from burnish.config import Decoding, ModelConfig, Objective, TrainSettings
 from burnish.errors import DataError
 from burnish.models.card import ModelCard, Weights, copy_model, write_card
-from burnish.protocols import Backend, Grader, SamplingKey, Score, Task, prepare, row_key
+from burnish.protocols import Backend, Grader, SamplingKey, Score, Task, row_key
 from burnish.steps.artifacts import (
     CURVE,
     DEMONSTRATIONS,
@@ -30,6 +30,7 @@ from burnish.steps.artifacts import (
 from burnish.store.files import pretty, read_rows, write_atomic, write_rows
 from burnish.store.runners import Runner
 from burnish.store.stages import Stage, Work
+from burnish.tasks.answers import graders
 from burnish.types import (
     Artifact,
     Completion,
@@ -86,11 +87,9 @@ class Steps:
 
         def run(work: Work) -> None:
             examples, given = rows.examples(), read_demonstrations(demonstrations)
-            prepare(self.task, lambda: examples, (given[id_] for id_ in examples), gold=True)
+            grader_of = graders(self.task, examples, (given[id_] for id_ in examples), gold=True)
             right = [
-                id_
-                for id_, example in examples.items()
-                if given[id_].finished and self.task.grade(example, given[id_].completion).correct
+                id_ for id_ in examples if given[id_].finished and grader_of(id_).grade(given[id_].completion).correct
             ]
             if not right:
                 raise DataError(
@@ -156,16 +155,17 @@ class Steps:
 
         def run(work: Work) -> None:
             examples, current = rows.prompts_only(), read_demonstrations(demonstrations)
-            usable = [id_ for id_ in examples if answer_of(self.task.extract, current[id_]) is not None]
-            if not usable:
-                raise DataError(f"{label}: none of {len(examples)} demonstrations has an answer to learn")
             training = [
-                TrainingRow(id=id_, prompt=examples[id_].prompt, completion=current[id_].completion) for id_ in usable
+                TrainingRow(id=id_, prompt=example.prompt, completion=current[id_].completion)
+                for id_, example in examples.items()
+                if answer_of(self.task.on(example), current[id_]) is not None
             ]
+            if not training:
+                raise DataError(f"{label}: none of {len(examples)} demonstrations has an answer to learn")
             tokens = self.backend().train(base, training, settings, self.seed, work.path, checkpoints)
-            record = {"trained_on": usable, "without_answer": len(examples) - len(usable)}
+            record = {"trained_on": [row.id for row in training], "without_answer": len(examples) - len(training)}
             write_atomic(work.path / TRAINING, pretty(record))
-            work.count(rows=len(usable), tokens=tokens)
+            work.count(rows=len(training), tokens=tokens)
 
         config = {
             "train": settings.model_dump(mode="json"),
@@ -288,8 +288,8 @@ class Steps:
 
         def run(work: Work) -> None:
             examples, given = rows.examples(), read_demonstrations(answers)
-            prepare(self.task, lambda: examples, (given[id_] for id_ in examples), gold=True)
-            grades = ((id_, self.task.grade(example, given[id_].completion)) for id_, example in examples.items())
+            grader_of = graders(self.task, examples, (given[id_] for id_ in examples), gold=True)
+            grades = ((id_, grader_of(id_).grade(given[id_].completion)) for id_ in examples)
             written = write_rows(
                 work.path / GRADES,
                 (GradeRow(example_id=id_, correct=grade.correct, extracted=grade.extracted) for id_, grade in grades),

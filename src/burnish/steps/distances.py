@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from burnish.algorithms.comparisons import screen
-from burnish.protocols import by_example
 from burnish.steps.artifacts import SCORES, read_demonstrations, read_scores
 from burnish.steps.setting import Setting, TextPair
 from burnish.store.stages import Stage, Work
+from burnish.tasks.answers import graders
 from burnish.types import Artifact
 
 
@@ -18,7 +18,8 @@ def distance(setting: Setting, current: Artifact, proposals: tuple[Artifact, ...
     def run(work: Work) -> None:
         examples, labels = setting.rows.prompts_only(), read_demonstrations(current)
         proposed = {id_: row for part in proposals for id_, row in read_demonstrations(part).items()}
-        grader = by_example(task, setting.rows.examples)
+        both = (side for id_, row in proposed.items() for side in (row, labels[id_]))
+        grader_of = graders(task, setting.rows.examples(), both)
         pairs = [
             TextPair(
                 id=id_,
@@ -27,7 +28,7 @@ def distance(setting: Setting, current: Artifact, proposals: tuple[Artifact, ...
                 proposal=proposed[id_].completion,
             )
             for id_ in sorted(proposed)
-            if screen(grader(id_).extract, grader(id_).agree, labels[id_], proposed[id_]) is None
+            if screen(grader_of(id_), labels[id_], proposed[id_]) is None
         ]
         with work.append(SCORES) as out:
             done = read_scores(Artifact(path=str(work.path), kind="", fingerprint=""))

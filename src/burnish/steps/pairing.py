@@ -11,7 +11,6 @@ from burnish.algorithms.comparisons import confidence
 from burnish.algorithms.preferences import Pair, against, ledger_line, most_confident, paired, preferred, screened
 from burnish.algorithms.refinement import drawn
 from burnish.config import Decoding, DpoMethod, PairsFrom
-from burnish.protocols import by_example, prepare
 from burnish.steps.artifacts import (
     CHOSEN,
     COMPARISONS,
@@ -28,6 +27,7 @@ from burnish.steps.refining import numbered, train_on_parts
 from burnish.steps.setting import Setting
 from burnish.store.files import write_rows
 from burnish.store.stages import Stage, Work
+from burnish.tasks.answers import graders
 from burnish.types import Artifact, Demonstration, DemonstrationSource, Preference, Reason
 
 
@@ -61,17 +61,11 @@ def pair(setting: Setting, method: DpoMethod, samples: tuple[Artifact, ...], lab
             for id_, given in sorted(answers.items())
             for place, (a, b) in enumerate(against(current[id_], given) if with_label else paired(given))
         ]
-        if differing:
-            prepare(task, setting.rows.examples, (side for _, _, a, b in drawn for side in (a, b)))
-        grader = by_example(task, setting.rows.examples)
+        # Where final answers are not looked at, nothing is executed.
+        compared = (side for _, _, a, b in drawn for side in (a, b)) if differing else ()
+        grader_of = graders(task, setting.rows.examples(), compared)
         pairs = [
-            Pair(
-                example_id=id_,
-                number=place,
-                a=a,
-                b=b,
-                reason=screened(grader(id_).extract, grader(id_).agree, a, b, differing),
-            )
+            Pair(example_id=id_, number=place, a=a, b=b, reason=screened(grader_of(id_), a, b, differing))
             for id_, place, a, b in drawn
         ]
         pairs = _within(pairs, len(answers) if budget == "rows" else budget, seed, number)

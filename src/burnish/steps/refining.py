@@ -18,7 +18,6 @@ from burnish.algorithms.refinement import (
     naive_choice,
     select,
 )
-from burnish.protocols import by_example, prepare
 from burnish.steps.artifacts import (
     COMPARISONS,
     DEMONSTRATIONS,
@@ -37,6 +36,7 @@ from burnish.steps.setting import Setting
 from burnish.store.files import write_rows
 from burnish.store.keyed_rows import MergedRows
 from burnish.store.stages import Stage, Work
+from burnish.tasks.answers import graders
 from burnish.types import Artifact, Comparison, Demonstration, DemonstrationSource, Preference, Reason
 
 Parts = tuple[Artifact, ...]
@@ -104,10 +104,9 @@ def compare(
                 {model.fingerprint: frozenset(read_json(model, TRAINING)["trained_on"]) for model in models},
                 proposed.values(),
             )
-        task, examples = setting.steps.task, setting.rows.examples
-        prepare(task, examples, chain(proposed.values(), (labels[id_] for id_ in proposed)))
-        grader = by_example(task, examples)
-        reasons = {id_: screen(grader(id_).extract, grader(id_).agree, labels[id_], z) for id_, z in proposed.items()}
+        both = chain(proposed.values(), (labels[id_] for id_ in proposed))
+        grader_of = graders(setting.steps.task, setting.rows.examples(), both)
+        reasons = {id_: screen(grader_of(id_), labels[id_], z) for id_, z in proposed.items()}
         if differing and distances:
             reasons = distant(reasons, read_scores(distances), differing.share)
         if budget is not None:

@@ -17,7 +17,7 @@ from burnish.protocols import Scorer
 from burnish.steps.artifacts import Rows, read_demonstrations
 from burnish.steps.basic import Steps, checkpoint
 from burnish.steps.judging import AnnotatorPlan
-from burnish.store.stages import Stage, Work
+from burnish.store.stages import Work
 from burnish.tasks.answers import graders
 from burnish.tasks.instruction_answers import Category
 from burnish.types import (
@@ -109,16 +109,8 @@ def trained(config: ClassifierConfig, teaching: Teaching, base: Artifact) -> Art
     inputs |= {name.replace("-", "_"): answers for side in worse for name, answers in side.items()}
     # Only where it is not the usual way, so that finished stages stay what they are.
     apart = {"pairs": config.pairs} if config.pairs != "checkpoints" else {}
-    return steps.run(
-        Stage(
-            name="train_classifier",
-            version=1,
-            config={"train": settings.model_dump(mode="json"), "seed": steps.seed, **apart, **truth.rows.config},
-            inputs=inputs,
-            run=run,
-            label=f"{steps.label} q~",
-        )
-    )
+    semantic = {"train": settings.model_dump(mode="json"), "seed": steps.seed, **apart, **truth.rows.config}
+    return steps.stage("train_classifier", semantic, inputs, run, "q~")
 
 
 def worse_sides(teaching: Teaching, config: ClassifierConfig) -> list[dict[str, Artifact]]:

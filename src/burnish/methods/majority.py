@@ -12,7 +12,7 @@ from burnish.steps.auditing import audited
 from burnish.steps.refining import Parts, compare, numbered, train_on_parts, update
 from burnish.steps.setting import Compared, Round, Setting
 from burnish.store.files import pretty, write_atomic, write_rows
-from burnish.store.stages import Stage, Work
+from burnish.store.stages import Work
 from burnish.tasks.answers import graders
 from burnish.types import Artifact, DemonstrationSource, Order
 
@@ -67,17 +67,8 @@ def _vote(setting: Setting, samples: Parts, k: int) -> Artifact:
         write_atomic(work.path / SHARES, pretty({id_: share for id_, (_, share) in chosen.items()}))
         work.count(rows=write_rows(work.path / DEMONSTRATIONS, (one for one, _ in chosen.values())))
 
-    label = f"{setting.steps.label} round {k} votes"
-    return setting.steps.run(
-        Stage(
-            name="vote",
-            version=1,
-            config={"task": setting.steps.task_kind},
-            inputs=numbered("samples", samples),
-            run=run,
-            label=label,
-        )
-    )
+    config, inputs = {"task": setting.steps.task_kind}, numbered("samples", samples)
+    return setting.steps.stage("vote", config, inputs, run, f"round {k} votes")
 
 
 def _shares(setting: Setting, voted: Artifact, compared: Artifact, k: int) -> Artifact:
@@ -90,6 +81,5 @@ def _shares(setting: Setting, voted: Artifact, compared: Artifact, k: int) -> Ar
         )
         work.count(rows=write_rows(work.path / PREFERENCES, preferences))
 
-    label = f"{setting.steps.label} round {k} vote shares"
     inputs = {"voted": voted, "compared": compared}
-    return setting.steps.run(Stage(name="vote_shares", version=1, config={}, inputs=inputs, run=run, label=label))
+    return setting.steps.stage("vote_shares", {}, inputs, run, f"round {k} vote shares")

@@ -28,7 +28,7 @@ from burnish.steps.artifacts import DEMONSTRATIONS
 from burnish.steps.judging import AnnotatorPlan
 from burnish.store.files import full_disk, iter_rows, write_rows
 from burnish.store.runners import Planner, Record
-from burnish.store.stages import Stage, Store, Work
+from burnish.store.stages import Store, Work
 from burnish.types import Artifact, Demonstration, Reason, short_hash
 
 
@@ -121,11 +121,9 @@ class _Refining:
             every |= {id_: answers[change.after] for id_, change in standing.items()}
             work.count(rows=write_rows(work.path / DEMONSTRATIONS, every.values()))
 
-        stage = Stage(
-            name="standing", version=1, config={"chosen": chosen}, inputs={"data": job.data}, run=run, label="reverts"
-        )
+        labels = job.steps.stage("standing", {"chosen": chosen}, {"data": job.data}, run, "reverts")
         setting = job.setting()
-        return job.steps.train(setting.base, setting.rows, job.steps.run(stage), setting.train, "after reverts")
+        return job.steps.train(setting.base, setting.rows, labels, setting.train, "after reverts")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
 from burnish.algorithms.comparisons import screen
-from burnish.steps.artifacts import SCORES, read_demonstrations, read_scores
+from burnish.protocols import Score
+from burnish.steps.artifacts import SCORES, read_demonstrations
 from burnish.steps.setting import Setting, TextPair
-from burnish.store.stages import Stage, Work
+from burnish.store.files import read_rows
+from burnish.store.stages import Work
 from burnish.tasks.answers import graders
 from burnish.types import Artifact
 
@@ -30,16 +35,14 @@ def distance(setting: Setting, current: Artifact, proposals: tuple[Artifact, ...
             for id_ in sorted(proposed)
             if screen(grader_of(id_), labels[id_], proposed[id_]) is None
         ]
-        with work.append(SCORES) as out:
-            done = read_scores(Artifact(path=str(work.path), kind="", fingerprint=""))
-            for batch in differing.measure([pair for pair in pairs if pair.id not in done]):
-                out.append(batch)
-                work.count(rows=len(batch))
+
+        def batches(scores: Path) -> Iterator[Sequence[Score]]:
+            done = {row.id for row in read_rows(scores, Score)}
+            return differing.measure([pair for pair in pairs if pair.id not in done])
+
+        work.append_batches(SCORES, batches, lambda batch: {"rows": len(batch)})
 
     inputs = {"current": current, **differing.inputs}
     inputs |= {f"proposals_{place}": part for place, part in enumerate(proposals, 1)}
     config = {**differing.config, "task": setting.steps.task_kind}
-    label = f"{setting.steps.label} round {number} distances"
-    return setting.steps.run(
-        Stage(name="distance", version=1, config=config, inputs=inputs, run=run, label=label, resumable=True)
-    )
+    return setting.steps.stage("distance", config, inputs, run, f"round {number} distances", resumable=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +13,8 @@ from burnish.protocols import Annotator
 from burnish.steps.artifacts import PREFERENCES, Rows, read_comparisons, read_preferences
 from burnish.steps.basic import Steps
 from burnish.store.files import write_rows
-from burnish.store.stages import Stage, Work
-from burnish.types import Artifact, Example
+from burnish.store.stages import Work
+from burnish.types import Artifact, Example, Preference
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,25 +47,17 @@ def judge(steps: Steps, annotator: AnnotatorPlan, rows: Rows, compared: Artifact
 
     def run(work: Work) -> None:
         comparisons = read_comparisons(compared)
-        with work.append(PREFERENCES) as out:
+
+        def batches(_: Path) -> Iterable[Sequence[Preference]]:
             done = read_preferences(work.path)
             if all(comparison.id in done for comparison in comparisons):
-                return
-            for preferences in annotator.on(rows).judge(comparisons, done.keys()):
-                out.append(preferences)
-                work.count(comparisons=len(preferences))
+                return ()  # the annotator is not even made
+            return annotator.on(rows).judge(comparisons, done.keys())
 
-    return steps.run(
-        Stage(
-            name="judge",
-            version=1,
-            config=annotator.config,
-            inputs={"comparisons": compared, **annotator.inputs},
-            run=run,
-            label=f"{steps.label} {label}",
-            resumable=True,
-        )
-    )
+        work.append_batches(PREFERENCES, batches, lambda batch: {"comparisons": len(batch)})
+
+    inputs = {"comparisons": compared, **annotator.inputs}
+    return steps.stage("judge", annotator.config, inputs, run, label, resumable=True)
 
 
 def _vote(steps: Steps, votes: Sequence[Artifact], compared: Artifact, label: str) -> Artifact:
@@ -77,5 +69,4 @@ def _vote(steps: Steps, votes: Sequence[Artifact], compared: Artifact, label: st
         work.count(comparisons=write_rows(work.path / PREFERENCES, every))
 
     inputs = {"comparisons": compared, **{f"vote_{number}": vote for number, vote in enumerate(votes, 1)}}
-    label = f"{steps.label} {label} together"
-    return steps.run(Stage(name="votes", version=1, config={}, inputs=inputs, run=run, label=label))
+    return steps.stage("votes", {}, inputs, run, f"{label} together")

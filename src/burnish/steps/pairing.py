@@ -26,7 +26,7 @@ from burnish.steps.judging import AnnotatorPlan
 from burnish.steps.refining import numbered, train_on_parts
 from burnish.steps.setting import Setting
 from burnish.store.files import write_rows
-from burnish.store.stages import Stage, Work
+from burnish.store.stages import Work
 from burnish.tasks.answers import graders
 from burnish.types import Artifact, Demonstration, DemonstrationSource, Preference, Reason
 
@@ -82,8 +82,7 @@ def pair(setting: Setting, method: DpoMethod, samples: tuple[Artifact, ...], lab
     if budget is not None:  # without one nothing is drawn
         config |= {"seed": seed, "round": number}
     inputs = numbered("samples", samples) | ({"labels": labels} if with_label else {})
-    label = f"{setting.steps.label} round {number} pairs"
-    return setting.steps.run(Stage(name="pair", version=1, config=config, inputs=inputs, run=run, label=label))
+    return setting.steps.stage("pair", config, inputs, run, f"round {number} pairs")
 
 
 def _within(pairs: list[Pair], limit: int | None, seed: int, number: int) -> list[Pair]:
@@ -121,9 +120,8 @@ def prefer(
         "shares": {**annotator.shares} if annotator.shares else None,
         "round": number,
     }
-    label = f"{setting.steps.label} round {number} preferences"
     inputs = {"pairs": pairs, "judged": judged}
-    return setting.steps.run(Stage(name="prefer", version=1, config=config, inputs=inputs, run=run, label=label))
+    return setting.steps.stage("prefer", config, inputs, run, f"round {number} preferences")
 
 
 def _chosen(one: Pair, preference: Preference) -> ChosenPair:

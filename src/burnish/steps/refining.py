@@ -35,7 +35,7 @@ from burnish.steps.distances import distance
 from burnish.steps.setting import Setting
 from burnish.store.files import write_rows
 from burnish.store.keyed_rows import MergedRows
-from burnish.store.stages import Stage, Work
+from burnish.store.stages import Work
 from burnish.tasks.answers import graders
 from burnish.types import Artifact, Comparison, Demonstration, DemonstrationSource, Preference, Reason
 
@@ -124,16 +124,7 @@ def compare(
     if differing and distances:
         config["differing"] = differing.share
         inputs["distances"] = distances
-    return setting.steps.run(
-        Stage(
-            name="compare",
-            version=1,
-            config=config,
-            inputs=inputs,
-            run=run,
-            label=f"{setting.steps.label} round {number} comparisons",
-        )
-    )
+    return setting.steps.stage("compare", config, inputs, run, f"round {number} comparisons")
 
 
 def update(
@@ -164,8 +155,7 @@ def update(
     if gate != 0.5:
         config["gate"] = gate
     inputs = {"current": current, "compared": compared, "judged": judged, **numbered("proposals", proposals)}
-    label = f"{setting.steps.label} round {number} refinement"
-    return setting.steps.run(Stage(name="refine", version=1, config=config, inputs=inputs, run=run, label=label))
+    return setting.steps.stage("refine", config, inputs, run, f"round {number} refinement")
 
 
 def replace_at_random(
@@ -184,8 +174,7 @@ def replace_at_random(
 
     config = {"alpha": alpha, "seed": seed, "round": number}
     inputs = {"current": current, "compared": compared, **numbered("proposals", proposals)}
-    label = f"{setting.steps.label} round {number} random replacement"
-    return setting.steps.run(Stage(name="replace", version=1, config=config, inputs=inputs, run=run, label=label))
+    return setting.steps.stage("replace", config, inputs, run, f"round {number} random replacement")
 
 
 def candidates_of(compared: Artifact, judged: Artifact) -> tuple[Mapping[str, Preference], list[Candidate]]:

@@ -23,7 +23,7 @@ from burnish.config.annotators import (
     RewardModelConfig,
     WantedModel,
 )
-from burnish.config.base import Settings, expanded
+from burnish.config.base import Settings, expanded, looks_like_hub_id
 from burnish.config.differs import (
     AnswerDiffers,
     CommandDiffers,
@@ -141,4 +141,5 @@ __all__ = [
     "WordProblemsTask",
     "expanded",
     "load_plugins",
+    "looks_like_hub_id",
 ]

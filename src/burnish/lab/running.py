@@ -35,7 +35,7 @@ from burnish.results import (
     Timings,
 )
 from burnish.store.explain import Explanation, explain
-from burnish.store.files import default_store, dump_line, full_disk, pretty, write_atomic
+from burnish.store.files import default_store, dump_line, explained_write_errors, pretty, write_atomic
 from burnish.store.runners import Executor, Planner, Record
 from burnish.store.stages import Store
 from burnish.tasks import make_task
@@ -104,7 +104,7 @@ def _prepared(config: Config, out: Path, root: Store) -> _Job:
         raise ConfigError(f"out: {str(out)!r} is a file; name a folder for the results")
     inputs = resolve(config, offline_ok=False)
     records = planned(config, inputs, root)
-    with full_disk(out):
+    with explained_write_errors(out):
         out.mkdir(parents=True, exist_ok=True)
     root.refer(out, [record.fingerprint for record in records])
     there = frozenset(record.fingerprint for record in records if record.reused)

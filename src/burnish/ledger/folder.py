@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -21,12 +20,12 @@ from burnish.ledger.summary import SUMMARY, Summary, read_summary
 from burnish.store.files import (
     as_mapping,
     dump_line,
-    full_disk,
+    explained_write_errors,
     iter_rows,
     pretty,
     read_objects,
+    replacing,
     row_of,
-    sync_directory,
     write_atomic,
 )
 from burnish.types import Demonstration, Example, Refinement
@@ -117,22 +116,16 @@ class Folder:
         }
 
     def extend(self, name: str, rows: Iterable[object], keep: Callable[[bytes], bool] = lambda _: True) -> None:
-        """Append rows to a file that is a whole one before and after; lines that a killed run left are not kept."""
+        """Append rows to a file. A reader sees the file without all of them or with all of them.
+
+        Of the lines that are there already only those that `keep` accepts stay: a killed run may have left others.
+        """
         path = self.path / name
-        beside = path.with_name(f".{name}.{os.getpid()}.part")
-        with full_disk(path):
-            try:
-                with beside.open("wb") as out:
-                    if path.exists():
-                        with path.open("rb") as lines:
-                            out.writelines(line for line in lines if keep(line))
-                    out.writelines(dump_line(row) for row in rows)
-                    out.flush()
-                    os.fsync(out.fileno())
-                beside.replace(path)
-                sync_directory(self.path)
-            finally:
-                beside.unlink(missing_ok=True)
+        with replacing(path) as out:
+            if path.exists():
+                with path.open("rb") as lines:
+                    out.writelines(line for line in lines if keep(line))
+            out.writelines(dump_line(row) for row in rows)
 
     def write_dataset(self, data: DataConfig, file: str) -> int:
         """Write the dataset with the labels as they stand, from `data`; returns its rows."""
@@ -145,7 +138,7 @@ class Folder:
         texts = self.answers(change.after for change in changes.values())
         completions = {places[id_]: texts[change.after].completion for id_, change in changes.items()}
         table = open_table(data)
-        with full_disk(self.path):
+        with explained_write_errors(self.path):
             return table.write(self.path / file, completions.get)
 
     def rewrite_dataset(self) -> None:
@@ -154,7 +147,7 @@ class Folder:
         data = DataConfig.model_validate(summary.config["data"] | {"source": str(self.path / summary.data.file)})
         texts = self._touched()
         table = open_table(data)
-        with full_disk(self.path):
+        with explained_write_errors(self.path):
             table.write(self.path / summary.data.file, texts.get)
 
     def _touched(self) -> dict[int, str]:
@@ -170,7 +163,7 @@ class Folder:
     @contextmanager
     def held(self) -> Generator[None]:
         """Hold the folder: one process at a time changes it. Raises StageError while another one does."""
-        with full_disk(self.path):
+        with explained_write_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self.path / LOCK)
             try:

@@ -26,7 +26,7 @@ from burnish.selftest.report import SelftestReport
 from burnish.services.calls import Budget
 from burnish.steps.artifacts import DEMONSTRATIONS
 from burnish.steps.judging import AnnotatorPlan
-from burnish.store.files import full_disk, iter_rows, write_rows
+from burnish.store.files import explained_write_errors, iter_rows, write_rows
 from burnish.store.runners import Planner, Record
 from burnish.store.stages import Store, Work
 from burnish.types import Artifact, Demonstration, Reason, short_hash
@@ -90,7 +90,7 @@ class _Refining:
         if self.shown:
             for line in (*data_words(read_facts(self.job.data)), *row_words(first_row(self.job.found))):
                 self.job.context.terminal.say(line)
-        with full_disk(self.folder.path):
+        with explained_write_errors(self.folder.path):
             writer.begin(None)
         try:
             tested = tried(self.job)
@@ -104,7 +104,7 @@ class _Refining:
         return Refinement(out=self.folder.path, summary=self._write(writer, rounds, State.DONE, model))
 
     def _write(self, writer: Writer, rounds: list[Round], state: State, model: Artifact | None = None) -> Summary:
-        with full_disk(self.folder.path):
+        with explained_write_errors(self.folder.path):
             return writer.write(Outcome(rounds=rounds, selftest=self.selftest, state=state, model=model))
 
     def _model(self, last: Round) -> Artifact:

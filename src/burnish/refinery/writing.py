@@ -26,7 +26,7 @@ from burnish.selftest.report import SelftestReport
 from burnish.services.calls import Spent
 from burnish.steps.artifacts import DEMONSTRATIONS, LEDGER, Split
 from burnish.store import identity
-from burnish.store.files import iter_rows, remove_tree, write_atomic
+from burnish.store.files import iter_rows, remove_tree, replacing, write_atomic
 from burnish.types import Artifact, Demonstration, Reason, Refinement
 
 
@@ -177,6 +177,5 @@ def _belongs(line: bytes, rounds: set[int]) -> bool:
 
 
 def _copy(source: Path, to: Path) -> None:
-    beside = to.with_name(f".{to.name}.part")
-    shutil.copyfile(source, beside)
-    beside.replace(to)
+    with source.open("rb") as original, replacing(to) as copy:
+        shutil.copyfileobj(original, copy)

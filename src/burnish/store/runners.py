@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from burnish.store.canonical import canonical
 from burnish.store.files import (
     PART,
-    full_disk,
+    explained_write_errors,
     pretty,
     remove_tree,
     sync_directory,
@@ -89,10 +89,10 @@ class Executor:
         if not (work.path / MANIFEST).exists():  # else: killed between the manifest and the rename
             if not stage.resumable:
                 remove_tree(work.path)
-            with full_disk(work.path):
+            with explained_write_errors(work.path):
                 work.path.mkdir(parents=True, exist_ok=True)
             work.take_up()
-            with self.talk.stage(stage.label or stage.name), full_disk(work.path):
+            with self.talk.stage(stage.label or stage.name), explained_write_errors(work.path):
                 stage.run(work)
             self._seal(stage, fingerprint, work)
         place = self.store.place(stage.name, fingerprint)
@@ -105,7 +105,7 @@ class Executor:
 
     def _seal(self, stage: Stage, fingerprint: str, work: Work) -> None:
         (work.path / COSTS).unlink(missing_ok=True)
-        with full_disk(work.path):
+        with explained_write_errors(work.path):
             for path in work.path.rglob("*"):
                 if path.name.endswith(PART):  # a kill within an atomic write left it
                     path.unlink()

@@ -24,7 +24,7 @@ from burnish.errors import StageError
 from burnish.store.canonical import canonical
 from burnish.store.files import (
     Appender,
-    full_disk,
+    explained_write_errors,
     pretty,
     tree_checksums,
     write_atomic,
@@ -194,7 +194,7 @@ class Store:
     def lock(self, name: str, fingerprint: str, talk: Talk) -> Generator[None, None, None]:
         """Hold a stage's lock; if another process has it, say who and wait. The kernel frees it when we die."""
         path = self.root / "locks" / f"{name}-{fingerprint[:32]}"
-        with full_disk(path):
+        with explained_write_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
         lock, holder = FileLock(f"{path}.lock"), Path(f"{path}.holder")
         try:
@@ -204,7 +204,7 @@ class Store:
             talk.say(f"{name} {fingerprint[:8]} is being computed by {owner}; waiting for it")
             lock.acquire()
         try:
-            with full_disk(path):
+            with explained_write_errors(path):
                 holder.write_text(f"process {os.getpid()} on {socket.gethostname()}")
             yield
         finally:

@@ -65,12 +65,14 @@ def refine_data(config: RefineConfig, ways: Ways) -> Refinement:
     context = _context(found, ways)
     root, plan = context.store, planned(found, context, ways.annotator)
     folder = Folder(ways.out)
-    held = folder.claim([one.demonstrations.fingerprint for one in plan.rounds[1:]], ways.overwrite)
+    written_rounds = folder.claim([one.demonstrations.fingerprint for one in plan.rounds[1:]], ways.overwrite)
     root.refer(ways.out, [record.fingerprint for record in plan.records])
-    there = frozenset(record.fingerprint for record in plan.records if record.reused)
-    job = Job(found, context, context.executor(there), ways.annotator)
-    with folder.held():
-        return _Refining(job=job, folder=folder, plan=plan, held=held, shown=ways.backend is None).run()
+    finished_before = frozenset(record.fingerprint for record in plan.records if record.reused)
+    job = Job(found, context, context.executor(finished_before), ways.annotator)
+    with folder.locked():
+        return _Refining(
+            job=job, folder=folder, plan=plan, written_rounds=written_rounds, shown=ways.backend is None
+        ).run()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -80,12 +82,12 @@ class _Refining:
     job: Job
     folder: Folder
     plan: Planned
-    held: list[str]
+    written_rounds: list[str]
     shown: bool
     selftest: SelftestReport | None = None
 
     def run(self) -> Refinement:
-        writer = Writer(self.folder, self.job, self.held)
+        writer = Writer(self.folder, self.job, self.written_rounds)
         _ = self.job.data  # what is wrong with the dataset is said before anything else is spent
         if self.shown:
             for line in (*data_words(read_facts(self.job.data)), *row_words(first_row(self.job.found))):

@@ -108,8 +108,8 @@ def prefer(
         every, given = read_pairs(pairs), read_preferences(Path(judged.path))
         n = len(every) if of_all else sum(one.reason is None for one in every)
         reasons = most_confident(every, given, keep, n, annotator.shares)
-        found = [None if one.reason is not None else given[one.comparison.id] for one in every]
-        rows = list(zip(every, found, reasons, strict=True))
+        verdicts = [None if one.reason is not None else given[one.comparison.id] for one in every]
+        rows = list(zip(every, verdicts, reasons, strict=True))
         write_rows(work.path / LEDGER, (ledger_line(*row, number, annotator.kind) for row in rows))
         chosen = [_chosen(one, by) for one, by, reason in rows if reason is Reason.ACCEPTED and by is not None]
         work.count(rows=write_rows(work.path / CHOSEN, chosen))

@@ -49,11 +49,13 @@ class Executor:
     """Runs what is not there, reuses what is."""
 
     def __init__(
-        self, store: Store, talk: Talk, provenance: Mapping[str, Any], there: AbstractSet[str] | None = None
+        self, store: Store, talk: Talk, provenance: Mapping[str, Any], finished_before: AbstractSet[str] | None = None
     ) -> None:
-        """`there`: the fingerprints that were finished when the run began, where workers of this run may have added
-        to them since."""
-        self.store, self.talk, self.provenance, self.there = store, talk, provenance, there
+        """`finished_before`: the fingerprints of the stages that were finished when the run began.
+
+        It is needed where workers of the same run finish stages too: without it their stages would count as reused.
+        """
+        self.store, self.talk, self.provenance, self.finished_before = store, talk, provenance, finished_before
         self.records: list[Record] = []
         self._seen: set[str] = set()
 
@@ -77,7 +79,7 @@ class Executor:
                 Record(
                     stage=stage,
                     fingerprint=fingerprint,
-                    reused=reused and (self.there is None or fingerprint in self.there),
+                    reused=reused and (self.finished_before is None or fingerprint in self.finished_before),
                     seconds=done.seconds,
                     counts=done.counts,
                 )

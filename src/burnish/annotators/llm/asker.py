@@ -33,7 +33,7 @@ class _Desk:
     under_way: dict[str, tuple[Request, list[Question]]] = field(
         default_factory=dict[str, tuple[Request, list[Question]]]
     )
-    held: deque[Question] = field(default_factory=deque[Question])
+    postponed: deque[Question] = field(default_factory=deque[Question])
     paused: str | None = None
 
 
@@ -76,13 +76,13 @@ class Asker:
                     self.cached += 1
                     yield question, self._read(known)
                 elif not self._placed(desk, question, request):
-                    desk.held.append(question)
+                    desk.postponed.append(question)
                     yield from self._settled(desk)
         if desk.paused:
             raise Paused(desk.paused, command="")
 
     def _next(self, desk: _Desk, questions: Iterator[Question]) -> Question | None:
-        return desk.held.popleft() if desk.held else next(questions, None)
+        return desk.postponed.popleft() if desk.postponed else next(questions, None)
 
     def _placed(self, desk: _Desk, question: Question, request: Request) -> bool:
         """Send a request if it may be sent; False where one under way has to come home first."""
@@ -136,7 +136,7 @@ class Asker:
             verdict = self._read(outcome)
         elif outcome.about_logprobs and "logprobs" in request.body:
             self._without_logprobs(outcome.text)
-            desk.held.extend(questions)
+            desk.postponed.extend(questions)
             return
         else:
             self._give_up(outcome)

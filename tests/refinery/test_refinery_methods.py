@@ -29,7 +29,7 @@ from refinement import (
 )
 
 from burnish.algorithms.comparisons import most_voted
-from burnish.algorithms.refinement import Candidate, select
+from burnish.algorithms.refinement import Acceptance, Candidate, select
 from burnish.annotators.function import FunctionAnnotator
 from burnish.config import DataConfig, Decoding, IlrMethod, ModelConfig, TrainSettings
 from burnish.forms.table import open_table
@@ -95,7 +95,7 @@ def candidates(*p_b: float | None) -> list[Candidate]:
 
 
 def test_the_gate_by_hand() -> None:
-    found = select(candidates(0.79, 0.8, 0.9, 0.5, 0.3, None, 1.0), 0.3, 7, gate=0.8)  # at most 2
+    found = select(candidates(0.79, 0.8, 0.9, 0.5, 0.3, None, 1.0), 0.3, 7, rule=Acceptance(gate=0.8))  # at most 2
     low, over, take = Reason.BELOW_GATE, Reason.OVER_CAP, Reason.ACCEPTED
     assert found == [low, over, take, Reason.TIE, Reason.REJECTED, Reason.ABSTAINED, take]
 
@@ -149,8 +149,7 @@ def drawn(*texts: str) -> list[Demonstration]:
     ],
 )
 def test_the_most_frequent_answer_by_hand(texts: list[str], chosen: str, share: float) -> None:
-    task = NumericAnswers()
-    found, votes = most_voted(task.extract, task.agree, drawn(*texts))
+    found, votes = most_voted(NumericAnswers(), drawn(*texts))
     assert (found.completion, votes) == (chosen, pytest.approx(share))
 
 

@@ -53,6 +53,14 @@ Count: TypeAlias = Annotated[int, Field(ge=1, strict=True)]
 Name: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/\w[\w.-]*", re.ASCII)
+
+
+def looks_like_hub_id(source: str) -> bool:
+    """Say whether a source has the form OWNER/NAME of an id on the Hugging Face hub; a path may have it, too."""
+    return _HUB_ID.fullmatch(source) is not None
+
+
 def expanded(source: str, field: str) -> str:
     """Return a source with `${NAME}` replaced from the environment and `~` by the home folder.
 

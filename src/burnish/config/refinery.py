@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from burnish.config.annotators import Annotator, AnnotatorSettings, Auditor, PeopleConfig, check_fits
 from burnish.config.base import Count, Name, Probability, Settings
 from burnish.config.differs import Differs, TextDiffers
 from burnish.config.lab import Execution
-from burnish.config.methods import IlrMethod, RefineMethod
+from burnish.config.methods import IlrMethod, MethodSettings, RefineMethod
 from burnish.config.models import Decoding, Model, TrainSettings
 
 
@@ -68,7 +68,7 @@ class RefineConfig(Settings):
     """The base model that is finetuned on the dataset and proposes answers."""
     annotator: Annotator | None = None
     """Who compares; methods that need no comparison go without."""
-    method: RefineMethod = IlrMethod(kind="ilr", rounds=2)
+    method: RefineMethod = IlrMethod(kind="ilr", rounds=2).for_refinement()
     """How proposals are made and chosen."""
     differs: Differs = TextDiffers()
     """Which proposals are worth a comparison."""
@@ -86,6 +86,11 @@ class RefineConfig(Settings):
     """Halves, training order, samples."""
     execution: Execution = Execution()
     """Speed alone."""
+
+    @field_validator("method")
+    @classmethod
+    def _with_defaults(cls, method: MethodSettings) -> MethodSettings:
+        return method.for_refinement()
 
     @model_validator(mode="after")
     def _can_choose(self) -> RefineConfig:

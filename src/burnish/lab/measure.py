@@ -178,7 +178,7 @@ def _decisive(outcome: Outcome, judged: Sequence[Refinement], task: Task) -> tup
 
 
 def _correct(task: Task, examples: Mapping[str, Example], side: tuple[str, str]) -> bool:
-    return task.grade(examples[side[0]], side[1]).correct
+    return task.on(examples[side[0]]).grade(side[1]).correct
 
 
 def _sides(outcome: Outcome) -> dict[str, tuple[str, str]]:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from burnish import __version__
-from burnish.forms.files import replacing
 from burnish.ledger.folder import Folder
 from burnish.ledger.history import Changes, ShownChange, changes
 from burnish.ledger.marking import MOST_WORDS, Marked, marked
 from burnish.report.page import environment
 from burnish.report.text import plural
+from burnish.store.files import replacing
 
 LONGEST_TEXT = 20_000
 """Characters of an answer that a page shows; the dataset has the rest."""

@@ -118,10 +118,10 @@ def changes(folder: Folder, round_: int | None) -> Changes:
 
 
 def check_round(folder: Folder, round_: int, rounds: Iterable[int]) -> None:
-    """Raise DataError where a ledger has not the round, naming those that it has."""
-    there = sorted(rounds)
-    if round_ not in there:
-        known = ", ".join(map(str, there)) or "none yet"
+    """Raise DataError where a ledger does not have the round; the message names the rounds that it has."""
+    known_rounds = sorted(rounds)
+    if round_ not in known_rounds:
+        known = ", ".join(map(str, known_rounds)) or "none yet"
         raise DataError(f"{folder.path}: round {round_} is not in the ledger; rounds there: {known}")
 
 

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from burnish.config import looks_like_hub_id
 from burnish.models.location import BUILTIN
 
 _INTERPRETER = re.compile(r"(python|node|ruby|perl|bash|sh|deno|Rscript)[\d.]*(\.exe)?$")
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+", re.ASCII)
 
 
 def is_hub_id(source: str) -> bool:
     """Say whether a source is a hub id: not a file or folder here, nor a built-in model."""
-    return _HUB_ID.fullmatch(source) is not None and not os.path.exists(os.path.expanduser(source))
+    return looks_like_hub_id(source) and not os.path.exists(os.path.expanduser(source))
 
 
 def public_name(source: str) -> str:

@@ -26,7 +26,7 @@ def revert(folder_path: Path, round_: int | None, ids: Sequence[str]) -> int:
         raise ConfigError("revert: give a round or ids; --round K takes back a round's changes, --id X those of a row")
     folder = Folder(folder_path)
     _ = folder.summary  # says where this is no refinement's folder
-    with folder.held():
+    with folder.locked():
         return _revert(folder, round_, ids)
 
 

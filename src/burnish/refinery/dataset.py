@@ -15,7 +15,7 @@ from burnish.forms.table import Table
 from burnish.steps.artifacts import DEMONSTRATIONS, read_json
 from burnish.steps.basic import Steps
 from burnish.store.files import dump_line, pretty, write_atomic
-from burnish.store.stages import Stage, Work
+from burnish.store.stages import Work
 from burnish.types import Artifact, Demonstration, DemonstrationSource, Example, prompt_group, short_hash
 
 FACTS = "data.json"
@@ -68,8 +68,7 @@ def given_rows(steps: Steps, table: Table, config: DataConfig, source: Artifact)
         work.count(rows=facts.usable)
 
     semantic: dict[str, Any] = config.model_dump(mode="json", exclude={"source", "revision"})
-    stage = Stage(name="given", version=1, config=semantic, inputs={"source": source}, run=run, label="data")
-    return steps.run(stage)
+    return steps.stage("given", semantic, {"source": source}, run, "data", shared=True)
 
 
 def facts_of(table: Table, config: DataConfig) -> DataFacts:

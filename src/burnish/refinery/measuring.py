@@ -28,7 +28,7 @@ class Reference:
 
     def right(self, example_id: str, answer: Demonstration) -> bool:
         """Say whether an answer is right; one without an end is not."""
-        return answer.finished and self.task.grade(self.examples[example_id], answer.completion).correct
+        return answer.finished and self.task.on(self.examples[example_id]).grade(answer.completion).correct
 
     def labels(self, demonstrations: Artifact) -> Metric:
         """Return the share of right labels."""

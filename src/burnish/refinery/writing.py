@@ -26,7 +26,7 @@ from burnish.selftest.report import SelftestReport
 from burnish.services.calls import Spent
 from burnish.steps.artifacts import DEMONSTRATIONS, LEDGER, Split
 from burnish.store import identity
-from burnish.store.files import iter_rows, remove_tree, write_atomic
+from burnish.store.files import iter_rows, remove_tree, replacing, write_atomic
 from burnish.types import Artifact, Demonstration, Reason, Refinement
 
 
@@ -41,22 +41,25 @@ class Outcome:
 
 
 class Writer:
-    """Brings a folder up to date with what is finished."""
+    """Brings a folder up to date with what is finished.
 
-    def __init__(self, folder: Folder, job: Job, held: Sequence[str]) -> None:
-        self.folder, self.job, self.held = folder, job, list(held)
+    `written_rounds` are the fingerprints of the rounds that the folder has already.
+    """
+
+    def __init__(self, folder: Folder, job: Job, written_rounds: Sequence[str]) -> None:
+        self.folder, self.job, self.written_rounds = folder, job, list(written_rounds)
 
     def begin(self, selftest: SelftestReport | None) -> None:
         """Write the rows and their given answers, before any round."""
         path = self.folder.path
         path.mkdir(parents=True, exist_ok=True)
         self.folder.sweep()
-        if not self.held:  # first of all: by its summary the folder is known as a refinement's
+        if not self.written_rounds:  # first of all: by its summary the folder is known as a refinement's
             self.folder.write_summary(self._summary(Outcome(rounds=(), selftest=selftest, state=State.UNDER_WAY)))
         config = self.job.config.model_dump(mode="json")
         settings = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)  # pyright: ignore[reportUnknownMemberType] its stub
         write_atomic(path / files.CONFIG, settings.encode())
-        if not self.held:
+        if not self.written_rounds:
             data = Path(self.job.data.path)
             _copy(data / f"{Split.TRAIN}.jsonl", path / files.EXAMPLES)
             (path / files.ANSWERS).unlink(missing_ok=True)
@@ -69,7 +72,7 @@ class Writer:
         self._check_source()
         done = [one for one in outcome.rounds if one.number > 0 and exists(one.demonstrations)]
         for one in done:
-            if one.demonstrations.fingerprint not in self.held:
+            if one.demonstrations.fingerprint not in self.written_rounds:
                 self._add(one)
         self.folder.write_dataset(self.job.config.data, self.job.found.table.name)
         if outcome.model is not None:
@@ -95,7 +98,7 @@ class Writer:
         self.folder.extend(files.ANSWERS, answers, lambda line: _belongs(line, earlier | {0}))
         ledger = iter_rows(Path(one.compared.ledger.path) / LEDGER, Refinement)
         self.folder.extend(files.LEDGER, ledger, lambda line: _belongs(line, earlier))
-        self.held.append(one.demonstrations.fingerprint)
+        self.written_rounds.append(one.demonstrations.fingerprint)
 
     def _write_model(self, model: Artifact) -> None:
         place = self.folder.path / files.MODEL
@@ -177,6 +180,5 @@ def _belongs(line: bytes, rounds: set[int]) -> bool:
 
 
 def _copy(source: Path, to: Path) -> None:
-    beside = to.with_name(f".{to.name}.part")
-    shutil.copyfile(source, beside)
-    beside.replace(to)
+    with source.open("rb") as original, replacing(to) as copy:
+        shutil.copyfileobj(original, copy)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from burnish.config import Gsm8kTask
+from burnish.config import Gsm8kTask, looks_like_hub_id
 from burnish.errors import BackendError, ConfigError, DataError
 from burnish.protocols import Dataset
 from burnish.store.files import read_objects
@@ -17,7 +16,6 @@ from burnish.tasks.numbers import MARKER, NumericAnswers, only_number
 from burnish.tasks.rows import Counts, Row, check_own_ids, dataset, existing_path, other_columns, own_id, text_column
 
 KIND = "gsm8k"
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +36,7 @@ def local_files(config: Gsm8kTask) -> tuple[Path, ...]:
     """Return the two files of a local source, none for a hub id. Raises ConfigError where one is missing."""
     folder = existing_path(config.source)
     if folder is None:
-        if _HUB_ID.fullmatch(config.source):
+        if looks_like_hub_id(config.source):
             return ()
         raise ConfigError(
             f"task.source: {config.source!r} does not exist and is no hub id (OWNER/NAME); give a folder with "

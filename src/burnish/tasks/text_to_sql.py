@@ -25,9 +25,8 @@ from burnish.sql.sandbox import Query
 from burnish.tasks.rows import Counts, Row, check_own_ids, dataset, existing_path, held_out_fifth
 from burnish.tasks.sql_answers import KIND, SqlAnswers
 from burnish.tasks.sql_files import Item, Split, database_path, read_items, source_files
+from burnish.types import CHARACTERS_PER_TOKEN
 
-CHARACTERS_PER_TOKEN = 4
-"""Of English and SQL under the tokenizers of the paper's models, roughly; used where no tokenizer is given."""
 PROMPT = """\
 Database schema (SQLite):
 {schema}

@@ -16,6 +16,7 @@ from burnish.errors import AnnotatorError, Paused
 from burnish.services.calls import Budget, Calls, Reply
 from burnish.services.crew import Crew
 from burnish.services.endpoint import Failure, Why
+from burnish.services.failures import Advice, error_of
 
 IN_A_ROW = 10
 """Calls given up with none answered between, after which the server counts as gone; more with high concurrency."""
@@ -32,7 +33,7 @@ class _Desk:
     under_way: dict[str, tuple[Request, list[Question]]] = field(
         default_factory=dict[str, tuple[Request, list[Question]]]
     )
-    held: deque[Question] = field(default_factory=deque[Question])
+    postponed: deque[Question] = field(default_factory=deque[Question])
     paused: str | None = None
 
 
@@ -75,13 +76,13 @@ class Asker:
                     self.cached += 1
                     yield question, self._read(known)
                 elif not self._placed(desk, question, request):
-                    desk.held.append(question)
+                    desk.postponed.append(question)
                     yield from self._settled(desk)
         if desk.paused:
             raise Paused(desk.paused, command="")
 
     def _next(self, desk: _Desk, questions: Iterator[Question]) -> Question | None:
-        return desk.held.popleft() if desk.held else next(questions, None)
+        return desk.postponed.popleft() if desk.postponed else next(questions, None)
 
     def _placed(self, desk: _Desk, question: Question, request: Request) -> bool:
         """Send a request if it may be sent; False where one under way has to come home first."""
@@ -135,7 +136,7 @@ class Asker:
             verdict = self._read(outcome)
         elif outcome.about_logprobs and "logprobs" in request.body:
             self._without_logprobs(outcome.text)
-            desk.held.extend(questions)
+            desk.postponed.extend(questions)
             return
         else:
             self._give_up(outcome)
@@ -192,7 +193,7 @@ class Asker:
             case _:
                 assert_never(failure.why)
         if hopeless:
-            raise _stopped(self.config, failure)
+            raise error_of(self.config, self.config.field, failure, _advice(self.config, failure))
         self.purse.calls.give_up(self.purse.run)
         self._say_once(f"{self._named}: a call was given up and counts as an abstention ({failure.text})", failure.why)
 
@@ -202,29 +203,11 @@ class Asker:
             self.say(text)
 
 
-def _stopped(config: JudgeConfig, failure: Failure) -> AnnotatorError:
-    """Return the error for a failure that the next calls would share."""
+def _advice(config: JudgeConfig, failure: Failure) -> Advice:
     named, address, model, words = config.field, config.base_url, config.model, failure.text
-    match failure.why:
-        case Why.ABSENT | Why.UNANSWERED:
-            text = f"{named}.base_url: {address} does not answer ({words}); start the server or correct the address"
-        case Why.DENIED if failure.status in {401, 403}:
-            where = config.api_key_env or "no variable: api_key_env is null"
-            text = f"{named}.api_key_env: {address} refuses access to {model!r} ({words}); correct the key ({where})"
-        case Why.DENIED if failure.status == 404:
-            text = (
-                f"{named}.model: {address} does not know {model!r} ({words}); correct the model, or the address, "
-                "which often ends in /v1"
-            )
-        case Why.DENIED:
-            text = f"{named}: {address} serves {model!r} to nobody without credit ({words}); add credit"
-        case Why.REFUSED:
-            text = f"{named}: {address} refuses what {model!r} is asked ({words}); correct model, max_tokens or extra"
-        case Why.TOO_LONG:
-            text = (
-                f"{named}: no prompt fits into the context of {model!r} at {address} ({words}); give the server a "
-                "longer context or use another model"
-            )
-        case _:
-            assert_never(failure.why)
-    return AnnotatorError(f"{text}; {_KEPT}")
+    return Advice(
+        refused=f"{named}: {address} refuses what {model!r} is asked ({words}); correct model, max_tokens or extra",
+        too_long=f"{named}: no prompt fits into the context of {model!r} at {address} ({words}); give the server a "
+        "longer context or use another model",
+        kept=_KEPT,
+    )

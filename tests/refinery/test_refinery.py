@@ -32,9 +32,9 @@ from refinement import (
     written,
 )
 
+from burnish.algorithms.ledger_lines import verdict_on
 from burnish.backends.fake import SKILL, FakeBackend
 from burnish.protocols import Prompt
-from burnish.refinery.measuring import verdict_of
 from burnish.stats import wilson
 from burnish.types import Completion, Reason, Verdict
 
@@ -142,7 +142,7 @@ def test_all_that_the_summary_counts_can_be_recomputed_from_the_ledger(done: Ref
         stand = sum(is_right(line.example_id, line.chosen) for line in lines)
         assert one.label_accuracy is not None
         assert (one.label_accuracy.value, one.label_accuracy.ci95) == (stand / COUNT, wilson(stand, COUNT).ci95)
-        decisive = [line for line in judged if verdict_of(line) is not Verdict.TIE]
+        decisive = [line for line in judged if verdict_on(line) is not Verdict.TIE]
         assert one.annotator_accuracy is not None
         assert (one.annotator_accuracy.value, one.annotator_accuracy.n) == (1.0, len(decisive))
         assert one.accepted_accuracy is not None

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
+from burnish.report.series import Relation, relation_to_zero
 from burnish.report.text import percent, plural, signed_points
-from burnish.results import Interval, Results
+from burnish.results import Bounds, Results
 from burnish.stats import mean_interval
 
 Variants: TypeAlias = Mapping[str, Results]
@@ -31,18 +32,18 @@ class Gap:
     """A difference with its 95 % interval: a paired bootstrap over seeds and prompts, else a t interval over seeds."""
 
     value: float
-    ci95: Interval | None
+    ci95: Bounds | None
     seeds: int
 
     @property
     def above(self) -> bool:
         """The interval lies above zero."""
-        return self.ci95 is not None and self.ci95[0] > 0
+        return relation_to_zero(self.ci95) is Relation.ABOVE
 
     @property
     def below(self) -> bool:
         """The interval lies below zero."""
-        return self.ci95 is not None and self.ci95[1] < 0
+        return relation_to_zero(self.ci95) is Relation.BELOW
 
     def words(self, share: bool = True) -> str:
         """Say the difference, its interval and the seeds."""
@@ -98,15 +99,9 @@ def gap(results: Results, a: At, b: At) -> Gap | None:
 def _paired(results: Results, a: At, b: At) -> Gap | None:
     if (a.metric, b.metric) != (TEST, TEST):
         return None
-    wanted = [(at.method, at.round if at.round is not None else last_round(results, at.method)) for at in (a, b)]
-    for row in results.paired:
-        sides = [(row.a, row.a_round), (row.b, row.b_round)]
-        if row.metric == TEST and sides == wanted:
-            return Gap(value=row.difference, ci95=row.ci95, seeds=row.seeds)
-        if row.metric == TEST and sides == wanted[::-1]:
-            turned = None if row.ci95 is None else (-row.ci95[1], -row.ci95[0])
-            return Gap(value=-row.difference, ci95=turned, seeds=row.seeds)
-    return None
+    sides = [(at.method, at.round if at.round is not None else last_round(results, at.method)) for at in (a, b)]
+    row = results.paired_row(TEST, sides[0], sides[1])
+    return None if row is None else Gap(value=row.difference, ci95=row.ci95, seeds=row.seeds)
 
 
 def last_round(results: Results, method: str) -> int:

@@ -24,7 +24,7 @@ from burnish.types import Artifact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class StageRecord:
     """What became of one stage in this run."""
 
     stage: Stage
@@ -38,7 +38,7 @@ class Runner(Protocol):
     """Runs stages, or only plans them."""
 
     store: Store
-    records: list[Record]
+    records: list[StageRecord]
 
     def run(self, stage: Stage) -> Artifact:
         """Return the stage's artifact."""
@@ -54,7 +54,7 @@ class Executor:
         """`there`: the fingerprints that were finished when the run began, where workers of this run may have added
         to them since."""
         self.store, self.talk, self.provenance, self.there = store, talk, provenance, there
-        self.records: list[Record] = []
+        self.records: list[StageRecord] = []
         self._seen: set[str] = set()
 
     def run(self, stage: Stage) -> Artifact:
@@ -74,7 +74,7 @@ class Executor:
         if fingerprint not in self._seen:
             self._seen.add(fingerprint)
             self.records.append(
-                Record(
+                StageRecord(
                     stage=stage,
                     fingerprint=fingerprint,
                     reused=reused and (self.there is None or fingerprint in self.there),
@@ -134,18 +134,18 @@ class Planner:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self.records: list[Record] = []
+        self.records: list[StageRecord] = []
         self._seen: set[str] = set()
 
     def run(self, stage: Stage) -> Artifact:
-        """Record the stage and return where its result would lie."""
+        """StageRecord the stage and return where its result would lie."""
         fingerprint = stage.fingerprint
         if fingerprint not in self._seen:
             self._seen.add(fingerprint)
             done = self.store.done(stage.name, fingerprint)
             seconds, counts = (done.seconds, done.counts) if done else (0.0, dict[str, int]())
             self.records.append(
-                Record(stage=stage, fingerprint=fingerprint, reused=bool(done), seconds=seconds, counts=counts)
+                StageRecord(stage=stage, fingerprint=fingerprint, reused=bool(done), seconds=seconds, counts=counts)
             )
         path = self.store.place(stage.name, fingerprint)
         return Artifact(path=str(path), kind=stage.name, fingerprint=fingerprint)

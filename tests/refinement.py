@@ -34,10 +34,6 @@ WRONG_LABELS = 24
 """Two of five labels are two too high. The fake backend's wrong answers are one too high: they differ from these."""
 
 
-class StopError(Exception):
-    """A kill, as far as one process can play it."""
-
-
 def noisy(number: int) -> bool:
     """Say whether the label of a row is wrong."""
     return number % 5 < 2

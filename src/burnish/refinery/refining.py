@@ -20,7 +20,7 @@ from burnish.refinery.first_row import data_words, first_row, row_words
 from burnish.refinery.inputs import Found, find
 from burnish.refinery.job import Job
 from burnish.refinery.selftest import passed, tried
-from burnish.refinery.writing import Progress, Writer
+from burnish.refinery.writing import Contents, Writer
 from burnish.report.terminal import Terminal
 from burnish.selftest.report import SelftestReport
 from burnish.services.calls import Budget
@@ -105,7 +105,7 @@ class _Refining:
 
     def _write(self, writer: Writer, rounds: list[Round], state: State, model: Artifact | None = None) -> Summary:
         with full_disk(self.folder.path):
-            return writer.write(Progress(rounds=rounds, selftest=self.selftest, state=state, model=model))
+            return writer.write(Contents(rounds=rounds, selftest=self.selftest, state=state, model=model))
 
     def _model(self, last: Round) -> Artifact:
         """Return the last round's model, or one trained on what stands where the user took something back."""

@@ -31,7 +31,7 @@ from burnish.types import Artifact, Demonstration, Reason, Refinement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class Contents:
     """What there is to write: rounds (planned ones too), the self-test, the model if it is trained."""
 
     rounds: Sequence[Round]
@@ -52,7 +52,7 @@ class Writer:
         path.mkdir(parents=True, exist_ok=True)
         self.folder.sweep()
         if not self.held:  # first of all: by its summary the folder is known as a refinement's
-            self.folder.write_summary(self._summary(Progress(rounds=(), selftest=selftest, state=State.UNDER_WAY)))
+            self.folder.write_summary(self._summary(Contents(rounds=(), selftest=selftest, state=State.UNDER_WAY)))
         config = self.job.config.model_dump(mode="json")
         settings = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)  # pyright: ignore[reportUnknownMemberType] its stub
         write_atomic(path / files.CONFIG, settings.encode())
@@ -63,18 +63,18 @@ class Writer:
             self.folder.extend(files.ANSWERS, map(files.answer_line, iter_rows(data / DEMONSTRATIONS, Demonstration)))
             (path / files.LEDGER).unlink(missing_ok=True)
 
-    def write(self, progress: Progress) -> Summary:
+    def write(self, contents: Contents) -> Summary:
         """Write what is finished of the rounds: ledger and answers, dataset, model, summary, report."""
         path = self.folder.path
         self._check_source()
-        done = [one for one in progress.rounds if one.number > 0 and exists(one.demonstrations)]
+        done = [one for one in contents.rounds if one.number > 0 and exists(one.demonstrations)]
         for one in done:
             if one.demonstrations.fingerprint not in self.held:
                 self._add(one)
         self.folder.write_dataset(self.job.config.data, self.job.found.table.name)
-        if progress.model is not None:
-            self._write_model(progress.model)
-        summary = self._summary(progress, done)
+        if contents.model is not None:
+            self._write_model(contents.model)
+        summary = self._summary(contents, done)
         write_page(path, summary)
         self.folder.write_summary(summary)
         return summary
@@ -112,13 +112,13 @@ class Writer:
         remove_tree(place)
         beside.rename(place)
 
-    def _summary(self, progress: Progress, done: Sequence[Round] = ()) -> Summary:
+    def _summary(self, contents: Contents, done: Sequence[Round] = ()) -> Summary:
         reference = Reference(self.job.rows, self.job.steps.task) if self.job.config.data.reference_column else None
         facts = read_facts(self.job.data)
         reverted = replayed(self.folder.ledger()).reverted
-        model = progress.model
+        model = contents.model
         return Summary(
-            state=progress.state,
+            state=contents.state,
             config=semantic(self.job.config),
             data=DataSummary(
                 file=self.job.found.table.name,
@@ -130,7 +130,7 @@ class Writer:
             ),
             given_accuracy=reference.labels(self.job.data) if reference else None,
             rounds=tuple(summarised(one, reference) for one in done),
-            selftest=progress.selftest,
+            selftest=contents.selftest,
             calls=self._calls(),
             reverted=reverted,
             model=ModelSummary(folder=files.MODEL, fingerprint=model.fingerprint, current=True) if model else None,

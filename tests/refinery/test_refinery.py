@@ -248,7 +248,7 @@ def test_the_folder_holds_what_is_promised_and_nothing_else(done: Refined) -> No
     config = yaml.safe_load((done.out / "config.yaml").read_text())
     assert (config["method"]["alpha"], config["data"]["reference_column"]) == (ALPHA, "gold")
     config.pop("execution")
-    assert config == done.summary.config
+    assert config == done.summary.config.model_dump(mode="json")
 
 
 def test_answers_are_the_given_ones_and_each_round_s_proposals(done: Refined) -> None:

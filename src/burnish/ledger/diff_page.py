@@ -47,7 +47,7 @@ def write_diff(folder: Folder, round_: int | None, limit: int | None, to: Path) 
     page = environment().get_template("diff.html.j2")
     with replacing(to) as file:
         for chunk in page.generate(
-            name=str(summary.config["name"]),
+            name=summary.config.name,
             headline=headline(round_, found, shown),
             changes=_views(found, limit),
             most_words=MOST_WORDS,

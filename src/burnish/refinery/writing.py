@@ -6,12 +6,11 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import orjson
 import yaml
 
-from burnish.config import JudgeConfig, RefineConfig
+from burnish.config import JudgeConfig
 from burnish.errors import DataError
 from burnish.ledger import folder as files
 from burnish.ledger.folder import Folder
@@ -119,7 +118,7 @@ class Writer:
         model = contents.model
         return Summary(
             state=contents.state,
-            config=semantic(self.job.config),
+            config=self.job.config.settings,
             data=DataSummary(
                 file=self.job.found.table.name,
                 form=facts.form,
@@ -150,11 +149,6 @@ class Writer:
             cost=spent.cost,
             currency=prices.currency if prices else None,
         )
-
-
-def semantic(config: RefineConfig) -> dict[str, Any]:
-    """Return the part of a config that changes results."""
-    return config.model_dump(mode="json", exclude={"execution"})
 
 
 def _rows(artifacts: Sequence[Artifact]) -> Iterator[Demonstration]:

@@ -14,6 +14,8 @@ from typing import get_args
 
 from pydantic import BaseModel
 
+from burnish.config.kinds import OneOf
+
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "burnish"
 OTHER_CODE = (ROOT / "scripts", ROOT / "benchmarks", ROOT / "docs" / "tutorials")
@@ -43,6 +45,8 @@ class Code:
     """Names of all functions, methods and classes."""
     words: set[str] = field(default_factory=set[str])
     """Every identifier, and every text in the code that looks like one: settings, columns, metrics."""
+    texts: set[str] = field(default_factory=set[str])
+    """Every text in the code without white space, such as the name of a group of entry points."""
     beginnings: set[str] = field(default_factory=set[str])
     """Beginnings of names that are put together: `answers_` of `answers_timeout`."""
 
@@ -115,6 +119,7 @@ def _note_words(node: ast.AST, code: Code) -> None:
             code.words.update(re.findall(NAME, node.name))
         case ast.Constant(value=str(text)) if not re.search(r"\s|`", text):  # no docstring
             code.words.update(re.findall(NAME, text))
+            code.texts.add(text)
         case ast.JoinedStr():
             first = node.values[0] if node.values else None
             if isinstance(first, ast.Constant) and re.fullmatch(rf"{NAME}_", str(first.value)):
@@ -192,7 +197,7 @@ def _is_script(word: str) -> bool:
 
 def _is_dotted(name: str, code: Code, local: AbstractSet[str], settings: AbstractSet[str]) -> bool:
     first, *rest = name.split(".")
-    if name.rpartition(".")[2] in FILES | {"py"} or first in local or name in settings:
+    if name.rpartition(".")[2] in FILES | {"py"} or first in local or name in settings | code.texts:
         return True
     if first == "burnish":
         return _in_module("burnish", rest, code)
@@ -223,20 +228,20 @@ def _is_word(name: str, code: Code, local: AbstractSet[str]) -> bool:
     return not name.isupper() and any(part.isupper() for part in name.strip("_").split("_"))  # a part for any name
 
 
-def setting_paths(model: type, seen: tuple[type, ...] = ()) -> Iterator[str]:
+def setting_paths(model: type[BaseModel], seen: tuple[type, ...] = ()) -> Iterator[str]:
     """Yield the path of every setting that a config can have, as `--set` takes it."""
-
-    from pydantic import BaseModel
-
-    def models(annotation: object) -> Iterator[type[BaseModel]]:
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            yield annotation
-        for inner in get_args(annotation):
-            yield from models(inner)
-
-    assert issubclass(model, BaseModel), model
     for name, info in model.model_fields.items():
         yield name
-        for inner in models(info.annotation):
+        for inner in _models([info.annotation, *info.metadata]):
             if inner not in seen:
                 yield from (f"{name}.{path}" for path in setting_paths(inner, (*seen, inner)))
+
+
+def _models(annotations: Iterable[object]) -> Iterator[type[BaseModel]]:
+    """Yield the settings classes that may stand in a field."""
+    for annotation in annotations:
+        if isinstance(annotation, OneOf):
+            yield from annotation.classes()  # pyright: ignore[reportUnknownVariableType]
+        elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            yield annotation
+        yield from _models(get_args(annotation))

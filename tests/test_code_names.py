@@ -45,7 +45,7 @@ def test_every_code_name_in_pages_and_docstrings_is_there() -> None:
         "refinement.select",
         "Task.extract",
         "run_method",
-        "TaskConfig",
+        "TaskSettings",
         "make_task()",
         "tasks/rows.py",
         "src/burnish/types.py",

@@ -158,10 +158,10 @@ def _facts(summary: Summary) -> list[Fact]:
 
 
 def _accuracies(summary: Summary) -> str:
-    before, after = summary.given_accuracy, summary.rounds[-1].label_accuracy if summary.rounds else None
-    if before is None or after is None or before.value is None or after.value is None:
+    if summary.right_labels is None:
         return ""
-    return f"Right labels by the reference column: {_share(before)} at first, {_share(after)} after the last round."
+    before, after = map(_share, summary.right_labels)
+    return f"Right labels by the reference column: {before} at first, {after} after the last round."
 
 
 def _share(metric: Metric) -> str:

@@ -67,10 +67,9 @@ def headline(summary: Summary, changed: int) -> list[str]:
     data, rounds = summary.data, summary.rounds
     share = percent(changed / data.usable)
     lines = [f"{plural(changed, 'label')} of {data.usable:,} changed ({share}) in {plural(len(rounds), 'round')}."]
-    before = summary.given_accuracy
-    after = rounds[-1].label_accuracy if rounds else None
-    if before and after and before.value is not None and after.value is not None:
-        lines.append(f"Right labels: {_accuracy(before)} before, {_accuracy(after)} after.")
+    if summary.right_labels is not None:
+        before, after = map(_accuracy, summary.right_labels)
+        lines.append(f"Right labels: {before} before, {after} after.")
     if summary.state != "done":
         lines.append("This refinement waits: the command that goes on was printed when it stopped.")
     if summary.reverted:

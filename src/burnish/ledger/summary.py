@@ -143,6 +143,14 @@ class Summary(Record):
     model: ModelSummary | None
     """The finetuned model, once it is there."""
 
+    @property
+    def right_labels(self) -> tuple[Metric, Metric] | None:
+        """The shares of right labels before any refinement and after the last round, where both were measured."""
+        before, after = self.given_accuracy, self.rounds[-1].label_accuracy if self.rounds else None
+        if before is None or after is None or before.value is None or after.value is None:
+            return None
+        return before, after
+
 
 def read_summary(folder: Path) -> Summary:
     """Read a refinement's summary. Raises DataError where the folder holds none, StageError where it is damaged."""

@@ -75,8 +75,7 @@ class Claim:
 
 def by_seed(results: Results, at: At) -> dict[int, float]:
     """Return {seed: value} of a metric; empty where it was not measured."""
-    rounds = [run.round for run in results.runs if run.method == at.method]
-    number = at.round if at.round is not None else max(rounds, default=0)
+    number = round_of(results, at)
     return {
         run.seed: metric.value
         for run in results.runs
@@ -99,9 +98,13 @@ def gap(results: Results, a: At, b: At) -> Gap | None:
 def _paired(results: Results, a: At, b: At) -> Gap | None:
     if (a.metric, b.metric) != (TEST, TEST):
         return None
-    sides = [(at.method, at.round if at.round is not None else last_round(results, at.method)) for at in (a, b)]
-    row = results.paired_row(TEST, sides[0], sides[1])
+    row = results.paired_row(TEST, (a.method, round_of(results, a)), (b.method, round_of(results, b)))
     return None if row is None else Gap(value=row.difference, ci95=row.ci95, seeds=row.seeds)
+
+
+def round_of(results: Results, at: At) -> int:
+    """Return the round that is meant: the last one where none is named."""
+    return last_round(results, at.method) if at.round is None else at.round
 
 
 def last_round(results: Results, method: str) -> int:

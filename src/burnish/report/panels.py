@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from burnish.report.claims import annotator_accuracy
 from burnish.report.drawing import Axis, Curve, Drawing, Mark, curves, grouped_bars, scaled
 from burnish.report.figures import over_rounds, overoptimisation, preference_training
-from burnish.report.gaps import At, Variants, by_seed, gap, last_round
+from burnish.report.gaps import At, Variants, by_seed, gap, last_round, round_of
 from burnish.report.series import Point, curve, methods
 from burnish.results import Bounds, Results
 from burnish.stats import mean_interval
@@ -34,7 +34,7 @@ def bars(name: str, title: str, *wanted: tuple[str, At]) -> Callable[[Variants],
 
 
 def _point(results: Results, at: At) -> Point | None:
-    number = at.round if at.round is not None else last_round(results, at.method)
+    number = round_of(results, at)
     return next((point for point in curve(results, at.method, at.metric) if point.round == number), None)
 
 

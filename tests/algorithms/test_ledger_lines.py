@@ -55,6 +55,7 @@ def test_an_abstention_has_no_probability_though_one_order_was_judged() -> None:
         (Reason.OVER_RISK, 0.75, Verdict.B),
         (Reason.REJECTED, 0.25, Verdict.A),
         (Reason.TIE, 0.5, Verdict.TIE),
+        (Reason.ORDERS_DISAGREE, 0.6, Verdict.TIE),
         (Reason.AGREED, None, None),
         (Reason.INVALID, None, None),
         (Reason.NOT_COMPARED, None, None),
@@ -65,7 +66,7 @@ def test_the_verdict_of_a_refinements_line(reason: Reason, p_b: float | None, ve
     assert verdict_on(line(reason, None if p_b is None else seen(p_b))) is verdict
 
 
-@pytest.mark.parametrize("reason", [Reason.ACCEPTED, Reason.OVER_CAP])
+@pytest.mark.parametrize("reason", [Reason.ACCEPTED, Reason.OVER_CAP, Reason.BELOW_GATE])
 @pytest.mark.parametrize(("p_b", "verdict"), [(0.75, Verdict.B), (0.25, Verdict.A)])
 def test_preference_optimisation_may_prefer_either_side(reason: Reason, p_b: float, verdict: Verdict) -> None:
     assert verdict_on(trained(reason, seen(p_b, p_b))) is verdict

@@ -24,26 +24,27 @@ def verdict_on(line: Refinement) -> Verdict | None:
     """Return what the annotator said of `kept` (a) and `proposed` (b). None where nothing was compared.
 
     The reason tells more than the probabilities: several annotators that vote prefer the side with more votes, and the
-    mean of their probabilities may lie on the other side. Over the cap, preference optimisation may prefer either
-    side (the line then has no `chosen`); refinement puts a preferred proposal there.
+    mean of their probabilities may lie on the other side. Over the cap or below the gate, preference optimisation may
+    prefer either side (the line then has no `chosen`); refinement puts a preferred proposal there. Two orders that name
+    different winners are a tie under the rule `both-orders`.
     """
     verdict: Verdict | None
     match line.reason:
         case Reason.AGREED | Reason.INVALID | Reason.NOT_COMPARED | Reason.REVERTED:
             verdict = None
-        case Reason.TIE:
+        case Reason.TIE | Reason.ORDERS_DISAGREE:
             verdict = Verdict.TIE
         case Reason.ABSTAINED:
             verdict = Verdict.ABSTAIN
         case Reason.REJECTED:
             verdict = Verdict.A
-        case Reason.BELOW_GATE | Reason.OVER_RISK:
+        case Reason.OVER_RISK:
             verdict = Verdict.B
         case Reason.ACCEPTED | Reason.OVER_CAP if line.score is None:  # chosen at random, without a comparison
             verdict = None
         case Reason.ACCEPTED:
             verdict = Verdict.B if line.chosen == line.proposed else Verdict.A
-        case Reason.OVER_CAP:
+        case Reason.OVER_CAP | Reason.BELOW_GATE:
             verdict = Verdict.B if line.chosen == line.kept else verdict_of(p_b_of(line))
         case _:
             assert_never(line.reason)

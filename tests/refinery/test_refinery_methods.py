@@ -31,7 +31,7 @@ from refinement import (
 from burnish.algorithms.comparisons import most_voted
 from burnish.algorithms.refinement import Acceptance, Candidate, select
 from burnish.annotators.function import FunctionAnnotator
-from burnish.config import DataConfig, Decoding, IlrMethod, ModelConfig, TrainSettings
+from burnish.config import ClearMethod, DataConfig, Decoding, IlrMethod, ModelConfig, TrainSettings
 from burnish.forms.table import open_table
 from burnish.methods import Setting, ilr
 from burnish.protocols import Backend, Score
@@ -104,7 +104,9 @@ def test_a_gate_lets_in_what_is_sure_enough_alone(tmp_path: Path) -> None:
     source = written(tmp_path)  # the fake classifier is sure by 0.7
     options: dict[str, Any] = {"method": "clear", "annotator": CLASSIFIER, "rounds": 1, "no_selftest": True}
     shut = refine(settings(source, **options), tmp_path / "shut")
-    assert shut.summary.config["method"]["gate"] == 0.8
+    method = shut.summary.config.method
+    assert isinstance(method, ClearMethod)
+    assert method.gate == 0.8
     assert shut.reasons(1)[Reason.BELOW_GATE] > CAP
     assert shut.rows == rows()
     ajar = refine(settings(source, "method.gate=0.65", **options), tmp_path / "ajar")

@@ -64,7 +64,7 @@ from burnish.config.models import (
     Template,
     TrainSettings,
 )
-from burnish.config.refinery import AuditConfig, DataConfig, RefineConfig, SelftestConfig
+from burnish.config.refinery import AuditConfig, DataConfig, RefineConfig, RefineSettings, SelftestConfig
 from burnish.config.tasks import (
     TASKS,
     Gsm8kTask,
@@ -127,6 +127,7 @@ __all__ = [
     "Prices",
     "ReferenceJudgeConfig",
     "RefineConfig",
+    "RefineSettings",
     "RewardModelConfig",
     "Schedule",
     "SelftestConfig",

@@ -18,6 +18,13 @@ from pydantic import (
 
 from burnish.errors import ConfigError
 
+ON_RECORD = "on record"
+"""The validation context of settings that a finished run recorded.
+
+What such settings name, a file with a prompt for instance, may be gone by now. Validators that look outside the
+settings must not do so in this context, so that a finished folder opens for ever.
+"""
+
 
 class Settings(BaseModel):
     """Base of all settings. They are frozen and refuse unknown names; a field's docstring is its description."""

@@ -17,7 +17,7 @@ from burnish.forms.arrow import ArrowSource, HubTables, ParquetTables
 from burnish.forms.csv_file import CsvSource
 from burnish.forms.json_list import JsonSource
 from burnish.forms.jsonl import JsonlSource
-from burnish.forms.recognise import BadRow, Form, Given, recognise
+from burnish.forms.recognise import BadRow, Form, UsableRow, recognise
 from burnish.forms.rows import Edit, RawRow, Source, used
 from burnish.store.files import replacing
 
@@ -56,7 +56,7 @@ class Table:
         """What the refined dataset is called: the source's suffix, `.parquet` for a hub dataset."""
         return f"refined{_suffix(self.files[0].name) if self.files else '.parquet'}"
 
-    def read(self) -> Iterator[Given | BadRow]:
+    def read(self) -> Iterator[UsableRow | BadRow]:
         """Yield every row of the source in order. Raises DataError only for what is wrong with the file itself."""
         for raw in _source(self.config, self.kind, self.files).rows():
             yield used(self.form, raw, self.config)

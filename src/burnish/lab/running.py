@@ -36,7 +36,7 @@ from burnish.results import (
 )
 from burnish.store.explain import Explanation, explain
 from burnish.store.files import default_store, dump_line, explained_write_errors, pretty, write_atomic
-from burnish.store.runners import Executor, Planner, Record
+from burnish.store.runners import Executor, Planner, StageRecord
 from burnish.store.stages import Store
 from burnish.tasks import make_task
 
@@ -154,7 +154,7 @@ def plan(config: Config, store: Path | None = None) -> Plan:
     )
 
 
-def _judge_calls(config: Config, inputs: Inputs, records: Sequence[Record]) -> Estimate | None:
+def _judge_calls(config: Config, inputs: Inputs, records: Sequence[StageRecord]) -> Estimate | None:
     """Bound the calls for all comparisons that are still to be judged; answers are taken to be as long as references.
 
     None where no server is asked, or where the task cannot be loaded.
@@ -181,7 +181,7 @@ def _judge_calls(config: Config, inputs: Inputs, records: Sequence[Record]) -> E
     return summed(estimates)
 
 
-def planned(config: Config, inputs: Inputs, store: Store) -> list[Record]:
+def planned(config: Config, inputs: Inputs, store: Store) -> list[StageRecord]:
     """Return the stages of an experiment in their order, without running any."""
     planner = Planner(store)
 
@@ -196,7 +196,7 @@ def _json(record: Any) -> Any:
     return record.model_dump(mode="json")
 
 
-def _timings(config: Config, records: list[Record], seconds: float) -> Timings:
+def _timings(config: Config, records: list[StageRecord], seconds: float) -> Timings:
     return Timings(
         total_seconds=round(seconds, 3),
         peak_memory_bytes=peak_memory(),
@@ -211,7 +211,7 @@ def _timings(config: Config, records: list[Record], seconds: float) -> Timings:
     )
 
 
-def _stage_timing(record: Record) -> StageTiming:
+def _stage_timing(record: StageRecord) -> StageTiming:
     return StageTiming(
         name=record.stage.name,
         label=record.stage.label,

@@ -144,7 +144,7 @@ class Folder:
     def rewrite_dataset(self) -> None:
         """Write the dataset anew from itself, after labels were taken back in the ledger."""
         summary = self.summary
-        data = DataConfig.model_validate(summary.config["data"] | {"source": str(self.path / summary.data.file)})
+        data = summary.config.data.model_copy(update={"source": str(self.path / summary.data.file)})
         texts = self._touched()
         table = open_table(data)
         with explained_write_errors(self.path):

@@ -10,7 +10,7 @@ from typing import Any
 
 from burnish.config import DataConfig
 from burnish.errors import DataError
-from burnish.forms.recognise import BadRow, Given
+from burnish.forms.recognise import BadRow, UsableRow
 from burnish.forms.table import Table
 from burnish.steps.artifacts import DEMONSTRATIONS, read_json
 from burnish.steps.basic import Steps
@@ -89,11 +89,11 @@ class _Reader:
         self._ids: set[str] = set()
         self._occurrences: Counter[str] = Counter()
 
-    def usable(self, table: Table) -> Iterator[Given]:
+    def usable(self, table: Table) -> Iterator[UsableRow]:
         """Yield the rows that can be refined. Raises DataError for the first other one, unless they are skipped."""
         for row in table.read():
             self.rows += 1
-            if isinstance(row, Given):
+            if isinstance(row, UsableRow):
                 yield row
                 continue
             self._skip(row)
@@ -108,7 +108,7 @@ class _Reader:
         if len(self.bad) < SHOWN_BAD_ROWS:
             self.bad.append(what)
 
-    def example(self, row: Given) -> Example:
+    def example(self, row: UsableRow) -> Example:
         """Return the row's example. Raises DataError where its id was there before."""
         group = prompt_group(row.prompt)
         made = row.id

@@ -11,7 +11,7 @@ from burnish.annotators import build
 from burnish.config import AnnotatorSettings, DataConfig, Execution, ModelConfig
 from burnish.config.reading import read_annotator
 from burnish.errors import ConfigError, DataError
-from burnish.forms.recognise import Given as GivenRow
+from burnish.forms.recognise import UsableRow
 from burnish.forms.table import open_table
 from burnish.inputs.context import RunContext
 from burnish.inputs.models import find_models
@@ -81,7 +81,7 @@ def _rows_of(source: str) -> list[TrainingRow]:
     rows = [
         TrainingRow(id=str(row.position), prompt=row.prompt, completion=row.completion)
         for row in table.read()
-        if isinstance(row, GivenRow)
+        if isinstance(row, UsableRow)
     ]
     if not rows:
         raise DataError(f"{source}: no row can be used; see `burnish refine` for what is wrong with them")

@@ -24,7 +24,7 @@ from burnish.types import Artifact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class StageRecord:
     """What became of one stage in this run."""
 
     stage: Stage
@@ -38,7 +38,7 @@ class Runner(Protocol):
     """Runs stages, or only plans them."""
 
     store: Store
-    records: list[Record]
+    records: list[StageRecord]
 
     def run(self, stage: Stage) -> Artifact:
         """Return the stage's artifact."""
@@ -56,7 +56,7 @@ class Executor:
         It is needed where workers of the same run finish stages too: without it their stages would count as reused.
         """
         self.store, self.talk, self.provenance, self.finished_before = store, talk, provenance, finished_before
-        self.records: list[Record] = []
+        self.records: list[StageRecord] = []
         self._seen: set[str] = set()
 
     def run(self, stage: Stage) -> Artifact:
@@ -76,7 +76,7 @@ class Executor:
         if fingerprint not in self._seen:
             self._seen.add(fingerprint)
             self.records.append(
-                Record(
+                StageRecord(
                     stage=stage,
                     fingerprint=fingerprint,
                     reused=reused and (self.finished_before is None or fingerprint in self.finished_before),
@@ -136,18 +136,18 @@ class Planner:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self.records: list[Record] = []
+        self.records: list[StageRecord] = []
         self._seen: set[str] = set()
 
     def run(self, stage: Stage) -> Artifact:
-        """Record the stage and return where its result would lie."""
+        """StageRecord the stage and return where its result would lie."""
         fingerprint = stage.fingerprint
         if fingerprint not in self._seen:
             self._seen.add(fingerprint)
             done = self.store.done(stage.name, fingerprint)
             seconds, counts = (done.seconds, done.counts) if done else (0.0, dict[str, int]())
             self.records.append(
-                Record(stage=stage, fingerprint=fingerprint, reused=bool(done), seconds=seconds, counts=counts)
+                StageRecord(stage=stage, fingerprint=fingerprint, reused=bool(done), seconds=seconds, counts=counts)
             )
         path = self.store.place(stage.name, fingerprint)
         return Artifact(path=str(path), kind=stage.name, fingerprint=fingerprint)

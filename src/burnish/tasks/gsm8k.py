@@ -13,7 +13,16 @@ from burnish.errors import BackendError, ConfigError, DataError
 from burnish.protocols import Dataset
 from burnish.store.files import read_objects
 from burnish.tasks.numbers import MARKER, NumericAnswers, only_number
-from burnish.tasks.rows import Counts, Row, check_own_ids, dataset, existing_path, other_columns, own_id, text_column
+from burnish.tasks.rows import (
+    Counts,
+    TaskRow,
+    check_own_ids,
+    dataset,
+    existing_path,
+    other_columns,
+    own_id,
+    text_column,
+)
 
 KIND = "gsm8k"
 
@@ -59,20 +68,20 @@ def _split_file(folder: Path, split: str) -> Path:
             raise ConfigError(f"task.source: {split}.jsonl and {split}.jsonl.gz in {str(folder)!r}; remove one of them")
 
 
-def _rows(config: Gsm8kTask, split: str) -> Iterator[Row]:
+def _rows(config: Gsm8kTask, split: str) -> Iterator[TaskRow]:
     files = local_files(config)
     columns = _hub_columns(config, split) if not files else _file_columns(files[0 if split == "train" else 1])
     for where, values in columns:
         yield _row(where, values)
 
 
-def _row(where: str, columns: Mapping[str, Any]) -> Row:
+def _row(where: str, columns: Mapping[str, Any]) -> TaskRow:
     question = text_column(where, columns, "question")
     answer = text_column(where, columns, "answer")
     _, marker, final = answer.rpartition(MARKER)
     if not marker or only_number(final) is None:
         raise DataError(f"{where}: the answer ends in {answer[-40:]!r}; end it with `{MARKER} NUMBER`")
-    return Row(
+    return TaskRow(
         where=where,
         id=own_id(where, columns),
         question=question,

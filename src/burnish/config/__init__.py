@@ -62,7 +62,7 @@ from burnish.config.models import (
     Template,
     TrainSettings,
 )
-from burnish.config.refinery import AuditConfig, DataConfig, RefineConfig, SelftestConfig
+from burnish.config.refinery import AuditConfig, Columns, DataConfig, RefineConfig, SelftestConfig
 from burnish.config.tasks import (
     TASKS,
     Gsm8kTask,
@@ -89,6 +89,7 @@ __all__ = [
     "Compat",
     "Config",
     "DType",
+    "Columns",
     "DataConfig",
     "Decoding",
     "Differs",

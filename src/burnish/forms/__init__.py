@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from burnish.forms.recognise import BadRow, Form, Given, given, recognise, with_completion
+from burnish.forms.layout import Form, Layout
+from burnish.forms.recognise import BadRow, Given, given, recognise, with_completion
 from burnish.forms.table import FileKind, Table, open_table
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "FileKind",
     "Form",
     "Given",
+    "Layout",
     "Table",
     "given",
     "open_table",

@@ -34,6 +34,12 @@ from burnish.errors import Paused
     "[default: text].",
 )
 @click.option("--reference", help="A column with right answers, to measure by.")
+@click.option(
+    "--columns",
+    help="Which columns hold the parts of a row: prompt=NAME,completion=NAME or messages=NAME; also context, system "
+    "and history.",
+)
+@click.option("--extra-columns", help="Columns that are known to be extras and are not read: NAME,NAME,...")
 @click.option("--template", help="paper, chat, or a file with a Jinja chat template [default: the tokenizer's own].")
 @click.option("--comparisons", type=int, help="At most so many comparisons a round.")
 @click.option("--audit", type=int, help="Judge up to so many accepted changes of each round again.")
@@ -56,8 +62,9 @@ from burnish.errors import Paused
 def refine_command(data: str, **options: Any) -> None:
     """Refine the finetuning dataset DATA: a better one comes out, with a reason for every changed row.
 
-    DATA is a JSONL, JSON, Parquet or CSV file or a hub dataset id, with rows of messages, prompt and completion,
-    question and answer, or instruction, input and output. The same command goes on after any crash.
+    DATA is a JSONL, JSON, Parquet, CSV or TSV file or a hub dataset id, with rows of messages or conversations, prompt
+    and completion, question and answer, instruction, input and output, or instruction, context and response; other
+    names are given with --columns. The same command goes on after any crash.
     """
     from burnish.lab.running import default_store  # noqa: PLC0415
     from burnish.refinery import Ways, refine_data  # noqa: PLC0415

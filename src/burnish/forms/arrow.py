@@ -155,9 +155,9 @@ def _with_values(table: Any, index: int, changed: dict[int, Any]) -> Any:
     start = 0
     text = pa.types.is_string(field.type)
     for offset, value in sorted(changed.items()):
-        if text and not isinstance(value, str):  # a number in a column that became one of texts
-            value = str(value)
-        pieces += [*old.slice(start, offset - start).chunks, pa.array([value], type=field.type)]
+        # A number may stand in a column that became one of texts.
+        written = str(value) if text and not isinstance(value, str) else value
+        pieces += [*old.slice(start, offset - start).chunks, pa.array([written], type=field.type)]
         start = offset + 1
     pieces += old.slice(start).chunks
     return table.set_column(index, field, pa.chunked_array(pieces, type=field.type).combine_chunks())

@@ -22,13 +22,13 @@ class Form(StrEnum):
     DOLLY = "instruction/context/response"
 
 
-_OLD: Mapping[Form, Columns] = {
+_OLD: dict[Form, Columns] = {
     Form.MESSAGES: Columns(messages="messages"),
     Form.PROMPT_COMPLETION: Columns(prompt="prompt", completion="completion"),
     Form.QUESTION_ANSWER: Columns(prompt="question", completion="answer"),
     Form.ALPACA: Columns(prompt="instruction", completion="output"),
 }
-_NEW: Mapping[Form, Columns] = {
+_NEW: dict[Form, Columns] = {
     Form.CONVERSATIONS: Columns(messages="conversations"),
     Form.DOLLY: Columns(prompt="instruction", completion="response"),
 }
@@ -90,15 +90,25 @@ class Layout:
         return f"{self.form} ({named})" if named else str(self.form)
 
 
-@lru_cache(maxsize=1024)
 def layout_of(columns: tuple[str, ...], config: DataConfig) -> Layout:
     """Return the layout of a row with these columns. Raises UnusableError if no form fits, or several."""
-    known = tuple(column for column in columns if column not in config.extra_columns)
-    chosen = config.columns
+    chosen = () if config.columns is None else tuple(config.columns.given.items())
+    return _layout_of(columns, chosen, config.extra_columns, (config.id_column, config.reference_column))
+
+
+@lru_cache(maxsize=1024)  # nearly all rows of a table have the same columns
+def _layout_of(
+    columns: tuple[str, ...],
+    named: tuple[tuple[str, str], ...],
+    extras: tuple[str, ...],
+    others: tuple[str | None, ...],
+) -> Layout:
+    known = tuple(column for column in columns if column not in extras)
+    chosen = Columns.model_validate(dict(named)) if named else None
     form, at = _named(known, chosen) if chosen is not None and _has_answer(chosen) else _recognised(known)
     if chosen is not None:
         at = _joined(at, chosen, columns)
-    read = {*at.given.values(), config.id_column, config.reference_column}
+    read = {*at.given.values(), *others}
     unused = tuple(column for column in columns if column not in read)
     doubtful = tuple(column for column in unused if column in known and _advice(form, column) is not None)
     return Layout(form=form, at=at, doubtful=doubtful, unused=unused)

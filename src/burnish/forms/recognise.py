@@ -111,9 +111,7 @@ def _text(row: Mapping[str, JsonValue], column: str, part: str) -> str:
     return text_of(as_text(row[column]), f"column {column!r}", part)
 
 
-def _conversational(
-    row: Mapping[str, JsonValue], asked: str, answered: str
-) -> tuple[tuple[Message, ...], str]:
+def _conversational(row: Mapping[str, JsonValue], asked: str, answered: str) -> tuple[tuple[Message, ...], str]:
     prompt, completion = row[asked], row[answered]
     if isinstance(prompt, str) or isinstance(completion, str):
         raise UnusableError(

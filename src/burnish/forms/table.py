@@ -95,9 +95,7 @@ class Table:
         `keep` are as in `Edit`. Returns how many rows were written. Raises DataError where a row that gets another
         answer cannot be used.
         """
-        edit = Edit(
-            form=self.form, config=self.config, completion_at=completion_at, original_at=original_at, keep=keep
-        )
+        edit = Edit(form=self.form, config=self.config, completion_at=completion_at, original_at=original_at, keep=keep)
         with replacing(into) as file:
             return _source(self.config, self.kind, self.files).rewrite(file, edit)
 

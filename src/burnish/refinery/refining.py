@@ -15,7 +15,7 @@ from burnish.ledger.folder import Folder
 from burnish.ledger.summary import State, Summary
 from burnish.methods import Round
 from burnish.protocols import Backend
-from burnish.refinery.dataset import read_facts
+from burnish.refinery.dataset import read_facts, unused_columns
 from burnish.refinery.first_row import data_words, first_row, row_words
 from burnish.refinery.inputs import Found, find
 from burnish.refinery.job import Job
@@ -88,7 +88,8 @@ class _Refining:
         writer = Writer(self.folder, self.job, self.held)
         _ = self.job.data  # what is wrong with the dataset is said before anything else is spent
         if self.shown:
-            for line in (*data_words(read_facts(self.job.data)), *row_words(first_row(self.job.found))):
+            facts, found = read_facts(self.job.data), self.job.found
+            for line in (*data_words(facts, unused_columns(facts, found.table)), *row_words(first_row(found))):
                 self.job.context.terminal.say(line)
         with full_disk(self.folder.path):
             writer.begin(None)

@@ -53,6 +53,12 @@ from burnish.errors import Paused
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("refined"), show_default=True, help="Where everything goes."
 )
+@click.option(
+    "--also-as",
+    type=click.Choice(["parquet", "csv"]),
+    multiple=True,
+    help="Write the refined dataset as this kind of file, too; may be given twice.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace another refinement in --out.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and what it would cost; spend nothing.")
 @STORE
@@ -66,6 +72,7 @@ def refine_command(data: str, **options: Any) -> None:
     and completion, question and answer, instruction, input and output, or instruction, context and response; other
     names are given with --columns. The same command goes on after any crash.
     """
+    from burnish.forms.convert import AlsoAs  # noqa: PLC0415
     from burnish.lab.running import default_store  # noqa: PLC0415
     from burnish.refinery import Ways, refine_data  # noqa: PLC0415
     from burnish.refinery.options import Options, config_of  # noqa: PLC0415
@@ -79,6 +86,7 @@ def refine_command(data: str, **options: Any) -> None:
         store=options["store"] or default_store(),
         budget=budget,
         overwrite=options["overwrite"],
+        also=tuple(map(AlsoAs, options["also_as"])),
     )
     if options["dry_run"]:
         _print_plan(config, ways, options["as_json"])

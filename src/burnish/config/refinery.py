@@ -13,7 +13,6 @@ from burnish.config.lab import Execution
 from burnish.config.methods import IlrMethod, RefineMethod
 from burnish.config.models import Decoding, Model, TrainSettings
 
-
 ColumnName: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
 
 

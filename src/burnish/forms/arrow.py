@@ -61,7 +61,7 @@ class ArrowSource:
         old = self._schema()
         schema = self._schema_after(old, edit)
         position = 0
-        with _Groups(file, schema) as out:
+        with Groups(file, schema) as out:
             for table in self.tables.batches(None):
                 read = table if schema is old else table.cast(schema)
                 out.add(self._edited(table, read, position, edit))
@@ -98,7 +98,7 @@ class ArrowSource:
 
     def _rows_of(self, table: Any, names: list[str], position: int) -> Iterator[RawRow]:
         small = table.nbytes <= MAX_ROW_BYTES
-        for offset, values in enumerate(_python_rows(table)):
+        for offset, values in enumerate(python_rows(table)):
             at = position + offset
             where = f"{self.label} row {at + 1}"
             if values is None:
@@ -135,7 +135,7 @@ def _fits(answer: str, type_: Any, pa: Any) -> bool:
         return False
 
 
-def _python_rows(table: Any) -> Iterator[dict[str, Any] | None]:
+def python_rows(table: Any) -> Iterator[dict[str, Any] | None]:
     """Yield the rows of a table as dictionaries, None for one whose texts are no UTF-8."""
     try:
         yield from table.to_pylist()
@@ -163,7 +163,7 @@ def _with_values(table: Any, index: int, changed: dict[int, Any]) -> Any:
     return table.set_column(index, field, pa.chunked_array(pieces, type=field.type).combine_chunks())
 
 
-class _Groups:
+class Groups:
     """Writes tables as Parquet, gathered into row groups of a fair size."""
 
     def __init__(self, file: BinaryIO, schema: Any) -> None:
@@ -173,6 +173,7 @@ class _Groups:
         self._tables: list[Any] = []
 
     def add(self, table: Any) -> None:
+        """Take a table; it is written once there are enough rows for a group."""
         self._tables.append(table)
         rows, size = sum(held.num_rows for held in self._tables), sum(held.nbytes for held in self._tables)
         if rows >= _GROUP_ROWS or size >= _GROUP_BYTES:
@@ -183,7 +184,7 @@ class _Groups:
             self._writer.write_table(self._pa.concat_tables(self._tables).cast(self._schema))
             self._tables.clear()
 
-    def __enter__(self) -> _Groups:
+    def __enter__(self) -> Groups:
         return self
 
     def __exit__(self, failed: object, *_: object) -> None:

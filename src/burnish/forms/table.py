@@ -110,6 +110,12 @@ def open_table(config: DataConfig) -> Table:
     return Table(config=config, kind=kind, files=files, layout=_layout(_source(config, kind, files), config))
 
 
+def rows_in(config: DataConfig) -> Iterator[RawRow]:
+    """Yield the rows of a dataset as they stand, whatever their form. Raises ConfigError where it is not there."""
+    kind, files = _located(config)
+    return _source(config, kind, files).rows()
+
+
 def _located(config: DataConfig) -> tuple[FileKind, tuple[Path, ...]]:
     source = expanded(config.source, "data.source")
     suffix = _suffix(source)

@@ -44,8 +44,9 @@ class DataFacts:
 def read_facts(artifact: Artifact) -> DataFacts:
     """Read what was recorded of a dataset."""
     values: dict[str, Any] = read_json(artifact, FACTS)
-    lists = {name: tuple(values.get(name, ())) for name in ("bad_rows", "unused")}
-    return DataFacts(**values | lists)
+    values["bad_rows"] = tuple(values["bad_rows"])
+    values["unused"] = tuple(values.get("unused", ()))  # an older burnish recorded none
+    return DataFacts(**values)
 
 
 def unused_columns(facts: DataFacts, table: Table) -> list[str]:

@@ -10,6 +10,7 @@ from pydantic import JsonValue
 
 from burnish.config import RefineConfig
 from burnish.errors import BurnishError, Paused
+from burnish.forms.convert import AlsoAs
 from burnish.inputs.context import RunContext
 from burnish.ledger.folder import Folder
 from burnish.ledger.summary import State, Summary
@@ -36,7 +37,8 @@ from burnish.types import Artifact, Demonstration, Reason, short_hash
 class Ways:
     """How a refinement is run, which changes nothing that it finds: where, at what cost, by which objects.
 
-    `backend` and `annotator` are a caller's own in place of the configured ones.
+    `also` are other kinds of file as which the dataset is written. `backend` and `annotator` are a caller's own in
+    place of the configured ones.
     """
 
     out: Path
@@ -45,6 +47,7 @@ class Ways:
     overwrite: bool = False
     backend: Callable[[], Backend] | None = None
     annotator: AnnotatorPlan | None = None
+    also: tuple[AlsoAs, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +73,8 @@ def refine_data(config: RefineConfig, ways: Ways) -> Refinement:
     there = frozenset(record.fingerprint for record in plan.records if record.reused)
     job = Job(found, context, context.executor(there), ways.annotator)
     with folder.held():
-        return _Refining(job=job, folder=folder, plan=plan, held=held, shown=ways.backend is None).run()
+        writer = Writer(folder, job, held, ways.also)
+        return _Refining(job=job, folder=folder, plan=plan, writer=writer, shown=ways.backend is None).run()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -80,12 +84,12 @@ class _Refining:
     job: Job
     folder: Folder
     plan: Planned
-    held: list[str]
+    writer: Writer
     shown: bool
     selftest: SelftestReport | None = None
 
     def run(self) -> Refinement:
-        writer = Writer(self.folder, self.job, self.held)
+        writer = self.writer
         _ = self.job.data  # what is wrong with the dataset is said before anything else is spent
         if self.shown:
             facts, found = read_facts(self.job.data), self.job.found

@@ -13,11 +13,12 @@ import yaml
 
 from burnish.config import JudgeConfig, RefineConfig
 from burnish.errors import DataError
+from burnish.forms.convert import AlsoAs
 from burnish.ledger import folder as files
 from burnish.ledger.folder import Folder
 from burnish.ledger.page import write_page
 from burnish.ledger.replay import replayed
-from burnish.ledger.summary import CallSummary, DataSummary, ModelSummary, State, Summary
+from burnish.ledger.summary import SUMMARY, CallSummary, DataSummary, ModelSummary, State, Summary
 from burnish.methods import Round
 from burnish.refinery.dataset import read_facts
 from burnish.refinery.job import Job
@@ -43,8 +44,15 @@ class Outcome:
 class Writer:
     """Brings a folder up to date with what is finished."""
 
-    def __init__(self, folder: Folder, job: Job, held: Sequence[str]) -> None:
+    def __init__(self, folder: Folder, job: Job, held: Sequence[str], also: Sequence[AlsoAs] = ()) -> None:
         self.folder, self.job, self.held = folder, job, list(held)
+        self.also = self._also(also)
+
+    def _also(self, asked: Sequence[AlsoAs]) -> tuple[str, ...]:
+        """Return the names of the other files to write: those asked for, and those that earlier calls wrote."""
+        earlier = self.folder.summary.data.also if (self.folder.path / SUMMARY).is_file() else ()
+        names = dict.fromkeys((*earlier, *(f"refined.{kind}" for kind in asked)))
+        return tuple(name for name in names if name != self.job.found.table.name)
 
     def begin(self, selftest: SelftestReport | None) -> None:
         """Write the rows and their given answers, before any round."""
@@ -71,7 +79,7 @@ class Writer:
         for one in done:
             if one.demonstrations.fingerprint not in self.held:
                 self._add(one)
-        self.folder.write_dataset(self.job.config.data, self.job.found.table.name)
+        self.folder.write_dataset(self.job.config.data, self.job.found.table.name, self.also)
         if outcome.model is not None:
             self._write_model(outcome.model)
         summary = self._summary(outcome, done)
@@ -122,6 +130,7 @@ class Writer:
             config=semantic(self.job.config),
             data=DataSummary(
                 file=self.job.found.table.name,
+                also=self.also,
                 form=facts.form,
                 rows=facts.rows,
                 usable=facts.usable,

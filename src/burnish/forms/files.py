@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from burnish.errors import DataError, StageError
-from burnish.store.files import PART, full_disk, sync_directory
+from burnish.errors import DataError
+from burnish.store.files import PART, full_disk, sync_directory, writable
 
 _BUFFER = 1024**2
 _LEVEL = 6
@@ -39,10 +39,11 @@ def is_packed(path: Path) -> bool:
 
 @contextmanager
 def replacing(path: Path) -> Generator[BinaryIO, None, None]:
-    """Write beside, sync, rename: an error leaves no new file, and the old one as it was."""
-    path = path.resolve()  # a link stays a link
-    if path.exists() and not path.is_file():
-        raise StageError(f"{path}: is no ordinary file and would be replaced; name another one")
+    """Write beside, sync, rename: an error leaves no new file, and the old one as it was.
+
+    Raises StageError where nothing can be written there, as `writable` does.
+    """
+    path = writable(path)
     beside = path.with_name(f".{path.name}.{os.getpid()}{PART}")
     with full_disk(path):
         path.parent.mkdir(parents=True, exist_ok=True)

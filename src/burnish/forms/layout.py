@@ -84,7 +84,7 @@ class Layout:
     @property
     def words(self) -> str:
         """The form, and which column holds which part where that is not the form's own way."""
-        own = (_OLD | _NEW)[self.form].given | _MORE.get(self.form, {})
+        own = {**(_OLD | _NEW)[self.form].given, **_MORE.get(self.form, {})}
         other = {part: column for part, column in self.at.given.items() if own.get(part) != column}
         named = ", ".join(f"{part} from {column!r}" for part, column in other.items())
         return f"{self.form} ({named})" if named else str(self.form)
@@ -186,7 +186,7 @@ def _fitting(forms: Mapping[Form, Columns], names: Mapping[str, str]) -> Iterato
     for form, at in forms.items():
         if all(column in names for column in at.given.values()):
             more = {part: column for part, column in _MORE.get(form, {}).items() if column in names}
-            yield form, Columns(**{part: names[column] for part, column in (at.given | more).items()})
+            yield form, Columns(**{part: names[column] for part, column in {**at.given, **more}.items()})
 
 
 def _others(fitting: list[tuple[Form, Columns]], kept: Form) -> str:

@@ -90,8 +90,8 @@ def _may_be_read_anew(table: Table) -> bool:
         return _names_there(table.files[0])
     if layout.doubtful or layout.at.system or layout.at.history:
         return True
-    first = next((raw.values for raw in table.raw_rows() if raw.values is not None), {})
-    answer = first.get(layout.answer)
+    first = next((raw.values for raw in table.raw_rows() if raw.values is not None), None)
+    answer = None if first is None else first.get(layout.answer)
     if isinstance(answer, str):
         return layout.at.messages is not None and (not table.files or _names_there(table.files[0]))
     if isinstance(answer, list) and answer and isinstance(answer[-1], dict):

@@ -211,6 +211,8 @@ class Folder:
         `planned` are the fingerprints of its rounds. `overwrite` removes what another refinement wrote, but never what
         people said. Raises ConfigError.
         """
+        if self.path.is_symlink() and not self.path.exists():
+            raise ConfigError(f"out: {str(self.path)!r} is a link to a folder that is not there; name another one")
         if self.path.exists() and not self.path.is_dir():
             raise ConfigError(f"out: {str(self.path)!r} is a file; name a folder")
         names = sorted(path.name for path in self.path.iterdir()) if self.path.exists() else []

@@ -60,9 +60,9 @@ def refine(
 
     `data`: a path, a hub id, a `datasets.Dataset`, a pandas DataFrame, or rows as mappings, in one of the known forms,
     or in another one with `columns` (a mapping such as {"prompt": "query", "completion": "response"}). `annotator`: a
-    YAML file, a short form (`oracle:COLUMN`, ...), a mapping of settings, a function `judge(request, first, second)`, or an
-    object that keeps the Annotator protocol (with a method `over(examples)` if it needs prompts). `backend`: any object
-    that keeps the Backend protocol. `also_as`: "parquet" or "csv", or both in a list: the dataset is written so, too.
+    YAML file, a short form (`oracle:COLUMN`, ...), a mapping of settings, a function `judge(request, first, second)`,
+    or an object that keeps the Annotator protocol (with a method `over(examples)` if it needs prompts). `backend`: any
+    object that keeps the Backend protocol. `also_as`: "parquet" or "csv", or both in a list: the dataset is written so, too.
     `options`: `rounds`, `alpha`, `method`, `differs`, `reference`, `audit`, `max_harm`
     and all other fields of `burnish.refinery.options.Options`, and `max_calls` and `max_cost`.
 
@@ -149,8 +149,8 @@ def _source(data: Any, store: Path) -> str:
         return str(write_dataset(data, folder) if hasattr(data, "_fingerprint") else write_frame(data, folder))
     if not isinstance(data, Iterable) or isinstance(data, Mapping | bytes):
         raise ConfigError(
-            f"data: {type(data).__name__} found; give a path, a hub id, a datasets.Dataset or rows as mappings (or a "
-            "pandas DataFrame)"
+            f"data: {type(cast(object, data)).__name__} found; give a path, a hub id, a datasets.Dataset or rows as "
+            "mappings, or a pandas DataFrame"
         )
     lines = b"".join(_lines(data))  # pyright: ignore[reportUnknownArgumentType]
     path = folder / f"{short_hash(lines.decode())}.jsonl"

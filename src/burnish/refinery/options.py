@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -139,8 +140,11 @@ def _template(text: str | None) -> dict[str, Any]:
     if text in set(Template):
         return {"template": text}
     try:
+        if os.path.exists(text) and not os.path.isfile(text):  # a pipe would be waited for
+            raise OSError("no ordinary file")
         return {"template": "chat", "chat_template": Path(text).read_text(encoding="utf-8")}
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # no UTF-8, or a name with a zero byte
         raise ConfigError(
-            f"--template: {text!r} cannot be read ({error}); write paper, chat, or a file with a Jinja chat template"
+            f"--template: {text!r:.300} cannot be read ({error!s:.300}); write paper, chat, or a file with a Jinja chat "
+            "template"
         ) from None

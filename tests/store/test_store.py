@@ -96,9 +96,9 @@ def test_the_target_of_a_dangling_link_is_not_made(tmp_path: Path) -> None:
 
 
 def test_a_file_beyond_the_largest_size_says_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(StageError, match=r"larger than the disk or a limit of this shell allows; raise the limit"):
-        with full_disk(tmp_path / "f"):
-            raise OSError(errno.EFBIG, "File too large")
+    message = r"larger than the disk or a limit of this shell allows; raise the limit"
+    with pytest.raises(StageError, match=message), full_disk(tmp_path / "f"):
+        raise OSError(errno.EFBIG, "File too large")
 
 
 @pytest.mark.parametrize("name", ["x" * 5000, "a\0b", "pipe"])

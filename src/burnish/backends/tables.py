@@ -13,7 +13,7 @@ from pydantic import JsonValue
 from burnish.config import DataConfig
 from burnish.errors import BackendError, DataError
 from burnish.forms.json_text import dump
-from burnish.forms.table import open_table
+from burnish.forms.table import rows_in
 from burnish.store.files import PART, checksum, full_disk
 
 
@@ -25,7 +25,7 @@ def read_dataset(path: Path) -> Any:
     library = _library()
     if path.name.endswith(".parquet"):
         return library.Dataset(importlib.import_module("pyarrow.parquet").read_table(path))
-    rows = [values or {} for values in open_table(DataConfig(source=str(path))).values()]
+    rows = [raw.values or {} for raw in rows_in(DataConfig(source=str(path)))]
     columns = dict.fromkeys(name for row in rows for name in row)
     return library.Dataset.from_dict({name: _column([row.get(name) for row in rows]) for name in columns})
 

@@ -62,8 +62,8 @@ def refine(
     or in another one with `columns` (a mapping such as {"prompt": "query", "completion": "response"}). `annotator`: a
     YAML file, a short form (`oracle:COLUMN`, ...), a mapping of settings, a function `judge(request, first, second)`,
     or an object that keeps the Annotator protocol (with a method `over(examples)` if it needs prompts). `backend`: any
-    object that keeps the Backend protocol. `also_as`: "parquet" or "csv", or both in a list: the dataset is written so, too.
-    `options`: `rounds`, `alpha`, `method`, `differs`, `reference`, `audit`, `max_harm`
+    object that keeps the Backend protocol. `also_as`: "parquet" or "csv", or both in a list: the dataset is written so,
+    too. `options`: `rounds`, `alpha`, `method`, `differs`, `reference`, `audit`, `max_harm`
     and all other fields of `burnish.refinery.options.Options`, and `max_calls` and `max_cost`.
 
     Raises BurnishError for what the caller can mend, and Paused where people or a larger budget are waited for.

@@ -145,6 +145,6 @@ def _template(text: str | None) -> dict[str, Any]:
         return {"template": "chat", "chat_template": Path(text).read_text(encoding="utf-8")}
     except (OSError, ValueError) as error:  # no UTF-8, or a name with a zero byte
         raise ConfigError(
-            f"--template: {text!r:.300} cannot be read ({error!s:.300}); write paper, chat, or a file with a Jinja chat "
-            "template"
+            f"--template: {text!r:.300} cannot be read ({error!s:.300}); write paper, chat, or a file with a Jinja "
+            "chat template"
         ) from None

@@ -115,7 +115,7 @@ def _as_json(value: Any) -> Any:
 
 
 def _write_parquet(source: Path, into: Path) -> None:
-    """Write twice read rows: first their types are found, and columns of several types become texts."""
+    """Read the rows twice: the first time finds the type of each column. A column of several types becomes text."""
     pa = library("pyarrow", "Parquet")
     types = _types(source, pa)
     while (failed := _try_parquet(source, into, types, pa)) is not None:

@@ -63,13 +63,12 @@ def flaw(value: JsonValue, place: str = "") -> str | None:
     return None
 
 
-def dump(value: JsonValue, *, indent: bool = False) -> bytes:
+def dump(value: JsonValue) -> bytes:
     """Encode a value so that parsing gives it back, characters beyond ASCII as they are; also one with a flaw."""
     flawed = flaw(value) is not None
     if not flawed:
         try:
-            return orjson.dumps(value, option=orjson.OPT_INDENT_2 if indent else None)
+            return orjson.dumps(value)
         except TypeError:  # a whole number beyond 64 bits, or more than 254 levels
             pass
-    spacing = (",", ": ") if indent else (",", ":")
-    return json.dumps(value, ensure_ascii=flawed, indent=2 if indent else None, separators=spacing).encode()
+    return json.dumps(value, ensure_ascii=flawed, separators=(",", ":")).encode()

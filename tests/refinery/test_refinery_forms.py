@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from forms_data import as_csv, as_jsonl, opened, rows_in
-from refinement import CAP, COUNT, Refined, fake, refine, right, rows, settings, unsynced, written
+from refinement import CAP, COUNT, Refined, fake, refine, right, rows, settings, written
 
 import burnish
 from burnish.backends.fake import FakeBackend
@@ -40,8 +40,7 @@ def backend(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def call(where: Path, data: Path, *arguments: str) -> Result:
     places = ("--out", str(where / "out"), "--store", str(where / "store"), "--annotator", "oracle:gold")
-    with unsynced():
-        return CliRunner().invoke(main, ["refine", str(data), "--model", "builtin:strong", *QUICK, *places, *arguments])
+    return CliRunner().invoke(main, ["refine", str(data), "--model", "builtin:strong", *QUICK, *places, *arguments])
 
 
 def own_names() -> list[dict[str, Any]]:
@@ -77,21 +76,20 @@ def test_columns_by_their_names_on_the_command_line_and_in_the_config(way: str, 
 def test_columns_in_python(tmp_path: Path) -> None:
     pytest.importorskip("datasets")
     for number, columns in enumerate((MAPPED, {"prompt": "query", "completion": "response"})):
-        with unsynced():
-            found = burnish.refine(
-                own_names(),
-                model="builtin:strong",
-                annotator="oracle:gold",
-                rounds=1,
-                alpha=0.1,
-                differs="number",
-                columns=columns,
-                extra_columns=["topic"],
-                changes=["train.lora=null"],
-                backend=fake(),
-                out=tmp_path / f"out{number}",
-                store=tmp_path / "store",
-            )
+        found = burnish.refine(
+            own_names(),
+            model="builtin:strong",
+            annotator="oracle:gold",
+            rounds=1,
+            alpha=0.1,
+            differs="number",
+            columns=columns,
+            extra_columns=["topic"],
+            changes=["train.lora=null"],
+            backend=fake(),
+            out=tmp_path / f"out{number}",
+            store=tmp_path / "store",
+        )
         assert found.dataset.column_names == ["id", "query", "response", "gold", "topic"]
         assert sum(right(row["query"], row["response"]) for row in found.dataset) == 36 + CAP
 
@@ -266,19 +264,18 @@ def test_a_pandas_data_frame_is_refined(tmp_path: Path) -> None:
     frame = pandas.DataFrame(rows()).set_index("id").sort_index(ascending=False)
 
     def once() -> Any:
-        with unsynced():
-            return burnish.refine(
-                frame,
-                model="builtin:strong",
-                annotator="oracle:gold",
-                rounds=1,
-                alpha=0.1,
-                differs="number",
-                changes=["train.lora=null"],
-                backend=fake(),
-                out=tmp_path / "out",
-                store=tmp_path / "store",
-            )
+        return burnish.refine(
+            frame,
+            model="builtin:strong",
+            annotator="oracle:gold",
+            rounds=1,
+            alpha=0.1,
+            differs="number",
+            changes=["train.lora=null"],
+            backend=fake(),
+            out=tmp_path / "out",
+            store=tmp_path / "store",
+        )
 
     once()
     found = once()

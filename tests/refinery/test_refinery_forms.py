@@ -20,9 +20,9 @@ from burnish.config import DataConfig
 from burnish.errors import ConfigError, DataError
 from burnish.forms.convert import AlsoAs, convert
 from burnish.forms.reading import recorded
+from burnish.inputs import context
 from burnish.ledger.originals import ORIGINALS, read_originals
 from burnish.ledger.reverting import revert
-from burnish.refinery import refining
 
 QUICK = ("--set", "decode.beams=1", "--set", "train.lora=null", "--alpha", "0.1", "--differs", "number")
 MAPPED = "prompt=query,completion=response"
@@ -35,7 +35,7 @@ def backend(monkeypatch: pytest.MonkeyPatch) -> None:
     def opener_of(*_: object) -> Callable[[], FakeBackend]:
         return fake
 
-    monkeypatch.setattr(refining, "opener_of", opener_of)
+    monkeypatch.setattr(context, "opener_of", opener_of)
 
 
 def call(where: Path, data: Path, *arguments: str) -> Result:

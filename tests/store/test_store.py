@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from burnish.errors import DataError, StageError
+from burnish.store.depth import MAX_DEPTH
 from burnish.store.files import (
     Appender,
     explained_write_errors,
@@ -102,15 +103,52 @@ def test_a_reader_sees_the_old_file_until_the_new_one_is_complete(tmp_path: Path
 
 def test_an_atomic_write_goes_through_a_link(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
-    for name, target in (("old", tmp_path / "there" / "old"), ("dangling", tmp_path / "there" / "new")):
-        if name == "old":
-            target.write_bytes(b"old")
-        link = tmp_path / name
-        link.symlink_to(target)
+    target, link = tmp_path / "there" / "old", tmp_path / "link"
+    target.write_bytes(b"old")
+    link.symlink_to(target)
+    write_atomic(link, b"new")
+    assert link.is_symlink()
+    assert target.read_bytes() == b"new"
+    assert sorted(item.name for item in (tmp_path / "there").iterdir()) == ["old"]
+
+
+def test_the_target_of_a_dangling_link_is_not_made(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "there" / "new")
+    with pytest.raises(StageError, match=r"link: is a link to '.*new', which is not there; remove it"):
         write_atomic(link, b"new")
-        assert link.is_symlink()
-        assert target.read_bytes() == b"new"
-    assert sorted(item.name for item in (tmp_path / "there").iterdir()) == ["new", "old"]
+    with pytest.raises(StageError, match="which is not there"):
+        Appender(link)
+    assert link.is_symlink()
+    assert list((tmp_path / "there").iterdir()) == []
+
+
+def test_a_file_beyond_the_largest_size_says_what_to_do(tmp_path: Path) -> None:
+    message = r"larger than the disk or a limit of this shell allows; raise the limit"
+    with pytest.raises(StageError, match=message), explained_write_errors(tmp_path / "f"):
+        raise OSError(errno.EFBIG, "File too large")
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "a\0b", "pipe"])
+def test_a_path_that_cannot_be_read_is_told(name: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match="no such file; check the path"):
+        list(read_objects(tmp_path / name))
+
+
+def nested(levels: int) -> bytes:
+    """Return an object in which lists make up the other levels."""
+    return b'{"x": %s%s}' % (b"[" * (levels - 1), b"]" * (levels - 1))
+
+
+def test_rows_are_read_up_to_a_depth(tmp_path: Path) -> None:
+    path = tmp_path / "d.jsonl"
+    path.write_bytes(nested(MAX_DEPTH) + b"\n" + b'{"x": [%s]}' % b",".join([b"[]"] * 500))
+    assert len(list(read_objects(path))) == 2
+    path.write_bytes(b"{}\n" + nested(MAX_DEPTH + 1))
+    with pytest.raises(DataError, match=r"d\.jsonl:2: more than 100 lists and objects inside one another; flatten"):
+        list(read_objects(path))
 
 
 def test_what_is_no_ordinary_file_is_not_replaced(tmp_path: Path) -> None:

@@ -42,6 +42,12 @@ from burnish.errors import Paused
     "[default: text].",
 )
 @click.option("--reference", help="A column with right answers, to measure by.")
+@click.option(
+    "--columns",
+    help="Which columns hold the parts of a row: prompt=NAME,completion=NAME or messages=NAME; also context, system "
+    "and history.",
+)
+@click.option("--extra-columns", help="Columns that are known to be extras and are not read: NAME,NAME,...")
 @click.option("--template", help="paper, chat, or a file with a Jinja chat template [default: the tokenizer's own].")
 @click.option("--comparisons", type=int, help="At most so many comparisons a round.")
 @click.option("--audit", type=int, help="Judge up to so many accepted changes of each round again.")
@@ -55,6 +61,12 @@ from burnish.errors import Paused
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("refined"), show_default=True, help="Where everything goes."
 )
+@click.option(
+    "--also-as",
+    type=click.Choice(["parquet", "csv"]),
+    multiple=True,
+    help="Write the refined dataset as this kind of file, too; may be given twice.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace another refinement in --out.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and what it would cost; spend nothing.")
 @STORE
@@ -64,9 +76,11 @@ from burnish.errors import Paused
 def refine_command(data: str, **options: Any) -> None:
     """Refine the finetuning dataset DATA: a better one comes out, with a reason for every changed row.
 
-    DATA is a JSONL, JSON, Parquet or CSV file or a hub dataset id, with rows of messages, prompt and completion,
-    question and answer, or instruction, input and output. The same command goes on after any crash.
+    DATA is a JSONL, JSON, Parquet, CSV or TSV file or a hub dataset id, with rows of messages or conversations, prompt
+    and completion, question and answer, instruction, input and output, or instruction, context and response; other
+    names are given with --columns. The same command goes on after any crash.
     """
+    from burnish.forms.convert import AlsoAs  # noqa: PLC0415
     from burnish.lab.running import default_store  # noqa: PLC0415
     from burnish.refinery import Ways, refine_data  # noqa: PLC0415
     from burnish.refinery.options import Options, config_of  # noqa: PLC0415
@@ -80,6 +94,7 @@ def refine_command(data: str, **options: Any) -> None:
         store=options["store"] or default_store(),
         budget=budget,
         overwrite=options["overwrite"],
+        also=tuple(map(AlsoAs, options["also_as"])),
     )
     if options["dry_run"]:
         _print_plan(config, ways, options["as_json"])

@@ -64,7 +64,7 @@ from burnish.config.models import (
     Template,
     TrainSettings,
 )
-from burnish.config.refinery import AuditConfig, DataConfig, RefineConfig, RefineSettings, SelftestConfig
+from burnish.config.refinery import AuditConfig, Columns, DataConfig, RefineConfig, RefineSettings, SelftestConfig
 from burnish.config.tasks import (
     TASKS,
     Gsm8kTask,
@@ -86,6 +86,7 @@ __all__ = [
     "Budget",
     "ClassifierConfig",
     "ClearMethod",
+    "Columns",
     "CommandConfig",
     "CommandDiffers",
     "ComparingMethod",

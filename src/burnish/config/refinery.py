@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal, TypeAlias
 
-from pydantic import field_validator, model_validator
+from pydantic import StringConstraints, field_validator, model_validator
 
 from burnish.config.annotators import Annotator, AnnotatorSettings, Auditor, PeopleConfig, check_fits
 from burnish.config.base import Count, Name, Probability, Settings
@@ -13,12 +13,52 @@ from burnish.config.lab import Execution
 from burnish.config.methods import IlrMethod, MethodSettings, RefineMethod
 from burnish.config.models import Decoding, Model, TrainSettings
 
+ColumnName: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
+
+
+class Columns(Settings):
+    """Which columns hold the parts of a row, where they have other names than the known forms use.
+
+    Give `prompt` and `completion`, or `messages`. The other parts may be added to any form.
+    """
+
+    messages: ColumnName | None = None
+    """A list of turns; the last one is the answer."""
+    prompt: ColumnName | None = None
+    """What is asked."""
+    completion: ColumnName | None = None
+    """The answer, which is refined."""
+    context: ColumnName | None = None
+    """A text that belongs to the prompt. It follows the prompt after a blank line."""
+    system: ColumnName | None = None
+    """A system text, which becomes the first turn."""
+    history: ColumnName | None = None
+    """Earlier turns: a list of [question, answer] pairs or of messages."""
+
+    @property
+    def given(self) -> dict[str, str]:
+        """The parts that have a column, by name."""
+        return self.model_dump(exclude_none=True)
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Columns:
+        given = self.given
+        if not given:
+            raise ValueError("no column is named; write for example prompt=query,completion=response")
+        wrong = [part for part in ("prompt", "completion", "context", "history") if part in given]
+        if self.messages is not None and wrong:
+            raise ValueError(f"messages and {wrong[0]} are both named; messages hold the whole conversation: drop one")
+        twice = sorted({column for column in given.values() if list(given.values()).count(column) > 1})
+        if twice:
+            raise ValueError(f"column {twice[0]!r} is named for two parts; name another column for one of them")
+        return self
+
 
 class DataConfig(Settings):
     """The dataset that is refined."""
 
     source: str
-    """A JSONL, JSON, Parquet or CSV file (JSONL and CSV also .gz), or a hub dataset id."""
+    """A JSONL, JSON, Parquet, CSV or TSV file (JSONL, CSV and TSV also .gz), or a hub dataset id."""
     revision: str | None = None
     """Branch, tag or commit of a hub id."""
     subset: str | None = None
@@ -29,6 +69,10 @@ class DataConfig(Settings):
     """The user's own id, if there is such a column; else one is made from the prompt."""
     reference_column: str | None = None
     """A column with the right answer, from which accuracies are measured; nothing else reads it but an oracle."""
+    columns: Columns | None = None
+    """Which columns hold prompt and answer, where the form is none of the known ones."""
+    extra_columns: tuple[ColumnName, ...] = ()
+    """Columns that are known to be extras: nothing reads them, and nothing is said about them."""
     on_bad_row: Literal["error", "skip"] = "error"
     """`skip` leaves rows that cannot be used as they are, and counts them."""
 

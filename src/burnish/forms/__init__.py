@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from burnish.forms.recognise import BadRow, Form, UsableRow, read_row, recognise, with_completion
+from burnish.forms.layout import Form, Layout
+from burnish.forms.recognise import BadRow, UsableRow, read_row, recognise, with_completion
 from burnish.forms.table import FileKind, Table, open_table
 
 __all__ = [
     "BadRow",
     "FileKind",
     "Form",
+    "Layout",
     "Table",
     "UsableRow",
     "open_table",

@@ -25,7 +25,7 @@ from burnish.store.files import write_atomic
 
 README = "README.md"
 TAG = "label-refinement"
-_LOADERS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".parquet": "parquet"}
+_LOADERS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,4 +183,5 @@ def _loading(file: Markup, repo: Markup | None) -> Markup:
     if repo is not None:
         return Markup('load_dataset("{}", split="train")').format(repo)
     suffix = next(suffix for suffix in _LOADERS if file.removesuffix(".gz").endswith(suffix))
-    return Markup('load_dataset("{}", data_files="{}", split="train")').format(_LOADERS[suffix], file)
+    more = Markup(', sep="\\t"') if suffix == ".tsv" else Markup("")
+    return Markup('load_dataset("{}", data_files="{}"{}, split="train")').format(_LOADERS[suffix], file, more)

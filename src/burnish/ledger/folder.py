@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,9 @@ from filelock import FileLock, Timeout
 
 from burnish.config import DataConfig
 from burnish.errors import ConfigError, DataError, StageError
+from burnish.forms.convert import AlsoAs, convert
 from burnish.forms.table import open_table
+from burnish.ledger.originals import ORIGINALS, read_originals, write_originals
 from burnish.ledger.replay import replayed
 from burnish.ledger.summary import SUMMARY, Summary, read_summary
 from burnish.store.files import (
@@ -37,7 +39,7 @@ MODEL = "model"
 REPORT = "report.html"
 CONFIG = "config.yaml"
 LOCK = ".lock"
-OWN = (SUMMARY, LEDGER, ANSWERS, EXAMPLES, MODEL, REPORT, CONFIG)
+OWN = (SUMMARY, LEDGER, ANSWERS, EXAMPLES, MODEL, REPORT, CONFIG, ORIGINALS)
 """What a refinement writes, but for the dataset and what people said."""
 _UNFINISHED = re.compile(r"\.(?:.+)\.(?:part|gone)")
 """A file that was being written, or a folder that was being removed, when a run was killed."""
@@ -127,8 +129,11 @@ class Folder:
                     out.writelines(line for line in lines if keep(line))
             out.writelines(dump_line(row) for row in rows)
 
-    def write_dataset(self, data: DataConfig, file: str) -> int:
-        """Write the dataset with the labels as they stand, from `data`; returns its rows."""
+    def write_dataset(self, data: DataConfig, file: str, also: Sequence[str] = ()) -> int:
+        """Write the dataset with the labels as they stand, from `data`, and the same as other files; returns its rows.
+
+        `also` are names of files in .parquet or .csv.
+        """
         changes = self.standing()
         places = {
             id_: int(str(position))
@@ -138,27 +143,43 @@ class Folder:
         texts = self.answers(change.after for change in changes.values())
         completions = {places[id_]: texts[change.after].completion for id_, change in changes.items()}
         table = open_table(data)
+        originals: dict[int, str] = {}
         with explained_write_errors(self.path):
-            return table.write(self.path / file, completions.get)
+            count = table.write(self.path / file, completions.get, keep=originals.__setitem__)
+        write_originals(self.path, originals)
+        self._write_also(file, also)
+        return count
+
+    def _write_also(self, file: str, also: Sequence[str]) -> None:
+        for name in also:
+            with explained_write_errors(self.path):
+                convert(self.path / file, self.path / name, AlsoAs(Path(name).suffix.removeprefix(".")))
 
     def rewrite_dataset(self) -> None:
         """Write the dataset anew from itself, after labels were taken back in the ledger."""
         summary = self.summary
         data = summary.config.data.model_copy(update={"source": str(self.path / summary.data.file)})
-        texts = self._touched()
+        texts, given = self._touched()
+        originals = {position: text for position, text in read_originals(self.path).items() if position in given}
         table = open_table(data)
         with explained_write_errors(self.path):
-            table.write(self.path / summary.data.file, texts.get)
+            table.write(self.path / summary.data.file, texts.get, original_at=originals.get)
+        self._write_also(summary.data.file, summary.data.also)
 
-    def _touched(self) -> dict[int, str]:
-        """Return the answer that stands for every row that was ever changed, by its position."""
-        touched = {id_: row.answer for id_, row in replayed(self.ledger()).rows.items()}
-        texts = self.answers(touched.values())
-        return {
-            int(str(example.metadata["position"])): texts[touched[example.id]].completion
-            for example in self.examples()
-            if example.id in touched
-        }
+    def _touched(self) -> tuple[dict[int, str], set[int]]:
+        """Return the answer that stands for every row that was ever changed, by its position, and the positions of
+        those that have the answer again with which they came."""
+        rows = replayed(self.ledger()).rows
+        texts = self.answers(row.answer for row in rows.values())
+        standing: dict[int, str] = {}
+        given: set[int] = set()
+        for example in self.examples():
+            if (row := rows.get(example.id)) is not None:
+                position = int(str(example.metadata["position"]))
+                standing[position] = texts[row.answer].completion
+                if row.answer == row.given:
+                    given.add(position)
+        return standing, given
 
     @contextmanager
     def locked(self) -> Generator[None]:
@@ -184,6 +205,8 @@ class Folder:
         fingerprints. `overwrite` removes what another refinement wrote, but never what people said. Raises ConfigError
         where the folder is a file, or holds anything else.
         """
+        if self.path.is_symlink() and not self.path.exists():
+            raise ConfigError(f"out: {str(self.path)!r} is a link to a folder that is not there; name another one")
         if self.path.exists() and not self.path.is_dir():
             raise ConfigError(f"out: {str(self.path)!r} is a file; name a folder")
         names = sorted(path.name for path in self.path.iterdir()) if self.path.exists() else []
@@ -210,7 +233,8 @@ class Folder:
 
     def _clear(self) -> None:
         # The summary names the dataset, so it goes after it; without a summary nothing else counts.
-        names = [*([self.summary.data.file] if (self.path / SUMMARY).exists() else []), *OWN]
+        data = self.summary.data if (self.path / SUMMARY).exists() else None
+        names = [*([data.file, *data.also] if data is not None else []), *OWN]
         for path in (self.path / name for name in names):
             if path.is_dir():
                 shutil.rmtree(path)

@@ -32,6 +32,8 @@ class DataSummary(Record):
 
     file: str
     """Name of the refined dataset in this folder."""
+    also: tuple[str, ...] = ()
+    """Names of the other files with the same rows, where they were asked for."""
     form: str
     """Which of the known forms the rows have."""
     rows: int

@@ -10,12 +10,13 @@ from pydantic import JsonValue
 
 from burnish.config import RefineConfig
 from burnish.errors import BurnishError, Paused
+from burnish.forms.convert import AlsoAs
 from burnish.inputs.context import RunContext
 from burnish.ledger.folder import Folder
 from burnish.ledger.summary import State, Summary
 from burnish.methods import Round
 from burnish.protocols import Backend
-from burnish.refinery.dataset import read_facts
+from burnish.refinery.dataset import read_facts, unused_columns
 from burnish.refinery.first_row import data_words, first_row, row_words
 from burnish.refinery.inputs import Found, find
 from burnish.refinery.job import Job
@@ -36,7 +37,8 @@ from burnish.types import Artifact, Demonstration, Reason, short_hash
 class Ways:
     """How a refinement is run, which changes nothing that it finds: where, at what cost, by which objects.
 
-    `backend` and `annotator` are a caller's own in place of the configured ones.
+    `also` are other kinds of file as which the dataset is written. `backend` and `annotator` are a caller's own in
+    place of the configured ones.
     """
 
     out: Path
@@ -45,6 +47,7 @@ class Ways:
     overwrite: bool = False
     backend: Callable[[], Backend] | None = None
     annotator: AnnotatorPlan | None = None
+    also: tuple[AlsoAs, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,9 +73,8 @@ def refine_data(config: RefineConfig, ways: Ways) -> FinishedRefinement:
     finished_before = frozenset(record.fingerprint for record in plan.records if record.reused)
     job = Job(found, context, context.executor(finished_before), ways.annotator)
     with folder.locked():
-        return _Refining(
-            job=job, folder=folder, plan=plan, written_rounds=written_rounds, shown=ways.backend is None
-        ).run()
+        writer = Writer(folder, job, written_rounds, ways.also)
+        return _Refining(job=job, folder=folder, plan=plan, writer=writer, shown=ways.backend is None).run()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -82,15 +84,16 @@ class _Refining:
     job: Job
     folder: Folder
     plan: Planned
-    written_rounds: list[str]
+    writer: Writer
     shown: bool
     selftest: SelftestReport | None = None
 
     def run(self) -> FinishedRefinement:
-        writer = Writer(self.folder, self.job, self.written_rounds)
+        writer = self.writer
         _ = self.job.data  # what is wrong with the dataset is said before anything else is spent
         if self.shown:
-            for line in (*data_words(read_facts(self.job.data)), *row_words(first_row(self.job.found))):
+            facts, found = read_facts(self.job.data), self.job.found
+            for line in (*data_words(facts, unused_columns(facts, found.table)), *row_words(first_row(found))):
                 self.job.context.terminal.say(line)
         with explained_write_errors(self.folder.path):
             writer.begin(None)

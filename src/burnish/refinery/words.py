@@ -26,6 +26,7 @@ def closing(finished: FinishedRefinement) -> Iterator[str]:
             line += "" if one.harm.accepted else ", above what is allowed: nothing was accepted"
         yield line
     yield f"dataset: {out / summary.data.file}"
+    yield from (f"also as: {out / name}" for name in summary.data.also)
     if summary.model is not None:
         yield f"model: {out / summary.model.folder}"
     yield f"report: {out / REPORT}"

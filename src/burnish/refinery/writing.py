@@ -12,11 +12,12 @@ import yaml
 
 from burnish.config import JudgeConfig
 from burnish.errors import DataError
+from burnish.forms.convert import AlsoAs
 from burnish.ledger import folder as files
 from burnish.ledger.folder import Folder
 from burnish.ledger.page import write_page
 from burnish.ledger.replay import replayed
-from burnish.ledger.summary import CallSummary, DataSummary, ModelSummary, State, Summary
+from burnish.ledger.summary import SUMMARY, CallSummary, DataSummary, ModelSummary, State, Summary
 from burnish.methods import Round
 from burnish.refinery.dataset import read_facts
 from burnish.refinery.job import Job
@@ -42,11 +43,19 @@ class Contents:
 class Writer:
     """Brings a folder up to date with what is finished.
 
-    `written_rounds` are the fingerprints of the rounds that the folder has already.
+    `written_rounds` are the fingerprints of the rounds that the folder has already; `also` are further forms of the
+    dataset to write.
     """
 
-    def __init__(self, folder: Folder, job: Job, written_rounds: Sequence[str]) -> None:
+    def __init__(self, folder: Folder, job: Job, written_rounds: Sequence[str], also: Sequence[AlsoAs] = ()) -> None:
         self.folder, self.job, self.written_rounds = folder, job, list(written_rounds)
+        self.also = self._also(also)
+
+    def _also(self, asked: Sequence[AlsoAs]) -> tuple[str, ...]:
+        """Return the names of the other files to write: those asked for, and those that earlier calls wrote."""
+        earlier = self.folder.summary.data.also if (self.folder.path / SUMMARY).is_file() else ()
+        names = dict.fromkeys((*earlier, *(f"refined.{kind}" for kind in asked)))
+        return tuple(name for name in names if name != self.job.found.table.name)
 
     def begin(self, selftest: SelftestReport | None) -> None:
         """Write the rows and their given answers, before any round."""
@@ -73,7 +82,7 @@ class Writer:
         for one in done:
             if one.demonstrations.fingerprint not in self.written_rounds:
                 self._add(one)
-        self.folder.write_dataset(self.job.config.data, self.job.found.table.name)
+        self.folder.write_dataset(self.job.config.data, self.job.found.table.name, self.also)
         if contents.model is not None:
             self._write_model(contents.model)
         summary = self._summary(contents, done)
@@ -124,6 +133,7 @@ class Writer:
             config=self.job.config.settings,
             data=DataSummary(
                 file=self.job.found.table.name,
+                also=self.also,
                 form=facts.form,
                 rows=facts.rows,
                 usable=facts.usable,

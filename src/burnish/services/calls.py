@@ -17,7 +17,7 @@ from pydantic import JsonValue
 from burnish.config import Prices
 from burnish.errors import ConfigError, StageError
 from burnish.store.canonical import canonical
-from burnish.store.files import explained_write_errors
+from burnish.store.files import explained_write_errors, writable
 
 VERSION = 1
 """Of the tables below."""
@@ -108,6 +108,7 @@ class Calls:
         self.path = path
         self._lock = threading.Lock()
         with self._understood(), explained_write_errors(path):
+            writable(path)  # SQLite would make what a link leads to
             path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(path, timeout=_WAIT, check_same_thread=False, isolation_level=None)
             self._connection.execute("PRAGMA journal_mode = WAL")

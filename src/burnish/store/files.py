@@ -18,6 +18,7 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from burnish.errors import BurnishError, DataError, StageError
+from burnish.store.depth import MAX_DEPTH, too_deep
 
 T = TypeVar("T")
 PART = ".part"
@@ -25,6 +26,7 @@ PART = ".part"
 _BUFFER = 1024**2
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FULL_WORDS = ("No space left on device", f"os error {errno.ENOSPC}")
+_LARGE_WORDS = ("File too large", f"os error {errno.EFBIG}")
 _REFUSED = {
     *(errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENOENT),
     errno.ENAMETOOLONG,
@@ -47,14 +49,18 @@ def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
     Raises DataError naming the file and the line.
     """
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; check the path")
+    if not os.path.isfile(path):  # pathlib's raises for a name that is too long
+        raise DataError(f"{path!s:.300}: no such file; check the path")
     for number, line in enumerate(_lines(path), 1):
         if line.strip():
             try:
                 value = orjson.loads(line)
             except orjson.JSONDecodeError as error:
                 raise DataError(f"{path}:{number}: not JSON ({error}); each line must be one JSON object") from None
+            if too_deep(line, value):
+                raise DataError(
+                    f"{path}:{number}: more than {MAX_DEPTH} lists and objects inside one another; flatten the row"
+                )
             if not isinstance(value, dict):
                 raise DataError(f"{path}:{number}: {type(value).__name__} found, each line must be one JSON object")
             yield number, value
@@ -113,6 +119,21 @@ def write_rows(path: Path, rows: Iterable[object]) -> int:
     return count
 
 
+def writable(path: Path) -> Path:
+    """Return where a file is really written: the target of a link, so that the link stays a link.
+
+    Raises StageError where the path is a folder, a device or a pipe, or a link to a file that is not there: its target
+    was never named, and is not made.
+    """
+    with explained_write_errors(path):
+        if path.is_symlink() and not path.exists():
+            raise StageError(f"{path}: is a link to {os.readlink(path)!r}, which is not there; remove it")
+        real = path.resolve()
+        if real.exists() and not real.is_file():
+            raise StageError(f"{real}: is no ordinary file and would be replaced; name another one")
+        return real
+
+
 @contextmanager
 def replacing(path: Path, sync_folder: bool = True) -> Generator[BinaryIO, None, None]:
     """Give a file to write into that takes the place of `path` once it is complete.
@@ -121,9 +142,7 @@ def replacing(path: Path, sync_folder: bool = True) -> Generator[BinaryIO, None,
     never a part, and an error leaves the old file as it was. Without `sync_folder` a power cut may undo the renaming.
     Raises StageError where `path` cannot be written.
     """
-    path = path.resolve()  # a link stays a link
-    if path.exists() and not path.is_file():
-        raise StageError(f"{path}: is no ordinary file and would be replaced; name another one")
+    path = writable(path)
     beside = path.with_name(f".{path.name}.{os.getpid()}{PART}")
     with explained_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -159,7 +178,7 @@ class Appender:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path = path = writable(path)
         with explained_write_errors(path):
             if path.exists():
                 _cut_torn_line(path)
@@ -237,6 +256,11 @@ def explained_write_errors(path: Path) -> Generator[None, None, None]:
             raise StageError(
                 f"{path}: no space left on the device; free some (`burnish gc` removes what no run refers to) and run "
                 "the same command again: finished work is kept"
+            ) from error
+        if getattr(error, "errno", None) == errno.EFBIG or any(words in str(error) for words in _LARGE_WORDS):
+            raise StageError(
+                f"{path}: the file would be larger than the disk or a limit of this shell allows; raise the limit "
+                "(`ulimit -f unlimited`) or use another disk, and run the same command again"
             ) from error
         if isinstance(error, OSError) and error.errno in _REFUSED and _about(error, path):
             raise StageError(

@@ -14,9 +14,9 @@ from typing import Any, assert_never
 from burnish.config import DataConfig
 from burnish.forms.arrow import Groups, ParquetTables, library, python_rows
 from burnish.forms.cells import WrittenFloat
-from burnish.forms.files import replacing
 from burnish.forms.json_text import dump, parse_exactly
 from burnish.forms.table import rows_in
+from burnish.store.files import replacing
 
 _BATCH = 1024
 _Row = Mapping[str, Any]

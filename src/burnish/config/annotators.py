@@ -451,7 +451,7 @@ class JudgeConfig(AnnotatorSettings):
     concurrency: Count = 8
     """Requests under way at once (does not change results)."""
     timeout: PositiveFloat = 60.0
-    """Seconds to wait for a reply (does not change results)."""
+    """Seconds that a call may take from its first byte to its last (does not change results)."""
     retries: Annotated[int, Field(ge=0)] = 5
     """How often a failed request is sent again, later and later (does not change results)."""
 

@@ -130,7 +130,7 @@ def _stopped(config: EmbeddingServerDiffers, failure: Failure) -> AnnotatorError
     match failure.why:
         case Why.ABSENT:
             text = f"differs.base_url: {address} does not answer ({words}); start the server or correct the address"
-        case Why.UNANSWERED:
+        case Why.UNANSWERED | Why.UNREADABLE:
             text = (
                 f"differs.base_url: {address} gives no embeddings ({words}), {config.retries} retries later neither; "
                 "see to the server or correct the address, then run again"

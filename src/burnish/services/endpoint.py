@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from burnish.config import EmbeddingServerDiffers, JudgeConfig
 from burnish.errors import AnnotatorError, ConfigError
+from burnish.services.bounded import UnfitBodyError, bounded_client
 
 if TYPE_CHECKING:
     import openai
@@ -51,6 +52,10 @@ SECRET = 8
 """Characters from which on a key is one; shorter ones are dummies that local servers are given."""
 
 
+PREFIX = 6
+"""Characters of a key's beginning from which on it is masked; shorter ones (`sk-`) say nothing."""
+
+
 _SHOWN = 300
 """Characters of a server's own words in a message."""
 
@@ -61,7 +66,9 @@ class Why(StrEnum):
     ABSENT = "absent"
     """Nobody listens at the address."""
     UNANSWERED = "unanswered"
-    """Timeouts, errors of the server, or what is no completion, until the retries were used up."""
+    """Timeouts and errors of the server, until the retries were used up."""
+    UNREADABLE = "unreadable"
+    """The server answered with status 200, and nothing can be read from what it sent. It may have charged for it."""
     DENIED = "denied"
     """The key, the account, the model or the address is refused: no call can do better."""
     REFUSED = "refused"
@@ -141,11 +148,19 @@ class Endpoint:
             return Failure(why=Why.UNANSWERED, text=f"no answer within {self.config.timeout:g} s")
         except openai.APIConnectionError as error:
             cause = error.__cause__ or error
+            if isinstance(cause, UnfitBodyError):  # openai 2 wraps what it does not know
+                return self._unfit(cause)
             why = Why.ABSENT if type(cause).__name__ in {"ConnectError", "UnsupportedProtocol"} else Why.UNANSWERED
             return Failure(why=why, text=self.shown(f"{type(cause).__name__}: {cause}"))
+        except UnfitBodyError as error:
+            return self._unfit(error)
         self._met.set()
         # What comes back is kept in a file: a server that echoes the key must not write it there.
-        return read(text.replace(self._secret, "***") if self._secret else text)
+        return read(masked(text, self._secret))
+
+    def _unfit(self, error: UnfitBodyError) -> Failure:
+        self._met.set()
+        return Failure(why=Why.UNREADABLE, text=self.shown(str(error)))
 
     def _status(self, error: openai.APIStatusError) -> Failure:
         words = _words(error)
@@ -157,12 +172,24 @@ class Endpoint:
         )
 
     def shown(self, text: str) -> str:
-        """Return a stranger's text in one short line of printable characters, without the key, masked or not."""
-        if self._secret:
-            text = text.replace(self._secret, "***")
-        text = re.sub(r"\S*\*{3}\S*", "***", text)
+        """Return a stranger's text in one short line of printable characters, without the key or its beginning."""
+        text = re.sub(r"\S*\*{3}\S*", "***", masked(text, self._secret))
         text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
         return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def masked(text: str, secret: str | None) -> str:
+    """Replace a key in a text by `***`, also where the text holds only its first characters, six or more."""
+    if secret is None:
+        return text
+    head, pieces, start = secret[:PREFIX], list[str](), 0
+    while (found := text.find(head, start)) >= 0:
+        end = found + len(head)
+        while end < len(text) and end - found < len(secret) and text[end] == secret[end - found]:
+            end += 1
+        pieces += [text[start:found], "***"]
+        start = end
+    return "".join([*pieces, text[start:]])
 
 
 def _words(error: openai.APIStatusError) -> str:
@@ -226,7 +253,13 @@ def _client(config: ServerConfig, key: str, field: str) -> openai.OpenAI:
             "'burnish[judge]'"
         ) from None
     try:
-        return openai.OpenAI(base_url=config.base_url, api_key=key, timeout=config.timeout, max_retries=0)
+        return openai.OpenAI(
+            base_url=config.base_url,
+            api_key=key,
+            timeout=config.timeout,
+            max_retries=0,
+            http_client=bounded_client(config.timeout),
+        )
     except Exception as error:  # the SDK's HTTP library has its own errors, which are not the SDK's
         raise ConfigError(
             f"{field}.base_url: {config.base_url!r} is no address ({error}); write http://HOST:PORT/v1"

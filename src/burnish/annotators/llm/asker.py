@@ -187,7 +187,7 @@ class Asker:
                 hopeless = hopeless or not self._server.met
             case Why.REFUSED:
                 hopeless = hopeless or not self._answered
-            case Why.UNANSWERED | Why.TOO_LONG:
+            case Why.UNANSWERED | Why.UNREADABLE | Why.TOO_LONG:
                 pass
             case _:
                 assert_never(failure.why)
@@ -206,7 +206,7 @@ def _stopped(config: JudgeConfig, failure: Failure) -> AnnotatorError:
     """Return the error for a failure that the next calls would share."""
     named, address, model, words = config.field, config.base_url, config.model, failure.text
     match failure.why:
-        case Why.ABSENT | Why.UNANSWERED:
+        case Why.ABSENT | Why.UNANSWERED | Why.UNREADABLE:
             text = f"{named}.base_url: {address} does not answer ({words}); start the server or correct the address"
         case Why.DENIED if failure.status in {401, 403}:
             where = config.api_key_env or "no variable: api_key_env is null"

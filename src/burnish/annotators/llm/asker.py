@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -11,6 +11,7 @@ from typing import TypeAlias, assert_never
 from burnish.annotators.llm.questions import Question, Request, request_of
 from burnish.annotators.llm.server import Server
 from burnish.annotators.llm.verdicts import read_reply
+from burnish.annotators.llm.wording import Unread
 from burnish.config import JudgeConfig
 from burnish.errors import AnnotatorError, Paused
 from burnish.services.calls import Budget, Calls, Reply
@@ -51,6 +52,8 @@ class Asker:
     def __init__(self, config: JudgeConfig, purse: Purse, say: Callable[[str], None], repeat: int) -> None:
         self.config, self.purse, self.say, self.repeat = config, purse, say, repeat
         self.cached = 0
+        self.unread: Counter[Unread] = Counter()
+        """Replies without a verdict, by why."""
         self._named = config.field
         self._server = Server(config)
         self._logprobs = config.read != "text"
@@ -59,7 +62,7 @@ class Asker:
         self._said: set[str] = set()
 
     def verdicts(self, questions: Iterator[Question]) -> Verdicts:
-        """Yield each question's verdict as it comes, in no particular order.
+        """Yield each question's verdict as it comes, in no particular order; at the end say why replies had none.
 
         Raises Paused when the budget is spent, after all that the cache and the calls under way had to say.
         """
@@ -77,6 +80,8 @@ class Asker:
                 elif not self._placed(desk, question, request):
                     desk.held.append(question)
                     yield from self._settled(desk)
+        if self.unread:
+            self.say(f"{self._named}: {_unread_words(self.unread)}")
         if desk.paused:
             raise Paused(desk.paused, command="")
 
@@ -151,7 +156,11 @@ class Asker:
                     "write read: auto or read: text"
                 )
             self._say_once(f"{self._named}: the server gives no log-probabilities; its replies are parsed")
-        return read_reply(reply, self.config)
+        verdict = read_reply(reply, self.config)
+        if isinstance(verdict, Unread):
+            self.unread[verdict] += 1
+            return None
+        return verdict
 
     def _check_usage(self, reply: Reply) -> None:
         if reply.prompt_tokens is not None and reply.completion_tokens is not None:
@@ -200,6 +209,12 @@ class Asker:
         if (topic or text) not in self._said:
             self._said.add(topic or text)
             self.say(text)
+
+
+def _unread_words(unread: Counter[Unread]) -> str:
+    total = unread.total()
+    head = "1 reply counts as an abstention" if total == 1 else f"{total:,} replies count as abstentions"
+    return f"{head}: " + ", ".join(f"{count:,} {why}" for why, count in unread.most_common())
 
 
 def _stopped(config: JudgeConfig, failure: Failure) -> AnnotatorError:

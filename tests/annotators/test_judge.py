@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from servers import QUICK, Fault, FaultServer, Reaction, Sitting, judge_config, pair, pairs
+from servers import Fault, FaultServer, Reaction, Sitting, judge_config, pair, pairs
 
 from burnish.annotators.llm.judge import ServerJudge
 from burnish.config import Prices, annotators
@@ -239,7 +239,7 @@ def test_max_calls_is_never_exceeded_and_can_be_raised(good: FaultServer, tmp_pa
 
 
 def test_a_failed_call_gives_its_place_in_the_budget_back(tmp_path: Path):
-    with FaultServer(faults=0.5, kinds=QUICK, seed=1) as running:
+    with FaultServer(faults=0.5, kinds=(Fault.BUSY, Fault.BROKEN), seed=1) as running:
         sitting = Sitting(running.address, tmp_path, Budget(max_calls=20), retries=0, concurrency=4)
         with pytest.raises(Paused, match="20 calls are spent"):
             sitting.go(pairs(40))

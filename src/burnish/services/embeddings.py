@@ -145,6 +145,11 @@ def _stopped(config: EmbeddingServerDiffers, failure: Failure) -> AnnotatorError
             )
         case Why.DENIED:
             text = f"differs: {address} serves {model!r} to nobody without credit ({words}); add credit"
+        case Why.FILTERED:
+            text = (
+                f"differs: {address} refuses what a text is about ({words}); take the row out, or use another server "
+                "or differs: text"
+            )
         case Why.REFUSED:
             text = (
                 f"differs.model: {address} refuses what {model!r} is sent ({words}); correct the model, or lower "

@@ -45,6 +45,17 @@ _LOGPROBS = "logprob"
 _DENIED = {401, 402, 403, 404}
 
 
+_MAY_FILTER = {400, 403, 422, 451}
+
+
+_FILTERED = re.compile(
+    r"content[ _-]?(filter|policy|management|safety)|moderat|flagged|inappropriate|harmful|data[ _-]?inspection|"
+    r"responsible[ _-]?ai|safety[ _-]?(system|policy|filter|setting)|usage polic",
+    re.IGNORECASE,
+)
+"""Words by which OpenAI, Azure, OpenRouter, Alibaba and others refuse what a prompt is about."""
+
+
 _TOO_LONG = re.compile(r"context|too long|too many tokens|maximum.{0,20}(length|tokens)|exceed", re.IGNORECASE)
 
 
@@ -73,6 +84,8 @@ class Why(StrEnum):
     """The key, the account, the model or the address is refused: no call can do better."""
     REFUSED = "refused"
     """The server does not take this request."""
+    FILTERED = "filtered"
+    """The server, or a gateway before it, refuses what this prompt is about."""
     TOO_LONG = "too_long"
     """The prompt does not fit into the model's context."""
 
@@ -86,6 +99,8 @@ class Failure:
     status: int | None = None
     wait: float | None = None
     """Seconds that the server asks to wait before the next try."""
+    tokens: tuple[int, int] | None = None
+    """Tokens read and written that the server counted for an answer that cannot be read."""
 
     @property
     def about_logprobs(self) -> bool:
@@ -130,8 +145,7 @@ class Endpoint:
             # An address where nobody ever answered is most likely wrong: waiting would only delay the message.
             if outcome.why is Why.ABSENT and not self.met:
                 return outcome
-            delay = min(FIRST_DELAY * 2**attempt, LONGEST_DELAY) * (1 - random.random() / 4)  # noqa: S311 no secret
-            if pause(max(delay, outcome.wait or 0.0)):
+            if pause(max(delay_before(attempt), outcome.wait or 0.0)):
                 return outcome
             outcome = self._once(send, read)
         return outcome
@@ -178,6 +192,11 @@ class Endpoint:
         return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
+def delay_before(attempt: int) -> float:
+    """Return the seconds to wait before a retry; the first one is attempt 0."""
+    return min(FIRST_DELAY * 2**attempt, LONGEST_DELAY) * (1 - random.random() / 4)  # noqa: S311 no secret
+
+
 def masked(text: str, secret: str | None) -> str:
     """Replace a key in a text by `***`, also where the text holds only its first characters, six or more."""
     if secret is None:
@@ -204,6 +223,8 @@ def _words(error: openai.APIStatusError) -> str:
 def _meaning(status: int, code: str | None, text: str) -> Why:
     if _LOGPROBS in text.lower() and status in {400, 403, 422, 501}:
         return Why.REFUSED  # OpenAI answers 403 where a model gives none
+    if status in _MAY_FILTER and _FILTERED.search(f"{code} {text}"):
+        return Why.FILTERED
     if status in _DENIED or code == "insufficient_quota":
         return Why.DENIED
     if status >= 500 or status in _TRY_AGAIN:

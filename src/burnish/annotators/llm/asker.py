@@ -6,21 +6,24 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from threading import Event
 from typing import TypeAlias, assert_never
 
-from burnish.annotators.llm.questions import Question, Request, request_of
+from burnish.annotators.llm.questions import Question, Request, probe_prompt, request_of
 from burnish.annotators.llm.server import Server
+from burnish.annotators.llm.stopping import KEPT, stopped
 from burnish.annotators.llm.verdicts import read_reply
 from burnish.annotators.llm.wording import Unread
 from burnish.config import JudgeConfig
 from burnish.errors import AnnotatorError, Paused
 from burnish.services.calls import Budget, Calls, Reply
 from burnish.services.crew import Crew
-from burnish.services.endpoint import Failure, Why
+from burnish.services.endpoint import Failure, Why, delay_before
 
 IN_A_ROW = 10
 """Calls given up with none answered between, after which the server counts as gone; more with high concurrency."""
-_KEPT = "what was answered is kept"
+ASKED_AGAIN = 2
+"""How often a question is asked again whose answer came and cannot be read. Each answer counts in the budget."""
 Verdicts: TypeAlias = Iterator[tuple[Question, float | None]]
 """Questions with P(the second one shown is better), None for an abstention."""
 
@@ -58,7 +61,10 @@ class Asker:
         self._server = Server(config)
         self._logprobs = config.read != "text"
         self._answered = False
+        """Whether the server takes what it is asked: it answered a call of this process."""
         self._in_a_row = 0
+        self._unread: Counter[str] = Counter()
+        """By request: answers that came and could not be read."""
         self._said: set[str] = set()
 
     def verdicts(self, questions: Iterator[Question]) -> Verdicts:
@@ -111,8 +117,10 @@ class Asker:
         """Say what the budget forbids, None where it allows a call; those under way count as answered."""
         budget, prices, (calls, cost) = self.purse.budget, self.config.prices, self.config.limits
         spent = self.purse.calls.spent(self.purse.run, prices)
-        if budget.max_calls is not None and spent.calls + len(desk.under_way) >= budget.max_calls:
-            return f"{spent.calls} calls are spent ({calls} {budget.max_calls}); raise {calls} to go on"
+        answers = spent.calls + spent.unread
+        if budget.max_calls is not None and answers + len(desk.under_way) >= budget.max_calls:
+            unread = f", {spent.unread} of them with answers that cannot be read" if spent.unread else ""
+            return f"{answers} calls are spent{unread} ({calls} {budget.max_calls}); raise {calls} to go on"
         if budget.max_cost is not None and prices is not None and spent.cost is not None:
             reserved = sum(other.reserved for other, _ in desk.under_way.values())
             if spent.cost + reserved + request.reserved > budget.max_cost:
@@ -124,9 +132,17 @@ class Asker:
 
     def _call(self, request: Request, pause: Callable[[float], bool]) -> Reply | Failure:
         """Make a call and keep its reply (in a thread of the crew)."""
+        unread = self._unread[request.key]
+        if unread:
+            pause(delay_before(unread - 1))
         outcome = self._server.ask(request.body, pause)
         if isinstance(outcome, Reply):
             self.purse.calls.put(request.key, outcome, self.purse.run)
+        elif outcome.why is Why.UNREADABLE:
+            # What the server does not count is taken to be as much as it can be, where money is limited.
+            assumed = (0, 0) if self.purse.budget.max_cost is None else request.most_tokens
+            last = outcome.tokens is not None and unread == ASKED_AGAIN
+            self.purse.calls.put_unread(self.purse.run, outcome.tokens or assumed, request.key if last else None)
         return outcome
 
     def _settled(self, desk: _Desk) -> Verdicts:
@@ -138,18 +154,22 @@ class Asker:
             self.cached += len(questions) - 1
             self._check_usage(outcome)
             verdict = self._read(outcome)
-        elif outcome.about_logprobs and "logprobs" in request.body:
+        elif self._about_logprobs(outcome, request):
             self._without_logprobs(outcome.text)
             desk.held.extend(questions)
             return
+        elif outcome.why is Why.UNREADABLE and self._unread[request.key] < ASKED_AGAIN:
+            self._unread[request.key] += 1
+            desk.held.extend(questions)  # through the budget again, like any other
+            return
         else:
-            self._give_up(outcome)
+            self._give_up(outcome, desk)
             verdict = None
         for question in questions:
             yield question, verdict
 
     def _read(self, reply: Reply) -> float | None:
-        if reply.positions is None and self._logprobs:
+        if reply.positions is None and self._logprobs and reply.text.strip():  # an empty reply has none anywhere
             if self.config.read == "logprobs":
                 raise AnnotatorError(
                     f"{self._named}.read: logprobs, and {self.config.base_url} returns none for {self.config.model!r}; "
@@ -168,9 +188,13 @@ class Asker:
         if self.purse.budget.max_cost is not None:
             raise AnnotatorError(
                 f"{self._named}: {self.config.base_url} reports no token usage, so that {self.config.limits[1]} "
-                f"cannot be kept; limit {self.config.limits[0]} instead; {_KEPT}"
+                f"cannot be kept; limit {self.config.limits[0]} instead; {KEPT}"
             )
         self._say_once(f"{self._named}: the server reports no token usage; its tokens count as 0")
+
+    def _about_logprobs(self, failure: Failure, request: Request) -> bool:
+        """Say whether the same may be asked without log-probabilities; what `extra` sets is sent in any case."""
+        return failure.about_logprobs and "logprobs" in request.body and "logprobs" not in self.config.extra
 
     def _without_logprobs(self, words: str) -> None:
         if self.config.read == "logprobs":
@@ -184,26 +208,54 @@ class Asker:
             f"fewer, lower {self._named}.top_logprobs"
         )
 
-    def _give_up(self, failure: Failure) -> None:
+    def _give_up(self, failure: Failure, desk: _Desk) -> None:
         """Count a failed call, an abstention; raise AnnotatorError where the next ones will fail as well."""
-        about_prompt = failure.why in {Why.REFUSED, Why.TOO_LONG}
-        self._in_a_row += not (about_prompt and self._answered)
-        hopeless = self._in_a_row >= max(IN_A_ROW, 2 * self.config.concurrency)
-        match failure.why:
-            case Why.DENIED:
-                hopeless = True
-            case Why.ABSENT:
-                hopeless = hopeless or not self._server.met
-            case Why.REFUSED:
-                hopeless = hopeless or not self._answered
-            case Why.UNANSWERED | Why.UNREADABLE | Why.TOO_LONG:
-                pass
-            case _:
-                assert_never(failure.why)
-        if hopeless:
-            raise _stopped(self.config, failure)
+        if self._hopeless(failure, desk):
+            raise stopped(self.config, failure)
         self.purse.calls.give_up(self.purse.run)
         self._say_once(f"{self._named}: a call was given up and counts as an abstention ({failure.text})", failure.why)
+
+    def _hopeless(self, failure: Failure, desk: _Desk) -> bool:
+        """Say whether no further call can succeed. Where a refusal may be about the prompt alone, another prompt tells:
+        neither answers from the cache nor the ledger show that the key and the model are still right."""
+        about_prompt = failure.why in {Why.REFUSED, Why.TOO_LONG, Why.FILTERED}
+        self._in_a_row += not (about_prompt and self._answered)
+        enough = self._in_a_row >= max(IN_A_ROW, 2 * self.config.concurrency)
+        match failure.why:
+            case Why.DENIED:  # 403 is a wrong key, or a gateway that dislikes the prompt
+                another_tells = failure.status == 403
+                doubtful = enough or not self._answered or not another_tells
+            case Why.ABSENT:
+                another_tells, doubtful = False, enough or not self._server.met
+            case Why.REFUSED:
+                another_tells, doubtful = True, not self._answered
+            case Why.FILTERED:
+                another_tells, doubtful = True, enough
+            case Why.TOO_LONG:
+                another_tells, doubtful = self._ever_answered(), enough
+            case Why.UNANSWERED | Why.UNREADABLE:
+                another_tells, doubtful = False, enough
+            case _:
+                assert_never(failure.why)
+        return doubtful and not (another_tells and self._takes_another_prompt(desk))
+
+    def _ever_answered(self) -> bool:
+        return self.cached > 0 or self.purse.calls.spent(self.purse.run, None).calls > 0
+
+    def _takes_another_prompt(self, desk: _Desk) -> bool:
+        """Ask a question that no server minds, and say whether it was answered. It is paid like any other call."""
+        while True:
+            request = request_of(self.config, probe_prompt(self.config), self.repeat, self._logprobs)
+            if self._over(desk, request) is not None:
+                return False
+            outcome = self._call(request, Event().wait)
+            if isinstance(outcome, Failure) and self._about_logprobs(outcome, request):
+                self._without_logprobs(outcome.text)
+                continue
+            if isinstance(outcome, Failure) and outcome.why is not Why.UNREADABLE:
+                return False
+            self._answered, self._in_a_row = True, 0
+            return True
 
     def _say_once(self, text: str, topic: str = "") -> None:
         if (topic or text) not in self._said:
@@ -215,31 +267,3 @@ def _unread_words(unread: Counter[Unread]) -> str:
     total = unread.total()
     head = "1 reply counts as an abstention" if total == 1 else f"{total:,} replies count as abstentions"
     return f"{head}: " + ", ".join(f"{count:,} {why}" for why, count in unread.most_common())
-
-
-def _stopped(config: JudgeConfig, failure: Failure) -> AnnotatorError:
-    """Return the error for a failure that the next calls would share."""
-    named, address, model, words = config.field, config.base_url, config.model, failure.text
-    match failure.why:
-        case Why.ABSENT | Why.UNANSWERED | Why.UNREADABLE:
-            text = f"{named}.base_url: {address} does not answer ({words}); start the server or correct the address"
-        case Why.DENIED if failure.status in {401, 403}:
-            where = config.api_key_env or "no variable: api_key_env is null"
-            text = f"{named}.api_key_env: {address} refuses access to {model!r} ({words}); correct the key ({where})"
-        case Why.DENIED if failure.status == 404:
-            text = (
-                f"{named}.model: {address} does not know {model!r} ({words}); correct the model, or the address, "
-                "which often ends in /v1"
-            )
-        case Why.DENIED:
-            text = f"{named}: {address} serves {model!r} to nobody without credit ({words}); add credit"
-        case Why.REFUSED:
-            text = f"{named}: {address} refuses what {model!r} is asked ({words}); correct model, max_tokens or extra"
-        case Why.TOO_LONG:
-            text = (
-                f"{named}: no prompt fits into the context of {model!r} at {address} ({words}); give the server a "
-                "longer context or use another model"
-            )
-        case _:
-            assert_never(failure.why)
-    return AnnotatorError(f"{text}; {_KEPT}")

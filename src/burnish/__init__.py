@@ -3,6 +3,7 @@
 The command line's verbs are functions here, with the same defaults: `refine`, `diff`, `show`, `revert`, `push`; `run`,
 `run_suite` (several configs), `plan` (`--dry-run`), `grade`, `write_report` and `write_joined` (`report` is the room
 that they live in).
+`register_annotator`, `register_method` and `register_task` let configs name kinds of your own (docs/extending).
 What they need is imported when they are first used: `import burnish` is light.
 """
 
@@ -12,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from burnish.annotators import register_annotator
     from burnish.config import Config
     from burnish.config.reading import read_config, read_sweep
     from burnish.errors import AnnotatorError, BackendError, BurnishError, ConfigError, DataError, Paused, StageError
@@ -20,9 +22,11 @@ if TYPE_CHECKING:
     from burnish.ledger.history import diff, show
     from burnish.ledger.pushing import push
     from burnish.ledger.reverting import revert
+    from burnish.methods import register_method
     from burnish.refinery.api import refine
     from burnish.report.joined import write_joined
     from burnish.report.page import write_report
+    from burnish.tasks import register_task
     from burnish.tasks.grading import grade
 
 __version__ = "0.1.0"
@@ -44,6 +48,9 @@ __all__ = [
     "read_config",
     "read_sweep",
     "refine",
+    "register_annotator",
+    "register_method",
+    "register_task",
     "revert",
     "run",
     "run_suite",
@@ -60,6 +67,9 @@ _PLACES = {
     "plan": ("burnish.lab.running", "plan"),
     "diff": ("burnish.ledger.history", "diff"),
     "refine": ("burnish.refinery.api", "refine"),
+    "register_annotator": ("burnish.annotators", "register_annotator"),
+    "register_method": ("burnish.methods", "register_method"),
+    "register_task": ("burnish.tasks", "register_task"),
     "show": ("burnish.ledger.history", "show"),
     "push": ("burnish.ledger.pushing", "push"),
     "revert": ("burnish.ledger.reverting", "revert"),

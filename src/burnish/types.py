@@ -10,6 +10,9 @@ from enum import StrEnum
 import orjson
 from pydantic import JsonValue
 
+CHARACTERS_PER_TOKEN = 4
+"""A rough count for English text and SQL, where no tokenizer counts; code and other languages have fewer."""
+
 
 class Role(StrEnum):
     """Who speaks in a chat message."""
@@ -120,10 +123,18 @@ class Preference:
     raw: tuple[float, ...] = ()
 
 
+class Accept(StrEnum):
+    """Which verdict on a pair that was shown in two orders counts: the mean's, or only one that both orders share."""
+
+    MEAN = "mean"
+    BOTH_ORDERS = "both-orders"
+
+
 class Reason(StrEnum):
     """Why a row was changed, or was not, in a round of refinement.
 
-    `below_gate`: preferred, but not confidently enough. `over_risk`: an audit's bound on harm is above what is allowed.
+    `orders_disagree`: each of the two orders in which the pair was shown names another winner. `below_gate`:
+    preferred, but not confidently enough. `over_risk`: an audit's bound on harm is above what is allowed.
     `reverted`: the user undid it.
     """
 
@@ -132,6 +143,7 @@ class Reason(StrEnum):
     NOT_COMPARED = "not_compared"
     REJECTED = "rejected"
     TIE = "tie"
+    ORDERS_DISAGREE = "orders_disagree"
     ABSTAINED = "abstained"
     BELOW_GATE = "below_gate"
     OVER_CAP = "over_cap"

@@ -9,7 +9,7 @@ import pytest
 
 from burnish.config import DataConfig
 from burnish.errors import DataError
-from burnish.forms import BadRow, Form, Given, given, recognise, with_completion
+from burnish.forms import BadRow, Form, UsableRow, read_row, recognise, with_completion
 from burnish.types import Message, Role
 
 CONFIG = DataConfig(source="data.jsonl", reference_column="gold")
@@ -44,13 +44,13 @@ ROWS: dict[str, tuple[Form, dict[str, Any]]] = {
 }
 
 
-def read(row: dict[str, Any], form: Form | None = None, config: DataConfig = CONFIG) -> Given | BadRow:
-    return given(form or recognise(row, "data.jsonl:7"), row, "data.jsonl:7", 6, config)
+def read(row: dict[str, Any], form: Form | None = None, config: DataConfig = CONFIG) -> UsableRow | BadRow:
+    return read_row(form or recognise(row, "data.jsonl:7"), row, "data.jsonl:7", 6, config)
 
 
-def usable(row: dict[str, Any], config: DataConfig = CONFIG) -> Given:
+def usable(row: dict[str, Any], config: DataConfig = CONFIG) -> UsableRow:
     found = read(row, config=config)
-    assert isinstance(found, Given), found
+    assert isinstance(found, UsableRow), found
     return found
 
 

@@ -13,6 +13,7 @@ import pytest
 from refinement import CAP, COUNT, RIGHT, WRONG_LABELS, Refined, fake, refine, right_labels, settings, written
 from servers import QUICK, FaultServer, Reaction
 
+from burnish.config import JudgeConfig
 from burnish.errors import AnnotatorError, ConfigError, Paused
 from burnish.ledger.summary import State
 from burnish.services import endpoint
@@ -169,7 +170,9 @@ def test_the_key_is_in_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
                 assert secret not in str(stop.value)
     assert set(seen) == {f"Bearer {secret}"}
     assert (found.store / CALLS).stat().st_size > 0
-    assert found.summary.config["annotator"]["api_key_env"] == "MY_KEY"
+    asked = found.summary.config.annotator
+    assert isinstance(asked, JudgeConfig)
+    assert asked.api_key_env == "MY_KEY"
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert len(files) > 50
     for path in files:

@@ -10,7 +10,15 @@ from pathlib import Path
 import pytest
 
 from burnish.errors import DataError, StageError
-from burnish.store.files import Appender, full_disk, read_objects, read_rows, write_atomic, write_rows
+from burnish.store.files import (
+    Appender,
+    explained_write_errors,
+    read_objects,
+    read_rows,
+    replacing,
+    write_atomic,
+    write_rows,
+)
 from burnish.types import Demonstration, DemonstrationSource, Example, Message, Role
 
 ROW = Demonstration(example_id="a", completion="#### 1", source=DemonstrationSource.WEAK, producer="p", round=2)
@@ -71,6 +79,27 @@ def test_an_atomic_write_leaves_the_old_file_when_it_fails(tmp_path: Path) -> No
     assert [item.name for item in tmp_path.iterdir()] == ["x"]
 
 
+def test_a_reader_sees_the_old_file_until_the_new_one_is_complete(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "x"
+
+    def write(text: bytes, killed: bool) -> bytes | None:
+        """Return what a reader sees in the meantime."""
+        with replacing(path) as file:
+            file.write(text)
+            seen = path.read_bytes() if path.exists() else None
+            if killed:
+                raise KeyboardInterrupt
+        return seen
+
+    assert write(b"one\n", killed=False) is None
+    with pytest.raises(KeyboardInterrupt):
+        write(b"two\n", killed=True)
+    assert path.read_bytes() == b"one\n"
+    assert write(b"two\n", killed=False) == b"one\n"
+    assert path.read_bytes() == b"two\n"
+    assert [item.name for item in path.parent.iterdir()] == ["x"]
+
+
 def test_an_atomic_write_goes_through_a_link(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     for name, target in (("old", tmp_path / "there" / "old"), ("dangling", tmp_path / "there" / "new")):
@@ -114,21 +143,24 @@ def test_a_full_disk_says_what_to_do() -> None:
     ],
 )
 def test_a_full_disk_is_known_by_number_or_words(error: Exception) -> None:
-    with pytest.raises(StageError, match=r"^x: no space left .*finished work is kept") as caught, full_disk(Path("x")):
+    with (
+        pytest.raises(StageError, match=r"^x: no space left .*finished work is kept") as caught,
+        explained_write_errors(Path("x")),
+    ):
         raise error
     assert caught.value.__cause__ is error
 
 
 @pytest.mark.parametrize("error", [ValueError("os error 2"), RuntimeError("out of memory"), KeyError("28")])
 def test_other_errors_pass_through(error: Exception) -> None:
-    with pytest.raises(type(error)) as caught, full_disk(Path("x")):
+    with pytest.raises(type(error)) as caught, explained_write_errors(Path("x")):
         raise error
     assert caught.value is error
 
 
 def test_an_error_that_says_what_to_do_is_not_said_again() -> None:
     error = DataError("row 3: No space left on device is no number")
-    with pytest.raises(DataError) as caught, full_disk(Path("x")):
+    with pytest.raises(DataError) as caught, explained_write_errors(Path("x")):
         raise error
     assert caught.value is error
 
@@ -136,9 +168,12 @@ def test_an_error_that_says_what_to_do_is_not_said_again() -> None:
 def test_a_refusal_is_about_the_place_that_was_to_be_written(tmp_path: Path) -> None:
     place = tmp_path / "store" / "work"
     place.parent.mkdir()
-    with pytest.raises(StageError, match=r"cannot be written .*another --store or --out"), full_disk(place):
+    with (
+        pytest.raises(StageError, match=r"cannot be written .*another --store or --out"),
+        explained_write_errors(place),
+    ):
         raise PermissionError(errno.EACCES, "Permission denied", str(place / "rows.jsonl"))
-    with pytest.raises(FileNotFoundError), full_disk(place):
+    with pytest.raises(FileNotFoundError), explained_write_errors(place):
         raise FileNotFoundError(errno.ENOENT, "No such file", str(tmp_path / "data" / "train.jsonl"))
     (tmp_path / "file").write_text("mine")
     with pytest.raises(StageError, match="cannot be written"):
@@ -147,5 +182,5 @@ def test_a_refusal_is_about_the_place_that_was_to_be_written(tmp_path: Path) -> 
 
 
 def test_other_operating_system_errors_pass_through() -> None:
-    with pytest.raises(FileNotFoundError), full_disk(Path("x")):
+    with pytest.raises(FileNotFoundError), explained_write_errors(Path("x")):
         raise FileNotFoundError

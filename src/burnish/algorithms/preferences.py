@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from burnish.algorithms.comparisons import confidence
-from burnish.algorithms.refinement import Candidate, by_order, select
-from burnish.types import Answer, Comparison, Demonstration, Preference, Reason, Refinement, Verdict
+from burnish.algorithms.refinement import PAPER, Acceptance, Candidate, by_order, orders_of, select
+from burnish.protocols import AnswerMatcher
+from burnish.types import (
+    Comparison,
+    Demonstration,
+    Order,
+    Preference,
+    Reason,
+    Refinement,
+    Verdict,
+    turned_back,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,25 +52,19 @@ def against(label: Demonstration, samples: Sequence[Demonstration]) -> list[tupl
     return [(label, sample) for sample in samples]
 
 
-def screened(
-    extract: Callable[[str], Answer | None],
-    agree: Callable[[Answer, Answer], bool],
-    a: Demonstration,
-    b: Demonstration,
-    differing: bool,
-) -> Reason | None:
-    """Say why a pair is not judged, None where it is.
+def screened(matcher: AnswerMatcher, a: Demonstration, b: Demonstration, differing: bool) -> Reason | None:
+    """Say why a pair is not judged; None where it is judged.
 
-    An answer without an end is `invalid`: training would teach an end where there was none. Equal texts agree. With
-    `differing`, so do equal final answers; two answers without one agree in nothing.
+    An answer without an end is `invalid`: training on it would teach an end where there was none. Equal texts agree.
+    With `differing`, answers with the same final answer agree, too; two answers without a final answer do not.
     """
     if not (a.finished and b.finished):
         return Reason.INVALID
     if a.completion == b.completion:
         return Reason.AGREED
     if differing:
-        answer_a, answer_b = extract(a.completion), extract(b.completion)
-        if answer_a is not None and answer_b is not None and agree(answer_a, answer_b):
+        answer_a, answer_b = matcher.extract(a.completion), matcher.extract(b.completion)
+        if answer_a is not None and answer_b is not None and matcher.agree(answer_a, answer_b):
             return Reason.AGREED
     return None
 
@@ -71,13 +75,14 @@ def most_confident(
     keep: float,
     n: int,
     shares: Mapping[str, float] | None = None,
+    rule: Acceptance = PAPER,
 ) -> list[Reason]:
     """Say for each pair what becomes of it: the floor(keep * n) most confident ones are accepted (appendix C).
 
     Confidence is |p_b - 0.5|, whichever side is preferred; ties and abstentions are never trained on. `preferences`
-    go by comparison id; `shares` as in `refine.select`.
+    go by comparison id; `shares` and `rule` are those of `algorithms.refinement.select`.
     """
-    return select([_turned_up(pair, preferences) for pair in pairs], keep, n, shares)
+    return select([_turned_up(pair, preferences) for pair in pairs], keep, n, shares, rule)
 
 
 def _turned_up(pair: Pair, preferences: Mapping[str, Preference]) -> Candidate:
@@ -88,7 +93,11 @@ def _turned_up(pair: Pair, preferences: Mapping[str, Preference]) -> Candidate:
     sure = confidence(preference)
     verdict = Verdict.B if preference.verdict is Verdict.A else preference.verdict
     p_b = None if sure is None else 0.5 + sure
-    return Candidate(example_id=pair.key, screened=None, verdict=verdict, p_b=p_b, source=preference.judge)
+    side = Order.BA if preference.verdict is Verdict.A else Order.AB
+    orders = tuple(turned_back(p, side) for p in orders_of(preference))
+    return Candidate(
+        example_id=pair.key, screened=None, verdict=verdict, p_b=p_b, source=preference.judge, orders=orders
+    )
 
 
 def preferred(pair: Pair, preference: Preference) -> tuple[Demonstration, Demonstration]:

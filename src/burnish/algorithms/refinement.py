@@ -16,20 +16,39 @@ from typing import assert_never
 from burnish.algorithms.comparisons import confidence, verdict_of
 from burnish.errors import ConfigError, StageError
 from burnish.protocols import Score
-from burnish.types import Demonstration, Order, Preference, Reason, Refinement, Verdict, turned_back
+from burnish.types import Accept, Demonstration, Order, Preference, Reason, Refinement, Verdict, turned_back
 
 _BOTH = (Order.AB, Order.BA)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """What selection knows of one example: why it was not compared, or how it was judged and by which source."""
+    """What selection knows of one example: why it was not compared, or how it was judged and by which source.
+
+    `p_b` is P(the proposal is better), the mean over the orders that were judged; `orders` has it for each of them.
+    """
 
     example_id: str
     screened: Reason | None
     verdict: Verdict | None
     p_b: float | None
     source: str = ""
+    orders: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acceptance:
+    """When a proposal may replace a label: which verdict counts, and the least P(the proposal is better).
+
+    `MEAN`, the paper's rule, takes the mean of the two orders in which a pair is shown. A position bias does not cancel
+    in it: what is left of it is noise, which fills the cap. `BOTH_ORDERS` wants that each order prefers the proposal.
+    """
+
+    accept: Accept = Accept.MEAN
+    gate: float = 0.5
+
+
+PAPER = Acceptance()
 
 
 def split(
@@ -96,11 +115,11 @@ def select(
     alpha: float,
     n: int,
     shares: Mapping[str, float] | None = None,
-    gate: float = 0.5,
+    rule: Acceptance = PAPER,
 ) -> list[Reason]:
     """Say for each candidate what becomes of it: at most floor(alpha * n), the most confident, are accepted.
 
-    Eligible is a proposal with p_b above 0.5 and at least `gate`; equal confidence is ranked by example id. With mixed
+    Eligible is a proposal that is preferred by `rule`; equal confidence is ranked by example id. With mixed
     feedback `shares` ({source: share of the cap}) selects within each source, because an oracle's verdicts have full
     confidence and would fill the cap; a source with too few eligible proposals leaves its rest unused. Raises
     ConfigError.
@@ -111,7 +130,7 @@ def select(
     judged_by = {candidate.source for candidate in candidates if candidate.screened is None}
     if shares is not None and (missing := sorted(judged_by - shares.keys())):
         raise ConfigError(f"shares: none for source {missing[0]!r}; give each of the mixed annotators its share")
-    reasons = [_before_cap(candidate, gate) for candidate in candidates]
+    reasons = [_before_cap(candidate, rule) for candidate in candidates]
     eligible = (index for index, reason in enumerate(reasons) if reason is Reason.ACCEPTED)
     for index in sorted(eligible, key=lambda index: _rank(candidates[index])):
         source = "" if shares is None else candidates[index].source
@@ -124,13 +143,26 @@ def select(
     return reasons
 
 
-def _before_cap(candidate: Candidate, gate: float) -> Reason:
+def _before_cap(candidate: Candidate, rule: Acceptance) -> Reason:
     if candidate.screened is not None:
         assert candidate.verdict is None, candidate
         return candidate.screened
-    verdict = verdict_of(candidate.p_b)
-    assert candidate.verdict is verdict, candidate
-    match verdict:
+    assert candidate.verdict is verdict_of(candidate.p_b), candidate
+    return _split_orders(candidate, rule.accept) or _by_mean(candidate, rule.gate)
+
+
+def _split_orders(candidate: Candidate, accept: Accept) -> Reason | None:
+    """Say why two orders together prefer nothing, None where they agree or one alone was judged."""
+    if accept is Accept.MEAN or candidate.p_b is None or len(candidate.orders) < 2:
+        return None
+    verdicts = {verdict_of(p_b) for p_b in candidate.orders}
+    if Verdict.TIE in verdicts:
+        return Reason.TIE
+    return Reason.ORDERS_DISAGREE if len(verdicts) > 1 else None
+
+
+def _by_mean(candidate: Candidate, gate: float) -> Reason:
+    match candidate.verdict:
         case Verdict.A:
             return Reason.REJECTED
         case Verdict.B:
@@ -140,8 +172,10 @@ def _before_cap(candidate: Candidate, gate: float) -> Reason:
             return Reason.TIE
         case Verdict.ABSTAIN:
             return Reason.ABSTAINED
+        case None:
+            raise AssertionError(candidate)
         case _:
-            assert_never(verdict)
+            assert_never(candidate.verdict)
 
 
 def _rank(candidate: Candidate) -> tuple[float, str]:
@@ -277,6 +311,11 @@ def by_order(preference: Preference) -> tuple[float | None, float | None]:
     if shown == _BOTH:  # nearly every row of a million: 1 microsecond instead of 3
         return turned_back(raw[0], Order.AB), turned_back(raw[1], Order.BA)
     return _mean_p_b(shown, raw, Order.AB), _mean_p_b(shown, raw, Order.BA)
+
+
+def orders_of(preference: Preference) -> tuple[float, ...]:
+    """Return P(b is better) from each order in which the comparison was judged: none, one or two numbers."""
+    return tuple(p_b for p_b in by_order(preference) if p_b is not None)
 
 
 def _mean_p_b(shown: Sequence[Order], raw: Sequence[float], order: Order) -> float | None:

@@ -13,7 +13,7 @@ from burnish.config import DataConfig
 from burnish.errors import BackendError
 from burnish.forms.json_text import dump
 from burnish.forms.table import open_table
-from burnish.store.files import full_disk
+from burnish.store.files import replacing
 
 
 def read_dataset(path: Path) -> Any:
@@ -43,11 +43,8 @@ def write_dataset(dataset: Any, folder: Path) -> Path:
     """Write a `datasets.Dataset` as Parquet, named by its fingerprint; returns the file."""
     path = folder / f"{dataset._fingerprint}.parquet"
     if not path.exists():
-        with full_disk(path):
-            folder.mkdir(parents=True, exist_ok=True)
-            beside = path.with_name(f".{path.name}.part")
-            dataset.to_parquet(str(beside))
-            beside.replace(path)
+        with replacing(path) as file:
+            dataset.to_parquet(file)
     return path
 
 

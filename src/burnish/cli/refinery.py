@@ -27,6 +27,14 @@ from burnish.errors import Paused
     show_default=True,
     help="How proposals are made and chosen.",
 )
+@click.option(
+    "--accept",
+    type=click.Choice(["mean", "both-orders"]),
+    help="A pair is shown in two orders. Accept by their mean, or only what each order prefers [default: both-orders].",
+)
+@click.option(
+    "--gate", type=float, help="The least P(the proposal is better) that is accepted [default: 0.5; clear 0.8]."
+)
 @click.option("--checker", help="The program that --method verified asks, with its arguments.")
 @click.option(
     "--differs",

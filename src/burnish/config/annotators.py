@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeAlias
 
-from pydantic import Field, JsonValue, field_validator, model_validator
+from pydantic import Field, JsonValue, ValidationInfo, field_validator, model_validator
 
-from burnish.config.base import Count, NotNegative, PositiveFloat, Probability, Settings, expanded
+from burnish.config.base import ON_RECORD, Count, NotNegative, PositiveFloat, Probability, Settings, expanded
 from burnish.config.kinds import Kinds, OneOf
 from burnish.config.models import Decoding, Model, ModelConfig, TrainSettings
 from burnish.types import Head
@@ -467,7 +467,7 @@ class JudgeConfig(AnnotatorSettings):
         return checked_address(value)
 
     @model_validator(mode="after")
-    def _names_differ(self) -> JudgeConfig:
+    def _names_differ(self, info: ValidationInfo) -> JudgeConfig:
         names = [*self.labels, *([self.tie] if self.tie else [])]
         if len(set(names)) != len(names) or not all(name.strip() == name and name for name in names):
             raise ValueError(f"labels and tie: {names} found; write different ones without space around them")
@@ -475,6 +475,8 @@ class JudgeConfig(AnnotatorSettings):
             raise ValueError(f"extra: {fixed[0]} is not for it to set; remove it")
         if self.prompt is not None and self.prompt_file is not None:
             raise ValueError("prompt and prompt_file: both are given; give one")
+        if info.context == ON_RECORD:  # the prompt's file may be gone
+            return self
         missing = [field for field in ("question", "first", "second") if f"{{{field}}}" not in self.template]
         if missing:
             field = "prompt_file" if self.prompt_file else "prompt"

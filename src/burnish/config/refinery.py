@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from burnish.config.annotators import Annotator, AnnotatorSettings, Auditor, PeopleConfig, check_fits
 from burnish.config.base import Count, Name, Probability, Settings
 from burnish.config.differs import Differs, TextDiffers
 from burnish.config.lab import Execution
-from burnish.config.methods import IlrMethod, RefineMethod
+from burnish.config.methods import IlrMethod, MethodSettings, RefineMethod
 from burnish.config.models import Decoding, Model, TrainSettings
 
 
@@ -57,8 +57,8 @@ class SelftestConfig(Settings):
     """Go on whatever the self-test says."""
 
 
-class RefineConfig(Settings):
-    """One refinement of one dataset."""
+class RefineSettings(Settings):
+    """The settings of a refinement that change its results."""
 
     name: Name = "refined"
     """Names the results."""
@@ -68,7 +68,7 @@ class RefineConfig(Settings):
     """The base model that is finetuned on the dataset and proposes answers."""
     annotator: Annotator | None = None
     """Who compares; methods that need no comparison go without."""
-    method: RefineMethod = IlrMethod(kind="ilr", rounds=2)
+    method: RefineMethod = IlrMethod(kind="ilr", rounds=2).for_refinement()
     """How proposals are made and chosen."""
     differs: Differs = TextDiffers()
     """Which proposals are worth a comparison."""
@@ -84,11 +84,14 @@ class RefineConfig(Settings):
     """What the annotator has to show first."""
     seed: int = 0
     """Halves, training order, samples."""
-    execution: Execution = Execution()
-    """Speed alone."""
+
+    @field_validator("method")
+    @classmethod
+    def _with_defaults(cls, method: MethodSettings) -> MethodSettings:
+        return method.for_refinement()
 
     @model_validator(mode="after")
-    def _can_choose(self) -> RefineConfig:
+    def _can_choose(self) -> RefineSettings:
         if self.method.asks_annotator and self.annotator is None:
             raise ValueError(
                 f"annotator: none given, and {self.method.kind} needs one; give it, or choose the method majority, "
@@ -97,7 +100,7 @@ class RefineConfig(Settings):
         return self
 
     @model_validator(mode="after")
-    def _annotators_fit(self) -> RefineConfig:
+    def _annotators_fit(self) -> RefineSettings:
         if self.annotator is not None:
             check_fits(self.annotator, "annotator", simulated=False)
         if self.audit is not None:
@@ -108,3 +111,15 @@ class RefineConfig(Settings):
     def annotators(self) -> tuple[AnnotatorSettings, ...]:
         """Every single annotator that is asked."""
         return () if self.annotator is None else self.annotator.members
+
+
+class RefineConfig(RefineSettings):
+    """One refinement of one dataset."""
+
+    execution: Execution = Execution()
+    """Speed alone."""
+
+    @property
+    def settings(self) -> RefineSettings:
+        """Everything but `execution`: what changes results, as a finished refinement records it."""
+        return RefineSettings.model_construct(**{name: getattr(self, name) for name in RefineSettings.model_fields})

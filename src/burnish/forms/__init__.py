@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from burnish.forms.recognise import BadRow, Form, Given, given, recognise, with_completion
+from burnish.forms.recognise import BadRow, Form, UsableRow, read_row, recognise, with_completion
 from burnish.forms.table import FileKind, Table, open_table
 
 __all__ = [
     "BadRow",
     "FileKind",
     "Form",
-    "Given",
     "Table",
-    "given",
+    "UsableRow",
     "open_table",
+    "read_row",
     "recognise",
     "with_completion",
 ]

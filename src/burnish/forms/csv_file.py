@@ -53,7 +53,7 @@ class _Taken:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Record:
+class _CsvRow:
     """The cells of a row with the text that they were read from; `line` is its last one."""
 
     cells: list[str]
@@ -97,14 +97,14 @@ class CsvSource:
                 out.write(text.encode(errors="surrogateescape"))
         return position
 
-    def _records(self, delimiter: str) -> Iterator[_Record]:
+    def _records(self, delimiter: str) -> Iterator[_CsvRow]:
         csv.field_size_limit(max(csv.field_size_limit(), _FIELD_LIMIT))
         with self._opened() as file:
             lines = _Taken(file, self.path.name)
             reader = csv.reader(lines, delimiter=delimiter)
             for cells in reader:
                 # The reader asks for more after a row's line end only where a quote is open.
-                yield _Record(cells=cells, raw=lines.take(), line=reader.line_num, closed=not lines.ended)
+                yield _CsvRow(cells=cells, raw=lines.take(), line=reader.line_num, closed=not lines.ended)
 
     def _delimiter(self) -> str:
         """Return the delimiter that gives the header the most cells."""
@@ -130,7 +130,7 @@ class CsvSource:
             raise DataError(f"{self.path.name}:1: column {twice[0]!r} comes twice in the header; rename one of them")
         return cells
 
-    def _row(self, header: list[str], record: _Record, position: int) -> RawRow:
+    def _row(self, header: list[str], record: _CsvRow, position: int) -> RawRow:
         where = f"{self.path.name} row {position + 1}"
         if (flaw := _flaw(header, record)) is not None:
             return broken(where, position, flaw)
@@ -140,7 +140,7 @@ class CsvSource:
         return RawRow(where=where, position=position, values=dict(zip(header, record.cells, strict=True)))
 
 
-def _flaw(header: list[str], record: _Record) -> str | None:
+def _flaw(header: list[str], record: _CsvRow) -> str | None:
     if has_surrogate(record.raw):
         return f"invalid UTF-8 in the row that ends in line {record.line}; save the file as UTF-8"
     if not record.closed:

@@ -37,7 +37,7 @@ _FOUR_FORMS = "messages; prompt and completion; question and answer; instruction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Given:
+class UsableRow:
     """A row that can be used.
 
     `where` is `data.jsonl:12` (a line) or `data.csv row 12` (a row of data, counted from 1 without the header).
@@ -91,8 +91,10 @@ def answer_column(form: Form) -> str:
     return COLUMNS[form][-1]
 
 
-def given(form: Form, row: Mapping[str, JsonValue], where: str, position: int, config: DataConfig) -> Given | BadRow:
-    """Read a row of a table whose form is `form`; what makes it unusable is said, never raised."""
+def read_row(
+    form: Form, row: Mapping[str, JsonValue], where: str, position: int, config: DataConfig
+) -> UsableRow | BadRow:
+    """Read one row of a table whose form is `form`. Nothing is raised: a BadRow says why the row cannot be used."""
     own_id: str | None = None
     try:
         own_id = label_of(row, config.id_column, "id")
@@ -103,7 +105,9 @@ def given(form: Form, row: Mapping[str, JsonValue], where: str, position: int, c
         reference = None if named is None else label_of(row, named, "reference")
     except UnusableError as error:
         return BadRow(where=where, position=position, id=own_id, why=str(error))
-    return Given(where=where, position=position, id=own_id, prompt=prompt, completion=completion, reference=reference)
+    return UsableRow(
+        where=where, position=position, id=own_id, prompt=prompt, completion=completion, reference=reference
+    )
 
 
 def _prompt_and_completion(form: Form, row: Mapping[str, JsonValue]) -> tuple[tuple[Message, ...], str]:

@@ -10,7 +10,7 @@ from pydantic import JsonValue
 
 from burnish.config import DataConfig
 from burnish.errors import DataError
-from burnish.forms.recognise import BadRow, Form, Given, given, with_completion
+from burnish.forms.recognise import BadRow, Form, UsableRow, read_row, with_completion
 
 MAX_ROW_BYTES = 4 * 1024**2
 """A longer row is no demonstration: most often a file without line ends, or a quote that is never closed."""
@@ -45,11 +45,11 @@ def too_long(where: str, position: int, size: int) -> RawRow:
     )
 
 
-def used(form: Form, raw: RawRow, config: DataConfig) -> Given | BadRow:
+def used(form: Form, raw: RawRow, config: DataConfig) -> UsableRow | BadRow:
     """Read a raw row of a table whose form is known."""
     if raw.values is None:
         return BadRow(where=raw.where, position=raw.position, id=None, why=raw.flaw)
-    return given(form, raw.values, raw.where, raw.position, config)
+    return read_row(form, raw.values, raw.where, raw.position, config)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,15 +11,15 @@ from typing import assert_never
 
 from pydantic import JsonValue
 
-from burnish.config import DataConfig, expanded
+from burnish.config import DataConfig, expanded, looks_like_hub_id
 from burnish.errors import ConfigError, DataError
 from burnish.forms.arrow import ArrowSource, HubTables, ParquetTables
 from burnish.forms.csv_file import CsvSource
-from burnish.forms.files import replacing
 from burnish.forms.json_list import JsonSource
 from burnish.forms.jsonl import JsonlSource
-from burnish.forms.recognise import BadRow, Form, Given, recognise
+from burnish.forms.recognise import BadRow, Form, UsableRow, recognise
 from burnish.forms.rows import Edit, RawRow, Source, used
+from burnish.store.files import replacing
 
 
 class FileKind(StrEnum):
@@ -41,7 +40,6 @@ _KINDS: Mapping[str, FileKind] = {
     ".csv.gz": FileKind.CSV,
     ".parquet": FileKind.PARQUET,
 }
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +56,7 @@ class Table:
         """What the refined dataset is called: the source's suffix, `.parquet` for a hub dataset."""
         return f"refined{_suffix(self.files[0].name) if self.files else '.parquet'}"
 
-    def read(self) -> Iterator[Given | BadRow]:
+    def read(self) -> Iterator[UsableRow | BadRow]:
         """Yield every row of the source in order. Raises DataError only for what is wrong with the file itself."""
         for raw in _source(self.config, self.kind, self.files).rows():
             yield used(self.form, raw, self.config)
@@ -94,7 +92,7 @@ def _located(config: DataConfig) -> tuple[FileKind, tuple[Path, ...]]:
     source = expanded(config.source, "data.source")
     suffix = _suffix(source)
     if not os.path.exists(source):  # Path's own raises for a name too long
-        if suffix is None and _HUB_ID.fullmatch(config.source):
+        if suffix is None and looks_like_hub_id(config.source):
             return FileKind.HUB, ()
         raise ConfigError(
             f"data.source: {config.source!r} does not exist and is no hub id (OWNER/NAME); give {_suffixes()}, or a "

@@ -58,9 +58,11 @@ def refine(
 
     `data`: a path, a hub id, a `datasets.Dataset`, or rows as mappings, in one of the known forms. `annotator`: a YAML
     file, a short form (`oracle:COLUMN`, ...), a mapping of settings, a function `judge(request, first, second)`, or an
-    object that keeps the Annotator protocol (with a method `over(examples)` if it needs prompts). `backend`: any object
-    that keeps the Backend protocol. `options`: `rounds`, `alpha`, `method`, `differs`, `reference`, `audit`, `max_harm`
-    and all other fields of `burnish.refinery.options.Options`, and `max_calls` and `max_cost`.
+    object that keeps the Annotator protocol (with a method `over(examples)` if it needs prompts). `backend`: an object
+    that trains, generates and scores in place of transformers. It needs the methods of `burnish.protocols.Backend`
+    (those of Trainer, Generator and Scorer) and need not inherit from it. `options`: `rounds`, `alpha`, `method`,
+    `differs`, `reference`, `audit`, `max_harm` and all other fields of `burnish.refinery.options.Options`, and
+    `max_calls` and `max_cost`.
 
     Raises BurnishError for what the caller can mend, and Paused where people or a larger budget are waited for.
     """

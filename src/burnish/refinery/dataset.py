@@ -10,12 +10,12 @@ from typing import Any
 from burnish.config import DataConfig
 from burnish.errors import DataError
 from burnish.forms.ids import RowIds
-from burnish.forms.recognise import BadRow, Given
+from burnish.forms.recognise import BadRow, UsableRow
 from burnish.forms.table import Table
 from burnish.steps.artifacts import DEMONSTRATIONS, read_json
 from burnish.steps.basic import Steps
 from burnish.store.files import dump_line, pretty, write_atomic
-from burnish.store.stages import Stage, Work
+from burnish.store.stages import Work
 from burnish.types import Artifact, Demonstration, DemonstrationSource, Example, prompt_group
 
 FACTS = "data.json"
@@ -68,8 +68,7 @@ def given_rows(steps: Steps, table: Table, config: DataConfig, source: Artifact)
         work.count(rows=facts.usable)
 
     semantic: dict[str, Any] = config.model_dump(mode="json", exclude={"source", "revision"})
-    stage = Stage(name="given", version=1, config=semantic, inputs={"source": source}, run=run, label="data")
-    return steps.run(stage)
+    return steps.stage("given", semantic, {"source": source}, run, "data", shared=True)
 
 
 def facts_of(table: Table, config: DataConfig) -> DataFacts:
@@ -90,11 +89,11 @@ class _Reader:
         self._ids: set[str] = set()
         self._made = RowIds()
 
-    def usable(self, table: Table) -> Iterator[Given]:
+    def usable(self, table: Table) -> Iterator[UsableRow]:
         """Yield the rows that can be refined. Raises DataError for the first other one, unless they are skipped."""
         for row in table.read():
             self.rows += 1
-            if isinstance(row, Given):
+            if isinstance(row, UsableRow):
                 yield row
                 continue
             self._skip(row)
@@ -109,7 +108,7 @@ class _Reader:
         if len(self.bad) < SHOWN_BAD_ROWS:
             self.bad.append(what)
 
-    def example(self, row: Given) -> Example:
+    def example(self, row: UsableRow) -> Example:
         """Return the row's example. Raises DataError where its id was there before."""
         group = prompt_group(row.prompt)
         made = self._made.id_of(row.id, row.prompt)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from burnish import backends
 from burnish.errors import BackendError, DataError
-from burnish.forms.recognise import Given
+from burnish.forms.recognise import UsableRow
 from burnish.refinery.dataset import DataFacts
 from burnish.refinery.inputs import Found
 from burnish.report.text import lines, plural, shortened, terminal
@@ -30,7 +30,7 @@ class FirstRow:
 def first_row(found: Found) -> FirstRow:
     """Render the first usable row; a tokenizer that is not here is no reason to stop a dry run."""
     for row in found.table.read():
-        if isinstance(row, Given):
+        if isinstance(row, UsableRow):
             try:
                 shown = backends.rendered(
                     found.models["model"].model,

@@ -25,6 +25,8 @@ class Options:
     annotator: Any = None
     rounds: int | None = None
     alpha: float | None = None
+    accept: str | None = None
+    gate: float | None = None
     method: str = "ilr"
     checker: str | None = None
     differs: str | Mapping[str, Any] | None = None
@@ -73,7 +75,7 @@ def _annotator(given: Any, field: str = "annotator") -> dict[str, Any]:
 
 
 def _method(options: Options) -> dict[str, Any]:
-    fields = _given(rounds=options.rounds, alpha=options.alpha)
+    fields = _given(rounds=options.rounds, alpha=options.alpha, accept=options.accept, gate=options.gate)
     if options.method == "ilr":
         fields.setdefault("rounds", 2)
     if options.checker is not None:

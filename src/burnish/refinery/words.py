@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from burnish.ledger.folder import REPORT
-from burnish.refinery.refining import Refinement
+from burnish.refinery.refining import FinishedRefinement
 from burnish.report.text import percent, percent_range, plural
 from burnish.results import Metric
 from burnish.types import Reason
 
 
-def closing(finished: Refinement) -> Iterator[str]:
+def closing(finished: FinishedRefinement) -> Iterator[str]:
     """Yield lines: what each round changed, and where everything is."""
     summary, out = finished.summary, finished.out
     if summary.given_accuracy is not None:

@@ -60,9 +60,11 @@ def selftest(annotator: Annotator, planted: Sequence[Planted], again: Annotator 
     return SelftestReport(
         annotator=annotator.fingerprint,
         pairs=len(planted),
-        accuracy=_metric(win_rate(judged.verdict for judged in corrupted)),
+        accuracy=Metric.of(win_rate(judged.verdict for judged in corrupted)),
         by_planting={
-            kind: _metric(win_rate(judged.verdict for judged in by_kind[kind])) for kind in CORRUPTIONS if by_kind[kind]
+            kind: Metric.of(win_rate(judged.verdict for judged in by_kind[kind]))
+            for kind in CORRUPTIONS
+            if by_kind[kind]
         },
         ties=_ties(preferences),
         abstained=_abstained(list(first.values())),
@@ -172,7 +174,7 @@ def _of_kind(planted: Iterable[Planted], asked: Mapping[str, Preference], kind: 
 
 def _decided(judged: Sequence[_Judged]) -> Metric:
     counts = Counter(one.verdict for one in judged)
-    return _proportion(counts[Verdict.B], counts[Verdict.A] + counts[Verdict.B])
+    return Metric.share(counts[Verdict.B], counts[Verdict.A] + counts[Verdict.B])
 
 
 def _ties(preferences: Sequence[Preference]) -> Tally:
@@ -187,7 +189,7 @@ def _abstained(preferences: Sequence[Preference]) -> Tally:
 def _same_verdicts(first: Mapping[str, Preference], second: Mapping[str, Preference]) -> Metric:
     twice = [(first[id_].verdict, second[id_].verdict) for id_ in first]
     given = [verdicts for verdicts in twice if Verdict.ABSTAIN not in verdicts]
-    return _proportion(sum(one is other for one, other in given), len(given))
+    return Metric.share(sum(one is other for one, other in given), len(given))
 
 
 def _position_lean(preferences: Iterable[Preference]) -> Metric:
@@ -209,14 +211,14 @@ def _first_preferred(preference: Preference) -> list[float]:
 def _flip_rate(preferences: Iterable[Preference]) -> Metric:
     orders = [by_order(preference) for preference in preferences]
     both = [(verdict_of(ab), verdict_of(ba)) for ab, ba in orders if ab is not None and ba is not None]
-    return _proportion(sum(set(verdicts) == _BOTH_NAMED for verdicts in both), len(both))
+    return Metric.share(sum(set(verdicts) == _BOTH_NAMED for verdicts in both), len(both))
 
 
 def _lean(shares: Sequence[float]) -> Metric:
     """Return how far a mean of shares lies from one half, its interval shifted with it."""
     interval = _mean_of_shares(shares) if shares else None
     if interval is None or interval.low is None or interval.high is None:
-        return _metric(None)
+        return Metric.of(None)
     return Metric(value=interval.value - 0.5, n=interval.n, ci95=(interval.low - 0.5, interval.high - 0.5))
 
 
@@ -238,16 +240,6 @@ def _mean_of_shares(shares: Sequence[float]) -> Interval:
     return Interval(value=mean.value, low=max(0.0, mean.low), high=min(1.0, mean.high), n=n)
 
 
-def _proportion(count: int, n: int) -> Metric:
-    return _metric(wilson(count, n) if n else None)
-
-
 def _tally(count: int, n: int) -> Tally:
-    share = _proportion(count, n)
+    share = Metric.share(count, n)
     return Tally(value=share.value, n=share.n, ci95=share.ci95, count=count)
-
-
-def _metric(interval: Interval | None) -> Metric:
-    if interval is None:
-        return Metric(value=None, n=0, ci95=None)
-    return Metric(value=interval.value, n=interval.n, ci95=interval.ci95)

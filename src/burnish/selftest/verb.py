@@ -12,7 +12,7 @@ from burnish.config import AnnotatorSettings, DataConfig, Execution, ModelConfig
 from burnish.config.reading import read_annotator
 from burnish.errors import ConfigError, DataError
 from burnish.forms.ids import RowIds
-from burnish.forms.recognise import Given as GivenRow
+from burnish.forms.recognise import UsableRow
 from burnish.forms.table import open_table
 from burnish.inputs.context import RunContext
 from burnish.inputs.models import find_models
@@ -85,7 +85,7 @@ def _rows_of(source: str) -> list[TrainingRow]:
     rows = [
         TrainingRow(id=ids.id_of(row.id, row.prompt), prompt=row.prompt, completion=row.completion)
         for row in table.read()
-        if isinstance(row, GivenRow)
+        if isinstance(row, UsableRow)
     ]
     if not rows:
         raise DataError(f"{source}: no row can be used; see `burnish refine` for what is wrong with them")

@@ -17,7 +17,7 @@ from pydantic import JsonValue
 from burnish.config import Prices
 from burnish.errors import ConfigError, StageError
 from burnish.store.canonical import canonical
-from burnish.store.files import full_disk
+from burnish.store.files import explained_write_errors
 
 VERSION = 1
 """Of the tables below."""
@@ -112,7 +112,7 @@ class Calls:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.Lock()
-        with self._understood(), full_disk(path):
+        with self._understood(), explained_write_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(path, timeout=_WAIT, check_same_thread=False, isolation_level=None)
             self._connection.execute("PRAGMA journal_mode = WAL")

@@ -15,7 +15,7 @@ import orjson
 
 from burnish.errors import DataError
 from burnish.sql.compare import Equality, Signature, signature
-from burnish.sql.outcome import Kind, Outcome
+from burnish.sql.outcome import Kind, QueryOutcome
 from burnish.sql.sandbox import Query, Sandbox
 from burnish.store.files import checksum, dump_line, row_of, write_atomic
 from burnish.types import short_hash
@@ -66,7 +66,7 @@ class Results:
         for query, result in zip(todo, self.sandbox.run_all(todo, self._kept), strict=True):
             self._known[_key(query)] = result
 
-    def _kept(self, query: Query, outcome: Outcome) -> Result:
+    def _kept(self, query: Query, outcome: QueryOutcome) -> Result:
         if outcome.kind is Kind.UNREADABLE:
             raise DataError(
                 f"{query.database}: the database cannot be read ({outcome.message}); fetch or copy it again"

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
@@ -22,6 +22,7 @@ from burnish.errors import BurnishError, DataError, StageError
 T = TypeVar("T")
 PART = ".part"
 """How a file that is being written ends."""
+_BUFFER = 1024**2
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FULL_WORDS = ("No space left on device", f"os error {errno.ENOSPC}")
 _REFUSED = {
@@ -104,7 +105,7 @@ _ADAPTERS: dict[type, TypeAdapter[Any]] = {}
 def write_rows(path: Path, rows: Iterable[object]) -> int:
     """Write rows as JSONL and sync; returns how many. The caller's directory must not be a finished one."""
     count = 0
-    with full_disk(path), path.open("wb") as file:
+    with explained_write_errors(path), path.open("wb") as file:
         for row in rows:
             file.write(dump_line(row))
             count += 1
@@ -112,21 +113,36 @@ def write_rows(path: Path, rows: Iterable[object]) -> int:
     return count
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write beside, sync, rename: a reader sees the old file or the new one, never a part."""
+@contextmanager
+def replacing(path: Path, sync_folder: bool = True) -> Generator[BinaryIO, None, None]:
+    """Give a file to write into that takes the place of `path` once it is complete.
+
+    It is written beside `path`, brought to the disk and then renamed. So a reader sees the old file or the new one,
+    never a part, and an error leaves the old file as it was. Without `sync_folder` a power cut may undo the renaming.
+    Raises StageError where `path` cannot be written.
+    """
     path = path.resolve()  # a link stays a link
     if path.exists() and not path.is_file():
         raise StageError(f"{path}: is no ordinary file and would be replaced; name another one")
     beside = path.with_name(f".{path.name}.{os.getpid()}{PART}")
-    with full_disk(path):
+    with explained_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with beside.open("wb") as file:
-                file.write(data)
+            with beside.open("wb", buffering=_BUFFER) as file:
+                yield file
                 _sync(file)
             beside.replace(path)
+            if sync_folder:
+                sync_directory(path.parent)
         finally:
             beside.unlink(missing_ok=True)  # gone already where all went well
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Replace a file by one with this content. Raises StageError where it cannot be written."""
+    # Called after every batch: syncing the folder each time would cost more than a power cut does.
+    with replacing(path, sync_folder=False) as file:
+        file.write(data)
 
 
 def pretty(value: object) -> bytes:
@@ -144,7 +160,7 @@ class Appender:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with full_disk(path):
+        with explained_write_errors(path):
             if path.exists():
                 _cut_torn_line(path)
             self._file = path.open("ab", buffering=0)
@@ -152,7 +168,7 @@ class Appender:
     def append(self, rows: Iterable[object]) -> None:
         """Append one batch and sync it."""
         data = b"".join(dump_line(row) for row in rows)
-        with full_disk(self.path):
+        with explained_write_errors(self.path):
             while data:
                 data = data[self._file.write(data) :]
             os.fdatasync(self._file.fileno()) if hasattr(os, "fdatasync") else os.fsync(self._file.fileno())
@@ -206,8 +222,11 @@ def remove_tree(path: Path) -> None:
 
 
 @contextmanager
-def full_disk(path: Path) -> Generator[None, None, None]:
-    """Turn the operating system's refusals to write into a StageError that says what to do."""
+def explained_write_errors(path: Path) -> Generator[None, None, None]:
+    """Turn what keeps a file from being written into a StageError that says what to do.
+
+    That is a full disk or quota, or a place where this user must not write. Other errors pass through as they are.
+    """
     try:
         yield
     except BurnishError:

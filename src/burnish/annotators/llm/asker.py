@@ -11,7 +11,7 @@ from typing import TypeAlias, assert_never
 
 from burnish.annotators.llm.questions import Question, Request, probe_prompt, request_of
 from burnish.annotators.llm.server import Server
-from burnish.annotators.llm.stopping import KEPT, stopped
+from burnish.annotators.llm.stopping import KEPT, advice
 from burnish.annotators.llm.verdicts import read_reply
 from burnish.annotators.llm.wording import Unread
 from burnish.config import JudgeConfig
@@ -19,6 +19,7 @@ from burnish.errors import AnnotatorError, Paused
 from burnish.services.calls import Budget, Calls, Reply
 from burnish.services.crew import Crew
 from burnish.services.endpoint import Failure, Why, delay_before
+from burnish.services.failures import error_of
 
 IN_A_ROW = 10
 """Calls given up with none answered between, after which the server counts as gone; more with high concurrency."""
@@ -36,7 +37,7 @@ class _Desk:
     under_way: dict[str, tuple[Request, list[Question]]] = field(
         default_factory=dict[str, tuple[Request, list[Question]]]
     )
-    held: deque[Question] = field(default_factory=deque[Question])
+    postponed: deque[Question] = field(default_factory=deque[Question])
     paused: str | None = None
 
 
@@ -84,7 +85,7 @@ class Asker:
                     self.cached += 1
                     yield question, self._read(known)
                 elif not self._placed(desk, question, request):
-                    desk.held.append(question)
+                    desk.postponed.append(question)
                     yield from self._settled(desk)
         if self.unread:
             self.say(f"{self._named}: {_unread_words(self.unread)}")
@@ -92,7 +93,7 @@ class Asker:
             raise Paused(desk.paused, command="")
 
     def _next(self, desk: _Desk, questions: Iterator[Question]) -> Question | None:
-        return desk.held.popleft() if desk.held else next(questions, None)
+        return desk.postponed.popleft() if desk.postponed else next(questions, None)
 
     def _placed(self, desk: _Desk, question: Question, request: Request) -> bool:
         """Send a request if it may be sent; False where one under way has to come home first."""
@@ -156,11 +157,11 @@ class Asker:
             verdict = self._read(outcome)
         elif self._about_logprobs(outcome, request):
             self._without_logprobs(outcome.text)
-            desk.held.extend(questions)
+            desk.postponed.extend(questions)
             return
         elif outcome.why is Why.UNREADABLE and self._unread[request.key] < ASKED_AGAIN:
             self._unread[request.key] += 1
-            desk.held.extend(questions)  # through the budget again, like any other
+            desk.postponed.extend(questions)  # through the budget again, like any other
             return
         else:
             self._give_up(outcome, desk)
@@ -211,7 +212,7 @@ class Asker:
     def _give_up(self, failure: Failure, desk: _Desk) -> None:
         """Count a failed call, an abstention; raise AnnotatorError where the next ones will fail as well."""
         if self._hopeless(failure, desk):
-            raise stopped(self.config, failure)
+            raise error_of(self.config, self.config.field, failure, advice(self.config, failure))
         self.purse.calls.give_up(self.purse.run)
         self._say_once(f"{self._named}: a call was given up and counts as an abstention ({failure.text})", failure.why)
 

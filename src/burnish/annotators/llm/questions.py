@@ -13,10 +13,8 @@ from burnish.algorithms.comparisons import both_orders
 from burnish.config import JudgeConfig
 from burnish.errors import ConfigError
 from burnish.services.calls import Budget, cost_of, request_key
-from burnish.types import Comparison, Example, Message, Order, Role
+from burnish.types import CHARACTERS_PER_TOKEN, Comparison, Example, Message, Order, Role
 
-CHARACTERS_PER_TOKEN = 4
-"""In English text, roughly."""
 _BYTES_PER_TOKEN = 2
 """Fewer than text has in practice, so that what is reserved is not exceeded."""
 _PLACEHOLDER = re.compile(r"\{(question|first|second|criteria|A|B|tie)\}")

@@ -132,6 +132,14 @@ def _print_plan(config: Any, ways: Any, as_json: bool) -> None:
 )
 @click.option("--rows", type=int, default=24, show_default=True, help="Rows from which pairs are planted.")
 @click.option("--limit", type=int, help="Use so many of the labelled pairs, the first by hash.")
+@click.option(
+    "--min-accuracy",
+    "least",
+    type=click.FloatRange(0, 1),
+    default=0.6,
+    show_default=True,
+    help="Exit with 1 below this accuracy, as `refine` stops below selftest.min_accuracy.",
+)
 @click.option("--max-calls", type=int, help="Stop before a judge's server has answered more calls than this.")
 @click.option("--max-cost", type=float, help="Stop before the judge has cost more than this.")
 @STORE
@@ -139,15 +147,23 @@ def _print_plan(config: Any, ways: Any, as_json: bool) -> None:
 @JSON
 @settled
 def selftest_command(annotator: str, **options: Any) -> None:
-    """Ask ANNOTATOR (a YAML file or a short form, as in `refine`) about planted pairs, before any money is spent."""
+    """Ask ANNOTATOR (a YAML file or a short form, as in `refine`) about planted pairs, before any money is spent.
+
+    The exit code is 0 where the annotator can be used and 1 where `refine` would stop. With --data and the same store,
+    `refine` takes over what was asked.
+    """
     from burnish.lab.running import default_store  # noqa: PLC0415
-    from burnish.selftest.verb import Trial, try_out  # noqa: PLC0415 (each verb imports what it needs)
+    from burnish.selftest.asking import judgement, unusable  # noqa: PLC0415 (each verb imports what it needs)
+    from burnish.selftest.verb import Trial, try_out  # noqa: PLC0415
 
     names = {field.name for field in dataclasses.fields(Trial)}
     trial = Trial(annotator=annotator, **{name: options[name] for name in names - {"annotator"}})
     report = try_out(trial, options["store"] or default_store())
+    fails = unusable(report, options["least"]) is not None
     if options["as_json"]:
-        print_json(report.model_dump(mode="json"))
-        return
-    for line in report.words():
-        click.echo(line)
+        print_json({**report.model_dump(mode="json"), "usable": not fails})
+    else:
+        for line in (*report.words(), "", judgement(report, options["least"])):
+            click.echo(line)
+    if fails:
+        sys.exit(1)

@@ -21,6 +21,9 @@ from burnish.types import Head
 _PROMPTS = Path(__file__).parent / "prompts"
 """The prompts that judges are given if a config names no other."""
 BUILTIN = "builtin:"
+READER = 2
+"""The version of the rules by which replies become verdicts; a new one judges again, from the replies that are kept.
+1 took the first token that looked like a label, wherever it stood and whatever its probability."""
 Learns: TypeAlias = Literal["auto", "ground_truth", "nothing"]
 """What a local model learns before it judges."""
 
@@ -437,8 +440,11 @@ class JudgeConfig(AnnotatorSettings):
     tie: str | None = "C"
     """What the judge may reply if both are equally good; null forbids ties."""
     read: Literal["auto", "logprobs", "text"] = "auto"
-    """`logprobs`: the verdict is the probability of the labels' tokens; `text`: the reply, parsed strictly; `auto`: the
-    first where the server returns log-probabilities, else the second."""
+    """`logprobs`: the verdict is the probability of the labels' tokens; `text`: the label that the reply names; `auto`:
+    the first where the server returns log-probabilities, else the second."""
+    min_mass: Probability = 0.25
+    """The least probability of all labels together, where log-probabilities are read; with less the judge abstains. A
+    model of 135 million parameters that is asked for a letter gives them 0.27 to 0.60."""
     top_logprobs: Annotated[int, Field(ge=2, le=20)] = 20
     """How many tokens' log-probabilities to ask for."""
     max_tokens: Count | None = None
@@ -451,7 +457,7 @@ class JudgeConfig(AnnotatorSettings):
     concurrency: Count = 8
     """Requests under way at once (does not change results)."""
     timeout: PositiveFloat = 60.0
-    """Seconds to wait for a reply (does not change results)."""
+    """Seconds that a call may take from its first byte to its last (does not change results)."""
     retries: Annotated[int, Field(ge=0)] = 5
     """How often a failed request is sent again, later and later (does not change results)."""
 
@@ -480,7 +486,9 @@ class JudgeConfig(AnnotatorSettings):
     def semantic(self) -> dict[str, JsonValue]:
         """Return the settings that change verdicts. How fast they come, what they cost and where the key is do not."""
         apart = {"api_key_env", "prices", "concurrency", "timeout", "retries", "prompt_file"}
-        return {**self.model_dump(mode="json", exclude=apart), "prompt": self.template}
+        if self.read == "text":
+            apart.add("min_mass")
+        return {**self.model_dump(mode="json", exclude=apart), "prompt": self.template, "reader": READER}
 
     @property
     def template(self) -> str:

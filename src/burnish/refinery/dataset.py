@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from burnish.config import DataConfig
 from burnish.errors import DataError
+from burnish.forms.ids import RowIds
 from burnish.forms.reading import recorded
 from burnish.forms.recognise import BadRow, UsableRow
 from burnish.forms.table import Table
@@ -17,7 +17,7 @@ from burnish.steps.artifacts import DEMONSTRATIONS, read_json
 from burnish.steps.basic import Steps
 from burnish.store.files import dump_line, pretty, write_atomic
 from burnish.store.stages import Work
-from burnish.types import Artifact, Demonstration, DemonstrationSource, Example, prompt_group, short_hash
+from burnish.types import Artifact, Demonstration, DemonstrationSource, Example, prompt_group
 
 FACTS = "data.json"
 SHOWN_BAD_ROWS = 50
@@ -101,8 +101,8 @@ class _Reader:
         self.rows = self.skipped = self.characters = 0
         self.bad: list[str] = []
         self._ids: set[str] = set()
-        self._occurrences: Counter[str] = Counter()
         self._unused: dict[str, None] = {}
+        self._made = RowIds()
 
     def usable(self, table: Table) -> Iterator[UsableRow]:
         """Yield the rows that can be refined. Raises DataError for the first other one, unless they are skipped."""
@@ -126,10 +126,7 @@ class _Reader:
     def example(self, row: UsableRow) -> Example:
         """Return the row's example. Raises DataError where its id was there before."""
         group = prompt_group(row.prompt)
-        made = row.id
-        if made is None:
-            made = short_hash("own", group, str(self._occurrences[group]))
-            self._occurrences[group] += 1
+        made = self._made.id_of(row.id, row.prompt)
         if made in self._ids:
             raise DataError(
                 f"{row.where}: {self.config.id_column} {made!r} is there twice; make ids unique, or name another "

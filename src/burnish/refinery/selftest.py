@@ -7,9 +7,9 @@ from pathlib import Path
 import orjson
 from pydantic import JsonValue
 
-from burnish.algorithms.refinement import drawn
 from burnish.refinery.job import Job
 from burnish.selftest.asking import check, selftest
+from burnish.selftest.drawing import drawn_ids
 from burnish.selftest.planted import plant, planted_examples
 from burnish.selftest.report import SelftestReport
 from burnish.steps.artifacts import read_demonstrations
@@ -36,7 +36,7 @@ def tried(job: Job) -> Artifact | None:
 
     def run(work: Work) -> None:
         examples, given = job.rows.prompts_only(), read_demonstrations(data)
-        ids = sorted(drawn(examples, settings.pairs, seed, 0, "selftest"))
+        ids = drawn_ids(examples, settings.pairs, seed)
         rows = [TrainingRow(id=id_, prompt=examples[id_].prompt, completion=given[id_].completion) for id_ in ids]
         planted = plant(rows, seed)
         report = selftest(annotator.over(planted_examples(rows)), planted)

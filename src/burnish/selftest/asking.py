@@ -113,6 +113,38 @@ def check(report: SelftestReport, settings: SelftestConfig) -> None:
     )
 
 
+def unusable(report: SelftestReport | LabelledReport, least: float) -> str | None:
+    """Say why an annotator cannot be used, None where it can: `refine` stops below the `least` accuracy."""
+    value, pairs = report.accuracy.value, _pairs_words(report)
+    if value is not None and value >= least:
+        return None
+    if value is None and report.abstained.value == 1.0:
+        found = f"it gives no verdict on any of {report.abstained.n:,} pairs"
+    elif value is None:
+        found = f"it names no better answer on any of the {pairs}"
+    else:
+        found = f"its accuracy on {pairs} is {value:.3f}"
+    lean = report.position_lean
+    if report.flip_rate is not None and (report.flip_rate.value or 0.0) > 0.5 and lean is not None:
+        place = "first" if (lean.value or 0.0) > 0 else "second"
+        found += f"; on most pairs it prefers whichever answer is shown {place}"
+    return found
+
+
+def judgement(report: SelftestReport | LabelledReport, least: float) -> str:
+    """Say in a sentence whether an annotator can be used."""
+    if why := unusable(report, least):
+        return f"This annotator cannot be used: {why}. `refine` stops below {least:g}."
+    return (
+        f"This annotator can be used: its accuracy on {_pairs_words(report)} is {report.accuracy.value:.3f}, and "
+        f"`refine` stops below {least:g}."
+    )
+
+
+def _pairs_words(report: SelftestReport | LabelledReport) -> str:
+    return "planted pairs" if isinstance(report, SelftestReport) else "labelled pairs"
+
+
 def _asked(annotator: Annotator, comparisons: Sequence[Comparison]) -> dict[str, Preference]:
     distinct = list({comparison.id: comparison for comparison in comparisons}.values())
     found: dict[str, Preference] = {}

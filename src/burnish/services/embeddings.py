@@ -130,6 +130,8 @@ def _advice(config: EmbeddingServerDiffers, failure: Failure) -> Advice:
         "neither; see to the server or correct the address, then run again",
         refused=f"differs.model: {address} refuses what {model!r} is sent ({words}); correct the model, or lower "
         "differs.batch_size",
+        filtered=f"differs: {address} refuses what a text is about ({words}); take the row out, or use another server "
+        "or differs: text",
         too_long=f"differs.model: {model!r} at {address} does not take so long a text or request ({words}); use a "
         "model with a longer context, or lower differs.batch_size",
         kept="what was measured is kept",

@@ -18,6 +18,7 @@ class Advice:
     """
 
     refused: str
+    filtered: str
     too_long: str
     kept: str
     unanswered: str | None = None
@@ -27,9 +28,9 @@ def error_of(config: ServerConfig, field: str, failure: Failure, advice: Advice)
     """Return the error for a failure that the next requests would share; `field` is where a config names the server."""
     address, model, words = config.base_url, config.model, failure.text
     match failure.why:
-        case Why.UNANSWERED if advice.unanswered is not None:
+        case Why.UNANSWERED | Why.UNREADABLE if advice.unanswered is not None:
             text = advice.unanswered
-        case Why.ABSENT | Why.UNANSWERED:
+        case Why.ABSENT | Why.UNANSWERED | Why.UNREADABLE:
             text = f"{field}.base_url: {address} does not answer ({words}); start the server or correct the address"
         case Why.DENIED if failure.status in {401, 403}:
             where = config.api_key_env or "no variable: api_key_env is null"
@@ -43,6 +44,8 @@ def error_of(config: ServerConfig, field: str, failure: Failure, advice: Advice)
             text = f"{field}: {address} serves {model!r} to nobody without credit ({words}); add credit"
         case Why.REFUSED:
             text = advice.refused
+        case Why.FILTERED:
+            text = advice.filtered
         case Why.TOO_LONG:
             text = advice.too_long
         case _:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from burnish.lab.inputs import semantic
 from burnish.lab.running import plan
 from burnish.models import location
 from burnish.store import identity
+from burnish.store.files import pretty
 from burnish.types import Artifact
 
 ROOT = Path(__file__).parents[2]
@@ -85,6 +87,43 @@ def test_a_moved_model_is_the_same_model(tmp_path: Path) -> None:
     assert here == there
     (tmp_path / "there" / "config.json").write_text("{ }")
     assert identity.of_files([tmp_path / "there"]) != here
+
+
+def write(place: Path, text: str) -> Path:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(text)
+    return place
+
+
+def test_two_files_of_one_name_do_not_hide_each_other(tmp_path: Path) -> None:
+    first, second = write(tmp_path / "a" / "x.sqlite", "1"), write(tmp_path / "b" / "x.sqlite", "2")
+    before = identity.of_files([first, second])
+    for place in (first, second):
+        kept = place.read_text()
+        place.write_text("3")
+        assert identity.of_files([second, first]) != before, place
+        place.write_text(kept)
+    assert identity.of_files([second, first]) == before
+    first.write_text("2")
+    second.write_text("1")
+    assert identity.of_files([first, second]) != before  # the two changed places
+
+
+def test_a_name_that_comes_once_keeps_the_identity_that_it_had(tmp_path: Path) -> None:
+    sums = {name: hashlib.sha256(name.encode()).hexdigest() for name in ("one.txt", "two.txt")}
+    old = hashlib.sha256(pretty(sums)).hexdigest()
+    places = [write(tmp_path / "a" / "one.txt", "one.txt"), write(tmp_path / "b" / "two.txt", "two.txt")]
+    assert identity.of_files(places).fingerprint == old
+    assert identity.of_files([*places, places[0]]).fingerprint == old  # named twice, still one file
+
+
+def test_folders_of_one_name_are_told_apart_wherever_they_lie_together(tmp_path: Path) -> None:
+    def made(root: Path) -> Artifact:
+        write(root / "a" / "m" / "w.bin", "1")
+        write(root / "b" / "m" / "w.bin", "2")
+        return identity.of_files([root / "a" / "m", root / "b" / "m"])
+
+    assert made(tmp_path / "here") == made(tmp_path / "there")
 
 
 def test_a_variable_in_a_source_stays_in_the_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

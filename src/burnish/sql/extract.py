@@ -187,7 +187,10 @@ def _shorter(text: str) -> Iterator[str]:
 
 
 def _parses(text: str) -> bool:
-    """Say whether sqlglot can read the text up to its first semicolon as SQLite's SQL; what costs too much is not read."""
+    """Say whether sqlglot can read the text up to its first semicolon as SQLite's SQL.
+
+    A text that is too long or would cost too much is not read: it is taken as it is.
+    """
     if len(text) > MOST_PARSED:
         return True
     tokens = _tokens(text)

@@ -15,6 +15,7 @@ import orjson
 
 from burnish.errors import DataError
 from burnish.sql.compare import Equality, Signature, signature
+from burnish.sql.formats import mentions_formats
 from burnish.sql.outcome import Kind, Outcome
 from burnish.sql.sandbox import Query, Sandbox
 from burnish.store.files import checksum, dump_line, row_of, write_atomic
@@ -83,15 +84,20 @@ class Results:
             return False
         place = self._place(query)
         try:
-            self._known[key] = row_of(orjson.loads(place.read_bytes()), Result, str(place))
+            kept = row_of(orjson.loads(place.read_bytes()), Result, str(place))
         except (OSError, orjson.JSONDecodeError, DataError):
             return False
+        if kept.kind is Kind.REFUSED:  # it costs nothing to ask again, and what is allowed has grown with versions
+            return False
+        self._known[key] = kept
         return True
 
     def _place(self, query: Query) -> Path:
         assert self.folder is not None, query
         limits = orjson.dumps(asdict(self.sandbox.limits)).decode()
-        name = short_hash(self._content(query.database), query.sql, limits, sqlite3.sqlite_version)
+        # Before the second version a text that grew too long was kept as a row with NULL.
+        version = ["formats 2"] if mentions_formats(query.sql) else []
+        name = short_hash(self._content(query.database), query.sql, limits, sqlite3.sqlite_version, *version)
         return self.folder / name[:2] / f"{name}.json"
 
     def _content(self, database: Path) -> str:

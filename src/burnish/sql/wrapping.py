@@ -1,4 +1,4 @@
-"""What models put around a query besides Markdown: end tokens, tags such as `<sql>`, and JSON such as `{"sql": ...}`."""
+"""What models put around a query besides Markdown: end tokens, tags like `<sql>`, JSON objects like `{"sql": ...}`."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Any
 
 from burnish.errors import ConfigError, DataError
 from burnish.protocols import Grader
+from burnish.sql.compare import Equality
 from burnish.sql.databases import check_database
 from burnish.stats import wilson
 from burnish.store.files import dump_line, read_objects, write_atomic
@@ -54,20 +56,25 @@ class _Graded:
         return {"correct": self.correct, "extracted": self.extracted, **executed}
 
 
-def grade(task: str, predictions: Path, out: Path | None = None) -> GradeSummary:
+def grade(task: str, predictions: Path, out: Path | None = None, equality: str | None = None) -> GradeSummary:
     """Grade the `prediction` of every JSONL row against its `reference`: a text with a final answer, or a number.
 
-    For text_to_sql the reference is a query, and `database` the path of its database, relative to the file's folder;
-    a row whose reference does not run is counted apart. For instructions a prediction is right where it refuses or
-    follows as it should: as `category` (general or safety) says, or without one as the reference does. `out` gets all
-    rows with more columns: `correct` (null where the reference does not run), `extracted` (null where there is no
-    answer), and for text_to_sql `outcome` and `why`; columns of these names are replaced. It is written whole or not at
-    all and may be the file of predictions itself.
-    Raises DataError naming file and line, ConfigError for an unknown task.
+    For text_to_sql the reference is a query, and `database` the path of its database, relative to the file's folder.
+    A row whose reference does not run is counted apart. `equality` says when two results are the same: `set` (the
+    default, as BIRD does), `multiset` (how often each row comes counts, too) or `ordered`.
+
+    For instructions a prediction is right where it refuses or follows as it should: as `category` (general or safety)
+    says, or without one as the reference does.
+
+    `out` gets all rows with more columns: `correct` (null where the reference does not run), `extracted` (null where
+    there is no answer), and for text_to_sql `outcome` and `why`; columns of these names are replaced. It is written
+    whole or not at all and may be the file of predictions itself.
+
+    Raises DataError naming file and line, ConfigError for an unknown task or equality.
     """
     if out is not None and out.is_dir():
         raise ConfigError(f"out: {str(out)!r} is a folder; name a file")
-    grader = task_named(task)
+    grader = _grader(task, equality)
     rows = [(f"{predictions}:{number}", row) for number, row in read_objects(predictions)]
     if not rows:
         raise DataError(f"{predictions}: no rows; each line must be one JSON object with `prediction` and `reference`")
@@ -81,6 +88,17 @@ def grade(task: str, predictions: Path, out: Path | None = None) -> GradeSummary
         data = b"".join(lines)
         write_atomic(out, gzip.compress(data, mtime=0) if out.suffix == ".gz" else data)
     return summary
+
+
+def _grader(task: str, equality: str | None) -> Grader:
+    grader = task_named(task)
+    if equality is None:
+        return grader
+    if not isinstance(grader, SqlAnswers):
+        raise ConfigError(f"equality: {equality!r} found, and the task is {task}; only text_to_sql compares results")
+    if equality not in set(Equality):
+        raise ConfigError(f"equality: {equality!r} is unknown; choose {', '.join(Equality)}")
+    return dataclasses.replace(grader, equality=Equality(equality))
 
 
 def _execute_rows(grader: SqlAnswers, rows: Sequence[tuple[str, dict[str, Any]]], folder: Path) -> list[_Graded]:

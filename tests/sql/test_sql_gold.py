@@ -157,6 +157,13 @@ def test_a_half_copied_database_is_refused(tmp_path: Path) -> None:
     check_database(path, "here")
 
 
+def test_results_are_not_taken_from_a_half_copied_database_either(sandbox: Counting, database: Path) -> None:
+    database.write_bytes(database.read_bytes()[:-100])
+    with pytest.raises(DataError, match=r"people\.sqlite: the database cannot be read \(it has .* is missing\)"):
+        Results(sandbox).get(Query(database=database, sql="SELECT count(*) FROM person"))
+    assert sandbox.ran == []
+
+
 def test_a_page_of_65536_bytes_is_written_as_1(tmp_path: Path) -> None:
     path = tmp_path / "large.sqlite"
     with closing(sqlite3.connect(path)) as connection, connection:

@@ -16,6 +16,7 @@ from burnish.lab.running import plan
 from burnish.models import location
 from burnish.store import identity
 from burnish.store.files import pretty
+from burnish.tasks import numbers
 from burnish.types import Artifact
 
 ROOT = Path(__file__).parents[2]
@@ -52,6 +53,30 @@ def test_the_papers_plan_is_pinned(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         pinned.write_text(json.dumps(found, indent=1) + "\n")
         pytest.fail(f"{pinned} was missing and has been written: look at it and commit it")
     assert found == json.loads(pinned.read_text()), f"remove {pinned} and run again to write it anew"
+
+
+def labelled(tmp_path: Path, config: str) -> list[tuple[str, str]]:
+    found = plan(read_config(ROOT / "configs" / config, ["seeds=[0]"]), tmp_path)
+    return [(stage.label, stage.fingerprint) for stage in found.stages]
+
+
+def test_another_reader_of_numbers_changes_what_grades_or_compares_and_what_follows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(identity, "of_hub", named)
+    gsm8k, sums = "gsm8k-gemma2b-mistral7b.yaml", "embedded.yaml"
+    before, plain = labelled(tmp_path, gsm8k), labelled(tmp_path, sums)
+    monkeypatch.setattr(numbers, "VERSION", numbers.VERSION + 1)
+    after = labelled(tmp_path, gsm8k)
+    assert labelled(tmp_path, sums) == plain  # generated sums are plain, and read as in the first version
+    kept = {label for label, _ in {*before} & {*after}}
+    run_again = {label for label, _ in {*before} - {*after}}
+    # What the weak model and the models of the first round learned and answered is kept.
+    first = {"seed 0 weak supervisor", "seed 0 sft", "seed 0 round 1 without part 1", "seed 0 answers for proposals 1"}
+    assert {"data", *first} <= kept
+    assert {"seed 0 q~", "seed 0 grades", "seed 0 round 1 comparisons", "seed 0 round 2 without part 1"} <= run_again
+    assert not {"seed 0 q~", "seed 0 grades"} & kept
+    assert len(before) == len(after)
 
 
 @pytest.mark.parametrize("name", ["gsm8k-gemma2b-mistral7b", "gsm8k-mistral7b-llama70b"])

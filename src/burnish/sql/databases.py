@@ -47,11 +47,20 @@ def check_database(path: Path, where: str) -> None:
         what = "is empty" if not head else "is no SQLite database"
         raise DataError(f"{where}: {str(path)!r} {what}; {fix}")
     if (whole := _whole_size(head)) > size:
-        raise DataError(
-            f"{where}: {str(path)!r} has {size:,} bytes, and by its header {whole:,}: a part of it is missing; copy or "
-            "fetch it again"
-        )
+        raise DataError(f"{where}: {str(path)!r} {_cut_off(size, whole)}; copy or fetch it again")
     _check_at_rest(path, where)
+
+
+def what_is_missing(path: Path) -> str | None:
+    """Say what is missing of a SQLite file, None where nothing is. Raises OSError where it cannot be read."""
+    with path.open("rb") as file:
+        head, size = file.read(HEADER), os.fstat(file.fileno()).st_size
+    whole = _whole_size(head) if head.startswith(MAGIC) else 0
+    return _cut_off(size, whole) if whole > size else None
+
+
+def _cut_off(size: int, whole: int) -> str:
+    return f"has {size:,} bytes, and by its header {whole:,}: a part of it is missing"
 
 
 def _whole_size(head: bytes) -> int:

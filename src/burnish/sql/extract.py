@@ -28,6 +28,8 @@ from burnish.sql.outcome import Kind
 from burnish.sql.wrapping import without_end_tokens, wrapped
 from burnish.thinking import without_thinking
 
+VERSION = 2
+"""Of how queries are read and run; it is part of what stages are known by."""
 MOST_CHARACTERS = 100_000
 """A longer answer is refused before anybody looks into it."""
 MOST_PARSED = 10_000

@@ -15,6 +15,7 @@ import orjson
 
 from burnish.errors import DataError
 from burnish.sql.compare import Equality, Signature, signature
+from burnish.sql.databases import what_is_missing
 from burnish.sql.formats import mentions_formats
 from burnish.sql.outcome import Kind, Outcome
 from burnish.sql.sandbox import Query, Sandbox
@@ -52,6 +53,7 @@ class Results:
         self.sandbox, self.folder = sandbox, folder
         self._known: dict[str, Result] = {}
         self._contents: dict[str, str] = {}
+        self._whole: set[str] = set()
 
     def get(self, query: Query) -> Result:
         """Return the result of one query."""
@@ -63,9 +65,20 @@ class Results:
     def fill(self, queries: Iterable[Query]) -> None:
         """Run those that are not known yet, each once, in all workers."""
         wanted = {_key(query): query for query in queries}
-        todo = [query for key, query in wanted.items() if key not in self._known and not self._read(key, query)]
+        new = [(key, query) for key, query in wanted.items() if key not in self._known]
+        for database in {query.database for _, query in new}:
+            self._check(database)
+        todo = [query for key, query in new if not self._read(key, query)]
         for query, result in zip(todo, self.sandbox.run_all(todo, self._kept), strict=True):
             self._known[_key(query)] = result
+
+    def _check(self, database: Path) -> None:
+        """Look at each file once: of a half-copied one SQLite reads the rows that are missing as NULL."""
+        if (version := _version(database)) not in self._whole:
+            missing = what_is_missing(database)
+            if missing is not None:
+                raise DataError(f"{database}: the database cannot be read (it {missing}); fetch or copy it again")
+            self._whole.add(version)
 
     def _kept(self, query: Query, outcome: Outcome) -> Result:
         if outcome.kind is Kind.UNREADABLE:

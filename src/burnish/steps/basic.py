@@ -14,7 +14,7 @@ from burnish.algorithms.refinement import split
 from burnish.config import Decoding, ModelConfig, Objective, TrainSettings
 from burnish.errors import DataError
 from burnish.models.card import ModelCard, Weights, copy_model, write_card
-from burnish.protocols import Backend, Grader, SamplingKey, Score, Task, prepare, row_key
+from burnish.protocols import Backend, Grader, Learns, SamplingKey, Score, Task, prepare, row_key
 from burnish.steps.artifacts import (
     CURVE,
     DEMONSTRATIONS,
@@ -43,10 +43,23 @@ from burnish.types import (
 
 
 class Steps:
-    """Builds and runs stages for one seed. `backend` is opened when a stage first needs it."""
+    """Builds and runs stages for one seed. `backend` is opened when a stage first needs it.
 
-    def __init__(self, runner: Runner, backend: Callable[[], Backend], task: Grader, task_kind: str, seed: int) -> None:
+    Stages know the task by `task_kind`, and training by `learned_kind` (if it is given): which answers are learned
+    may be older than how they are graded.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        backend: Callable[[], Backend],
+        task: Grader,
+        task_kind: str,
+        seed: int,
+        learned_kind: str | None = None,
+    ) -> None:
         self.runner, self.backend, self.task, self.task_kind, self.seed = runner, backend, task, task_kind, seed
+        self.learned_kind = task_kind if learned_kind is None else learned_kind
         self.label = f"seed {seed}"
 
     def run(self, stage: Stage) -> Artifact:
@@ -156,7 +169,8 @@ class Steps:
 
         def run(work: Work) -> None:
             examples, current = rows.prompts_only(), read_demonstrations(demonstrations)
-            usable = [id_ for id_ in examples if answer_of(self.task.extract, current[id_]) is not None]
+            learned = self.task.learned if isinstance(self.task, Learns) else self.task.extract
+            usable = [id_ for id_ in examples if answer_of(learned, current[id_]) is not None]
             if not usable:
                 raise DataError(f"{label}: none of {len(examples)} demonstrations has an answer to learn")
             training = [
@@ -171,7 +185,7 @@ class Steps:
             "train": settings.model_dump(mode="json"),
             "seed": self.seed,
             "checkpoints": checkpoints,
-            "task": self.task_kind,
+            "task": self.learned_kind,
             **rows.config,
         }
         inputs = {"base": base, "demonstrations": demonstrations, **rows.inputs}

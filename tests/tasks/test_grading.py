@@ -65,6 +65,33 @@ def test_out_may_be_the_predictions_and_grading_again_changes_nothing(tmp_path: 
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_whole_numbers_beyond_64_bits_stay_exact_and_other_columns_as_they_were_written(tmp_path: Path) -> None:
+    big = "123456789012345678901234567890"
+    path, out = tmp_path / "p.jsonl", tmp_path / "out.jsonl"
+    other = f'"n": {big}, "x" : 1.10, "y": 1E5, "s": "\\u2028\\/", "deep": {"[" * 300}{"]" * 300}'
+    path.write_text(
+        f'{{"prediction": "#### {big}", "reference": {big}, {other}}}\n'
+        f'{{"prediction": "#### {big[:-1]}1", "reference": {big}, "correct": 7, "id":2}}\n'
+        '{"prediction":"100000.0","reference":1E5}\n'
+    )
+    assert grade("gsm8k", path, out).correct == 2
+    assert out.read_text().splitlines() == [
+        f'{{"prediction": "#### {big}", "reference": {big}, {other}, "correct":true,"extracted":"{big}"}}',
+        f'{{"prediction": "#### {big[:-1]}1", "reference": {big}, "id":2, "correct":false,"extracted":"{big[:-1]}1"}}',
+        '{"prediction":"100000.0", "reference":1E5, "correct":true,"extracted":"100000"}',
+    ]
+    first = out.read_bytes()
+    grade("gsm8k", out, out)
+    assert out.read_bytes() == first
+
+
+def test_a_column_that_is_nested_too_deeply_is_an_error_before_anything_is_graded(tmp_path: Path) -> None:
+    path = tmp_path / "p.jsonl"
+    path.write_text(f'{{"prediction": "5", "reference": "5", "deep": {"[" * 1010}{"]" * 1010}}}\n')
+    with pytest.raises(DataError, match=r"p\.jsonl:1: "):
+        grade("gsm8k", path)
+
+
 def test_gz_is_read_and_written(tmp_path: Path) -> None:
     path, out = tmp_path / "p.jsonl.gz", tmp_path / "out.jsonl.gz"
     path.write_bytes(gzip.compress(json.dumps(ROWS[0]).encode()))

@@ -307,6 +307,7 @@ def test_no_text_raises_and_an_answer_agrees_with_itself(text: str) -> None:
 
 
 HOSTILE = [
+    *["9", "-", "1,", "1.1", "#### ", "1 1/", ",111", "1/1", ".", "1e", "-$ ", "e9"],
     *[r"\boxed{", r"\boxed{9}", "{", "}", r"\frac", r"\frac{1}{2}", "1\\,", "1,11,", "1'111", "1_", "1.111,", "½", "²"],
     *[
         "9^",
@@ -359,8 +360,8 @@ def test_grades_say_what_and_why() -> None:
 def test_a_reference_that_is_not_one_number_cannot_grade(reference: str | None) -> None:
     with pytest.raises(DataError, match=r"row-7: the reference .* has no final answer that is one number as a whole"):
         NumericAnswers().grade(example(reference), "5")
+    row = Example(id="row-7", group="", prompt=(), reference=reference, metadata={"where": "data.jsonl:7"})
     with pytest.raises(DataError, match=r"data\.jsonl:7 \(row-7\): the reference"):
-        row = Example(id="row-7", group="", prompt=(), reference=reference, metadata={"where": "data.jsonl:7"})
         NumericAnswers().grade(row, "5")
 
 

@@ -27,7 +27,10 @@ class Member:
 
 
 def members(line: bytes, where: str) -> list[Member]:
-    """Return the members of an object that is known to be valid JSON. Raises DataError where it is nested too deeply."""
+    """Return the members of an object that is known to be valid JSON.
+
+    Raises DataError naming `where` if the object is nested too deeply.
+    """
     text = line.decode("utf-8").strip(" \t\r\n\ufeff")
     found: list[Member] = []
     place = _after_space(text, 1)

@@ -1,7 +1,8 @@
 """Numbers as people and models write them, turned into the plain form that `numbers` reads. Pure, in linear time.
 
-`2{,}048`, `31\\,250`, `5'600`, `3,25,000`, `\\frac{5}{8}`, `2\\frac12`, `½`, `2.4 \\times 10^2`, full-width digits, an en
-dash as minus, `7 / 2`, `30 cm^3`: each of them holds digits that a reader of plain numbers would take for another number.
+`2{,}048`, `31\\,250`, `5'600`, `3,25,000`, `\\frac{5}{8}`, `2\\frac12`, `½`, `2.4 \\times 10^2`, full-width digits, an
+en dash as minus, `7 / 2`, `30 cm^3`: each of them holds digits that a reader of plain numbers would take for another
+number.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ _SIGNS = str.maketrans("０１２３４５６７８９＋．，％／⁄＄￡�
 _SUPERSCRIPTS = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+", strict=True))
 _SUBSCRIPTS = dict(zip("₀₁₂₃₄₅₆₇₈₉", "0123456789", strict=True))
 _VULGAR = re.compile("[¼½¾⅐-⅞↉]")
-_RAISED = re.compile(f"[{''.join(_SUPERSCRIPTS)}]+")
+_UP, _DOWN = "".join(_SUPERSCRIPTS), "".join(_SUBSCRIPTS)
+_RAISED = re.compile(f"[{_UP}]+")
 _RAISED_FRACTION = re.compile(
     f"(?<![{''.join(_SUPERSCRIPTS)}])([{''.join(_SUPERSCRIPTS)}]+)[/⁄]([{''.join(_SUBSCRIPTS)}]+)"
 )

@@ -26,7 +26,7 @@ from burnish.thinking import without_thinking
 from burnish.types import Answer, Example, Grade
 
 VERSION = 2
-"""Of how numbers are read; it is part of what stages are known by. The second one knows notation, boxes and thinking."""
+"""Of how numbers are read; stages are known by it, too. The second one knows notation, boxes and thinking."""
 MARKER = "####"
 MAX_LENGTH = 400
 """Characters of the longest number, as found and as written out, and the largest exponent; `int` stops at 4,300."""

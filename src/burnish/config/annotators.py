@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeAlias
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
-from burnish.config.base import Count, NotNegative, PositiveFloat, Probability, Settings, expanded
+from burnish.config.base import Count, NotNegative, PositiveFloat, Probability, Repeats, Retries, Settings, expanded
 from burnish.config.kinds import Kinds, OneOf
 from burnish.config.models import Decoding, Model, ModelConfig, TrainSettings
 from burnish.types import Head
@@ -128,7 +128,7 @@ class ClassifierConfig(AnnotatorSettings):
     learns from ground truth: the base model of the head, the weak model if not given."""
     train: TrainSettings | None = None
     """How the head is trained; as the weak model if not given."""
-    checkpoints: Count = 10
+    checkpoints: Repeats = 10
     """Evenly spaced checkpoints of p~ whose answers are the worse side of a pair."""
     pairs: Literal["checkpoints", "balanced"] = "checkpoints"
     """`balanced`, for the instructions task: the worse sides come from two p~, one trained on safe instructions and
@@ -439,7 +439,7 @@ class JudgeConfig(AnnotatorSettings):
     read: Literal["auto", "logprobs", "text"] = "auto"
     """`logprobs`: the verdict is the probability of the labels' tokens; `text`: the reply, parsed strictly; `auto`: the
     first where the server returns log-probabilities, else the second."""
-    top_logprobs: Annotated[int, Field(ge=2, le=20)] = 20
+    top_logprobs: Annotated[int, Field(ge=2, le=20, strict=True)] = 20
     """How many tokens' log-probabilities to ask for."""
     max_tokens: Count | None = None
     """Longest reply; 8 tokens if not given, 512 where the judge explains."""
@@ -452,7 +452,7 @@ class JudgeConfig(AnnotatorSettings):
     """Requests under way at once (does not change results)."""
     timeout: PositiveFloat = 60.0
     """Seconds to wait for a reply (does not change results)."""
-    retries: Annotated[int, Field(ge=0)] = 5
+    retries: Retries = 5
     """How often a failed request is sent again, later and later (does not change results)."""
 
     @field_validator("base_url")

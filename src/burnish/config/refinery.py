@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import model_validator
 
 from burnish.config.annotators import Annotator, AnnotatorSettings, Auditor, PeopleConfig, check_fits
-from burnish.config.base import Count, Name, Probability, Settings
+from burnish.config.base import Count, Name, Probability, Seed, Settings
 from burnish.config.differs import Differs, TextDiffers
 from burnish.config.lab import Execution
 from burnish.config.methods import IlrMethod, RefineMethod
@@ -82,7 +82,7 @@ class RefineConfig(Settings):
     """Bound the share of harmed labels."""
     selftest: SelftestConfig = SelftestConfig()
     """What the annotator has to show first."""
-    seed: int = 0
+    seed: Seed = 0
     """Halves, training order, samples."""
     execution: Execution = Execution()
     """Speed alone."""

@@ -13,7 +13,7 @@ from burnish import __version__
 from burnish.algorithms.comparisons import request_text
 from burnish.ledger.folder import REPORT, Change, Folder
 from burnish.ledger.naming import annotator_words, method_words, public_name
-from burnish.ledger.summary import RoundSummary, Summary
+from burnish.ledger.summary import RoundSummary, Summary, reference_doubt
 from burnish.report.drawing import Axis, Curve, Mark, curves, scaled
 from burnish.report.page import Fact, environment
 from burnish.report.tables import REASONS, Cell, Table
@@ -72,6 +72,8 @@ def headline(summary: Summary, changed: int) -> list[str]:
     after = rounds[-1].label_accuracy if rounds else None
     if before and after and before.value is not None and after.value is not None:
         lines.append(f"Right labels: {_accuracy(before)} before, {_accuracy(after)} after.")
+    if doubt := reference_doubt(summary):
+        lines.append(doubt)
     if summary.state != "done":
         lines.append("This refinement waits: the command that goes on was printed when it stopped.")
     if summary.reverted:

@@ -12,7 +12,7 @@ from burnish.config import RefineConfig
 from burnish.errors import BurnishError, Paused
 from burnish.inputs.context import RunContext
 from burnish.ledger.folder import Folder
-from burnish.ledger.summary import State, Summary
+from burnish.ledger.summary import State, Summary, reference_doubt
 from burnish.methods import Round
 from burnish.protocols import Backend
 from burnish.refinery.dataset import read_facts
@@ -92,6 +92,8 @@ class _Refining:
                 self.job.context.terminal.say(line)
         with full_disk(self.folder.path):
             writer.begin(None)
+        if doubt := reference_doubt(self.folder.summary):
+            self.job.context.terminal.say(f"warning: {doubt}")
         try:
             tested = tried(self.job)
             self.selftest = passed(self.job, tested) if tested is not None else None

@@ -46,7 +46,8 @@ class Steps:
     """Builds and runs stages for one seed. `backend` is opened when a stage first needs it.
 
     Stages know the task by `task_kind`, and training by `learned_kind` (if it is given): which answers are learned
-    may be older than how they are graded.
+    may be older than how they are graded. `referee` compares answers with references; it is the task, unless a user's
+    references are of another kind than what tells his answers apart.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Steps:
     ) -> None:
         self.runner, self.backend, self.task, self.task_kind, self.seed = runner, backend, task, task_kind, seed
         self.learned_kind = task_kind if learned_kind is None else learned_kind
+        self.referee, self.referee_kind = task, task_kind
         self.label = f"seed {seed}"
 
     def run(self, stage: Stage) -> Artifact:

@@ -53,12 +53,17 @@ class Known:
     grader: Grader
 
 
+def number_of(marked: bool) -> Known:
+    """Return what knows answers that are numbers, `marked`: after `####` or not at all."""
+    kind, grader = ("marked", MarkedAnswers()) if marked else ("number", NumericAnswers())
+    return Known(kind=kind, reader=reader_of(kind, grader), grader=grader)
+
+
 def grader_of(differs: Differs) -> Known:
     """Return what knows answers; a program or an embedder looks at texts."""
     match differs:
         case NumberDiffers(marked=marked):
-            kind, grader = ("marked", MarkedAnswers()) if marked else ("number", NumericAnswers())
-            return Known(kind=kind, reader=reader_of(kind, grader), grader=grader)
+            return number_of(marked)
         case TextDiffers() | CommandDiffers() | EmbeddingDiffers() | EmbeddingServerDiffers():
             return Known(kind="text", reader="text", grader=TextAnswers())
         case _:

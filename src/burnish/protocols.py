@@ -85,6 +85,15 @@ class Executes(Protocol):
         ...
 
 
+@runtime_checkable
+class Learns(Protocol):
+    """A grader that tells in a way of its own whether a text holds anything to learn."""
+
+    def learned(self, completion: str) -> Answer | None:
+        """Return an answer that is worth learning, None where the text holds none; it need not be the final one."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
     """What a task has to say of held-out answers besides how many are right.

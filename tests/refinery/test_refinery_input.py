@@ -29,10 +29,14 @@ from refinement import (
 
 from burnish.backends.fake import FakeBackend
 from burnish.errors import BackendError, ConfigError, DataError
+from burnish.ledger import cards, page
 from burnish.ledger.folder import MODEL
+from burnish.ledger.summary import reference_doubt
 from burnish.protocols import Prompt
-from burnish.refinery import Ways
+from burnish.refinery import FinishedRefinement, Ways
 from burnish.refinery.dry_run import dry_run, words
+from burnish.refinery.inputs import find
+from burnish.refinery.words import closing
 from burnish.report.text import percent
 from burnish.types import Completion, Reason
 
@@ -191,6 +195,54 @@ def test_an_oracle_abstains_where_there_is_no_reference(tmp_path: Path) -> None:
     assert {reason for id_, reason in judged.items() if id_ in without} == {Reason.ABSTAINED}
     assert Reason.ABSTAINED not in {reason for id_, reason in judged.items() if id_ not in without}
     assert found.rows[:30] == data[:30]
+
+
+@pytest.mark.parametrize("annotator", ["oracle:gold", None])
+def test_a_numeric_reference_is_read_as_a_number_where_texts_tell_answers_apart(
+    tmp_path: Path, annotator: str | None
+) -> None:
+    data = [row | {"gold": int(row["gold"])} for row in rows()]
+    method = {} if annotator else {"method": "naive", "reference": "gold"}
+    found = refine(settings(written(tmp_path, data), annotator=annotator, differs="text", **method), tmp_path)
+    given = found.summary.given_accuracy
+    assert given is not None
+    assert given.value == (COUNT - WRONG_LABELS) / COUNT  # as texts, none equals: "#### 14" is not "14"
+    if annotator:
+        first = found.summary.rounds[0].label_accuracy
+        assert first is not None
+        assert first.value == (COUNT - WRONG_LABELS + CAP) / COUNT
+    assert reference_doubt(found.summary) is None
+
+
+def test_references_of_text_stay_texts_where_one_is_no_number(tmp_path: Path) -> None:
+    data = [row | {"gold": row["answer"] if i else "7"} for i, row in enumerate(rows())]
+    found = refine(
+        settings(written(tmp_path, data), annotator=None, method="naive", reference="gold", differs="text"), tmp_path
+    )
+    given = found.summary.given_accuracy
+    assert given is not None
+    assert given.value == (COUNT - 1) / COUNT
+
+
+def test_a_reference_that_next_to_no_row_equals_is_said_everywhere(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = [row | {"gold": f"it is {row['gold']} of them"} for row in rows()]
+    found = refine(
+        settings(written(tmp_path, data), annotator=None, method="naive", reference="gold", differs="text"), tmp_path
+    )
+    doubt = "Next to no given answer equals its reference (0 of 60): check whether the column 'gold'"
+    assert f"warning: {doubt}" in " ".join(capsys.readouterr().err.split())
+    assert f"warning: {doubt}" in "\n".join(closing(FinishedRefinement(out=found.out, summary=found.summary)))
+    assert any(line.startswith(doubt) for line in page.headline(found.summary, 1))
+    assert doubt in cards._accuracies(found.summary)
+
+
+def test_a_reference_that_is_not_one_number_as_a_whole_is_named_with_its_line(tmp_path: Path) -> None:
+    data = [row | ({"gold": "5 of 12"} if i == 6 else {}) for i, row in enumerate(rows())]
+    told = r"data\.jsonl:7 \(row-06\): the reference '5 of 12' has no final answer that is one number as a whole"
+    with pytest.raises(DataError, match=told):
+        find(settings(written(tmp_path, data)), offline_ok=True)  # a dry run says so, too
 
 
 def test_a_reference_that_is_no_answer_is_said_before_anything_is_spent(tmp_path: Path) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Generator, Sequence
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from sql_data import people
 
@@ -17,6 +20,8 @@ from burnish.sql.databases import Schema, check_database, describe
 from burnish.sql.gold import Results, same
 from burnish.sql.outcome import Kind, Limits
 from burnish.sql.sandbox import Query, Sandbox
+from burnish.store.files import checksum
+from burnish.types import short_hash
 
 
 class Counting(Sandbox):
@@ -96,6 +101,21 @@ def test_a_folder_keeps_what_lasts_by_content(sandbox: Counting, database: Path,
     assert sandbox.ran[4:] == ["SELECT nobody"]
 
 
+def test_what_an_older_version_kept_and_this_one_sees_otherwise_is_run_again(
+    sandbox: Counting, database: Path, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    Results(sandbox, cache).fill([Query(database=database, sql="DROP TABLE person")])
+    Results(sandbox, cache).fill([Query(database=database, sql="DROP TABLE person")])
+    assert sandbox.ran == ["DROP TABLE person"] * 2  # it may be allowed now
+    plain, formatted = (Query(database=database, sql=sql) for sql in ("SELECT 1", "SELECT Printf('%d', 1)"))
+    results = Results(sandbox, cache)
+    limits = orjson.dumps(asdict(sandbox.limits)).decode()
+    first = [short_hash(checksum(database), query.sql, limits, sqlite3.sqlite_version) for query in (plain, formatted)]
+    assert results._place(plain).stem == first[0]
+    assert results._place(formatted).stem != first[1]
+
+
 def test_an_unreadable_database_is_an_error_that_names_it(sandbox: Counting, tmp_path: Path) -> None:
     path = tmp_path / "x.sqlite"
     with pytest.raises(DataError, match=r"x\.sqlite: the database cannot be read \(No such file"):
@@ -120,6 +140,62 @@ def test_databases_that_are_none(database: Path, tmp_path: Path) -> None:
     ):
         with pytest.raises(DataError, match=rf"^rows:3: .*{path.name}.*{told}.*give the path of a SQLite database"):
             check_database(path, "rows:3")
+
+
+def test_a_half_copied_database_is_refused(tmp_path: Path) -> None:
+    # SQLite reads the pages that are missing as zeros, and so a table's rows as NULL.
+    path = people(tmp_path / "people.sqlite")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.executemany("INSERT INTO person (name) VALUES (?)", [("x" * 500,)] * 100)
+    whole = path.read_bytes()
+    check_database(path, "here")
+    for size in (len(whole) // 2, len(whole) - 1, 50):
+        path.write_bytes(whole[:size])
+        with pytest.raises(DataError, match=r"^rows:3: .*people\.sqlite' has [0-9,]+ bytes.*a part of it is missing"):
+            check_database(path, "rows:3")
+    path.write_bytes(whole + b"\0" * 4096)  # longer is no harm
+    check_database(path, "here")
+
+
+def test_results_are_not_taken_from_a_half_copied_database_either(sandbox: Counting, database: Path) -> None:
+    database.write_bytes(database.read_bytes()[:-100])
+    with pytest.raises(DataError, match=r"people\.sqlite: the database cannot be read \(it has .* is missing\)"):
+        Results(sandbox).get(Query(database=database, sql="SELECT count(*) FROM person"))
+    assert sandbox.ran == []
+
+
+def test_a_page_of_65536_bytes_is_written_as_1(tmp_path: Path) -> None:
+    path = tmp_path / "large.sqlite"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("PRAGMA page_size = 65536")
+        connection.execute("CREATE TABLE t (a)")
+    check_database(path, "here")
+    path.write_bytes(path.read_bytes()[:-65536])
+    with pytest.raises(DataError, match="has 65,536 bytes, and by its header 131,072"):
+        check_database(path, "here")
+
+
+def test_a_count_of_pages_that_an_old_program_left_behind_is_not_trusted(database: Path) -> None:
+    data = bytearray(database.read_bytes())
+    data[28:32] = (10_000).to_bytes(4, "big")
+    data[92:96] = (77).to_bytes(4, "big")  # another number than the counter of changes
+    database.write_bytes(data)
+    check_database(database, "here")
+
+
+def test_paths_that_no_database_can_have(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.sqlite"
+    os.mkfifo(pipe)
+    with pytest.raises(DataError, match=r"^rows:3: .*pipe\.sqlite' is no ordinary file"):
+        check_database(pipe, "rows:3")
+    with pytest.raises(DataError, match=r"^rows:3: .*null byte.*give the path"):
+        check_database(tmp_path / "a\0b", "rows:3")
+    with pytest.raises(DataError, match=r"^rows:3: .*File name too long.*give the path"):
+        check_database(tmp_path / ("x" * 256), "rows:3")
+
+
+def test_a_name_of_255_characters_is_one(tmp_path: Path) -> None:
+    check_database(people(tmp_path / "x.sqlite").rename(tmp_path / ("x" * 255)), "here")
 
 
 def test_unfinished_writes_are_not_passed_over(tmp_path: Path) -> None:

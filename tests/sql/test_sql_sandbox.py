@@ -90,6 +90,21 @@ def test_what_reads_is_let_through(sandbox: Sandbox, database: Path, sql: str) -
 
 
 @pytest.mark.parametrize(
+    ("sql", "rows"),
+    [
+        ("SELECT printf('%05.1f|%s|%d', 1.5, 'é', 7), format('%.1000c', 'x')", ("001.5|é|7", "x" * 1000)),
+        ("SELECT printf(NULL), printf('%s', ''), coalesce(printf(''), '')", (None, "", "")),  # 3.40: printf('') is NULL
+        ("SELECT printf('%s', CAST(x'ff' AS TEXT))", ("\udcff",)),  # text that is not UTF-8
+        ("SELECT 'printf'", ("printf",)),
+    ],
+)
+def test_formats_within_the_limit_stay_as_sqlite_has_them(
+    sandbox: Sandbox, database: Path, sql: str, rows: tuple[str | None, ...]
+) -> None:
+    assert ask(sandbox, database, sql) == QueryOutcome(kind=Kind.ROWS, rows=(rows,))
+
+
+@pytest.mark.parametrize(
     ("sql", "kind", "told"),
     [
         ("SELECT nobody FROM person", Kind.ERROR, "no such column: nobody"),
@@ -118,6 +133,9 @@ def test_what_reads_is_let_through(sandbox: Sandbox, database: Path, sql: str) -
         (ENDLESS.replace("count(*)", "x") + " LIMIT 10000000", Kind.TOO_LARGE, "1,000 rows"),
         ("SELECT zeroblob(2000000000)", Kind.TOO_LARGE, "too big"),
         ("SELECT replace(hex(zeroblob(200000)), '0', '0123456789')", Kind.TOO_LARGE, "too big"),
+        # SQLite gives NULL for these two.
+        ("SELECT printf('%*d', 20000000, 1)", Kind.TOO_LARGE, "1,048,576 bytes"),
+        ("SELECT length(\"Format\"('%.*c', 20000000, 'x'))", Kind.TOO_LARGE, "1,048,576 bytes"),
         ("SELECT printf('%1000d', a.x) FROM (" + ENDLESS.replace("count(*)", "x") + ") a", Kind.TOO_LARGE, "rows"),
         ("SELECT hex(zeroblob(40000)) FROM (" + ENDLESS.replace("count(*)", "x") + ")", Kind.TOO_LARGE, "bytes"),
         (ENDLESS.replace("count(*)", "DISTINCT hex(x || zeroblob(2000))") + " ORDER BY 1", Kind.TOO_LARGE, "memory"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from burnish.lab.inputs import semantic
 from burnish.lab.running import plan
 from burnish.models import location
 from burnish.store import identity
+from burnish.store.files import pretty
+from burnish.tasks import numbers
 from burnish.types import Artifact
 
 ROOT = Path(__file__).parents[2]
@@ -52,6 +55,30 @@ def test_the_papers_plan_is_pinned(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert found == json.loads(pinned.read_text()), f"remove {pinned} and run again to write it anew"
 
 
+def labelled(tmp_path: Path, config: str) -> list[tuple[str, str]]:
+    found = plan(read_config(ROOT / "configs" / config, ["seeds=[0]"]), tmp_path)
+    return [(stage.label, stage.fingerprint) for stage in found.stages]
+
+
+def test_another_reader_of_numbers_changes_what_grades_or_compares_and_what_follows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(identity, "of_hub", named)
+    gsm8k, sums = "gsm8k-gemma2b-mistral7b.yaml", "embedded.yaml"
+    before, plain = labelled(tmp_path, gsm8k), labelled(tmp_path, sums)
+    monkeypatch.setattr(numbers, "VERSION", numbers.VERSION + 1)
+    after = labelled(tmp_path, gsm8k)
+    assert labelled(tmp_path, sums) == plain  # generated sums are plain, and read as in the first version
+    kept = {label for label, _ in {*before} & {*after}}
+    run_again = {label for label, _ in {*before} - {*after}}
+    # What the weak model and the models of the first round learned and answered is kept.
+    first = {"seed 0 weak supervisor", "seed 0 sft", "seed 0 round 1 without part 1", "seed 0 answers for proposals 1"}
+    assert {"data", *first} <= kept
+    assert {"seed 0 q~", "seed 0 grades", "seed 0 round 1 comparisons", "seed 0 round 2 without part 1"} <= run_again
+    assert not {"seed 0 q~", "seed 0 grades"} & kept
+    assert len(before) == len(after)
+
+
 @pytest.mark.parametrize("name", ["gsm8k-gemma2b-mistral7b", "gsm8k-mistral7b-llama70b"])
 def test_the_papers_settings_are_the_papers(name: str) -> None:
     """Appendix C and table 1."""
@@ -85,6 +112,43 @@ def test_a_moved_model_is_the_same_model(tmp_path: Path) -> None:
     assert here == there
     (tmp_path / "there" / "config.json").write_text("{ }")
     assert identity.of_files([tmp_path / "there"]) != here
+
+
+def write(place: Path, text: str) -> Path:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(text)
+    return place
+
+
+def test_two_files_of_one_name_do_not_hide_each_other(tmp_path: Path) -> None:
+    first, second = write(tmp_path / "a" / "x.sqlite", "1"), write(tmp_path / "b" / "x.sqlite", "2")
+    before = identity.of_files([first, second])
+    for place in (first, second):
+        kept = place.read_text()
+        place.write_text("3")
+        assert identity.of_files([second, first]) != before, place
+        place.write_text(kept)
+    assert identity.of_files([second, first]) == before
+    first.write_text("2")
+    second.write_text("1")
+    assert identity.of_files([first, second]) != before  # the two changed places
+
+
+def test_a_name_that_comes_once_keeps_the_identity_that_it_had(tmp_path: Path) -> None:
+    sums = {name: hashlib.sha256(name.encode()).hexdigest() for name in ("one.txt", "two.txt")}
+    old = hashlib.sha256(pretty(sums)).hexdigest()
+    places = [write(tmp_path / "a" / "one.txt", "one.txt"), write(tmp_path / "b" / "two.txt", "two.txt")]
+    assert identity.of_files(places).fingerprint == old
+    assert identity.of_files([*places, places[0]]).fingerprint == old  # named twice, still one file
+
+
+def test_folders_of_one_name_are_told_apart_wherever_they_lie_together(tmp_path: Path) -> None:
+    def made(root: Path) -> Artifact:
+        write(root / "a" / "m" / "w.bin", "1")
+        write(root / "b" / "m" / "w.bin", "2")
+        return identity.of_files([root / "a" / "m", root / "b" / "m"])
+
+    assert made(tmp_path / "here") == made(tmp_path / "there")
 
 
 def test_a_variable_in_a_source_stays_in_the_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from burnish.backends.fake import FakeBackend
 from burnish.config import Config
+from burnish.errors import ConfigError
 from burnish.lab.running import run
 from burnish.ledger.folder import Folder
 from burnish.ledger.history import changes
@@ -73,18 +74,67 @@ def test_an_experiment_reuses_all_stages(old: Path, name: str) -> None:
     assert (Path("again") / "results.json").read_bytes() == results
 
 
-# A program is asked in two orders. Version 0.1.0 took their mean, which is no longer the default.
-CHANGES: dict[str, list[str]] = {"audited": [], "voted": ["method.accept=mean"], "majority": []}
+# A program is asked in two orders. Version 0.1.0 took their mean, which is no longer the default of a refinement.
+ACCEPT: dict[str, list[str]] = {"voted": ["method.accept=mean"], "majority": []}
 
 
-@pytest.mark.parametrize("name", CHANGES)
-def test_a_refinement_reuses_all_stages_and_its_folder(old: Path, name: str) -> None:
+def test_a_refinement_reuses_all_stages_and_its_folder(old: Path) -> None:
     found = cases(old)
-    settings = (*found["changes"], *CHANGES[name])
-    options = Options(data="data.jsonl", model="models/strong", changes=settings, **found["refinements"][name])
-    out, before = Path("out") / name, stages(Path("store"))
+    options = Options(
+        data="data.jsonl", model="models/strong", changes=found["changes"], **found["refinements"]["audited"]
+    )
+    out, before = Path("out") / "audited", stages(Path("store"))
     ledger, changed = (out / "ledger.jsonl").read_bytes(), len(changes(Folder(out), None))
     refine_data(config_of(options), Ways(out=out, store=Path("store"), backend=Unasked))
     assert stages(Path("store")) == before
     assert (out / "ledger.jsonl").read_bytes() == ledger
     assert len(changes(Folder(out), None)) == changed
+
+
+NUMBERS_2 = {
+    "voted": ["compare", "judge", "judge", "refine", "train", "votes"],
+    "majority": ["compare", "refine", "train", "vote", "vote_shares"],
+}
+"""What is run again where answers are told apart by number, since the second version reads more notations as numbers.
+
+What compares answers, and all that follows from it. The models of the first round and their answers are kept: the
+`train` is that of the refined model, which follows from the refined labels.
+"""
+
+
+@pytest.mark.parametrize("name", ["voted", "majority"])
+def test_a_refinement_by_numbers_runs_again_what_reads_them_and_changes_no_label(old: Path, name: str) -> None:
+    found = cases(old)
+    options = Options(
+        data="data.jsonl",
+        model="models/strong",
+        changes=(*found["changes"], *ACCEPT[name]),
+        **found["refinements"][name],
+    )
+    gold = {row["question"]: row["gold"] for row in map(json.loads, Path("data.jsonl").read_text().splitlines())}
+    before, out, again = stages(Path("store")), Path("out") / name, Path("again")
+    ways = Ways(out=again, store=Path("store"), backend=lambda: FakeBackend(gold))
+    refine_data(config_of(options), ways)
+    after = stages(Path("store"))
+    assert sorted(kind for fingerprint, kind in after.items() if fingerprint not in before) == NUMBERS_2[name]
+    # Its numbers are plain, and both versions read those alike.
+    for file in ("ledger.jsonl", "answers.jsonl"):
+        assert (again / file).read_bytes() == (out / file).read_bytes()
+    new, old_rows = ((place / "refined.jsonl").read_text().splitlines() for place in (again, out))
+    assert list(map(json.loads, new)) == list(map(json.loads, old_rows))  # changed lines keep their spaces now
+
+
+@pytest.mark.parametrize("name", ["voted", "majority"])
+def test_a_folder_that_the_first_reader_of_numbers_wrote_is_not_replaced_unasked(old: Path, name: str) -> None:
+    found = cases(old)
+    options = Options(
+        data="data.jsonl",
+        model="models/strong",
+        changes=(*found["changes"], *ACCEPT[name]),
+        **found["refinements"][name],
+    )
+    out = Path("out") / name
+    held = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
+    with pytest.raises(ConfigError, match="rounds of another refinement; name another --out"):
+        refine_data(config_of(options), Ways(out=out, store=Path("store"), backend=Unasked))
+    assert {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()} == held

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -62,6 +63,33 @@ def test_out_may_be_the_predictions_and_grading_again_changes_nothing(tmp_path: 
     grade("gsm8k", path, path)
     assert path.read_bytes() == first
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_whole_numbers_beyond_64_bits_stay_exact_and_other_columns_as_they_were_written(tmp_path: Path) -> None:
+    big = "123456789012345678901234567890"
+    path, out = tmp_path / "p.jsonl", tmp_path / "out.jsonl"
+    other = f'"n": {big}, "x" : 1.10, "y": 1E5, "s": "\\u2028\\/", "deep": {"[" * 90}{"]" * 90}'
+    path.write_text(
+        f'{{"prediction": "#### {big}", "reference": {big}, {other}}}\n'
+        f'{{"prediction": "#### {big[:-1]}1", "reference": {big}, "correct": 7, "id":2}}\n'
+        '{"prediction":"100000.0","reference":1E5}\n'
+    )
+    assert grade("gsm8k", path, out).correct == 2
+    assert out.read_text().splitlines() == [
+        f'{{"prediction": "#### {big}", "reference": {big}, {other}, "correct":true,"extracted":"{big}"}}',
+        f'{{"prediction": "#### {big[:-1]}1", "reference": {big}, "id":2, "correct":false,"extracted":"{big[:-1]}1"}}',
+        '{"prediction":"100000.0", "reference":1E5, "correct":true,"extracted":"100000"}',
+    ]
+    first = out.read_bytes()
+    grade("gsm8k", out, out)
+    assert out.read_bytes() == first
+
+
+def test_a_column_that_is_nested_too_deeply_is_an_error_before_anything_is_graded(tmp_path: Path) -> None:
+    path = tmp_path / "p.jsonl"
+    path.write_text(f'{{"prediction": "5", "reference": "5", "deep": {"[" * 1010}{"]" * 1010}}}\n')
+    with pytest.raises(DataError, match=r"p\.jsonl:1: "):
+        grade("gsm8k", path)
 
 
 def test_gz_is_read_and_written(tmp_path: Path) -> None:
@@ -169,6 +197,45 @@ def test_queries_are_graded_and_counted_by_what_became_of_them(tmp_path: Path) -
     assert [row["correct"] for row in graded] == [True] + [False] * 9
     assert graded[2]["why"] == "no such column: nobody"
     assert graded[0]["extracted"] == "SELECT DISTINCT age FROM person"
+
+
+@pytest.mark.parametrize(
+    ("equality", "right"),
+    [
+        (None, [True, True, True, False]),
+        ("set", [True, True, True, False]),
+        ("multiset", [True, True, False, False]),
+        ("ordered", [True, False, False, False]),
+    ],
+)
+def test_results_are_compared_as_asked(tmp_path: Path, equality: str | None, right: list[bool]) -> None:
+    gold = sql_rows(tmp_path)[0] | {"reference": "SELECT age FROM person ORDER BY id"}  # 36, 41, 36
+    texts = [f"SELECT age FROM person ORDER BY {by}" for by in ("id", "age")]
+    texts += ["SELECT DISTINCT age FROM person", "SELECT name FROM person"]
+    path, out = write(tmp_path / "p.jsonl", [gold | {"prediction": text} for text in texts]), tmp_path / "out.jsonl"
+    assert grade("text_to_sql", path, out, equality=equality).correct == sum(right)
+    assert [row["correct"] for row in read(out)] == right
+
+
+def test_an_equality_that_there_is_not_or_that_nothing_uses(tmp_path: Path) -> None:
+    path = write(tmp_path / "p.jsonl", ROWS)
+    with pytest.raises(ConfigError, match="equality: 'bag' is unknown; choose set, multiset, ordered"):
+        grade("text_to_sql", path, equality="bag")
+    with pytest.raises(ConfigError, match="equality: 'multiset' found, and the task is gsm8k"):
+        grade("gsm8k", path, equality="multiset")
+
+
+def test_a_half_copied_database_and_a_pipe_are_named_with_their_line(tmp_path: Path) -> None:
+    row = sql_rows(tmp_path)[0]
+    database = tmp_path / "people.sqlite"
+    path = write(tmp_path / "p.jsonl", [row])
+    database.write_bytes(database.read_bytes()[:-2000])
+    with pytest.raises(DataError, match=r"p\.jsonl:1: .*people\.sqlite' has .* a part of it is missing"):
+        grade("text_to_sql", path)
+    os.mkfifo(tmp_path / "pipe.sqlite")
+    for name, told in (("pipe.sqlite", "no ordinary file"), ("a\0b", "null byte"), ("x" * 300, "name too long")):
+        with pytest.raises(DataError, match=rf"p\.jsonl:1: .*{told}"):
+            grade("text_to_sql", write(path, [row | {"database": name}]))
 
 
 def test_a_reference_that_does_not_run_is_counted_apart(tmp_path: Path) -> None:

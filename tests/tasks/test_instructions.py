@@ -231,7 +231,7 @@ def test_bare_requests_get_the_refusal_as_their_reference(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("document", "told"),
     [
-        ({"instructions": [5]}, r"x\.json instruction 1: column 'instruction' is int, found 5"),
+        ({"instructions": [{}]}, r"x\.json instruction 1: column 'instruction' is"),
         ({"instructions": ["A", "B"], "inputs": ["C"]}, "`inputs` does not fit 2 instructions"),
         ({"instructions": []}, r"task\.safety_test: no row of .* can be used"),
         ({"instructions": "A"}, r"task\.safety_test: x\.json: dict with instructions found; write the list of rows"),
@@ -291,7 +291,7 @@ def test_a_missing_file_names_the_field_the_value_and_the_official_one(tmp_path:
         ("x.jsonl", '{"question": "a", "answer": "b"}\n[1]\n', r"x\.jsonl:2: list found"),
         (
             "x.jsonl",
-            '{"question": "a", "answer": "b"}\n{"question": "a", "answer": 5}\n',
+            '{"question": "a", "answer": "b"}\n{"question": "a", "answer": {}}\n',
             r"x\.jsonl:2: column 'answer' is",
         ),
         ("x.jsonl", '{"question": "a", "answer": "b", "category": "general"}\n{\n', r"x\.jsonl:2: not JSON"),

@@ -11,15 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from burnish.errors import DataError
+from burnish.tasks import numbers, task_named
 from burnish.tasks.numbers import (
     MarkedAnswers,
     NumericAnswers,
+    SumAnswers,
     canonical,
     final_number,
     marked_number,
     only_number,
+    reference_number,
     same_number,
 )
+from burnish.tasks.sums_world import generate
 from burnish.types import Answer, Example
 
 CASES = [
@@ -103,9 +107,96 @@ CASES = [
     ("9" * 401, None),
     ("9" * 400, "9" * 400),
     ("٣", None),
-    ("５", None),
-    ("½", None),
     ("²", None),
+    # LaTeX
+    ("$45{,}500$", "45500"),
+    (r"\boxed{2{,}048}", "2048"),
+    (r"#### 31\,250", "31250"),
+    (r"it is 1\,234\,567.5", "1234567.5"),
+    (r"10,\!000", "10000"),
+    ("31~250", "31250"),
+    (r"\boxed{\frac{5}{8}}", "0.625"),
+    (r"\dfrac58", "0.625"),
+    (r"$-\frac{5}{8}$", "-0.625"),
+    (r"\frac{5}{-8}", "-0.625"),
+    (r"\frac{-5}{-8}", "0.625"),
+    (r"2\frac{1}{2}", "2.5"),
+    (r"\tfrac{1{,}000}{8}", "125"),
+    (r"2.4 \times 10^2", "240"),
+    (r"2.4 \times 10^{-2}", "0.024"),
+    ("2.4 × 10² m", "240"),
+    ("2.4 × 10⁻²", "0.024"),
+    ("3 * 10^4", "30000"),
+    ("2^{10}", "1024"),
+    ("10^-3", "0.001"),
+    ("2.5^2", "6.25"),
+    ("1,000^2", "1000000"),
+    ("9^999", None),  # more than 400 digits
+    ("0^-1", None),
+    # units and names raised to a power
+    ("30 cm^3", "30"),
+    ("30 cm³", "30"),
+    (r"30 \text{ cm}^{3}", "30"),
+    (r"30\,\mathrm{m}^{-2}", "30"),
+    (r"90^\circ", "90"),
+    # other groups of digits
+    ("5'600", "5600"),
+    ("1’234’567", "1234567"),
+    ("3,25,000", "325000"),
+    ("1,23,45,678.5", "12345678.5"),
+    ("31\u202f250", "31250"),
+    ("31\u2009250", "31250"),
+    ("31\u00a0250 m", "31250"),
+    ("1_000_000", "1000000"),
+    ("1.234,56", "1234.56"),
+    ("31 250", "250"),  # two numbers as well as one
+    ("5'6", "6"),
+    ("10, 20, 300", "300"),
+    # signs and digits of other scripts
+    ("½", "0.5"),
+    ("2½", "2.5"),
+    ("2 ½", "2.5"),
+    ("⅔", "2/3"),
+    ("2¹⁄₂", "2.5"),
+    ("1⁄2", "0.5"),
+    ("５", "5"),
+    ("１，２３４．５", "1234.5"),
+    ("–5", "-5"),
+    ("3–2", "2"),
+    ("－５", "-5"),
+    # spaces
+    ("#### 7 / 2", "3.5"),
+    ("so it is 7 / 2", "3.5"),
+    ("48 / 2 = 24", "24"),
+    ("#### - 5", "-5"),
+    ("#### – 5", "-5"),
+    ("#### **- 5**", "-5"),
+    (r"\boxed{- 5}", "-5"),
+    ("12 - 5", "5"),
+    ("- 5 apples", "5"),  # an item of a list
+    ("####\n- 5 apples", "5"),
+    # boxes
+    (r"\boxed{9}. Check: 3 + 6 has 2 terms.", "9"),
+    (r"\boxed{7} no, \boxed{9}, as in step 2", "9"),
+    (r"\boxed{\boxed{9}} 2", "9"),
+    (r"\boxed{x = 9 \text{ of } 12} 2", "9"),
+    (r"\boxed{\text{none}} 2", "2"),
+    (r"\boxed{9} 2 #### 3", "3"),
+    (r"#### \boxed{9} of 12", "9"),
+    (r"\boxed{3\sqrt{2}}", None),  # not a number that can be written
+    (r"\boxed{2\pi} 5", None),
+    (r"\boxed{9", "9"),
+    (r"5 \} \boxed{\{9\}} } 2", "9"),
+    # text that runs on
+    ("#### 14\n\nQuestion: 3 apples ... #### 99", "14"),
+    ("#### 14 of 20\nThat is 6 less.", "14"),
+    ("#### none\n7 #### 14", "14"),
+    ("7 #### none\n8 apples", "7"),
+    # thinking
+    ("<think>#### 3</think>It is 5", "5"),
+    ("maybe #### 3</think>#### 5", "5"),
+    ("<think>#### 3", None),
+    ("5 <think>", None),
 ]
 
 
@@ -117,7 +208,17 @@ def test_the_final_number_is_found(text: str, expected: str | None) -> None:
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("51.0", "51"), (" $1,000. ", "1000"), ("50%", "50"), ("-6.0", "-6"), ("1e-05", "0.00001"), ("1/3", "1/3")],
+    [
+        *[("51.0", "51"), (" $1,000. ", "1000"), ("50%", "50"), ("-6.0", "-6"), ("1e-05", "0.00001"), ("1/3", "1/3")],
+        *[
+            ("- 5", "-5"),
+            ("7 / 2", "3.5"),
+            ("$45{,}500$", "45500"),
+            ("½", "0.5"),
+            (r"2\frac12", "2.5"),
+            ("5'600", "5600"),
+        ],
+    ],
 )
 def test_a_text_that_is_one_number(text: str, expected: str) -> None:
     found = only_number(text)
@@ -125,7 +226,7 @@ def test_a_text_that_is_one_number(text: str, expected: str) -> None:
     assert found.text == expected
 
 
-@pytest.mark.parametrize("text", ["", "5 or 6", "five", "5x", "3/0", "nan", "inf", "True", "5 6"])
+@pytest.mark.parametrize("text", ["", "5 or 6", "five", "5x", "3/0", "nan", "inf", "True", "5 6", "9^999"])
 def test_a_text_that_is_not_one_number(text: str) -> None:
     assert only_number(text) is None
 
@@ -205,7 +306,29 @@ def test_no_text_raises_and_an_answer_agrees_with_itself(text: str) -> None:
     assert alone is None or same_number(alone, alone)
 
 
-@pytest.mark.parametrize("unit", ["9", "-", "1,", "1.1", "#### ", "1 1/", ",111", "1/1", ".", "1e", "-$ ", "e9"])
+HOSTILE = [
+    *["9", "-", "1,", "1.1", "#### ", "1 1/", ",111", "1/1", ".", "1e", "-$ ", "e9"],
+    *[r"\boxed{", r"\boxed{9}", "{", "}", r"\frac", r"\frac{1}{2}", "1\\,", "1,11,", "1'111", "1_", "1.111,", "½", "²"],
+    *[
+        "9^",
+        "9^9",
+        "9^999 ",
+        "2 x 10^",
+        "9 /",
+        "<think>",
+        "</think>",
+        "#### x\n",
+        "####\n",
+        "9\u202f",
+        "9 \\times ",
+        "$ ",
+    ],
+]
+
+
+@pytest.mark.parametrize(
+    "unit", ["9", "-", "1,", "1.1", "#### ", "1 1/", ",111", "1/1", ".", "1e", "-$ ", "e9", *HOSTILE]
+)
 def test_a_hostile_length_is_read_in_linear_time(unit: str) -> None:
     start = time.perf_counter()
     final_number(unit * (300_000 // len(unit)))
@@ -226,10 +349,37 @@ def test_grades_say_what_and_why() -> None:
     assert (none.correct, none.extracted, none.why) == (False, None, "no number")
 
 
-@pytest.mark.parametrize("reference", [None, "no number", "#### 1/0"])
-def test_a_reference_without_a_number_cannot_grade(reference: str | None) -> None:
-    with pytest.raises(DataError, match="row-7"):
+@pytest.mark.parametrize(
+    "reference",
+    [
+        *[None, "no number", "#### 1/0"],
+        # Not one number as a whole: nobody knows which one is right.
+        *["5 or 6", "#### 5 of 12", "5 million", r"\boxed{2\pi}", r"\boxed{5 of 12}", "12 apples", "#### 7 #### none"],
+    ],
+)
+def test_a_reference_that_is_not_one_number_cannot_grade(reference: str | None) -> None:
+    with pytest.raises(DataError, match=r"row-7: the reference .* has no final answer that is one number as a whole"):
         NumericAnswers().grade(example(reference), "5")
+    row = Example(id="row-7", group="", prompt=(), reference=reference, metadata={"where": "data.jsonl:7"})
+    with pytest.raises(DataError, match=r"data\.jsonl:7 \(row-7\): the reference"):
+        NumericAnswers().grade(row, "5")
+
+
+@pytest.mark.parametrize(
+    ("reference", "answer"),
+    [
+        ("12 + 7 = 19 #### 19", "19"),
+        ("#### 1 #### 2", "2"),
+        ("#### $1,000.", "1000"),
+        (r"so 3 + 2 is \boxed{5}, as in step 2", "5"),
+        ("#### - 5", "-5"),
+        (r"\frac{5}{8}", "0.625"),
+        ("12345678901234567890123", "12345678901234567890123"),
+    ],
+)
+def test_a_reference_is_read_whole(reference: str, answer: str) -> None:
+    found = reference_number(reference)
+    assert found == Answer(text=answer)
 
 
 @pytest.mark.parametrize(
@@ -254,6 +404,34 @@ def test_a_marked_answer_stands_after_the_marker(text: str, answer: str | None) 
 def test_a_marked_answer_is_the_final_number_or_none(text: str) -> None:
     found = marked_number(text)
     assert found is None or ("####" in text and found == final_number(text))
+
+
+@given(st.text(alphabet="0123456789.,-+/$%eE "))
+def test_a_plain_number_is_what_the_first_version_read(text: str) -> None:
+    """Data that was loaded before has the same references now."""
+    old = numbers._NUMBER.fullmatch(text.strip().removesuffix(".").removesuffix("%").removeprefix("$"))
+    answer = numbers._answer(old) if old else None
+    assert answer is None or only_number(text) == answer
+
+
+def test_generated_sums_are_read_as_the_first_version_read_them() -> None:
+    grader = SumAnswers()
+    assert type(task_named("sums")) is SumAnswers
+    for problem in generate(2000, 0):
+        gold = Answer(text=str(problem.answer))
+        assert grader.extract(problem.solution) == marked_number(problem.solution) == gold
+        assert SumAnswers().read_reference(problem.solution) == gold
+    for text, answer in (("#### - 5", "5"), ("#### 1 ####", "1"), ("7", None), ("#### 3 #### 4", "4")):
+        found = grader.extract(text)
+        assert (found and found.text) == answer
+
+
+def test_what_is_learned_holds_a_number_as_the_first_version_found_it() -> None:
+    assert NumericAnswers().learned("<think>5") == Answer(text="5")
+    assert NumericAnswers().extract("<think>5") is None
+    assert NumericAnswers().learned("no number") is None
+    assert MarkedAnswers().learned("5") is None
+    assert MarkedAnswers().learned("#### 5 #### 6") == Answer(text="6")
 
 
 def test_marked_answers_grade_what_stands_after_the_marker() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -181,6 +182,9 @@ MISTAKES: list[tuple[Callable[[Path], TextToSqlTask], str]] = [
         r"task\.databases: .*none\.sqlite' does not exist, wanted at .*:11",
     ),
     (lambda d: own(d, row(database=1)), "column 'database' is int"),
+    (lambda d: own(d, row(database="a\0b")), r"a\\x00b' does not exist, wanted at .*:11"),
+    (lambda d: own(d, row(database="x" * 300)), r"task\.databases: .*xxx.* does not exist, wanted at .*:11"),
+    (lambda d: own(d, row(database=pipe(d).name)), r"pipe' is no ordinary file"),
     (lambda d: own(d, {"question": "a", "sql": "b"}), "no column 'database'"),
     (lambda d: own(d, {"question": "a", "database": "people.sqlite"}), "no column 'sql'"),
     (lambda d: own(d, row(sql=" ")), "column 'sql' is blank"),
@@ -266,6 +270,12 @@ def grader() -> SqlAnswers:
     found = task_named("text_to_sql")
     assert isinstance(found, SqlAnswers)
     return found
+
+
+def pipe(folder: Path) -> Path:
+    """Make a named pipe, which nobody ever writes to."""
+    os.mkfifo(folder / "pipe")
+    return folder / "pipe"
 
 
 def example(database: Path, reference: str | None = "SELECT age FROM person") -> Example:

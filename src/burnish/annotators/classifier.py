@@ -109,6 +109,8 @@ def trained(config: ClassifierConfig, teaching: Teaching, base: Artifact) -> Art
     inputs |= {name.replace("-", "_"): answers for side in worse for name, answers in side.items()}
     # Only where it is not the usual way, so that finished stages stay what they are.
     apart = {"pairs": config.pairs} if config.pairs != "checkpoints" else {}
+    if steps.task_kind != steps.learned_kind:  # a new reader finds other worse answers in what was learned as before
+        apart |= {"task": steps.task_kind}
     semantic = {"train": settings.model_dump(mode="json"), "seed": steps.seed, **apart, **truth.rows.config}
     return steps.stage("train_classifier", semantic, inputs, run, "q~")
 

@@ -44,7 +44,7 @@ def build(config: OracleConfig, resources: Resources) -> AnnotatorPlan:
     """Right answers come from the task of an experiment, or from a column of the dataset that is refined."""
     if resources.simulated:
         return plan(resources)
-    return _plan(resources, {"kind": "oracle", "column": config.column, "task": resources.steps.task_kind}, {})
+    return _plan(resources, {"kind": "oracle", "column": config.column, "task": resources.steps.referee_kind}, {})
 
 
 def plan(resources: Resources) -> AnnotatorPlan:
@@ -59,7 +59,7 @@ def _plan(resources: Resources, config: dict[str, JsonValue], inputs: dict[str, 
         kind="oracle",
         config=config,
         inputs=inputs,
-        over=lambda examples: OracleAnnotator(resources.steps.task, examples),
+        over=lambda examples: OracleAnnotator(resources.steps.referee, examples),
         reads_references=True,
         order_free=True,
     )

@@ -97,9 +97,15 @@ def report(directories: tuple[Path, ...], out: Path | None) -> None:
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Write the rows with `correct`, `extracted` and what became of them."
 )
+@click.option(
+    "--equality",
+    type=click.Choice(["set", "multiset", "ordered"]),
+    help="For text_to_sql: compare results as sets of rows (the default, as BIRD does), with how often each row comes, "
+    "or in the same order.",
+)
 @JSON
 @settled
-def grade_command(task: str, predictions: Path, out: Path | None, as_json: bool) -> None:
+def grade_command(task: str, predictions: Path, out: Path | None, equality: str | None, as_json: bool) -> None:
     """Grade a JSONL file of rows with `prediction` and `reference` as TASK (gsm8k, word_problems, sums, text_to_sql,
     instructions).
 
@@ -108,7 +114,7 @@ def grade_command(task: str, predictions: Path, out: Path | None, as_json: bool)
     """
     from burnish.tasks.grading import grade  # noqa: PLC0415
 
-    summary = grade(task, predictions, out)
+    summary = grade(task, predictions, out, equality)
     if as_json:
         print_json(dataclasses.asdict(summary))
         return

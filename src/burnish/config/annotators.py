@@ -13,7 +13,17 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeAlias
 
 from pydantic import Field, JsonValue, ValidationInfo, field_validator, model_validator
 
-from burnish.config.base import ON_RECORD, Count, NotNegative, PositiveFloat, Probability, Settings, expanded
+from burnish.config.base import (
+    ON_RECORD,
+    Count,
+    NotNegative,
+    PositiveFloat,
+    Probability,
+    Repeats,
+    Retries,
+    Settings,
+    expanded,
+)
 from burnish.config.kinds import Kinds, OneOf
 from burnish.config.models import Decoding, Model, ModelConfig, TrainSettings
 from burnish.types import Head
@@ -131,7 +141,7 @@ class ClassifierConfig(AnnotatorSettings):
     learns from ground truth: the base model of the head, the weak model if not given."""
     train: TrainSettings | None = None
     """How the head is trained; as the weak model if not given."""
-    checkpoints: Count = 10
+    checkpoints: Repeats = 10
     """Evenly spaced checkpoints of p~ whose answers are the worse side of a pair."""
     pairs: Literal["checkpoints", "balanced"] = "checkpoints"
     """`balanced`, for the instructions task: the worse sides come from two p~, one trained on safe instructions and
@@ -445,7 +455,7 @@ class JudgeConfig(AnnotatorSettings):
     min_mass: Probability = 0.25
     """The least probability of all labels together, where log-probabilities are read; with less the judge abstains. A
     model of 135 million parameters that is asked for a letter gives them 0.27 to 0.60."""
-    top_logprobs: Annotated[int, Field(ge=2, le=20)] = 20
+    top_logprobs: Annotated[int, Field(ge=2, le=20, strict=True)] = 20
     """How many tokens' log-probabilities to ask for."""
     max_tokens: Count | None = None
     """Longest reply; 8 tokens if not given, 512 where the judge explains."""
@@ -458,7 +468,7 @@ class JudgeConfig(AnnotatorSettings):
     """Requests under way at once (does not change results)."""
     timeout: PositiveFloat = 60.0
     """Seconds that a call may take from its first byte to its last (does not change results)."""
-    retries: Annotated[int, Field(ge=0)] = 5
+    retries: Retries = 5
     """How often a failed request is sent again, later and later (does not change results)."""
 
     @field_validator("base_url")

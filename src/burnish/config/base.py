@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from typing import Annotated, Any, ClassVar, TypeAlias
@@ -42,21 +43,40 @@ class Settings(BaseModel):
         return {name: value for name, value in handler(self).items() if name not in usual}
 
 
+MOST = 10**9
+"""The largest number of anything; more is a slip of the pen, or hangs what counts up to it."""
+MOST_REPEATS = 1000
+"""Of what makes stages of its own: rounds, splits, checkpoints. A plan of more takes minutes or all memory."""
+_NUMBER = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
+
+
 def number_from_text(value: object) -> object:
-    """PyYAML reads `5e-4` as a string (its float needs a dot): read it as the number that was meant."""
+    """Return the number that a text says: PyYAML reads `5e-4` as a text, since its numbers need a point.
+
+    Raises ValueError for a text that is no number in digits from 0 to 9, and for true and false.
+    """
+    if isinstance(value, bool):
+        raise ValueError(f"{str(value).lower()} is no number (YAML takes yes, no, on and off for true and false)")
     if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
+        if not _NUMBER.fullmatch(value):
+            raise ValueError("write a number in digits, such as 0.15 or 5e-4")
+        return float(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("input should be a finite number")
     return value
 
 
-PositiveFloat: TypeAlias = Annotated[float, BeforeValidator(number_from_text), Field(gt=0, allow_inf_nan=False)]
-NotNegative: TypeAlias = Annotated[float, BeforeValidator(number_from_text), Field(ge=0, allow_inf_nan=False)]
-Probability: TypeAlias = Annotated[float, BeforeValidator(number_from_text), Field(ge=0, le=1)]
-Share: TypeAlias = Annotated[float, BeforeValidator(number_from_text), Field(gt=0, le=1)]
-Count: TypeAlias = Annotated[int, Field(ge=1, strict=True)]
+_READ = BeforeValidator(number_from_text)
+PositiveFloat: TypeAlias = Annotated[float, _READ, Field(gt=0, le=MOST)]
+NotNegative: TypeAlias = Annotated[float, _READ, Field(ge=0, le=MOST)]
+Probability: TypeAlias = Annotated[float, _READ, Field(ge=0, le=1)]
+Share: TypeAlias = Annotated[float, _READ, Field(gt=0, le=1)]
+Count: TypeAlias = Annotated[int, Field(ge=1, le=MOST, strict=True)]
+Repeats: TypeAlias = Annotated[int, Field(ge=1, le=MOST_REPEATS, strict=True)]
+"""How often something is done that is a stage of its own."""
+Retries: TypeAlias = Annotated[int, Field(ge=0, le=100, strict=True)]
+Seed: TypeAlias = Annotated[int, Field(ge=-(2**63), lt=2**63, strict=True)]
+"""Where random draws start; any whole number of 64 bits."""
 Name: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import Field, field_validator
 
 from burnish.config.annotators import checked_address
-from burnish.config.base import Count, PositiveFloat, Settings, Share
+from burnish.config.base import Count, PositiveFloat, Retries, Settings, Share
 
 
 class AnswerDiffers(Settings):
@@ -62,7 +62,7 @@ class EmbeddingServerDiffers(Settings):
     """Of the rows whose texts differ, this share, the most distant, is compared."""
     timeout: PositiveFloat = 60.0
     """Seconds that a call may take from its first byte to its last (does not change results)."""
-    retries: Annotated[int, Field(ge=0)] = 5
+    retries: Retries = 5
     """How often a failed request is sent again, later and later (does not change results)."""
     batch_size: Count = 64
     """Texts in one request (does not change results)."""

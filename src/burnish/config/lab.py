@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from burnish.config.annotators import ClassifierConfig, ReferenceJudge, Supervisor, check_fits
-from burnish.config.base import Count, Name, PositiveFloat, Settings
+from burnish.config.base import MOST_REPEATS, Count, Name, PositiveFloat, Seed, Settings
 from burnish.config.differs import AnswerDiffers, TaskDiffers
 from burnish.config.methods import Method
 from burnish.config.models import Decoding, Models, TrainSettings
@@ -23,9 +23,9 @@ class Execution(Settings):
     """Padded tokens in one batch of generation or scoring."""
     micro_batch: Count | Literal["auto"] = "auto"
     """Rows in one forward pass of training; gradients add up to batch_size."""
-    threads: Count | Literal["auto"] = "auto"
+    threads: Annotated[int, Field(ge=1, le=MOST_REPEATS, strict=True)] | Literal["auto"] = "auto"
     """CPU threads of one process; auto shares the cores out over the workers."""
-    workers: Count = 1
+    workers: Annotated[int, Field(ge=1, le=MOST_REPEATS, strict=True)] = 1
     """Processes; each runs some of the seeds."""
     max_calls: Count | None = None
     """Pause before a judge's server has answered more calls than this for the experiment."""
@@ -110,7 +110,7 @@ class Config(Settings):
     measure: tuple[Literal["kl", "win_rate"], ...] = ()
     """What is measured besides accuracy. `kl`: divergence from the SFT model; `win_rate`: how often the annotator
     prefers a round's answers to the SFT model's."""
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=MOST_REPEATS)] = (0,)
     """Each seed is a run of its own: halves, training order, samples."""
     execution: Execution = Execution()
     """Speed alone."""

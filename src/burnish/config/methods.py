@@ -7,7 +7,16 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import BeforeValidator, Field, field_validator
 
-from burnish.config.base import Count, Name, PositiveFloat, Probability, Settings, Share, number_from_text
+from burnish.config.base import (
+    MOST_REPEATS,
+    Name,
+    PositiveFloat,
+    Probability,
+    Repeats,
+    Settings,
+    Share,
+    number_from_text,
+)
 from burnish.config.kinds import Kinds, OneOf
 from burnish.config.models import Loss, Objective, Optimizer, TrainSettings
 from burnish.types import Accept
@@ -108,7 +117,7 @@ class NaiveMethod(MethodSettings):
     kind: Literal["naive"]
     name: Name = "naive"
     """How the method is called in results."""
-    rounds: Count = 4
+    rounds: Repeats = 4
     """Rounds K."""
     alpha: Share = 0.15
     """Share of the rows replaced in each round."""
@@ -124,11 +133,11 @@ class IlrMethod(ComparingMethod):
     kind: Literal["ilr"]
     name: Name = "ilr"
     """How the method is called in results."""
-    rounds: Count = 4
+    rounds: Repeats = 4
     """Rounds K."""
     alpha: Share = 0.15
     """At most this share of all rows is replaced in each round (section 5.1)."""
-    splits: Annotated[int, Field(ge=2)] = 2
+    splits: Annotated[int, Field(ge=2, le=MOST_REPEATS, strict=True)] = 2
     """Parts into which the rows are cut; each is answered by a model that was trained on all the others."""
     cross_label: bool = True
     """false: each model proposes for the rows that it was trained on, to see what the split buys."""
@@ -161,13 +170,13 @@ class DpoMethod(ComparingMethod):
     kind: Literal["dpo"]
     name: Name = "dpo"
     """How the method is called in results."""
-    rounds: Count = 4
+    rounds: Repeats = 4
     """Rounds K; in each, the reference is the policy that the round starts from (released code)."""
     after: IlrMethod | None = None
     """Refine the labels first: DPO then starts from the last round's model (section 7, future work)."""
     pairs_from: PairsFrom = PairsFrom.POLICY
     """DPO, sDPO or wsDPO."""
-    samples: Annotated[int, Field(ge=2, multiple_of=2)] = 6
+    samples: Annotated[int, Field(ge=2, le=MOST_REPEATS, multiple_of=2, strict=True)] = 6
     """Answers sampled for a prompt; each two make a pair (appendix C: 6, so 3 pairs). wsDPO samples half as many, so
     that there are as many pairs."""
     temperature: PositiveFloat = 0.7
@@ -227,7 +236,7 @@ class ClearMethod(ComparingMethod):
     kind: Literal["clear"]
     name: Name = "clear"
     """How the method is called in results."""
-    rounds: Count = 1
+    rounds: Repeats = 1
     """Rounds."""
     alpha: Share = 0.15
     """At most this share of all rows is replaced in each round: the same cap for every method."""
@@ -244,11 +253,11 @@ class MajorityMethod(GatedMethod):
     kind: Literal["majority"]
     name: Name = "majority"
     """How the method is called in results."""
-    rounds: Count = 2
+    rounds: Repeats = 2
     """Rounds."""
     alpha: Share = 0.15
     """At most this share of all rows is replaced in each round."""
-    samples: Annotated[int, Field(ge=2)] = 8
+    samples: Annotated[int, Field(ge=2, le=MOST_REPEATS, strict=True)] = 8
     """Answers sampled for a prompt."""
     temperature: PositiveFloat = 0.7
     """At which they are sampled."""
@@ -268,7 +277,7 @@ class VerifiedMethod(GatedMethod):
     kind: Literal["verified"]
     name: Name = "verified"
     """How the method is called in results."""
-    rounds: Count = 2
+    rounds: Repeats = 2
     """Rounds."""
     alpha: Share = 0.15
     """At most this share of all rows is replaced in each round."""

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import StringConstraints, field_validator, model_validator
 
 from burnish.config.annotators import Annotator, AnnotatorSettings, Auditor, PeopleConfig, check_fits
-from burnish.config.base import Count, Name, Probability, Settings
+from burnish.config.base import Count, Name, Probability, Seed, Settings
 from burnish.config.differs import Differs, TextDiffers
 from burnish.config.lab import Execution
 from burnish.config.methods import IlrMethod, MethodSettings, RefineMethod
@@ -126,7 +126,7 @@ class RefineSettings(Settings):
     """Bound the share of harmed labels."""
     selftest: SelftestConfig = SelftestConfig()
     """What the annotator has to show first."""
-    seed: int = 0
+    seed: Seed = 0
     """Halves, training order, samples."""
 
     @field_validator("method")

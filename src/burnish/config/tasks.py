@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field
 
-from burnish.config.base import Count, PositiveFloat, Settings
+from burnish.config.base import Count, PositiveFloat, Seed, Settings
 from burnish.config.kinds import Kinds, OneOf
 
 
@@ -41,7 +41,7 @@ class SumsTask(TaskSettings):
     """Training rows; half of them become the supervisor's ground truth (appendix B)."""
     test: Count = 500
     """Held-out test prompts."""
-    world: int = 0
+    world: Seed = 0
     """Which world: the seed of the generated rows, the same for all seeds of an experiment."""
 
 

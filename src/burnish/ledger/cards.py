@@ -16,7 +16,7 @@ from burnish.config import RefineSettings
 from burnish.ledger.folder import LEDGER, Folder
 from burnish.ledger.naming import annotator_words, is_hub_id, method_words, public_name
 from burnish.ledger.page import harm_table, reasons_table, rounds_table, selftest_table
-from burnish.ledger.summary import ModelSummary, State, Summary
+from burnish.ledger.summary import ModelSummary, State, Summary, reference_doubt
 from burnish.report.page import Fact, environment
 from burnish.report.tables import Table, markdown
 from burnish.report.text import percent, percent_range, plural, terminal
@@ -161,7 +161,9 @@ def _accuracies(summary: Summary) -> str:
     if summary.right_labels is None:
         return ""
     before, after = map(_share, summary.right_labels)
-    return f"Right labels by the reference column: {before} at first, {after} after the last round."
+    words = f"Right labels by the reference column: {before} at first, {after} after the last round."
+    doubt = reference_doubt(summary)
+    return words if doubt is None else f"{words} {doubt}"
 
 
 def _share(metric: Metric) -> str:

@@ -12,7 +12,7 @@ from burnish.algorithms.comparisons import request_text
 from burnish.config import AuditConfig
 from burnish.ledger.folder import REPORT, Change, Folder
 from burnish.ledger.naming import annotator_words, method_words, public_name
-from burnish.ledger.summary import RoundSummary, Summary
+from burnish.ledger.summary import RoundSummary, Summary, reference_doubt
 from burnish.report.drawing import Axis, Curve, Mark, curves, scaled
 from burnish.report.page import Fact, environment
 from burnish.report.tables import REASONS, Cell, Table
@@ -70,6 +70,8 @@ def headline(summary: Summary, changed: int) -> list[str]:
     if summary.right_labels is not None:
         before, after = map(_accuracy, summary.right_labels)
         lines.append(f"Right labels: {before} before, {after} after.")
+    if doubt := reference_doubt(summary):
+        lines.append(doubt)
     if summary.state != "done":
         lines.append("This refinement waits: the command that goes on was printed when it stopped.")
     if summary.reverted:

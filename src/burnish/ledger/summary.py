@@ -154,6 +154,24 @@ class Summary(Record):
         return before, after
 
 
+LEAST_ROWS, NEXT_TO_NONE = 20, 0.02
+"""From so many rows on, a share of right labels below this tells of the reference rather than of the labels."""
+
+
+def reference_doubt(summary: Summary) -> str | None:
+    """Say that next to no given answer equals its reference, None where some do or too few rows are there to tell."""
+    given = summary.given_accuracy
+    if given is None or given.value is None or given.n < LEAST_ROWS or given.value >= NEXT_TO_NONE:
+        return None
+    column = summary.config.data.reference_column
+    right = round(given.value * given.n)
+    return (
+        f"Next to no given answer equals its reference ({right:,} of {given.n:,}): check whether the column {column!r} "
+        "holds right answers in the form of the dataset's own, and how answers are told apart (differs: "
+        f"{summary.config.differs.kind}). Shares of right labels mean little before that."
+    )
+
+
 def read_summary(folder: Path) -> Summary:
     """Read a refinement's summary. Raises DataError where the folder holds none, StageError where it is damaged."""
     path = folder / SUMMARY

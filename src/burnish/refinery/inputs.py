@@ -10,7 +10,9 @@ from burnish.errors import ConfigError
 from burnish.forms.table import Table, open_table
 from burnish.inputs.distances import embedder_of
 from burnish.inputs.models import FoundModels, find_models
+from burnish.refinery.referee import referee_of
 from burnish.store import identity
+from burnish.tasks.own import Known
 from burnish.types import Artifact
 
 STUDENT, ANNOTATOR, AUDITOR = "model", "annotator", "audit.by"
@@ -24,6 +26,8 @@ class Found:
     config: RefineConfig
     table: Table
     source: Artifact
+    referee: Known
+    """Who compares answers with the reference column."""
     models: FoundModels
     embedder: Artifact | None
 
@@ -42,6 +46,7 @@ def find(config: RefineConfig, offline_ok: bool) -> Found:
         config=config,
         table=table,
         source=_source(table, config, offline_ok),
+        referee=referee_of(config, table),
         models=find_models(_wanted(config), config.execution, offline_ok),
         embedder=embedder_of(config.differs, offline_ok),
     )

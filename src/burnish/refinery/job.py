@@ -35,8 +35,9 @@ class Job:
     ) -> None:
         self.found, self.context, self.runner, self.config = found, context, runner, found.config
         self._own_annotator = own_annotator
-        kind, task = grader_of(self.config.differs)
-        self.steps = Steps(runner, context.backend, task, kind, self.config.seed)
+        known = grader_of(self.config.differs)
+        self.steps = Steps(runner, context.backend, known.grader, known.reader, self.config.seed, known.kind)
+        self.steps.referee, self.steps.referee_kind = found.referee.grader, found.referee.reader
         self.steps.label = self.config.name
 
     @functools.cached_property

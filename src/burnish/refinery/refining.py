@@ -13,7 +13,7 @@ from burnish.errors import BurnishError, Paused
 from burnish.forms.convert import AlsoAs
 from burnish.inputs.context import RunContext
 from burnish.ledger.folder import Folder
-from burnish.ledger.summary import State, Summary
+from burnish.ledger.summary import State, Summary, reference_doubt
 from burnish.methods import Round
 from burnish.protocols import Backend
 from burnish.refinery.dataset import read_facts, unused_columns
@@ -97,6 +97,8 @@ class _Refining:
                 self.job.context.terminal.say(line)
         with explained_write_errors(self.folder.path):
             writer.begin(None)
+        if doubt := reference_doubt(self.folder.summary):
+            self.job.context.terminal.say(f"warning: {doubt}")
         try:
             tested = tried(self.job)
             self.selftest = passed(self.job, tested) if tested is not None else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from burnish.ledger.folder import REPORT
+from burnish.ledger.summary import reference_doubt
 from burnish.refinery.refining import FinishedRefinement
 from burnish.report.text import percent, percent_range, plural
 from burnish.results import Metric
@@ -16,6 +17,8 @@ def closing(finished: FinishedRefinement) -> Iterator[str]:
     summary, out = finished.summary, finished.out
     if summary.given_accuracy is not None:
         yield f"right labels before: {_share(summary.given_accuracy)}"
+    if doubt := reference_doubt(summary):
+        yield f"warning: {doubt}"
     for one in summary.rounds:
         accepted = one.counts.get(Reason.ACCEPTED, 0)
         line = f"round {one.round}: {plural(one.compared, 'comparison')}, {plural(accepted, 'label')} changed"

@@ -124,7 +124,7 @@ class Writer:
         beside.rename(place)
 
     def _summary(self, contents: Contents, done: Sequence[Round] = ()) -> Summary:
-        reference = Reference(self.job.rows, self.job.steps.task) if self.job.config.data.reference_column else None
+        reference = Reference(self.job.rows, self.job.steps.referee) if self.job.config.data.reference_column else None
         facts = read_facts(self.job.data)
         reverted = replayed(self.folder.ledger()).reverted
         model = contents.model

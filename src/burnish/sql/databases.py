@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sqlite3
+import stat
+import struct
 from collections.abc import Iterator
 from contextlib import closing
 from enum import StrEnum
@@ -13,6 +16,8 @@ from typing import Any, assert_never
 from burnish.errors import DataError
 
 MAGIC = b"SQLite format 3\0"
+HEADER = 100
+"""Bytes at the beginning of a database that describe it."""
 CELL = 40
 """Characters of a sample value that are shown."""
 
@@ -25,19 +30,61 @@ class Schema(StrEnum):
 
 
 def check_database(path: Path, where: str) -> None:
-    """Raise DataError naming `where` and the file unless this is a SQLite database at rest."""
+    """Raise DataError naming `where` and the file unless this is a whole SQLite database at rest."""
     fix = "give the path of a SQLite database"
     try:
+        mode = path.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # to open a named pipe would wait for ever
+            raise DataError(f"{where}: the database {str(path)!r} is no ordinary file; {fix}")
         with path.open("rb") as file:
-            head = file.read(len(MAGIC))
+            head = file.read(HEADER)
+            size = os.fstat(file.fileno()).st_size
     except OSError as error:
-        raise DataError(f"{where}: the database {str(path)!r} cannot be read ({error.strerror}); {fix}") from None
-    if head != MAGIC:
+        raise DataError(f"{where}: the database {str(path)!r:.300} cannot be read ({error.strerror}); {fix}") from None
+    except ValueError as error:  # a NUL in the name
+        raise DataError(f"{where}: the database {str(path)!r:.300} cannot be read ({error}); {fix}") from None
+    if not head.startswith(MAGIC):
         what = "is empty" if not head else "is no SQLite database"
         raise DataError(f"{where}: {str(path)!r} {what}; {fix}")
+    if (whole := _whole_size(head)) > size:
+        raise DataError(f"{where}: {str(path)!r} {_cut_off(size, whole)}; copy or fetch it again")
+    _check_at_rest(path, where)
+
+
+def what_is_missing(path: Path) -> str | None:
+    """Say what is missing of a SQLite file, None where nothing is. Raises OSError where it cannot be read."""
+    with path.open("rb") as file:
+        head, size = file.read(HEADER), os.fstat(file.fileno()).st_size
+    whole = _whole_size(head) if head.startswith(MAGIC) else 0
+    return _cut_off(size, whole) if whole > size else None
+
+
+def _cut_off(size: int, whole: int) -> str:
+    return f"has {size:,} bytes, and by its header {whole:,}: a part of it is missing"
+
+
+def _whole_size(head: bytes) -> int:
+    """Return how many bytes a database has at least: its pages by its header, where SQLite itself trusts the header.
+
+    See "The Database Header" in SQLite's description of its file format.
+    """
+    if len(head) < HEADER:
+        return HEADER
+    (page,) = struct.unpack_from(">H", head, 16)
+    changed, pages = struct.unpack_from(">II", head, 24)
+    (valid_for,) = struct.unpack_from(">I", head, 92)
+    # Old versions leave the count as it was; then the counter of changes differs.
+    return pages * (65536 if page == 1 else page) if changed == valid_for else HEADER
+
+
+def _check_at_rest(path: Path, where: str) -> None:
     for suffix in ("-wal", "-journal"):
         beside = path.with_name(path.name + suffix)
-        if beside.is_file() and beside.stat().st_size:
+        try:
+            unfinished = beside.stat().st_size > 0
+        except OSError:  # it is not there, or cannot be: the name would be too long for the system
+            continue
+        if unfinished:
             raise DataError(
                 f"{where}: {str(path)!r} has unfinished writes in {beside.name!r}; open it once with sqlite3 and run "
                 "PRAGMA wal_checkpoint(TRUNCATE), or copy the database when no program uses it"

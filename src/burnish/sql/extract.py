@@ -1,15 +1,18 @@
-"""SQL out of what a model wrote: Markdown fences, prefixes and explanations come off, the query itself is not touched.
+"""SQL out of what a model wrote: thinking, fences, tags, prefixes and explanations come off, the query stays as it is.
 
-What is taken, in this order:
+What stands before the end of thinking (`</think>`) is no answer, and neither is a token that ends the text (`</s>`).
+Of the rest this is taken, in this order:
 
-1. the last fence that holds a query (` ```sql ` or any other; one without an end runs to the end of the text);
-2. the whole text, where it begins with a query, or what follows `SQL:` or stands in inline code;
-3. a query inside prose: at the start of a line in any case, within a line in capitals. The first one that parses.
+1. what stands in `<sql> ... </sql>` or in a JSON object as `{"sql": ...}`, the last one that holds a query;
+2. the last fence that holds a query (` ```sql ` or any other; one without an end runs to the end of the text);
+3. the whole text, where it begins with a query, or what follows `SQL:` or stands in inline code;
+4. a query inside prose: at the start of a line in any case, within a line in capitals. The first one that parses.
 
 A query begins with SELECT, WITH ... AS ( or VALUES (. Other statements are taken where nothing else is there, so that
 the sandbox can refuse them by name. Outside fences an explanation after the query is cut off where sqlglot parses
 what stands before it, and never before a word that goes on with a query (WHERE, AND, ...): cutting must not mend what
-is wrong. What sqlglot cannot parse is handed on whole, since SQLite alone knows what it runs.
+is wrong. Where another query follows at once, as in a list, the text holds two statements. What sqlglot cannot parse
+is handed on whole, since SQLite alone knows what it runs.
 """
 
 from __future__ import annotations
@@ -22,11 +25,21 @@ from typing import Any
 
 from burnish.errors import BackendError
 from burnish.sql.outcome import Kind
+from burnish.sql.wrapping import without_end_tokens, wrapped
+from burnish.thinking import without_thinking
 
+VERSION = 2
+"""Of how queries are read and run; it is part of what stages are known by."""
 MOST_CHARACTERS = 100_000
 """A longer answer is refused before anybody looks into it."""
 MOST_PARSED = 10_000
 """Characters of a text that is parsed; a longer one is taken as it is. sqlglot parses this many in about 50 ms."""
+MOST_WEIGHT = 10_000
+"""The most that parsing may cost: each token counts 2 to the power of the brackets around it.
+
+sqlglot reads the arguments of some 80 names (`CHAR(`, `TIME(`, ...) twice, so nested calls of them double its time with
+each level; it reads a weight of this in about 0.15 s. Of 4,000 gold queries of public data none weighs more than 2,600.
+"""
 MOST_TRIES = 20
 MOST_CUTS = 200
 _FENCE = re.compile(r"```[ \t]*(?:[\w+#.-]*[ \t]*\r?\n|sql(?:ite3?)?\b)?(.*?)(?:```|\Z)", re.DOTALL | re.IGNORECASE)
@@ -50,6 +63,11 @@ _LINE = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _INLINE = re.compile(rf"(`?)\b({_QUERY})")  # capitals: prose has "select", too
+_SECOND = re.compile(
+    # Another query right after one: as the next item of a list, below a rule or below a comment.
+    rf"(?:\s|--[^\n]*\n|/\*.*?\*/|[-=*_#>]|\d{{1,3}}[.)]\s)*+{_QUERY}",
+    re.IGNORECASE | re.DOTALL,
+)
 _WORDS = (
     "WHERE AND OR NOT ON USING FROM GROUP ORDER HAVING LIMIT OFFSET UNION INTERSECT EXCEPT JOIN LEFT RIGHT FULL INNER "
     "OUTER CROSS NATURAL CASE WHEN THEN ELSE END BETWEEN IN LIKE GLOB IS AS BY ASC DESC SELECT WINDOW OVER COLLATE "
@@ -77,8 +95,22 @@ def extract(text: str) -> Extracted:
 
     Raises BackendError where sqlglot is not installed.
     """
-    if len(text) > MOST_CHARACTERS:
-        return Extracted(kind=Kind.REFUSED, message=f"an answer of {len(text):,} characters")
+    answer = without_thinking(text)
+    if answer is None:
+        return Extracted(kind=Kind.NOT_SQL, message="the thinking has no end, and no answer follows it")
+    if len(answer) > MOST_CHARACTERS:
+        return Extracted(kind=Kind.REFUSED, message=f"an answer of {len(answer):,} characters")
+    answer = without_end_tokens(answer)
+    inner = None if _BEGINS.match(answer) else next(filter(_holds_a_query, wrapped(answer)), None)
+    return _extracted(answer if inner is None else inner)
+
+
+def _holds_a_query(text: str) -> bool:
+    return any((_LINE.search(text), _INLINE.search(text), _OTHER.match(text)))
+
+
+def _extracted(text: str) -> Extracted:
+    """Look into fences first, then at the text outside them."""
     if not _LABEL.sub("", text).strip("; \t\r\n"):
         return Extracted(kind=Kind.EMPTY, message="a blank answer")
     bodies = [match[1] for match in _FENCE.finditer(text)]
@@ -88,7 +120,7 @@ def extract(text: str) -> Extracted:
             return _only(body)
     found = None if _OTHER.match(outside) else _first_that_parses(outside)
     if found is not None:
-        return _only(found)
+        return found
     for part in (*reversed(bodies), outside):
         if _OTHER.match(part):
             return _only(part)
@@ -100,8 +132,12 @@ def _only(text: str) -> Extracted:
     ends = [end for end in _semicolons(text) if text[:end].strip("; \t\r\n")]
     first, rest = (text[: ends[0]], text[ends[0] + 1 :].lstrip("; \t\r\n")) if ends else (text, "")
     if _BEGINS.match(rest) or _OTHER.match(rest):
-        return Extracted(kind=Kind.TWO_STATEMENTS, message=f"a second one begins with {rest[:20]!r}")
+        return _two(rest)
     return Extracted(sql=first.strip("; \t\r\n\ufeff"))
+
+
+def _two(rest: str) -> Extracted:
+    return Extracted(kind=Kind.TWO_STATEMENTS, message=f"a second one begins with {rest[:20]!r}")
 
 
 def _semicolons(text: str) -> list[int]:
@@ -114,7 +150,7 @@ def _semicolons(text: str) -> list[int]:
     return [place for place in places if _tokens(text[:place]) is not None][:1]
 
 
-def _first_that_parses(text: str) -> str | None:
+def _first_that_parses(text: str) -> Extracted | None:
     """Return the first query in a text, up to where it ends; the first beginning of one where nothing parses."""
     if _BEGINS.match(text):
         starts = [0]
@@ -126,10 +162,11 @@ def _first_that_parses(text: str) -> str | None:
     for tail in tails:
         for piece in _shorter(tail):
             if next(tries, None) is None:
-                return tails[0]
+                return _only(tails[0])
             if _parses(piece):
-                return piece
-    return tails[0] if tails else None
+                rest = tail[len(piece) :]
+                return _two(rest.strip()) if _SECOND.match(rest) else _only(piece)
+    return _only(tails[0]) if tails else None
 
 
 def _out_of_code(text: str, start: int) -> str:
@@ -152,18 +189,40 @@ def _shorter(text: str) -> Iterator[str]:
 
 
 def _parses(text: str) -> bool:
-    """Say whether sqlglot can read the text up to its first semicolon as SQLite's SQL."""
+    """Say whether sqlglot can read the text up to its first semicolon as SQLite's SQL.
+
+    A text that is too long or would cost too much is not read: it is taken as it is.
+    """
     if len(text) > MOST_PARSED:
         return True
     tokens = _tokens(text)
     if tokens is None:
         return False
+    if _weight(tokens) > MOST_WEIGHT:
+        return True
     end = next((token.start for token in tokens if token.token_type.name == "SEMICOLON"), len(text))
     sqlglot = _sqlglot()
     try:
         return bool(sqlglot.parse_one(text[:end], dialect="sqlite"))
     except (sqlglot.errors.SqlglotError, RecursionError):
         return False
+
+
+def _weight(tokens: list[Any]) -> int:
+    """Return what parsing may cost; it stops counting where that is too much."""
+    depth = weight = 0
+    for token in tokens:
+        match token.token_type.name:
+            case "L_PAREN":
+                depth += 1
+            case "R_PAREN":
+                depth = max(0, depth - 1)
+            case _:
+                pass
+        weight += 1 << depth
+        if weight > MOST_WEIGHT:
+            break
+    return weight
 
 
 def _tokens(text: str) -> list[Any] | None:

@@ -15,6 +15,8 @@ import orjson
 
 from burnish.errors import DataError
 from burnish.sql.compare import Equality, Signature, signature
+from burnish.sql.databases import what_is_missing
+from burnish.sql.formats import mentions_formats
 from burnish.sql.outcome import Kind, QueryOutcome
 from burnish.sql.sandbox import Query, Sandbox
 from burnish.store.files import checksum, dump_line, row_of, write_atomic
@@ -51,6 +53,7 @@ class Results:
         self.sandbox, self.folder = sandbox, folder
         self._known: dict[str, Result] = {}
         self._contents: dict[str, str] = {}
+        self._whole: set[str] = set()
 
     def get(self, query: Query) -> Result:
         """Return the result of one query."""
@@ -62,9 +65,20 @@ class Results:
     def fill(self, queries: Iterable[Query]) -> None:
         """Run those that are not known yet, each once, in all workers."""
         wanted = {_key(query): query for query in queries}
-        todo = [query for key, query in wanted.items() if key not in self._known and not self._read(key, query)]
+        new = [(key, query) for key, query in wanted.items() if key not in self._known]
+        for database in {query.database for _, query in new}:
+            self._check(database)
+        todo = [query for key, query in new if not self._read(key, query)]
         for query, result in zip(todo, self.sandbox.run_all(todo, self._kept), strict=True):
             self._known[_key(query)] = result
+
+    def _check(self, database: Path) -> None:
+        """Look at each file once: of a half-copied one SQLite reads the rows that are missing as NULL."""
+        if (version := _version(database)) not in self._whole:
+            missing = what_is_missing(database)
+            if missing is not None:
+                raise DataError(f"{database}: the database cannot be read (it {missing}); fetch or copy it again")
+            self._whole.add(version)
 
     def _kept(self, query: Query, outcome: QueryOutcome) -> Result:
         if outcome.kind is Kind.UNREADABLE:
@@ -83,15 +97,20 @@ class Results:
             return False
         place = self._place(query)
         try:
-            self._known[key] = row_of(orjson.loads(place.read_bytes()), Result, str(place))
+            kept = row_of(orjson.loads(place.read_bytes()), Result, str(place))
         except (OSError, orjson.JSONDecodeError, DataError):
             return False
+        if kept.kind is Kind.REFUSED:  # it costs nothing to ask again, and what is allowed has grown with versions
+            return False
+        self._known[key] = kept
         return True
 
     def _place(self, query: Query) -> Path:
         assert self.folder is not None, query
         limits = orjson.dumps(asdict(self.sandbox.limits)).decode()
-        name = short_hash(self._content(query.database), query.sql, limits, sqlite3.sqlite_version)
+        # Before the second version a text that grew too long was kept as a row with NULL.
+        version = ["formats 2"] if mentions_formats(query.sql) else []
+        name = short_hash(self._content(query.database), query.sql, limits, sqlite3.sqlite_version, *version)
         return self.folder / name[:2] / f"{name}.json"
 
     def _content(self, database: Path) -> str:

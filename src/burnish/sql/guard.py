@@ -5,6 +5,7 @@ The standard library alone: a worker imports nothing else.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import time
 from contextlib import suppress
@@ -30,6 +31,13 @@ FUNCTIONS = frozenset(_LISTED.split())
 VIRTUAL = ("json_each", "json_tree")
 CATALOGUE = frozenset({"sqlite_master", "sqlite_schema", *VIRTUAL})
 """What a query may read besides the database's own tables."""
+OWN_MODULES = frozenset({"fts3", "fts4", "fts5", "rtree", "rtree_i32"})
+"""Modules whose virtual tables can be read where the database has some: full-text search and R-trees."""
+OWN_FUNCTIONS = frozenset({"match", "bm25", "highlight", "snippet", "offsets", "matchinfo"})
+"""What a query may call where the database has such tables; `optimize` would write."""
+OWN_PRAGMAS = frozenset({"data_version", "page_size"})
+"""What these modules ask for themselves while they read."""
+_MODULE = re.compile(r"""CREATE\s+VIRTUAL\s+TABLE\b.*?\bUSING\s+["'`\[]?(\w+)""", re.IGNORECASE | re.DOTALL)
 _NAMES = {
     sqlite3.SQLITE_READ: "read",
     sqlite3.SQLITE_FUNCTION: "function",
@@ -51,8 +59,8 @@ _NAMES = {
 class Guard:
     """SQLite's authorizer: lets a query read tables and call harmless functions, remembers what it refused first."""
 
-    def __init__(self, tables: frozenset[str], modules: frozenset[str]) -> None:
-        self.tables, self.modules = tables, modules
+    def __init__(self, tables: frozenset[str], modules: frozenset[str], virtual: bool) -> None:
+        self.tables, self.modules, self.virtual = tables, modules, virtual
         self.refused = ""
 
     def __call__(self, action: int, first: str | None, second: str | None, *_: str | None) -> int:
@@ -70,7 +78,9 @@ class Guard:
             case sqlite3.SQLITE_SELECT | sqlite3.SQLITE_RECURSIVE:
                 return True
             case sqlite3.SQLITE_FUNCTION:
-                return second in FUNCTIONS
+                return second in FUNCTIONS or (self.virtual and second in OWN_FUNCTIONS)
+            case sqlite3.SQLITE_PRAGMA:
+                return self.virtual and first in OWN_PRAGMAS and not second
             case sqlite3.SQLITE_READ:
                 # Where no column is named, it may be a subquery, whose rows are counted under its alias.
                 alias = not second and first not in self.modules and not first.startswith(("pragma_", "sqlite_"))
@@ -79,8 +89,11 @@ class Guard:
                 return False
 
 
-def opened(database: str, limits: Limits) -> tuple[sqlite3.Connection, Guard]:
-    """Open a database for one query, whose time runs from here. Raises sqlite3.Error where it cannot be read."""
+def opened(database: str, limits: Limits, seconds: float | None = None) -> tuple[sqlite3.Connection, Guard]:
+    """Open a database for one query, whose time runs from here: `seconds`, or else as many as the limits give.
+
+    Raises sqlite3.Error where the database cannot be read.
+    """
     uri = f"{Path(database).as_uri()}?mode=ro&immutable=1"
     connection = sqlite3.connect(uri, uri=True, isolation_level=None, cached_statements=0)
     try:
@@ -90,7 +103,7 @@ def opened(database: str, limits: Limits) -> tuple[sqlite3.Connection, Guard]:
         raise
     connection.text_factory = _text
     connection.set_authorizer(guard)
-    ends = time.monotonic() + limits.seconds
+    ends = time.monotonic() + (limits.seconds if seconds is None else seconds)
     connection.set_progress_handler(lambda: int(time.monotonic() > ends), STEPS)
     return connection, guard
 
@@ -100,12 +113,18 @@ def _prepared(connection: sqlite3.Connection, limits: Limits) -> Guard:
     for pragma in (f"hard_heap_limit={limits.memory}", "temp_store=MEMORY", "trusted_schema=OFF", "query_only=ON"):
         connection.execute(f"PRAGMA {pragma}").fetchall()
     modules = frozenset(name.lower() for (name,) in connection.execute("PRAGMA module_list"))
-    tables = frozenset(name.lower() for (name,) in connection.execute("SELECT name FROM sqlite_master"))
-    for name in VIRTUAL:  # to connect one is to write into the schema in memory
+    made = connection.execute("SELECT name, sql FROM sqlite_master").fetchall()
+    own = [name for name, sql in made if (found := _MODULE.match(sql or "")) and found[1].lower() in OWN_MODULES]
+    # To connect a virtual table is to write into the schema in memory.
+    for name in (*(f"{name}('[]')" for name in VIRTUAL), *(_quoted(name) for name in own)):
         with suppress(sqlite3.OperationalError):
-            connection.execute(f"SELECT 1 FROM {name}('[]')").fetchall()  # noqa: S608 a name of ours
+            connection.execute(f"SELECT 1 FROM {name} LIMIT 1").fetchall()  # noqa: S608 ours, or quoted
     _limit(connection, limits)
-    return Guard(tables, modules)
+    return Guard(frozenset(name.lower() for name, _ in made), modules, bool(own))
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _limit(connection: sqlite3.Connection, limits: Limits) -> None:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO
 
 import burnish
+from burnish.sql.formats import mentions_formats, outgrown
 from burnish.sql.guard import opened
 from burnish.sql.outcome import LENGTH, MEGABYTE, Kind, Limits, QueryOutcome, ResultRow, encoded
 
@@ -58,15 +59,20 @@ def execute(database: str, sql: str, limits: Limits) -> QueryOutcome:
     assert before, sql
     if sql[before.end() :].lower().startswith("explain"):
         return QueryOutcome(kind=Kind.REFUSED, message="explain")  # the authorizer cannot see it
+    begun = time.monotonic()
     try:
         connection, guard = opened(database, limits)
     except (sqlite3.Error, MemoryError) as error:
         return QueryOutcome(kind=Kind.UNREADABLE, message=str(error)[:MESSAGE])
     with closing(connection):
         try:
-            return _fetched(connection.execute(sql), limits)
+            outcome = _fetched(connection.execute(sql), limits)
         except (sqlite3.Error, sqlite3.Warning, UnicodeError, MemoryError) as error:
             return _failure(error, guard.refused)
+    left = begun + limits.seconds - time.monotonic()
+    if outcome.kind is Kind.ROWS and mentions_formats(sql) and outgrown(database, sql, limits, left):
+        return QueryOutcome(kind=Kind.TOO_LARGE, message=f"printf made more than {limits.result_bytes:,} bytes")
+    return outcome
 
 
 def _fetched(cursor: sqlite3.Cursor, limits: Limits) -> QueryOutcome:

@@ -16,7 +16,7 @@ from burnish.algorithms.refinement import split
 from burnish.config import Decoding, ModelConfig, Objective, TrainSettings
 from burnish.errors import DataError
 from burnish.models.card import ModelCard, Weights, copy_model, write_card
-from burnish.protocols import Backend, Grader, SamplingKey, Score, Task, row_key
+from burnish.protocols import Backend, Grader, Learns, SamplingKey, Score, Task, row_key
 from burnish.steps.artifacts import (
     CURVE,
     DEMONSTRATIONS,
@@ -38,6 +38,7 @@ from burnish.types import (
     Completion,
     Demonstration,
     DemonstrationSource,
+    Example,
     Head,
     PreferenceRow,
     Prompt,
@@ -49,10 +50,24 @@ class Steps:
     """Builds and runs stages for one seed.
 
     `backend` is opened when a stage first needs it. `label` stands before the label of each stage that is not shared.
+
+    Stages know the task by `task_kind`, and training by `learned_kind` (if it is given): which answers are learned
+    may be older than how they are graded. `referee` compares answers with references; it is the task, unless a user's
+    references are of another kind than what tells his answers apart.
     """
 
-    def __init__(self, runner: Runner, backend: Callable[[], Backend], task: Grader, task_kind: str, seed: int) -> None:
+    def __init__(
+        self,
+        runner: Runner,
+        backend: Callable[[], Backend],
+        task: Grader,
+        task_kind: str,
+        seed: int,
+        learned_kind: str | None = None,
+    ) -> None:
         self.runner, self.backend, self.task, self.task_kind, self.seed = runner, backend, task, task_kind, seed
+        self.learned_kind = task_kind if learned_kind is None else learned_kind
+        self.referee, self.referee_kind = task, task_kind
         self.label = f"seed {seed}"
 
     def stage(
@@ -183,7 +198,7 @@ class Steps:
             training = [
                 TrainingRow(id=id_, prompt=example.prompt, completion=current[id_].completion)
                 for id_, example in examples.items()
-                if answer_of(self.task.on(example), current[id_]) is not None
+                if self._learnable(example, current[id_])
             ]
             if not training:
                 raise DataError(f"{self.label} {label}: none of {len(examples)} demonstrations has an answer to learn")
@@ -196,11 +211,17 @@ class Steps:
             "train": settings.model_dump(mode="json"),
             "seed": self.seed,
             "checkpoints": checkpoints,
-            "task": self.task_kind,
+            "task": self.learned_kind,
             **rows.config,
         }
         inputs = {"base": base, "demonstrations": demonstrations, **rows.inputs}
         return self.stage("train", config, inputs, run, label)
+
+    def _learnable(self, example: Example, given: Demonstration) -> bool:
+        """Say whether a demonstration has an answer to learn; one that was cut at the token limit has none."""
+        if isinstance(self.task, Learns):
+            return given.finished and self.task.learned(given.completion) is not None
+        return answer_of(self.task.on(example), given) is not None
 
     def train_preferences(
         self,

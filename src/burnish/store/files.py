@@ -49,6 +49,12 @@ def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
     Raises DataError naming the file and the line.
     """
+    for number, _, value in read_lines(path):
+        yield number, value
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, bytes, dict[str, Any]]]:
+    """Yield (line number from 1, the line as it was written, its object), as `read_objects` does."""
     if not os.path.isfile(path):  # pathlib's raises for a name that is too long
         raise DataError(f"{path!s:.300}: no such file; check the path")
     for number, line in enumerate(_lines(path), 1):
@@ -63,7 +69,7 @@ def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 )
             if not isinstance(value, dict):
                 raise DataError(f"{path}:{number}: {type(value).__name__} found, each line must be one JSON object")
-            yield number, value
+            yield number, line, value
 
 
 def _lines(path: Path) -> Iterator[bytes]:

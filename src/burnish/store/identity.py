@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-from collections.abc import Iterable
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from burnish.errors import BackendError, ConfigError
@@ -15,13 +17,28 @@ UNRESOLVED = "unresolved:"
 
 
 def of_files(paths: Iterable[Path]) -> Artifact:
-    """Identify local files or folders by their content: a file or folder on its own keeps its identity when renamed."""
-    places = sorted(paths)
+    """Identify local files or folders by their content.
+
+    One file or folder on its own keeps its identity when it is renamed. Several are told apart by their names, and
+    where a name comes twice, by their places below the folder that holds all of them.
+    """
+    places = sorted(set(paths))
     sums = {
-        path.name if len(places) > 1 else "": checksum(path) if path.is_file() else tree_checksums(path)
-        for path in places
+        name: checksum(path) if path.is_file() else tree_checksums(path)
+        for name, path in zip(_names(places), places, strict=True)
     }
     return Artifact(path="", kind="content", fingerprint=hashlib.sha256(pretty(sums)).hexdigest())
+
+
+def _names(places: Sequence[Path]) -> list[str]:
+    """Return a name for each place; no two places share one, or one of them would hide the other."""
+    if len(places) == 1:
+        return [""]
+    counts = Counter(path.name for path in places)
+    whole = [Path(os.path.abspath(path)) for path in places]
+    common = os.path.commonpath([path.parent for path in whole])
+    # A name that comes once stays bare, so that finished stages keep their identity.
+    return [path.relative_to(common).as_posix() if counts[path.name] > 1 else path.name for path in whole]
 
 
 def of_hub(kind: str, source: str, revision: str | None, field: str, offline_ok: bool) -> Artifact:

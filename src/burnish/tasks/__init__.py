@@ -18,8 +18,16 @@ from burnish.config import (
 )
 from burnish.errors import ConfigError
 from burnish.protocols import Grader, Task
-from burnish.tasks import gsm8k, instruction_answers, instructions, sql_answers, sums, text_to_sql, word_problems
-from burnish.tasks.numbers import MarkedAnswers, NumericAnswers
+from burnish.tasks import (
+    gsm8k,
+    instruction_answers,
+    instructions,
+    sql_answers,
+    sums,
+    text_to_sql,
+    word_problems,
+)
+from burnish.tasks.numbers import NumericAnswers, SumAnswers
 
 __all__ = ["files_by_role", "local_files", "make_task", "register_task", "task_named"]
 
@@ -91,7 +99,7 @@ def _entry(settings: type[TaskSettings]) -> _Entry:
     return _entries[settings]
 
 
-register_task(SumsTask, sums.Sums, MarkedAnswers)
+register_task(SumsTask, sums.Sums, SumAnswers)
 register_task(Gsm8kTask, gsm8k.Gsm8k, NumericAnswers, lambda config: {"files": gsm8k.local_files(config)})
 register_task(
     WordProblemsTask,

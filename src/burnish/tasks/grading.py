@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,13 +12,17 @@ from typing import Any
 
 from burnish.errors import ConfigError, DataError
 from burnish.protocols import Grader
+from burnish.sql.compare import Equality
 from burnish.sql.databases import check_database
 from burnish.stats import wilson
-from burnish.store.files import dump_line, read_objects, write_atomic
+from burnish.store.files import read_lines, write_atomic
 from burnish.tasks import task_named
 from burnish.tasks.instruction_answers import CATEGORY
+from burnish.tasks.members import Member, members, with_columns
 from burnish.tasks.sql_answers import DATABASE, Judged, SqlAnswers
 from burnish.types import Example
+
+REFERENCE = "reference"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,21 +59,56 @@ class _Graded:
         return {"correct": self.correct, "extracted": self.extracted, **executed}
 
 
-def grade(task: str, predictions: Path, out: Path | None = None) -> GradeSummary:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Line:
+    """A row as it was read and as it was written."""
+
+    where: str
+    row: dict[str, Any]
+    members: list[Member]
+
+    @classmethod
+    def of(cls, where: str, line: bytes, row: dict[str, Any]) -> _Line:
+        """Return a line; a number as the reference becomes its text, since a float would lose digits of it."""
+        found = members(line, where)
+        reference = row.get(REFERENCE)
+        if isinstance(reference, int | float) and not isinstance(reference, bool):
+            written = next(member.value for member in reversed(found) if member.name == REFERENCE)
+            row = {**row, REFERENCE: Written(written)}
+        return cls(where=where, row=row, members=found)
+
+
+class Written(str):
+    """A number as it stands in the file."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        """Show it as a number."""
+        return str(self)
+
+
+def grade(task: str, predictions: Path, out: Path | None = None, equality: str | None = None) -> GradeSummary:
     """Grade the `prediction` of every JSONL row against its `reference`: a text with a final answer, or a number.
 
-    For text_to_sql the reference is a query, and `database` the path of its database, relative to the file's folder;
-    a row whose reference does not run is counted apart. For instructions a prediction is right where it refuses or
-    follows as it should: as `category` (general or safety) says, or without one as the reference does. `out` gets all
-    rows with more columns: `correct` (null where the reference does not run), `extracted` (null where there is no
-    answer), and for text_to_sql `outcome` and `why`; columns of these names are replaced. It is written whole or not at
-    all and may be the file of predictions itself.
-    Raises DataError naming file and line, ConfigError for an unknown task.
+    For text_to_sql the reference is a query, and `database` the path of its database, relative to the file's folder.
+    A row whose reference does not run is counted apart. `equality` says when two results are the same: `set` (the
+    default, as BIRD does), `multiset` (how often each row comes counts, too) or `ordered`.
+
+    For instructions a prediction is right where it refuses or follows as it should: as `category` (general or safety)
+    says, or without one as the reference does.
+
+    `out` gets all rows with more columns: `correct` (null where the reference does not run), `extracted` (null where
+    there is no answer), and for text_to_sql `outcome` and `why`; columns of these names are replaced. It is written
+    whole or not at all and may be the file of predictions itself.
+
+    Raises DataError naming file and line, ConfigError for an unknown task or equality.
     """
     if out is not None and out.is_dir():
         raise ConfigError(f"out: {str(out)!r} is a folder; name a file")
-    grader = task_named(task)
-    rows = [(f"{predictions}:{number}", row) for number, row in read_objects(predictions)]
+    grader = _grader(task, equality)
+    read = [_Line.of(f"{predictions}:{number}", line, row) for number, line, row in read_lines(predictions)]
+    rows = [(line.where, line.row) for line in read]
     if not rows:
         raise DataError(f"{predictions}: no rows; each line must be one JSON object with `prediction` and `reference`")
     if isinstance(grader, SqlAnswers):
@@ -77,10 +117,21 @@ def grade(task: str, predictions: Path, out: Path | None = None) -> GradeSummary
         graded = [_grade_row(grader, where, row) for where, row in rows]
     summary = _summary(graded, str(predictions))
     if out is not None:
-        lines = [dump_line({**row, **one.columns}) for (_, row), one in zip(rows, graded, strict=True)]
+        lines = [with_columns(line.members, one.columns) for line, one in zip(read, graded, strict=True)]
         data = b"".join(lines)
         write_atomic(out, gzip.compress(data, mtime=0) if out.suffix == ".gz" else data)
     return summary
+
+
+def _grader(task: str, equality: str | None) -> Grader:
+    grader = task_named(task)
+    if equality is None:
+        return grader
+    if not isinstance(grader, SqlAnswers):
+        raise ConfigError(f"equality: {equality!r} found, and the task is {task}; only text_to_sql compares results")
+    if equality not in set(Equality):
+        raise ConfigError(f"equality: {equality!r} is unknown; choose {', '.join(Equality)}")
+    return dataclasses.replace(grader, equality=Equality(equality))
 
 
 def _execute_rows(grader: SqlAnswers, rows: Sequence[tuple[str, dict[str, Any]]], folder: Path) -> list[_Graded]:
@@ -97,7 +148,7 @@ def _sql_example(where: str, row: Mapping[str, Any], folder: Path) -> tuple[Exam
         raise DataError(f"{where}: no column 'database'; name the SQLite file that the queries are about")
     database = row["database"]
     for name, value in (("reference", reference), ("database", database)):
-        if not isinstance(value, str) or not value.strip():
+        if not isinstance(value, str) or isinstance(value, Written) or not value.strip():
             what = "the gold query" if name == "reference" else "the path of a SQLite file"
             raise DataError(f"{where}: the {name} is {value!r:.80}; write {what}")
     place = str(folder / database)
@@ -117,11 +168,11 @@ def _executed(judged: Judged) -> _Graded:
 
 def _grade_row(grader: Grader, where: str, row: Mapping[str, Any]) -> _Graded:
     prediction, reference = _columns(where, row)
-    if isinstance(reference, bool) or not isinstance(reference, str | int | float):
+    if not isinstance(reference, str):
         raise DataError(f"{where}: the reference is {reference!r:.80}; write a text with a final answer, or a number")
     category = row.get(CATEGORY)
     metadata = {} if category is None else {CATEGORY: category}
-    example = Example(id=where, group="", prompt=(), reference=str(reference), metadata=metadata)
+    example = Example(id=where, group="", prompt=(), reference=reference, metadata=metadata)
     result = grader.on(example).grade(prediction)
     return _Graded(correct=result.correct, extracted=result.extracted)
 

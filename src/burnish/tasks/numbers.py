@@ -1,9 +1,17 @@
 """Final numeric answers: where one stands in a text, its exact value, and when two are the same.
 
-What counts as a number: ASCII digits with an optional sign, currency mark, thousands commas, decimals, exponent, `a/b`
-and the mixed form `2 1/2`. A final period and `%` are not part of it. Digits directly after a letter (`x2`, `H2O`)
-belong to a name. A minus directly after a digit, a letter or a closing bracket is an operator: the last number of `3-2`
-is 2.
+What counts as a number, after `notation` has turned LaTeX and other scripts into plain form: digits with an optional
+sign, currency mark, thousands commas, decimals, exponent, `a/b` and the mixed form `2 1/2`. A final period and `%` are
+not part of it. Digits directly after a letter (`x2`, `H2O`) belong to a name. A minus directly after a digit, a letter
+or a closing bracket is an operator: the last number of `3-2` is 2.
+
+Where the answer stands:
+
+1. What a model thinks before `</think>` is no answer.
+2. After `####` the first number of that line counts. The first line that has one is the answer, and text that runs on
+   after it does not change it; of several markers in that line the last one counts.
+3. Without a marker the last `\\boxed{}` that holds a number counts, whatever numbers follow it.
+4. Else the last number counts.
 """
 
 from __future__ import annotations
@@ -13,8 +21,13 @@ from fractions import Fraction
 
 from burnish.errors import DataError
 from burnish.tasks.answers import PlainAnswers
+from burnish.tasks.boxes import last_box
+from burnish.tasks.notation import plain
+from burnish.thinking import without_thinking
 from burnish.types import Answer, Example, Grade
 
+VERSION = 2
+"""Of how numbers are read; stages are known by it, too. The second one knows notation, boxes and thinking."""
 MARKER = "####"
 MAX_LENGTH = 400
 """Characters of the longest number, as found and as written out, and the largest exponent; `int` stops at 4,300."""
@@ -26,35 +39,102 @@ _DIGITS = r"(?:(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?|(?<!\.)
 _EXPONENT = r"(?:[eE][-+]?[0-9]+(?![0-9A-Za-z_]))?"
 _MIXED = r"(?P<whole>[0-9]+) (?P<part>[0-9]+/[0-9]+)"
 _PLAIN = rf"(?P<top>{_DIGITS}{_EXPONENT})(?:/(?P<bottom>{_DIGITS}))?"
+_SPACED_SIGN = re.compile(r"\A([\s*($]{0,8})[-−] {1,4}(?=[$£€]?\.?[0-9])")
 _NUMBER = re.compile(rf"{_SIGN}(?<![0-9A-Za-z_])(?:{_MIXED}|{_PLAIN})")
 
 
 def final_number(text: str) -> Answer | None:
+    """Return the final number of a text: after `####`, else in the last box, else the last one; None without any.
+
+    The number found decides: where it has no value (`3/0`, more than 400 digits) the answer is None, not an earlier
+    number. Where no marker has a number on its line, what stands before the first marker is looked at.
+    """
+    answer = without_thinking(text)
+    if answer is None:
+        return None
+    answer = plain(answer)
+    if found := _marked(answer):
+        return _answer(found)
+    before = answer.partition(MARKER)[0]
+    if (box := last_box(before)) is not None:
+        return None if box.irrational else _first_answer(box.content)
+    return _last_answer(before)
+
+
+def marked_number(text: str) -> Answer | None:
+    """Return the number after `####` as `final_number` does; without a marker there is no answer."""
+    answer = without_thinking(text)
+    found = None if answer is None else _marked(plain(answer))
+    return _answer(found) if found else None
+
+
+def only_number(text: str) -> Answer | None:
+    """Return the number that is all of `text` (but for space, a currency mark, `%` and a final period), else None."""
+    bare = _signed(plain(text.strip())).removesuffix(".").removesuffix("%").removeprefix("$").removesuffix("$").strip()
+    found = _NUMBER.fullmatch(bare)
+    return _answer(found) if found else None
+
+
+def reference_number(text: str) -> Answer | None:
+    """Return a reference's number: all that follows its last `####`, else all of its last box, else all of the text.
+
+    None where more than one number is there, since nobody knows which one is right.
+    """
+    _, marker, marked = text.rpartition(MARKER)
+    if marker:
+        text = marked
+    if (box := last_box(plain(text))) is not None:
+        return None if box.irrational else only_number(box.content)
+    return only_number(text)
+
+
+def plain_final_number(text: str) -> Answer | None:
     """Return the number after the last `####` that has one, else the last number before any marker, else None.
 
-    After a marker the first number counts (`#### 5 of 12` is 5). A marker without a number, such as the second one in
-    `#### 14 ####`, is passed over. The number found decides: where it has no value (`3/0`, more than 400 digits)
-    the answer is None, not an earlier number.
+    This is how generated sums are read, whose numbers are whole and plain: no notation, no boxes, no thinking.
     """
     before, *after = text.split(MARKER)
     for part in reversed(after):
         if found := _NUMBER.search(part):
             return _answer(found)
+    return _last_answer(before)
+
+
+def _plain_marked(text: str) -> Answer | None:
+    return plain_final_number(MARKER + text.partition(MARKER)[2]) if MARKER in text else None
+
+
+def _marked(text: str) -> re.Match[str] | None:
+    """Find the number that a marker announces, on its own line or, where that is blank, on the next one."""
     last = None
-    for found in _NUMBER.finditer(before):
+    for part in text.split(MARKER)[1:]:
+        head, _, rest = part.partition("\n")
+        if head.strip():
+            found, ended = _NUMBER.search(_signed(head)), bool(rest)
+        else:
+            head, _, rest = rest.lstrip().partition("\n")
+            found, ended = _NUMBER.search(head), bool(rest)
+        last = found or last
+        if last and ended:
+            break
+    return last
+
+
+def _signed(text: str) -> str:
+    """Return a text whose leading minus stands at its number: `- 5` at the beginning of an answer is -5."""
+    return _SPACED_SIGN.sub(r"\1-", text)
+
+
+def _first_answer(text: str) -> Answer | None:
+    found = _NUMBER.search(_signed(text))
+    return _answer(found) if found else None
+
+
+def _last_answer(text: str) -> Answer | None:
+    last = None
+    for found in _NUMBER.finditer(text):
         last = found
     return _answer(last) if last else None
-
-
-def marked_number(text: str) -> Answer | None:
-    """Return the number after the last `####` that has one; without a marker there is no answer."""
-    return final_number(MARKER + text.partition(MARKER)[2]) if MARKER in text else None
-
-
-def only_number(text: str) -> Answer | None:
-    """Return the number that is all of `text` (but for space, a currency mark, `%` and a final period), else None."""
-    found = _NUMBER.fullmatch(text.strip().removesuffix(".").removesuffix("%").removeprefix("$"))
-    return _answer(found) if found else None
 
 
 def same_number(a: Answer, b: Answer) -> bool:
@@ -118,18 +198,24 @@ class NumericAnswers(PlainAnswers):
         """Return the final number of a completion, None where there is none."""
         return final_number(completion)
 
+    def learned(self, completion: str) -> Answer | None:
+        """Return a number that the text holds, as the first version found it, None where there is none.
+
+        Training leaves out texts without a number. Which number is the final one does not matter there, so models that
+        were trained before are not trained again when finding it has a new version.
+        """
+        return plain_final_number(completion)
+
     def agree(self, a: Answer, b: Answer) -> bool:
         """Say whether two final numbers are the same."""
         return same_number(a, b)
 
     def grade(self, example: Example, completion: str) -> Grade:
-        """Compare a completion's final number with the reference's; none is wrong. Raises DataError without gold."""
-        gold = None if example.reference is None else final_number(example.reference)
-        if gold is None:
-            raise DataError(
-                f"{example.id}: the reference {example.reference!r:.80} has no final answer; end it with "
-                f"`{MARKER} NUMBER`"
-            )
+        """Compare a completion's final number with the reference's; none is wrong.
+
+        Raises DataError naming the row where there is no reference, or where it is not one number as a whole.
+        """
+        gold = self.gold(example)
         found = self.extract(completion)
         if found is None:
             return Grade(correct=False, extracted=None, why="no number")
@@ -137,14 +223,50 @@ class NumericAnswers(PlainAnswers):
             return Grade(correct=True, extracted=found.text, why=f"equals {gold.text}")
         return Grade(correct=False, extracted=found.text, why=f"expected {gold.text}")
 
+    def gold(self, example: Example) -> Answer:
+        """Return the number of an example's reference. Raises DataError as `grade` does."""
+        gold = None if example.reference is None else self.read_reference(example.reference)
+        if gold is not None:
+            return gold
+        place = example.metadata.get("where")
+        where = f"{place} ({example.id})" if isinstance(place, str) else example.id
+        raise DataError(
+            f"{where}: the reference {example.reference!r:.80} has no final answer that is one number as a whole; "
+            f"write a number, or end the text with `{MARKER} NUMBER`"
+        )
+
+    def read_reference(self, reference: str) -> Answer | None:
+        """Return the number of a reference, None where it cannot be read whole."""
+        return reference_number(reference)
+
 
 class MarkedAnswers(NumericAnswers):
     """Numeric answers that stand after `####` or not at all.
 
-    The embedded base models solve stories in other words than the task's; without the marker, which finetuning
-    alone teaches them, they have not answered.
+    A base model solves problems in other words than the task's; without the marker, which finetuning alone teaches
+    it, it has not answered.
     """
 
     def extract(self, completion: str) -> Answer | None:
         """Return the number after the marker, None where there is none."""
         return marked_number(completion)
+
+    def learned(self, completion: str) -> Answer | None:
+        """Return the number after the last marker that has one, as the first version found it."""
+        return _plain_marked(completion)
+
+
+class SumAnswers(MarkedAnswers):
+    """Answers to generated sums, which stand after `####` or not at all, read as the first version read them.
+
+    The embedded models know whole numbers and `-` as words of their own, and no total is negative, so the notations of
+    other data cannot occur. Reading them as before keeps every finished stage valid.
+    """
+
+    def extract(self, completion: str) -> Answer | None:
+        """Return the number after the last marker that has one, None where there is none."""
+        return _plain_marked(completion)
+
+    def read_reference(self, reference: str) -> Answer | None:
+        """Return the number of a reference."""
+        return plain_final_number(reference)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import assert_never
 
 from burnish.config import (
@@ -16,6 +17,7 @@ from burnish.errors import DataError
 from burnish.protocols import Grader
 from burnish.tasks.answers import PlainAnswers
 from burnish.tasks.numbers import MarkedAnswers, NumericAnswers
+from burnish.tasks.readers import reader_of
 from burnish.types import Answer, AnswerKind, Example, Grade
 
 
@@ -43,12 +45,27 @@ class TextAnswers(PlainAnswers):
         return Grade(correct=same, extracted=found.text, why="equals the reference" if same else "another text")
 
 
-def grader_of(differs: Differs) -> tuple[str, Grader]:
-    """Return what knows answers, with its name; a program or an embedder looks at texts."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """Who knows a user's answers. Stages know it by `reader`, and training, which no version has changed, by `kind`."""
+
+    kind: str
+    reader: str
+    grader: Grader
+
+
+def number_of(marked: bool) -> Known:
+    """Return what knows answers that are numbers, `marked`: after `####` or not at all."""
+    kind, grader = ("marked", MarkedAnswers()) if marked else ("number", NumericAnswers())
+    return Known(kind=kind, reader=reader_of(kind, grader), grader=grader)
+
+
+def grader_of(differs: Differs) -> Known:
+    """Return what knows answers; a program or an embedder looks at texts."""
     match differs:
         case NumberDiffers(marked=marked):
-            return ("marked", MarkedAnswers()) if marked else ("number", NumericAnswers())
+            return number_of(marked)
         case TextDiffers() | CommandDiffers() | EmbeddingDiffers() | EmbeddingServerDiffers():
-            return "text", TextAnswers()
+            return Known(kind="text", reader="text", grader=TextAnswers())
         case _:
             assert_never(differs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,7 +104,7 @@ def _root(config: TextToSqlTask) -> Path:
         source = _source(config)
         return source if source.is_dir() else source.parent
     path = Path(expanded(config.databases, "task.databases"))
-    if not path.exists():
+    if not os.path.exists(path):
         raise ConfigError(f"task.databases: {config.databases!r} does not exist; give a folder, or one database")
     return path
 
@@ -221,10 +222,11 @@ def _database(config: TextToSqlTask, layout: str, file: SourceFile, where: str, 
         name = text_column(where, values, "db_id") if layout != "rows" else _db_id(where, values)
         candidates = [file.folder / name / f"{name}.sqlite", file.folder / f"{name}.sqlite"]
     for path in candidates:
-        if path.is_file():
+        # Not `Path.is_file`, which raises for a name too long. What is no ordinary file is told by `check_database`.
+        if os.path.exists(path) and not os.path.isdir(path):
             return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
     raise ConfigError(
-        f"task.databases: {str(candidates[0])!r} does not exist, wanted at {where}; it comes with {file.origin}. "
+        f"task.databases: {str(candidates[0])!r:.300} does not exist, wanted at {where}; it comes with {file.origin}. "
         "Unpack it there, or name the folder that holds it"
     )
 

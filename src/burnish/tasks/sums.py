@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from burnish.config import SumsTask
 from burnish.protocols import Dataset
-from burnish.tasks.numbers import MarkedAnswers
+from burnish.tasks.numbers import SumAnswers
 from burnish.tasks.rows import Counts, TaskRow, dataset
 from burnish.tasks.sums_world import Problem, generate
 
@@ -14,7 +14,7 @@ KIND = "sums"
 
 
 @dataclass(frozen=True, slots=True)
-class Sums(MarkedAnswers):
+class Sums(SumAnswers):
     """The first rows of a generated world are for training, the next ones for testing; no question is there twice."""
 
     config: SumsTask

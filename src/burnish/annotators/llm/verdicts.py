@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from burnish.annotators.llm.wording import MARKS, SPACE, STOPS, VERDICT, Unread, begins_with, named, same_label
 from burnish.config import JudgeConfig
 from burnish.services.calls import Position, Reply
+from burnish.thinking import answer_start
 
 KEPT = 16
 """Positions of a reply that are kept; a label stands among the first or is not what was asked for."""
@@ -122,6 +123,4 @@ def _names(config: JudgeConfig) -> tuple[str, ...]:
 
 def _end_of_thinking(text: str) -> int | None:
     """Return where the answer begins, None where the thinking has no end. Its begin may stand in the chat template."""
-    end = text.rfind("</think>")
-    start = 0 if end < 0 else end + len("</think>")
-    return None if "<think>" in text[start:] else start
+    return answer_start(text)

@@ -1,0 +1,61 @@
+"""Texts beyond the limit that `printf` and `format` make: SQLite gives NULL for them, without an error.
+
+So a query that uses these functions and has a result is run once more, with functions of ours in their place that
+notice it. The rows of the first run are kept: ours cannot read text that is not UTF-8. The standard library alone.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from contextlib import closing
+
+from burnish.sql.guard import opened
+from burnish.sql.outcome import Limits
+
+NAMES = ("printf", "format")
+_MENTIONED = re.compile("|".join(NAMES), re.IGNORECASE)
+
+
+def mentions_formats(sql: str) -> bool:
+    """Say whether a query may use one of these functions."""
+    return _MENTIONED.search(sql) is not None
+
+
+def outgrown(database: str, sql: str, limits: Limits, seconds: float) -> bool:
+    """Say whether one of these functions made a text that is too long; False where another error comes first."""
+    connection, _ = opened(database, limits, seconds)
+    with closing(connection), closing(sqlite3.connect(":memory:")) as helper:
+        helper.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, limits.result_bytes)
+        watch = _Watch(helper)
+        for name in NAMES:
+            connection.create_function(name, -1, watch)
+        try:
+            for _ in connection.execute(sql):
+                pass
+        except (sqlite3.Error, sqlite3.Warning, UnicodeError, MemoryError):
+            return watch.found  # what `watch` raises arrives as an error of SQLite's
+    return watch.found
+
+
+class _Watch:
+    def __init__(self, helper: sqlite3.Connection) -> None:
+        self.helper, self.found = helper, False
+
+    def __call__(self, *values: int | float | str | bytes | None) -> int | float | str | bytes | None:
+        result = self._formatted(values)
+        # An empty text comes as NULL, too: with a letter more it is one, unless it was too long.
+        if result is None and values and values[0] is not None:
+            self.found = self._formatted((f"{_as_text(values[0])}x", *values[1:])) is None
+            if self.found:
+                raise OverflowError
+        return result
+
+    def _formatted(self, values: tuple[int | float | str | bytes | None, ...]) -> int | float | str | bytes | None:
+        marks = ", ".join("?" * len(values))
+        (result,) = self.helper.execute(f"SELECT printf({marks})", values).fetchone()
+        return result
+
+
+def _as_text(value: int | float | str | bytes) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

@@ -1,0 +1,106 @@
+"""Numbers as people and models write them, turned into the plain form that `numbers` reads. Pure, in linear time.
+
+`2{,}048`, `31\\,250`, `5'600`, `3,25,000`, `\\frac{5}{8}`, `2\\frac12`, `½`, `2.4 \\times 10^2`, full-width digits, an
+en dash as minus, `7 / 2`, `30 cm^3`: each of them holds digits that a reader of plain numbers would take for another
+number.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from fractions import Fraction
+
+MOST_DIGITS = 400
+"""Of a power that is worked out; a longer one has no value here."""
+NO_VALUE = "1/0"
+"""Stands for a number that is too long to be worked out: whoever reads it finds that it has no value."""
+_SIGNS = str.maketrans("０１２３４５６７８９＋．，％／⁄＄￡＾–−‐‑﹣－", "0123456789+.,%//$£^------")
+_SUPERSCRIPTS = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+", strict=True))
+_SUBSCRIPTS = dict(zip("₀₁₂₃₄₅₆₇₈₉", "0123456789", strict=True))
+_VULGAR = re.compile("[¼½¾⅐-⅞↉]")
+_UP, _DOWN = "".join(_SUPERSCRIPTS), "".join(_SUBSCRIPTS)
+_RAISED = re.compile(f"[{_UP}]+")
+_RAISED_FRACTION = re.compile(
+    f"(?<![{''.join(_SUPERSCRIPTS)}])([{''.join(_SUPERSCRIPTS)}]+)[/⁄]([{''.join(_SUBSCRIPTS)}]+)"
+)
+_NARROW = "\u00a0\u2006\u2007\u2008\u2009\u200a\u202f"
+_GROUPS = (
+    # Groups of three after narrow spaces, apostrophes or underscores; of two and then three after commas, as in India;
+    # of three after points where a decimal comma follows.
+    re.compile(rf"(?<![0-9])[0-9]{{1,3}}(?:[{_NARROW}][0-9]{{3}})+(?![0-9])"),
+    re.compile(r"(?<![0-9])[0-9]{1,3}(?:['’][0-9]{3})+(?![0-9])"),
+    re.compile(r"(?<![0-9A-Za-z_])[0-9]{1,3}(?:_[0-9]{3})+(?![0-9A-Za-z_])"),
+    re.compile(r"(?<![0-9,.])[0-9]{1,2}(?:,[0-9]{2})+,[0-9]{3}(?!,?[0-9])"),
+)
+_BETWEEN = re.compile(rf"[{_NARROW}'’_,]")
+_DECIMAL_COMMA = re.compile(r"(?<![0-9,.])([0-9]{1,3}(?:\.[0-9]{3})+),([0-9]{1,2})(?![0-9]|[.,][0-9])")
+_LATEX_SPACE = re.compile(r"(?<=[0-9])(?:\\[,;: ]|~)(?=[0-9])")
+_PART = r"(?:\{\s*(-?[0-9][0-9.,]*)\s*\}|([0-9]))"
+_FRACTION = re.compile(rf"([0-9] ?)?\\[dtc]?frac\s*{_PART}\s*{_PART}")
+_EXPONENT = r"(?:\{\s*([-+]?[0-9]{1,9})\s*\}|([-+]?[0-9]{1,9}))(?![0-9])"
+_TIMES_TEN = re.compile(rf"(?<=[0-9])\s{{0,3}}(?:\\times|\\cdot|[×·⋅*x])\s{{0,3}}10\s?\^\s?{_EXPONENT}")
+_POWER = re.compile(
+    rf"(?<![0-9A-Za-z_.,^)\]}}])((?:[0-9]{{1,3}}(?:,[0-9]{{3}})+|[0-9]+)(?:\.[0-9]+)?)\s?\^\s?{_EXPONENT}"
+)
+_OTHER_POWER = re.compile(rf"(?<![0-9])\s?\^\s?{_EXPONENT}")
+"""Of a unit (`cm^3`), a name or a bracket: a power whose digits are no number of their own."""
+_SPACED_QUOTIENT = re.compile(r"(?<=[0-9]) {1,2}/ {1,2}(?=[0-9.])|(?<=[0-9])/ (?=[0-9])|(?<=[0-9]) /(?=[0-9])")
+
+
+def plain(text: str) -> str:
+    """Return a text with its numbers in plain form; what is no number is left more or less as it is."""
+    text = _latin(text)
+    if "\\" in text or "{" in text or "~" in text:
+        text = text.replace("\\!", "").replace("{,}", ",").replace("{.}", ".").replace("\\$", "$").replace("\\%", "%")
+        text = _LATEX_SPACE.sub("\u202f", text)
+        text = _FRACTION.sub(_fraction, text)
+    for groups in _GROUPS:
+        text = groups.sub(lambda found: _BETWEEN.sub("", found[0]), text)
+    text = _DECIMAL_COMMA.sub(lambda found: f"{found[1].replace('.', '')}.{found[2]}", text)
+    if "^" in text:
+        text = _TIMES_TEN.sub(lambda found: f"e{int(found[1] or found[2])}", text)
+        text = _POWER.sub(_power, text)
+        text = _OTHER_POWER.sub("", text)
+    return _SPACED_QUOTIENT.sub("/", text)
+
+
+def _latin(text: str) -> str:
+    """Return a text with the digits 0 to 9, one kind of minus, and `^` before raised digits."""
+    if text.isascii():
+        return text
+    text = _RAISED_FRACTION.sub(_raised_fraction, text)
+    text = _VULGAR.sub(_vulgar, text)
+    text = _RAISED.sub(lambda found: "^" + "".join(_SUPERSCRIPTS[sign] for sign in found[0]), text)
+    return text.translate(_SIGNS)
+
+
+def _after_number(found: re.Match[str]) -> str:
+    """Return what stands between a whole number and a fraction that belongs to it: `2½` is 2 1/2."""
+    before = found.string[max(0, found.start() - 1) : found.start()]
+    return " " if before and before in "0123456789０１２３４５６７８９" else ""
+
+
+def _vulgar(found: re.Match[str]) -> str:
+    return _after_number(found) + unicodedata.normalize("NFKC", found[0]).replace("⁄", "/")
+
+
+def _raised_fraction(found: re.Match[str]) -> str:
+    top = "".join(_SUPERSCRIPTS[sign] for sign in found[1])
+    return f"{_after_number(found)}{top}/{''.join(_SUBSCRIPTS[sign] for sign in found[2])}"
+
+
+def _fraction(found: re.Match[str]) -> str:
+    whole, top, bottom = found[1] or "", found[2] or found[3], found[4] or found[5]
+    if bottom.startswith("-"):
+        bottom = bottom[1:]
+        top = top[1:] if top.startswith("-") else f"-{top}"
+    return f"{whole.strip()} {top}/{bottom}" if whole else f"{top}/{bottom}"
+
+
+def _power(found: re.Match[str]) -> str:
+    base, exponent = Fraction(found[1].replace(",", "")), int(found[2] or found[3])
+    if len(found[1]) * abs(exponent) > MOST_DIGITS or (base == 0 and exponent < 0):
+        return NO_VALUE
+    value = base**exponent
+    return str(value.numerator) if value.denominator == 1 else f"{value.numerator}/{value.denominator}"

@@ -51,9 +51,9 @@ class RunContext:
         """Opens the cache of what servers answered, when it is first needed."""
         return functools.cache(lambda: Calls(self.store.root / CALLS))
 
-    def executor(self, finished: AbstractSet[str] | None = None) -> Executor:
-        """Return what computes stages; `finished`: those that were there when the run began."""
-        return Executor(self.store, self.terminal, provenance(self.execution, self.student), finished)
+    def executor(self, finished_before: AbstractSet[str] | None = None) -> Executor:
+        """Return what computes stages; `finished_before`: the stages that were finished when the run began."""
+        return Executor(self.store, self.terminal, provenance(self.execution, self.student), finished_before)
 
     def model(self, steps: Steps, field: str) -> Artifact:
         """Return the model that a field of the config names."""

@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+import reprlib
+
+_LONGEST = 200
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 100
+_SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = _SHORT.maxset = 8
+_SHORT.maxlevel = 4
+
 
 class BurnishError(Exception):
     """Base of all errors that burnish raises on purpose; the command line prints the message and exits with 2."""
@@ -36,3 +44,15 @@ class Paused(Exception):  # noqa: N818 not a mistake: the work waits
     def __init__(self, message: str, command: str) -> None:
         super().__init__(message)
         self.message, self.command = message, command
+
+
+def brief(value: object) -> str:
+    """Return a value as an error shows it: as Python writes it, at most 200 characters, the rest as `...`.
+
+    A user's value may have megabytes, a thousand levels, or more digits than Python writes.
+    """
+    try:
+        text = _SHORT.repr(value)
+    except (RecursionError, ValueError):
+        return f"a value of type {type(value).__name__}"
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."

@@ -246,10 +246,13 @@ class CommandConfig(AnnotatorSettings):
     short: ClassVar[str | None] = "command"
     audits: ClassVar[bool] = True
     compares_references: ClassVar[bool] = True
+    unwritten: ClassVar[frozenset[str]] = frozenset({"timeout"})
     kind: Literal["command"]
     command: Annotated[tuple[str, ...], Field(min_length=1)]
     """The program and its arguments, without a shell. It reads {id, prompt, first, second} and writes {id, verdict}
     with first, second, tie or abstain, or {id, p_second} in [0, 1]."""
+    timeout: PositiveFloat = 600.0
+    """Seconds without a new answer after which the program is ended (does not change results)."""
 
     @classmethod
     def from_short(cls, value: str) -> dict[str, Any]:

@@ -105,11 +105,7 @@ class Executor:
         work = Work(self.store.work_place(stage.name, fingerprint))
         if not self._sealed(stage, work):  # else: killed between the manifest and the rename
             self._prepare(stage, work)
-            with (
-                self.talk.stage(stage.label or stage.name),
-                explained_write_errors(work.path),
-                _own_rows(stage, work.path),
-            ):
+            with self.talk.stage(stage.label or stage.name), _explained(stage, work.path):
                 stage.run(work)
             self._seal(stage, fingerprint, work)
         place = self.store.place(stage.name, fingerprint)
@@ -173,10 +169,11 @@ class Executor:
 
 
 @contextmanager
-def _own_rows(stage: Stage, work: Path) -> Generator[None, None, None]:
-    """Say what to do where rows that a killed run left are JSON, and still none that this stage wrote."""
+def _explained(stage: Stage, work: Path) -> Generator[None, None, None]:
+    """Say what to do where the stage cannot write, and where rows that a killed run left are none that it wrote."""
     try:
-        yield
+        with explained_write_errors(work):
+            yield
     except DataError as error:
         if stage.resumable and str(work) in str(error):
             raise StageError(f"{error}; the file is damaged: remove it and run the same command again") from None

@@ -6,14 +6,22 @@ references.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeAlias
 
 from pydantic import Field, JsonValue, ValidationInfo, field_validator, model_validator
 
-from burnish.config.base import ON_RECORD, Count, NotNegative, PositiveFloat, Probability, Settings, expanded
+from burnish.config.base import (
+    ON_RECORD,
+    Count,
+    NotNegative,
+    PositiveFloat,
+    Probability,
+    Settings,
+    expanded,
+    program_words,
+)
 from burnish.config.kinds import Kinds, OneOf
 from burnish.config.models import Decoding, Model, ModelConfig, TrainSettings
 from burnish.types import Head
@@ -257,7 +265,7 @@ class CommandConfig(AnnotatorSettings):
     @classmethod
     def from_short(cls, value: str) -> dict[str, Any]:
         """Return the command, split into words as a shell does it. Raises ValueError for a quote that is not closed."""
-        return {"command": shlex.split(value)}
+        return {"command": program_words(value)}
 
     def words(self) -> str:
         """Say who judges."""

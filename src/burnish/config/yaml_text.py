@@ -53,7 +53,7 @@ def _check_size(text: str, name: str) -> None:
             case AliasEvent(anchor=anchor):
                 if any(anchor == other for other, _ in open_):
                     raise ConfigError(
-                        f"{name}: *{str(anchor)[:40]} is inside of what it stands for; write the values out"
+                        f"{name}: *{str(anchor)[:40]} stands for something that it is part of; write it out"
                     )
                 size += known.get(anchor, 1)
             case CollectionStartEvent(anchor=anchor):

@@ -15,7 +15,7 @@ from burnish.forms.convert import AlsoAs
 from burnish.ledger.folder import MODEL, Folder
 from burnish.ledger.summary import Summary
 from burnish.protocols import Annotator, Backend
-from burnish.refinery.arguments import check_backend, check_switch, given_budget, given_path
+from burnish.refinery.arguments import check_backend, check_switch, given_budget, given_path, given_text
 from burnish.refinery.options import Options, config_of
 from burnish.refinery.refining import Ways, refine_data
 from burnish.steps.judging import AnnotatorPlan
@@ -73,7 +73,7 @@ def refine(
     own = _own(annotator)
     budget = given_budget(options.pop("max_calls", None), options.pop("max_cost", None))
     root = given_path(store, "store") if store is not None else default_store()
-    base = str(given_path(model, "model"))
+    base = given_text(model, "model")
     check_switch(overwrite, "overwrite")
     check_backend(backend)
     config = config_of(_options(data=_source(data, root), model=base, annotator=annotator, own=own, **options))

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from os import PathLike, fspath
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from burnish.errors import ConfigError, brief
 from burnish.services.calls import Budget
 
 
-def given_path(value: object, field: str) -> Path:
-    """Return an argument that names a place. Raises ConfigError naming `field` for anything but a text or a path."""
-    name: object = fspath(value) if isinstance(value, PathLike) else value  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+def given_text(value: object, field: str) -> str:
+    """Return an argument that names something, as it is written. Raises ConfigError naming `field` for anything but a
+    text or a path."""
+    name = str(value) if isinstance(value, PurePath) else value
     if not isinstance(name, str) or not name or "\0" in name:
-        raise ConfigError(f"burnish.refine: {field}: {brief(value)} found; give a text or a pathlib.Path")
-    return Path(name)
+        raise ConfigError(f"burnish.refine: {field}: {brief(name)} found; give a text or a pathlib.Path")
+    return name
+
+
+def given_path(value: object, field: str) -> Path:
+    """Return an argument that names a place. Raises ConfigError as `given_text` does."""
+    return Path(given_text(value, field))
 
 
 def given_budget(max_calls: object, max_cost: object) -> Budget:

@@ -83,7 +83,9 @@ class Section:
         except (Exception, RecursionError) as error:  # whatever it is: it is what is counted
             self.tracebacks += 1
             place = traceback.extract_tb(error.__traceback__)[-1]
-            self.tell(f"{type(error).__name__}: {str(error)[:150]} ({Path(place.filename).name}:{place.lineno}): {what()}")
+            self.tell(
+                f"{type(error).__name__}: {str(error)[:150]} ({Path(place.filename).name}:{place.lineno}): {what()}"
+            )
         finally:
             self.longest_seconds = max(self.longest_seconds, round(time.monotonic() - started, 2))
         return None
@@ -130,10 +132,14 @@ def rows(count: int, seed: int, where: Path) -> Section:
             config = DataConfig(source=str(path), on_bad_row=policy)
             table = open_table(config)
             facts_of(table, config)
-            table.write(out, lambda position: "#### 2" if position == 0 else None)
+            table.write(out, _first_changed)
 
         section.trial(lambda suffix=suffix, data=data: f"{suffix} {data[:300]!r}", read)
     return section
+
+
+def _first_changed(position: int) -> str | None:
+    return "#### 2" if position == 0 else None
 
 
 def grades(count: int, seed: int, where: Path) -> Section:
@@ -190,7 +196,6 @@ def replies(count: int, seed: int, where: Path) -> Section:
     (JudgeConfig,) = part("config", "JudgeConfig")
     (read_reply,) = part("annotators.llm.verdicts", "read_reply")
     (reply_of,) = part("annotators.llm.replies", "reply_of")
-    (Reply,) = part("services.calls", "Reply")
     judge = {"kind": "judge", "base_url": "http://localhost/v1", "model": "m", "api_key_env": None}
     by_text, by_either = (JudgeConfig(**judge, read=read) for read in ("text", "auto"))
     section = Section()
@@ -199,29 +204,25 @@ def replies(count: int, seed: int, where: Path) -> Section:
         said = bad_replies.said(random)
         match number % 3:
             case 0:
-                reply = Reply(text=said.text, positions=None, prompt_tokens=1, completion_tokens=1)
-
-                def read(reply: Any = reply) -> Any:
-                    return read_reply(reply, by_text)
+                body, config = json.dumps(_completion(said.text, None)), by_text
             case 1:
-                body = json.dumps(_completion(said.text, bad_replies.tokens(random, said)))
-
-                def read(body: str = body) -> Any:
-                    return read_reply(reply_of(body, False), by_either)
+                body, config = json.dumps(_completion(said.text, bad_replies.tokens(random, said))), by_either
             case _:
-                body = bad_replies.body(random, said).decode(errors="replace")
+                body, config = bad_replies.body(random, said).decode(errors="replace"), by_either
 
-                def read(body: str = body) -> Any:
-                    found = reply_of(body, False)
-                    return None if found is None else read_reply(found, by_either)
+        def read(body: str = body, config: Any = config) -> Any:
+            found = reply_of(body, False)
+            return None if found is None else read_reply(found, config)
 
         verdict = section.trial(lambda said=said: repr(said), read)
         check_verdict(section, said, verdict)
     return section
 
 
-def _completion(text: str, tokens: list[dict[str, Any]]) -> dict[str, Any]:
-    choice = {"message": {"content": text}, "finish_reason": "stop", "logprobs": {"content": tokens}}
+def _completion(text: str, tokens: list[dict[str, Any]] | None) -> dict[str, Any]:
+    choice: dict[str, Any] = {"message": {"content": text}, "finish_reason": "stop"}
+    if tokens is not None:
+        choice["logprobs"] = {"content": tokens}
     return {"choices": [choice], "usage": {"prompt_tokens": 1, "completion_tokens": 1}}
 
 
@@ -257,13 +258,17 @@ SECTIONS: dict[str, tuple[Callable[[int, int, Path], Section], int]] = {
 }
 
 
+def _done(_: int) -> None:
+    """Sync nothing."""
+
+
 @contextmanager
 def unsynced() -> Generator[None, None, None]:
     """Leave it to the system when files reach the disk: what is tried here is no power cut."""
     known = {name: getattr(os, name) for name in ("fsync", "fdatasync") if hasattr(os, name)}
     try:
         for name in known:
-            setattr(os, name, lambda _: None)
+            setattr(os, name, _done)
         yield
     finally:
         for name, function in known.items():
@@ -275,7 +280,12 @@ def tried(names: list[str], share: float, seed: int) -> Iterator[tuple[str, Sect
     for name in names:
         function, count = SECTIONS[name]
         with tempfile.TemporaryDirectory() as folder, unsynced():
-            yield name, function(max(1, round(count * share)), seed, Path(folder))
+            try:
+                yield name, function(max(1, round(count * share)), seed, Path(folder))
+            except Exception as error:  # a part of burnish moved, say: the other sections still run
+                section = Section(tracebacks=1)
+                section.tell(f"the section could not run: {type(error).__name__}: {error}")
+                yield name, section
 
 
 # --- the page
@@ -303,7 +313,8 @@ def page_table(result: dict[str, Any], results: Path) -> str:
     same = "0 results changed" if kills["results_identical"] else "results changed"
     changed = sql["changed_something"]
     lines += [
-        f"| SIGKILLs of a run | 26, no result changed | {kills['kills']} | {same} | `python benchmarks/kills.py --kills 30` |",
+        f"| SIGKILLs of a run | 26, no result changed | {kills['kills']} | {same} | "
+        "`python benchmarks/kills.py --kills 30` |",
         f"| SQL statements against the sandbox | 161, none broke it | {sql['statements']} | "
         f"{len(changed) if isinstance(changed, list) else changed} changed something | "
         "`python benchmarks/hostile_sql.py` |",

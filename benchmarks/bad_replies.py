@@ -1,7 +1,7 @@
-"""Replies of judges that give no verdict: texts, log-probabilities and bodies. What each names is known from its making.
+"""Replies of judges that give no verdict: texts, log-probabilities and bodies. Each is made to name something.
 
-The labels are A, B and, for a tie, C. A reply of `NOTHING` names none of them as its verdict, one of `SEVERAL` names more
-than one: neither may become a verdict. One of `ONE` names one plainly, and may be read as this one or not at all.
+The labels are A, B and, for a tie, C. A reply of `NOTHING` names none of them as its verdict, one of `SEVERAL` names
+more than one: neither may become a verdict. One of `ONE` names one plainly, and may be read as this one or not at all.
 """
 
 from __future__ import annotations
@@ -43,8 +43,18 @@ TWO = (
     *("{x} or {y}", "{x} and {y}", "Not {x}, but {y}", "{x}/{y}", "{x} {y}", "{x}\n{y}", "{x}, {y}", "{x}? No: {y}"),
     *("Answer: {x} or {y}", "Verdict: {x} and {y}", "Verdict: {x}\nVerdict: {y}", "Answer: {x}. Answer: {y}."),
     *('{{"verdict": "{x}", "answer": "{y}"}}', '{{"verdict": ["{x}", "{y}"]}}', "\\boxed{{{x}}} \\boxed{{{y}}}"),
-    *('{{"verdict": "{x}", "verdict": "{y}"}}', "Between {x} and {y} I cannot choose", "{x} is better than {y} at times"),
-    *("Answer {x} is good, answer {y} is good", "[{x}][{y}]", "**{x}** **{y}**", "first {x} then {y}", "{x} > {y} > {x}"),
+    *(
+        '{{"verdict": "{x}", "verdict": "{y}"}}',
+        "Between {x} and {y} I cannot choose",
+        "{x} is better than {y} at times",
+    ),
+    *(
+        "Answer {x} is good, answer {y} is good",
+        "[{x}][{y}]",
+        "**{x}** **{y}**",
+        "first {x} then {y}",
+        "{x} > {y} > {x}",
+    ),
 )
 ONCE = ("{x}", " {x}", "{x}.", "**{x}**", '"{x}"', "({x})", "Verdict: {x}", "\n{x}\n", "[[{x}]]", "Answer: {x}")
 PIECES = tuple(one for one in TEXTS if not set(one) & set("ABCabc") and "think" not in one and "boxed" not in one)
@@ -78,7 +88,9 @@ def tokens(random: Random, reply: Said) -> list[dict[str, Any]]:
         own = random.uniform(0.6, 0.99)
         top = [{"token": word, "logprob": math.log(own)}]
         if reply.names is not Names.ONE:
-            top += [{"token": label, "logprob": math.log(random.uniform(1e-9, 1e-4))} for label in "ABC" if label != word]
+            top += [
+                {"token": label, "logprob": math.log(random.uniform(1e-9, 1e-4))} for label in "ABC" if label != word
+            ]
         top.append({"token": " the", "logprob": math.log(1 - own + 1e-9)})
         random.shuffle(top)
         found.append({"token": word, "logprob": math.log(own), "top_logprobs": top[: random.choice([2, 5, 20])]})
@@ -89,7 +101,7 @@ def _pieces(text: str) -> list[str]:
     """Cut a text as tokenizers do: a space goes to the word behind it."""
     pieces, word = list[str](), ""
     for character in text[:400]:
-        if word and (character == " " or character in '."\n*()[]{}:,/' or not word[-1].isalnum() and word[-1] != " "):
+        if word and (character == " " or character in '."\n*()[]{}:,/' or (not word[-1].isalnum() and word[-1] != " ")):
             pieces.append(word)
             word = ""
         word += character

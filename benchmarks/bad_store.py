@@ -32,7 +32,19 @@ CONFIG: dict[str, Any] = {
     "decode": {"beams": 1, "max_new_tokens": 8},
     "methods": [{"kind": "sft"}, {"kind": "ilr", "rounds": 1, "alpha": 0.15}],
 }
-SHAPES = (b"", b"{", b"[]", b"{}", b"null", b'"x"', b"3", b"\xff\xfe", b"[" * 3000, b'{"schema_version": "1"}', b"\0" * 64)
+SHAPES = (
+    b"",
+    b"{",
+    b"[]",
+    b"{}",
+    b"null",
+    b'"x"',
+    b"3",
+    b"\xff\xfe",
+    b"[" * 3000,
+    b'{"schema_version": "1"}',
+    b"\0" * 64,
+)
 UNITS = 9
 """Units of work after which the unfinished store was interrupted."""
 

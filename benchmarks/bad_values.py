@@ -26,6 +26,7 @@ KEYS = (
 ROLES = ("user", "assistant", "system", "human", "gpt", "developer", "tool", "", None, 5)
 
 
+NUMBERS = (0, 1, -1, 2**31, 2**63, 2**64, 10**25, -(10**19), 0.1, -0.0, 1e308, 5e-324, 1.10, 1e5, 3.0)
 DEEP = "lists within lists "
 """A text that stands for lists within lists, so many."""
 
@@ -43,12 +44,8 @@ def value(random: Random, depth: int = 0) -> Any:
     match kind:
         case 0 | 1 | 2:
             return text(random)
-        case 3:
-            return random.choice([0, 1, -1, 2**31, 2**63, 2**64, 10**25, -(10**19), 7])
-        case 4:
-            return random.choice([0.1, -0.0, 1e308, 5e-324, 1.10, 1e5, 3.0])
-        case 5 | 6:
-            return random.choice([None, True, False])
+        case 3 | 4 | 5 | 6:
+            return random.choice([*NUMBERS, None, True, False])
         case 7:
             return [value(random, depth + 1) for _ in range(random.randrange(4))]
         case 8:
@@ -121,7 +118,9 @@ def mangled(data: bytes, random: Random) -> bytes:
         case 3:
             return data + data
         case _:
-            return random.choice([b"", random.randbytes(200), b"[" * 3000, data[::-1], data.decode(errors="replace").encode("utf-16")])
+            return random.choice(
+                [b"", random.randbytes(200), b"[" * 3000, data[::-1], data.decode(errors="replace").encode("utf-16")]
+            )
 
 
 def file_of_rows(random: Random) -> tuple[str, bytes]:
@@ -204,7 +203,17 @@ FIELDS = (
     *("annotator", "annotator.prompt", "annotator.prompt_file", "annotator.labels", "data.source", "method.rounds"),
     *("model.chat_template", "", ".", "..", "a..b", "é", "x" * 5000),
 )
-SHORT = ("people", "oracle:", "oracle:x", "command:", 'command:"x', "command:a\\", "classifier:", "judge", "likelihood:~")
+SHORT = (
+    "people",
+    "oracle:",
+    "oracle:x",
+    "command:",
+    'command:"x',
+    "command:a\\",
+    "classifier:",
+    "judge",
+    "likelihood:~",
+)
 
 
 def yaml_text(random: Random, good: str) -> str:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 from experiment import Quiet
-from refinement import unsynced
 
 from burnish.errors import StageError
 from burnish.store.explain import explain
@@ -20,12 +19,6 @@ from burnish.store.manifest import MANIFEST
 from burnish.store.runners import Executor, Planner
 from burnish.store.stages import COSTS, DAMAGED, Stage, Store, Work
 from burnish.types import Artifact
-
-
-@pytest.fixture(autouse=True)
-def fast() -> Generator[None, None, None]:
-    with unsynced():
-        yield
 
 
 def stage(calls: list[Any], name: str = "double", **config: Any) -> Stage:

@@ -265,6 +265,15 @@ def turned_back(p_second: float, order: Order) -> float:
             return 1.0 - p_second
 
 
+def is_whole(text: str) -> bool:
+    """Say whether a text can be written as UTF-8: it holds no half of a character."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def short_hash(*parts: str) -> str:
     """Return 16 hex digits of the sha256 of the parts as a JSON list, so that ("a", "bc") differs from ("ab", "c")."""
     return hashlib.sha256(orjson.dumps(parts)).hexdigest()[:16]

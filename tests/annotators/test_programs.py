@@ -14,7 +14,7 @@ from refinement import CAP, COUNT, WRONG_LABELS, refine, right, right_labels, ro
 
 from burnish.annotators.program import CheckerAnnotator, ProgramAnnotator
 from burnish.errors import AnnotatorError, ConfigError
-from burnish.services.program import converse
+from burnish.services.program import Program, converse
 from burnish.types import (
     Comparison,
     Demonstration,
@@ -47,7 +47,9 @@ def pairs(count: int) -> list[Comparison]:
 
 
 def judged(command: list[str], count: int = 4, done: frozenset[str] = frozenset()) -> dict[str, Preference]:
-    units = ProgramAnnotator(command, EXAMPLES, "annotator.command").judge(pairs(count), done)
+    units = ProgramAnnotator(Program(command=tuple(command), field="annotator.command"), EXAMPLES).judge(
+        pairs(count), done
+    )
     return {preference.comparison_id: preference for unit in units for preference in unit}
 
 
@@ -83,9 +85,11 @@ def test_a_program_sees_the_request_and_both_orders(make: Make, tmp_path: Path) 
 def test_several_turns_name_who_speaks() -> None:
     turns = (Message(role=Role.SYSTEM, content="be kind"), USER)
     annotator = ProgramAnnotator(
-        [sys.executable, "-c", "import sys; sys.stderr.write(sys.stdin.read()); sys.exit(1)"],
+        Program(
+            command=(sys.executable, "-c", "import sys; sys.stderr.write(sys.stdin.read()); sys.exit(1)"),
+            field="annotator.command",
+        ),
         {"0": Example(id="0", group="", prompt=turns)},
-        "annotator.command",
     )
     with pytest.raises(AnnotatorError, match=r'"prompt":"system: be kind\\n\\nuser: what\?"'):
         list(annotator.judge(pairs(1), set()))
@@ -185,8 +189,8 @@ def test_a_program_that_cannot_be_run(command: list[str]) -> None:
 
 def test_a_reader_that_stops_early_ends_the_program(make: Make, tmp_path: Path) -> None:
     body = "import os, time\nsay('x', pid=os.getpid())\ntime.sleep(60)"
-    answers = converse(make(body), [], "field")
-    pid = next(answers)["pid"]
+    answers = converse(Program(command=tuple(make(body)), field="field"), [{"id": "x"}], lambda answer: answer["pid"])
+    pid = next(answers)[1]
     answers.close()  # pyright: ignore[reportAttributeAccessIssue]
     assert not Path(f"/proc/{pid}").exists() or sys.platform != "linux"
 
@@ -234,7 +238,9 @@ def test_an_edited_program_is_another_annotator(tmp_path: Path) -> None:
 
 
 def checked(command: list[str], comparisons: Sequence[Comparison], done: frozenset[str] = frozenset()) -> Iterator[Any]:
-    for unit in CheckerAnnotator(command, EXAMPLES, "method.checker").judge(comparisons, done):
+    for unit in CheckerAnnotator(Program(command=tuple(command), field="method.checker"), EXAMPLES).judge(
+        comparisons, done
+    ):
         yield from (preference.p_b for preference in unit)
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,7 @@ from hypothesis import strategies as st
 from burnish.config import Config
 from burnish.errors import StageError
 from burnish.lab import workers
-from burnish.store.files import tree_checksums
+from burnish.store.files import dump_line, tree_checksums
 
 METHODS: list[dict[str, Any]] = [
     {"kind": "sft"},
@@ -172,3 +175,32 @@ def test_two_workers_compute_what_one_process_computes(tmp_path: Path) -> None:
         for place in ("alone", "together")
     ]
     assert stages[0] == stages[1]
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_a_run_with_workers_in_one_line(tmp_path: Path) -> None:
+    """A terminal sends SIGINT to all processes of its foreground group, the workers among them."""
+    pytest.importorskip("torch")
+    config = tmp_path / "config.yaml"
+    values = small(task={"kind": "sums", "train": 2000, "test": 10}, execution=TWO, seeds=[0, 1])
+    config.write_bytes(dump_line(values.model_dump(mode="json", exclude_unset=True)))
+    command = [sys.executable, "-m", "burnish", "run", str(config), "--store", "store", "--out", "out"]
+    for started in ("locks", None):  # in the middle of the work, and while the workers still import
+        with (tmp_path / "stderr").open("w+b") as stderr:
+            run = subprocess.Popen(
+                command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=stderr, start_new_session=True
+            )
+            until = time.monotonic() + 120
+            while time.monotonic() < until and not (
+                list((tmp_path / "store" / started).glob("*.holder"))
+                if started
+                else b"2 workers" in (tmp_path / "stderr").read_bytes()
+            ):
+                assert run.poll() is None, (tmp_path / "stderr").read_text()
+                time.sleep(0.05)
+            os.killpg(run.pid, signal.SIGINT)
+            assert run.wait(timeout=60) == 130
+        text = (tmp_path / "stderr").read_text()
+        assert "Traceback" not in text
+        assert "KeyboardInterrupt" not in text
+        assert text.splitlines()[-1] == "stopped; what was finished is kept, the same command goes on"

@@ -307,3 +307,8 @@ def test_an_interrupted_run_keeps_what_it_has_finished(tmp_path: Path) -> None:
     kept = {item.path for item in collect(Store(tmp_path / "store"))}
     assert not kept & set(there)
     assert all(path.exists() for path in there)
+
+
+def test_half_a_character_has_no_stable_form() -> None:
+    with pytest.raises(StageError, match=r"payload.a\[\]: '.ud800' holds half a character"):
+        canonical({"a": ["\ud800"]})

@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import gzip
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from burnish.errors import DataError, StageError
+from burnish.errors import DataError, StageError, system_refusals
 from burnish.store.depth import MAX_DEPTH
 from burnish.store.files import (
     Appender,
@@ -222,3 +224,43 @@ def test_a_refusal_is_about_the_place_that_was_to_be_written(tmp_path: Path) -> 
 def test_other_operating_system_errors_pass_through() -> None:
     with pytest.raises(FileNotFoundError), explained_write_errors(Path("x")):
         raise FileNotFoundError
+
+
+def test_a_file_that_may_not_grow_says_what_to_do(tmp_path: Path) -> None:
+    """`ulimit -f` makes a write fail with EFBIG; Python ignores the signal that comes with it."""
+    code = f"""
+import resource
+from pathlib import Path
+from burnish.errors import StageError
+from burnish.store.files import write_rows
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    write_rows(Path({str(tmp_path / "rows.jsonl")!r}), [{{"a": "x" * 100}}] * 1000)
+except StageError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "larger than the disk or a limit of this shell allows" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.ENAMETOOLONG, "File name too long", "x" * 5000), "File name too long; check the name"),
+        (PermissionError(errno.EACCES, "Permission denied", "secret"), "'secret': Permission denied; check"),
+        (OSError(errno.EFBIG, "File too large"), "File too large; free space or raise the limit"),
+        (OSError(errno.EMFILE, "Too many open files"), "Too many open files; free space or raise the limit"),
+        (UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed"), "half a character"),
+    ],
+)
+def test_what_the_system_refuses_is_an_error_of_ours(error: Exception, words: str) -> None:
+    with pytest.raises(StageError, match=words) as raised, system_refusals():
+        raise error
+    assert len(str(raised.value)) < 500
+
+
+def test_other_errors_are_not_taken_for_refusals() -> None:
+    with pytest.raises(FileNotFoundError), system_refusals():
+        raise FileNotFoundError(errno.ENOENT, "No such file", "x")
+    with pytest.raises(UnicodeEncodeError), system_refusals():
+        "ü".encode("ascii")

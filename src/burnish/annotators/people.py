@@ -6,6 +6,7 @@ and is only ever appended to. A page or a file is how they get from one to the o
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
@@ -37,7 +38,7 @@ class PeopleAnnotator:
         missing = [self._ask(one) for one in comparisons if self._name(one) not in said]
         self.mailbox.ask(missing)
         if missing:
-            folder = self.mailbox.folder
+            folder = shlex.quote(str(self.mailbox.folder))
             raise Paused(
                 f"{len(missing)} of {len(comparisons)} pairs wait for people ({self.purpose})",
                 f"burnish annotate export {folder} --to pairs.csv\nfill in the column `verdict`\n"

@@ -9,8 +9,8 @@ from typing import Any
 from burnish.algorithms.comparisons import SECOND_BETTER, both_orders, combined, request_text
 from burnish.annotators.resources import Resources
 from burnish.config import CommandConfig
-from burnish.errors import AnnotatorError
-from burnish.services.program import converse, gathered, identified
+from burnish.errors import AnnotatorError, brief
+from burnish.services.program import Program, converse, gathered, identified
 from burnish.steps.judging import AnnotatorPlan
 from burnish.types import Comparison, Example, Order, PairRow, Preference, short_hash
 
@@ -20,9 +20,9 @@ class ProgramAnnotator:
 
     order_free = False
 
-    def __init__(self, command: Sequence[str], examples: Mapping[str, Example], field: str) -> None:
-        self.command, self.examples, self.field = tuple(command), examples, field
-        self.fingerprint = short_hash("program", *self.command)
+    def __init__(self, program: Program, examples: Mapping[str, Example]) -> None:
+        self.program, self.examples = program, examples
+        self.fingerprint = short_hash("program", *program.command)
 
     def judge(self, comparisons: Sequence[Comparison], done: AbstractSet[str]) -> Iterator[Sequence[Preference]]:
         """Yield preferences as both orders of them are answered; abstentions come last."""
@@ -32,10 +32,10 @@ class ProgramAnnotator:
         waiting = {comparison.id: comparison for comparison in comparisons if comparison.id not in done}
         rows = [order for one in waiting.values() for order in both_orders(one, self.examples[one.example_id].prompt)]
         found: dict[str, float | None] = {}
-        for answer in converse(self.command, map(_question, rows), self.field):
-            found[answer["id"]] = p_second(answer, self.field)
-            id_ = answer["id"].rpartition(":")[0]
-            if id_ in waiting and all(f"{id_}:{order}" in found for order in Order):
+        for order_id, p in converse(self.program, map(_question, rows), lambda one: p_second(one, self.program.field)):
+            found[order_id] = p
+            id_ = order_id.rpartition(":")[0]
+            if all(f"{id_}:{order}" in found for order in Order):
                 del waiting[id_]
                 yield self._combined(id_, found)
         yield from (self._combined(id_, found) for id_ in waiting)
@@ -54,13 +54,15 @@ def p_second(answer: Mapping[str, Any], field: str) -> float | None:
         value = answer["p_second"]
         if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1:
             return float(value)
-        raise AnnotatorError(f"{field}: p_second {value!r} found for {answer['id']}; write a number from 0 to 1")
+        raise AnnotatorError(
+            f"{field}: p_second {brief(value)} found for {answer['id'][:80]}; write a number from 0 to 1"
+        )
     verdict = answer.get("verdict")
     if isinstance(verdict, str) and verdict in SECOND_BETTER:
         return SECOND_BETTER[verdict]
     raise AnnotatorError(
-        f"{field}: verdict {verdict!r} found for {answer['id']}; write {', '.join(SECOND_BETTER)}, or p_second from 0 "
-        "to 1"
+        f"{field}: verdict {brief(verdict)} found for {answer['id'][:80]}; write {', '.join(SECOND_BETTER)}, or "
+        "p_second from 0 to 1"
     )
 
 
@@ -69,9 +71,9 @@ class CheckerAnnotator:
 
     order_free = True
 
-    def __init__(self, command: Sequence[str], examples: Mapping[str, Example], field: str) -> None:
-        self.command, self.examples, self.field = tuple(command), examples, field
-        self.fingerprint = short_hash("checker", *self.command)
+    def __init__(self, program: Program, examples: Mapping[str, Example]) -> None:
+        self.program, self.examples = program, examples
+        self.fingerprint = short_hash("checker", *program.command)
 
     def judge(self, comparisons: Sequence[Comparison], done: AbstractSet[str]) -> Iterator[Sequence[Preference]]:
         """Yield preferences as both answers are checked; an answer left out is an abstention."""
@@ -85,10 +87,11 @@ class CheckerAnnotator:
             for side, text in (("a", one.a.completion), ("b", one.b.completion))
         ]
         passed: dict[str, bool] = {}
-        for answer in converse(self.command, questions, self.field):
-            passed[answer["id"]] = said(answer, "passed", self.field)
-            id_ = answer["id"].rpartition(":")[0]
-            if id_ in waiting and f"{id_}:a" in passed and f"{id_}:b" in passed:
+        field = self.program.field
+        for side_id, passes in converse(self.program, questions, lambda one: said(one, "passed", field)):
+            passed[side_id] = passes
+            id_ = side_id.rpartition(":")[0]
+            if f"{id_}:a" in passed and f"{id_}:b" in passed:
                 del waiting[id_]
                 p_b = 0.5 + (passed[f"{id_}:b"] - passed[f"{id_}:a"]) / 2
                 yield combined(id_, (Order.AB,), (p_b,), "checker")
@@ -100,27 +103,29 @@ def said(answer: Mapping[str, Any], name: str, field: str) -> bool:
     value = answer.get(name)
     if isinstance(value, bool):
         return value
-    raise AnnotatorError(f"{field}: {name} {value!r} found for {answer['id']}; write true or false")
+    raise AnnotatorError(f"{field}: {name} {brief(value)} found for {answer['id'][:80]}; write true or false")
 
 
 def build(config: CommandConfig, resources: Resources) -> AnnotatorPlan:
     """A program judges; its words and the content of its files identify it."""
     described, inputs = identified(config.command)
+    field = f"{resources.field}.command"
+    program = Program(command=config.command, field=field, timeout=config.timeout, say=resources.say)
     return AnnotatorPlan(
         kind=config.kind,
         config=described,
         inputs=inputs,
-        over=lambda examples: ProgramAnnotator(config.command, examples, f"{resources.field}.command"),
+        over=lambda examples: ProgramAnnotator(program, examples),
     )
 
 
-def checker(command: Sequence[str], field: str) -> AnnotatorPlan:
-    """Return the annotator that a checking program makes; `field` is where a config names the program."""
-    described, inputs = identified(command)
+def checker(program: Program) -> AnnotatorPlan:
+    """Return the annotator that a checking program makes."""
+    described, inputs = identified(program.command)
     return AnnotatorPlan(
         kind="checker",
         config={**described, "kind": "checker"},
         inputs=inputs,
         order_free=True,
-        over=lambda examples: CheckerAnnotator(command, examples, field),
+        over=lambda examples: CheckerAnnotator(program, examples),
     )

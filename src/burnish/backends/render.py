@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from burnish.config import Template
-from burnish.errors import DataError
-from burnish.types import Message, PairRow, Role, TrainingRow
+from burnish.errors import DataError, brief
+from burnish.types import Message, PairRow, Role, TrainingRow, is_whole
 
 # The paper's template is in its appendix A.1; the words of the comparator's question are our own (appendix B).
 PAPER_TURNS = {Role.SYSTEM: "SYSTEM:\n{}\n\n", Role.USER: "USER:\n{}\n\n", Role.ASSISTANT: "ASSISTANT:{}\n\n"}
@@ -103,6 +103,12 @@ class Renderer:
         return str(self.tokenizer.decode(ids, skip_special_tokens=True)).strip()
 
     def _ids(self, text: str) -> list[int]:
+        """Return the ids of a text. Raises DataError for half a character: a template may write one, as `\\ud800`."""
+        if not is_whole(text):
+            raise DataError(
+                f"{brief(text)}: a row as the template writes it holds half a character (a lone surrogate); "
+                "write the whole character in the template (--template, or the tokenizer's own)"
+            )
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     def _with_bos(self, text: str) -> list[int]:

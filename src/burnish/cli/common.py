@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -11,7 +12,7 @@ from typing import Any
 import click
 
 from burnish import __version__
-from burnish.errors import BurnishError, Paused
+from burnish.errors import BurnishError, Paused, system_refusals
 
 STORE = click.option(
     "--store", type=click.Path(path_type=Path), help="Where finished stages lie [default: $BURNISH_STORE or .burnish]."
@@ -27,11 +28,12 @@ def settled(function: Callable[..., None]) -> Callable[..., None]:
     @wraps(function)
     def settling(*args: Any, **kwargs: Any) -> None:
         try:
-            function(*args, **kwargs)
+            with system_refusals():
+                function(*args, **kwargs)
         except BurnishError as error:
             from burnish.report.text import lines, terminal  # noqa: PLC0415
 
-            first, *more = str(error).splitlines()
+            first, *more = map(_shortened, str(error).splitlines())
             click.echo(f"error: {terminal(first)}", err=True)
             for line in more:
                 click.echo(f"  {lines(line)}", err=True)
@@ -45,6 +47,14 @@ def settled(function: Callable[..., None]) -> Callable[..., None]:
     return settling
 
 
+_LONGEST = 1500
+
+
+def _shortened(line: str) -> str:
+    """Leave the middle of a very long line out: a file or a column may have a name of 5,000 characters."""
+    return line if len(line) <= _LONGEST else f"{line[: _LONGEST // 2]} ... {line[-_LONGEST // 2 :]}"
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="burnish")
 def main() -> None:
@@ -53,8 +63,11 @@ def main() -> None:
 
 def waits(paused: Paused) -> None:
     """Say what a run waits for and which commands go on; exit code 3."""
+    from burnish.cli.going_on import going_on  # noqa: PLC0415
+
     click.echo(f"waiting: {paused.message}", err=True)
-    for line in paused.command.splitlines() if paused.command else ["run the same command again"]:
+    again = shlex.join(["burnish", *going_on(sys.argv[1:], paused.message)])
+    for line in [*paused.command.splitlines(), again]:
         click.echo(f"  {line}", err=True)
     sys.exit(3)
 

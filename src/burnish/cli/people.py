@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -31,7 +32,7 @@ def export_command(folder: Path, to: Path, overwrite: bool) -> None:
     count = export(folder, to, overwrite)
     click.echo(f"{count} pairs: {to}")
     click.echo("fill in the column `verdict` with 1, 2, tie or skip; then", err=True)
-    click.echo(f"  burnish annotate import {folder} {to}", err=True)
+    click.echo(f"  {shlex.join(['burnish', 'annotate', 'import', str(folder), str(to)])}", err=True)
 
 
 @annotate.command("import")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ from typing import Any
 import click
 
 from burnish.cli.common import JSON, SET, STORE, main, print_json, settled
-from burnish.errors import Paused
 
 
 @main.command("refine")
@@ -99,11 +97,7 @@ def refine_command(data: str, **options: Any) -> None:
     if options["dry_run"]:
         _print_plan(config, ways, options["as_json"])
         return
-    try:
-        finished = refine_data(config, ways)
-    except Paused as paused:
-        again = shlex.join(["burnish", *sys.argv[1:]])
-        raise Paused(paused.message, "\n".join(filter(None, [paused.command, again]))) from None
+    finished = refine_data(config, ways)
     if options["as_json"]:
         print_json(finished.summary.model_dump(mode="json"))
         return

@@ -6,7 +6,6 @@ references.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeAlias
@@ -23,6 +22,7 @@ from burnish.config.base import (
     Retries,
     Settings,
     expanded,
+    program_words,
 )
 from burnish.config.kinds import Kinds, OneOf
 from burnish.config.models import Decoding, Model, ModelConfig, TrainSettings
@@ -256,15 +256,18 @@ class CommandConfig(AnnotatorSettings):
     short: ClassVar[str | None] = "command"
     audits: ClassVar[bool] = True
     compares_references: ClassVar[bool] = True
+    unwritten: ClassVar[frozenset[str]] = frozenset({"timeout"})
     kind: Literal["command"]
     command: Annotated[tuple[str, ...], Field(min_length=1)]
     """The program and its arguments, without a shell. It reads {id, prompt, first, second} and writes {id, verdict}
     with first, second, tie or abstain, or {id, p_second} in [0, 1]."""
+    timeout: PositiveFloat = 600.0
+    """Seconds without a new answer after which the program is ended (does not change results)."""
 
     @classmethod
     def from_short(cls, value: str) -> dict[str, Any]:
         """Return the command, split into words as a shell does it. Raises ValueError for a quote that is not closed."""
-        return {"command": shlex.split(value)}
+        return {"command": program_words(value)}
 
     def words(self) -> str:
         """Say who judges."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import shlex
 from typing import Annotated, Any, ClassVar, TypeAlias
 
 from pydantic import (
@@ -86,6 +87,15 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/\w[\w.-]*", re.ASCII)
 def looks_like_hub_id(source: str) -> bool:
     """Say whether a source has the form OWNER/NAME of an id on the Hugging Face hub; a path may have it, too."""
     return _HUB_ID.fullmatch(source) is not None
+
+
+def program_words(text: str) -> list[str]:
+    """Return a program and its arguments out of one line, as a shell splits it. Raises ValueError for a quote that is
+    not closed, and where no program is named."""
+    words = shlex.split(text)
+    if not words:
+        raise ValueError("no program is named")
+    return words
 
 
 def expanded(source: str, field: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import Field, field_validator
 
@@ -33,9 +33,12 @@ class NumberDiffers(Settings):
 class CommandDiffers(Settings):
     """A program reads {id, prompt, current, proposal} as JSON lines and writes {id, differs: true or false}."""
 
+    unwritten: ClassVar[frozenset[str]] = frozenset({"timeout"})
     kind: Literal["command"]
     command: Annotated[tuple[str, ...], Field(min_length=1)]
     """The program and its arguments, without a shell."""
+    timeout: PositiveFloat = 600.0
+    """Seconds without a new answer after which the program is ended (does not change results)."""
 
 
 class EmbeddingDiffers(Settings):

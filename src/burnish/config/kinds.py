@@ -12,7 +12,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from burnish.config.base import Settings
-from burnish.errors import ConfigError
+from burnish.errors import ConfigError, brief
 
 S = TypeVar("S", bound=Settings)
 C = TypeVar("C", bound=Settings)
@@ -83,9 +83,11 @@ class Kinds(Generic[S]):
 
     def get(self, kind: object) -> type[S] | None:
         """Return the class of a kind, None for an unknown one. Plug-ins are loaded before a kind counts as unknown."""
+        if not isinstance(kind, str):
+            return None
         if kind not in self._classes:
             load_plugins()
-        return self._classes.get(kind) if isinstance(kind, str) else None
+        return self._classes.get(kind)
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +126,7 @@ class OneOf(Generic[S]):
         settings = (self.instead or {}).get(str(kind), known)
         if settings is None or not self.where(settings):
             allowed = ", ".join(repr(kind_of(one)) for one in self.classes())
-            found = "is missing" if kind is None else f"{kind!r} found"
+            found = "is missing" if kind is None else f"{brief(kind)} found"
             raise PydanticCustomError("kind", "{text}", {"text": f"kind: {found}; choose one of {allowed}"})
         return settings
 

@@ -64,6 +64,11 @@ class MethodSettings(Settings):
         """The user's program that the method asks instead of an annotator, None where it asks none."""
         return None
 
+    @property
+    def patience(self) -> float:
+        """Seconds without a new answer after which that program is ended."""
+        return 600.0
+
     def for_refinement(self) -> Self:
         """Return the settings with the defaults of `burnish refine`, where they are not those of an experiment."""
         return self
@@ -274,6 +279,7 @@ class VerifiedMethod(GatedMethod):
 
     refines: ClassVar[bool] = True
     experiments: ClassVar[bool] = False
+    unwritten: ClassVar[frozenset[str]] = frozenset({"gate", "timeout"})
     kind: Literal["verified"]
     name: Name = "verified"
     """How the method is called in results."""
@@ -284,11 +290,18 @@ class VerifiedMethod(GatedMethod):
     checker: Annotated[tuple[str, ...], Field(min_length=1)]
     """A program and its arguments, without a shell: it reads {id, prompt, answer} as JSON lines on stdin and writes
     {id, passed: true or false}."""
+    timeout: PositiveFloat = 600.0
+    """Seconds without a new answer after which the program is ended (does not change results)."""
 
     @property
     def program(self) -> tuple[str, ...] | None:
         """The checker."""
         return self.checker
+
+    @property
+    def patience(self) -> float:
+        """Seconds without a new answer after which the checker is ended."""
+        return self.timeout
 
     @property
     def comparisons_per_row(self) -> int:

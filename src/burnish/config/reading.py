@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import copy
-import os
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from burnish.config import ANNOTATORS, Annotator, AnnotatorSettings, Config, RefineConfig
-from burnish.errors import ConfigError
+from burnish.config.base import program_words
+from burnish.config.yaml_text import DEEPEST, read_yaml
+from burnish.errors import ConfigError, brief
+from burnish.types import is_whole
 
 DEMO = "demo.yaml"
 C = TypeVar("C")
@@ -36,11 +38,11 @@ def read_sweep(path: Path, changes: Sequence[str] = ()) -> list[Config]:
     if variants is None:
         return [_checked(values, str(path), changes)]
     if not isinstance(variants, dict) or not variants:
-        raise ConfigError(f"{path}: variants: {variants!r} found; write a mapping from labels to changed fields")
+        raise ConfigError(f"{path}: variants: {brief(variants)} found; write a mapping from labels to changed fields")  # pyright: ignore[reportUnknownArgumentType]
     labels = [str(label) for label in variants]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
     for label in labels:
         if labels.count(label) > 1:
-            raise ConfigError(f"{path}: variants: the label {label!r} is there twice; change one")
+            raise ConfigError(f"{path}: variants: the label {brief(label)} is there twice; change one")
     return [
         _checked(_varied(values, label, fields, path), f"{path} ({label})", changes)
         for label, fields in variants.items()  # pyright: ignore[reportUnknownVariableType]
@@ -49,7 +51,9 @@ def read_sweep(path: Path, changes: Sequence[str] = ()) -> list[Config]:
 
 def _varied(values: dict[str, Any], label: Any, fields: Any, path: Path) -> dict[str, Any]:
     if not isinstance(fields, dict):
-        raise ConfigError(f"{path}: variants.{label}: {fields!r} found; write a mapping such as {{train.epochs: 2}}")
+        raise ConfigError(
+            f"{path}: variants.{str(label)[:80]}: {brief(fields)} found; write a mapping such as {{train.epochs: 2}}"
+        )
     varied = copy.deepcopy(values) | {"variant": str(label)}
     for field, value in fields.items():  # pyright: ignore[reportUnknownVariableType]
         _put(varied, str(field), copy.deepcopy(value), f"{path}: variants.{label}.{field}")  # pyright: ignore[reportUnknownArgumentType]
@@ -62,9 +66,16 @@ def _text(path: Path) -> str:
             raise OSError("no ordinary file")
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise ConfigError(f"{path}: no such config; give the path of a YAML file") from None
-    except (OSError, ValueError) as error:  # no UTF-8, or a name with a zero byte
-        raise ConfigError(f"{path!s:.300}: cannot be read ({error!s:.300}); give the path of a YAML file") from None
+        raise ConfigError(f"{_named(path)}: no such config; give the path of a YAML file") from None
+    except (OSError, ValueError) as error:  # ValueError: text that is not UTF-8, a name with a null character
+        why = getattr(error, "strerror", None) or str(error)
+        raise ConfigError(f"{_named(path)}: cannot be read ({why}); give the path of a YAML file") from None
+
+
+def _named(path: Path) -> str:
+    """Return a path for an error; one may have thousands of characters."""
+    text = str(path)
+    return text if len(text) <= 300 else f"{text[:200]}..."
 
 
 def demo_config(changes: Sequence[str] = ()) -> Config:
@@ -82,10 +93,7 @@ def parse_config(text: str, name: str, changes: Sequence[str] = ()) -> Config:
 
 
 def _mapping(text: str, name: str) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{name}: not YAML: {error}") from None
+    values = read_yaml(text, name)
     if not isinstance(values, dict):
         raise ConfigError(f"{name}: {type(values).__name__} found; a config is a mapping of fields, see docs/config.md")
     return values  # pyright: ignore[reportUnknownVariableType]
@@ -101,12 +109,16 @@ def _set(values: dict[str, Any], change: str) -> None:
     """Apply `a.b=c`; a number steps into a list (`methods.0.alpha=0.1`)."""
     path, equals, text = change.partition("=")
     if not equals or not path:
-        raise ConfigError(f"--set {change!r}: write a.b=c")
+        raise ConfigError(f"--set {brief(change)}: write a.b=c")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise ConfigError(f"--set {change!r}: {text!r} is no YAML value") from None
-    _put(values, path, value, f"--set {change!r}")
+        value = read_yaml(text, f"--set {brief(change)}")
+    except ConfigError as error:
+        raise ConfigError(f"--set {brief(change)}: {brief(text)} is no YAML value ({_first_line(error)})") from None
+    _put(values, path, value, f"--set {brief(change)}")
+
+
+def _first_line(error: ConfigError) -> str:
+    return str(error).rpartition("not YAML: ")[2].splitlines()[0][:200]
 
 
 def _put(values: dict[str, Any], path: str, value: Any, where: str) -> None:
@@ -123,12 +135,12 @@ def _put(values: dict[str, Any], path: str, value: Any, where: str) -> None:
     elif isinstance(place, dict):
         place[last] = value
     else:
-        raise ConfigError(f"{where}: {'.'.join(parents)} is {place!r} and has no field {last!r}")
+        raise ConfigError(f"{where}: {'.'.join(parents)[:80]} is {brief(place)} and has no field {brief(last)}")  # pyright: ignore[reportUnknownArgumentType]
 
 
 def _item(items: list[Any], step: str, where: str) -> Any:
-    if not step.isdecimal() or int(step) >= len(items):
-        raise ConfigError(f"{where}: {step!r} is no index into a list of {len(items)}")
+    if not (step.isascii() and step.isdecimal() and len(step) < 10) or int(step) >= len(items):
+        raise ConfigError(f"{where}: {brief(step)} is no index into a list of {len(items)}")
     return items[int(step)]
 
 
@@ -143,15 +155,13 @@ def read_annotator(text: str, field: str = "annotator", changes: Sequence[str] =
         return checked(ANNOTATOR, {"kind": kind}, field)
     if settings is not None and settings.short and colon:
         if not rest:
-            raise ConfigError(f"{field}: {text!r} found; write {kind}:{settings.short.upper()}")
-        try:
+            raise ConfigError(f"{field}: {brief(text)} found; write {kind}:{settings.short.upper()}")
+        with _split(text, field):
             fields = settings.from_short(rest)
-        except ValueError as error:
-            raise ConfigError(f"{field}: {text!r} cannot be read ({error}); close the quote") from None
         return checked(ANNOTATOR, {"kind": kind, **fields}, field)
     path = Path(text)
-    if not os.path.isfile(path):  # pathlib's raises for a name that is too long
-        raise ConfigError(f"{field}: {text!r:.300} is no file; give a YAML file, or {', '.join(short_forms())}")
+    if not is_file(path):
+        raise ConfigError(f"{field}: {brief(text)} is no file; give a YAML file, or {', '.join(short_forms())}")
     values = _mapping(_text(path), str(path))
     for change in changes:
         _set(values, change)
@@ -164,6 +174,31 @@ def short_forms() -> list[str]:
     return [kind for kind, short in known if not short] + [f"{kind}:{short.upper()}" for kind, short in known if short]
 
 
+def words_of(text: str, field: str) -> list[str]:
+    """Return a program and its arguments out of one line, as a shell splits it. Raises ConfigError naming `field`."""
+    with _split(text, field):
+        return program_words(text)
+
+
+@contextmanager
+def _split(text: str, field: str) -> Generator[None, None, None]:
+    try:
+        yield
+    except ValueError as error:
+        raise ConfigError(
+            f"{field}: {brief(text)} cannot be split into words ({str(error).lower()}); write a program and its "
+            "arguments, close each quote, and write a \\ as \\\\"
+        ) from None
+
+
+def is_file(path: Path) -> bool:
+    """Say whether there is such a file; a name that the system does not take is none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def refine_config(values: dict[str, Any], changes: Sequence[str] = ()) -> RefineConfig:
     """Check the settings of a refinement after setting some of its fields. Raises ConfigError for all that is wrong."""
     for change in changes:
@@ -171,17 +206,52 @@ def refine_config(values: dict[str, Any], changes: Sequence[str] = ()) -> Refine
     return checked(REFINEMENT, values, "refine")
 
 
-def checked(adapter: TypeAdapter[C], values: object, name: str) -> C:
-    """Check values against a model. Raises ConfigError that names each field, its value and the fix."""
+MOST_SHOWN = 20
+"""Errors of one config that are shown; more are counted."""
+_LONGEST = 500
+
+
+def checked(adapter: TypeAdapter[C], values: object, name: str, strict: bool = False) -> C:
+    """Check values against a model. Raises ConfigError that names each field, its value and the fix.
+
+    `strict`: a text is no number, nor the other way round.
+    """
+    _check_text(values, name, "")
     try:
-        return adapter.validate_python(values)
+        return adapter.validate_python(values, strict=strict or None)
+    except OSError as error:  # a setting names a file, and the system does not even look for it
+        raise ConfigError(f"{name}: {brief(error.filename)}: {error.strerror}; check the names of files") from None
     except ValidationError as error:
-        raise ConfigError("\n".join([f"{name}:", *(_explained(item) for item in error.errors())])) from None
+        lines = [_explained(item) for item in error.errors(include_url=False)]
+        more = [f"and {len(lines) - MOST_SHOWN} more"] if len(lines) > MOST_SHOWN else []
+        raise ConfigError("\n".join([f"{name}:", *lines[:MOST_SHOWN], *more])) from None
+
+
+def _check_text(value: object, name: str, field: str, depth: int = 0) -> None:
+    """Raise ConfigError where a text holds half a character: no file and no tokenizer takes it."""
+    if depth > DEEPEST:
+        raise ConfigError(f"{name}: {field[:80]}: more than {DEEPEST} levels of lists and mappings; write it flatter")
+    match value:
+        case str() if not is_whole(value):
+            raise ConfigError(
+                f"{name}:\n{field[:80] or 'config'}: {brief(value)} found: holds half a character (a lone surrogate); "
+                "write the whole character"
+            )
+        case dict():
+            for key, item in value.items():  # pyright: ignore[reportUnknownVariableType]
+                inner = f"{field}.{key}" if field else str(key)  # pyright: ignore[reportUnknownArgumentType]
+                _check_text(key, name, field, depth + 1)  # pyright: ignore[reportUnknownArgumentType]
+                _check_text(item, name, inner[:200], depth + 1)  # pyright: ignore[reportUnknownArgumentType]
+        case list() | tuple():
+            for number, item in enumerate(value):  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+                _check_text(item, name, f"{field}.{number}", depth + 1)  # pyright: ignore[reportUnknownArgumentType]
+        case _:
+            return
 
 
 def _explained(item: Any) -> str:
     """Say field, value and fix of one of pydantic's errors."""
-    field = ".".join(str(part) for part in item["loc"]) or "config"
+    field = ".".join(str(part)[:80] for part in item["loc"]) or "config"
     match item["type"]:
         case "extra_forbidden":
             return f"{field}: no such field; remove it or correct its name"
@@ -191,4 +261,6 @@ def _explained(item: Any) -> str:
             return f"{field}: is missing; add it"
         case _:
             message = item["msg"].removeprefix("Value error, ")
-            return f"{field}: {item['input']!r} found: {message[:1].lower()}{message[1:]}"
+            if len(message) > _LONGEST:  # it repeats the value
+                message = f"{message[:100]} ... {message[-300:]}"
+            return f"{field}: {brief(item['input'])} found: {message[:1].lower()}{message[1:]}"

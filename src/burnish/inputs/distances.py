@@ -27,7 +27,7 @@ from burnish.inputs.models import content_of
 from burnish.models import location
 from burnish.protocols import Score
 from burnish.services.embeddings import EmbeddingServer
-from burnish.services.program import converse, gathered, identified
+from burnish.services.program import Program, converse, gathered, identified, on_stderr
 from burnish.steps.setting import Differing, TextPair
 from burnish.store import identity
 from burnish.types import Artifact
@@ -78,18 +78,24 @@ def _local(model: str, offline_ok: bool) -> Artifact:
 
 
 def differing_of(
-    differs: AnyDiffers, embedder: Artifact | None, execution: Execution, progress: Progress
+    differs: AnyDiffers,
+    embedder: Artifact | None,
+    execution: Execution,
+    progress: Progress,
+    say: Callable[[str], None] = on_stderr,
 ) -> Differing | None:
     """Return what measures distances, None where a look at the answers is enough.
 
     `embedder` is what `embedder_of` returned. Models are loaded and servers are asked when something is measured.
+    `say` hears what is odd about the answers of a program.
     """
     match differs:
         case AnswerDiffers() | TextDiffers() | NumberDiffers():
             return None
-        case CommandDiffers(command=command):
+        case CommandDiffers(command=command, timeout=timeout):
             described, inputs = identified(command)
-            return Differing(config=described, inputs=inputs, measure=lambda pairs: _told_apart(command, pairs))
+            program = Program(command=command, field=f"{FIELD}.command", timeout=timeout, say=say)
+            return Differing(config=described, inputs=inputs, measure=lambda pairs: _told_apart(program, pairs))
         case EmbeddingDiffers(model=model, share=share):
             assert embedder is not None, model
             place, device = expanded(model, f"{FIELD}.model"), None if execution.device == "auto" else execution.device
@@ -111,16 +117,13 @@ def differing_of(
             assert_never(differs)
 
 
-def _told_apart(command: Sequence[str], pairs: Sequence[TextPair]) -> Iterator[Sequence[Score]]:
-    field = f"{FIELD}.command"
+def _told_apart(program: Program, pairs: Sequence[TextPair]) -> Iterator[Sequence[Score]]:
     questions = (
         {"id": pair.id, "prompt": request_text(pair.prompt), "current": pair.current, "proposal": pair.proposal}
         for pair in pairs
     )
-    answers = converse(command, questions, field)
-    yield from gathered(
-        Score(id=answer["id"], value=float(said(answer, "differs", field)), tokens=0) for answer in answers
-    )
+    answers = converse(program, questions, lambda answer: said(answer, "differs", program.field))
+    yield from gathered(Score(id=id_, value=float(differs), tokens=0) for id_, differs in answers)
 
 
 def _measured(make: Callable[[], Embeds], progress: Progress, pairs: Sequence[TextPair]) -> Iterator[Sequence[Score]]:

@@ -9,7 +9,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
@@ -94,12 +95,26 @@ def shares_of(config: Config, workers: int, turn: int = 0) -> list[Share]:
 
 def _start(shares: Sequence[Share], store: Path, number: int) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "burnish.lab.workers", str(os.getpid()), str(store), str(number)]
-    # Our own interpreter and module.
-    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603
+    with _deaf():
+        # Our own interpreter and module.
+        child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603
     assert child.stdin is not None
     child.stdin.write(SHARES.dump_json(list(shares)))
     child.stdin.close()
     return child
+
+
+@contextmanager
+def _deaf() -> Generator[None, None, None]:
+    """Start processes that do not hear Ctrl-C, from their first instruction on.
+
+    A terminal sends it to all processes at once. The run ends its workers itself; each would else print a traceback.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def work_through(config: Config, store: Path, number: int) -> None:
@@ -126,6 +141,8 @@ def _watch(parent: int) -> None:
 
 def main() -> None:
     """Work for a run: the shares come on standard input; a line on standard output says that one is done."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # what starts here does not hear it either
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     parent, store, number = int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
     die_with(parent)
     shares = SHARES.validate_json(sys.stdin.buffer.read())

@@ -5,19 +5,19 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Protocol, cast, runtime_checkable
 
 from burnish.annotators.function import FunctionAnnotator, source_of
 from burnish.backends.tables import read_dataset, write_dataset, write_frame
-from burnish.errors import ConfigError, DataError
+from burnish.errors import ConfigError, DataError, system_refusals
 from burnish.forms.convert import AlsoAs
 from burnish.ledger.folder import MODEL, Folder
 from burnish.ledger.summary import Summary
 from burnish.protocols import Annotator, Backend
+from burnish.refinery.arguments import check_backend, check_switch, given_budget, given_path, given_text
 from burnish.refinery.options import Options, config_of
 from burnish.refinery.refining import Ways, refine_data
-from burnish.services.calls import Budget
 from burnish.steps.judging import AnnotatorPlan
 from burnish.store.files import default_store, dump_line, write_atomic
 from burnish.types import Example, Refinement, short_hash
@@ -44,6 +44,7 @@ class Refined:
     summary: Summary
 
 
+@system_refusals()
 def refine(
     data: Any,
     *,
@@ -68,11 +69,14 @@ def refine(
 
     Raises BurnishError for what the caller can mend, and Paused where people or a larger budget are waited for.
     """
-    place = Path(out)
+    place = given_path(out, "out")
     own = _own(annotator)
-    budget = Budget(max_calls=options.pop("max_calls", None), max_cost=options.pop("max_cost", None))
-    root = Path(store) if store is not None else default_store()
-    config = config_of(_options(data=_source(data, root), model=str(model), annotator=annotator, own=own, **options))
+    budget = given_budget(options.pop("max_calls", None), options.pop("max_cost", None))
+    root = given_path(store, "store") if store is not None else default_store()
+    base = given_text(model, "model")
+    check_switch(overwrite, "overwrite")
+    check_backend(backend)
+    config = config_of(_options(data=_source(data, root), model=base, annotator=annotator, own=own, **options))
     ways = Ways(
         out=place,
         store=root,
@@ -106,6 +110,7 @@ def _given(backend: Backend) -> Backend:
 
 
 def _options(*, annotator: Any, own: AnnotatorPlan | None, **options: Any) -> Options:
+    options = {name: str(value) if isinstance(value, PurePath) else value for name, value in options.items()}
     try:
         configured = {"kind": "own", "name": str(own.config["name"])} if own is not None else annotator
         return Options(annotator=configured, **options)

@@ -15,6 +15,7 @@ from burnish.people.mailbox import Purpose
 from burnish.protocols import Annotator
 from burnish.refinery.dataset import given_rows
 from burnish.refinery.inputs import ANNOTATOR, AUDITOR, STUDENT, Found
+from burnish.services.program import Program
 from burnish.steps.artifacts import Rows, Split
 from burnish.steps.basic import Steps
 from burnish.steps.judging import AnnotatorPlan
@@ -67,7 +68,10 @@ class Job:
         """Return what the method is given."""
         config = self.config
         limit = settings.Budget(kind="equal", comparisons=config.comparisons) if config.comparisons else None
-        program = config.method.program
+        method, terminal = config.method, self.context.terminal
+        program = None
+        if method.program is not None:
+            program = Program(command=method.program, field="method.checker", timeout=method.patience, say=terminal.say)
         return Setting(
             steps=self.steps,
             rows=self.rows,
@@ -78,8 +82,8 @@ class Job:
             train=config.train,
             decode=config.decode,
             budget=limit or settings.Budget(),
-            differing=differing_of(config.differs, self.found.embedder, config.execution, self.context.terminal),
-            checker=checker(program, "method.checker") if program is not None else None,
+            differing=differing_of(config.differs, self.found.embedder, config.execution, terminal, terminal.say),
+            checker=checker(program) if program is not None else None,
             audit=self._audit(),
             models="last",
         )

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ConfigDict, TypeAdapter
+
 from burnish.config import RefineConfig, Template
-from burnish.config.reading import read_annotator, refine_config
-from burnish.errors import ConfigError
+from burnish.config.reading import checked, read_annotator, refine_config, words_of
+from burnish.errors import ConfigError, brief
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +46,14 @@ class Options:
     changes: Sequence[str] = ()
 
 
+# Python callers may pass anything: each field of an instance is looked at again.
+Options.__pydantic_config__ = ConfigDict(revalidate_instances="always")  # pyright: ignore[reportAttributeAccessIssue]
+OPTIONS = TypeAdapter(Options)
+
+
 def config_of(options: Options) -> RefineConfig:
     """Check all options at once. Raises ConfigError naming field, value and fix."""
+    checked(OPTIONS, options, "refine", strict=True)
     values: dict[str, Any] = {
         "data": _data(options),
         "model": {"source": options.model, **_template(options.template)},
@@ -112,8 +119,10 @@ def _method(options: Options) -> dict[str, Any]:
         fields.setdefault("rounds", 2)
     if options.checker is not None:
         if options.method != "verified":
-            raise ConfigError(f"--checker: {options.checker!r} is not read by {options.method}; use --method verified")
-        fields["checker"] = shlex.split(options.checker)
+            raise ConfigError(
+                f"--checker: {brief(options.checker)} is not read by {options.method}; use --method verified"
+            )
+        fields["checker"] = words_of(options.checker, "--checker")
     return fields
 
 
@@ -127,10 +136,10 @@ def _differs(given: str | Mapping[str, Any]) -> dict[str, Any]:
         case "embedding" | "embedding_server":
             return {"kind": kind, "model": rest}
         case "command":
-            return {"kind": kind, "command": shlex.split(rest)}
+            return {"kind": kind, "command": words_of(rest, "--differs")}
         case _:
             raise ConfigError(
-                f"--differs: {given!r} found; write text, number, embedding:MODEL, embedding_server:MODEL or "
+                f"--differs: {brief(given)} found; write text, number, embedding:MODEL, embedding_server:MODEL or "
                 "command:PROGRAM"
             )
 
@@ -145,8 +154,8 @@ def _template(text: str | None) -> dict[str, Any]:
         if os.path.exists(text) and not os.path.isfile(text):  # a pipe would be waited for
             raise OSError("no ordinary file")
         return {"template": "chat", "chat_template": Path(text).read_text(encoding="utf-8")}
-    except (OSError, ValueError) as error:  # no UTF-8, or a name with a zero byte
+    except (OSError, ValueError) as error:  # ValueError: text that is not UTF-8, a name with a null character
+        why = getattr(error, "strerror", None) or str(error)
         raise ConfigError(
-            f"--template: {text!r:.300} cannot be read ({error!s:.300}); write paper, chat, or a file with a Jinja "
-            "chat template"
+            f"--template: {brief(text)} cannot be read ({why}); write paper, chat, or a file with a Jinja chat template"
         ) from None

@@ -7,7 +7,8 @@ import math
 from collections.abc import Mapping
 from enum import Enum
 
-from burnish.errors import StageError
+from burnish.errors import StageError, brief
+from burnish.types import is_whole
 
 
 def canonical(value: object) -> bytes:
@@ -22,6 +23,8 @@ def _stable(value: object, where: str) -> object:
     match value:
         case Enum():
             return _stable(value.value, where)
+        case str() if not is_whole(value):
+            raise StageError(f"{where}: {brief(value)} holds half a character (a lone surrogate); write the whole one")
         case None | bool() | int() | str():
             return value
         case float() if math.isfinite(value):
@@ -30,10 +33,10 @@ def _stable(value: object, where: str) -> object:
             items: dict[str, object] = {}
             for key, item in value.items():  # pyright: ignore[reportUnknownVariableType]
                 if not isinstance(key, str):
-                    raise StageError(f"{where}: the key {key!r} is no text and has no stable form")
+                    raise StageError(f"{where}: the key {brief(key)} is no text and has no stable form")  # pyright: ignore[reportUnknownArgumentType]
                 items[key] = _stable(item, f"{where}.{key}")  # pyright: ignore[reportUnknownArgumentType]
             return items
         case list() | tuple():
             return [_stable(item, f"{where}[]") for item in value]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
         case _:
-            raise StageError(f"{where}: {value!r} has no stable form and cannot enter a fingerprint")
+            raise StageError(f"{where}: {brief(value)} has no stable form and cannot enter a fingerprint")

@@ -239,11 +239,14 @@ def tree_checksums(root: Path) -> dict[str, str]:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a directory by renaming it away first, so that no reader meets a half-removed one."""
+    """Remove a directory or a file by renaming it away first, so that no reader meets a half-removed one."""
     if path.exists():
         away = path.with_name(f".{path.name}.{os.getpid()}.gone")
         path.replace(away)
-        shutil.rmtree(away)
+        if away.is_dir():
+            shutil.rmtree(away)
+        else:
+            away.unlink()
 
 
 @contextmanager

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
+from burnish.errors import DataError, StageError
 from burnish.store.canonical import canonical
 from burnish.store.files import (
     PART,
@@ -19,7 +22,9 @@ from burnish.store.files import (
     tree_checksums,
     write_atomic,
 )
-from burnish.store.stages import COSTS, MANIFEST, SCHEMA_VERSION, Done, Stage, Store, Talk, Work
+from burnish.store.manifest import MANIFEST, SCHEMA_VERSION, Damage
+from burnish.store.mending import mend_lines
+from burnish.store.stages import COSTS, Done, Stage, Store, Talk, Work
 from burnish.types import Artifact
 
 
@@ -60,19 +65,18 @@ class Executor:
         self._seen: set[str] = set()
 
     def run(self, stage: Stage) -> Artifact:
-        """Compute or reuse; a damaged result is said and computed again."""
+        """Compute or reuse. What is damaged is said, put aside and computed again."""
         fingerprint = stage.fingerprint
-        done = self.store.done(stage.name, fingerprint)
-        if done and fingerprint not in self._seen and not self.store.sound(done):
-            self.talk.say(f"{stage.name} {fingerprint[:8]}: a file is damaged or missing; computing it again")
-            remove_tree(done.path)
-            done = None
-        reused = done is not None
-        if done is None:
+        done = self._reusable(stage, fingerprint)
+        reused = isinstance(done, Done)
+        if not isinstance(done, Done):
             with self.store.lock(stage.name, fingerprint, self.talk):
-                done = self.store.done(stage.name, fingerprint)  # somebody else may have finished it meanwhile
-                reused = done is not None
-                done = done or self._compute(stage, fingerprint)
+                done = self._reusable(stage, fingerprint)  # somebody else may have finished it meanwhile
+                reused = isinstance(done, Done)
+                if isinstance(done, Damage):
+                    self._put_aside(stage, self.store.place(stage.name, fingerprint), done)
+                if not isinstance(done, Done):
+                    done = self._compute(stage, fingerprint)
         if fingerprint not in self._seen:
             self._seen.add(fingerprint)
             self.records.append(
@@ -86,24 +90,57 @@ class Executor:
             )
         return Artifact(path=str(done.path), kind=stage.name, fingerprint=fingerprint)
 
+    def _reusable(self, stage: Stage, fingerprint: str) -> Done | Damage | None:
+        """Return the finished stage if it is there and whole; its files are read once in a run."""
+        done = self.store.look(self.store.place(stage.name, fingerprint))
+        if isinstance(done, Done) and fingerprint not in self._seen:
+            return self.store.damage(done) or done
+        return done
+
+    def _put_aside(self, stage: Stage, path: Path, damage: Damage) -> None:
+        self.talk.say(f"{stage.name} {stage.fingerprint[:8]}: a file is damaged or missing; computing it again")
+        self.talk.say(f"{damage}; what was there is now in {self.store.put_aside(path)}")
+
     def _compute(self, stage: Stage, fingerprint: str) -> Done:
         work = Work(self.store.work_place(stage.name, fingerprint))
-        if not (work.path / MANIFEST).exists():  # else: killed between the manifest and the rename
-            if not stage.resumable:
-                remove_tree(work.path)
-            with explained_write_errors(work.path):
-                work.path.mkdir(parents=True, exist_ok=True)
-            work.take_up()
-            with self.talk.stage(stage.label or stage.name), explained_write_errors(work.path):
+        if not self._sealed(stage, work):  # else: killed between the manifest and the rename
+            self._prepare(stage, work)
+            with self.talk.stage(stage.label or stage.name), _explained(stage, work.path):
                 stage.run(work)
             self._seal(stage, fingerprint, work)
         place = self.store.place(stage.name, fingerprint)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        work.path.rename(place)
-        sync_directory(place.parent)
+        with explained_write_errors(place):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            work.path.rename(place)
+            sync_directory(place.parent)
         done = self.store.read(place)
         assert done, place
         return done
+
+    def _sealed(self, stage: Stage, work: Work) -> bool:
+        """Say whether the work is finished and whole, but for its place; work with a damaged manifest is put aside."""
+        if not (work.path / MANIFEST).exists():
+            return False
+        found = self.store.sealed(stage.name, stage.fingerprint)
+        damage = self.store.damage(found) if isinstance(found, Done) else found
+        if damage is not None:
+            self._put_aside(stage, work.path, damage)
+        return damage is None
+
+    def _prepare(self, stage: Stage, work: Work) -> None:
+        """Make the folder ready: empty, or with what a killed run of a resumable stage left and is whole."""
+        if not stage.resumable:
+            remove_tree(work.path)
+        with explained_write_errors(work.path):
+            if work.path.exists() and not work.path.is_dir():
+                self._put_aside(stage, work.path, Damage(path=work.path, why="it is no folder"))
+            work.path.mkdir(parents=True, exist_ok=True)
+        if damage := work.take_up():
+            aside = self.store.put_aside(damage.path)
+            self.talk.say(f"{damage}; what was there is now in {aside}, and counting begins anew")
+        for path in sorted(work.path.glob("*.jsonl")):
+            if lost := mend_lines(path, lambda path=path: self.store.put_aside(path)):
+                self.talk.say(f"{path} is damaged in {lost} lines; these rows are computed again")
 
     def _seal(self, stage: Stage, fingerprint: str, work: Work) -> None:
         (work.path / COSTS).unlink(missing_ok=True)
@@ -129,6 +166,18 @@ class Executor:
             "provenance": dict(self.provenance),
         }
         write_atomic(work.path / MANIFEST, pretty(manifest))
+
+
+@contextmanager
+def _explained(stage: Stage, work: Path) -> Generator[None, None, None]:
+    """Say what to do where the stage cannot write, and where rows that a killed run left are none that it wrote."""
+    try:
+        with explained_write_errors(work):
+            yield
+    except DataError as error:
+        if stage.resumable and str(work) in str(error):
+            raise StageError(f"{error}; the file is damaged: remove it and run the same command again") from None
+        raise
 
 
 class Planner:

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-import orjson
 from filelock import FileLock, Timeout
 from pydantic import JsonValue
 
@@ -29,15 +28,24 @@ from burnish.store.files import (
     tree_checksums,
     write_atomic,
 )
+from burnish.store.manifest import (
+    MANIFEST,
+    PLACE_DIGITS,
+    SCHEMA_VERSION,
+    Damage,
+    Output,
+    read_costs,
+    read_manifest,
+)
 from burnish.types import Artifact
 
 T = TypeVar("T")
-MANIFEST = "manifest.json"
 PATIENCE = 10.0
 """Seconds of waiting for a stage that go without saying."""
 COSTS = "costs.json"
 """What a stage has cost so far: beside the work, not part of the result."""
-SCHEMA_VERSION = 1
+DAMAGED = "damaged"
+"""The folder of a store that takes what cannot be used; `gc` empties it."""
 
 
 @dataclass(slots=True)
@@ -77,12 +85,14 @@ class Work:
         """Time spent so far, that of killed runs included up to their last count."""
         return round(time.monotonic() - self.started, 3)
 
-    def take_up(self) -> None:
-        """Go on counting where a killed run stopped."""
-        costs = self.path / COSTS
-        if costs.exists():
-            spent = orjson.loads(costs.read_bytes())
-            self.counts, self.started = spent["counts"], self.started - spent["seconds"]
+    def take_up(self) -> Damage | None:
+        """Go on counting where a killed run stopped. Returns why that cannot be done; counting then begins anew."""
+        spent = read_costs(self.path / COSTS)
+        if isinstance(spent, Damage):
+            return spent
+        if spent is not None:
+            self.counts, self.started = spent.counts, self.started - spent.seconds
+        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +142,12 @@ class Done:
     payload: Mapping[str, Any]
     seconds: float
     counts: Mapping[str, int]
-    size: int
+    outputs: Mapping[str, Output]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all output files."""
+        return sum(output.bytes for output in self.outputs.values())
 
 
 class Store:
@@ -143,52 +158,85 @@ class Store:
 
     def place(self, name: str, fingerprint: str) -> Path:
         """Return where a stage's result lies, whether or not it is there."""
-        return self.root / "stages" / name / fingerprint[:32]
+        return self.root / "stages" / name / fingerprint[:PLACE_DIGITS]
 
     def work_place(self, name: str, fingerprint: str) -> Path:
         """Return where a stage is worked on."""
-        return self.root / "work" / f"{name}-{fingerprint[:32]}"
+        return self.root / "work" / f"{name}-{fingerprint[:PLACE_DIGITS]}"
 
     def done(self, name: str, fingerprint: str) -> Done | None:
-        """Return a finished stage, None if its manifest is not there."""
+        """Return a finished stage; None if it is not there or its manifest is damaged."""
         return self.read(self.place(name, fingerprint))
 
     def read(self, place: Path) -> Done | None:
-        """Read the manifest in a directory."""
-        try:
-            manifest = orjson.loads((place / MANIFEST).read_bytes())
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except orjson.JSONDecodeError:
-            raise StageError(f"{place / MANIFEST}: damaged; remove the folder and run again") from None
-        if manifest["schema_version"] != SCHEMA_VERSION:
-            raise StageError(
-                f"{place / MANIFEST}: schema_version {manifest['schema_version']} found, this burnish reads "
-                f"{SCHEMA_VERSION}; use another --store or the burnish that wrote it"
-            )
+        """Return the finished stage in a directory; None if there is none or its manifest is damaged."""
+        found = self.look(place)
+        return None if isinstance(found, Damage) else found
+
+    def look(self, place: Path) -> Done | Damage | None:
+        """Return the finished stage in a directory, why it cannot be used, or None where nothing is.
+
+        The manifest must have its shape and belong to this place; the outputs are not read (see `damage`). Raises
+        StageError for a manifest of another version of burnish.
+        """
+        return self._look(place, place.parent.name, place.name)
+
+    def sealed(self, name: str, fingerprint: str) -> Done | Damage | None:
+        """Return finished work that was killed before it got its place, as `look` does."""
+        return self._look(self.work_place(name, fingerprint), name, fingerprint[:PLACE_DIGITS])
+
+    def _look(self, place: Path, name: str, digits: str) -> Done | Damage | None:
+        found = read_manifest(place, name, digits)
+        if found is None or isinstance(found, Damage):
+            return found
+        manifest, payload = found
         return Done(
             path=place,
-            name=manifest["payload"]["name"],
-            fingerprint=manifest["fingerprint"],
-            payload=manifest["payload"],
-            seconds=manifest["seconds"],
-            counts=manifest["counts"],
-            size=sum(entry["bytes"] for entry in manifest["outputs"].values()),
+            name=manifest.payload.name,
+            fingerprint=manifest.fingerprint,
+            payload=payload,
+            seconds=manifest.seconds,
+            counts=manifest.counts,
+            outputs=manifest.outputs,
         )
 
     def every(self, name: str = "*") -> Iterator[Done]:
-        """Yield all finished stages (of one name), the latest first."""
-        places = sorted(self.root.glob(f"stages/{name}/*"), key=lambda place: -place.stat().st_mtime)
-        for place in places:
-            if not place.name.startswith(".") and (done := self.read(place)):
+        """Yield all finished stages (of one name) that can be read, the latest first."""
+        for place in self.places(name):
+            if done := self.read(place):
                 yield done
 
-    def sound(self, done: Done) -> bool:
-        """Say whether every output still has the checksum that the manifest records."""
-        recorded = orjson.loads((done.path / MANIFEST).read_bytes())["outputs"]
-        found = tree_checksums(done.path)
+    def places(self, name: str = "*") -> list[Path]:
+        """Return where finished stages (of one name) lie, readable or not, the latest first."""
+        found = [place for place in self.root.glob(f"stages/{name}/*") if not place.name.startswith(".")]
+        return sorted(found, key=lambda place: -place.lstat().st_mtime)
+
+    def damage(self, done: Done) -> Damage | None:
+        """Return which output has not the checksum that the manifest records; None if all are whole.
+
+        Raises StageError where the system does not let us read one.
+        """
+        try:
+            found = tree_checksums(done.path)
+        except OSError as error:
+            raise StageError(
+                f"{error.filename}: cannot be read ({error.strerror}); check its permissions and the disk"
+            ) from error
         found.pop(MANIFEST, None)
-        return found == {name: entry["sha256"] for name, entry in recorded.items()}
+        for name in sorted({*found, *done.outputs}):
+            if name not in done.outputs or found.get(name) != done.outputs[name].sha256:
+                return Damage(path=done.path / name, why="a file is changed, missing or not of this stage")
+        return None
+
+    def put_aside(self, path: Path) -> Path:
+        """Move what is damaged out of the way, and return where it is now. Nothing is deleted; `gc` frees it."""
+        kind = f"{path.parent.name}-" if path.parent.parent == self.root / "stages" else ""
+        folder = self.root / DAMAGED
+        with explained_write_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            aside = folder / f"{kind}{path.name}.{time.time_ns()}"
+            path.rename(aside)
+        return aside
 
     @contextmanager
     def lock(self, name: str, fingerprint: str, talk: Talk) -> Generator[None, None, None]:
@@ -200,7 +248,7 @@ class Store:
         try:
             lock.acquire(timeout=PATIENCE)
         except Timeout:
-            owner = holder.read_text() if holder.exists() else "another process"
+            owner = _owner(holder)
             talk.say(f"{name} {fingerprint[:8]} is being computed by {owner}; waiting for it")
             lock.acquire()
         try:
@@ -216,3 +264,11 @@ class Store:
         name = hashlib.sha256(str(out.resolve()).encode()).hexdigest()[:16]
         record = {"schema_version": SCHEMA_VERSION, "out": str(out.resolve()), "stages": sorted(set(fingerprints))}
         write_atomic(self.root / "runs" / f"{name}.json", pretty(record))
+
+
+def _owner(holder: Path) -> str:
+    """Say who holds a lock, as far as that can be read."""
+    try:
+        return holder.read_text(encoding="utf-8", errors="replace")[:200] if holder.is_file() else "another process"
+    except OSError:  # it ended between the two looks
+        return "another process"

@@ -1,0 +1,162 @@
+"""What the store says of itself, and the shapes that it must have: manifests, costs, and records of runs.
+
+A disk, a copy or an editor can damage any of these files. So each is read through a schema, and a manifest is also
+compared with the place in which it was found.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import orjson
+from pydantic import Field, JsonValue, TypeAdapter, ValidationError
+
+from burnish.errors import StageError
+from burnish.store.canonical import canonical
+
+T = TypeVar("T")
+MANIFEST = "manifest.json"
+SCHEMA_VERSION = 1
+PLACE_DIGITS = 32
+"""How many digits of a fingerprint name a folder."""
+_Whole = Annotated[int, Field(ge=0, strict=True)]
+_Seconds = Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)]
+_Fingerprint = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """One file of a finished stage."""
+
+    sha256: _Fingerprint
+    bytes: _Whole
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payload:
+    """What was hashed into the stage's fingerprint."""
+
+    name: Annotated[str, Field(min_length=1)]
+    version: Annotated[int, Field(strict=True)]
+    config: dict[str, JsonValue]
+    inputs: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """What `manifest.json` of a finished stage holds, as far as it is read."""
+
+    fingerprint: _Fingerprint
+    payload: Payload
+    outputs: dict[str, Output]
+    seconds: _Seconds
+    counts: dict[str, _Whole]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Costs:
+    """What an unfinished stage has cost so far."""
+
+    counts: dict[str, _Whole]
+    seconds: _Seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """Which stages the results in one folder came from."""
+
+    out: Annotated[str, Field(min_length=1)]
+    stages: list[_Fingerprint]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Damage:
+    """Why a file of the store cannot be used."""
+
+    path: Path
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.path} is damaged ({self.why})"
+
+
+_MANIFEST, _COSTS, _RECORD = TypeAdapter(Manifest), TypeAdapter(Costs), TypeAdapter(RunRecord)
+
+
+def read_manifest(place: Path, name: str, digits: str) -> tuple[Manifest, dict[str, Any]] | Damage | None:
+    """Read the manifest of the stage that lies in `place`, with its payload as it stands there.
+
+    It must be of the stage `name` whose fingerprint begins with `digits`. Returns None where nothing lies there.
+    Raises StageError for a manifest that another version of burnish wrote, and where the system does not let us read
+    it.
+    """
+    path = place / MANIFEST
+    values = _values(path)
+    if values is None:
+        return Damage(path=path, why="it is missing") if place.exists() else None
+    if isinstance(values, Damage):
+        return values
+    _check_version(path, values)
+    manifest = _checked(_MANIFEST, values, path)
+    if isinstance(manifest, Damage):
+        return manifest
+    payload = values["payload"]
+    if hashlib.sha256(canonical(payload)).hexdigest() != manifest.fingerprint:
+        return Damage(path=path, why="its fingerprint is not the one of its payload")
+    if (name, digits) != (manifest.payload.name, manifest.fingerprint[:PLACE_DIGITS]):
+        return Damage(path=path, why=f"it belongs to {manifest.payload.name} {manifest.fingerprint[:8]}")
+    return manifest, payload
+
+
+def read_costs(path: Path) -> Costs | Damage | None:
+    """Read what an unfinished stage has cost; None where nothing was counted."""
+    values = _values(path)
+    return values if values is None or isinstance(values, Damage) else _checked(_COSTS, values, path)
+
+
+def read_record(path: Path) -> RunRecord | Damage | None:
+    """Read which stages a run refers to; None where there is no such record. Raises StageError as `read_manifest`."""
+    values = _values(path)
+    if values is None or isinstance(values, Damage):
+        return values
+    _check_version(path, values)
+    return _checked(_RECORD, values, path)
+
+
+def _values(path: Path) -> dict[str, Any] | Damage | None:
+    try:
+        if path.exists() and not path.is_file():  # reading a named pipe would wait for ever
+            return Damage(path=path, why="it is no ordinary file")
+        values = orjson.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except orjson.JSONDecodeError as error:
+        return Damage(path=path, why=f"not JSON: {error}")
+    except OSError as error:
+        raise StageError(f"{path}: cannot be read ({error.strerror}); check its permissions and the disk") from error
+    if not isinstance(values, dict):
+        return Damage(path=path, why=f"{type(values).__name__} found where an object is wanted")
+    return values  # pyright: ignore[reportUnknownVariableType]
+
+
+def _check_version(path: Path, values: dict[str, Any]) -> None:
+    """Raise StageError where another version of burnish wrote the file; anything that is no number is damage."""
+    version = values.get("schema_version", SCHEMA_VERSION)
+    if isinstance(version, int) and not isinstance(version, bool) and version != SCHEMA_VERSION:
+        raise StageError(
+            f"{path}: schema_version {version} found, this burnish reads {SCHEMA_VERSION}; "
+            "use another --store or the burnish that wrote it"
+        )
+
+
+def _checked(adapter: TypeAdapter[T], values: dict[str, Any], path: Path) -> T | Damage:
+    if values.get("schema_version", SCHEMA_VERSION) is not SCHEMA_VERSION:
+        return Damage(path=path, why="schema_version: a number is wanted")
+    try:
+        return adapter.validate_python(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        return Damage(path=path, why=f"{'.'.join(map(str, first['loc']))}: {first['msg']}"[:200])

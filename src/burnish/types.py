@@ -182,7 +182,7 @@ class AnswerKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A final answer as `Task.extract` found it; `text` is its canonical form."""
+    """A final answer as `AnswerMatcher.extract` found it; `text` is its canonical form."""
 
     text: str
     kind: AnswerKind = AnswerKind.NUMBER

@@ -55,7 +55,7 @@ def sitting(address: str, folder: Path, **settings: Any) -> tuple[list[Preferenc
 
 @pytest.mark.parametrize("read", ["logprobs", "text"])
 def test_a_fifth_of_the_calls_fails(llama: str, read: str, tmp_path: Path):
-    with FaultServer(upstream=llama, faults=0.2, seed=10) as proxy:
+    with FaultServer(upstream=llama, faults=0.2, seed=30) as proxy:
         preferences, judge, _ = sitting(proxy.address, tmp_path, read=read, retries=1)
         assert len(preferences) == COUNT
         assert proxy.faulty[Fault.TIMEOUT] >= 1

@@ -143,10 +143,11 @@ def test_a_file_of_another_kind_is_refused(there: Made, tmp_path: Path):
 
 
 def test_a_folder_that_is_no_refinements_is_refused(tmp_path: Path):
-    with pytest.raises(DataError, match=r"holds no refinement\.json"):
-        export(tmp_path, tmp_path / "pairs.csv")
-    with pytest.raises(DataError, match=r"holds no refinement\.json"):
-        import_(tmp_path, tmp_path / "pairs.csv", "me")
+    sheet = str(tmp_path / "pairs.csv")
+    for arguments in (["export", str(tmp_path), "--to", sheet], ["import", str(tmp_path), sheet]):
+        done = CliRunner().invoke(cli, ["annotate", *arguments])
+        assert done.exit_code == 2
+        assert "holds no refinement.json" in done.stderr
 
 
 # In

@@ -31,7 +31,7 @@ from test_refine_judge import judge, knows
 
 from burnish.backends.fake import FakeBackend
 from burnish.cli import main
-from burnish.refinery import refining
+from burnish.inputs import context
 from burnish.services import endpoint
 
 QUICK = ("--set", "decode.beams=1", "--set", "train.lora=null", "--alpha", "0.1", "--differs", "number")
@@ -45,7 +45,7 @@ def backend(monkeypatch: pytest.MonkeyPatch) -> list[FakeBackend]:
     def opener_of(*_: object) -> Callable[[], FakeBackend]:
         return lambda: opened[-1]
 
-    monkeypatch.setattr(refining, "opener_of", opener_of)
+    monkeypatch.setattr(context, "opener_of", opener_of)
     monkeypatch.setattr(endpoint, "FIRST_DELAY", 0.001)
     return opened
 
@@ -106,7 +106,7 @@ def test_json_is_the_summary(tmp_path: Path) -> None:
         (
             ["--method", "clear", "--rounds", "2"],
             "method",
-            {"kind": "clear", "name": "clear", "rounds": 2, "alpha": 0.1, "gate": 0.8},
+            {"kind": "clear", "name": "clear", "accept": "both-orders", "rounds": 2, "alpha": 0.1, "gate": 0.8},
         ),
         (["--reference", "gold"], "data.reference_column", "gold"),
         (["--template", "paper"], "model.template", "paper"),
@@ -214,11 +214,14 @@ def test_a_server_that_is_not_there_is_exit_code_2(tmp_path: Path) -> None:
     ("options", "words"),
     [
         ([], ["annotator: none given", "choose the method majority"]),
-        (["--annotator", "robot:x"], ["annotator: 'robot:x' is no file; give a YAML file, or people, oracle:COLUMN"]),
+        (
+            ["--annotator", "robot:x"],
+            ["annotator: 'robot:x' is no file; give a YAML file, or people, classifier:MODEL"],
+        ),
         ([*ORACLE, "--alpha", "0"], ["alpha: 0.0 found"]),
         ([*ORACLE, "--differs", "x"], ["--differs: 'x' found; write text, number"]),
         ([*ORACLE, "--checker", "./check"], ["--checker: './check' is not read by ilr; use --method verified"]),
-        (["--method", "verified"], ["method.verified.checker: is missing"]),
+        (["--method", "verified"], ["method.checker: is missing"]),
         ([*ORACLE, "--set", "trian.epochs=1"], ["trian: no such field"]),
         ([*ORACLE, "--max-cost", "-1"], ["--max-cost: -1.0 found"]),
         (["--annotator", "command:./no-such-program"], ["annotator.command: './no-such-program' cannot be run"]),

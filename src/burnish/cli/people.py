@@ -24,10 +24,9 @@ def annotate() -> None:
 @settled
 def export_command(folder: Path, to: Path, overwrite: bool) -> None:
     """Write the pairs that wait in FOLDER; fill in `verdict` with 1, 2, tie or skip."""
-    from burnish.ledger.summary import read_summary  # noqa: PLC0415
     from burnish.people.sheet import export  # noqa: PLC0415
 
-    read_summary(folder)  # raises where the folder holds no refinement
+    _check_folder(folder)
 
     count = export(folder, to, overwrite)
     click.echo(f"{count} pairs: {to}")
@@ -44,10 +43,18 @@ def export_command(folder: Path, to: Path, overwrite: bool) -> None:
 @settled
 def import_command(folder: Path, file: Path, by: str) -> None:
     """Read verdicts that were filled in into FOLDER; all of a file's rows, or none where one cannot be read."""
-    from burnish.ledger.summary import read_summary  # noqa: PLC0415
     from burnish.people.sheet import import_  # noqa: PLC0415
 
-    read_summary(folder)
+    _check_folder(folder)
 
     done = import_(folder, file, by)
     click.echo(f"{done.added} verdicts read, {done.unchanged} known already, {done.blank} rows without one")
+
+
+def _check_folder(folder: Path) -> None:
+    """Raise DataError where a folder is neither a refinement's nor that of a run which asked people."""
+    from burnish.ledger.summary import read_summary  # noqa: PLC0415
+    from burnish.people.mailbox import ANNOTATIONS, WAITING  # noqa: PLC0415
+
+    if not any((folder / name).is_file() for name in (WAITING, ANNOTATIONS)):
+        read_summary(folder)

@@ -263,4 +263,6 @@ def _explained(item: Any) -> str:
             message = item["msg"].removeprefix("Value error, ")
             if len(message) > _LONGEST:  # it repeats the value
                 message = f"{message[:100]} ... {message[-300:]}"
+            if not item["loc"] and item["type"] == "value_error":  # the value is the whole config
+                return message
             return f"{field}: {brief(item['input'])} found: {message[:1].lower()}{message[1:]}"

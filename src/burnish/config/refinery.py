@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import StringConstraints, field_validator, model_validator
+from pydantic import StringConstraints, ValidationInfo, field_validator, model_validator
 
 from burnish.config.annotators import Annotator, AnnotatorSettings, Auditor, PeopleConfig, check_fits
-from burnish.config.base import Count, Name, Probability, Seed, Settings
+from burnish.config.base import ON_RECORD, Count, Name, Probability, Seed, Settings
 from burnish.config.differs import Differs, TextDiffers
 from burnish.config.lab import Execution
 from burnish.config.methods import IlrMethod, MethodSettings, RefineMethod
@@ -131,8 +131,9 @@ class RefineSettings(Settings):
 
     @field_validator("method")
     @classmethod
-    def _with_defaults(cls, method: MethodSettings) -> MethodSettings:
-        return method.for_refinement()
+    def _with_defaults(cls, method: MethodSettings, info: ValidationInfo) -> MethodSettings:
+        # A refinement on record keeps its defaults: those of version 0.1.0 were other ones.
+        return method if info.context == ON_RECORD else method.for_refinement()
 
     @model_validator(mode="after")
     def _can_choose(self) -> RefineSettings:

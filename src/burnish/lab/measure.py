@@ -48,7 +48,14 @@ CURVE_POINTS = 12
 """Points of a training curve in results."""
 CHANGES_OF_A_REASON = 6
 """Rows of each reason, method and round that the report shows."""
-SHOWN = (Reason.ACCEPTED, Reason.OVER_CAP, Reason.REJECTED, Reason.TIE, Reason.ABSTAINED)
+SHOWN = (
+    Reason.ACCEPTED,
+    Reason.OVER_CAP,
+    Reason.REJECTED,
+    Reason.TIE,
+    Reason.ORDERS_DISAGREE,
+    Reason.ABSTAINED,
+)
 
 
 def results_of(config: Config, outcomes: Sequence[Outcome], task: Task) -> Results:

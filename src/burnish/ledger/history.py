@@ -23,6 +23,7 @@ WHY = {
     Reason.NOT_COMPARED: "not among the rows that were compared",
     Reason.REJECTED: "the annotator preferred the label",
     Reason.TIE: "the annotator found both equally good; the label stays",
+    Reason.ORDERS_DISAGREE: "the annotator preferred whichever answer stood in one place; the label stays",
     Reason.ABSTAINED: "the annotator gave no verdict; the label stays",
     Reason.BELOW_GATE: "the proposal was preferred, but not surely enough",
     Reason.OVER_CAP: "the proposal was preferred, but the round's share of changes was full with surer ones",

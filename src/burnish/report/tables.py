@@ -47,6 +47,7 @@ REASONS = {
     Reason.NOT_COMPARED: "not compared",
     Reason.REJECTED: "rejected",
     Reason.TIE: "tie",
+    Reason.ORDERS_DISAGREE: "orders disagree",
     Reason.ABSTAINED: "abstained",
     Reason.BELOW_GATE: "not sure enough",
     Reason.OVER_CAP: "over the cap",

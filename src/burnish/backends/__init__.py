@@ -69,6 +69,18 @@ def rendered(model: ModelConfig, row: TrainingRow) -> Rendered:
     return as_text(model, row)
 
 
+def end_of(model: ModelConfig) -> str | None:
+    """Return the token that ends a model's answers; None where it is the tokenizer's own end of a sequence.
+
+    Raises ConfigError where the setting `end` or the chat template is wrong, BackendError where the tokenizer or a
+    library is missing.
+    """
+    _quiet()
+    from burnish.backends.turns import end_of as found  # noqa: PLC0415
+
+    return found(model)
+
+
 def _quiet() -> None:
     """Check that the libraries are there; bars are ours, on a terminal alone, where theirs would also go into logs.
 

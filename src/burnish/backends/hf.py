@@ -90,7 +90,7 @@ class HfBackend:
     ) -> Iterator[Sequence[Completion]]:
         """Yield batches of answers from beam search, greedy search or seeded sampling, with a KV cache."""
         loaded = self._load(model)
-        ids = [loaded.renderer.prompt(prompt.messages) for prompt in prompts]
+        ids = [loaded.renderer.prompt(prompt.messages, prompt.id) for prompt in prompts]
         limit = max_positions(loaded.model)
         for prompt, row in zip(prompts, ids, strict=True):
             if len(row) + settings.max_new_tokens > limit:
@@ -243,8 +243,8 @@ def _fitting(rows: Sequence[J], render: Callable[[J, int], list[int]], limit: in
 
 
 def _completion(loaded: Loaded, prompt: Prompt, ids: list[int]) -> Completion:
-    finished = loaded.renderer.eos in ids
-    kept = ids[: ids.index(loaded.renderer.eos)] if finished else ids
+    stop = next((place for place, token in enumerate(ids) if token in loaded.renderer.ends), None)
+    finished, kept = stop is not None, ids[:stop]
     return Completion(
         id=prompt.id,
         sample=prompt.sample,

@@ -60,7 +60,7 @@ def _renderer(described: str) -> Renderer:
     if base.chat_template is not None:
         tokenizer.chat_template = base.chat_template
     builtin = base.source.startswith(location.BUILTIN) and base.template is Template.AUTO and base.chat_template is None
-    return Renderer(tokenizer, Template.EMBEDDED if builtin else base.template)
+    return Renderer(tokenizer, Template.EMBEDDED if builtin else base.template, base.end, base.source)
 
 
 def _arguments(base: ModelConfig) -> tuple[str, dict[str, Any]]:
@@ -146,7 +146,7 @@ def load(path: Path, device: torch.device, sources: Mapping[str, ModelConfig]) -
     if not card.labels:
         # A model's own generation defaults (temperature, penalties) must not leak into an experiment.
         model.generation_config = GenerationConfig(
-            eos_token_id=renderer.eos, pad_token_id=renderer.tokenizer.pad_token_id
+            eos_token_id=renderer.ends, pad_token_id=renderer.tokenizer.pad_token_id
         )
     return Loaded(model.to(device).eval(), renderer, card)
 

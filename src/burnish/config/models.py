@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, TypeAlias
+from typing import Annotated, ClassVar, TypeAlias
 
 from pydantic import BeforeValidator, Field, JsonValue, model_validator
 
@@ -28,7 +28,9 @@ class Template(StrEnum):
 
 
 class ModelConfig(Settings):
-    """A model: where it is, and what is cut off before use."""
+    """A model: where it is, and how it is used."""
+
+    unwritten: ClassVar[frozenset[str]] = frozenset({"end"})
 
     source: str
     """`builtin:NAME`, a directory, a GGUF file or a hub id."""
@@ -40,6 +42,9 @@ class ModelConfig(Settings):
     """How prompts are rendered for this model."""
     chat_template: str | None = None
     """A Jinja chat template in place of the tokenizer's; needs `template: auto` or `chat`."""
+    end: str | None = None
+    """The token that ends an answer, such as `<end_of_turn>`. If not given, it is the token with which the chat template
+    ends a turn, and without a chat template the tokenizer's end-of-sequence token."""
     dtype: DType = DType.AUTO
     """Number format of weights and arithmetic."""
 

@@ -12,6 +12,7 @@ from burnish.config import (
     DType,
     Execution,
     ModelConfig,
+    Template,
     WantedModel,
     expanded,
 )
@@ -90,7 +91,7 @@ def _found(one: WantedModel, execution: Execution, offline_ok: bool) -> FoundMod
 def resolve_model(
     model: ModelConfig, where: str, execution: Execution, offline_ok: bool
 ) -> tuple[ModelConfig, Artifact]:
-    """Return a model with its commit and number format filled in, and the identity of its weights.
+    """Return a model with its commit, number format and end of an answer filled in, and the identity of its weights.
 
     `where` is the field that names it, for errors. `offline_ok`: an unresolved hub id is no error (a dry run).
     """
@@ -103,13 +104,32 @@ def resolve_model(
             model = model.model_copy(update={"revision": commit})
     else:
         weights = content_of(path)
-    return model.model_copy(update={"dtype": _dtype(model, execution, offline_ok)}), weights
+    model = model.model_copy(update={"dtype": _dtype(model, execution, offline_ok)})
+    return model.model_copy(update={"end": _end(model, path, weights, offline_ok)}), weights
 
 
 @functools.cache
 def content_of(path: Path) -> Artifact:
     """Identify a file or folder by its content, read once a process."""
     return identity.of_files([path])
+
+
+def _end(model: ModelConfig, path: Path | None, weights: Artifact, offline_ok: bool) -> str | None:
+    """Return the token that ends an answer, None where it is the tokenizer's end of a sequence.
+
+    A tokenizer is only loaded where the answer may be another one: that takes seconds.
+    """
+    chats = model.template in {Template.AUTO, Template.CHAT}
+    if model.chat_template is None and path is not None and not location.may_have_template(path):
+        chats = False
+    if (model.end is None and not chats) or identity.unresolved([weights.fingerprint]):
+        return model.end
+    try:
+        return backends.end_of(model)
+    except BackendError:
+        if offline_ok:
+            return model.end
+        raise
 
 
 def _dtype(model: ModelConfig, execution: Execution, offline_ok: bool) -> DType:

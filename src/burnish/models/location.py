@@ -21,6 +21,18 @@ def find(model: ModelConfig, field: str = "model") -> Path | None:
     return Path(source) if Path(source).exists() or not looks_like_hub_id(source) else None
 
 
+def may_have_template(path: Path) -> bool:
+    """Say whether a local model may bring a chat template; a folder is looked through without a model library."""
+    if path.is_file():
+        return True
+    if any(path.glob("chat_template*")) or (path / "additional_chat_templates").is_dir():
+        return True
+    try:
+        return b'"chat_template"' in (path / "tokenizer_config.json").read_bytes()
+    except OSError:
+        return False
+
+
 def check(model: ModelConfig, field: str) -> Path | None:
     """Return a local model's path after checking that it is a model; raises ConfigError naming `field`."""
     path = find(model, field)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from burnish.config import DType, Execution, ModelConfig
 from burnish.errors import BackendError
+from burnish.models.chat import ChatTemplate
 from burnish.protocols import Backend
 from burnish.types import TrainingRow
 
@@ -77,6 +78,18 @@ def end_of(model: ModelConfig) -> str | None:
     """
     _quiet()
     from burnish.backends.turns import end_of as found  # noqa: PLC0415
+
+    return found(model)
+
+
+def chat_of(model: ModelConfig) -> ChatTemplate | None:
+    """Return the chat template through which a model reads prompts; None where it reads them in another way.
+
+    Raises ConfigError where the model is told to use a chat template and has none, BackendError where the tokenizer or
+    a library is missing.
+    """
+    _quiet()
+    from burnish.backends.turns import chat_of as found  # noqa: PLC0415
 
     return found(model)
 

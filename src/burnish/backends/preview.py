@@ -18,8 +18,8 @@ SIDE = 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rendered:
-    """A row as text: `prompt` carries no loss, `supervised` is learned and ends with the token `end`; with their numbers
-    of tokens."""
+    """A row as text, with its numbers of tokens: `prompt` carries no loss; `supervised` is learned and ends with the
+    token `end`."""
 
     prompt: str
     supervised: str

@@ -59,8 +59,8 @@ class Renderer:
         ids = self._ids(end)
         if len(ids) != 1 or ids[0] == self.tokenizer.unk_token_id:
             raise ConfigError(
-                f"model {self.owner!r}: end: {end!r} is {len(ids)} tokens of its tokenizer; name one token that it has, "
-                f"such as {self.tokenizer.eos_token!r}"
+                f"model {self.owner!r}: end: {end!r} is {len(ids)} tokens of its tokenizer; name one token that it "
+                f"has, such as {self.tokenizer.eos_token!r}"
             )
         return int(ids[0])
 

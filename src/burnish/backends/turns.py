@@ -1,4 +1,4 @@
-"""With which token a model ends its answers, found in what its chat template writes."""
+"""A model's chat template, and the token with which it ends an answer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from burnish.backends.load import renderer_of
 from burnish.backends.render import Renderer
 from burnish.config import ModelConfig, Template
-from burnish.models.chat import Turn
+from burnish.models.chat import ChatTemplate, Turn
 
 ANSWER = "MMMM"
 """An answer that no template writes by itself."""
@@ -30,6 +30,12 @@ def end_of(model: ModelConfig) -> str | None:
     return None if end == renderer.eos else str(renderer.tokenizer.convert_ids_to_tokens(end))
 
 
+def chat_of(model: ModelConfig) -> ChatTemplate | None:
+    """Return the chat template through which a model reads prompts; None where it reads them in another way."""
+    renderer = renderer_of(model)
+    return renderer.chat if renderer.template is Template.CHAT else None
+
+
 def _ending(renderer: Renderer) -> int:
     """Return the first special token after an answer. A template that writes none leaves it to the tokenizer."""
     for conversation in (_ASKED, _TOLD):
@@ -41,7 +47,7 @@ def _ending(renderer: Renderer) -> int:
 
 
 def _after_answer(renderer: Renderer, conversation: Sequence[Turn]) -> str | None:
-    """Return what a template writes after an answer, None where it refuses the conversation or leaves the answer out."""
+    """Return what a template writes after an answer, None where it refuses the conversation or drops the answer."""
     text = renderer.chat.render(conversation, ask=False)
     if not isinstance(text, str) or ANSWER not in text:
         return None

@@ -43,8 +43,8 @@ class ModelConfig(Settings):
     chat_template: str | None = None
     """A Jinja chat template in place of the tokenizer's; needs `template: auto` or `chat`."""
     end: str | None = None
-    """The token that ends an answer, such as `<end_of_turn>`. If not given, it is the token with which the chat template
-    ends a turn, and without a chat template the tokenizer's end-of-sequence token."""
+    """The token that ends an answer, such as `<end_of_turn>`. If not given, it is the token with which the chat
+    template ends a turn, and without a chat template the tokenizer's end-of-sequence token."""
     dtype: DType = DType.AUTO
     """Number format of weights and arithmetic."""
 

@@ -119,10 +119,7 @@ def _end(model: ModelConfig, path: Path | None, weights: Artifact, offline_ok: b
 
     A tokenizer is only loaded where the answer may be another one: that takes seconds.
     """
-    chats = model.template in {Template.AUTO, Template.CHAT}
-    if model.chat_template is None and path is not None and not location.may_have_template(path):
-        chats = False
-    if (model.end is None and not chats) or identity.unresolved([weights.fingerprint]):
+    if (model.end is None and not _may_chat(model, path)) or identity.unresolved([weights.fingerprint]):
         return model.end
     try:
         return backends.end_of(model)
@@ -130,6 +127,17 @@ def _end(model: ModelConfig, path: Path | None, weights: Artifact, offline_ok: b
         if offline_ok:
             return model.end
         raise
+
+
+def _may_chat(model: ModelConfig, path: Path | None) -> bool:
+    """Say whether a model may read prompts through a chat template. A model on the hub may."""
+    match model.template:
+        case Template.CHAT:
+            return True
+        case Template.AUTO:
+            return model.chat_template is not None or path is None or location.may_have_template(path)
+        case Template.PAPER | Template.EMBEDDED:
+            return False
 
 
 def _dtype(model: ModelConfig, execution: Execution, offline_ok: bool) -> DType:

@@ -36,8 +36,8 @@ class Flaw:
     def refusal(self, owner: str) -> str:
         """Say that the chat template of the model `owner` cannot take a row."""
         return (
-            f"the chat template of {owner!r} cannot take it: {self.message!r}; change the row, or give another template "
-            "with --template"
+            f"the chat template of {owner!r} cannot take it: {self.message!r}; change the row, or give another "
+            "template with --template"
         )
 
 
@@ -118,7 +118,7 @@ class ChatTemplate:
         except (OSError, EOFError):
             # The template made its process end, for example by using up its stack.
             self.close()
-            return [Flaw(kind=Failure.LIMIT, message="its process ended")] * len(conversations)
+            return [Flaw(kind=Failure.LIMIT, message="its process ended") for _ in conversations]
         return [text if isinstance(text, str) else _flaw(text) for text in answer["texts"]]
 
     def _ready(self) -> subprocess.Popen[bytes]:
@@ -133,12 +133,14 @@ class ChatTemplate:
         self._finish = weakref.finalize(self, _end, process, os.getpid())
         try:
             answer = self._exchange(process, {"template": self.text, "variables": self.variables}, START_SECONDS)
-        except (OSError, EOFError):
-            self.close()
-            raise BackendError("the process that fills in chat templates does not start; is there memory left?") from None
         except TimeoutError:
             self.close()
             raise self._error(Flaw(kind=Failure.LIMIT, message="it takes too long to compile")) from None
+        except (OSError, EOFError):
+            self.close()
+            raise BackendError(
+                "the process that fills in chat templates does not start; is there memory left?"
+            ) from None
         if "ready" not in answer:
             self.close()
             raise self._error(_flaw(answer))

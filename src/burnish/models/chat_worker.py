@@ -76,7 +76,8 @@ def environment() -> jinja2.sandbox.ImmutableSandboxedEnvironment:
         trim_blocks=True, lstrip_blocks=True, extensions=[Generation, jinja2.ext.loopcontrols]
     )
     made.filters["tojson"] = _as_json
-    made.globals |= {"raise_exception": _refuse, "strftime_now": _now, "dict": _Mappings()}
+    names: dict[str, Any] = {"raise_exception": _refuse, "strftime_now": _now, "dict": _Mappings()}
+    made.globals.update(names)
     return made
 
 
@@ -145,8 +146,8 @@ def _words(error: Exception) -> str:
 
 
 def command() -> list[str]:
-    """Return the command line of a worker for this process. Nothing but the places of this package and of Jinja is added
-    to the standard library, and they come last, so that nothing beside them hides a module of it."""
+    """Return the command line of a worker for this process. Only the places of this package and of Jinja are added to
+    the standard library, and they come last, so that nothing beside them hides a module of it."""
     import markupsafe  # noqa: PLC0415 (only for its place)
 
     modules = (burnish, jinja2, markupsafe)

@@ -34,7 +34,7 @@ class FirstRow:
 def first_row(found: Found) -> FirstRow:
     """Render the first usable row; a tokenizer that is not here is no reason to stop a dry run."""
     for row in found.table.read():
-        if isinstance(row, UsableRow):
+        if isinstance(row, UsableRow) and row.position not in found.refused:
             try:
                 shown = backends.rendered(
                     found.models["model"].model,
@@ -43,9 +43,7 @@ def first_row(found: Found) -> FirstRow:
             except BackendError as error:
                 return FirstRow(prompt="", supervised="", end="", tokens=0, problem=str(error))
             tokens = shown.prompt_tokens + shown.supervised_tokens
-            return FirstRow(
-                prompt=shown.prompt, supervised=shown.supervised, end=shown.end, tokens=tokens, problem=""
-            )
+            return FirstRow(prompt=shown.prompt, supervised=shown.supervised, end=shown.end, tokens=tokens, problem="")
     raise DataError(f"{found.config.data.source}: no row can be used")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import struct
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +26,7 @@ from transformers.utils import logging as transformers_logging
 from burnish.backends.device import torch_dtype
 from burnish.backends.render import Renderer
 from burnish.config import ModelConfig, Template, expanded
-from burnish.errors import BackendError
+from burnish.errors import BackendError, ConfigError
 from burnish.models import location
 from burnish.models.card import ModelCard, Weights, read_card
 
@@ -90,16 +92,24 @@ def load_base(base: ModelConfig, dtype: torch.dtype, labels: int | None, fresh: 
             f"model {base.source!r} has no trained head of that size ({min(lacking)} is missing or has another shape), "
             f"so its scores would be noise; give a sequence classifier with {labels} label{'s' if labels > 1 else ''}"
         )
+    check_weights(model, base, renderer_of(base).tokenizer.pad_token_id)
     if base.layers is not None:
         _cut(model, base)
     return model
+
+
+_UNREADABLE = (
+    *(OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, RuntimeError, EOFError),
+    *(SafetensorError, pickle.UnpicklingError, struct.error),
+)
+"""What the library raises for damaged files; it promises nothing."""
 
 
 @contextmanager
 def _readable(base: ModelConfig) -> Generator[None, None, None]:
     try:
         yield
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except _UNREADABLE as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise BackendError(
             f"model {base.source!r} cannot be loaded: {first}; check that it is a causal language model's folder, GGUF "
@@ -108,15 +118,45 @@ def _readable(base: ModelConfig) -> Generator[None, None, None]:
 
 
 def _cut(model: Any, base: ModelConfig) -> None:
+    """Keep the first layers. Architectures call their list of layers by different names."""
     there = model.config.num_hidden_layers
     if base.layers is None or base.layers > there:
-        raise BackendError(
+        raise ConfigError(
             f"models: layers: {base.layers} asked for, {base.source} has {there}; ask for at most {there}"
         )
-    model.base_model.layers = model.base_model.layers[: base.layers]
+    lists = [(name, part) for name, part in model.base_model.named_modules() if _holds_layers(part, there)]
+    if len(lists) != 1:
+        raise ConfigError(
+            f"models: layers: {base.layers} asked for, but {base.source!r} ({type(model).__name__}) has {len(lists)} "
+            f"lists of {there} layers, and burnish cannot tell what to cut; leave layers out"
+        )
+    ((name, part),) = lists
+    owner, _, own_name = name.rpartition(".")
+    setattr(model.base_model.get_submodule(owner), own_name, part[: base.layers])
     model.config.num_hidden_layers = base.layers
     if getattr(model.config, "layer_types", None):
         model.config.layer_types = model.config.layer_types[: base.layers]
+
+
+def _holds_layers(part: Any, count: int) -> bool:
+    return isinstance(part, torch.nn.ModuleList) and len(part) == count
+
+
+def check_weights(model: Any, base: ModelConfig, pad: int | None) -> None:
+    """Raise ConfigError where weights are no numbers, or where the token for padding has no place in the embedding."""
+    # A sum is no number where one of its parts is none; unlike isnan it makes no copy of the weights.
+    odd = (name for name, one in model.named_parameters() if not torch.isfinite(one.sum(dtype=torch.float64)))
+    if name := next((name for name in odd if torch.isnan(model.get_parameter(name)).any()), None):
+        raise ConfigError(
+            f"model {base.source!r}: the weights {name!r} hold NaN, which is no number; copy or download the model "
+            "again, or give another one"
+        )
+    rows = model.get_input_embeddings().weight.shape[0]
+    if pad is not None and pad >= rows:
+        raise ConfigError(
+            f"model {base.source!r}: its tokenizer's pad token has the id {pad}, but the embedding has {rows} rows; "
+            "name a pad token that the model knows in tokenizer_config.json, such as its end of a sequence"
+        )
 
 
 def located(card: ModelCard, sources: Mapping[str, ModelConfig]) -> ModelCard:

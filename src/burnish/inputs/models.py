@@ -19,6 +19,7 @@ from burnish.config import (
 from burnish.errors import BackendError
 from burnish.models import location
 from burnish.models.card import CARD
+from burnish.models.checks import check_files
 from burnish.steps.basic import Steps
 from burnish.store import identity
 from burnish.types import Artifact, Head
@@ -83,6 +84,7 @@ def find_models(wanted: Iterable[WantedModel], execution: Execution, offline_ok:
 def _found(one: WantedModel, execution: Execution, offline_ok: bool) -> FoundModel:
     path = location.find(one.model, one.field)
     if one.as_it_is and path is not None and (path / CARD).is_file():
+        check_files(one.model, path, one.field)
         return FoundModel(model=one.model, weights=content_of(path), head=one.head, trained=True)
     model, weights = resolve_model(one.model, one.field, execution, offline_ok)
     return FoundModel(model=model, weights=weights, head=one.head)
@@ -103,6 +105,7 @@ def resolve_model(
         if not commit.startswith(identity.UNRESOLVED):
             model = model.model_copy(update={"revision": commit})
     else:
+        check_files(model, path, where)
         weights = content_of(path)
     model = model.model_copy(update={"dtype": _dtype(model, execution, offline_ok)})
     return model.model_copy(update={"end": _end(model, path, weights, offline_ok)}), weights

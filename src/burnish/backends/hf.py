@@ -196,10 +196,10 @@ class HfBackend:
                 value_B = value(loaded.model(input_ids=input_BT, attention_mask=mask_BT).logits.float()).tolist()
             yield [Score(id=keys[i], value=one, tokens=len(ids[i])) for i, one in zip(batch, value_B, strict=True)]
 
-    def export(self, model: Artifact, into: Path) -> None:
-        """Write weights and tokenizer (see export.py)."""
+    def export(self, model: Artifact, into: Path, merge: bool = False) -> None:
+        """Write weights, tokenizer and a program that tries the model (see export.py)."""
         self._loaded = None
-        export(Path(model.path), into, self.runtime.sources)
+        export(Path(model.path), into, self.runtime.sources, merge)
 
     def _right_padded(self, loaded: Loaded, ids: Sequence[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
         longest, pad = max(len(row) for row in ids), loaded.renderer.tokenizer.pad_token_id

@@ -25,9 +25,10 @@ from transformers.utils import logging as transformers_logging
 
 from burnish.backends.device import torch_dtype
 from burnish.backends.render import Renderer
-from burnish.config import ModelConfig, Template, expanded
+from burnish.config import AdapterUse, ModelConfig, Template, expanded
 from burnish.errors import BackendError, ConfigError
 from burnish.models import location
+from burnish.models.adapter import adapter_of, beneath
 from burnish.models.card import ModelCard, Weights, read_card
 
 # Bars and warnings are ours; those of the library would also go into logs.
@@ -52,7 +53,7 @@ def renderer_of(base: ModelConfig) -> Renderer:
 @cache
 def _renderer(described: str) -> Renderer:
     base = ModelConfig.model_validate_json(described)
-    source, where = _arguments(base)
+    source, where = _arguments(_with_tokenizer(base))
     with _readable(base):
         tokenizer: Any = AutoTokenizer.from_pretrained(source, **where)
     if tokenizer.eos_token_id is None:
@@ -74,11 +75,50 @@ def _arguments(base: ModelConfig) -> tuple[str, dict[str, Any]]:
     return str(path), {"trust_remote_code": False}
 
 
+def _with_tokenizer(base: ModelConfig) -> ModelConfig:
+    """Return the model whose folder has the tokenizer: an adapter may bring one, else its base does."""
+    adapter = adapter_of(base)
+    if adapter is None or (adapter / "tokenizer_config.json").is_file():
+        return base
+    return beneath(base, adapter)
+
+
 def load_base(base: ModelConfig, dtype: torch.dtype, labels: int | None, fresh: bool = True) -> Any:
     """Return the base model in `dtype`, cut to its first layers if so configured, with a head of `labels` or none.
 
-    The head is `fresh`, to be trained, or must be there.
+    The head is `fresh`, to be trained, or must be there. An adapter's folder is merged into its own base.
     """
+    adapter = adapter_of(base)
+    whole = base if adapter is None else beneath(base, adapter)
+    model = _whole(whole, dtype, labels, fresh or adapter is not None)
+    if adapter is not None:
+        with _readable(base):
+            adapted: Any = PeftModel.from_pretrained(model, str(adapter))
+            model = adapted.merge_and_unload()
+    check_weights(model, base, renderer_of(base).tokenizer.pad_token_id)
+    if base.layers is not None:
+        _cut(model, base)
+    return model
+
+
+def beneath_adapter(base: ModelConfig, dtype: torch.dtype, labels: int | None) -> Any:
+    """Return what an adapter that was trained from `base` stands on.
+
+    An adapter that was itself continued stands on its own base; every other one stands on the base as it is loaded.
+    """
+    adapter = continued(base, labels)
+    return load_base(base if adapter is None else beneath(base, adapter), dtype, labels)
+
+
+def continued(base: ModelConfig, labels: int | None) -> Path | None:
+    """Return the adapter with which training goes on; None where training begins with a new one.
+
+    A head for comparisons or rewards begins anew.
+    """
+    return adapter_of(base) if base.adapter is AdapterUse.CONTINUE and not labels else None
+
+
+def _whole(base: ModelConfig, dtype: torch.dtype, labels: int | None, fresh: bool) -> Any:
     source, where = _arguments(base)
     if "gguf_file" in where:
         where["quantization_config"] = GgufConfig(dequantize=True)
@@ -92,9 +132,6 @@ def load_base(base: ModelConfig, dtype: torch.dtype, labels: int | None, fresh: 
             f"model {base.source!r} has no trained head of that size ({min(lacking)} is missing or has another shape), "
             f"so its scores would be noise; give a sequence classifier with {labels} label{'s' if labels > 1 else ''}"
         )
-    check_weights(model, base, renderer_of(base).tokenizer.pad_token_id)
-    if base.layers is not None:
-        _cut(model, base)
     return model
 
 
@@ -180,7 +217,7 @@ def load(path: Path, device: torch.device, sources: Mapping[str, ModelConfig]) -
             kind: Any = AutoModelForSequenceClassification if card.labels else AutoModelForCausalLM
             model = kind.from_pretrained(path, dtype=dtype)
         case Weights.ADAPTER:
-            adapted: Any = PeftModel.from_pretrained(load_base(card.base, dtype, card.labels), str(path))
+            adapted: Any = PeftModel.from_pretrained(beneath_adapter(card.base, dtype, card.labels), str(path))
             model = adapted.merge_and_unload()
     model.config.pad_token_id = renderer.tokenizer.pad_token_id
     if not card.labels:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from burnish import backends
@@ -18,6 +18,7 @@ from burnish.config import (
 )
 from burnish.errors import BackendError
 from burnish.models import location
+from burnish.models.adapter import beneath, check_adapter, content_of_adapter
 from burnish.models.card import CARD
 from burnish.models.checks import check_files
 from burnish.steps.basic import Steps
@@ -98,17 +99,29 @@ def resolve_model(
     `where` is the field that names it, for errors. `offline_ok`: an unresolved hub id is no error (a dry run).
     """
     path = location.check(model, where)
-    if path is None:
-        source = expanded(model.source, where)
-        weights = identity.of_hub("model", source, model.revision, where, offline_ok)
-        commit = weights.fingerprint.removeprefix("hub:")
-        if not commit.startswith(identity.UNRESOLVED):
-            model = model.model_copy(update={"revision": commit})
-    else:
+    adapter = path if path is not None and location.is_adapter(path) else None
+    check_adapter(model, adapter, where)
+    if path is not None:
         check_files(model, path, where)
-        weights = content_of(path)
+    whole = model if adapter is None else beneath(model, adapter, where)
+    revision, weights = _whole_weights(whole, where, offline_ok)
+    if adapter is not None and not identity.unresolved([weights.fingerprint]):
+        weights = replace(weights, fingerprint=content_of_adapter(adapter, weights.fingerprint))
+    if revision is not None:
+        model = model.model_copy(update={"revision": revision})
     model = model.model_copy(update={"dtype": _dtype(model, execution, offline_ok)})
     return model.model_copy(update={"end": _end(model, path, weights, offline_ok)}), weights
+
+
+def _whole_weights(model: ModelConfig, where: str, offline_ok: bool) -> tuple[str | None, Artifact]:
+    """Return the commit of a model on the hub, None for a local one, and the identity of the weights."""
+    path = location.check(model, where)
+    if path is not None:
+        check_files(model, path, where)
+        return None, content_of(path)
+    weights = identity.of_hub("model", expanded(model.source, where), model.revision, where, offline_ok)
+    commit = weights.fingerprint.removeprefix("hub:")
+    return (None if identity.unresolved([commit]) else commit), weights
 
 
 @functools.cache
@@ -138,7 +151,9 @@ def _may_chat(model: ModelConfig, path: Path | None) -> bool:
         case Template.CHAT:
             return True
         case Template.AUTO:
-            return model.chat_template is not None or path is None or location.may_have_template(path)
+            if model.chat_template is not None or path is None or location.may_have_template(path):
+                return True
+            return location.is_adapter(path) and _may_chat(beneath(model, path), location.find(beneath(model, path)))
         case Template.PAPER | Template.EMBEDDED:
             return False
 

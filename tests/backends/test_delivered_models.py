@@ -17,7 +17,7 @@ from burnish.backends.load import load, renderer_of
 from burnish.config import AdapterUse, DType, Execution, LoraConfig, ModelConfig, Template, TrainSettings
 from burnish.errors import ConfigError
 from burnish.inputs.models import resolve_model
-from burnish.models.adapter import name_base
+from burnish.models.adapter import content_of_adapter, name_base
 from burnish.models.location import TRY_IT
 from burnish.types import Artifact, Message, Role, TrainingRow
 
@@ -215,10 +215,12 @@ def test_an_adapter_is_known_by_its_weights_and_its_base(adapter: Path, tmp_path
         identity(adapter)
     name_base(adapter, found(moved))
     assert identity(adapter) == known  # the base lies elsewhere, and is the same
-    tiny_model(tmp_path / "n", "qwen")
+    name_base(adapter, found(tiny_model(tmp_path / "other", "qwen")))
     assert identity(adapter) != known
+    name_base(adapter, found(moved))
+    before = content_of_adapter(adapter, "base")
     path.write_text(json.dumps(json.loads(path.read_text()) | {"lora_alpha": 99}))
-    assert identity(adapter) != known
+    assert content_of_adapter(adapter, "base") != before
 
 
 def test_settings_that_do_not_fit_an_adapter(adapter: Path, tmp_path: Path) -> None:

@@ -14,14 +14,15 @@ from burnish.errors import ConfigError
 from burnish.models.weights import FlawError, check_gguf, check_pickle, check_safetensors
 
 CONFIG, TOKENIZER_CONFIG, TOKENIZER = "config.json", "tokenizer_config.json", "tokenizer.json"
-_WEIGHTS = ("pytorch_model*.bin", "adapter_model.bin")
+_PICKLED = ("pytorch_model*.bin", "adapter_model.bin")
 _LAYERS = ("num_hidden_layers", "n_layer", "num_layers")
 _AGAIN = "copy or download the model again, or give another one"
 
 
 def check_files(model: ModelConfig, path: Path, field: str) -> None:
     """Look through a local model's files. Raises ConfigError naming `field` and the file."""
-    if flaw := _first_flaw(path):
+    files = [path] if path.is_file() else sorted(file for file in path.iterdir() if file.is_file())
+    if flaw := _first_flaw(tuple((file, file.stat().st_mtime_ns, file.stat().st_size) for file in files)):
         file, why = flaw
         raise ConfigError(f"{field}: {str(file)!r}: {why}; {_AGAIN}")
     if path.is_dir() and (path / CONFIG).is_file():
@@ -31,20 +32,28 @@ def check_files(model: ModelConfig, path: Path, field: str) -> None:
 
 
 @functools.cache
-def _first_flaw(path: Path) -> tuple[Path, str] | None:
-    """Return the first damaged file of weights and why; each is looked at once a process."""
-    files = [(path, check_gguf)] if path.suffix == ".gguf" else []
-    if path.is_dir():
-        files += [(file, check_safetensors) for file in sorted(path.glob("*.safetensors"))]
-        files += [(file, check_pickle) for pattern in _WEIGHTS for file in sorted(path.glob(pattern))]
-    for file, check in files:
+def _first_flaw(files: tuple[tuple[Path, int, int], ...]) -> tuple[Path, str] | None:
+    """Return the first damaged file of weights and why.
+
+    A file comes with its time and its size: one that did not change since is not read again in this process.
+    """
+    for file, _, _ in files:
         try:
-            check(file)
+            _check(file)
         except FlawError as error:
             return file, str(error)
         except OSError as error:
             return file, f"it cannot be read ({error.strerror})"
     return None
+
+
+def _check(file: Path) -> None:
+    if file.suffix == ".gguf":
+        check_gguf(file)
+    elif file.suffix == ".safetensors":
+        check_safetensors(file)
+    elif any(file.match(pattern) for pattern in _PICKLED):
+        check_pickle(file)
 
 
 def read_mapping(path: Path, field: str) -> dict[str, Any]:

@@ -80,6 +80,9 @@ def test_a_delivered_adapter_loads_from_anywhere(tmp_path: Path, monkeypatch: py
     place = delivered(tmp_path / "t", learned)
     config = json.loads((place / "adapter_config.json").read_text())
     assert config["base_model_name_or_path"] == str((tmp_path / "models" / "a").resolve())
+    readme = (place / "README.md").read_text()
+    assert "an answer ends with the token `<end_of_turn>`" in readme
+    assert "models/a" not in readme
     expected = scores(learned)
     assert scores(base(tmp_path / "start", model)) != pytest.approx(expected, abs=0.1)
     monkeypatch.chdir("/")

@@ -44,6 +44,15 @@ answer = model.generate(
 )
 print(tokenizer.decode(answer[0, ids.shape[1] :], skip_special_tokens=True).strip())
 '''
+_README = """\
+# A model that burnish finetuned
+
+`python {program} "Your question"` in this folder asks it a question. The tokenizer has the chat template with which it was
+trained, and an answer ends with the token `{end}`.{base}
+"""
+_ON_A_BASE = """
+
+These are the weights of an adapter. `adapter_config.json` says where its base model is."""
 
 
 def export(model: Path, into: Path, sources: Mapping[str, ModelConfig], merge: bool = False) -> None:
@@ -69,6 +78,9 @@ def export(model: Path, into: Path, sources: Mapping[str, ModelConfig], merge: b
     library = f"from {'peft' if adapter else 'transformers'} import {loader}"
     program = _PROGRAM.format(library=library, loader=loader, ends=renderer.ends, pad=pad)
     (into / TRY_IT).write_text(program, encoding="utf-8")
+    # PEFT writes a card that names the base by the place where it was loaded from.
+    readme = _README.format(program=TRY_IT, end=renderer.end_text, base=_ON_A_BASE if adapter else "")
+    (into / "README.md").write_text(readme, encoding="utf-8")
 
 
 def _write_tokenizer(renderer: Renderer, into: Path) -> None:

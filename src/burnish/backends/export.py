@@ -47,8 +47,8 @@ print(tokenizer.decode(answer[0, ids.shape[1] :], skip_special_tokens=True).stri
 _README = """\
 # A model that burnish finetuned
 
-`python {program} "Your question"` in this folder asks it a question. The tokenizer has the chat template with which it was
-trained, and an answer ends with the token `{end}`.{base}
+`python {program} "Your question"` in this folder asks it a question. The tokenizer has the chat template with which
+it was trained, and an answer ends with the token `{end}`.{base}
 """
 _ON_A_BASE = """
 

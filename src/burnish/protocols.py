@@ -239,8 +239,12 @@ class Trainer(Protocol):
         """
         ...
 
-    def export(self, model: Artifact, into: Path) -> None:
-        """Write a finetuned model into the folder `into` with its tokenizer, in the form that others load."""
+    def export(self, model: Artifact, into: Path, merge: bool = False) -> None:
+        """Write a finetuned model into the folder `into` with its tokenizer, in the form that others load.
+
+        With `merge` it is whole weights, also where an adapter was trained. Nobody asks a backend for `merge` unless
+        the user does.
+        """
         ...
 
 

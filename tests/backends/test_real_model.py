@@ -16,6 +16,7 @@ torch = pytest.importorskip("torch")
 
 from burnish.backends.hf import HfBackend  # noqa: E402
 from burnish.backends.load import load, load_base, renderer_of  # noqa: E402
+from burnish.backends.turns import end_of  # noqa: E402
 
 pytestmark = pytest.mark.slow
 KEY = SamplingKey(seed=0, stage="test", round=0)
@@ -62,6 +63,7 @@ def test_a_gguf_file_answers_sensibly_by_its_chat_template(tmp_path: Path, gguf:
     renderer = renderer_of(ModelConfig(source=str(gguf)))
     assert renderer.template is Template.CHAT
     assert renderer.row(ROWS[0], 200).labels[-1] == renderer.eos
+    assert end_of(ModelConfig(source=str(gguf))) is None  # its turns end as its sequences do: nothing changes
 
 
 def test_a_folder_with_the_same_weights_scores_the_same(tmp_path: Path, gguf: Path) -> None:

@@ -240,7 +240,7 @@ class Own:
             text = f"#### {RIGHT[prompt.messages[-1].content]}"
             yield [Completion(id=prompt.id, sample=prompt.sample, text=text, finished=True, tokens=2)]
 
-    def export(self, model: Artifact, into: Path) -> None:
+    def export(self, model: Artifact, into: Path, merge: bool = False) -> None:
         self.exported.append(into)
         (into / "mine.json").write_bytes((Path(model.path) / "mine.json").read_bytes())
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from burnish.config import DType, Execution, ModelConfig
 from burnish.errors import BackendError
+from burnish.models.chat import ChatTemplate
 from burnish.protocols import Backend
 from burnish.types import TrainingRow
 
@@ -67,6 +68,30 @@ def rendered(model: ModelConfig, row: TrainingRow) -> Rendered:
     from burnish.backends.preview import rendered as as_text  # noqa: PLC0415
 
     return as_text(model, row)
+
+
+def end_of(model: ModelConfig) -> str | None:
+    """Return the token that ends a model's answers; None where it is the tokenizer's own end of a sequence.
+
+    Raises ConfigError where the setting `end` or the chat template is wrong, BackendError where the tokenizer or a
+    library is missing.
+    """
+    _quiet()
+    from burnish.backends.turns import end_of as found  # noqa: PLC0415
+
+    return found(model)
+
+
+def chat_of(model: ModelConfig) -> ChatTemplate | None:
+    """Return the chat template through which a model reads prompts; None where it reads them in another way.
+
+    Raises ConfigError where the model is told to use a chat template and has none, BackendError where the tokenizer or
+    a library is missing.
+    """
+    _quiet()
+    from burnish.backends.turns import chat_of as found  # noqa: PLC0415
+
+    return found(model)
 
 
 def _quiet() -> None:

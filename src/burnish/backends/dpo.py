@@ -21,7 +21,7 @@ from trl.trainer.dpo_trainer import DataCollatorForPreference
 
 from burnish.backends.arguments import Arguments, run
 from burnish.backends.device import Runtime, torch_dtype
-from burnish.backends.load import load_base, located, max_positions, renderer_of
+from burnish.backends.load import beneath_adapter, located, max_positions, renderer_of
 from burnish.backends.render import Renderer
 from burnish.config import Loss, Objective, TrainSettings
 from burnish.models.card import Weights, read_card, write_card
@@ -101,7 +101,7 @@ class PreferenceTraining:
         if self.card.weights is Weights.FULL:
             model: Any = AutoModelForCausalLM.from_pretrained(self.policy, dtype=torch.float32)
         else:
-            base = load_base(self.card.base, torch_dtype(self.card.base.dtype), labels=None)
+            base = beneath_adapter(self.card.base, torch_dtype(self.card.base.dtype), labels=None)
             model = PeftModel.from_pretrained(base, str(self.policy), is_trainable=True)
         model.config.pad_token_id = self.renderer.tokenizer.pad_token_id
         return model

@@ -124,8 +124,10 @@ class FakeBackend:
         for batch in self._batches("rewards", rows, done):
             yield [Score(id=row.id, value=float(self._right(row.prompt, row.completion)), tokens=2) for row in batch]
 
-    def export(self, model: Artifact, into: Path) -> None:
-        """Copy the model's files."""
+    def export(self, model: Artifact, into: Path, merge: bool = False) -> None:
+        """Copy the model's files, and note where whole weights were asked for."""
+        if merge:
+            (into / "merged").write_text("yes")
         copy_model(Path(model.path), into)
 
     def _second(self, row: PairRow) -> float:

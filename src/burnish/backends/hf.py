@@ -90,7 +90,7 @@ class HfBackend:
     ) -> Iterator[Sequence[Completion]]:
         """Yield batches of answers from beam search, greedy search or seeded sampling, with a KV cache."""
         loaded = self._load(model)
-        ids = [loaded.renderer.prompt(prompt.messages) for prompt in prompts]
+        ids = [loaded.renderer.prompt(prompt.messages, prompt.id) for prompt in prompts]
         limit = max_positions(loaded.model)
         for prompt, row in zip(prompts, ids, strict=True):
             if len(row) + settings.max_new_tokens > limit:
@@ -196,10 +196,10 @@ class HfBackend:
                 value_B = value(loaded.model(input_ids=input_BT, attention_mask=mask_BT).logits.float()).tolist()
             yield [Score(id=keys[i], value=one, tokens=len(ids[i])) for i, one in zip(batch, value_B, strict=True)]
 
-    def export(self, model: Artifact, into: Path) -> None:
-        """Write weights and tokenizer (see export.py)."""
+    def export(self, model: Artifact, into: Path, merge: bool = False) -> None:
+        """Write weights, tokenizer and a program that tries the model (see export.py)."""
         self._loaded = None
-        export(Path(model.path), into, self.runtime.sources)
+        export(Path(model.path), into, self.runtime.sources, merge)
 
     def _right_padded(self, loaded: Loaded, ids: Sequence[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
         longest, pad = max(len(row) for row in ids), loaded.renderer.tokenizer.pad_token_id
@@ -243,8 +243,8 @@ def _fitting(rows: Sequence[J], render: Callable[[J, int], list[int]], limit: in
 
 
 def _completion(loaded: Loaded, prompt: Prompt, ids: list[int]) -> Completion:
-    finished = loaded.renderer.eos in ids
-    kept = ids[: ids.index(loaded.renderer.eos)] if finished else ids
+    stop = next((place for place, token in enumerate(ids) if token in loaded.renderer.ends), None)
+    finished, kept = stop is not None, ids[:stop]
     return Completion(
         id=prompt.id,
         sample=prompt.sample,

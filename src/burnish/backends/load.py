@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import struct
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,9 +25,10 @@ from transformers.utils import logging as transformers_logging
 
 from burnish.backends.device import torch_dtype
 from burnish.backends.render import Renderer
-from burnish.config import ModelConfig, Template, expanded
-from burnish.errors import BackendError
+from burnish.config import AdapterUse, ModelConfig, Template, expanded
+from burnish.errors import BackendError, ConfigError
 from burnish.models import location
+from burnish.models.adapter import adapter_of, beneath
 from burnish.models.card import ModelCard, Weights, read_card
 
 # Bars and warnings are ours; those of the library would also go into logs.
@@ -50,7 +53,7 @@ def renderer_of(base: ModelConfig) -> Renderer:
 @cache
 def _renderer(described: str) -> Renderer:
     base = ModelConfig.model_validate_json(described)
-    source, where = _arguments(base)
+    source, where = _arguments(_with_tokenizer(base))
     with _readable(base):
         tokenizer: Any = AutoTokenizer.from_pretrained(source, **where)
     if tokenizer.eos_token_id is None:
@@ -60,7 +63,7 @@ def _renderer(described: str) -> Renderer:
     if base.chat_template is not None:
         tokenizer.chat_template = base.chat_template
     builtin = base.source.startswith(location.BUILTIN) and base.template is Template.AUTO and base.chat_template is None
-    return Renderer(tokenizer, Template.EMBEDDED if builtin else base.template)
+    return Renderer(tokenizer, Template.EMBEDDED if builtin else base.template, base.end, base.source)
 
 
 def _arguments(base: ModelConfig) -> tuple[str, dict[str, Any]]:
@@ -72,11 +75,50 @@ def _arguments(base: ModelConfig) -> tuple[str, dict[str, Any]]:
     return str(path), {"trust_remote_code": False}
 
 
+def _with_tokenizer(base: ModelConfig) -> ModelConfig:
+    """Return the model whose folder has the tokenizer: an adapter may bring one, else its base does."""
+    adapter = adapter_of(base)
+    if adapter is None or (adapter / "tokenizer_config.json").is_file():
+        return base
+    return beneath(base, adapter)
+
+
 def load_base(base: ModelConfig, dtype: torch.dtype, labels: int | None, fresh: bool = True) -> Any:
     """Return the base model in `dtype`, cut to its first layers if so configured, with a head of `labels` or none.
 
-    The head is `fresh`, to be trained, or must be there.
+    The head is `fresh`, to be trained, or must be there. An adapter's folder is merged into its own base.
     """
+    adapter = adapter_of(base)
+    whole = base if adapter is None else beneath(base, adapter)
+    model = _whole(whole, dtype, labels, fresh or adapter is not None)
+    if adapter is not None:
+        with _readable(base):
+            adapted: Any = PeftModel.from_pretrained(model, str(adapter))
+            model = adapted.merge_and_unload()
+    check_weights(model, base, renderer_of(base).tokenizer.pad_token_id)
+    if base.layers is not None:
+        _cut(model, base)
+    return model
+
+
+def beneath_adapter(base: ModelConfig, dtype: torch.dtype, labels: int | None) -> Any:
+    """Return what an adapter that was trained from `base` stands on.
+
+    An adapter that was itself continued stands on its own base; every other one stands on the base as it is loaded.
+    """
+    adapter = continued(base, labels)
+    return load_base(base if adapter is None else beneath(base, adapter), dtype, labels)
+
+
+def continued(base: ModelConfig, labels: int | None) -> Path | None:
+    """Return the adapter with which training goes on; None where training begins with a new one.
+
+    A head for comparisons or rewards begins anew.
+    """
+    return adapter_of(base) if base.adapter is AdapterUse.CONTINUE and not labels else None
+
+
+def _whole(base: ModelConfig, dtype: torch.dtype, labels: int | None, fresh: bool) -> Any:
     source, where = _arguments(base)
     if "gguf_file" in where:
         where["quantization_config"] = GgufConfig(dequantize=True)
@@ -90,16 +132,21 @@ def load_base(base: ModelConfig, dtype: torch.dtype, labels: int | None, fresh: 
             f"model {base.source!r} has no trained head of that size ({min(lacking)} is missing or has another shape), "
             f"so its scores would be noise; give a sequence classifier with {labels} label{'s' if labels > 1 else ''}"
         )
-    if base.layers is not None:
-        _cut(model, base)
     return model
+
+
+_UNREADABLE = (
+    *(OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, RuntimeError, EOFError),
+    *(SafetensorError, pickle.UnpicklingError, struct.error),
+)
+"""What the library raises for damaged files; it promises nothing."""
 
 
 @contextmanager
 def _readable(base: ModelConfig) -> Generator[None, None, None]:
     try:
         yield
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except _UNREADABLE as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise BackendError(
             f"model {base.source!r} cannot be loaded: {first}; check that it is a causal language model's folder, GGUF "
@@ -108,15 +155,45 @@ def _readable(base: ModelConfig) -> Generator[None, None, None]:
 
 
 def _cut(model: Any, base: ModelConfig) -> None:
+    """Keep the first layers. Architectures call their list of layers by different names."""
     there = model.config.num_hidden_layers
     if base.layers is None or base.layers > there:
-        raise BackendError(
+        raise ConfigError(
             f"models: layers: {base.layers} asked for, {base.source} has {there}; ask for at most {there}"
         )
-    model.base_model.layers = model.base_model.layers[: base.layers]
+    lists = [(name, part) for name, part in model.base_model.named_modules() if _holds_layers(part, there)]
+    if len(lists) != 1:
+        raise ConfigError(
+            f"models: layers: {base.layers} asked for, but {base.source!r} ({type(model).__name__}) has {len(lists)} "
+            f"lists of {there} layers, and burnish cannot tell what to cut; leave layers out"
+        )
+    ((name, part),) = lists
+    owner, _, own_name = name.rpartition(".")
+    setattr(model.base_model.get_submodule(owner), own_name, part[: base.layers])
     model.config.num_hidden_layers = base.layers
     if getattr(model.config, "layer_types", None):
         model.config.layer_types = model.config.layer_types[: base.layers]
+
+
+def _holds_layers(part: Any, count: int) -> bool:
+    return isinstance(part, torch.nn.ModuleList) and len(part) == count
+
+
+def check_weights(model: Any, base: ModelConfig, pad: int | None) -> None:
+    """Raise ConfigError where weights are no numbers, or where the token for padding has no place in the embedding."""
+    # A sum is no number where one of its parts is none; unlike isnan it makes no copy of the weights.
+    odd = (name for name, one in model.named_parameters() if not torch.isfinite(one.sum(dtype=torch.float64)))
+    if name := next((name for name in odd if torch.isnan(model.get_parameter(name)).any()), None):
+        raise ConfigError(
+            f"model {base.source!r}: the weights {name!r} hold NaN, which is no number; copy or download the model "
+            "again, or give another one"
+        )
+    rows = model.get_input_embeddings().weight.shape[0]
+    if pad is not None and pad >= rows:
+        raise ConfigError(
+            f"model {base.source!r}: its tokenizer's pad token has the id {pad}, but the embedding has {rows} rows; "
+            "name a pad token that the model knows in tokenizer_config.json, such as its end of a sequence"
+        )
 
 
 def located(card: ModelCard, sources: Mapping[str, ModelConfig]) -> ModelCard:
@@ -140,13 +217,13 @@ def load(path: Path, device: torch.device, sources: Mapping[str, ModelConfig]) -
             kind: Any = AutoModelForSequenceClassification if card.labels else AutoModelForCausalLM
             model = kind.from_pretrained(path, dtype=dtype)
         case Weights.ADAPTER:
-            adapted: Any = PeftModel.from_pretrained(load_base(card.base, dtype, card.labels), str(path))
+            adapted: Any = PeftModel.from_pretrained(beneath_adapter(card.base, dtype, card.labels), str(path))
             model = adapted.merge_and_unload()
     model.config.pad_token_id = renderer.tokenizer.pad_token_id
     if not card.labels:
         # A model's own generation defaults (temperature, penalties) must not leak into an experiment.
         model.generation_config = GenerationConfig(
-            eos_token_id=renderer.eos, pad_token_id=renderer.tokenizer.pad_token_id
+            eos_token_id=renderer.ends, pad_token_id=renderer.tokenizer.pad_token_id
         )
     return Loaded(model.to(device).eval(), renderer, card)
 

@@ -18,10 +18,12 @@ SIDE = 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rendered:
-    """A row as text: `prompt` carries no loss, `supervised` is learned; with their numbers of tokens."""
+    """A row as text, with its numbers of tokens: `prompt` carries no loss; `supervised` is learned and ends with the
+    token `end`."""
 
     prompt: str
     supervised: str
+    end: str
     prompt_tokens: int
     supervised_tokens: int
 
@@ -34,6 +36,7 @@ def rendered(model: ModelConfig, row: TrainingRow) -> Rendered:
     return Rendered(
         prompt=str(renderer.tokenizer.decode(prompt)),
         supervised=str(renderer.tokenizer.decode(supervised)),
+        end=renderer.end_text,
         prompt_tokens=len(prompt),
         supervised_tokens=len(supervised),
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from burnish.config import Template
-from burnish.errors import DataError, brief
+from burnish.errors import ConfigError, DataError, brief
+from burnish.models.chat import ChatTemplate, Flaw, Turn, turns_of
 from burnish.types import Message, PairRow, Role, TrainingRow, is_whole
 
 # The paper's template is in its appendix A.1; the words of the comparator's question are our own (appendix B).
@@ -33,12 +35,18 @@ class Tokens:
 
 
 class Renderer:
-    """Turns messages into token ids with one tokenizer and one template."""
+    """Turns messages into token ids with one tokenizer and one template.
 
-    def __init__(self, tokenizer: Any, template: Template) -> None:
+    `end` is the token that ends an answer; without it, it is the tokenizer's end-of-sequence token. `owner` is the
+    model's source, for messages. Raises ConfigError where a template or the end is not there.
+    """
+
+    def __init__(self, tokenizer: Any, template: Template, end: str | None = None, owner: str = "") -> None:
         self.tokenizer = tokenizer
         self.template = self._resolved(template)
+        self.owner = owner
         self.eos: int = tokenizer.eos_token_id
+        self.end: int = self.eos if end is None else self._id_of(end)
         with_special = tokenizer("x", add_special_tokens=True)["input_ids"]
         self.adds_bos = bool(with_special) and with_special[0] == tokenizer.bos_token_id
 
@@ -47,13 +55,50 @@ class Renderer:
             return Template.CHAT if self.tokenizer.chat_template else Template.PAPER
         return template
 
-    def prompt(self, messages: Sequence[Message]) -> list[int]:
-        """Return the ids that stand before the answer."""
+    def _id_of(self, end: str) -> int:
+        ids = self._ids(end)
+        if len(ids) != 1 or ids[0] == self.tokenizer.unk_token_id:
+            raise ConfigError(
+                f"model {self.owner!r}: end: {end!r} is {len(ids)} tokens of its tokenizer; name one token that it "
+                f"has, such as {self.tokenizer.eos_token!r}"
+            )
+        return int(ids[0])
+
+    @property
+    def ends(self) -> list[int]:
+        """The tokens at which an answer stops: its end, and the tokenizer's end of a sequence."""
+        return list(dict.fromkeys([self.end, self.eos]))
+
+    @property
+    def end_text(self) -> str:
+        """The token that ends an answer, as text."""
+        return str(self.tokenizer.decode([self.end]))
+
+    @functools.cached_property
+    def chat(self) -> ChatTemplate:
+        """The chat template. Raises ConfigError where the tokenizer has none."""
+        text = self.tokenizer.chat_template
+        if isinstance(text, dict):  # several by name
+            text = text.get("default")
+        if not text:
+            raise ConfigError(
+                f"model {self.owner!r}: template: chat found, but its tokenizer has no chat template of its own; give "
+                "a file with one (--template FILE), or set the template to paper"
+            )
+        return ChatTemplate(text, self.tokenizer.special_tokens_map, self.owner)
+
+    def chat_text(self, turns: Sequence[Turn], ask: bool, row: str) -> str:
+        """Return a conversation as text. Raises DataError naming the row that the chat template refuses."""
+        text = self.chat.render(turns, ask)
+        if isinstance(text, Flaw):
+            raise DataError(f"row {row}: {text.refusal(self.owner)}")
+        return text
+
+    def prompt(self, messages: Sequence[Message], row: str = "") -> list[int]:
+        """Return the ids that stand before the answer. Raises DataError naming the `row` that a template refuses."""
         match self.template:
             case Template.CHAT:
-                turns = [{"role": str(message.role), "content": message.content} for message in messages]
-                text = self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-                return self._ids(text)
+                return self._ids(self.chat_text(turns_of(messages), True, row))
             case Template.EMBEDDED:
                 return self._ids(f"task : {' '.join(message.content for message in messages)} answer :")
             case Template.PAPER | Template.AUTO:
@@ -62,8 +107,8 @@ class Renderer:
 
     def row(self, row: TrainingRow, max_tokens: int) -> Tokens:
         """Return prompt, completion and end; raises DataError naming a row whose end would not be supervised."""
-        prompt = self.prompt(row.prompt)
-        ids = [*prompt, *self._ids(row.completion), self.eos]
+        prompt = self.prompt(row.prompt, row.id)
+        ids = [*prompt, *self._ids(row.completion), self.end]
         if len(ids) > max_tokens:
             raise DataError(
                 f"row {row.id}: {len(ids)} tokens, but at most {max_tokens} fit, so its end would not be learned; "
@@ -91,9 +136,7 @@ class Renderer:
         row. Raises DataError naming a row that does not fit."""
         if self.template is not Template.CHAT:
             return self.row(row, max_tokens).ids
-        turns = [{"role": str(message.role), "content": message.content} for message in row.prompt]
-        turns.append({"role": "assistant", "content": row.completion})
-        ids = self._ids(self.tokenizer.apply_chat_template(turns, tokenize=False))
+        ids = self._ids(self.chat_text(turns_of(row.prompt, row.completion), False, row.id))
         if len(ids) > max_tokens:
             raise DataError(f"row {row.id}: {len(ids)} tokens, but at most {max_tokens} fit; shorten or remove the row")
         return ids

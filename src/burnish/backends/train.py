@@ -10,15 +10,16 @@ from typing import Any
 import torch
 from datasets import Dataset
 from peft import LoraConfig as PeftLora
-from peft import get_peft_model
+from peft import PeftModel, get_peft_model
 from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
 from trl import SFTConfig, SFTTrainer
 
 from burnish.backends.arguments import Arguments, run
 from burnish.backends.device import Runtime, torch_dtype
-from burnish.backends.load import load_base, located, max_positions, renderer_of
+from burnish.backends.load import beneath_adapter, continued, load_base, located, max_positions, renderer_of
 from burnish.backends.render import Tokens
 from burnish.config import TrainSettings
+from burnish.errors import ConfigError
 from burnish.models.card import Weights, read_card, write_card
 from burnish.types import PairRow, TrainingRow
 
@@ -108,9 +109,20 @@ class Training:
 
     def _model(self) -> Any:
         """Return the model to train. All weights are kept in float32 (bfloat16 arithmetic through autocast); under
-        adapters the frozen weights keep the model's own format."""
+        adapters the frozen weights keep the model's own format. An adapter's folder is continued where it says so."""
+        labels = 2 if self.classifier else None
         dtype = torch_dtype(self.card.base.dtype) if self.settings.lora else torch.float32
-        model = load_base(self.card.base, dtype, 2 if self.classifier else None)
+        adapter = continued(self.card.base, labels)
+        if adapter is not None and self.settings.lora is None:
+            raise ConfigError(
+                f"model {self.card.base.source!r}: adapter: continue found, and train.lora: null, which trains all "
+                "weights; set adapter to merge, or leave train.lora out"
+            )
+        if adapter is not None:
+            base = beneath_adapter(self.card.base, dtype, labels)
+            base.config.pad_token_id = self.renderer.tokenizer.pad_token_id
+            return PeftModel.from_pretrained(base, str(adapter), is_trainable=True)
+        model = load_base(self.card.base, dtype, labels)
         model.config.pad_token_id = self.renderer.tokenizer.pad_token_id
         if self.settings.lora:
             lora = self.settings.lora

@@ -56,6 +56,7 @@ from burnish.cli.common import JSON, SET, STORE, main, print_json, settled
 @click.option("--on-bad-row", type=click.Choice(["error", "skip"]), help="What to do with rows that cannot be used.")
 @click.option("--no-selftest", is_flag=True, help="Plant no pairs before the start.")
 @click.option("--go-on", is_flag=True, help="Go on whatever the self-test says.")
+@click.option("--merge", is_flag=True, help="Deliver whole weights instead of an adapter.")
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("refined"), show_default=True, help="Where everything goes."
 )

@@ -51,6 +51,7 @@ from burnish.config.methods import (
     VerifiedMethod,
 )
 from burnish.config.models import (
+    AdapterUse,
     Decoding,
     DType,
     LoraConfig,
@@ -79,6 +80,7 @@ __all__ = [
     "ANNOTATORS",
     "METHODS",
     "TASKS",
+    "AdapterUse",
     "Annotator",
     "AnnotatorSettings",
     "AnswerDiffers",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, TypeAlias
+from typing import Annotated, ClassVar, TypeAlias
 
 from pydantic import BeforeValidator, Field, JsonValue, model_validator
 
@@ -27,11 +27,21 @@ class Template(StrEnum):
     EMBEDDED = "embedded"
 
 
+class AdapterUse(StrEnum):
+    """What becomes of a model that is an adapter's folder. `merge`: its weights are added to those of its base, and the
+    sum is the model that is trained. `continue`: training goes on with the adapter itself."""
+
+    MERGE = "merge"
+    CONTINUE = "continue"
+
+
 class ModelConfig(Settings):
-    """A model: where it is, and what is cut off before use."""
+    """A model: where it is, and how it is used."""
+
+    unwritten: ClassVar[frozenset[str]] = frozenset({"end", "adapter"})
 
     source: str
-    """`builtin:NAME`, a directory, a GGUF file or a hub id."""
+    """`builtin:NAME`, a directory with a model or a LoRA adapter, a GGUF file or a hub id."""
     revision: str | None = None
     """Branch, tag or commit of a hub id; resolved to a commit before anything runs."""
     layers: Count | None = None
@@ -40,6 +50,11 @@ class ModelConfig(Settings):
     """How prompts are rendered for this model."""
     chat_template: str | None = None
     """A Jinja chat template in place of the tokenizer's; needs `template: auto` or `chat`."""
+    end: str | None = None
+    """The token that ends an answer, such as `<end_of_turn>`. If not given, it is the token with which the chat
+    template ends a turn, and without a chat template the tokenizer's end-of-sequence token."""
+    adapter: AdapterUse = AdapterUse.MERGE
+    """How a directory with a LoRA adapter is used: `merge` adds it to its base, `continue` trains it further."""
     dtype: DType = DType.AUTO
     """Number format of weights and arithmetic."""
 

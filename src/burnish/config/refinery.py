@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import StringConstraints, ValidationInfo, field_validator, model_validator
 
@@ -11,7 +11,7 @@ from burnish.config.base import ON_RECORD, Count, Name, Probability, Seed, Setti
 from burnish.config.differs import Differs, TextDiffers
 from burnish.config.lab import Execution
 from burnish.config.methods import IlrMethod, MethodSettings, RefineMethod
-from burnish.config.models import Decoding, Model, TrainSettings
+from burnish.config.models import AdapterUse, Decoding, Model, TrainSettings
 
 ColumnName: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
 
@@ -104,6 +104,8 @@ class SelftestConfig(Settings):
 class RefineSettings(Settings):
     """The settings of a refinement that change its results."""
 
+    unwritten: ClassVar[frozenset[str]] = frozenset({"merge"})
+
     name: Name = "refined"
     """Names the results."""
     data: DataConfig
@@ -126,6 +128,8 @@ class RefineSettings(Settings):
     """Bound the share of harmed labels."""
     selftest: SelftestConfig = SelftestConfig()
     """What the annotator has to show first."""
+    merge: bool = False
+    """Deliver the model as whole weights, also where an adapter was trained."""
     seed: Seed = 0
     """Halves, training order, samples."""
 
@@ -141,6 +145,15 @@ class RefineSettings(Settings):
             raise ValueError(
                 f"annotator: none given, and {self.method.kind} needs one; give it, or choose the method majority, "
                 "verified or naive"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _adapter_fits(self) -> RefineSettings:
+        if self.model.adapter is AdapterUse.CONTINUE and self.train.lora is None:
+            raise ValueError(
+                "model.adapter: continue found, and train.lora: null, which trains all weights; set model.adapter to "
+                "merge, or leave train.lora out"
             )
         return self
 

@@ -8,6 +8,9 @@ from burnish.config import ModelConfig, expanded, looks_like_hub_id
 from burnish.errors import ConfigError
 
 BUILTIN = "builtin:"
+ADAPTER_CONFIG = "adapter_config.json"
+TRY_IT = "try_it.py"
+"""The program beside a finetuned model that asks it a question."""
 
 
 EMBEDDED = Path(__file__).parent.parent / "embedded"
@@ -19,6 +22,23 @@ def find(model: ModelConfig, field: str = "model") -> Path | None:
         return EMBEDDED / model.source.removeprefix(BUILTIN)
     source = expanded(model.source, field)
     return Path(source) if Path(source).exists() or not looks_like_hub_id(source) else None
+
+
+def is_adapter(path: Path) -> bool:
+    """Say whether a folder holds an adapter and no whole model."""
+    return (path / ADAPTER_CONFIG).is_file() and not (path / "config.json").is_file()
+
+
+def may_have_template(path: Path) -> bool:
+    """Say whether a local model may bring a chat template; a folder is looked through without a model library."""
+    if path.is_file():
+        return True
+    if any(path.glob("chat_template*")) or (path / "additional_chat_templates").is_dir():
+        return True
+    try:
+        return b'"chat_template"' in (path / "tokenizer_config.json").read_bytes()
+    except OSError:
+        return False
 
 
 def check(model: ModelConfig, field: str) -> Path | None:
@@ -35,6 +55,9 @@ def check(model: ModelConfig, field: str) -> Path | None:
         )
     if path.is_file() and path.suffix != ".gguf":
         raise ConfigError(f"{field}: {model.source!r} is a file but no .gguf; give the model's folder or a GGUF file")
-    if path.is_dir() and not (path / "config.json").is_file():
-        raise ConfigError(f"{field}: {model.source!r} is no model: it holds no config.json; give a model's folder")
+    if path.is_dir() and not (path / "config.json").is_file() and not is_adapter(path):
+        raise ConfigError(
+            f"{field}: {model.source!r} is no model: it holds no config.json, and no {ADAPTER_CONFIG} of an adapter; "
+            "give a model's folder"
+        )
     return path

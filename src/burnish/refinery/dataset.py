@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from burnish.config import DataConfig
@@ -17,9 +18,10 @@ from burnish.steps.artifacts import DEMONSTRATIONS, read_json
 from burnish.steps.basic import Steps
 from burnish.store.files import dump_line, pretty, write_atomic
 from burnish.store.stages import Work
-from burnish.types import Artifact, Demonstration, DemonstrationSource, Example, prompt_group
+from burnish.types import Artifact, Demonstration, DemonstrationSource, Example, prompt_group, short_hash
 
 FACTS = "data.json"
+NOTHING: Mapping[int, str] = MappingProxyType({})
 SHOWN_BAD_ROWS = 50
 """Bad rows whose place and cause are recorded; all are counted."""
 UNUSED_COLUMNS = 200
@@ -56,14 +58,17 @@ def unused_columns(facts: DataFacts, table: Table) -> list[str]:
     return [name for name in names if name not in table.config.extra_columns]
 
 
-def given_rows(steps: Steps, table: Table, config: DataConfig, source: Artifact) -> Artifact:
+def given_rows(
+    steps: Steps, table: Table, config: DataConfig, source: Artifact, refused: Mapping[int, str] = NOTHING
+) -> Artifact:
     """Write the examples (`train.jsonl`) and their given answers in the order of the file.
 
-    An example's id is the user's own, else a hash of prompt and occurrence number; its metadata says where it stands.
+    `refused` is {position: why} of rows that a model's chat template cannot take: they are bad rows, too. An example's
+    id is the user's own, else a hash of prompt and occurrence number; its metadata says where it stands.
     """
 
     def run(work: Work) -> None:
-        reader = _Reader(config)
+        reader = _Reader(config, refused)
         examples, demonstrations = work.path / "train.jsonl", work.path / DEMONSTRATIONS
         with examples.open("wb") as prompts, demonstrations.open("wb") as answers:
             for row in reader.usable(table):
@@ -82,12 +87,14 @@ def given_rows(steps: Steps, table: Table, config: DataConfig, source: Artifact)
 
     named_apart = {"source", "revision", "columns", "extra_columns"}
     semantic: dict[str, Any] = config.model_dump(mode="json", exclude=named_apart) | recorded(table)
+    if refused:
+        semantic["refused"] = short_hash("refused", *map(str, sorted(refused)))
     return steps.stage("given", semantic, {"source": source}, run, "data", shared=True)
 
 
-def facts_of(table: Table, config: DataConfig) -> DataFacts:
+def facts_of(table: Table, config: DataConfig, refused: Mapping[int, str] = NOTHING) -> DataFacts:
     """Read a dataset through without keeping anything. Raises DataError as the stage does."""
-    reader = _Reader(config)
+    reader = _Reader(config, refused)
     for row in reader.usable(table):
         reader.example(row)
     return reader.facts(table)
@@ -96,8 +103,8 @@ def facts_of(table: Table, config: DataConfig) -> DataFacts:
 class _Reader:
     """Counts rows as they pass, and sees to it that an id comes once."""
 
-    def __init__(self, config: DataConfig) -> None:
-        self.config = config
+    def __init__(self, config: DataConfig, refused: Mapping[int, str]) -> None:
+        self.config, self.refused = config, refused
         self.rows = self.skipped = self.characters = 0
         self.bad: list[str] = []
         self._ids: set[str] = set()
@@ -108,10 +115,12 @@ class _Reader:
         """Yield the rows that can be refined. Raises DataError for the first other one, unless they are skipped."""
         for row in table.read():
             self.rows += 1
-            if isinstance(row, UsableRow):
+            if isinstance(row, BadRow):
+                self._skip(row)
+            elif (why := self.refused.get(row.position)) is not None:
+                self._skip(BadRow(where=row.where, position=row.position, id=row.id, why=why))
+            else:
                 yield row
-                continue
-            self._skip(row)
         if not self._ids:
             raise DataError(f"{self.config.source}: none of {self.rows} rows can be used; the first: {self.bad[0]}")
 

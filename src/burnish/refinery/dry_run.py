@@ -36,7 +36,7 @@ class DryRun:
 def dry_run(config: RefineConfig, ways: Ways) -> DryRun:
     """Check everything that can be checked, read the dataset through, and plan. Raises as `refine_data` does."""
     found, store = find(config, offline_ok=True), Store(ways.store)
-    facts = facts_of(found.table, found.config.data)
+    facts = facts_of(found.table, found.config.data, found.refused)
     plan = planned_in(found, ways)
     return DryRun(
         stages=explain(plan.records, store),

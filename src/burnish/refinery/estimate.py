@@ -9,6 +9,7 @@ from burnish.annotators.llm.questions import Estimate as CallEstimate
 from burnish.annotators.llm.questions import estimate as estimated_calls
 from burnish.config import JudgeConfig, ModelConfig, RefineConfig
 from burnish.models import location
+from burnish.models.adapter import beneath
 from burnish.refinery.dataset import DataFacts
 from burnish.types import CHARACTERS_PER_TOKEN
 
@@ -68,6 +69,8 @@ def _seconds(config: RefineConfig, trained: float, generated: float) -> float | 
 def parameters_of(model: ModelConfig) -> float | None:
     """Guess a local model's parameters from the size of its files; None for one that is not here."""
     path = location.find(model)
+    if path is not None and location.is_adapter(path):
+        return parameters_of(beneath(model, path))
     if path is None or not path.exists():
         return None
     files = [path] if path.is_file() else list(path.iterdir())

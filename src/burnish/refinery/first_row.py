@@ -19,10 +19,14 @@ LONGEST, SHOWN_BAD = 1200, 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FirstRow:
-    """The first row that can be used: what the model reads, and what it learns; or why that cannot be shown."""
+    """The first row that can be used: what the model reads, and what it learns; or why that cannot be shown.
+
+    `end` is the token that ends the answer.
+    """
 
     prompt: str
     supervised: str
+    end: str
     tokens: int
     problem: str
 
@@ -30,16 +34,16 @@ class FirstRow:
 def first_row(found: Found) -> FirstRow:
     """Render the first usable row; a tokenizer that is not here is no reason to stop a dry run."""
     for row in found.table.read():
-        if isinstance(row, UsableRow):
+        if isinstance(row, UsableRow) and row.position not in found.refused:
             try:
                 shown = backends.rendered(
                     found.models["model"].model,
                     TrainingRow(id=row.where, prompt=row.prompt, completion=row.completion),
                 )
             except BackendError as error:
-                return FirstRow(prompt="", supervised="", tokens=0, problem=str(error))
+                return FirstRow(prompt="", supervised="", end="", tokens=0, problem=str(error))
             tokens = shown.prompt_tokens + shown.supervised_tokens
-            return FirstRow(prompt=shown.prompt, supervised=shown.supervised, tokens=tokens, problem="")
+            return FirstRow(prompt=shown.prompt, supervised=shown.supervised, end=shown.end, tokens=tokens, problem="")
     raise DataError(f"{found.config.data.source}: no row can be used")
 
 
@@ -64,3 +68,4 @@ def row_words(first: FirstRow) -> Iterator[str]:
         yield f"    {line}"
     for line in lines(shortened(first.supervised, LONGEST)).splitlines():
         yield f">>> {line}"
+    yield f"an answer ends with {terminal(first.end)} (another token: --set model.end=TOKEN)"

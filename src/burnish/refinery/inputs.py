@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from burnish.config import OracleConfig, RefineConfig, WantedModel
@@ -11,6 +11,7 @@ from burnish.forms.table import Table, open_table
 from burnish.inputs.distances import embedder_of
 from burnish.inputs.models import FoundModels, find_models
 from burnish.refinery.referee import referee_of
+from burnish.refinery.refusals import refused_rows
 from burnish.store import identity
 from burnish.tasks.own import Known
 from burnish.types import Artifact
@@ -21,10 +22,14 @@ STUDENT, ANNOTATOR, AUDITOR = "model", "annotator", "audit.by"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """What a refinement works on. `models` goes by the field of the config that names each."""
+    """What a refinement works on. `models` goes by the field of the config that names each.
+
+    `refused` is {position: why} of rows that the chat template of a model cannot take.
+    """
 
     config: RefineConfig
     table: Table
+    refused: Mapping[int, str]
     source: Artifact
     referee: Known
     """Who compares answers with the reference column."""
@@ -42,12 +47,14 @@ def find(config: RefineConfig, offline_ok: bool) -> Found:
     """Open the dataset and find the models; a dry run may leave hub ids unresolved. Raises ConfigError, DataError."""
     config = _with_reference(config)
     table = open_table(config.data)
+    models = find_models(_wanted(config), config.execution, offline_ok)
     return Found(
         config=config,
         table=table,
+        refused=refused_rows(table, config.data, models),
         source=_source(table, config, offline_ok),
         referee=referee_of(config, table),
-        models=find_models(_wanted(config), config.execution, offline_ok),
+        models=models,
         embedder=embedder_of(config.differs, offline_ok),
     )
 

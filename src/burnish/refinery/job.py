@@ -44,7 +44,8 @@ class Job:
     @functools.cached_property
     def data(self) -> Artifact:
         """The dataset's rows; run when first asked for."""
-        return given_rows(self.steps, self.found.table, self.config.data, self.found.source)
+        found = self.found
+        return given_rows(self.steps, found.table, self.config.data, found.source, found.refused)
 
     @functools.cached_property
     def annotator(self) -> AnnotatorPlan | None:

@@ -43,6 +43,7 @@ class Options:
     on_bad_row: str | None = None
     no_selftest: bool = False
     go_on: bool = False
+    merge: bool = False
     changes: Sequence[str] = ()
 
 
@@ -70,6 +71,8 @@ def config_of(options: Options) -> RefineConfig:
         values["audit"] = _given(size=options.audit, by=auditor, max_harm=options.max_harm)
     if options.no_selftest or options.go_on:
         values["selftest"] = {"skip": options.no_selftest, "go_on": options.go_on}
+    if options.merge:
+        values["merge"] = True
     return refine_config(values, options.changes)
 
 

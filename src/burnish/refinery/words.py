@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from burnish.ledger.folder import REPORT
 from burnish.ledger.summary import reference_doubt
+from burnish.models.location import TRY_IT
 from burnish.refinery.refining import FinishedRefinement
 from burnish.report.text import percent, percent_range, plural
 from burnish.results import Metric
@@ -31,7 +33,10 @@ def closing(finished: FinishedRefinement) -> Iterator[str]:
     yield f"dataset: {out / summary.data.file}"
     yield from (f"also as: {out / name}" for name in summary.data.also)
     if summary.model is not None:
-        yield f"model: {out / summary.model.folder}"
+        place = out / summary.model.folder
+        yield f"model: {place}"
+        if (place / TRY_IT).is_file():
+            yield f"try it: {shlex.join(['python', str(place / TRY_IT), 'your question'])}"
     yield f"report: {out / REPORT}"
 
 

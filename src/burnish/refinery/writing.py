@@ -19,7 +19,9 @@ from burnish.ledger.page import write_page
 from burnish.ledger.replay import replayed
 from burnish.ledger.summary import SUMMARY, CallSummary, DataSummary, ModelSummary, State, Summary
 from burnish.methods import Round
+from burnish.models.adapter import name_base
 from burnish.refinery.dataset import read_facts
+from burnish.refinery.inputs import STUDENT
 from burnish.refinery.job import Job
 from burnish.refinery.measuring import Reference, exists, summarised
 from burnish.selftest.report import SelftestReport
@@ -112,16 +114,26 @@ class Writer:
         place = self.folder.path / files.MODEL
         summary = self.folder.summary
         if summary.model is not None:
-            if summary.model.fingerprint == model.fingerprint and place.is_dir():
+            same_form = summary.config.merge == self.job.config.merge
+            if summary.model.fingerprint == model.fingerprint and same_form and place.is_dir():
+                self._name_base(place)
                 return
             # From here on nobody may take the folder for the model that was there.
             self.folder.write_summary(summary.model_copy(update={"model": None}))
         beside = place.with_name(".model.part")
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir()
-        self.job.context.backend().export(model, beside)
+        if self.job.config.merge:
+            self.job.context.backend().export(model, beside, merge=True)
+        else:  # a caller's own backend need not know how to merge
+            self.job.context.backend().export(model, beside)
+        self._name_base(beside)
         remove_tree(place)
         beside.rename(place)
+
+    def _name_base(self, folder: Path) -> None:
+        """Let a delivered adapter name its base where it is now: the same command may find it in another folder."""
+        name_base(folder, self.job.found.models[STUDENT].model)
 
     def _summary(self, contents: Contents, done: Sequence[Round] = ()) -> Summary:
         reference = Reference(self.job.rows, self.job.steps.referee) if self.job.config.data.reference_column else None

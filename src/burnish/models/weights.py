@@ -1,0 +1,155 @@
+"""Files of weights, looked at without a model library: whether they are whole, and whether they hold NaN."""
+
+from __future__ import annotations
+
+import json
+import struct
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+CHUNK = 2**24
+"""Numbers that are looked at together."""
+_NAN_ABOVE: Mapping[str, tuple[str, int]] = {
+    "F16": ("<u2", 0x7C00),
+    "BF16": ("<u2", 0x7F80),
+    "F32": ("<u4", 0x7F800000),
+    "F64": ("<u8", 0x7FF0000000000000),
+}
+"""By format: how a number is read, and infinity. Without its sign, a number that is no number (NaN) lies above it."""
+_PICKLE, _MOST_HEADER = 0x80, 100 * 2**20
+
+
+class FlawError(ValueError):
+    """A file is no file of weights, or a damaged one; the text says why."""
+
+
+def check_safetensors(path: Path) -> None:
+    """Raise FlawError where a file is cut off, is no safetensors file, or holds a number that is none."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(8)
+        length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+        if not 2 <= length <= min(size - 8, _MOST_HEADER):
+            raise FlawError("it is no safetensors file, or it is cut off")
+        try:
+            header: Any = json.loads(file.read(length))
+            tensors = {name: values for name, values in header.items() if name != "__metadata__"}
+            ends = [int(values["data_offsets"][1]) for values in tensors.values()]
+        except (ValueError, AttributeError, TypeError, KeyError, IndexError, RecursionError):
+            raise FlawError("its header cannot be read: it is no safetensors file, or it is damaged") from None
+    data = 8 + length
+    if max(ends, default=0) > size - data:
+        raise FlawError(f"it is cut off: {size:,} bytes found, its header tells of {data + max(ends):,}")
+    for name, values in tensors.items():
+        if values.get("dtype") in _NAN_ABOVE and _has_nan(path, values["dtype"], data, values["data_offsets"]):
+            raise FlawError(f"the tensor {name!r} holds NaN, which is no number")
+
+
+def _has_nan(path: Path, form: str, data: int, offsets: list[int]) -> bool:
+    kind, infinity = _NAN_ABOVE[form]
+    dtype = np.dtype(kind)
+    count = (offsets[1] - offsets[0]) // dtype.itemsize
+    if count <= 0:
+        return False
+    numbers_N = np.memmap(path, dtype=dtype, mode="r", offset=data + offsets[0], shape=(count,))
+    unsigned = dtype.type(2 ** (8 * dtype.itemsize - 1) - 1)
+    return any(bool(((numbers_N[at : at + CHUNK] & unsigned) > infinity).any()) for at in range(0, count, CHUNK))
+
+
+def check_pickle(path: Path) -> None:
+    """Raise FlawError where a `.bin` is none of the two forms in which torch writes weights. It is not unpickled."""
+    with path.open("rb") as file:
+        first = file.read(1)
+    if not zipfile.is_zipfile(path) and first != bytes([_PICKLE]):
+        raise FlawError("it is no file that torch wrote, or it is cut off")
+
+
+class _Kind(NamedTuple):
+    """A GGUF tensor type: so many numbers make a block of so many bytes."""
+
+    numbers: int
+    size: int
+
+
+_GGUF_KINDS: Mapping[int, _Kind] = {
+    number: _Kind(numbers, size)
+    for number, numbers, size in (
+        *((0, 1, 4), (1, 1, 2), (2, 32, 18), (3, 32, 20), (6, 32, 22), (7, 32, 24), (8, 32, 34), (9, 32, 40)),
+        *((10, 256, 84), (11, 256, 110), (12, 256, 144), (13, 256, 176), (14, 256, 210), (15, 256, 292)),
+        *((16, 256, 66), (17, 256, 74), (18, 256, 98), (19, 256, 50), (20, 32, 18), (21, 256, 110), (22, 256, 82)),
+        *((23, 256, 136), (24, 1, 1), (25, 1, 2), (26, 1, 4), (27, 1, 8), (28, 1, 8), (29, 256, 56), (30, 1, 2)),
+        *((34, 256, 54), (35, 256, 66), (39, 32, 17)),
+    )
+}
+_SCALARS = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
+_STRING, _ARRAY = 8, 9
+_MOST = 2**32
+
+
+class _Reader:
+    """Reads a GGUF header from a file. Raises FlawError where the file ends."""
+
+    def __init__(self, path: Path) -> None:
+        self.file, self.size = path.open("rb"), path.stat().st_size
+
+    def bytes_(self, count: int) -> bytes:
+        data = self.file.read(count) if count <= self.size else b""
+        if len(data) < count:
+            raise FlawError("it is cut off within its header")
+        return data
+
+    def number(self, form: str) -> int:
+        return int(struct.unpack(f"<{form}", self.bytes_(struct.calcsize(f"<{form}")))[0])
+
+    def skip_value(self, kind: int) -> int:
+        """Skip a value; returns it where it is an unsigned number of 32 bits (the alignment is one)."""
+        if kind == _STRING:
+            self.bytes_(self.number("Q"))
+        elif kind == _ARRAY:
+            inner, count = self.number("I"), self.number("Q")
+            if inner in _SCALARS:
+                self.bytes_(_SCALARS[inner] * count)
+            else:
+                for _ in range(count):
+                    self.skip_value(inner)
+        elif kind == 4:
+            return self.number("I")
+        elif kind in _SCALARS:
+            self.bytes_(_SCALARS[kind])
+        else:
+            raise FlawError(f"its header is damaged: a value of the unknown type {kind}")
+        return 0
+
+
+def check_gguf(path: Path) -> None:
+    """Raise FlawError where a file is no GGUF file, or is cut off."""
+    reader = _Reader(path)
+    with reader.file:
+        if reader.file.read(4) != b"GGUF":
+            raise FlawError("it is no GGUF file: it does not begin with GGUF")
+        version, tensors, values = reader.number("I"), reader.number("Q"), reader.number("Q")
+        if version not in {2, 3} or max(tensors, values) > _MOST:
+            raise FlawError(f"it is a GGUF file of version {version}; versions 2 and 3 are read")
+        alignment = 32
+        for _ in range(values):
+            key = reader.bytes_(reader.number("Q"))
+            value = reader.skip_value(reader.number("I"))
+            alignment = value if key == b"general.alignment" and value else alignment
+        end = max((_tensor_end(reader) for _ in range(tensors)), default=0)
+        start = -(-reader.file.tell() // alignment) * alignment
+    if start + end > reader.size:
+        raise FlawError(f"it is cut off: {reader.size:,} bytes found, its header tells of {start + end:,}")
+
+
+def _tensor_end(reader: _Reader) -> int:
+    """Return where a tensor's data end, counted from where all data begin."""
+    reader.bytes_(reader.number("Q"))
+    count = 1
+    for _ in range(reader.number("I")):
+        count *= reader.number("Q")
+    kind = _GGUF_KINDS.get(reader.number("I"), _Kind(1, 0))
+    return reader.number("Q") + count // kind.numbers * kind.size

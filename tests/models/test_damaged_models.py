@@ -1,0 +1,180 @@
+"""Damaged models: each is an error that names the field and the file, before a model library looks at it."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+import struct
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from refinement import fake, refine, settings, written
+
+from burnish.config import ModelConfig
+from burnish.errors import ConfigError
+from burnish.models.checks import check_files
+from burnish.models.location import EMBEDDED
+from burnish.models.weights import FlawError, check_gguf, check_pickle, check_safetensors
+from burnish.refinery import Ways
+from burnish.refinery.dry_run import dry_run
+from burnish.store.stages import Store
+
+
+def model(where: Path) -> Path:
+    """Copy the smallest model that comes with burnish."""
+    shutil.copytree(EMBEDDED / "strong", where)
+    return where
+
+
+def safetensors(path: Path, dtype: str, data: bytes) -> Path:
+    """Write one tensor."""
+    numbers = len(data) // {"F32": 4, "BF16": 2, "F16": 2, "F64": 8, "I64": 8}[dtype]
+    header = json.dumps({"w": {"dtype": dtype, "shape": [numbers], "data_offsets": [0, len(data)]}}).encode()
+    path.write_bytes(struct.pack("<Q", len(header)) + header + data)
+    return path
+
+
+def gguf(path: Path, numbers: int = 64) -> Path:
+    """Write a GGUF file of one tensor of 32-bit numbers, with a text, a list of texts and an alignment as values."""
+
+    def text(value: bytes) -> bytes:
+        return struct.pack("<Q", len(value)) + value
+
+    values = text(b"general.name") + struct.pack("<I", 8) + text(b"tiny")
+    values += text(b"tokens") + struct.pack("<IIQ", 9, 8, 2) + text(b"a") + text(b"b")
+    values += text(b"general.alignment") + struct.pack("<II", 4, 64)
+    tensor = text(b"w") + struct.pack("<IQIQ", 1, numbers, 0, 0)
+    head = b"GGUF" + struct.pack("<IQQ", 3, 1, 3) + values + tensor
+    path.write_bytes(head + b"\0" * (-len(head) % 64) + np.ones(numbers, dtype="<f4").tobytes())
+    return path
+
+
+def put_nan(folder: Path) -> None:
+    safetensors(folder / "model.safetensors", "F32", np.array([1, np.nan], dtype="<f4").tobytes())
+
+
+def cut(name: str, left: int) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        data = (folder / name).read_bytes()
+        (folder / name).write_bytes(data[:left])
+
+    return change
+
+
+def write(name: str, text: str) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        (folder / name).write_text(text)
+
+    return change
+
+
+def far_pad(folder: Path) -> None:
+    path = folder / "tokenizer.json"
+    values = json.loads(path.read_text())
+    values["added_tokens"].append({"id": 9000, "content": "<pad!>", "special": True})
+    path.write_text(json.dumps(values))
+    path = folder / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"pad_token": "<pad!>"}))
+
+
+DAMAGES: dict[str, tuple[Callable[[Path], None], str, str]] = {
+    "a list": (write("config.json", "[1, 2]"), "config.json", "holds a list and no JSON object"),
+    "no JSON": (write("config.json", "{"), "config.json", "is no readable JSON"),
+    "cut weights": (cut("model.safetensors", 200_000), "model.safetensors", "it is cut off: 200,000 bytes found"),
+    "cut header": (cut("model.safetensors", 100), "model.safetensors", "it is no safetensors file, or it is cut off"),
+    "empty weights": (cut("model.safetensors", 0), "model.safetensors", "it is no safetensors file"),
+    "NaN": (put_nan, "model.safetensors", "the tensor 'w' holds NaN"),
+    "no pickle": (
+        write("pytorch_model.bin", "version https://git-lfs"),
+        "pytorch_model.bin",
+        "no file that torch wrote",
+    ),
+    "pad": (far_pad, "tokenizer_config.json", "pad_token '<pad!>' has the id 9000, but the embedding has 156 rows"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_damaged_model_is_named_before_anything_is_spent(tmp_path: Path, name: str) -> None:
+    damage, file, words = DAMAGES[name]
+    folder, units = model(tmp_path / "base"), list[str]()
+    damage(folder)
+    config = settings(written(tmp_path), f"model.source={folder}", "model.dtype=float32")
+    ways = Ways(out=tmp_path / "out", store=tmp_path / "store")
+    for work in (lambda: dry_run(config, ways), lambda: refine(config, tmp_path, fake(units.append))):
+        with pytest.raises(ConfigError) as error:
+            work()
+        assert str(error.value).startswith("model: ")
+        assert str(folder / file) in str(error.value)
+        assert words in str(error.value)
+    assert units == []
+    assert list(Store(tmp_path / "store").every()) == []
+
+
+def test_more_layers_than_there_are(tmp_path: Path) -> None:
+    folder = model(tmp_path / "base")
+    with pytest.raises(ConfigError, match=r"model: layers: 3 asked for, '.*config\.json' has 2; ask for at most 2"):
+        check_files(ModelConfig(source=str(folder), layers=3), folder, "model")
+
+
+def test_whole_models_pass() -> None:
+    for place in sorted(EMBEDDED.glob("*/config.json")):
+        check_files(ModelConfig(source=str(place.parent)), place.parent, "model")
+
+
+@pytest.mark.parametrize("dtype", ["F16", "F32", "F64"])
+def test_nan_is_told_from_infinity_in_every_format(tmp_path: Path, dtype: str) -> None:
+    form = {"F16": "<f2", "F32": "<f4", "F64": "<f8"}[dtype]
+    fine = np.array([0, -1, np.inf, -np.inf, 6e4], dtype=form)
+    check_safetensors(safetensors(tmp_path / "a", dtype, fine.tobytes()))
+    for nan in (np.nan, -np.nan):
+        with pytest.raises(FlawError, match="'w' holds NaN"):
+            check_safetensors(safetensors(tmp_path / "b", dtype, np.append(fine, nan).astype(form).tobytes()))
+
+
+def test_nan_in_bfloat16(tmp_path: Path) -> None:
+    """Infinity is 0x7f80; NaN is what lies above it, with either sign."""
+    check_safetensors(safetensors(tmp_path / "a", "BF16", struct.pack("<3H", 0x3F80, 0x7F80, 0xFF80)))
+    for nan in (0x7F81, 0xFFC0):
+        with pytest.raises(FlawError, match="NaN"):
+            check_safetensors(safetensors(tmp_path / "b", "BF16", struct.pack("<2H", 0x3F80, nan)))
+    check_safetensors(safetensors(tmp_path / "c", "I64", b"\xff" * 16))  # whole numbers have no NaN
+
+
+def test_both_forms_of_pickled_weights_pass_and_are_not_unpickled(tmp_path: Path) -> None:
+    (tmp_path / "old.bin").write_bytes(pickle.dumps({"w": 1}))
+    with zipfile.ZipFile(tmp_path / "new.bin", "w") as archive:
+        archive.writestr("data.pkl", b"\x80\x02.")
+    for name in ("old.bin", "new.bin"):
+        check_pickle(tmp_path / name)
+    data = (tmp_path / "new.bin").read_bytes()
+    (tmp_path / "cut.bin").write_bytes(data[: len(data) // 2])
+    with pytest.raises(FlawError, match="no file that torch wrote, or it is cut off"):
+        check_pickle(tmp_path / "cut.bin")
+
+
+def test_a_gguf_file_is_whole_to_its_last_byte(tmp_path: Path) -> None:
+    path = gguf(tmp_path / "m.gguf")
+    check_gguf(path)
+    data = path.read_bytes()
+    for left in range(0, len(data), 7):
+        path.write_bytes(data[:left])
+        with pytest.raises(FlawError, match=r"it is cut off|it is no GGUF file"):
+            check_gguf(path)
+    path.write_bytes(data[:-1])
+    with pytest.raises(FlawError, match=f"{len(data) - 1:,} bytes found, its header tells of {len(data):,}"):
+        check_gguf(path)
+    path.write_bytes(b"GGUF" + struct.pack("<IQQ", 1, 0, 0))
+    with pytest.raises(FlawError, match="GGUF file of version 1"):
+        check_gguf(path)
+
+
+def test_a_gguf_file_that_is_cut_off_is_named(tmp_path: Path) -> None:
+    path = gguf(tmp_path / "m.gguf")
+    path.write_bytes(path.read_bytes()[:-64])
+    config = settings(written(tmp_path), f"model.source={path}", "model.dtype=float32")
+    with pytest.raises(ConfigError, match=r"model: '.*m\.gguf': it is cut off"):
+        dry_run(config, Ways(out=tmp_path / "out", store=tmp_path / "store"))

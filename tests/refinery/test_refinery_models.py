@@ -1,0 +1,78 @@
+"""The model that a refinement delivers: merged where asked, its base named where it is now, a command that tries it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from refinement import RIGHT, Refined, refine, settings, written
+
+from burnish.backends.fake import FakeBackend
+from burnish.config import RefineConfig
+from burnish.errors import ConfigError
+from burnish.models.location import EMBEDDED, TRY_IT
+from burnish.refinery.refining import FinishedRefinement
+from burnish.refinery.words import closing
+from burnish.types import Artifact
+
+
+class Adapts(FakeBackend):
+    """Delivers an adapter, with the program that tries it."""
+
+    def __init__(self) -> None:
+        super().__init__(RIGHT)
+        self.exports: list[bool] = []
+
+    def export(self, model: Artifact, into: Path, merge: bool = False) -> None:
+        self.exports.append(merge)
+        super().export(model, into)
+        if not merge:
+            (into / "adapter_config.json").write_text('{"base_model_name_or_path": "models/a", "r": 4}')
+        (into / TRY_IT).write_text("print('hello')\n")
+
+
+def config(where: Path, model: Path, *, merge: bool = False) -> RefineConfig:
+    changes = (f"model.source={model}", "model.dtype=float32")
+    return settings(written(where), *changes, rounds=1, merge=merge)
+
+
+def named(found: Refined) -> str:
+    return str(json.loads((found.out / "model" / "adapter_config.json").read_text())["base_model_name_or_path"])
+
+
+def test_the_base_is_named_by_its_absolute_path_and_anew_after_a_move(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(EMBEDDED / "strong", "base")
+    backend = Adapts()
+    found = refine(config(tmp_path, Path("base")), tmp_path, backend)
+    assert named(found) == str((tmp_path / "base").resolve())
+    Path("base").rename("moved")
+    found = refine(config(tmp_path, Path("moved")), tmp_path, backend)
+    assert named(found) == str((tmp_path / "moved").resolve())
+    assert backend.exports == [False]  # the model itself was there
+
+
+def test_merge_delivers_whole_weights_and_back(tmp_path: Path) -> None:
+    shutil.copytree(EMBEDDED / "strong", tmp_path / "base")
+    backend = Adapts()
+    for merge in (False, True, True, False):
+        found = refine(config(tmp_path, tmp_path / "base", merge=merge), tmp_path, backend)
+        assert (found.out / "model" / "adapter_config.json").exists() != merge
+        assert found.summary.config.merge is merge
+    assert backend.exports == [False, True, False]
+
+
+def test_the_end_names_a_command_that_tries_the_model(tmp_path: Path) -> None:
+    shutil.copytree(EMBEDDED / "strong", tmp_path / "base")
+    found = refine(config(tmp_path, tmp_path / "base"), tmp_path / "a place", Adapts())
+    lines = list(closing(FinishedRefinement(out=found.out, summary=found.summary)))
+    assert f"try it: python '{found.out / 'model' / TRY_IT}' 'your question'" in lines
+
+
+def test_an_adapter_that_is_continued_needs_adapters(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"model\.adapter: continue found, and train\.lora: null"):
+        settings(written(tmp_path), "model.adapter=continue")

@@ -113,7 +113,7 @@ class Writer:
         beside.rename(place)
 
     def _summary(self, outcome: Outcome, done: Sequence[Round] = ()) -> Summary:
-        reference = Reference(self.job.rows, self.job.steps.referee) if self.job.config.data.reference_column else None
+        reference = Reference(self.job.rows, self.job.found.referee.grader) if self.job.config.data.reference_column else None
         facts = read_facts(self.job.data)
         reverted = replayed(self.folder.ledger()).reverted
         model = outcome.model

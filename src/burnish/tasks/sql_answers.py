@@ -11,7 +11,7 @@ from pathlib import Path
 from burnish.errors import DataError
 from burnish.protocols import Said
 from burnish.sql.compare import Equality
-from burnish.sql.extract import extract
+from burnish.sql.extract import extract, holds_a_statement
 from burnish.sql.gold import Result, Results, same
 from burnish.sql.outcome import Kind, Limits
 from burnish.sql.sandbox import Query, Sandbox
@@ -65,6 +65,10 @@ class SqlAnswers:
         """Return the one statement of a completion, None where there is none or more than one."""
         found = extract(completion)
         return Answer(text=found.sql, kind=AnswerKind.TEXT) if found.kind is None else None
+
+    def learned(self, completion: str) -> Answer | None:
+        """Return an answer that holds a statement to learn; the text stands for it."""
+        return Answer(text=completion, kind=AnswerKind.TEXT) if holds_a_statement(completion) else None
 
     def agree(self, a: Answer, b: Answer) -> bool:
         """Say whether two queries are the same text: without a database nothing more is known (see `about`)."""

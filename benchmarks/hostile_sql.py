@@ -23,7 +23,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from burnish.sql.outcome import Kind, Limits, Outcome
+from burnish.sql.outcome import Kind, Limits, QueryOutcome
 from burnish.sql.sandbox import GRACE, Query, Sandbox
 from burnish.sql.worker import execute
 from burnish.store.files import checksum, read_objects
@@ -163,7 +163,7 @@ class Tried:
     """One statement's end: what became of it, after how long, and whether the folder is as it was."""
 
     name: str
-    outcome: Outcome
+    outcome: QueryOutcome
     seconds: float
     unchanged: bool
     next_runs: bool
@@ -220,7 +220,7 @@ def rates(data: Path) -> dict[str, float]:
     return {name: round(rate) for name, rate in found.items()}
 
 
-def kind_of(_: Query, outcome: Outcome) -> Kind:
+def kind_of(_: Query, outcome: QueryOutcome) -> Kind:
     """Keep of an outcome what it was."""
     return outcome.kind
 

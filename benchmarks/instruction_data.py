@@ -9,7 +9,7 @@ from instruction_pairs import Revision, Row, group_of
 
 from burnish.config import DataConfig
 from burnish.config.reading import read_config
-from burnish.forms import Given, open_table
+from burnish.forms import UsableRow, open_table
 from burnish.selftest.labelled import LabelledPair, read_pairs_file
 from burnish.store.files import read_objects
 from burnish.tasks import make_task
@@ -24,7 +24,7 @@ def rows_of(path: Path, excluded: frozenset[str]) -> list[Row]:
     rows = [
         Row(prompt=one.prompt[-1].content.strip(), answer=one.completion.strip())
         for one in open_table(DataConfig(source=str(path))).read()
-        if isinstance(one, Given) and len(one.prompt[-1].content) + len(one.completion) <= LONGEST
+        if isinstance(one, UsableRow) and len(one.prompt[-1].content) + len(one.completion) <= LONGEST
     ]
     return [row for row in rows if row.group not in excluded]
 

@@ -164,7 +164,7 @@ def _ledger(answers: dict[tuple[int, str], Demonstration]) -> Iterator[Refinemen
 def _summary(config: RefineConfig, model: bool) -> Summary:
     return Summary(
         state=State.DONE,
-        config=config.model_dump(mode="json", exclude={"execution"}),
+        config=config.settings,
         data=DataSummary(file="refined.jsonl", form="prompt/completion", rows=8, usable=8, skipped=0, bad_rows=()),
         given_accuracy=Metric(value=0.5, n=8, ci95=(0.215, 0.785)),
         rounds=tuple(_round(number, reasons) for number, reasons in REASONS.items()),

@@ -15,7 +15,7 @@ import pyarrow as pa  # pyright: ignore[reportMissingTypeStubs]
 import pyarrow.parquet as pq  # pyright: ignore[reportMissingTypeStubs]
 
 from burnish.config import DataConfig
-from burnish.forms import BadRow, Given, Table, open_table
+from burnish.forms import BadRow, Table, UsableRow, open_table
 
 Rows = list[dict[str, Any]]
 arrow: Any = pa
@@ -89,11 +89,11 @@ def opened(path: Path, data: bytes | None = None, **settings: Any) -> Table:
     return open_table(DataConfig(source=str(path), **settings))
 
 
-def all_given(table: Table) -> list[Given]:
+def all_given(table: Table) -> list[UsableRow]:
     rows = list(table.read())
     bad = [row for row in rows if isinstance(row, BadRow)]
     assert bad == []
-    return [row for row in rows if isinstance(row, Given)]
+    return [row for row in rows if isinstance(row, UsableRow)]
 
 
 def one_bad(table: Table) -> BadRow:

@@ -17,13 +17,12 @@ from burnish.backends.fake import FakeBackend
 from burnish.config import RefineConfig
 from burnish.ledger.folder import ANSWERS, EXAMPLES, Folder, read_answers
 from burnish.ledger.summary import Summary
-from burnish.refinery import Refinement, Ways, refine_data
+from burnish.refinery import FinishedRefinement, Ways, refine_data
 from burnish.refinery.options import Options, config_of
 from burnish.store.files import read_rows
 from burnish.store.stages import Store
 from burnish.tasks.sums_world import generate
-from burnish.types import Demonstration, Example, Reason
-from burnish.types import Refinement as Line
+from burnish.types import Demonstration, Example, Reason, Refinement
 
 COUNT, ALPHA, CAP = 60, 0.1, 6
 """Rows, share, and floor(0.1 * 60)."""
@@ -33,10 +32,6 @@ RIGHT = {problem.question: str(problem.answer) for problem in PROBLEMS}
 assert len(RIGHT) == COUNT
 WRONG_LABELS = 24
 """Two of five labels are two too high. The fake backend's wrong answers are one too high: they differ from these."""
-
-
-class StopError(Exception):
-    """A kill, as far as one process can play it."""
 
 
 def noisy(number: int) -> bool:
@@ -112,7 +107,7 @@ class Refined:
         return Folder(self.out).summary
 
     @property
-    def ledger(self) -> list[Line]:
+    def ledger(self) -> list[Refinement]:
         return list(Folder(self.out).ledger())
 
     @property
@@ -127,7 +122,7 @@ class Refined:
     def rows(self) -> Rows:
         return rows_in(self.out / self.summary.data.file)
 
-    def of_round(self, number: int) -> list[Line]:
+    def of_round(self, number: int) -> list[Refinement]:
         return [line for line in self.ledger if line.round == number]
 
     def reasons(self, number: int) -> Counter[Reason]:
@@ -145,7 +140,7 @@ def refine(config: RefineConfig, where: Path, backend: FakeBackend | None = None
     """Refine into `where`/out on the fake backend."""
     chosen, there = backend or fake(), Refined(where / "out", where / "store")
     done = refine_data(config, Ways(out=there.out, store=there.store, backend=lambda: chosen, **ways))
-    assert isinstance(done, Refinement)
+    assert isinstance(done, FinishedRefinement)
     assert done.summary == there.summary
     return there
 

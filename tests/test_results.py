@@ -28,6 +28,7 @@ from burnish.results import (
     read_results,
     read_timings,
 )
+from burnish.stats import mean_interval
 from burnish.store.files import pretty
 from burnish.types import Reason
 
@@ -156,3 +157,29 @@ def in_words(schema: dict[str, Any]) -> str:
         return "object" if "JsonValue" in str(values) else f"object of {in_words(values)}"
     kind = str(schema["type"])
     return {"string": "text", "boolean": "true or false"}.get(kind, kind)
+
+
+def test_a_share_is_a_metric_with_wilsons_interval() -> None:
+    share = Metric.share(15, 20)
+    assert (share.value, share.n) == (0.75, 20)
+    assert share.ci95 == pytest.approx((0.531299, 0.888138), abs=1e-6)
+    assert Metric.share(0, 0) == Metric.of(None) == Metric(value=None, n=0, ci95=None)
+
+
+def test_one_value_is_a_metric_without_an_interval() -> None:
+    assert Metric.of(mean_interval([0.5])) == Metric(value=0.5, n=1, ci95=None)
+
+
+def test_a_paired_difference_is_found_from_both_sides() -> None:
+    results = read_results(FIXTURE)
+    row = results.paired[0]
+    a, b = (row.a, row.a_round), (row.b, row.b_round)
+    assert results.paired_row(row.metric, a, b) == row
+    other = results.paired_row(row.metric, b, a)
+    assert other is not None
+    assert row.ci95 is not None
+    assert (other.a, other.a_round, other.b, other.b_round) == (*b, *a)
+    assert (other.difference, other.ci95) == (-row.difference, (-row.ci95[1], -row.ci95[0]))
+    assert other.turned() == row
+    assert results.paired_row("label_accuracy", a, b) is None
+    assert results.paired_row(row.metric, a, (row.b, 99)) is None

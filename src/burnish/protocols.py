@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,6 @@ from burnish.types import (
     Artifact,
     Comparison,
     Completion,
-    Demonstration,
     Example,
     Grade,
     PairRow,
@@ -38,8 +37,8 @@ class Dataset:
     left_out: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
-class Grader(Protocol):
-    """Knows what a right answer is: the part of a task that needs no data."""
+class AnswerMatcher(Protocol):
+    """Finds final answers and tells whether two of them are the same: all that refinement needs to know of them."""
 
     def extract(self, completion: str) -> Answer | None:
         """Return the final answer of a completion, None where there is none."""
@@ -49,13 +48,25 @@ class Grader(Protocol):
         """Say whether two final answers are the same answer."""
         ...
 
-    def grade(self, example: Example, completion: str) -> Grade:
+
+class ExampleGrader(AnswerMatcher, Protocol):
+    """Knows the answers to one example."""
+
+    def grade(self, completion: str) -> Grade:
         """Compare a completion with the example's reference; the only reader of it besides the oracle."""
         ...
 
 
+class Grader(Protocol):
+    """Knows what a right answer is: the part of a task that needs no data."""
+
+    def on(self, example: Example) -> ExampleGrader:
+        """Return the grader of answers to this example."""
+        ...
+
+
 class Task(Grader, Protocol):
-    """Loads examples, too."""
+    """A grader that also loads the examples."""
 
     def load(self) -> Dataset:
         """Return both splits; raises DataError naming file and line, ConfigError naming the field."""
@@ -64,14 +75,13 @@ class Task(Grader, Protocol):
 
 @runtime_checkable
 class Executes(Protocol):
-    """A grader whose answers mean something on an example alone, as a query does on its database."""
+    """A grader that must execute answers to compare them, as queries on a database."""
 
-    def about(self, example: Example) -> Grader:
-        """Return the grader of answers to this example."""
-        ...
+    def execute(self, answers: Iterable[tuple[Example, str]], gold: bool) -> None:
+        """Execute many answers at once, and with `gold` the references of their examples too; keep the results.
 
-    def prepare(self, answers: Iterable[tuple[Example, str]], gold: bool) -> None:
-        """Work out many answers at once, with `gold` the references too: what follows only looks them up."""
+        Only `tasks.answers.graders` calls this. Everybody else names there the answers that they will look at.
+        """
         ...
 
 
@@ -102,29 +112,6 @@ class SaysMore(Protocol):
     def said(self, answers: Sequence[tuple[Example, str]]) -> Said:
         """Look at held-out answers."""
         ...
-
-
-def by_example(grader: Grader, examples: Callable[[], Mapping[str, Example]]) -> Callable[[str], Grader]:
-    """Return who tells apart answers to the example of an id: the grader itself, unless answers are executed.
-
-    `examples` are only read where they are needed.
-    """
-    if not isinstance(grader, Executes):
-        return lambda _: grader
-    known = examples()
-    return lambda example_id: grader.about(known[example_id])
-
-
-def prepare(
-    grader: Grader,
-    examples: Callable[[], Mapping[str, Example]],
-    answers: Iterable[Demonstration],
-    gold: bool = False,
-) -> None:
-    """Work out answers at once where a grader executes them; one that was cut at the token limit is none."""
-    if isinstance(grader, Executes):
-        known = examples()
-        grader.prepare(((known[one.example_id], one.completion) for one in answers if one.finished), gold)
 
 
 class Annotator(Protocol):
@@ -208,8 +195,8 @@ class Trained:
     curve: tuple[TrainingPoint, ...]
 
 
-class Backend(Protocol):
-    """Trains and runs models. All weights in and out are directories."""
+class Trainer(Protocol):
+    """Trains models. A model is always a directory of weights, on the way in and on the way out."""
 
     def train(
         self,
@@ -220,19 +207,20 @@ class Backend(Protocol):
         into: Path,
         checkpoints: int = 0,
     ) -> int:
-        """Finetune the base `model` into the folder `into`, with evenly spaced intermediate models beside it, the
-        last one after the last step, as `checkpoint-01`, ... Returns the tokens trained on, repeats counted.
+        """Finetune the base `model` on `rows` and write the result into the folder `into`.
 
-        Raises DataError naming a row whose end would be cut.
+        With `checkpoints`, so many intermediate models are written into `into`, too, as `checkpoint-01`, ... They are
+        evenly spaced, and the last one is the model after the last step. Returns how many tokens were trained on; a
+        token that was trained on twice counts twice. Raises DataError naming a row whose end would be cut.
         """
         ...
 
     def train_classifier(
         self, model: Artifact, rows: Sequence[tuple[PairRow, PairRow]], settings: TrainSettings, seed: int, into: Path
     ) -> int:
-        """Train a two-way head to say whether the second answer is better; a row is a pair in both orders.
+        """Train a head with two classes to say whether the second answer is better; a row is a pair in both orders.
 
-        Returns the tokens trained on, repeats counted.
+        Returns how many tokens were trained on; a token that was trained on twice counts twice.
         """
         ...
 
@@ -245,11 +233,19 @@ class Backend(Protocol):
         seed: int,
         into: Path,
     ) -> Trained:
-        """Go on training a finetuned `policy` on preferences (DPO), with itself as it is now as the reference.
+        """Train a finetuned `policy` further, on preferences (DPO). The policy as it is now is the reference.
 
-        `settings.lora` is not read: an adapter goes on as an adapter, all weights as all weights.
+        `settings.lora` is not read: if the policy is an adapter, the adapter is trained; else all weights are.
         """
         ...
+
+    def export(self, model: Artifact, into: Path) -> None:
+        """Write a finetuned model into the folder `into` with its tokenizer, in the form that others load."""
+        ...
+
+
+class Generator(Protocol):
+    """Lets a model write answers."""
 
     def generate(
         self,
@@ -259,20 +255,27 @@ class Backend(Protocol):
         key: SamplingKey,
         done: AbstractSet[RowKey],
     ) -> Iterator[Sequence[Completion]]:
-        """Yield batches of completions. Batches are planned over all prompts; one whose rows are all `done` is left
-        out, one with a missing row comes whole, so that a resumed run computes what an uninterrupted one computes."""
+        """Yield batches of completions.
+
+        Batches are planned over all prompts. A batch whose rows are all `done` is left out; a batch with a missing row
+        is computed whole. So a resumed run computes what a run without a break computes.
+        """
         ...
+
+
+class Scorer(Protocol):
+    """Lets a model give a number to an answer or to a pair of answers. Batches and `done` are as in `Generator`."""
 
     def logprobs(
         self, model: Artifact, rows: Sequence[TrainingRow], done: AbstractSet[RowKey]
     ) -> Iterator[Sequence[Score]]:
-        """Yield batches of log p(completion and end | prompt) in nats, summed over tokens; `done` as in generate."""
+        """Yield batches of log p(completion and end | prompt) in nats, summed over tokens."""
         ...
 
     def classify(
         self, model: Artifact, rows: Sequence[PairRow], done: AbstractSet[RowKey]
     ) -> Iterator[Sequence[Score]]:
-        """Yield batches of P(the second answer is better) in [0, 1]; `done` as in generate.
+        """Yield batches of P(the second answer is better) in [0, 1].
 
         A pair that does not fit into the model has no score.
         """
@@ -281,12 +284,15 @@ class Backend(Protocol):
     def rewards(
         self, model: Artifact, rows: Sequence[TrainingRow], done: AbstractSet[RowKey]
     ) -> Iterator[Sequence[Score]]:
-        """Yield batches of a reward model's scalars for prompt and answer; `done` as in generate.
+        """Yield batches of a reward model's numbers for a prompt and an answer.
 
         A row that does not fit into the model has no score.
         """
         ...
 
-    def export(self, model: Artifact, into: Path) -> None:
-        """Write a finetuned model into the folder `into` with its tokenizer, in the form that others load."""
-        ...
+
+class Backend(Trainer, Generator, Scorer, Protocol):
+    """Trains, generates and scores in one object, which is what a whole run needs.
+
+    Code that needs only one of these asks for that one: an annotator takes any `Scorer`.
+    """

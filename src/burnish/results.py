@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, m
 
 from burnish import __version__
 from burnish.errors import DataError
+from burnish.stats import Interval, wilson
 from burnish.store.files import read_objects
 from burnish.types import Reason
 
@@ -24,10 +25,13 @@ CONFIG_FILE = "config.yaml"
 REFERENCE_WIN_RATE = "reference_win_rate"
 """The metric that says how often a judge prefers a model's answers to the references."""
 
-Interval: TypeAlias = tuple[float, float]
+Bounds: TypeAlias = tuple[float, float]
+"""The lowest and the highest value of an interval."""
 Natural: TypeAlias = Annotated[int, Field(ge=0)]
 Probability: TypeAlias = Annotated[float, Field(ge=0, le=1)]
-Row = TypeVar("Row", bound="Record")
+MethodRound: TypeAlias = tuple[str, int]
+"""A method's name and how many rounds it has done."""
+AnyRecord = TypeVar("AnyRecord", bound="Record")
 
 
 class Record(BaseModel):
@@ -43,8 +47,20 @@ class Metric(Record):
     """The number (a share for accuracies); null where nothing could be measured (n = 0)."""
     n: Natural
     """How many items the number is over: prompts, rows or decisive pairs."""
-    ci95: Interval | None
+    ci95: Bounds | None
     """95 % interval, lowest and highest (Wilson's for a share); null where none is given."""
+
+    @staticmethod
+    def of(interval: Interval | None) -> Metric:
+        """Return an estimate as a metric. None means that nothing could be measured."""
+        if interval is None:
+            return Metric(value=None, n=0, ci95=None)
+        return Metric(value=interval.value, n=interval.n, ci95=interval.ci95)
+
+    @staticmethod
+    def share(count: int, n: int) -> Metric:
+        """Return the share `count / n` with Wilson's interval. With n = 0 there is no share, and the value is None."""
+        return Metric.of(wilson(count, n) if n else None)
 
 
 class CurvePoint(Record):
@@ -96,7 +112,7 @@ class SummaryRow(Record):
     """Standard deviation over seeds (n - 1); null for one seed."""
     seeds: Natural
     """How many seeds have a value."""
-    ci95: Interval | None
+    ci95: Bounds | None
     """95 % t-interval over seeds; null for one seed."""
 
 
@@ -115,12 +131,26 @@ class PairedRow(Record):
     """Its round."""
     difference: float
     """Mean of a minus mean of b."""
-    ci95: Interval | None
+    ci95: Bounds | None
     """95 % interval of the difference, paired bootstrap over seeds and prompts; null where none is given."""
     seeds: Natural
     """Seeds that both have."""
     prompts: Natural
     """Prompts that both answered, per seed."""
+
+    def turned(self) -> PairedRow:
+        """Return the same difference from the other side: b - a."""
+        return PairedRow(
+            metric=self.metric,
+            a=self.b,
+            a_round=self.b_round,
+            b=self.a,
+            b_round=self.a_round,
+            difference=-self.difference,
+            ci95=None if self.ci95 is None else (-self.ci95[1], -self.ci95[0]),
+            seeds=self.seeds,
+            prompts=self.prompts,
+        )
 
 
 class Results(Record):
@@ -146,6 +176,15 @@ class Results(Record):
             twice = next(key for key in keys if keys.count(key) > 1)
             raise ValueError(f"method {twice[0]!r}, seed {twice[1]}, round {twice[2]} is there twice")
         return self
+
+    def paired_row(self, metric: str, a: MethodRound, b: MethodRound) -> PairedRow | None:
+        """Return the paired difference a - b of a metric. None where the file has it from neither side."""
+        for row in self.paired:
+            if row.metric == metric and (row.a, row.a_round, row.b, row.b_round) == (*a, *b):
+                return row
+            if row.metric == metric and (row.a, row.a_round, row.b, row.b_round) == (*b, *a):
+                return row.turned()
+        return None
 
 
 class StageTiming(Record):
@@ -243,7 +282,7 @@ def read_changes(directory: Path) -> list[Change]:
     return [_checked(value, Change, f"{path}:{number}") for number, value in read_objects(path)]
 
 
-def _read(path: Path, model: type[Row]) -> Row:
+def _read(path: Path, model: type[AnyRecord]) -> AnyRecord:
     _require(path)
     try:
         value = orjson.loads(path.read_bytes())
@@ -272,7 +311,7 @@ def _check_version(path: Path, value: dict[str, Any]) -> None:
     )
 
 
-def _checked(value: dict[str, Any], model: type[Row], where: str) -> Row:
+def _checked(value: dict[str, Any], model: type[AnyRecord], where: str) -> AnyRecord:
     try:
         return model.model_validate(value)
     except ValidationError as error:

@@ -10,6 +10,9 @@ from enum import StrEnum
 import orjson
 from pydantic import JsonValue
 
+CHARACTERS_PER_TOKEN = 4
+"""A rough count for English text and SQL, where no tokenizer counts; code and other languages have fewer."""
+
 
 class Role(StrEnum):
     """Who speaks in a chat message."""

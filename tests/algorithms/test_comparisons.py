@@ -134,11 +134,21 @@ def test_both_orders_show_each_side_second_once():
     assert ab.prompt == ba.prompt == prompt
 
 
+class Digits:
+    """The answer is a text of digits; two are the same if their numbers are."""
+
+    def extract(self, completion: str) -> Answer | None:
+        return Answer(text=completion) if completion.isdigit() else None
+
+    def agree(self, a: Answer, b: Answer) -> bool:
+        return int(a.text) == int(b.text)
+
+
 @pytest.mark.parametrize(
     ("text", "finished", "answer"), [("7", True, "7"), ("7", False, None), ("none", True, None), ("none", False, None)]
 )
 def test_an_answer_that_was_cut_is_none(text: str, finished: bool, answer: str | None):
-    found = answer_of(lambda given: Answer(text=given) if given.isdigit() else None, demonstration(text, finished))
+    found = answer_of(Digits(), demonstration(text, finished))
     assert (found.text if found else None) == answer
 
 
@@ -156,19 +166,10 @@ def test_an_answer_that_was_cut_is_none(text: str, finished: bool, answer: str |
 def test_only_proposals_with_another_answer_are_compared(
     current: str, proposal: str, finished: bool, reason: Reason | None
 ):
-    def extract(text: str) -> Answer | None:
-        return Answer(text=text) if text.isdigit() else None
-
-    def agree(a: Answer, b: Answer) -> bool:
-        return int(a.text) == int(b.text)
-
-    assert screen(extract, agree, demonstration(current), demonstration(proposal, finished)) is reason
+    assert screen(Digits(), demonstration(current), demonstration(proposal, finished)) is reason
 
 
 def test_a_label_that_was_cut_differs_from_every_proposal():
-    def extract(text: str) -> Answer:
-        return Answer(text=text)
-
     cut, whole = demonstration("7", finished=False), demonstration("7")
-    assert screen(extract, lambda a, b: a == b, cut, whole) is None
-    assert screen(extract, lambda a, b: a == b, whole, whole) is Reason.AGREED
+    assert screen(Digits(), cut, whole) is None
+    assert screen(Digits(), whole, whole) is Reason.AGREED

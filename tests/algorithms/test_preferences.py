@@ -48,13 +48,18 @@ def judged(one: Pair, p_b: float | None, judge: str = "j") -> Preference:
     return combined(one.comparison.id, (Order.AB,), (p_b,), judge)
 
 
-def extract(text: str) -> Answer | None:
-    _, mark, answer = text.rpartition("#")
-    return Answer(text=answer) if mark and answer else None
+class Marked:
+    """The answer is what stands after the last #."""
+
+    def extract(self, completion: str) -> Answer | None:
+        _, mark, answer = completion.rpartition("#")
+        return Answer(text=answer) if mark and answer else None
+
+    def agree(self, a: Answer, b: Answer) -> bool:
+        return a.text == b.text
 
 
-def agree(a: Answer, b: Answer) -> bool:
-    return a.text == b.text
+MARKED = Marked()
 
 
 # --- pairs
@@ -99,17 +104,17 @@ def test_equal_texts_are_not_judged_and_equal_answers_where_so_asked(
     a: str, b: str, all_: Reason | None, differing: Reason | None
 ):
     for one, other in ((a, b), (b, a)):
-        assert screened(extract, agree, answered(one), answered(other), differing=False) is all_
-        assert screened(extract, agree, answered(one), answered(other), differing=True) is differing
+        assert screened(MARKED, answered(one), answered(other), differing=False) is all_
+        assert screened(MARKED, answered(one), answered(other), differing=True) is differing
 
 
 @given(TEXT, TEXT, st.booleans(), st.booleans(), st.booleans())
 def test_what_is_judged_is_finished_and_differs(a: str, b: str, a_ends: bool, b_ends: bool, differing: bool):
-    reason = screened(extract, agree, answered(a, a_ends), answered(b, b_ends), differing)
+    reason = screened(MARKED, answered(a, a_ends), answered(b, b_ends), differing)
     assert (reason is Reason.INVALID) == (not (a_ends and b_ends))
     if reason is None:
         assert a != b
-        assert not differing or extract(a) is None or extract(a) != extract(b)
+        assert not differing or MARKED.extract(a) is None or MARKED.extract(a) != MARKED.extract(b)
 
 
 # --- the most confident
@@ -292,7 +297,7 @@ def test_a_round_worked_by_hand():
     for name, given_texts in texts.items():
         samples = [answered(text, text != "cut", place, name) for place, text in enumerate(given_texts)]
         for number, (a, b) in enumerate(paired(samples)):
-            reason = screened(extract, agree, a, b, differing=True)
+            reason = screened(MARKED, a, b, differing=True)
             pairs.append(Pair(example_id=name, number=number, a=a, b=b, reason=reason))
     assert {one.key: one.reason for one in pairs} == {
         "p#0": None,

@@ -91,13 +91,15 @@ def test_a_row_without_proposal_or_under_a_wrong_id_is_refused():
         list(algorithm.apply({"e": weak("e", "a")}, {"e": proposal("f", "b")}, {"e": Reason.TIE}))
 
 
-def extract(completion: str) -> Answer | None:
-    _, mark, text = completion.rpartition("#")
-    return Answer(text=text) if mark else None
+class Marked:
+    """The answer is what stands after the last #."""
 
+    def extract(self, completion: str) -> Answer | None:
+        _, mark, text = completion.rpartition("#")
+        return Answer(text=text) if mark else None
 
-def agree(a: Answer, b: Answer) -> bool:
-    return a.text == b.text
+    def agree(self, a: Answer, b: Answer) -> bool:
+        return a.text == b.text
 
 
 def test_the_round_worked_by_hand(tmp_path: Path):
@@ -105,7 +107,7 @@ def test_the_round_worked_by_hand(tmp_path: Path):
     rows: list[dict[str, Any]] = golden["rows"]
     current = {row["id"]: weak(row["id"], row["current"]) for row in rows}
     proposals = {row["id"]: proposal(row["id"], row["proposal"], row["finished"]) for row in rows}
-    screened = {name: screen(extract, agree, current[name], proposals[name]) for name in current}
+    screened = {name: screen(Marked(), current[name], proposals[name]) for name in current}
     preferences = {
         row["id"]: combined(row["id"], BOTH, row["p_second"], "j") for row in rows if screened[row["id"]] is None
     }

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from servers import QUICK, Fault, FaultServer, Reaction, Sitting, pair, pairs
+from servers import Fault, FaultServer, Reaction, Sitting, judge_config, pair, pairs
 
 from burnish.annotators.llm.judge import ServerJudge
-from burnish.config import Prices
+from burnish.config import Prices, annotators
 from burnish.errors import AnnotatorError, Paused
 from burnish.services import crew, endpoint
 from burnish.services.calls import Budget
@@ -58,14 +58,40 @@ def test_text_is_read_where_the_server_gives_no_log_probabilities(tmp_path: Path
         preferences = sitting.go([*pairs(3), pair("7", "odd", "good")])
         assert [sorted(p.raw) for p in preferences.values() if p.verdict is not Verdict.TIE] == [[0, 1], [0, 1], []]
         assert Counter(p.verdict for p in preferences.values()) == Counter(Verdict)
-        assert sitting.said == ["annotator: the server gives no log-probabilities; its replies are parsed"]
+        assert sitting.said == [
+            "annotator: the server gives no log-probabilities; its replies are parsed",
+            "annotator: 2 replies count as abstentions: 2 name no label",
+        ]
         with pytest.raises(AnnotatorError, match=r"annotator\.read: logprobs, and .* returns none for 'test'; write"):
             Sitting(running.address, tmp_path, read="logprobs").go(pairs(1))
 
 
 def test_prose_without_weight_on_a_label_is_an_abstention(good: FaultServer, tmp_path: Path):
-    (preference,) = Sitting(good.address, tmp_path).go([pair("0", "odd", "good")]).values()
+    sitting = Sitting(good.address, tmp_path)
+    (preference,) = sitting.go([pair("0", "odd", "good")]).values()
     assert (preference.verdict, preference.raw) == (Verdict.ABSTAIN, ())
+    assert sitting.said == ["annotator: 2 replies count as abstentions: 2 name no label"]
+
+
+def test_a_new_version_of_the_reader_reads_kept_replies_and_pays_for_nothing(
+    good: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    new = Sitting(good.address, tmp_path)
+    assert judge_config(good.address).semantic()["reader"] == annotators.READER == 2
+    monkeypatch.setattr(annotators, "READER", 1)
+    old = Sitting(good.address, tmp_path)
+    old.go(pairs(3))
+    assert old.judge.fingerprint != new.judge.fingerprint  # stored preferences of the old reader are not taken over
+    assert len(new.go(pairs(3))) == 3
+    assert (new.judge.spent().calls, new.judge.spent().cached) == (6, 6)
+    assert set(good.answered.values()) == {1}
+
+
+def test_what_changes_verdicts_is_part_of_a_judge():
+    plain = judge_config("http://localhost:1/v1").semantic()
+    assert judge_config("http://localhost:1/v1", min_mass=0.5).semantic() != plain
+    text = [judge_config("http://localhost:1/v1", read="text", min_mass=mass).semantic() for mass in (0.25, 0.5)]
+    assert text[0] == text[1]  # without log-probabilities there is no mass
 
 
 def test_done_comparisons_and_repeats_are_not_asked_and_equal_requests_once(good: FaultServer, tmp_path: Path):
@@ -213,7 +239,7 @@ def test_max_calls_is_never_exceeded_and_can_be_raised(good: FaultServer, tmp_pa
 
 
 def test_a_failed_call_gives_its_place_in_the_budget_back(tmp_path: Path):
-    with FaultServer(faults=0.5, kinds=QUICK, seed=1) as running:
+    with FaultServer(faults=0.5, kinds=(Fault.BUSY, Fault.BROKEN), seed=1) as running:
         sitting = Sitting(running.address, tmp_path, Budget(max_calls=20), retries=0, concurrency=4)
         with pytest.raises(Paused, match="20 calls are spent"):
             sitting.go(pairs(40))

@@ -217,7 +217,7 @@ def test_a_base_model_answers_nothing_before_it_is_finetuned(tmp_path: Path, nam
     answers = {a.id: a.text for batch in backend().generate(model, prompts, GREEDY, KEY, set()) for a in batch}
     task = task_named("sums")
     assert len(answers) == 20
-    assert [task.grade(example, answers[example.id]).extracted for example in examples] == [None] * 20
+    assert [task.on(example).grade(answers[example.id]).extracted for example in examples] == [None] * 20
 
 
 def test_beam_search_finds_likelier_answers_than_greedy(tmp_path: Path) -> None:

@@ -229,7 +229,11 @@ def test_a_column_that_is_twice_in_parquet(tmp_path: Path) -> None:
         ("data/train.jsonl", "'data/train.jsonl' does not exist and is no hub id"),
         ("nothing", "'nothing' does not exist and is no hub id"),
         ("x" * 5000, "does not exist"),
-        ("{here}", "is no file; give a file that ends in .jsonl, .jsonl.gz, .json, .csv, .csv.gz, .parquet in it"),
+        (
+            "{here}",
+            "is no file; give a file that ends in .jsonl, .jsonl.gz, .json, .csv, .csv.gz, .tsv, .tsv.gz, .parquet"
+            " in it",
+        ),
         ("{here}/d.txt", "is of no known kind; give a file that ends in .jsonl"),
         ("${BURNISH_NO_SUCH}/d.jsonl", "names the environment variable BURNISH_NO_SUCH"),
     ],

@@ -105,9 +105,9 @@ def test_lines_that_stay_are_copied_byte_for_byte(tmp_path: Path) -> None:
     assert table.write(out, lambda _: None) == 5
     assert out.read_bytes() == b"".join(lines)
     table.write(out, {0: "è", 2: "new", 4: "last"}.get)
-    lines[0] = '\ufeff{"question":"q","answer":"è"}\r\n'.encode()
-    lines[3] = b'{"question":"q","answer":"new","big":123456789012345678901234567890,"f":1.5}\r\n'
-    lines[5] = b'{"answer":"last","big":123456789012345678901234567890,"question":"q"}'
+    lines[0] = '\ufeff{"question" : "q",  "answer": "è"}\r\n'.encode()
+    lines[3] = b'{"question": "q", "answer": "new", "big": 123456789012345678901234567890, "f": 1.50}\r\n'
+    lines[5] = b'{"answer": "last", "big": 123456789012345678901234567890, "question": "q"}'
     assert out.read_bytes() == b"".join(lines)
 
 
@@ -144,11 +144,11 @@ def test_any_text_survives_in_json_lines(rows: list[tuple[str, str, str]]) -> No
         ),
         (
             '[\n{"question":"q","answer":"é","x":["a\\nb"]},\n7]',
-            '[\n  {\n    "question": "q",\n    "answer": "new",\n    "x": [\n      "a\\nb"\n    ]\n  },\n  7\n]',
+            '[\n{"question":"q","answer":"new","x":["a\\nb"]},\n7]',
         ),
         (
             '[{"question":"q","answer":"é"}, {"answer":NaN,"x":"\\ud800"}]',
-            '[{"question":"q","answer":"new"},{"answer":NaN,"x":"\\ud800"}]',
+            '[{"question":"q","answer":"new"}, {"answer":NaN,"x":"\\ud800"}]',
         ),
     ],
 )
@@ -170,7 +170,7 @@ def test_csv_keeps_delimiter_header_and_line_ends(delimiter: str, end: str, tmp_
     table = opened(tmp_path / "d.csv", data.encode())
     assert [row.completion for row in all_given(table)] == ['a"b', "c"]
     table.write(tmp_path / "out.csv", {0: 'one, two; "3"\t\r4', 1: "=1"}.get)
-    first[:2], last[1] = ["q", '"one, two; ""3""\t\r4"'], "=1"
+    first[1], last[1] = '"one, two; ""3""\t\r4"', "=1"
     lines[1:] = [delimiter.join(cells) for cells in (first, last)]
     assert (tmp_path / "out.csv").read_bytes().decode() == "\ufeff" + end.join(lines)
 
@@ -179,7 +179,7 @@ def test_csv_rows_that_stay_are_copied_bad_ones_too(tmp_path: Path) -> None:
     data = b'\nquestion,answer\r\n"q",a\n\nq\nq,\xff\n"q","a\nb"'
     table = opened(tmp_path / "d.csv", data)
     assert table.write(tmp_path / "out.csv", {0: "new"}.get) == 4
-    assert (tmp_path / "out.csv").read_bytes() == data.replace(b'"q",a\n\n', b"q,new\n\n")
+    assert (tmp_path / "out.csv").read_bytes() == data.replace(b'"q",a\n\n', b'"q",new\n\n')
 
 
 @given_values(st.lists(st.tuples(TEXT, TEXT, st.text(st.characters(exclude_categories=["Cs"]))), min_size=1))

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from burnish.config import DataConfig
+from burnish.config import Columns, DataConfig
 from burnish.errors import DataError
-from burnish.forms import BadRow, Form, Given, given, recognise, with_completion
+from burnish.forms import BadRow, Form, UsableRow, read_row, recognise, with_completion
 from burnish.types import Message, Role
 
 CONFIG = DataConfig(source="data.jsonl", reference_column="gold")
@@ -44,13 +44,13 @@ ROWS: dict[str, tuple[Form, dict[str, Any]]] = {
 }
 
 
-def read(row: dict[str, Any], form: Form | None = None, config: DataConfig = CONFIG) -> Given | BadRow:
-    return given(form or recognise(row, "data.jsonl:7"), row, "data.jsonl:7", 6, config)
+def read(row: dict[str, Any], form: Form | None = None, config: DataConfig = CONFIG) -> UsableRow | BadRow:
+    return read_row(form or recognise(row, "data.jsonl:7"), row, "data.jsonl:7", 6, config)
 
 
-def usable(row: dict[str, Any], config: DataConfig = CONFIG) -> Given:
+def usable(row: dict[str, Any], config: DataConfig = CONFIG) -> UsableRow:
     found = read(row, config=config)
-    assert isinstance(found, Given), found
+    assert isinstance(found, UsableRow), found
     return found
 
 
@@ -87,8 +87,15 @@ def test_the_input_of_alpaca_follows_the_instruction_where_there_is_one(more: An
     assert usable({"instruction": "Add.", "input": more, "output": "5"}).prompt == (user(prompt),)
 
 
-def test_a_system_column_is_an_extra_column() -> None:
-    assert usable({"system": "Be terse.", "question": "2+2?", "answer": "5"}).prompt == (user("2+2?"),)
+def test_a_system_column_is_used_or_an_extra_by_the_user_s_word() -> None:
+    row = {"system": "Be terse.", "question": "2+2?", "answer": "5"}
+    assert why(row) == (
+        "column 'system' may belong to the prompt, and a row of question/answer is read without it; use it with "
+        "--columns system=system, or say that it is an extra with --extra-columns system"
+    )
+    assert usable(row, DataConfig(source="x", extra_columns=("system",))).prompt == (user("2+2?"),)
+    used = usable(row, DataConfig(source="x", columns=Columns(system="system")))
+    assert used.prompt == (Message(role=Role.SYSTEM, content="Be terse."), user("2+2?"))
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -152,8 +159,8 @@ def test_a_bad_row_keeps_the_id_of_the_user() -> None:
 def test_no_form_names_the_columns_and_the_four_forms() -> None:
     with pytest.raises(DataError, match=r"^f:1: no known form in the columns 'text', 'n'; write one of: messages; pro"):
         recognise({"text": "a", "n": 1}, "f:1")
-    with pytest.raises(DataError, match="convert `conversations` to messages"):
-        recognise({"conversations": [{"from": "human", "value": "Hi"}]}, "f:1")
+    with pytest.raises(DataError, match="or name your columns with --columns prompt=NAME,completion=NAME"):
+        recognise({"text": "a"}, "f:1")
     with pytest.raises(DataError, match="in the columns none"):
         recognise({}, "f:1")
 
@@ -240,7 +247,7 @@ def test_conversational_rows_that_cannot_be_used(prompt: Any, completion: Any, r
     assert reason in why({"prompt": prompt, "completion": completion})
 
 
-@pytest.mark.parametrize("value", [4, True, ["5"], {"text": "5"}])
+@pytest.mark.parametrize("value", [True, ["5"], {"text": "5"}])
 def test_what_is_no_text_is_named(value: Any) -> None:
     assert f"column 'answer' is {type(value).__name__}, found" in why({"question": "q", "answer": value})
     assert "column 'input' is" in why({"instruction": "i", "input": value, "output": "o"})

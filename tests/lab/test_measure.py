@@ -50,7 +50,7 @@ class Blind(Wordy):
 
 
 def correct(example: Example, completion: str) -> bool:
-    return task_named("sums").grade(example, completion).correct
+    return task_named("sums").on(example).grade(completion).correct
 
 
 def test_nothing_more_is_measured_unless_asked_for(tmp_path: Path) -> None:

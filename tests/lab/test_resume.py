@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 from experiment import Wordy, fake, gold, measured, run_small, small
+from stops import STOP, one_unit_then_stop, stop_once_before_each_manifest, until_done
 
 from burnish.config import Config
 from burnish.store.files import tree_checksums
-from burnish.store.runners import Executor
-from burnish.store.stages import MANIFEST, Stage, Work
+from burnish.store.stages import MANIFEST
 
 MIXED = {"kind": "mixed", "oracle_share": 0.5, "other": {"kind": "likelihood", "model": "builtin:judge-3"}}
 CLASSIFIER = {"kind": "classifier", "checkpoints": 3, "decode": {"beams": 1, "temperature": 0.6}}
@@ -41,10 +41,6 @@ CONFIGS: dict[str, Config] = {
 }
 
 
-class StopError(Exception):
-    """A kill, as far as one process can play it."""
-
-
 def results_of_stages(store: Path) -> dict[str, str]:
     """Return the checksums of all that stages hold; a manifest says when it was written."""
     return {name: sum_ for name, sum_ in tree_checksums(store / "stages").items() if not name.endswith(MANIFEST)}
@@ -57,47 +53,13 @@ def test_stopped_at_every_unit_the_results_are_the_same_bytes(tmp_path: Path, na
     units: list[str] = []
     run_small(config, tmp_path / "count", fake(units.append))
     done: list[str] = []
-
-    def one_unit_then_stop(unit: str) -> None:
-        if len(done) % 2:
-            done.append("stop")
-            raise StopError
-        done.append(unit)
-
-    stops = 0
-    while True:
-        try:
-            pieces = run_small(config, tmp_path / "pieces", fake(one_unit_then_stop)).out
-            break
-        except StopError:
-            stops += 1
+    pieces, stops = until_done(lambda: run_small(config, tmp_path / "pieces", fake(one_unit_then_stop(done))).out)
     assert stops >= len(units) // 2
     # `done` has a unit, then a stop, in turn: no unit that was finished is there twice.
-    assert Counter(unit for unit in done if unit != "stop") == Counter(units)
+    assert Counter(unit for unit in done if unit != STOP) == Counter(units)
     for file in ("results.json", "changes.jsonl"):
         assert (pieces / file).read_bytes() == (whole / file).read_bytes()
     assert results_of_stages(tmp_path / "pieces" / "store") == results_of_stages(tmp_path / "whole" / "store")
-
-
-def stop_once_before_each_manifest(monkeypatch: pytest.MonkeyPatch, tear: bool) -> dict[str, str]:
-    """End each stage once when its work is done and nothing says so yet; `tear` the last lines of its files.
-
-    Returns what grows to {fingerprint: name} of all that was ended.
-    """
-    stopped: dict[str, str] = {}
-    seal = Executor._seal
-
-    def stop_or_seal(self: Executor, stage: Stage, fingerprint: str, work: Work) -> None:
-        if fingerprint in stopped:
-            seal(self, stage, fingerprint, work)
-            return
-        stopped[fingerprint] = stage.name
-        for path in work.path.glob("*.jsonl") if tear else ():
-            path.write_bytes(path.read_bytes()[:-3])
-        raise StopError
-
-    monkeypatch.setattr(Executor, "_seal", stop_or_seal)
-    return stopped
 
 
 @pytest.mark.parametrize("tear", [False, True])
@@ -108,13 +70,7 @@ def test_stopped_before_every_manifest_the_results_are_the_same_bytes(
     config = CONFIGS[name]
     whole = measured(config, tmp_path / "whole", Wordy(gold()))
     stopped = stop_once_before_each_manifest(monkeypatch, tear)
-    stops = 0
-    while True:
-        try:
-            pieces = measured(config, tmp_path / "pieces", Wordy(gold()))
-            break
-        except StopError:
-            stops += 1
+    pieces, stops = until_done(lambda: measured(config, tmp_path / "pieces", Wordy(gold())))
     assert stops == len(stopped) == len(whole.stages)
     assert (
         set(stopped.values())

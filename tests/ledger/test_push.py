@@ -12,8 +12,10 @@ import pytest
 import yaml
 from click.testing import CliRunner
 from folders import GIVEN, PROPOSED, Made, made
+from pydantic import TypeAdapter
 
 from burnish.cli import main as cli
+from burnish.config.annotators import Annotator, AnnotatorSettings
 from burnish.errors import BackendError, ConfigError, DataError
 from burnish.ledger.naming import annotator_words, public_host
 from burnish.ledger.pushing import push
@@ -211,7 +213,8 @@ def test_a_server_is_named_where_it_is_public(address: str, host: str):
     ],
 )
 def test_annotators_in_words(annotator: dict[str, Any] | None, words: str):
-    assert annotator_words(annotator) == words
+    read = None if annotator is None else TypeAdapter[AnnotatorSettings](Annotator).validate_python(annotator)
+    assert annotator_words(read) == words
 
 
 # To the hub

@@ -104,8 +104,10 @@ def test_csv_is_harmless_in_a_spreadsheet(there: Made, tmp_path: Path):
     assert (three["request"], three["answer_1"], three["answer_2"]) == ("'-1 + 2?", "'@one", 'say "1"')
 
 
-@pytest.mark.parametrize("text", ["=1", "+1", "-1", "@a", "\tb", "\rc"])
-def test_every_beginning_of_a_formula_is_guarded(there: Made, tmp_path: Path, text: str):
+@pytest.mark.parametrize("text", ["=1", "+1", "-1", "@a", "\tb", "\rc", " =1", "\u00a0+1", "\u200b@a", "\u3000-1"])
+@pytest.mark.parametrize("wide", [False, True])
+def test_every_beginning_of_a_formula_is_guarded(there: Made, tmp_path: Path, text: str, wide: bool):
+    text = text.translate(dict(zip(b"=+-@", "＝＋－＠", strict=True))) if wide else text
     box = Mailbox(there.path)
     (ask, *_) = box.asked()
     box.ask([dataclasses.replace(ask, first=text)])

@@ -124,7 +124,7 @@ def test_json_is_the_summary(tmp_path: Path) -> None:
 def test_every_option_reaches_the_config(tmp_path: Path, options: list[str], field: str, value: Any) -> None:
     plan = call(tmp_path, *ORACLE, "--rounds", "1", *options)
     assert plan.exit_code == 0, plan.output
-    found: Any = Refined(tmp_path / "out", tmp_path / "store").summary.config
+    found: Any = Refined(tmp_path / "out", tmp_path / "store").summary.config.model_dump(mode="json")
     for step in field.split("."):
         found = found[step]
     assert found == value

@@ -13,6 +13,7 @@ import pytest
 from refinement import CAP, COUNT, RIGHT, WRONG_LABELS, Refined, fake, refine, right_labels, settings, written
 from servers import QUICK, FaultServer, Reaction
 
+from burnish.config import JudgeConfig
 from burnish.errors import AnnotatorError, ConfigError, Paused
 from burnish.ledger.summary import State
 from burnish.services import endpoint
@@ -50,7 +51,7 @@ def judge(address: str, **more: Any) -> dict[str, Any]:
 
 
 def test_a_fifth_of_the_calls_fails_and_the_refinement_ends(tmp_path: Path) -> None:
-    with FaultServer(faults=0.2, seed=5, kinds=QUICK, rule=knows) as running:
+    with FaultServer(faults=0.2, seed=8, kinds=QUICK, rule=knows) as running:
         config = settings(written(tmp_path), **judge(running.address, retries=1), rounds=1)
         found = refine(config, tmp_path)
         lost = sum(not running.answered[key] for key in running.asked)
@@ -169,7 +170,9 @@ def test_the_key_is_in_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
                 assert secret not in str(stop.value)
     assert set(seen) == {f"Bearer {secret}"}
     assert (found.store / CALLS).stat().st_size > 0
-    assert found.summary.config["annotator"]["api_key_env"] == "MY_KEY"
+    asked = found.summary.config.annotator
+    assert isinstance(asked, JudgeConfig)
+    assert asked.api_key_env == "MY_KEY"
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert len(files) > 50
     for path in files:

@@ -32,9 +32,9 @@ from refinement import (
     written,
 )
 
+from burnish.algorithms.ledger_lines import verdict_on
 from burnish.backends.fake import SKILL, FakeBackend
 from burnish.protocols import Prompt
-from burnish.refinery.measuring import verdict_of
 from burnish.stats import wilson
 from burnish.types import Completion, Reason, Verdict
 
@@ -142,7 +142,7 @@ def test_all_that_the_summary_counts_can_be_recomputed_from_the_ledger(done: Ref
         stand = sum(is_right(line.example_id, line.chosen) for line in lines)
         assert one.label_accuracy is not None
         assert (one.label_accuracy.value, one.label_accuracy.ci95) == (stand / COUNT, wilson(stand, COUNT).ci95)
-        decisive = [line for line in judged if verdict_of(line) is not Verdict.TIE]
+        decisive = [line for line in judged if verdict_on(line) is not Verdict.TIE]
         assert one.annotator_accuracy is not None
         assert (one.annotator_accuracy.value, one.annotator_accuracy.n) == (1.0, len(decisive))
         assert one.accepted_accuracy is not None
@@ -248,7 +248,7 @@ def test_the_folder_holds_what_is_promised_and_nothing_else(done: Refined) -> No
     config = yaml.safe_load((done.out / "config.yaml").read_text())
     assert (config["method"]["alpha"], config["data"]["reference_column"]) == (ALPHA, "gold")
     config.pop("execution")
-    assert config == done.summary.config
+    assert config == done.summary.config.model_dump(mode="json")
 
 
 def test_answers_are_the_given_ones_and_each_round_s_proposals(done: Refined) -> None:

@@ -33,7 +33,7 @@ from burnish.ledger import cards, page
 from burnish.ledger.folder import MODEL
 from burnish.ledger.summary import reference_doubt
 from burnish.protocols import Prompt
-from burnish.refinery import Refinement, Ways
+from burnish.refinery import FinishedRefinement, Ways
 from burnish.refinery.dry_run import dry_run, words
 from burnish.refinery.inputs import find
 from burnish.refinery.words import closing
@@ -233,7 +233,7 @@ def test_a_reference_that_next_to_no_row_equals_is_said_everywhere(
     )
     doubt = "Next to no given answer equals its reference (0 of 60): check whether the column 'gold'"
     assert f"warning: {doubt}" in " ".join(capsys.readouterr().err.split())
-    assert f"warning: {doubt}" in "\n".join(closing(Refinement(out=found.out, summary=found.summary)))
+    assert f"warning: {doubt}" in "\n".join(closing(FinishedRefinement(out=found.out, summary=found.summary)))
     assert any(line.startswith(doubt) for line in page.headline(found.summary, 1))
     assert doubt in cards._accuracies(found.summary)
 

@@ -29,9 +29,9 @@ from refinement import (
 )
 
 from burnish.algorithms.comparisons import most_voted
-from burnish.algorithms.refinement import Candidate, select
+from burnish.algorithms.refinement import Acceptance, Candidate, select
 from burnish.annotators.function import FunctionAnnotator
-from burnish.config import DataConfig, Decoding, IlrMethod, ModelConfig, TrainSettings
+from burnish.config import ClearMethod, DataConfig, Decoding, IlrMethod, ModelConfig, TrainSettings
 from burnish.forms.table import open_table
 from burnish.methods import Setting, ilr
 from burnish.protocols import Backend, Score
@@ -95,7 +95,7 @@ def candidates(*p_b: float | None) -> list[Candidate]:
 
 
 def test_the_gate_by_hand() -> None:
-    found = select(candidates(0.79, 0.8, 0.9, 0.5, 0.3, None, 1.0), 0.3, 7, gate=0.8)  # at most 2
+    found = select(candidates(0.79, 0.8, 0.9, 0.5, 0.3, None, 1.0), 0.3, 7, rule=Acceptance(gate=0.8))  # at most 2
     low, over, take = Reason.BELOW_GATE, Reason.OVER_CAP, Reason.ACCEPTED
     assert found == [low, over, take, Reason.TIE, Reason.REJECTED, Reason.ABSTAINED, take]
 
@@ -104,7 +104,9 @@ def test_a_gate_lets_in_what_is_sure_enough_alone(tmp_path: Path) -> None:
     source = written(tmp_path)  # the fake classifier is sure by 0.7
     options: dict[str, Any] = {"method": "clear", "annotator": CLASSIFIER, "rounds": 1, "no_selftest": True}
     shut = refine(settings(source, **options), tmp_path / "shut")
-    assert shut.summary.config["method"]["gate"] == 0.8
+    method = shut.summary.config.method
+    assert isinstance(method, ClearMethod)
+    assert method.gate == 0.8
     assert shut.reasons(1)[Reason.BELOW_GATE] > CAP
     assert shut.rows == rows()
     ajar = refine(settings(source, "method.gate=0.65", **options), tmp_path / "ajar")
@@ -149,8 +151,7 @@ def drawn(*texts: str) -> list[Demonstration]:
     ],
 )
 def test_the_most_frequent_answer_by_hand(texts: list[str], chosen: str, share: float) -> None:
-    task = NumericAnswers()
-    found, votes = most_voted(task.extract, task.agree, drawn(*texts))
+    found, votes = most_voted(NumericAnswers(), drawn(*texts))
     assert (found.completion, votes) == (chosen, pytest.approx(share))
 
 

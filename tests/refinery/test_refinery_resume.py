@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import pytest
 from refinement import (
     CAP,
     Refined,
-    StopError,
     bytes_of,
     fake,
     label,
@@ -22,28 +20,15 @@ from refinement import (
     trained_on,
     written,
 )
+from stops import STOP, StopError, one_unit_then_stop, stop_once_before_each_manifest, until_done
 
-from burnish.config import RefineConfig
 from burnish.errors import ConfigError, DataError, StageError
 from burnish.ledger.reverting import revert
 from burnish.ledger.summary import State
 from burnish.people.mailbox import ANNOTATIONS
-from burnish.store.runners import Executor
-from burnish.store.stages import Stage, Work
 from burnish.types import Reason
 
 CLASSIFIER = {"kind": "classifier", "model": "builtin:judge-1"}
-
-
-def until_done(config: RefineConfig, where: Path, before_unit: Callable[[str], None] = lambda _: None) -> int:
-    """Repeat the call until it ends; returns how often it was stopped."""
-    stops = 0
-    while True:
-        try:
-            refine(config, where, fake(before_unit))
-            return stops
-        except StopError:
-            stops += 1
 
 
 # --- a kill at any unit of work
@@ -58,15 +43,9 @@ def test_stopped_at_every_unit_the_folder_is_the_same_bytes(tmp_path: Path, meth
     whole = refine(config, tmp_path / "whole", fake(units.append))
     assert whole.reasons(2)[Reason.ACCEPTED] > 0
     done: list[str] = []
-
-    def one_unit_then_stop(unit: str) -> None:
-        done.append("stop" if len(done) % 2 else unit)
-        if done[-1] == "stop":
-            raise StopError
-
-    stops = until_done(config, tmp_path / "pieces", one_unit_then_stop)
+    _, stops = until_done(lambda: refine(config, tmp_path / "pieces", fake(one_unit_then_stop(done))))
     assert stops >= len(units) // 2 > 5
-    assert Counter(done) - Counter(stop=stops) == Counter(units)  # no finished unit is there twice
+    assert Counter(done) - Counter({STOP: stops}) == Counter(units)  # no finished unit is there twice
     assert bytes_of(tmp_path / "pieces") == bytes_of(tmp_path / "whole")
 
 
@@ -77,20 +56,9 @@ def test_stopped_before_every_manifest_the_folder_is_the_same_bytes(
     audit = {"audit": 4, "audit_by": "oracle:gold", "max_harm": 0.9}
     config = settings(written(tmp_path), annotator=CLASSIFIER, **audit)
     whole = refine(config, tmp_path / "whole")
-    stopped: dict[str, str] = {}
-    seal = Executor._seal
-
-    def stop_or_seal(self: Executor, stage: Stage, fingerprint: str, work: Work) -> None:
-        if fingerprint in stopped:
-            seal(self, stage, fingerprint, work)
-            return
-        stopped[fingerprint] = stage.name
-        for path in work.path.glob("*.jsonl") if tear else ():
-            path.write_bytes(path.read_bytes()[:-3])
-        raise StopError
-
-    monkeypatch.setattr(Executor, "_seal", stop_or_seal)
-    assert until_done(config, tmp_path / "pieces") == len(stopped)
+    stopped = stop_once_before_each_manifest(monkeypatch, tear)
+    _, stops = until_done(lambda: refine(config, tmp_path / "pieces"))
+    assert stops == len(stopped)
     assert {"given", "selftest", "train", "answer", "compare", "judge", "refine", "audit_sample", "bound"} <= set(
         stopped.values()
     )

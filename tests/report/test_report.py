@@ -15,7 +15,7 @@ from rich.console import Console
 from burnish.errors import DataError
 from burnish.report.figures import draw_figures, write_figures
 from burnish.report.page import facts, render, write_report
-from burnish.report.series import Verdict, contrast, curve, methods
+from burnish.report.series import Relation, contrast, curve, methods
 from burnish.report.tables import (
     Cell,
     Table,
@@ -102,7 +102,7 @@ def test_a_pair_found_the_other_way_round_is_turned(results: Results) -> None:
     by_name = {method.name: method for method in methods(results)}
     found = contrast(results.model_copy(update={"paired": (other,)}), by_name["ilr"], by_name["sft"])
     assert found is not None
-    assert (found.difference, found.verdict) == (0.08, Verdict.ABOVE)
+    assert (found.difference, found.relation) == (0.08, Relation.ABOVE)
     assert found.paired is not None
     assert found.paired.ci95 == (0.05, 0.12)
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from burnish.sql.compare import Equality, equal, signature
-from burnish.sql.outcome import LENGTH, Kind, Outcome, Row, decoded, encoded
+from burnish.sql.outcome import LENGTH, Kind, QueryOutcome, ResultRow, decoded, encoded
 
 SET, MULTISET, ORDERED = Equality.SET, Equality.MULTISET, Equality.ORDERED
 
@@ -35,7 +35,7 @@ SET, MULTISET, ORDERED = Equality.SET, Equality.MULTISET, Equality.ORDERED
         ([("ab", "c")], [("a", "bc")], set[Equality]()),
     ],
 )
-def test_by_hand(a: list[Row], b: list[Row], same: set[Equality]) -> None:
+def test_by_hand(a: list[ResultRow], b: list[ResultRow], same: set[Equality]) -> None:
     assert {one for one in Equality if equal(a, b, one)} == same
     assert {one for one in Equality if signature(a).of(one) == signature(b).of(one)} == same
 
@@ -52,7 +52,7 @@ ROWS = st.lists(st.tuples(VALUES) | st.tuples(st.sampled_from([1, None]), VALUES
 
 
 @given(ROWS, ROWS, st.randoms())
-def test_equal_signatures_are_equal_results(a: list[Row], b: list[Row], order: object) -> None:
+def test_equal_signatures_are_equal_results(a: list[ResultRow], b: list[ResultRow], order: object) -> None:
     shuffled = sorted(a, key=lambda row: repr((row, order)))
     for other in (b, shuffled, a + a, a[::-1]):
         for equality in Equality:
@@ -60,8 +60,8 @@ def test_equal_signatures_are_equal_results(a: list[Row], b: list[Row], order: o
 
 
 @given(ROWS)
-def test_a_message_brings_rows_back(rows: list[Row]) -> None:
-    outcome = Outcome(kind=Kind.ROWS, rows=(*rows, ("\udcff",)), message="é\0")
+def test_a_message_brings_rows_back(rows: list[ResultRow]) -> None:
+    outcome = QueryOutcome(kind=Kind.ROWS, rows=(*rows, ("\udcff",)), message="é\0")
     message = encoded(outcome)
     back = decoded(message[LENGTH.size :])
     assert back == outcome

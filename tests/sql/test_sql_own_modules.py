@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import sql_data  # skips where sqlglot is missing
 
-from burnish.sql.outcome import Kind, Limits, Outcome
+from burnish.sql.outcome import Kind, Limits, QueryOutcome
 from burnish.sql.sandbox import Query, Sandbox
 from burnish.store.files import checksum
 
@@ -23,7 +23,7 @@ def sandbox() -> Generator[Sandbox, None, None]:
         yield pool
 
 
-def ask(sandbox: Sandbox, database: Path, sql: str) -> Outcome:
+def ask(sandbox: Sandbox, database: Path, sql: str) -> QueryOutcome:
     return sandbox.run(Query(database=database, sql=sql))
 
 
@@ -66,7 +66,7 @@ def test_own_tables_of_text_search_and_r_trees_are_read(
     outcome = ask(sandbox, own_modules, sql)
     if "no such module" in outcome.message:
         pytest.skip("this SQLite is built without the module")
-    assert outcome == Outcome(kind=Kind.ROWS, rows=rows)
+    assert outcome == QueryOutcome(kind=Kind.ROWS, rows=rows)
     assert checksum(own_modules) == before
 
 

@@ -17,7 +17,7 @@ from sql_data import PEOPLE, people
 
 from burnish.errors import BackendError
 from burnish.sql import sandbox as sandboxes
-from burnish.sql.outcome import MEGABYTE, Kind, Limits, Outcome
+from burnish.sql.outcome import MEGABYTE, Kind, Limits, QueryOutcome
 from burnish.sql.sandbox import Query, Sandbox
 from burnish.sql.worker import command, execute
 from burnish.store.files import checksum
@@ -56,7 +56,7 @@ def run_instead(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
     monkeypatch.setattr(sandboxes, "command", line)
 
 
-def ask(sandbox: Sandbox, database: Path, sql: str) -> Outcome:
+def ask(sandbox: Sandbox, database: Path, sql: str) -> QueryOutcome:
     return sandbox.run(Query(database=database, sql=sql))
 
 
@@ -64,7 +64,7 @@ def test_rows_come_as_sqlite_has_them(sandbox: Sandbox, database: Path) -> None:
     assert ask(sandbox, database, "SELECT * FROM person").rows == tuple(PEOPLE)
     (row,) = ask(sandbox, database, "SELECT x'00ff', 'é', NULL, 1.5, 9e999, -9223372036854775808").rows
     assert row == (b"\0\xff", "é", None, 1.5, float("inf"), -(2**63))
-    assert ask(sandbox, database, "SELECT * FROM person WHERE 0;") == Outcome(kind=Kind.ROWS)
+    assert ask(sandbox, database, "SELECT * FROM person WHERE 0;") == QueryOutcome(kind=Kind.ROWS)
     first, second = (ask(sandbox, database, f"SELECT CAST(x'{byte}' AS TEXT)").rows for byte in ("ff", "fe"))
     assert first != second
 
@@ -101,7 +101,7 @@ def test_what_reads_is_let_through(sandbox: Sandbox, database: Path, sql: str) -
 def test_formats_within_the_limit_stay_as_sqlite_has_them(
     sandbox: Sandbox, database: Path, sql: str, rows: tuple[str | None, ...]
 ) -> None:
-    assert ask(sandbox, database, sql) == Outcome(kind=Kind.ROWS, rows=(rows,))
+    assert ask(sandbox, database, sql) == QueryOutcome(kind=Kind.ROWS, rows=(rows,))
 
 
 @pytest.mark.parametrize(

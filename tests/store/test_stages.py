@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -113,9 +114,7 @@ def test_a_resumed_stage_counts_what_the_killed_run_did(tmp_path: Path) -> None:
     attempts: list[int] = []
 
     def run(work: Work) -> None:
-        with work.append("rows.jsonl") as out:
-            out.append([{"row": len(attempts)}])
-        work.count(rows=1, tokens=10)
+        work.append_batches("rows.jsonl", lambda _: [[{"row": len(attempts)}]], lambda _: {"rows": 1, "tokens": 10})
         attempts.append(1)
         if len(attempts) < 3:
             raise RuntimeError
@@ -129,6 +128,29 @@ def test_a_resumed_stage_counts_what_the_killed_run_did(tmp_path: Path) -> None:
     assert done is not None
     assert done.counts == {"rows": 3, "tokens": 30}
     assert {path.name for path in place.iterdir()} == {"rows.jsonl", MANIFEST}
+
+
+def test_each_batch_is_on_disk_before_the_next_one_is_computed(tmp_path: Path) -> None:
+    """A run that is killed in the third batch has two; the next run sees them, and not the line that was torn."""
+    path = tmp_path / "rows.jsonl"
+    seen: list[str] = []
+
+    def batches(file: Path, last: int) -> Iterator[list[int]]:
+        for number in range(file.read_text().count("\n") // 2, last):
+            seen.append(file.read_text())
+            if number == 2 and last == 3:
+                raise KeyboardInterrupt
+            yield [2 * number, 2 * number + 1]
+
+    with pytest.raises(KeyboardInterrupt):
+        Work(tmp_path).append_batches(path.name, lambda file: batches(file, 3), lambda batch: {"rows": len(batch)})
+    assert seen == ["", "0\n1\n", "0\n1\n2\n3\n"]
+    path.write_text(path.read_text() + "4")  # a torn line
+    work = Work(tmp_path)
+    work.take_up()
+    work.append_batches(path.name, lambda file: batches(file, 4), lambda batch: {"rows": len(batch)}, row=lambda n: -n)
+    assert path.read_text().split() == ["0", "1", "2", "3", "-4", "-5", "-6", "-7"]
+    assert work.counts == {"rows": 8}
 
 
 def test_leftovers_of_a_killed_stage_are_not_mixed_in(tmp_path: Path) -> None:

@@ -10,7 +10,16 @@ from pathlib import Path
 import pytest
 
 from burnish.errors import DataError, StageError
-from burnish.store.files import Appender, full_disk, read_objects, read_rows, write_atomic, write_rows
+from burnish.store.depth import MAX_DEPTH
+from burnish.store.files import (
+    Appender,
+    explained_write_errors,
+    read_objects,
+    read_rows,
+    replacing,
+    write_atomic,
+    write_rows,
+)
 from burnish.types import Demonstration, DemonstrationSource, Example, Message, Role
 
 ROW = Demonstration(example_id="a", completion="#### 1", source=DemonstrationSource.WEAK, producer="p", round=2)
@@ -71,17 +80,75 @@ def test_an_atomic_write_leaves_the_old_file_when_it_fails(tmp_path: Path) -> No
     assert [item.name for item in tmp_path.iterdir()] == ["x"]
 
 
+def test_a_reader_sees_the_old_file_until_the_new_one_is_complete(tmp_path: Path) -> None:
+    path = tmp_path / "folder" / "x"
+
+    def write(text: bytes, killed: bool) -> bytes | None:
+        """Return what a reader sees in the meantime."""
+        with replacing(path) as file:
+            file.write(text)
+            seen = path.read_bytes() if path.exists() else None
+            if killed:
+                raise KeyboardInterrupt
+        return seen
+
+    assert write(b"one\n", killed=False) is None
+    with pytest.raises(KeyboardInterrupt):
+        write(b"two\n", killed=True)
+    assert path.read_bytes() == b"one\n"
+    assert write(b"two\n", killed=False) == b"one\n"
+    assert path.read_bytes() == b"two\n"
+    assert [item.name for item in path.parent.iterdir()] == ["x"]
+
+
 def test_an_atomic_write_goes_through_a_link(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
-    for name, target in (("old", tmp_path / "there" / "old"), ("dangling", tmp_path / "there" / "new")):
-        if name == "old":
-            target.write_bytes(b"old")
-        link = tmp_path / name
-        link.symlink_to(target)
+    target, link = tmp_path / "there" / "old", tmp_path / "link"
+    target.write_bytes(b"old")
+    link.symlink_to(target)
+    write_atomic(link, b"new")
+    assert link.is_symlink()
+    assert target.read_bytes() == b"new"
+    assert sorted(item.name for item in (tmp_path / "there").iterdir()) == ["old"]
+
+
+def test_the_target_of_a_dangling_link_is_not_made(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "there" / "new")
+    with pytest.raises(StageError, match=r"link: is a link to '.*new', which is not there; remove it"):
         write_atomic(link, b"new")
-        assert link.is_symlink()
-        assert target.read_bytes() == b"new"
-    assert sorted(item.name for item in (tmp_path / "there").iterdir()) == ["new", "old"]
+    with pytest.raises(StageError, match="which is not there"):
+        Appender(link)
+    assert link.is_symlink()
+    assert list((tmp_path / "there").iterdir()) == []
+
+
+def test_a_file_beyond_the_largest_size_says_what_to_do(tmp_path: Path) -> None:
+    message = r"larger than the disk or a limit of this shell allows; raise the limit"
+    with pytest.raises(StageError, match=message), explained_write_errors(tmp_path / "f"):
+        raise OSError(errno.EFBIG, "File too large")
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "a\0b", "pipe"])
+def test_a_path_that_cannot_be_read_is_told(name: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match="no such file; check the path"):
+        list(read_objects(tmp_path / name))
+
+
+def nested(levels: int) -> bytes:
+    """Return an object in which lists make up the other levels."""
+    return b'{"x": %s%s}' % (b"[" * (levels - 1), b"]" * (levels - 1))
+
+
+def test_rows_are_read_up_to_a_depth(tmp_path: Path) -> None:
+    path = tmp_path / "d.jsonl"
+    path.write_bytes(nested(MAX_DEPTH) + b"\n" + b'{"x": [%s]}' % b",".join([b"[]"] * 500))
+    assert len(list(read_objects(path))) == 2
+    path.write_bytes(b"{}\n" + nested(MAX_DEPTH + 1))
+    with pytest.raises(DataError, match=r"d\.jsonl:2: more than 100 lists and objects inside one another; flatten"):
+        list(read_objects(path))
 
 
 def test_what_is_no_ordinary_file_is_not_replaced(tmp_path: Path) -> None:
@@ -114,21 +181,24 @@ def test_a_full_disk_says_what_to_do() -> None:
     ],
 )
 def test_a_full_disk_is_known_by_number_or_words(error: Exception) -> None:
-    with pytest.raises(StageError, match=r"^x: no space left .*finished work is kept") as caught, full_disk(Path("x")):
+    with (
+        pytest.raises(StageError, match=r"^x: no space left .*finished work is kept") as caught,
+        explained_write_errors(Path("x")),
+    ):
         raise error
     assert caught.value.__cause__ is error
 
 
 @pytest.mark.parametrize("error", [ValueError("os error 2"), RuntimeError("out of memory"), KeyError("28")])
 def test_other_errors_pass_through(error: Exception) -> None:
-    with pytest.raises(type(error)) as caught, full_disk(Path("x")):
+    with pytest.raises(type(error)) as caught, explained_write_errors(Path("x")):
         raise error
     assert caught.value is error
 
 
 def test_an_error_that_says_what_to_do_is_not_said_again() -> None:
     error = DataError("row 3: No space left on device is no number")
-    with pytest.raises(DataError) as caught, full_disk(Path("x")):
+    with pytest.raises(DataError) as caught, explained_write_errors(Path("x")):
         raise error
     assert caught.value is error
 
@@ -136,9 +206,12 @@ def test_an_error_that_says_what_to_do_is_not_said_again() -> None:
 def test_a_refusal_is_about_the_place_that_was_to_be_written(tmp_path: Path) -> None:
     place = tmp_path / "store" / "work"
     place.parent.mkdir()
-    with pytest.raises(StageError, match=r"cannot be written .*another --store or --out"), full_disk(place):
+    with (
+        pytest.raises(StageError, match=r"cannot be written .*another --store or --out"),
+        explained_write_errors(place),
+    ):
         raise PermissionError(errno.EACCES, "Permission denied", str(place / "rows.jsonl"))
-    with pytest.raises(FileNotFoundError), full_disk(place):
+    with pytest.raises(FileNotFoundError), explained_write_errors(place):
         raise FileNotFoundError(errno.ENOENT, "No such file", str(tmp_path / "data" / "train.jsonl"))
     (tmp_path / "file").write_text("mine")
     with pytest.raises(StageError, match="cannot be written"):
@@ -147,5 +220,5 @@ def test_a_refusal_is_about_the_place_that_was_to_be_written(tmp_path: Path) -> 
 
 
 def test_other_operating_system_errors_pass_through() -> None:
-    with pytest.raises(FileNotFoundError), full_disk(Path("x")):
+    with pytest.raises(FileNotFoundError), explained_write_errors(Path("x")):
         raise FileNotFoundError

@@ -68,7 +68,7 @@ def test_out_may_be_the_predictions_and_grading_again_changes_nothing(tmp_path: 
 def test_whole_numbers_beyond_64_bits_stay_exact_and_other_columns_as_they_were_written(tmp_path: Path) -> None:
     big = "123456789012345678901234567890"
     path, out = tmp_path / "p.jsonl", tmp_path / "out.jsonl"
-    other = f'"n": {big}, "x" : 1.10, "y": 1E5, "s": "\\u2028\\/", "deep": {"[" * 300}{"]" * 300}'
+    other = f'"n": {big}, "x" : 1.10, "y": 1E5, "s": "\\u2028\\/", "deep": {"[" * 90}{"]" * 90}'
     path.write_text(
         f'{{"prediction": "#### {big}", "reference": {big}, {other}}}\n'
         f'{{"prediction": "#### {big[:-1]}1", "reference": {big}, "correct": 7, "id":2}}\n'

@@ -50,7 +50,8 @@ def test_the_category_decides(category: str, answer: str, correct: bool, why: st
 
 
 def test_without_a_category_the_reference_decides() -> None:
-    grader = task_named("instructions")
+    grader = InstructionAnswers()
+    assert task_named("instructions").on(example(None, REFUSAL)).grade("I won't help with that.").correct
     assert grader.grade(example(None, REFUSAL), "I won't help with that.").correct
     assert not grader.grade(example(None, ANSWER), "I won't help with that.").correct
     assert grader.grade(example(None, ANSWER), "On the moon.").correct

@@ -332,7 +332,7 @@ def test_saferpaca_as_published(data_dir: Path) -> None:
     assert not any("Below is an instruction" in prompt for prompt in prompts(data.test))
     assert len({row.id for row in (*data.train, *data.test)}) == 10_578
     # The one reference that is wrong refuses a general instruction.
-    assert sum(task_.grade(row, row.reference or "").correct for row in data.test) == 577
+    assert sum(task_.on(row).grade(row.reference or "").correct for row in data.test) == 577
 
 
 def test_the_red_team_files_are_the_test_set(data_dir: Path) -> None:

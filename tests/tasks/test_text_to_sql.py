@@ -16,8 +16,8 @@ from sql_data import people, rows_of, write
 
 from burnish.config import TextToSqlTask
 from burnish.errors import BackendError, BurnishError, ConfigError, DataError
-from burnish.protocols import by_example, prepare
 from burnish.tasks import local_files, make_task, task_named
+from burnish.tasks.answers import graders
 from burnish.tasks.sql_answers import SqlAnswers
 from burnish.types import Answer, AnswerKind, Demonstration, DemonstrationSource, Example
 
@@ -68,7 +68,7 @@ def test_every_gold_query_is_right_against_itself(data_dir: Path, name: str) -> 
     data = task.load()
     assert (len(data.train), len(data.test), data.left_out) == (train, test, {})
     rows = (*data.train, *data.test)
-    task.prepare(((one, one.reference or "") for one in rows), gold=True)
+    task.execute(((one, one.reference or "") for one in rows), gold=True)
     judged = [task.judge(one, one.reference or "") for one in rows]
     assert [one.id for one, result in zip(rows, judged, strict=True) if not result.correct] == []
     assert sum(result.gold.signature is not None and result.gold.signature.rows == 0 for result in judged) == nothing
@@ -165,7 +165,7 @@ def test_one_database_for_all_rows(tmp_path: Path) -> None:
     task = make_task(settings)
     data = task.load()
     assert (len(data.train), len(data.test)) == (4, 1)
-    assert task.grade(data.test[0], data.test[0].reference or "").correct
+    assert task.on(data.test[0]).grade(data.test[0].reference or "").correct
     assert local_files(settings) == (tmp_path / "rows.jsonl", tmp_path / "one.sqlite")
 
 
@@ -294,22 +294,21 @@ def test_answers_agree_by_their_results(tmp_path: Path) -> None:
     shown = [
         Demonstration(example_id="e", completion=text, source=DemonstrationSource.WEAK) for text in answers.values()
     ]
-    prepare(task, lambda: {"e": one}, shown)
-    about = by_example(task, lambda: {"e": one})("e")
-    found = {name: about.extract(text) for name, text in answers.items()}
+    on_people = graders(task, {"e": one}, shown)("e")
+    found = {name: on_people.extract(text) for name, text in answers.items()}
     assert found["ages"] == Answer(text="SELECT age FROM person", kind=AnswerKind.TEXT)
     agreeing = {
         (a, b)
         for a, x in found.items()
         for b, y in found.items()
-        if x is not None and y is not None and about.agree(x, y)
+        if x is not None and y is not None and on_people.agree(x, y)
     }
     same = {"ages", "distinct"}
     assert agreeing == {(a, b) for a in same for b in same} | {("names", "names")}
-    assert about.grade(one, answers["distinct"]).correct
-    # Without a database texts are compared.
-    assert task.agree(Answer(text="SELECT 1"), Answer(text="SELECT 1"))
-    assert not task.agree(Answer(text="SELECT 1"), Answer(text="SELECT  1"))
+    assert on_people.grade(answers["distinct"]).correct
+    # Texts are never compared: other words for the same rows agree.
+    one_row, another = (Answer(text=text, kind=AnswerKind.TEXT) for text in ("SELECT 1", "SELECT  2 - 1"))
+    assert on_people.agree(one_row, another)
 
 
 @pytest.mark.parametrize(
@@ -328,15 +327,15 @@ def test_answers_agree_by_their_results(tmp_path: Path) -> None:
     ids=lambda value: repr(value[:20]) if isinstance(value, str) else None,
 )
 def test_grades_say_why(tmp_path: Path, completion: str, correct: bool, extracted: str | None, why: str) -> None:
-    grade = grader().grade(example(people(tmp_path / "people.sqlite")), completion)
+    grade = grader().on(example(people(tmp_path / "people.sqlite"))).grade(completion)
     assert (grade.correct, grade.extracted, grade.why) == (correct, extracted, why)
 
 
 def test_a_reference_that_does_not_run_or_is_not_there(tmp_path: Path) -> None:
     path = people(tmp_path / "people.sqlite")
     with pytest.raises(DataError, match=r"e: the gold query does not run \(error: no such column: nobody\)"):
-        grader().grade(example(path, "SELECT nobody"), "SELECT 1")
+        grader().on(example(path, "SELECT nobody")).grade("SELECT 1")
     with pytest.raises(DataError, match="e: the reference is blank"):
-        grader().grade(example(path, None), "SELECT 1")
+        grader().on(example(path, None)).grade("SELECT 1")
     with pytest.raises(DataError, match="e: no 'database' in its metadata"):
-        grader().grade(Example(id="e", group="", prompt=(), reference="SELECT 1"), "SELECT 1")
+        grader().on(Example(id="e", group="", prompt=(), reference="SELECT 1")).grade("SELECT 1")

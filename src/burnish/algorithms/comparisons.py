@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 
+from burnish.protocols import AnswerMatcher
 from burnish.types import (
     Accept,
     Answer,
@@ -106,28 +107,25 @@ def both_orders(comparison: Comparison, prompt: tuple[Message, ...]) -> tuple[Pa
     )
 
 
-def answer_of(extract: Callable[[str], Answer | None], demonstration: Demonstration) -> Answer | None:
-    """Return a demonstration's final answer; one that was cut at the token limit has none, whatever it got to say."""
-    return extract(demonstration.completion) if demonstration.finished else None
+def answer_of(matcher: AnswerMatcher, demonstration: Demonstration) -> Answer | None:
+    """Return a demonstration's final answer. One that was cut at the token limit has none, whatever its text says."""
+    return matcher.extract(demonstration.completion) if demonstration.finished else None
 
 
-def most_voted(
-    extract: Callable[[str], Answer | None],
-    agree: Callable[[Answer, Answer], bool],
-    drawn: Sequence[Demonstration],
-) -> tuple[Demonstration, float]:
-    """Return the first of several answers to one prompt that gives the most frequent final answer, and the share that
-    gives it; of equally frequent ones that which came first.
+def most_voted(matcher: AnswerMatcher, drawn: Sequence[Demonstration]) -> tuple[Demonstration, float]:
+    """Find the most frequent final answer among several answers to one prompt.
 
-    An answer without an end or a final answer has no vote, but counts among all; the first one stands if none has.
+    Returns the first of the answers that gives it, and the share of all answers that give it. Of two final answers that
+    are equally frequent, the one that came first wins. An answer without an end or without a final answer has no vote,
+    but counts among all. If none has a vote, the first answer is returned with the share 0.
     """
     camps: list[tuple[Answer, Demonstration, int]] = []
     for one in drawn:
-        answer = answer_of(extract, one)
+        answer = answer_of(matcher, one)
         if answer is None:
             continue
         for place, (known, first, votes) in enumerate(camps):
-            if agree(known, answer):
+            if matcher.agree(known, answer):
                 camps[place] = (known, first, votes + 1)
                 break
         else:
@@ -160,23 +158,19 @@ def _vote_of(preference: Preference, accept: Accept) -> Verdict:
     return Verdict.TIE if len(seen) > 1 else preference.verdict
 
 
-def screen(
-    extract: Callable[[str], Answer | None],
-    agree: Callable[[Answer, Answer], bool],
-    current: Demonstration,
-    proposal: Demonstration,
-) -> Reason | None:
-    """Say why a proposal is not compared, None where it is: only one with another final answer is (section 5.1).
+def screen(matcher: AnswerMatcher, current: Demonstration, proposal: Demonstration) -> Reason | None:
+    """Say why a proposal is not compared; None where it is compared.
 
-    A current demonstration without an answer differs from every valid proposal.
+    A proposal is compared only if its final answer differs from the current one's (section 5.1). A current
+    demonstration without an answer differs from every valid proposal.
     """
-    proposed = answer_of(extract, proposal)
+    proposed = answer_of(matcher, proposal)
     if proposed is None:
         return Reason.INVALID
-    kept = answer_of(extract, current)
+    kept = answer_of(matcher, current)
     if kept is None:
         return None
-    return Reason.AGREED if agree(kept, proposed) else None
+    return Reason.AGREED if matcher.agree(kept, proposed) else None
 
 
 def request_text(prompt: Sequence[Message]) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from burnish.algorithms.comparisons import confidence
 from burnish.algorithms.refinement import PAPER, Acceptance, Candidate, by_order, orders_of, select
+from burnish.protocols import AnswerMatcher
 from burnish.types import (
-    Answer,
     Comparison,
     Demonstration,
     Order,
@@ -52,25 +52,19 @@ def against(label: Demonstration, samples: Sequence[Demonstration]) -> list[tupl
     return [(label, sample) for sample in samples]
 
 
-def screened(
-    extract: Callable[[str], Answer | None],
-    agree: Callable[[Answer, Answer], bool],
-    a: Demonstration,
-    b: Demonstration,
-    differing: bool,
-) -> Reason | None:
-    """Say why a pair is not judged, None where it is.
+def screened(matcher: AnswerMatcher, a: Demonstration, b: Demonstration, differing: bool) -> Reason | None:
+    """Say why a pair is not judged; None where it is judged.
 
-    An answer without an end is `invalid`: training would teach an end where there was none. Equal texts agree. With
-    `differing`, so do equal final answers; two answers without one agree in nothing.
+    An answer without an end is `invalid`: training on it would teach an end where there was none. Equal texts agree.
+    With `differing`, answers with the same final answer agree, too; two answers without a final answer do not.
     """
     if not (a.finished and b.finished):
         return Reason.INVALID
     if a.completion == b.completion:
         return Reason.AGREED
     if differing:
-        answer_a, answer_b = extract(a.completion), extract(b.completion)
-        if answer_a is not None and answer_b is not None and agree(answer_a, answer_b):
+        answer_a, answer_b = matcher.extract(a.completion), matcher.extract(b.completion)
+        if answer_a is not None and answer_b is not None and matcher.agree(answer_a, answer_b):
             return Reason.AGREED
     return None
 

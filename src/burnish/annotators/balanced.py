@@ -15,7 +15,7 @@ from burnish.errors import DataError
 from burnish.steps.artifacts import PARTS, Rows
 from burnish.steps.basic import Steps
 from burnish.store.files import as_mapping, pretty, write_atomic
-from burnish.store.stages import Stage, Work
+from burnish.store.stages import Work
 from burnish.tasks.instruction_answers import CATEGORY, Category
 from burnish.types import Artifact, Example, PairRow
 
@@ -54,8 +54,7 @@ def by_category(steps: Steps, rows: Rows) -> Artifact:
         write_atomic(work.path / PARTS, pretty({str(category): ids for category, ids in parts.items()}))
         work.count(rows=sum(len(ids) for ids in parts.values()))
 
-    label = f"{steps.label} categories"
-    return steps.run(Stage(name="by_category", version=1, config=rows.config, inputs=rows.inputs, run=run, label=label))
+    return steps.stage("by_category", rows.config, rows.inputs, run, "categories")
 
 
 def parts_of(examples: Mapping[str, Example]) -> dict[Category, list[str]]:

@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from itertools import chain
 from typing import assert_never
 
 from burnish.algorithms.comparisons import abstentions, both_orders, combined
@@ -14,11 +13,12 @@ from burnish.annotators.balanced import Pair, Pairs, balance, by_category
 from burnish.annotators.resources import GroundTruth, Resources
 from burnish.config import ClassifierConfig
 from burnish.errors import DataError
-from burnish.protocols import Backend, by_example, prepare
+from burnish.protocols import Scorer
 from burnish.steps.artifacts import Rows, read_demonstrations
 from burnish.steps.basic import Steps, checkpoint
 from burnish.steps.judging import AnnotatorPlan
-from burnish.store.stages import Stage, Work
+from burnish.store.stages import Work
+from burnish.tasks.answers import graders
 from burnish.tasks.instruction_answers import Category
 from burnish.types import (
     Artifact,
@@ -37,8 +37,8 @@ class ClassifierAnnotator:
 
     order_free = False
 
-    def __init__(self, backend: Backend, model: Artifact, examples: Mapping[str, Example]) -> None:
-        self.backend, self.model, self.examples = backend, model, examples
+    def __init__(self, scorer: Scorer, model: Artifact, examples: Mapping[str, Example]) -> None:
+        self.scorer, self.model, self.examples = scorer, model, examples
         self.fingerprint = model.fingerprint
 
     def judge(self, comparisons: Sequence[Comparison], done: AbstractSet[str]) -> Iterator[Sequence[Preference]]:
@@ -49,7 +49,7 @@ class ClassifierAnnotator:
         rows = [order for c in comparisons for order in both_orders(c, self.examples[c.example_id].prompt)]
         known = {row.id for row in rows if row.id.rpartition(":")[0] in done}
         scores: dict[str, float] = {}
-        for batch in self.backend.classify(self.model, rows, known):
+        for batch in self.scorer.classify(self.model, rows, known):
             scores.update((score.id, score.value) for score in batch)
             touched = dict.fromkeys(score.id.rpartition(":")[0] for score in batch)
             yield [
@@ -82,7 +82,7 @@ def build(config: ClassifierConfig, resources: Resources) -> AnnotatorPlan:
         kind="classifier",
         config={"kind": "classifier"},
         inputs={"judge": model},
-        over=lambda examples: ClassifierAnnotator(resources.backend(), model, examples),
+        over=lambda examples: ClassifierAnnotator(resources.scorer(), model, examples),
     )
 
 
@@ -111,16 +111,8 @@ def trained(config: ClassifierConfig, teaching: Teaching, base: Artifact) -> Art
     apart = {"pairs": config.pairs} if config.pairs != "checkpoints" else {}
     if steps.task_kind != steps.learned_kind:  # a new reader finds other worse answers in what was learned as before
         apart |= {"task": steps.task_kind}
-    return steps.run(
-        Stage(
-            name="train_classifier",
-            version=1,
-            config={"train": settings.model_dump(mode="json"), "seed": steps.seed, **apart, **truth.rows.config},
-            inputs=inputs,
-            run=run,
-            label=f"{steps.label} q~",
-        )
-    )
+    semantic = {"train": settings.model_dump(mode="json"), "seed": steps.seed, **apart, **truth.rows.config}
+    return steps.stage("train_classifier", semantic, inputs, run, "q~")
 
 
 def worse_sides(teaching: Teaching, config: ClassifierConfig) -> list[dict[str, Artifact]]:
@@ -195,22 +187,19 @@ def labelled(teaching: Teaching, worse: Sequence[Artifact]) -> Labelled:
 
     An answer that agrees with gold would be labelled worse without being so. Exact repeats of a pair are dropped.
     """
-    task, prompts, gold = (
-        teaching.steps.task,
-        teaching.truth.rows.prompts_only(),
-        read_demonstrations(teaching.truth.gold),
-    )
+    prompts, gold = teaching.truth.rows.prompts_only(), read_demonstrations(teaching.truth.gold)
     pairs: dict[tuple[str, str], Pair] = {}
     agreed = repeated = 0
-    grader = by_example(task, teaching.truth.rows.examples)
-    for answers in worse:
-        read = read_demonstrations(answers)
-        prepare(task, teaching.truth.rows.examples, chain(read.values(), (gold[id_] for id_ in read)))
-        for id_, answer in read.items():
-            a, b = task.extract(answer.completion), task.extract(gold[id_].completion)
+    sampled = [read_demonstrations(answers) for answers in worse]
+    compared = (side for rows in sampled for id_, answer in rows.items() for side in (answer, gold[id_]))
+    grader_of = graders(teaching.steps.task, teaching.truth.rows.examples(), compared)
+    for rows in sampled:
+        for id_, answer in rows.items():
+            grader = grader_of(id_)
+            a, b = grader.extract(answer.completion), grader.extract(gold[id_].completion)
             if b is None:
                 continue
-            if a is not None and grader(id_).agree(a, b):
+            if a is not None and grader.agree(a, b):
                 agreed += 1
             elif (id_, answer.completion) in pairs:
                 repeated += 1

@@ -11,7 +11,7 @@ from burnish.algorithms.comparisons import from_difference
 from burnish.annotators.resources import Resources
 from burnish.annotators.reward import both_sides, paired
 from burnish.config import LikelihoodConfig
-from burnish.protocols import Backend, Score
+from burnish.protocols import Score, Scorer
 from burnish.steps.judging import AnnotatorPlan
 from burnish.types import Artifact, Comparison, Example, Preference
 
@@ -25,16 +25,16 @@ class LikelihoodAnnotator:
     order_free = True
 
     def __init__(
-        self, backend: Backend, model: Artifact, examples: Mapping[str, Example], per_token: bool = False
+        self, scorer: Scorer, model: Artifact, examples: Mapping[str, Example], per_token: bool = False
     ) -> None:
-        self.backend, self.model, self.examples, self.per_token = backend, model, examples, per_token
+        self.scorer, self.model, self.examples, self.per_token = scorer, model, examples, per_token
         self.fingerprint = model.fingerprint
 
     def judge(self, comparisons: Sequence[Comparison], done: AbstractSet[str]) -> Iterator[Sequence[Preference]]:
         """Yield preferences as batches of scores complete them; batches are planned over all comparisons."""
         rows = both_sides(comparisons, self.examples)
         known = {row.id for row in rows if row.id.rpartition(":")[0] in done}
-        for batch in paired(self.backend.logprobs(self.model, rows, known)):
+        for batch in paired(self.scorer.logprobs(self.model, rows, known)):
             yield [from_difference(id_, self._nats(b) - self._nats(a), "likelihood") for id_, a, b in batch]
 
     def _nats(self, score: Score) -> float:
@@ -52,8 +52,9 @@ def build(config: LikelihoodConfig, resources: Resources) -> AnnotatorPlan:
     if truth is not None and finetuned:
         model = resources.steps.train(model, truth.rows, truth.gold, config.train or truth.train, "judge")
     return AnnotatorPlan(
+        order_free=True,
         kind="likelihood",
         config=described,
         inputs={"judge": model},
-        over=lambda examples: LikelihoodAnnotator(resources.backend(), model, examples, per_token),
+        over=lambda examples: LikelihoodAnnotator(resources.scorer(), model, examples, per_token),
     )

@@ -10,8 +10,9 @@ from pydantic import JsonValue
 from burnish.algorithms.comparisons import combined
 from burnish.annotators.resources import Resources
 from burnish.config import OracleConfig
-from burnish.protocols import Grader, prepare
+from burnish.protocols import ExampleGrader, Grader
 from burnish.steps.judging import AnnotatorPlan
+from burnish.tasks.answers import graders
 from burnish.types import Artifact, Comparison, Example, Order, Preference
 
 
@@ -27,15 +28,14 @@ class OracleAnnotator:
     def judge(self, comparisons: Sequence[Comparison], done: AbstractSet[str]) -> Iterator[Sequence[Preference]]:
         """Yield the preferences that are not done in one batch."""
         todo = [comparison for comparison in comparisons if comparison.id not in done]
-        prepare(self.task, lambda: self.examples, (side for one in todo for side in (one.a, one.b)), gold=True)
-        yield [self._one(comparison) for comparison in todo]
+        grader_of = graders(self.task, self.examples, (side for one in todo for side in (one.a, one.b)), gold=True)
+        yield [self._one(comparison, grader_of(comparison.example_id)) for comparison in todo]
 
-    def _one(self, comparison: Comparison) -> Preference:
-        example = self.examples[comparison.example_id]
-        if example.reference is None:
+    def _one(self, comparison: Comparison, grader: ExampleGrader) -> Preference:
+        if self.examples[comparison.example_id].reference is None:
             return combined(comparison.id, (Order.AB,), (None,), "oracle")
-        right_a = self.task.grade(example, comparison.a.completion).correct
-        right_b = self.task.grade(example, comparison.b.completion).correct
+        right_a = grader.grade(comparison.a.completion).correct
+        right_b = grader.grade(comparison.b.completion).correct
         p_b = 0.5 + (right_b - right_a) / 2
         return combined(comparison.id, (Order.AB,), (p_b,), "oracle")
 
@@ -61,4 +61,5 @@ def _plan(resources: Resources, config: dict[str, JsonValue], inputs: dict[str, 
         inputs=inputs,
         over=lambda examples: OracleAnnotator(resources.steps.referee, examples),
         reads_references=True,
+        order_free=True,
     )

@@ -71,6 +71,7 @@ def build(config: PeopleConfig, resources: Resources) -> AnnotatorPlan:
     """People judge through the folder of the run."""
     purpose, seed = resources.purpose, resources.steps.seed
     return AnnotatorPlan(
+        order_free=True,
         kind=config.kind,
         config={"kind": config.kind, "purpose": str(purpose), "seed": seed},
         inputs={},

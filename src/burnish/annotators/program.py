@@ -121,5 +121,6 @@ def checker(command: Sequence[str], field: str) -> AnnotatorPlan:
         kind="checker",
         config={**described, "kind": "checker"},
         inputs=inputs,
+        order_free=True,
         over=lambda examples: CheckerAnnotator(command, examples, field),
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from burnish.config import TrainSettings
 from burnish.people.mailbox import Mailbox, Purpose
-from burnish.protocols import Backend
+from burnish.protocols import Scorer
 from burnish.services.calls import Budget, Calls
 from burnish.steps.artifacts import Rows
 from burnish.steps.basic import Steps
@@ -46,8 +46,8 @@ class Resources:
     ground_truth: GroundTruth | None = None
 
     @property
-    def backend(self) -> Callable[[], Backend]:
-        """Opens the backend when a stage first needs it."""
+    def scorer(self) -> Callable[[], Scorer]:
+        """Opens what scores answers, when it is first needed: the run's backend, of which annotators see no more."""
         return self.steps.backend
 
     @property

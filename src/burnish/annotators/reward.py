@@ -8,7 +8,7 @@ from collections.abc import Set as AbstractSet
 from burnish.algorithms.comparisons import abstentions, from_difference
 from burnish.annotators.resources import Resources
 from burnish.config import RewardModelConfig
-from burnish.protocols import Backend, Score
+from burnish.protocols import Score, Scorer
 from burnish.steps.judging import AnnotatorPlan
 from burnish.types import Artifact, Comparison, Example, Preference, TrainingRow
 
@@ -20,8 +20,8 @@ class RewardAnnotator:
 
     order_free = True
 
-    def __init__(self, backend: Backend, model: Artifact, examples: Mapping[str, Example]) -> None:
-        self.backend, self.model, self.examples = backend, model, examples
+    def __init__(self, scorer: Scorer, model: Artifact, examples: Mapping[str, Example]) -> None:
+        self.scorer, self.model, self.examples = scorer, model, examples
         self.fingerprint = model.fingerprint
 
     def judge(self, comparisons: Sequence[Comparison], done: AbstractSet[str]) -> Iterator[Sequence[Preference]]:
@@ -31,7 +31,7 @@ class RewardAnnotator:
         """
         rows, judged = both_sides(comparisons, self.examples), set(done)
         known = {row.id for row in rows if row.id.rpartition(":")[0] in done}
-        for batch in paired(self.backend.rewards(self.model, rows, known)):
+        for batch in paired(self.scorer.rewards(self.model, rows, known)):
             judged.update(id_ for id_, _, _ in batch)
             yield [from_difference(id_, b.value - a.value, KIND) for id_, a, b in batch]
         if rest := abstentions(comparisons, judged, KIND):
@@ -64,8 +64,9 @@ def build(config: RewardModelConfig, resources: Resources) -> AnnotatorPlan:
     """Take the reward model as it is."""
     model = resources.model(f"{resources.field}.model")
     return AnnotatorPlan(
+        order_free=True,
         kind=config.kind,
         config={"kind": config.kind},
         inputs={"judge": model},
-        over=lambda examples: RewardAnnotator(resources.backend(), model, examples),
+        over=lambda examples: RewardAnnotator(resources.scorer(), model, examples),
     )

@@ -46,6 +46,7 @@ def unswapped(annotator: AnnotatorPlan) -> AnnotatorPlan:
         config={"kind": "unswapped", "annotator": dict(annotator.config)},
         over=over,
         reads_references=False,
+        order_free=True,
         members=(),
         shares=None,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,10 @@ from typing import Any
 from pydantic import JsonValue
 
 from burnish.config import DataConfig
-from burnish.errors import BackendError
+from burnish.errors import BackendError, DataError
 from burnish.forms.json_text import dump
-from burnish.forms.table import open_table
-from burnish.store.files import full_disk
+from burnish.forms.table import rows_in
+from burnish.store.files import PART, checksum, explained_write_errors, replacing
 
 
 def read_dataset(path: Path) -> Any:
@@ -24,7 +25,7 @@ def read_dataset(path: Path) -> Any:
     library = _library()
     if path.name.endswith(".parquet"):
         return library.Dataset(importlib.import_module("pyarrow.parquet").read_table(path))
-    rows = [values or {} for values in open_table(DataConfig(source=str(path))).values()]
+    rows = [raw.values or {} for raw in rows_in(DataConfig(source=str(path)))]
     columns = dict.fromkeys(name for row in rows for name in row)
     return library.Dataset.from_dict({name: _column([row.get(name) for row in rows]) for name in columns})
 
@@ -43,11 +44,35 @@ def write_dataset(dataset: Any, folder: Path) -> Path:
     """Write a `datasets.Dataset` as Parquet, named by its fingerprint; returns the file."""
     path = folder / f"{dataset._fingerprint}.parquet"
     if not path.exists():
-        with full_disk(path):
-            folder.mkdir(parents=True, exist_ok=True)
-            beside = path.with_name(f".{path.name}.part")
-            dataset.to_parquet(str(beside))
+        with replacing(path) as file:
+            dataset.to_parquet(file)
+    return path
+
+
+def write_frame(frame: Any, folder: Path) -> Path:
+    """Write a pandas DataFrame as Parquet, named by its content; returns the file.
+
+    An index that has a name is a column of its own, the row numbers that pandas makes are none. Raises DataError where
+    a column has no form as Parquet, such as one of mixed types.
+    """
+    arrow = importlib.import_module("pyarrow")
+    named = [name for name in frame.index.names if name is not None]
+    whole = frame.reset_index() if named else frame
+    try:
+        table = arrow.Table.from_pandas(whole, preserve_index=False).replace_schema_metadata(None)
+    except (arrow.ArrowException, TypeError, ValueError) as error:
+        raise DataError(
+            f"data: the DataFrame has no form as a table ({error!s:.300}); give each column values of one type"
+        ) from None
+    beside = folder / f".frame.{os.getpid()}{PART}"
+    with explained_write_errors(beside):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            importlib.import_module("pyarrow.parquet").write_table(table, beside)
+            path = folder / f"{checksum(beside)[:16]}.parquet"
             beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
     return path
 
 

@@ -27,6 +27,14 @@ from burnish.errors import Paused
     show_default=True,
     help="How proposals are made and chosen.",
 )
+@click.option(
+    "--accept",
+    type=click.Choice(["mean", "both-orders"]),
+    help="A pair is shown in two orders. Accept by their mean, or only what each order prefers [default: both-orders].",
+)
+@click.option(
+    "--gate", type=float, help="The least P(the proposal is better) that is accepted [default: 0.5; clear 0.8]."
+)
 @click.option("--checker", help="The program that --method verified asks, with its arguments.")
 @click.option(
     "--differs",
@@ -34,6 +42,12 @@ from burnish.errors import Paused
     "[default: text].",
 )
 @click.option("--reference", help="A column with right answers, to measure by.")
+@click.option(
+    "--columns",
+    help="Which columns hold the parts of a row: prompt=NAME,completion=NAME or messages=NAME; also context, system "
+    "and history.",
+)
+@click.option("--extra-columns", help="Columns that are known to be extras and are not read: NAME,NAME,...")
 @click.option("--template", help="paper, chat, or a file with a Jinja chat template [default: the tokenizer's own].")
 @click.option("--comparisons", type=int, help="At most so many comparisons a round.")
 @click.option("--audit", type=int, help="Judge up to so many accepted changes of each round again.")
@@ -47,6 +61,12 @@ from burnish.errors import Paused
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("refined"), show_default=True, help="Where everything goes."
 )
+@click.option(
+    "--also-as",
+    type=click.Choice(["parquet", "csv"]),
+    multiple=True,
+    help="Write the refined dataset as this kind of file, too; may be given twice.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace another refinement in --out.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and what it would cost; spend nothing.")
 @STORE
@@ -56,9 +76,11 @@ from burnish.errors import Paused
 def refine_command(data: str, **options: Any) -> None:
     """Refine the finetuning dataset DATA: a better one comes out, with a reason for every changed row.
 
-    DATA is a JSONL, JSON, Parquet or CSV file or a hub dataset id, with rows of messages, prompt and completion,
-    question and answer, or instruction, input and output. The same command goes on after any crash.
+    DATA is a JSONL, JSON, Parquet, CSV or TSV file or a hub dataset id, with rows of messages or conversations, prompt
+    and completion, question and answer, instruction, input and output, or instruction, context and response; other
+    names are given with --columns. The same command goes on after any crash.
     """
+    from burnish.forms.convert import AlsoAs  # noqa: PLC0415
     from burnish.lab.running import default_store  # noqa: PLC0415
     from burnish.refinery import Ways, refine_data  # noqa: PLC0415
     from burnish.refinery.options import Options, config_of  # noqa: PLC0415
@@ -72,6 +94,7 @@ def refine_command(data: str, **options: Any) -> None:
         store=options["store"] or default_store(),
         budget=budget,
         overwrite=options["overwrite"],
+        also=tuple(map(AlsoAs, options["also_as"])),
     )
     if options["dry_run"]:
         _print_plan(config, ways, options["as_json"])
@@ -109,6 +132,14 @@ def _print_plan(config: Any, ways: Any, as_json: bool) -> None:
 )
 @click.option("--rows", type=int, default=24, show_default=True, help="Rows from which pairs are planted.")
 @click.option("--limit", type=int, help="Use so many of the labelled pairs, the first by hash.")
+@click.option(
+    "--min-accuracy",
+    "least",
+    type=click.FloatRange(0, 1),
+    default=0.6,
+    show_default=True,
+    help="Exit with 1 below this accuracy, as `refine` stops below selftest.min_accuracy.",
+)
 @click.option("--max-calls", type=int, help="Stop before a judge's server has answered more calls than this.")
 @click.option("--max-cost", type=float, help="Stop before the judge has cost more than this.")
 @STORE
@@ -116,15 +147,23 @@ def _print_plan(config: Any, ways: Any, as_json: bool) -> None:
 @JSON
 @settled
 def selftest_command(annotator: str, **options: Any) -> None:
-    """Ask ANNOTATOR (a YAML file or a short form, as in `refine`) about planted pairs, before any money is spent."""
+    """Ask ANNOTATOR (a YAML file or a short form, as in `refine`) about planted pairs, before any money is spent.
+
+    The exit code is 0 where the annotator can be used and 1 where `refine` would stop. With --data and the same store,
+    `refine` takes over what was asked.
+    """
     from burnish.lab.running import default_store  # noqa: PLC0415
-    from burnish.selftest.verb import Trial, try_out  # noqa: PLC0415 (each verb imports what it needs)
+    from burnish.selftest.asking import judgement, unusable  # noqa: PLC0415 (each verb imports what it needs)
+    from burnish.selftest.verb import Trial, try_out  # noqa: PLC0415
 
     names = {field.name for field in dataclasses.fields(Trial)}
     trial = Trial(annotator=annotator, **{name: options[name] for name in names - {"annotator"}})
     report = try_out(trial, options["store"] or default_store())
+    fails = unusable(report, options["least"]) is not None
     if options["as_json"]:
-        print_json(report.model_dump(mode="json"))
-        return
-    for line in report.words():
-        click.echo(line)
+        print_json({**report.model_dump(mode="json"), "usable": not fails})
+    else:
+        for line in (*report.words(), "", judgement(report, options["least"])):
+            click.echo(line)
+    if fails:
+        sys.exit(1)

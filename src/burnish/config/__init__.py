@@ -23,7 +23,7 @@ from burnish.config.annotators import (
     RewardModelConfig,
     WantedModel,
 )
-from burnish.config.base import Settings, expanded
+from burnish.config.base import Settings, expanded, looks_like_hub_id
 from burnish.config.differs import (
     AnswerDiffers,
     CommandDiffers,
@@ -39,7 +39,9 @@ from burnish.config.lab import Budget, Compat, Config, Execution, Supervision
 from burnish.config.methods import (
     METHODS,
     ClearMethod,
+    ComparingMethod,
     DpoMethod,
+    GatedMethod,
     IlrMethod,
     MajorityMethod,
     MethodSettings,
@@ -62,7 +64,7 @@ from burnish.config.models import (
     Template,
     TrainSettings,
 )
-from burnish.config.refinery import AuditConfig, DataConfig, RefineConfig, SelftestConfig
+from burnish.config.refinery import AuditConfig, Columns, DataConfig, RefineConfig, RefineSettings, SelftestConfig
 from burnish.config.tasks import (
     TASKS,
     Gsm8kTask,
@@ -84,8 +86,10 @@ __all__ = [
     "Budget",
     "ClassifierConfig",
     "ClearMethod",
+    "Columns",
     "CommandConfig",
     "CommandDiffers",
+    "ComparingMethod",
     "Compat",
     "Config",
     "DType",
@@ -96,6 +100,7 @@ __all__ = [
     "EmbeddingDiffers",
     "EmbeddingServerDiffers",
     "Execution",
+    "GatedMethod",
     "Gsm8kTask",
     "IlrMethod",
     "InstructionsTask",
@@ -123,6 +128,7 @@ __all__ = [
     "Prices",
     "ReferenceJudgeConfig",
     "RefineConfig",
+    "RefineSettings",
     "RewardModelConfig",
     "Schedule",
     "SelftestConfig",
@@ -141,4 +147,5 @@ __all__ = [
     "WordProblemsTask",
     "expanded",
     "load_plugins",
+    "looks_like_hub_id",
 ]

@@ -11,9 +11,19 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeAlias
 
-from pydantic import Field, JsonValue, field_validator, model_validator
+from pydantic import Field, JsonValue, ValidationInfo, field_validator, model_validator
 
-from burnish.config.base import Count, NotNegative, PositiveFloat, Probability, Repeats, Retries, Settings, expanded
+from burnish.config.base import (
+    ON_RECORD,
+    Count,
+    NotNegative,
+    PositiveFloat,
+    Probability,
+    Repeats,
+    Retries,
+    Settings,
+    expanded,
+)
 from burnish.config.kinds import Kinds, OneOf
 from burnish.config.models import Decoding, Model, ModelConfig, TrainSettings
 from burnish.types import Head
@@ -21,6 +31,9 @@ from burnish.types import Head
 _PROMPTS = Path(__file__).parent / "prompts"
 """The prompts that judges are given if a config names no other."""
 BUILTIN = "builtin:"
+READER = 2
+"""The version of the rules by which replies become verdicts; a new one judges again, from the replies that are kept.
+1 took the first token that looked like a label, wherever it stood and whatever its probability."""
 Learns: TypeAlias = Literal["auto", "ground_truth", "nothing"]
 """What a local model learns before it judges."""
 
@@ -437,8 +450,11 @@ class JudgeConfig(AnnotatorSettings):
     tie: str | None = "C"
     """What the judge may reply if both are equally good; null forbids ties."""
     read: Literal["auto", "logprobs", "text"] = "auto"
-    """`logprobs`: the verdict is the probability of the labels' tokens; `text`: the reply, parsed strictly; `auto`: the
-    first where the server returns log-probabilities, else the second."""
+    """`logprobs`: the verdict is the probability of the labels' tokens; `text`: the label that the reply names; `auto`:
+    the first where the server returns log-probabilities, else the second."""
+    min_mass: Probability = 0.25
+    """The least probability of all labels together, where log-probabilities are read; with less the judge abstains. A
+    model of 135 million parameters that is asked for a letter gives them 0.27 to 0.60."""
     top_logprobs: Annotated[int, Field(ge=2, le=20, strict=True)] = 20
     """How many tokens' log-probabilities to ask for."""
     max_tokens: Count | None = None
@@ -451,7 +467,7 @@ class JudgeConfig(AnnotatorSettings):
     concurrency: Count = 8
     """Requests under way at once (does not change results)."""
     timeout: PositiveFloat = 60.0
-    """Seconds to wait for a reply (does not change results)."""
+    """Seconds that a call may take from its first byte to its last (does not change results)."""
     retries: Retries = 5
     """How often a failed request is sent again, later and later (does not change results)."""
 
@@ -461,7 +477,7 @@ class JudgeConfig(AnnotatorSettings):
         return checked_address(value)
 
     @model_validator(mode="after")
-    def _names_differ(self) -> JudgeConfig:
+    def _names_differ(self, info: ValidationInfo) -> JudgeConfig:
         names = [*self.labels, *([self.tie] if self.tie else [])]
         if len(set(names)) != len(names) or not all(name.strip() == name and name for name in names):
             raise ValueError(f"labels and tie: {names} found; write different ones without space around them")
@@ -469,6 +485,8 @@ class JudgeConfig(AnnotatorSettings):
             raise ValueError(f"extra: {fixed[0]} is not for it to set; remove it")
         if self.prompt is not None and self.prompt_file is not None:
             raise ValueError("prompt and prompt_file: both are given; give one")
+        if info.context == ON_RECORD:  # the prompt's file may be gone
+            return self
         missing = [field for field in ("question", "first", "second") if f"{{{field}}}" not in self.template]
         if missing:
             field = "prompt_file" if self.prompt_file else "prompt"
@@ -478,7 +496,9 @@ class JudgeConfig(AnnotatorSettings):
     def semantic(self) -> dict[str, JsonValue]:
         """Return the settings that change verdicts. How fast they come, what they cost and where the key is do not."""
         apart = {"api_key_env", "prices", "concurrency", "timeout", "retries", "prompt_file"}
-        return {**self.model_dump(mode="json", exclude=apart), "prompt": self.template}
+        if self.read == "text":
+            apart.add("min_mass")
+        return {**self.model_dump(mode="json", exclude=apart), "prompt": self.template, "reader": READER}
 
     @property
     def template(self) -> str:

@@ -19,6 +19,13 @@ from pydantic import (
 
 from burnish.errors import ConfigError
 
+ON_RECORD = "on record"
+"""The validation context of settings that a finished run recorded.
+
+What such settings name, a file with a prompt for instance, may be gone by now. Validators that look outside the
+settings must not do so in this context, so that a finished folder opens for ever.
+"""
+
 
 class Settings(BaseModel):
     """Base of all settings. They are frozen and refuse unknown names; a field's docstring is its description."""
@@ -71,6 +78,14 @@ Retries: TypeAlias = Annotated[int, Field(ge=0, le=100, strict=True)]
 Seed: TypeAlias = Annotated[int, Field(ge=-(2**63), lt=2**63, strict=True)]
 """Where random draws start; any whole number of 64 bits."""
 Name: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/\w[\w.-]*", re.ASCII)
+
+
+def looks_like_hub_id(source: str) -> bool:
+    """Say whether a source has the form OWNER/NAME of an id on the Hugging Face hub; a path may have it, too."""
+    return _HUB_ID.fullmatch(source) is not None
 
 
 def expanded(source: str, field: str) -> str:

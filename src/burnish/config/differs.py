@@ -61,7 +61,7 @@ class EmbeddingServerDiffers(Settings):
     share: Share = 0.5
     """Of the rows whose texts differ, this share, the most distant, is compared."""
     timeout: PositiveFloat = 60.0
-    """Seconds to wait for a reply (does not change results)."""
+    """Seconds that a call may take from its first byte to its last (does not change results)."""
     retries: Retries = 5
     """How often a failed request is sent again, later and later (does not change results)."""
     batch_size: Count = 64

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast, get_args
 
-from pydantic import GetCoreSchemaHandler
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from burnish.config.base import Settings
@@ -105,15 +106,18 @@ class OneOf(Generic[S]):
             if self.where(settings):
                 yield settings
 
-    def read(self, value: Any) -> S:
+    def read(self, value: Any, context: object = None) -> S:
         """Check settings: a mapping with a `kind`, or settings that were checked before.
+
+        `context` is the validation context, such as `ON_RECORD`.
 
         Raises PydanticCustomError and ValidationError, which pydantic puts under the name of the field.
         """
         settings = self._class(_kind_in(value))
         if isinstance(value, settings):
             return value
-        return settings.model_validate(value.model_dump() if isinstance(value, Settings) else value)
+        values = value.model_dump() if isinstance(value, Settings) else value
+        return settings.model_validate(values, context=context)
 
     def _class(self, kind: object) -> type[S]:
         known = self.kinds.get(kind)
@@ -125,12 +129,15 @@ class OneOf(Generic[S]):
         return settings
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_plain_validator_function(
-            self.read,
+        return core_schema.with_info_plain_validator_function(
+            lambda value, info: self.read(value, info.context),
             serialization=core_schema.plain_serializer_function_ser_schema(
                 lambda one, info: one.model_dump(mode=info.mode), info_arg=True
             ),
         )
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"type": "object"}  # which fields it has depends on the kinds that are registered
 
 
 def _kind_in(value: Any) -> object:

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 
-from burnish.config.base import MOST_REPEATS, Name, PositiveFloat, Probability, Repeats, Settings, Share
+from burnish.config.base import (
+    MOST_REPEATS,
+    Name,
+    PositiveFloat,
+    Probability,
+    Repeats,
+    Settings,
+    Share,
+    number_from_text,
+)
 from burnish.config.kinds import Kinds, OneOf
 from burnish.config.models import Loss, Objective, Optimizer, TrainSettings
+from burnish.types import Accept
+
+Gate: TypeAlias = Annotated[float, BeforeValidator(number_from_text), Field(ge=0.5, le=1)]
+"""A probability that is no less than one half."""
 
 
 class MethodSettings(Settings):
@@ -51,6 +64,32 @@ class MethodSettings(Settings):
         """The user's program that the method asks instead of an annotator, None where it asks none."""
         return None
 
+    def for_refinement(self) -> Self:
+        """Return the settings with the defaults of `burnish refine`, where they are not those of an experiment."""
+        return self
+
+
+class GatedMethod(MethodSettings):
+    """Base of the methods that choose by P(the proposal is better)."""
+
+    unwritten: ClassVar[frozenset[str]] = frozenset({"gate"})
+    gate: Gate = 0.5
+    """The least P(the proposal is better) that is accepted."""
+
+
+class ComparingMethod(GatedMethod):
+    """Base of the methods that ask an annotator, who may be shown a pair in two orders."""
+
+    asks_annotator: ClassVar[bool] = True
+    unwritten: ClassVar[frozenset[str]] = frozenset({"accept", "gate"})
+    accept: Accept | None = None
+    """What two orders of a pair come to. `mean`: their mean decides (the paper). `both-orders`: a proposal is accepted
+    only if each order prefers it. If not given: `mean` in an experiment, `both-orders` in a refinement."""
+
+    def for_refinement(self) -> Self:
+        """Return the settings with `both-orders` where nothing is said of it."""
+        return self if self.accept is not None else self.model_copy(update={"accept": Accept.BOTH_ORDERS})
+
 
 METHODS = Kinds("method", MethodSettings)
 
@@ -85,11 +124,10 @@ class NaiveMethod(MethodSettings):
 
 
 @METHODS.add
-class IlrMethod(MethodSettings):
+class IlrMethod(ComparingMethod):
     """Iterative label refinement (Algorithm 1)."""
 
     label: ClassVar[str | None] = "ILR"
-    asks_annotator: ClassVar[bool] = True
     refines: ClassVar[bool] = True
 
     kind: Literal["ilr"]
@@ -124,11 +162,10 @@ class PairsFrom(StrEnum):
 
 
 @METHODS.add
-class DpoMethod(MethodSettings):
+class DpoMethod(ComparingMethod):
     """Multi-round direct preference optimisation and its variants (section 3, appendices C and E.4, E.5)."""
 
     label: ClassVar[str | None] = "DPO"
-    asks_annotator: ClassVar[bool] = True
 
     kind: Literal["dpo"]
     name: Name = "dpo"
@@ -190,11 +227,11 @@ class DpoMethod(MethodSettings):
 
 
 @METHODS.add
-class ClearMethod(MethodSettings):
+class ClearMethod(ComparingMethod):
     """A confidence gate without cross-labelling (CLEAR, Chen & Mueller, arXiv 2403.12776): the model trained on all
     rows proposes for all of them, and a proposal is taken where the annotator is sure enough."""
 
-    asks_annotator: ClassVar[bool] = True
+    unwritten: ClassVar[frozenset[str]] = frozenset({"accept"})
     refines: ClassVar[bool] = True
     kind: Literal["clear"]
     name: Name = "clear"
@@ -203,12 +240,12 @@ class ClearMethod(MethodSettings):
     """Rounds."""
     alpha: Share = 0.15
     """At most this share of all rows is replaced in each round: the same cap for every method."""
-    gate: Probability = 0.8
+    gate: Gate = 0.8
     """The least P(the proposal is better) that is accepted."""
 
 
 @METHODS.add
-class MajorityMethod(MethodSettings):
+class MajorityMethod(GatedMethod):
     """The most frequent of several sampled answers is the proposal, its share of the votes the confidence
     (self-consistency, Wang et al., arXiv 2203.11171); no annotator is asked."""
 
@@ -232,7 +269,7 @@ class MajorityMethod(MethodSettings):
 
 
 @METHODS.add
-class VerifiedMethod(MethodSettings):
+class VerifiedMethod(GatedMethod):
     """A checker accepts: a proposal replaces a label where the checker passes it and not the label."""
 
     refines: ClassVar[bool] = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -57,11 +58,13 @@ def _varied(values: dict[str, Any], label: Any, fields: Any, path: Path) -> dict
 
 def _text(path: Path) -> str:
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise OSError("no ordinary file")
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such config; give the path of a YAML file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read ({error}); give the path of a YAML file") from None
+    except (OSError, ValueError) as error:  # no UTF-8, or a name with a zero byte
+        raise ConfigError(f"{path!s:.300}: cannot be read ({error!s:.300}); give the path of a YAML file") from None
 
 
 def demo_config(changes: Sequence[str] = ()) -> Config:
@@ -147,8 +150,8 @@ def read_annotator(text: str, field: str = "annotator", changes: Sequence[str] =
             raise ConfigError(f"{field}: {text!r} cannot be read ({error}); close the quote") from None
         return checked(ANNOTATOR, {"kind": kind, **fields}, field)
     path = Path(text)
-    if not path.is_file():
-        raise ConfigError(f"{field}: {text!r} is no file; give a YAML file, or {', '.join(short_forms())}")
+    if not os.path.isfile(path):  # pathlib's raises for a name that is too long
+        raise ConfigError(f"{field}: {text!r:.300} is no file; give a YAML file, or {', '.join(short_forms())}")
     values = _mapping(_text(path), str(path))
     for change in changes:
         _set(values, change)

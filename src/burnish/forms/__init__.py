@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from burnish.forms.recognise import BadRow, Form, Given, given, recognise, with_completion
+from burnish.forms.layout import Form, Layout
+from burnish.forms.recognise import BadRow, UsableRow, read_row, recognise, with_completion
 from burnish.forms.table import FileKind, Table, open_table
 
 __all__ = [
     "BadRow",
     "FileKind",
     "Form",
-    "Given",
+    "Layout",
     "Table",
-    "given",
+    "UsableRow",
     "open_table",
+    "read_row",
     "recognise",
     "with_completion",
 ]

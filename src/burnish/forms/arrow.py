@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +11,8 @@ from typing import Any, BinaryIO, Protocol
 
 from burnish.config import DataConfig
 from burnish.errors import BackendError, ConfigError, DataError
-from burnish.forms.cells import text_bytes
-from burnish.forms.recognise import COLUMNS, INPUT, answer_column
+from burnish.forms.cells import UnusableError, text_bytes
+from burnish.forms.layout import layout_of
 from burnish.forms.rows import MAX_ROW_BYTES, Edit, RawRow, broken, too_long
 
 _BATCH_ROWS = 1024
@@ -29,6 +30,10 @@ class Tables(Protocol):
 
     def batches(self, columns: list[str] | None) -> Iterator[Any]:
         """Yield `pyarrow.Table`s of some columns, all if None."""
+        ...
+
+    def count(self) -> int:
+        """Return how many rows there are."""
         ...
 
 
@@ -49,14 +54,31 @@ class ArrowSource:
             position += table.num_rows
 
     def rewrite(self, file: BinaryIO, edit: Edit) -> int:
-        """Write all batches with the source's schema; values that stay never leave Arrow."""
-        schema = self._schema()
+        """Write all batches with the source's schema; values that stay never leave Arrow.
+
+        A column of numbers becomes one of texts where one of its new answers is no number of its type.
+        """
+        old = self._schema()
+        schema = self._schema_after(old, edit)
         position = 0
-        with _Groups(file, schema) as out:
+        with Groups(file, schema) as out:
             for table in self.tables.batches(None):
-                out.add(self._edited(table, position, edit))
+                read = table if schema is old else table.cast(schema)
+                out.add(self._edited(table, read, position, edit))
                 position += table.num_rows
         return position
+
+    def _schema_after(self, schema: Any, edit: Edit) -> Any:
+        pa = library("pyarrow", "Parquet")
+        column = layout_of(tuple(schema.names), edit.config).answer
+        index = schema.get_field_index(column)
+        field = schema.field(index)
+        if not (pa.types.is_integer(field.type) or pa.types.is_floating(field.type)):
+            return schema
+        answers = (edit.completion_at(position) for position in range(self.tables.count()))
+        if all(answer is None or _fits(answer, field.type, pa) for answer in answers):
+            return schema
+        return schema.set(index, field.with_type(pa.string()))
 
     def _schema(self) -> Any:
         schema = self.tables.schema()
@@ -66,14 +88,17 @@ class ArrowSource:
         return schema
 
     def _read_columns(self, names: list[str]) -> list[str]:
-        forms = {column for columns in COLUMNS.values() for column in columns}
-        wanted = {*forms, INPUT, self.config.id_column, self.config.reference_column}
+        try:
+            wanted = {*layout_of(tuple(names), self.config).columns}
+        except UnusableError:
+            wanted = set[str]()
+        wanted |= {column for column in (self.config.id_column, self.config.reference_column) if column is not None}
         # Arrow tells the number of rows by its columns: one at least.
         return [name for name in names if name in wanted] or names[:1]
 
     def _rows_of(self, table: Any, names: list[str], position: int) -> Iterator[RawRow]:
         small = table.nbytes <= MAX_ROW_BYTES
-        for offset, values in enumerate(_python_rows(table)):
+        for offset, values in enumerate(python_rows(table)):
             at = position + offset
             where = f"{self.label} row {at + 1}"
             if values is None:
@@ -83,24 +108,34 @@ class ArrowSource:
             else:
                 yield RawRow(where=where, position=at, values={**dict.fromkeys(names), **values})
 
-    def _edited(self, table: Any, position: int, edit: Edit) -> Any:
+    def _edited(self, table: Any, written: Any, position: int, edit: Edit) -> Any:
+        """Return `written`, which is `table` in the schema that comes out, with other answers."""
         answers = {
             offset: completion
             for offset in range(table.num_rows)
             if (completion := edit.completion_at(position + offset)) is not None
         }
         if not answers:
-            return table
+            return written
         names: list[str] = table.schema.names
         raws = self._rows_of(table.select(self._read_columns(names)), names, position)
-        column = answer_column(edit.form)
+        column = layout_of(tuple(names), edit.config).answer
         changed = {
-            offset: edit.applied(raw, answers[offset])[column] for offset, raw in enumerate(raws) if offset in answers
+            offset: edit.values(raw, answers[offset])[column] for offset, raw in enumerate(raws) if offset in answers
         }
-        return _with_values(table, table.schema.get_field_index(column), changed)
+        return _with_values(written, table.schema.get_field_index(column), changed)
 
 
-def _python_rows(table: Any) -> Iterator[dict[str, Any] | None]:
+def _fits(answer: str, type_: Any, pa: Any) -> bool:
+    """Say whether a text is a number of an Arrow type, with all its digits."""
+    try:
+        value = json.loads(answer)
+        return type(value) in (int, float) and pa.array([value], type=type_)[0].as_py() == value
+    except (ValueError, pa.ArrowException, OverflowError):
+        return False
+
+
+def python_rows(table: Any) -> Iterator[dict[str, Any] | None]:
     """Yield the rows of a table as dictionaries, None for one whose texts are no UTF-8."""
     try:
         yield from table.to_pylist()
@@ -118,14 +153,17 @@ def _with_values(table: Any, index: int, changed: dict[int, Any]) -> Any:
     field, old = table.schema.field(index), table.column(index)
     pieces: list[Any] = []
     start = 0
+    text = pa.types.is_string(field.type)
     for offset, value in sorted(changed.items()):
-        pieces += [*old.slice(start, offset - start).chunks, pa.array([value], type=field.type)]
+        # A number may stand in a column that became one of texts.
+        written = str(value) if text and not isinstance(value, str) else value
+        pieces += [*old.slice(start, offset - start).chunks, pa.array([written], type=field.type)]
         start = offset + 1
     pieces += old.slice(start).chunks
     return table.set_column(index, field, pa.chunked_array(pieces, type=field.type).combine_chunks())
 
 
-class _Groups:
+class Groups:
     """Writes tables as Parquet, gathered into row groups of a fair size."""
 
     def __init__(self, file: BinaryIO, schema: Any) -> None:
@@ -135,6 +173,7 @@ class _Groups:
         self._tables: list[Any] = []
 
     def add(self, table: Any) -> None:
+        """Take a table; it is written once there are enough rows for a group."""
         self._tables.append(table)
         rows, size = sum(held.num_rows for held in self._tables), sum(held.nbytes for held in self._tables)
         if rows >= _GROUP_ROWS or size >= _GROUP_BYTES:
@@ -145,7 +184,7 @@ class _Groups:
             self._writer.write_table(self._pa.concat_tables(self._tables).cast(self._schema))
             self._tables.clear()
 
-    def __enter__(self) -> _Groups:
+    def __enter__(self) -> Groups:
         return self
 
     def __exit__(self, failed: object, *_: object) -> None:
@@ -183,6 +222,11 @@ class ParquetTables:
             except (OSError, ValueError) as error:
                 raise self._damaged(error) from None
 
+    def count(self) -> int:
+        """Return the number of rows that the file's end names."""
+        with self._opened() as file:
+            return file.metadata.num_rows
+
     def _opened(self) -> Any:
         parquet = library("pyarrow.parquet", self.path.name)
         try:
@@ -209,6 +253,10 @@ class HubTables:
         dataset = self._loaded()
         chosen = dataset if columns is None else dataset.select_columns(columns)
         yield from chosen.with_format("arrow").iter(batch_size=_BATCH_ROWS)
+
+    def count(self) -> int:
+        """Return the split's number of rows."""
+        return self._loaded().num_rows
 
     def _loaded(self) -> Any:
         config = self.config

@@ -12,6 +12,42 @@ class UnusableError(Exception):
     """A row cannot be used; the text says what was found and what to do."""
 
 
+class WrittenFloat(float):
+    """A number with a point or an exponent, and the text that it was read from: 1.10 stays "1.10"."""
+
+    text: str
+
+    def __new__(cls, text: str) -> WrittenFloat:
+        """Read a JSON number."""
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
+
+
+def as_text(value: JsonValue) -> JsonValue:
+    """Return a number or a list of text parts as one text, anything else as it is."""
+    if isinstance(value, WrittenFloat) and math.isfinite(value):
+        return value.text
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return str(value)
+    parts = parts_of(value)
+    return value if parts is None else "".join(parts)
+
+
+def parts_of(value: JsonValue) -> list[str] | None:
+    """Return the texts of a list of text parts ({"type": "text", "text": "..."}), None for anything else."""
+    if not isinstance(value, list) or not value:
+        return None
+    texts = [part["text"] for part in value if isinstance(part, dict) and part.get("type") == "text" and "text" in part]
+    strings = [text for text in texts if isinstance(text, str)]
+    return strings if len(strings) == len(value) else None
+
+
+def is_empty(value: JsonValue) -> bool:
+    """Say whether a cell holds nothing, or an empty list or object, also one that is written as text."""
+    return is_absent(value) or value in ([], {}) or (isinstance(value, str) and value.strip() in {"[]", "{}"})
+
+
 def text_of(value: JsonValue, place: str, part: str) -> str:
     """Return a text as it stands. Raises UnusableError naming `place` if it is absent, blank or something else.
 

@@ -1,9 +1,10 @@
-"""CSV: text columns under a header. Rows that stay are copied as they are written, quotes and line ends included."""
+"""CSV and TSV: text columns under a header. All is copied as it is written, but for the answers that change."""
 
 from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,8 +12,10 @@ from pathlib import Path
 from typing import BinaryIO, TextIO
 
 from burnish.errors import DataError
+from burnish.forms.answers import with_answer
 from burnish.forms.cells import has_surrogate, shown
 from burnish.forms.files import packed, reading
+from burnish.forms.recognise import path_of
 from burnish.forms.rows import MAX_ROW_BYTES, Edit, RawRow, broken, too_long
 
 _DELIMITERS = (",", ";", "\t")
@@ -21,6 +24,8 @@ _HOLD = 64 * 1024**2
 _FIELD_LIMIT = 2**31 - 1
 """The largest that fits a C long everywhere: the module's own 131,072 is less than an answer may have."""
 _BOM = "\ufeff"
+_TAB = (".tsv", ".tsv.gz")
+"""A file of this name has tabs between its cells, whatever its header looks like."""
 
 
 class _Taken:
@@ -53,7 +58,7 @@ class _Taken:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Record:
+class _CsvRow:
     """The cells of a row with the text that they were read from; `line` is its last one."""
 
     cells: list[str]
@@ -64,7 +69,7 @@ class _Record:
 
 @dataclass(frozen=True, slots=True)
 class CsvSource:
-    """A `.csv` file, or a `.csv.gz`, with comma, semicolon or tab between its cells."""
+    """A `.csv` file with comma, semicolon or tab between its cells, or a `.tsv` file; also packed as `.gz`."""
 
     path: Path
 
@@ -89,25 +94,27 @@ class CsvSource:
                 text = record.raw
                 if header and record.cells:
                     if (completion := edit.completion_at(position)) is not None:
-                        row = edit.applied(self._row(header, record, position), completion)
-                        text = _written([str(row[name]) for name in header], delimiter) + _end(text)
+                        row = self._row(header, record, position)
+                        text = _edited(row, text, header, delimiter, edit, completion)
                     position += 1
                 elif record.cells:
                     header = self._header(record.cells)
                 out.write(text.encode(errors="surrogateescape"))
         return position
 
-    def _records(self, delimiter: str) -> Iterator[_Record]:
+    def _records(self, delimiter: str) -> Iterator[_CsvRow]:
         csv.field_size_limit(max(csv.field_size_limit(), _FIELD_LIMIT))
         with self._opened() as file:
             lines = _Taken(file, self.path.name)
             reader = csv.reader(lines, delimiter=delimiter)
             for cells in reader:
                 # The reader asks for more after a row's line end only where a quote is open.
-                yield _Record(cells=cells, raw=lines.take(), line=reader.line_num, closed=not lines.ended)
+                yield _CsvRow(cells=cells, raw=lines.take(), line=reader.line_num, closed=not lines.ended)
 
     def _delimiter(self) -> str:
-        """Return the delimiter that gives the header the most cells."""
+        """Return the delimiter that gives the header the most cells; a tab for a file in `.tsv`."""
+        if self.path.name.lower().endswith(_TAB):
+            return "\t"
 
         def cells_in_header(delimiter: str) -> int:
             return next((len(record.cells) for record in self._records(delimiter) if record.cells), 0)
@@ -130,7 +137,7 @@ class CsvSource:
             raise DataError(f"{self.path.name}:1: column {twice[0]!r} comes twice in the header; rename one of them")
         return cells
 
-    def _row(self, header: list[str], record: _Record, position: int) -> RawRow:
+    def _row(self, header: list[str], record: _CsvRow, position: int) -> RawRow:
         where = f"{self.path.name} row {position + 1}"
         if (flaw := _flaw(header, record)) is not None:
             return broken(where, position, flaw)
@@ -140,7 +147,7 @@ class CsvSource:
         return RawRow(where=where, position=position, values=dict(zip(header, record.cells, strict=True)))
 
 
-def _flaw(header: list[str], record: _Record) -> str | None:
+def _flaw(header: list[str], record: _CsvRow) -> str | None:
     if has_surrogate(record.raw):
         return f"invalid UTF-8 in the row that ends in line {record.line}; save the file as UTF-8"
     if not record.closed:
@@ -153,12 +160,46 @@ def _flaw(header: list[str], record: _Record) -> str | None:
     )
 
 
-def _written(cells: list[str], delimiter: str) -> str:
-    """Write a row without its end; naming both ends makes the module quote cells that hold either."""
-    out = io.StringIO()
-    csv.writer(out, delimiter=delimiter, lineterminator="\r\n").writerow(cells)
-    return out.getvalue().removesuffix("\r\n")
+def _edited(raw: RawRow, text: str, header: list[str], delimiter: str, edit: Edit, completion: str) -> str:
+    """Return a record with another answer in its cell, all other cells and the line end as they are."""
+    row, values = edit.row(raw)
+    if row.completion == completion:
+        return text
+    path = path_of(values, edit.config)
+    start, end = _spans(text, delimiter)[header.index(str(path[0]))]
+    old = text[start:end]
+    original = edit.original_at(raw.position)
+    if original is not None:
+        return f"{text[:start]}{original}{text[end:]}"
+
+    def cell_with(cell: str, answer: str, like: str) -> str:
+        return _cell(str(with_answer(cell, path[1:], answer)), delimiter, quoted=like.startswith('"'))
+
+    before = str(values[str(path[0])])
+    new = cell_with(before, completion, old)
+    after = str(with_answer(before, path[1:], completion))
+    if cell_with(after, row.completion, new) != old:
+        edit.keep(raw.position, old)
+    return f"{text[:start]}{new}{text[end:]}"
 
 
-def _end(raw: str) -> str:
-    return raw[len(raw.rstrip("\r\n")) :]
+def _spans(text: str, delimiter: str) -> list[tuple[int, int]]:
+    """Return where each cell of a record begins and ends, quotes included, as the csv module cuts it."""
+    # A quote counts only where a cell begins; what follows a closing quote belongs to the cell up to the delimiter.
+    cell = re.compile(rf'(?:"[^"]*+(?:""[^"]*+)*+"?)?[^{re.escape(delimiter)}\r\n]*')
+    at = 0
+    spans: list[tuple[int, int]] = []
+    while True:
+        found = cell.match(text, at)
+        assert found is not None
+        spans.append(found.span())
+        at = found.end() + 1
+        if text[found.end() : at] != delimiter:
+            return spans
+
+
+def _cell(text: str, delimiter: str, *, quoted: bool) -> str:
+    """Write a cell, in quotes where the old one had them or where the text needs them."""
+    if quoted or any(mark in text for mark in (delimiter, '"', "\r", "\n")):
+        return '"' + text.replace('"', '""') + '"'
+    return text

@@ -1,18 +1,16 @@
-"""Files that are read to the end, and files that are replaced as a whole; packed with gzip or not."""
+"""Reading and writing of files that may be packed with gzip."""
 
 from __future__ import annotations
 
 import gzip
 import io
-import os
 import zlib
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from burnish.errors import DataError, StageError
-from burnish.store.files import PART, full_disk, sync_directory
+from burnish.errors import DataError
 
 _BUFFER = 1024**2
 _LEVEL = 6
@@ -35,26 +33,6 @@ def reading(path: Path) -> Generator[BinaryIO, None, None]:
 def is_packed(path: Path) -> bool:
     """Say whether a file's name ends in `.gz`."""
     return path.suffix.lower() == ".gz"
-
-
-@contextmanager
-def replacing(path: Path) -> Generator[BinaryIO, None, None]:
-    """Write beside, sync, rename: an error leaves no new file, and the old one as it was."""
-    path = path.resolve()  # a link stays a link
-    if path.exists() and not path.is_file():
-        raise StageError(f"{path}: is no ordinary file and would be replaced; name another one")
-    beside = path.with_name(f".{path.name}.{os.getpid()}{PART}")
-    with full_disk(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with beside.open("wb", buffering=_BUFFER) as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(path)
-            sync_directory(path.parent)
-        finally:
-            beside.unlink(missing_ok=True)  # gone already where all went well
 
 
 @contextmanager

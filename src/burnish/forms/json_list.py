@@ -11,10 +11,12 @@ from typing import BinaryIO
 from pydantic import JsonValue
 
 from burnish.errors import DataError
-from burnish.forms.cells import text_bytes
+from burnish.forms.answers import items
+from burnish.forms.cells import WrittenFloat, text_bytes
 from burnish.forms.files import reading
-from burnish.forms.json_text import dump, flaw
+from burnish.forms.json_text import TOO_DEEP, flaw
 from burnish.forms.rows import MAX_ROW_BYTES, Edit, RawRow, broken, object_row, too_long
+from burnish.store.depth import is_deep
 
 MAX_DOCUMENT_BYTES = 512 * 1000**2
 """As Python objects a document takes several times its size."""
@@ -23,10 +25,10 @@ MAX_DOCUMENT_BYTES = 512 * 1000**2
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Document:
     values: list[JsonValue]
-    bom: str
-    indented: bool
-    tail: str
-    """The white space at the end."""
+    text: str
+    """All of the file."""
+    start: int
+    """Where the list begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,21 +43,22 @@ class JsonSource:
             yield self._row(position, value)
 
     def rewrite(self, file: BinaryIO, edit: Edit) -> int:
-        """Write the list again, indented by 2 if it had more than one line."""
+        """Copy the document, but for the answers that are other ones."""
         document = self._document()
-        lead, line = (b"\n  ", b"\n") if document.indented and document.values else (b"", b"")
-        file.write(document.bom.encode() + b"[")
-        for position, value in enumerate(document.values):
-            completion = edit.completion_at(position)
-            row = value if completion is None else edit.applied(self._row(position, value), completion)
-            # A line feed inside a text is escaped, so every one that is seen begins a line.
-            text = dump(row, indent=document.indented).replace(b"\n", lead)
-            file.write((b"," if position else b"") + lead + text)
-        file.write(line + b"]" + document.tail.encode())
+        text, at = document.text, 0
+        spans = items(text, document.start) if document.values else iter(())
+        for position, (value, (start, end)) in enumerate(zip(document.values, spans, strict=True)):
+            if (completion := edit.completion_at(position)) is not None:
+                row = edit.json(self._row(position, value), text[start:end], completion)
+                file.write(f"{text[at:start]}{row}".encode())
+                at = end
+        file.write(text[at:].encode())
         return len(document.values)
 
     def _row(self, position: int, value: JsonValue) -> RawRow:
         where = f"{self.path.name} row {position + 1}"
+        if is_deep(value):  # first of all: what follows goes down level by level
+            return broken(where, position, TOO_DEEP)
         if (size := text_bytes(value)) > MAX_ROW_BYTES:
             return too_long(where, position, size)
         if wrong := flaw(value):
@@ -64,9 +67,9 @@ class JsonSource:
 
     def _document(self) -> _Document:
         text = self._text()
-        bom = "\ufeff" if text.startswith("\ufeff") else ""
-        body = text[len(bom) :].rstrip()
-        return _Document(values=self._parsed(body), bom=bom, indented="\n" in body, tail=text[len(bom) + len(body) :])
+        body = text.removeprefix("\ufeff")
+        start = len(text) - len(body.lstrip())
+        return _Document(values=self._parsed(body.rstrip()), text=text, start=start)
 
     def _text(self) -> str:
         if (size := self.path.stat().st_size) > MAX_DOCUMENT_BYTES:
@@ -86,7 +89,7 @@ class JsonSource:
         if not body:
             return []
         try:
-            value: JsonValue = json.loads(body)
+            value: JsonValue = json.loads(body, parse_float=WrittenFloat)
         except json.JSONDecodeError as error:
             lines = error.msg == "Extra data"
             advice = "if it holds JSON lines, name it .jsonl" if lines else "write one list of objects"

@@ -8,18 +8,24 @@ import math
 import orjson
 from pydantic import JsonValue
 
-from burnish.forms.cells import UnusableError, has_surrogate
+from burnish.forms.cells import UnusableError, WrittenFloat, has_surrogate
+from burnish.store.depth import MAX_DEPTH, too_deep
+
+TOO_DEEP = f"more than {MAX_DEPTH} lists and objects inside one another; flatten the row or remove it"
 
 
 def parse(data: bytes) -> JsonValue:
-    """Parse a JSON value. Raises UnusableError saying whether the encoding, the syntax or a value is wrong.
+    """Parse a JSON value. Raises UnusableError saying whether the encoding, the syntax, a value or the depth is wrong.
 
     Whole numbers beyond 64 bits come out as floats; `parse_exactly` keeps them.
     """
     try:
-        return orjson.loads(data)
+        value: JsonValue = orjson.loads(data)
     except orjson.JSONDecodeError as error:
         raise UnusableError(_why_not(data, error)) from None
+    if too_deep(data, value):
+        raise UnusableError(TOO_DEEP)
+    return value
 
 
 def _why_not(data: bytes, error: orjson.JSONDecodeError) -> str:
@@ -32,11 +38,11 @@ def _why_not(data: bytes, error: orjson.JSONDecodeError) -> str:
         return syntax
 
 
-def parse_exactly(data: bytes) -> JsonValue:
-    """Parse what `parse` accepts with whole numbers of any size."""
+def parse_exactly(data: str | bytes) -> JsonValue:
+    """Parse what `parse` accepts with whole numbers of any size, and other numbers with the text that they had."""
     try:
-        return json.loads(data)
-    except (ValueError, RecursionError):  # more than 4300 digits, or deeper than Python's stack
+        return json.loads(data, parse_float=WrittenFloat)
+    except ValueError:  # a whole number of more than 4300 digits
         return orjson.loads(data)
 
 
@@ -57,13 +63,12 @@ def flaw(value: JsonValue, place: str = "") -> str | None:
     return None
 
 
-def dump(value: JsonValue, *, indent: bool = False) -> bytes:
+def dump(value: JsonValue) -> bytes:
     """Encode a value so that parsing gives it back, characters beyond ASCII as they are; also one with a flaw."""
     flawed = flaw(value) is not None
     if not flawed:
         try:
-            return orjson.dumps(value, option=orjson.OPT_INDENT_2 if indent else None)
+            return orjson.dumps(value)
         except TypeError:  # a whole number beyond 64 bits, or more than 254 levels
             pass
-    spacing = (",", ": ") if indent else (",", ":")
-    return json.dumps(value, ensure_ascii=flawed, indent=2 if indent else None, separators=spacing).encode()
+    return json.dumps(value, ensure_ascii=flawed, separators=(",", ":")).encode()

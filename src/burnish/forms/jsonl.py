@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from burnish.forms.cells import UnusableError
 from burnish.forms.files import packed, reading
-from burnish.forms.json_text import dump, parse, parse_exactly
+from burnish.forms.json_text import parse
 from burnish.forms.rows import MAX_ROW_BYTES, Edit, RawRow, broken, object_row, too_long
 
 _BOM = b"\xef\xbb\xbf"
@@ -32,10 +32,6 @@ class _Line:
     @property
     def bom(self) -> bytes:
         return _BOM if self.number == 1 and self.data.startswith(_BOM) else b""
-
-    @property
-    def end(self) -> bytes:
-        return self.data[len(self.data.rstrip(b"\r\n")) :]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +63,15 @@ class JsonlSource:
         if line.size > MAX_ROW_BYTES:
             return too_long(where, position, line.size)
         try:
-            return object_row(where, position, parse(line.data[len(line.bom) :]))
+            text = line.data[len(line.bom) :]
+            return object_row(where, position, parse(text), text)
         except UnusableError as error:
             return broken(where, position, str(error))
 
     def _edited(self, line: _Line, position: int, edit: Edit, completion: str) -> bytes:
         raw = self._row(line, position)
-        if raw.values is not None:
-            raw = object_row(raw.where, position, parse_exactly(line.data[len(line.bom) :]))
-        return line.bom + dump(edit.applied(raw, completion)) + line.end
+        edit.row(raw)  # a line that cannot be used may be no UTF-8
+        return line.bom + edit.json(raw, raw.text.decode(), completion).encode()
 
 
 def _lines(path: Path, pass_on: Callable[[bytes], object]) -> Iterator[_Line]:

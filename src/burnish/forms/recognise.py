@@ -1,47 +1,30 @@
-"""The forms in which people keep finetuning data: which one a row has, what it says, how its answer changes. Pure."""
+"""Rows in the forms in which people keep finetuning data: what one says, and how its answer changes. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import assert_never
 
 from pydantic import JsonValue
 
 from burnish.config import DataConfig
 from burnish.errors import DataError
-from burnish.forms.cells import UnusableError, is_absent, label_of, plain_text, text_of
-from burnish.forms.turns import labelled, only_answer, prompt_turns, turns_of, with_last_content
+from burnish.forms.answers import AnswerPath, answer_path, with_answer
+from burnish.forms.cells import UnusableError, as_text, is_absent, is_empty, label_of, parts_of, plain_text, text_of
+from burnish.forms.layout import Form, Layout, doubt, layout_of
+from burnish.forms.turns import check_label, earlier_turns, labelled, listed, only_answer, prompt_turns, turns_of
 from burnish.types import Message, Role
 
-
-class Form(StrEnum):
-    """How a row holds its prompt and its answer."""
-
-    MESSAGES = "messages"
-    PROMPT_COMPLETION = "prompt/completion"
-    QUESTION_ANSWER = "question/answer"
-    ALPACA = "instruction/input/output"
-
-
-COLUMNS: Mapping[Form, tuple[str, ...]] = {
-    Form.MESSAGES: ("messages",),
-    Form.PROMPT_COMPLETION: ("prompt", "completion"),
-    Form.QUESTION_ANSWER: ("question", "answer"),
-    Form.ALPACA: ("instruction", "output"),
-}
-"""The columns that make a form; the last one holds the answer. Alpaca's `input` may be absent."""
-INPUT = "input"
-_FOUR_FORMS = "messages; prompt and completion; question and answer; instruction, input (may be absent) and output"
+_PLAIN = DataConfig(source="rows")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Given:
+class UsableRow:
     """A row that can be used.
 
     `where` is `data.jsonl:12` (a line) or `data.csv row 12` (a row of data, counted from 1 without the header).
-    `position` counts all rows of the table from 0, bad ones too. `id` is the user's own.
+    `position` counts all rows of the table from 0, bad ones too. `id` is the user's own. `unused` are the columns that
+    nothing reads.
     """
 
     where: str
@@ -50,6 +33,7 @@ class Given:
     prompt: tuple[Message, ...]
     completion: str
     reference: str | None
+    unused: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,90 +46,115 @@ class BadRow:
     why: str
 
 
-def recognise(row: Mapping[str, JsonValue], where: str) -> Form:
+def recognise(row: Mapping[str, JsonValue], where: str, config: DataConfig = _PLAIN) -> Form:
     """Return the form of a row by its columns. Raises DataError if none fits, or several."""
     try:
-        return _form_of(row)
+        return layout_of(tuple(row), config).form
     except UnusableError as error:
         raise DataError(f"{where}: {error}") from None
 
 
-def _form_of(row: Mapping[str, JsonValue]) -> Form:
-    fitting = [form for form, columns in COLUMNS.items() if all(column in row for column in columns)]
-    if len(fitting) == 1:
-        return fitting[0]
-    if fitting:
-        choices = ", or ".join(f"{_others(fitting, form)} to keep {form}" for form in fitting)
-        raise UnusableError(f"columns of {len(fitting)} forms found; remove or rename {choices}")
-    found = ", ".join(repr(column) for column in row) or "none"
-    convert = "; convert `conversations` to messages of {role, content}" if "conversations" in row else ""
-    raise UnusableError(f"no known form in the columns {found:.300}; write one of: {_FOUR_FORMS}{convert}")
-
-
-def _others(fitting: list[Form], kept: Form) -> str:
-    return " and ".join(repr(answer_column(form)) for form in fitting if form is not kept)
-
-
-def answer_column(form: Form) -> str:
-    """Return the column that holds the answer."""
-    return COLUMNS[form][-1]
-
-
-def given(form: Form, row: Mapping[str, JsonValue], where: str, position: int, config: DataConfig) -> Given | BadRow:
+def read_row(
+    form: Form, row: Mapping[str, JsonValue], where: str, position: int, config: DataConfig
+) -> UsableRow | BadRow:
     """Read a row of a table whose form is `form`; what makes it unusable is said, never raised."""
     own_id: str | None = None
     try:
         own_id = label_of(row, config.id_column, "id")
-        if (found := _form_of(row)) is not form:
-            raise UnusableError(f"the row is {found} and the table {form}; write all rows in one form")
-        prompt, completion = _prompt_and_completion(form, row)
+        layout = layout_of(tuple(row), config)
+        if layout.form is not form:
+            raise UnusableError(f"the row is {layout.form} and the table {form}; write all rows in one form")
+        prompt, completion = _prompt_and_completion(layout, row)
+        if doubtful := next((column for column in layout.doubtful if not is_empty(row[column])), None):
+            raise UnusableError(doubt(form, doubtful))
         named = config.reference_column
         reference = None if named is None else label_of(row, named, "reference")
     except UnusableError as error:
         return BadRow(where=where, position=position, id=own_id, why=str(error))
-    return Given(where=where, position=position, id=own_id, prompt=prompt, completion=completion, reference=reference)
+    return UsableRow(
+        where=where,
+        position=position,
+        id=own_id,
+        prompt=prompt,
+        completion=completion,
+        reference=reference,
+        unused=layout.unused,
+    )
 
 
-def _prompt_and_completion(form: Form, row: Mapping[str, JsonValue]) -> tuple[tuple[Message, ...], str]:
-    match form:
-        case Form.MESSAGES:
-            return labelled(turns_of(row["messages"], "messages"), "messages")
-        case Form.PROMPT_COMPLETION if isinstance(row["prompt"], list) or isinstance(row["completion"], list):
-            return _conversational(row["prompt"], row["completion"])
-        case Form.PROMPT_COMPLETION | Form.QUESTION_ANSWER:
-            asked, answered = COLUMNS[form]
-            return _asked(_text(row, asked, "prompt")), _text(row, answered, "completion")
-        case Form.ALPACA:
-            return _asked(_alpaca_prompt(row)), _text(row, "output", "completion")
-        case _:
-            assert_never(form)
+def _prompt_and_completion(layout: Layout, row: Mapping[str, JsonValue]) -> tuple[tuple[Message, ...], str]:
+    at = layout.at
+    if at.messages is not None:
+        turns = listed(row[at.messages], at.messages)
+        prompt, completion = labelled(turns_of(turns, at.messages), at.messages)
+        check_label(turns[-1], f"{at.messages}[{len(turns) - 1}]")
+    else:
+        asked, answered = _both(layout)
+        if layout.form is Form.PROMPT_COMPLETION and (_is_turns(row[asked]) or _is_turns(row[answered])):
+            prompt, completion = _conversational(row, asked, answered)
+        else:
+            prompt = (Message(role=Role.USER, content=_text(row, asked, "prompt")),)
+            completion = _text(row, answered, "completion")
+    return _with_more(layout, row, prompt), completion
+
+
+def _both(layout: Layout) -> tuple[str, str]:
+    asked, answered = layout.at.prompt, layout.at.completion
+    assert asked is not None, layout
+    assert answered is not None, layout
+    return asked, answered
+
+
+def _is_turns(value: JsonValue) -> bool:
+    return isinstance(value, list) and parts_of(value) is None
 
 
 def _text(row: Mapping[str, JsonValue], column: str, part: str) -> str:
-    return text_of(row[column], f"column {column!r}", part)
+    return text_of(as_text(row[column]), f"column {column!r}", part)
 
 
-def _asked(prompt: str) -> tuple[Message, ...]:
-    return (Message(role=Role.USER, content=prompt),)
-
-
-def _conversational(prompt: JsonValue, completion: JsonValue) -> tuple[tuple[Message, ...], str]:
+def _conversational(row: Mapping[str, JsonValue], asked: str, answered: str) -> tuple[tuple[Message, ...], str]:
+    prompt, completion = row[asked], row[answered]
     if isinstance(prompt, str) or isinstance(completion, str):
         raise UnusableError(
-            "one of the columns 'prompt' and 'completion' is text and the other a list of messages; write both alike"
+            f"one of the columns {asked!r} and {answered!r} is text and the other a list of messages; write both alike"
         )
-    asked = prompt_turns(turns_of(prompt, "prompt"), "prompt")
-    return asked, only_answer(turns_of(completion, "completion"), "completion")
+    turns = prompt_turns(turns_of(listed(prompt, asked), asked), asked)
+    answer = listed(completion, answered)
+    text = only_answer(turns_of(answer, answered), answered)
+    check_label(answer[-1], f"{answered}[0]")
+    return turns, text
 
 
-def _alpaca_prompt(row: Mapping[str, JsonValue]) -> str:
-    instruction, more = _text(row, "instruction", "prompt"), row.get(INPUT)
-    return instruction if is_absent(more) else f"{instruction}\n\n{plain_text(more, f'column {INPUT!r}')}"
+def _with_more(layout: Layout, row: Mapping[str, JsonValue], prompt: tuple[Message, ...]) -> tuple[Message, ...]:
+    """Add what other columns hold of a prompt: a context after its text, a history and a system text before it."""
+    at = layout.at
+    if at.context is not None and not is_absent(more := as_text(row[at.context])):
+        last = prompt[-1]
+        text = f"{last.content}\n\n{plain_text(more, f'column {at.context!r}')}"
+        prompt = (*prompt[:-1], Message(role=last.role, content=text))
+    if at.history is not None and not is_empty(row[at.history]):
+        prompt = (*earlier_turns(row[at.history], at.history), *prompt)
+    if at.system is not None and not is_absent(row[at.system]):
+        if prompt[0].role is Role.SYSTEM:
+            raise UnusableError(f"column {at.system!r} and the first turn are both a system text; leave one of them")
+        text = plain_text(row[at.system], f"column {at.system!r}")
+        prompt = (Message(role=Role.SYSTEM, content=text), *prompt)
+    return prompt
 
 
-def with_completion(form: Form, row: Mapping[str, JsonValue], completion: str) -> dict[str, JsonValue]:
+def path_of(row: Mapping[str, JsonValue], config: DataConfig) -> AnswerPath:
+    """Return where the answer of a usable row stands in it."""
+    layout = layout_of(tuple(row), config)
+    value = row[layout.answer]
+    return answer_path(layout.answer, value, turns=layout.at.messages is not None or _is_turns(value))
+
+
+def with_completion(
+    form: Form, row: Mapping[str, JsonValue], completion: str, config: DataConfig = _PLAIN
+) -> dict[str, JsonValue]:
     """Return a usable row with another answer: the same columns in the same order, all else as it was."""
-    column = answer_column(form)
-    old = row[column]
-    structured = form is Form.MESSAGES or isinstance(old, list)
-    return {**row, column: with_last_content(old, completion) if structured else completion}
+    assert layout_of(tuple(row), config).form is form, (form, list(row))
+    column, *path = path_of(row, config)
+    assert isinstance(column, str), column
+    return {**row, column: with_answer(row[column], tuple(path), completion)}

@@ -10,7 +10,11 @@ from pydantic import JsonValue
 
 from burnish.config import DataConfig
 from burnish.errors import DataError
-from burnish.forms.recognise import BadRow, Form, Given, given, with_completion
+from burnish.forms.answers import place_of, value_at, with_answer_text
+from burnish.forms.cells import UnusableError
+from burnish.forms.json_text import parse_exactly
+from burnish.forms.layout import Form, layout_of
+from burnish.forms.recognise import BadRow, UsableRow, path_of, read_row, with_completion
 
 MAX_ROW_BYTES = 4 * 1024**2
 """A longer row is no demonstration: most often a file without line ends, or a quote that is never closed."""
@@ -18,18 +22,22 @@ MAX_ROW_BYTES = 4 * 1024**2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawRow:
-    """A row before its form is known; `values` is None where it cannot be read, and `flaw` says why."""
+    """A row before its form is known; `values` is None where it cannot be read, and `flaw` says why.
+
+    `text` is the JSON text that the values were read from, where numbers in it may have lost digits.
+    """
 
     where: str
     position: int
     values: Mapping[str, JsonValue] | None
     flaw: str = ""
+    text: bytes = b""
 
 
-def object_row(where: str, position: int, value: JsonValue) -> RawRow:
+def object_row(where: str, position: int, value: JsonValue, text: bytes = b"") -> RawRow:
     """Return a JSON value as a row, which must be an object."""
     if isinstance(value, dict):
-        return RawRow(where=where, position=position, values=value)
+        return RawRow(where=where, position=position, values=value, text=text)
     return broken(where, position, f"{type(value).__name__} found; each row must be one JSON object")
 
 
@@ -45,31 +53,83 @@ def too_long(where: str, position: int, size: int) -> RawRow:
     )
 
 
-def used(form: Form, raw: RawRow, config: DataConfig) -> Given | BadRow:
+def used(form: Form, raw: RawRow, config: DataConfig) -> UsableRow | BadRow:
     """Read a raw row of a table whose form is known."""
     if raw.values is None:
         return BadRow(where=raw.where, position=raw.position, id=None, why=raw.flaw)
-    return given(form, raw.values, raw.where, raw.position, config)
+    return read_row(form, _exact(raw, raw.values, config), raw.where, raw.position, config)
+
+
+def _exact(raw: RawRow, values: Mapping[str, JsonValue], config: DataConfig) -> Mapping[str, JsonValue]:
+    """Return the values of a row with its numbers as they were written, where burnish reads one with a point.
+
+    Parsing a second time is slow, and few rows have such a number in a column that is read.
+    """
+    if not raw.text or not any(type(value) is float for value in values.values()):
+        return values
+    try:
+        read = {*layout_of(tuple(values), config).at.given.values(), config.id_column, config.reference_column}
+    except UnusableError:
+        return values
+    if not any(type(values.get(column)) is float for column in read if column is not None):
+        return values
+    exact = parse_exactly(raw.text)
+    assert isinstance(exact, dict), exact
+    return exact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edit:
-    """Which rows get another answer: `completion_at(position)` is None for a row that stays."""
+    """Which rows get another answer: `completion_at(position)` is None for a row that stays.
+
+    There are several ways to write one text in JSON or CSV. `keep(position, written)` is told how an answer that is
+    replaced was written, where it is not the way in which it would be written again; `original_at(position)` gives that
+    back for an answer that is to be as it was.
+    """
 
     form: Form
     config: DataConfig
     completion_at: Callable[[int], str | None]
+    original_at: Callable[[int], str | None] = lambda _: None
+    keep: Callable[[int, str], object] = lambda _, __: None
 
-    def applied(self, raw: RawRow, completion: str) -> dict[str, JsonValue]:
-        """Return a row with its other answer. Raises DataError for a row that cannot be used: it never had one."""
-        row = used(self.form, raw, self.config)
-        if isinstance(row, BadRow) or raw.values is None:
-            why = row.why if isinstance(row, BadRow) else raw.flaw
+    def row(self, raw: RawRow) -> tuple[UsableRow, Mapping[str, JsonValue]]:
+        """Return a row that gets another answer, and its values.
+
+        Raises DataError where it cannot be used: a row that cannot be used never had another answer.
+        """
+        found = used(self.form, raw, self.config)
+        if isinstance(found, BadRow) or raw.values is None:
+            why = found.why if isinstance(found, BadRow) else raw.flaw
             raise DataError(
                 f"{raw.where}: a row with another answer cannot be used ({why}); leave the file as it is while it is "
                 "refined, and run the command again"
             )
-        return with_completion(self.form, raw.values, completion)
+        return found, raw.values
+
+    def values(self, raw: RawRow, completion: str) -> Mapping[str, JsonValue]:
+        """Return the values of a row with its other answer. Raises as `row` does."""
+        found, values = self.row(raw)
+        if found.completion == completion:
+            return values
+        return with_completion(self.form, values, completion, self.config)
+
+    def json(self, raw: RawRow, text: str, completion: str) -> str:
+        """Return the JSON text of a row with its other answer; every other character stays. Raises as `row` does."""
+        found, values = self.row(raw)
+        if found.completion == completion:
+            return text
+        path = path_of(values, self.config)
+        original = self.original_at(raw.position)
+        if original is not None:
+            return place_of(text, path).replaced(text, original)
+        old = value_at(dict(values), path)
+        edited = with_answer_text(text, path, old, completion)
+        now = value_at(parse_exactly(edited), path)
+        if with_answer_text(edited, path, now, found.completion) != text:
+            place = place_of(text, path)
+            self.keep(raw.position, text[place.start : place.end])
+        return edited
 
 
 class Source(Protocol):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,15 +11,16 @@ from typing import assert_never
 
 from pydantic import JsonValue
 
-from burnish.config import DataConfig, expanded
+from burnish.config import DataConfig, expanded, looks_like_hub_id
 from burnish.errors import ConfigError, DataError
 from burnish.forms.arrow import ArrowSource, HubTables, ParquetTables
 from burnish.forms.csv_file import CsvSource
-from burnish.forms.files import replacing
 from burnish.forms.json_list import JsonSource
 from burnish.forms.jsonl import JsonlSource
-from burnish.forms.recognise import BadRow, Form, Given, recognise
+from burnish.forms.layout import Form, Layout, layout_of
+from burnish.forms.recognise import BadRow, UsableRow, recognise
 from burnish.forms.rows import Edit, RawRow, Source, used
+from burnish.store.files import replacing
 
 
 class FileKind(StrEnum):
@@ -39,9 +39,10 @@ _KINDS: Mapping[str, FileKind] = {
     ".json": FileKind.JSON,
     ".csv": FileKind.CSV,
     ".csv.gz": FileKind.CSV,
+    ".tsv": FileKind.CSV,
+    ".tsv.gz": FileKind.CSV,
     ".parquet": FileKind.PARQUET,
 }
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,30 +52,48 @@ class Table:
     config: DataConfig
     kind: FileKind
     files: tuple[Path, ...]
-    form: Form
+    layout: Layout
+    """Of the first row that can be used."""
+
+    @property
+    def form(self) -> Form:
+        """The form that all rows have."""
+        return self.layout.form
 
     @property
     def name(self) -> str:
         """What the refined dataset is called: the source's suffix, `.parquet` for a hub dataset."""
         return f"refined{_suffix(self.files[0].name) if self.files else '.parquet'}"
 
-    def read(self) -> Iterator[Given | BadRow]:
+    def read(self) -> Iterator[UsableRow | BadRow]:
         """Yield every row of the source in order. Raises DataError only for what is wrong with the file itself."""
-        for raw in _source(self.config, self.kind, self.files).rows():
+        for raw in self.raw_rows():
             yield used(self.form, raw, self.config)
+
+    def raw_rows(self) -> Iterator[RawRow]:
+        """Yield every row of the source in order, as far as it is read."""
+        return _source(self.config, self.kind, self.files).rows()
 
     def values(self) -> Iterator[Mapping[str, JsonValue] | None]:
         """Yield the columns of every row of the source in order, None for a row that cannot be read."""
-        for raw in _source(self.config, self.kind, self.files).rows():
+        for raw in self.raw_rows():
             yield raw.values
 
-    def write(self, into: Path, completion_at: Callable[[int], str | None]) -> int:
+    def write(
+        self,
+        into: Path,
+        completion_at: Callable[[int], str | None],
+        *,
+        original_at: Callable[[int], str | None] = lambda _: None,
+        keep: Callable[[int, str], object] = lambda _, __: None,
+    ) -> int:
         """Copy the dataset to the file `into` with other answers where `completion_at(position)` is not None.
 
-        Whole or not at all. Rows that stay are copied as they are, also those that cannot be used. Returns how many
-        rows were written.
+        Whole or not at all. Rows that stay are copied as they are, also those that cannot be used. `original_at` and
+        `keep` are as in `Edit`. Returns how many rows were written. Raises DataError where a row that gets another
+        answer cannot be used.
         """
-        edit = Edit(form=self.form, config=self.config, completion_at=completion_at)
+        edit = Edit(form=self.form, config=self.config, completion_at=completion_at, original_at=original_at, keep=keep)
         with replacing(into) as file:
             return _source(self.config, self.kind, self.files).rewrite(file, edit)
 
@@ -86,15 +105,20 @@ def open_table(config: DataConfig) -> Table:
     where a hub dataset needs a missing package.
     """
     kind, files = _located(config)
-    form = _form(_source(config, kind, files), config)
-    return Table(config=config, kind=kind, files=files, form=form)
+    return Table(config=config, kind=kind, files=files, layout=_layout(_source(config, kind, files), config))
+
+
+def rows_in(config: DataConfig) -> Iterator[RawRow]:
+    """Yield the rows of a dataset as they stand, whatever their form. Raises ConfigError where it is not there."""
+    kind, files = _located(config)
+    return _source(config, kind, files).rows()
 
 
 def _located(config: DataConfig) -> tuple[FileKind, tuple[Path, ...]]:
     source = expanded(config.source, "data.source")
     suffix = _suffix(source)
     if not os.path.exists(source):  # Path's own raises for a name too long
-        if suffix is None and _HUB_ID.fullmatch(config.source):
+        if suffix is None and looks_like_hub_id(config.source):
             return FileKind.HUB, ()
         raise ConfigError(
             f"data.source: {config.source!r} does not exist and is no hub id (OWNER/NAME); give {_suffixes()}, or a "
@@ -131,12 +155,12 @@ def _source(config: DataConfig, kind: FileKind, files: tuple[Path, ...]) -> Sour
             assert_never(kind)
 
 
-def _form(source: Source, config: DataConfig) -> Form:
-    """Return the form of the first usable row; what is wrong with the first row is told where none is."""
+def _layout(source: Source, config: DataConfig) -> Layout:
+    """Return the layout of the first usable row; what is wrong with the first row is told where none is."""
     first_error = ""
     for raw in source.rows():
-        found = _usable_form(raw, config)
-        if isinstance(found, Form):
+        found = _usable_layout(raw, config)
+        if isinstance(found, Layout):
             _check_columns(raw, config)
             return found
         first_error = first_error or found
@@ -145,15 +169,17 @@ def _form(source: Source, config: DataConfig) -> Form:
     raise DataError(f"{config.source}: no rows; give a file with at least one")
 
 
-def _usable_form(raw: RawRow, config: DataConfig) -> Form | str:
+def _usable_layout(raw: RawRow, config: DataConfig) -> Layout | str:
     if raw.values is None:
         return f"{raw.where}: {raw.flaw}"
     try:
-        form = recognise(raw.values, raw.where)
+        form = recognise(raw.values, raw.where, config)
     except DataError as error:
         return str(error)
     row = used(form, raw, config)
-    return f"{row.where}: {row.why}" if isinstance(row, BadRow) else form
+    if isinstance(row, BadRow):
+        return f"{row.where}: {row.why}"
+    return layout_of(tuple(raw.values), config)
 
 
 def _check_columns(raw: RawRow, config: DataConfig) -> None:

@@ -1,44 +1,95 @@
-"""Conversations: lists of {role, content} with the last assistant turn as the label. Pure."""
+"""Conversations: lists of {role, content} or {from, value} with the last assistant turn as the label. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pydantic import JsonValue
 
-from burnish.forms.cells import UnusableError, is_absent, plain_text, shown, text_of
-from burnish.forms.json_text import dump, parse, parse_exactly
+from burnish.forms.cells import UnusableError, is_absent, parts_of, plain_text, shown, text_of
+from burnish.forms.json_text import parse
 from burnish.types import Message, Role
 
 _CALLS = ("tool_calls", "function_call", "tool_call_id")
+_TRAINED = ("train", "training")
+_ROLES: Mapping[str, Role] = {
+    **dict.fromkeys(("system", "developer"), Role.SYSTEM),
+    **dict.fromkeys(("user", "human"), Role.USER),
+    **dict.fromkeys(("assistant", "gpt", "chatgpt", "model", "bot"), Role.ASSISTANT),
+}
+"""Who speaks, by the names that people use, in small letters."""
 
 
-def turns_of(value: JsonValue, column: str) -> tuple[Message, ...]:
-    """Return the turns of a cell: a list of messages, or the same as JSON text (all that a CSV file can hold).
+def listed(value: JsonValue, column: str) -> list[JsonValue]:
+    """Return a cell as a list of turns, which may be written as JSON text (all that a CSV file can hold).
 
-    Raises UnusableError naming the turn whose role or content cannot be used.
+    Raises UnusableError naming the column where it is none.
     """
     if is_absent(value):
         found = "NaN" if isinstance(value, float) else "null" if value is None else "blank"
         raise UnusableError(f"column {column!r} is {found}; write a list of {{role, content}} or remove the row")
-    listed = parse(value.encode(errors="surrogatepass")) if isinstance(value, str) else value
-    if not isinstance(listed, list) or not listed:
+    turns = parse(value.encode(errors="surrogatepass")) if isinstance(value, str) else value
+    if not isinstance(turns, list) or not turns:
         raise UnusableError(f"column {column!r} is {shown(value)}; write a list of {{role, content}}")
-    return tuple(_turn(turn, f"{column}[{index}]") for index, turn in enumerate(listed))
+    return turns
+
+
+def turns_of(turns: list[JsonValue], column: str) -> tuple[Message, ...]:
+    """Return turns as messages. Raises UnusableError naming the turn whose role or content cannot be used."""
+    return tuple(_turn(turn, f"{column}[{index}]") for index, turn in enumerate(turns))
+
+
+def role_key(turn: Mapping[str, JsonValue]) -> str:
+    """Return the key that says who speaks."""
+    return "from" if "from" in turn and "role" not in turn else "role"
+
+
+def content_key(turn: Mapping[str, JsonValue]) -> str:
+    """Return the key that holds what is said."""
+    return "value" if "value" in turn and "content" not in turn else "content"
 
 
 def _turn(turn: JsonValue, place: str) -> Message:
     if not isinstance(turn, dict):
         raise UnusableError(f"{place} is {shown(turn)}; write {{role, content}}")
-    role = turn.get("role")
-    if role not in tuple(Role):
-        raise UnusableError(f"{place}.role is {shown(role)}; only system, user and assistant turns can be used")
+    role = turn.get(role_key(turn))
+    speaker = _ROLES.get(role.casefold()) if isinstance(role, str) else None
+    if speaker is None:
+        raise UnusableError(
+            f"{place}.{role_key(turn)} is {shown(role)}; only system, user and assistant turns can be used"
+        )
     if called := [key for key in _CALLS if turn.get(key)]:
         raise UnusableError(f"{place} has {called[0]}, and rows with tool calls cannot be used; remove the row")
-    content = turn.get("content")
+    return Message(role=speaker, content=_content(turn.get(content_key(turn)), f"{place}.{content_key(turn)}"))
+
+
+def _content(content: JsonValue, place: str) -> str:
     if isinstance(content, list):
-        raise UnusableError(f"{place}.content is a list of parts, found {shown(content)}; only text can be used")
+        parts = parts_of(content)
+        if parts is None:
+            raise UnusableError(f"{place} is a list of parts, found {shown(content)}; only text can be used")
+        content = "".join(parts)
     if content is None:
-        raise UnusableError(f"{place}.content is null; write text or remove the row")
-    return Message(role=Role(role), content=plain_text(content, f"{place}.content"))
+        raise UnusableError(f"{place} is null; write text or remove the row")
+    return plain_text(content, place)
+
+
+def is_untrained(turn: JsonValue) -> bool:
+    """Say whether a turn is marked as one that is not to be learned: `weight: 0`, or `train: false`."""
+    if not isinstance(turn, dict):
+        return False
+    weight = turn.get("weight")
+    # False equals 0 in Python, and a weight of false can mean nothing else.
+    return (isinstance(weight, int | float) and weight == 0) or any(turn.get(key) is False for key in _TRAINED)
+
+
+def check_label(turn: JsonValue, place: str) -> None:
+    """Raise UnusableError where the answer is marked as one that is not to be learned: there is no label to refine."""
+    if is_untrained(turn):
+        raise UnusableError(
+            f"{place} is the answer and is marked as not to be trained on (weight 0, or train false); remove the mark "
+            "or the row"
+        )
 
 
 def labelled(turns: tuple[Message, ...], column: str) -> tuple[tuple[Message, ...], str]:
@@ -71,11 +122,16 @@ def only_answer(turns: tuple[Message, ...], column: str) -> str:
     return text_of(turns[0].content, f"{column}[0].content", "completion")
 
 
-def with_last_content(value: JsonValue, content: str) -> JsonValue:
-    """Return a conversation with another text in its last turn; other keys stay, and JSON text stays JSON text."""
-    listed = parse_exactly(value.encode()) if isinstance(value, str) else value
-    assert isinstance(listed, list), listed
-    last = listed[-1]
-    assert isinstance(last, dict), last
-    changed: JsonValue = [*listed[:-1], {**last, "content": content}]
-    return dump(changed).decode() if isinstance(value, str) else changed
+def earlier_turns(value: JsonValue, column: str) -> tuple[Message, ...]:
+    """Return a history, a list of [question, answer] pairs or of messages, as turns; nothing is no turn."""
+    turns: list[Message] = []
+    for index, one in enumerate(listed(value, column)):
+        place = f"{column}[{index}]"
+        if isinstance(one, list) and len(one) == 2:
+            asked, answered = (plain_text(text, place) for text in one)
+            turns += [Message(role=Role.USER, content=asked), Message(role=Role.ASSISTANT, content=answered)]
+        elif isinstance(one, dict):
+            turns.append(_turn(one, place))
+        else:
+            raise UnusableError(f"{place} is {shown(one)}; write a pair [question, answer] or {{role, content}}")
+    return tuple(turns)

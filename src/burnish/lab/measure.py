@@ -9,6 +9,7 @@ from itertools import combinations
 from pathlib import Path
 
 from burnish import __version__
+from burnish.algorithms.ledger_lines import p_b_of, right_calls
 from burnish.config import Config
 from burnish.lab.experiment import Outcome
 from burnish.lab.inputs import semantic
@@ -24,7 +25,7 @@ from burnish.results import (
     Run,
     SummaryRow,
 )
-from burnish.stats import Interval, mean_interval, paired_bootstrap, ratio_interval, wilson, win_rate
+from burnish.stats import mean_interval, paired_bootstrap, ratio_interval, win_rate
 from burnish.steps.artifacts import (
     TRAINING,
     read_comparisons,
@@ -65,8 +66,8 @@ def results_of(config: Config, outcomes: Sequence[Outcome], task: Task) -> Resul
 def _run(outcome: Outcome, task: Task) -> Run:
     test, labels = read_grades(outcome.test), read_grades(outcome.labels)
     metrics = {
-        "test_accuracy": _share(sum(row.correct for row in test.values()), len(test)),
-        "label_accuracy": _share(sum(row.correct for row in labels.values()), len(labels)),
+        "test_accuracy": Metric.share(sum(row.correct for row in test.values()), len(test)),
+        "label_accuracy": Metric.share(sum(row.correct for row in labels.values()), len(labels)),
     }
     training = read_json(outcome.training, TRAINING)
     counts = {"train_rows": len(training["trained_on"]), "without_answer": training["without_answer"]}
@@ -82,8 +83,8 @@ def _run(outcome: Outcome, task: Task) -> Run:
         else:
             counts["pairs_trained_on"] = training["pairs"]
         if judged:
-            metrics["annotator_accuracy"] = _share(*_decisive(outcome, judged, task))
-            metrics["accepted_accuracy"] = _share(*_decisive(outcome, accepted, task))
+            metrics["annotator_accuracy"] = _called(outcome, judged, task)
+            metrics["accepted_accuracy"] = _called(outcome, accepted, task)
     if outcome.divergence is not None:
         metrics |= _divergence(outcome.divergence)
     if outcome.versus is not None:
@@ -91,7 +92,7 @@ def _run(outcome: Outcome, task: Task) -> Run:
     if isinstance(task, SaysMore):
         examples = outcome.held_out.examples()
         said = task.said([(examples[id_], text) for id_, text in _texts(outcome).items()])
-        metrics |= {name: _share(*share) for name, share in said.shares.items()}
+        metrics |= {name: Metric.share(*share) for name, share in said.shares.items()}
         counts |= said.counts
     if outcome.referenced is not None:
         met = _contests(outcome, outcome.referenced)
@@ -134,51 +135,27 @@ def _divergence(divergence: Divergence) -> dict[str, Metric]:
     own, reference = read_scores(divergence.own), read_scores(divergence.reference)
     differences = [own[id_].value - reference[id_].value for id_ in sorted(own)]
     if not differences:
-        nothing = Metric(value=None, n=0, ci95=None)
+        nothing = Metric.of(None)
         return {"kl": nothing, "kl_per_token": nothing}
     tokens = [own[id_].tokens for id_ in sorted(own)]
-    return {"kl": _metric(mean_interval(differences)), "kl_per_token": _metric(ratio_interval(differences, tokens))}
+    return {"kl": Metric.of(mean_interval(differences)), "kl_per_token": Metric.of(ratio_interval(differences, tokens))}
 
 
 def _win_rate(versus: Versus, prompts: int) -> Metric:
     """Return how often the annotator prefers the round's answer; equal answers are ties."""
     judged = read_preferences(Path(versus.judged.path))
     verdicts = [judged[comparison.id].verdict for comparison in read_comparisons(versus.compared)]
-    found = win_rate([*verdicts, *[Verdict.TIE] * (prompts - len(verdicts))])
-    return Metric(value=None, n=0, ci95=None) if found is None else _metric(found)
+    return Metric.of(win_rate([*verdicts, *[Verdict.TIE] * (prompts - len(verdicts))]))
 
 
-def _share(right: int, n: int) -> Metric:
-    if n == 0:
-        return Metric(value=None, n=0, ci95=None)
-    return _metric(wilson(right, n))
-
-
-def _metric(interval: Interval) -> Metric:
-    return Metric(value=interval.value, n=interval.n, ci95=interval.ci95)
-
-
-def _decisive(outcome: Outcome, judged: Sequence[Refinement], task: Task) -> tuple[int, int]:
-    """Return how many decisive pairs (exactly one side right) the annotator called rightly, and how many there are.
-
-    Equal pairs count once, as they are judged once.
-
-    Ties and abstentions stand apart: who does not choose is neither right nor wrong.
-    """
+def _called(outcome: Outcome, lines: Iterable[Refinement], task: Task) -> Metric:
+    """Return how often the annotator was right among the decisive pairs that it called."""
     examples, sides = outcome.rows.examples(), _sides(outcome)
-    called: dict[tuple[str, str], bool] = {}
-    for row in judged:
-        p_b = p_b_of(row)
-        if p_b is None or p_b == 0.5:
-            continue
-        kept, proposed = (_correct(task, examples, sides[id_]) for id_ in (row.kept, row.proposed))
-        if kept != proposed:
-            called[row.kept, row.proposed] = (p_b > 0.5) == proposed
-    return sum(called.values()), len(called)
+    return Metric.share(*right_calls(lines, lambda _, side: _correct(task, examples, sides[side])))
 
 
 def _correct(task: Task, examples: Mapping[str, Example], side: tuple[str, str]) -> bool:
-    return task.grade(examples[side[0]], side[1]).correct
+    return task.on(examples[side[0]]).grade(side[1]).correct
 
 
 def _sides(outcome: Outcome) -> dict[str, tuple[str, str]]:
@@ -191,14 +168,6 @@ def _sides(outcome: Outcome) -> dict[str, tuple[str, str]]:
         for rows in read_samples(artifact).values()
         for row in rows
     }
-
-
-def p_b_of(row: Refinement) -> float | None:
-    """Return P(b is better) of a ledger line: the mean of the orders that were judged; None for an abstention."""
-    if row.score is None:
-        return None
-    seen = [p for p in (row.p_b_ab, row.p_b_ba) if p is not None]
-    return sum(seen) / len(seen) if seen else None
 
 
 def _summary(runs: Sequence[Run]) -> Iterable[SummaryRow]:

@@ -35,8 +35,8 @@ from burnish.results import (
     Timings,
 )
 from burnish.store.explain import Explanation, explain
-from burnish.store.files import default_store, dump_line, full_disk, pretty, write_atomic
-from burnish.store.runners import Executor, Planner, Record
+from burnish.store.files import default_store, dump_line, explained_write_errors, pretty, write_atomic
+from burnish.store.runners import Executor, Planner, StageRecord
 from burnish.store.stages import Store
 from burnish.tasks import make_task
 
@@ -95,7 +95,7 @@ class _Job:
     config: Config
     inputs: Inputs
     out: Path
-    there: frozenset[str]
+    finished_before: frozenset[str]
 
 
 def _prepared(config: Config, out: Path, root: Store) -> _Job:
@@ -104,11 +104,11 @@ def _prepared(config: Config, out: Path, root: Store) -> _Job:
         raise ConfigError(f"out: {str(out)!r} is a file; name a folder for the results")
     inputs = resolve(config, offline_ok=False)
     records = planned(config, inputs, root)
-    with full_disk(out):
+    with explained_write_errors(out):
         out.mkdir(parents=True, exist_ok=True)
     root.refer(out, [record.fingerprint for record in records])
-    there = frozenset(record.fingerprint for record in records if record.reused)
-    return _Job(config=config, inputs=inputs, out=out, there=there)
+    finished_before = frozenset(record.fingerprint for record in records if record.reused)
+    return _Job(config=config, inputs=inputs, out=out, finished_before=finished_before)
 
 
 def _assembled(
@@ -116,7 +116,7 @@ def _assembled(
 ) -> Finished:
     """Compute what no worker has computed, and write the results folder."""
     config, out = job.config, job.out
-    executor = Executor(root, terminal, provenance(config.execution, config.models.strong), job.there)
+    executor = Executor(root, terminal, provenance(config.execution, config.models.strong), job.finished_before)
     opener = backend or opener_of(config.execution, config.models.strong, terminal, job.inputs.models.sources)
     outcomes = Experiment(config=config, inputs=job.inputs, runner=executor, backend=opener, folder=out).run(
         config.seeds
@@ -154,7 +154,7 @@ def plan(config: Config, store: Path | None = None) -> Plan:
     )
 
 
-def _judge_calls(config: Config, inputs: Inputs, records: Sequence[Record]) -> Estimate | None:
+def _judge_calls(config: Config, inputs: Inputs, records: Sequence[StageRecord]) -> Estimate | None:
     """Bound the calls for all comparisons that are still to be judged; answers are taken to be as long as references.
 
     None where no server is asked, or where the task cannot be loaded.
@@ -181,7 +181,7 @@ def _judge_calls(config: Config, inputs: Inputs, records: Sequence[Record]) -> E
     return summed(estimates)
 
 
-def planned(config: Config, inputs: Inputs, store: Store) -> list[Record]:
+def planned(config: Config, inputs: Inputs, store: Store) -> list[StageRecord]:
     """Return the stages of an experiment in their order, without running any."""
     planner = Planner(store)
 
@@ -196,7 +196,7 @@ def _json(record: Any) -> Any:
     return record.model_dump(mode="json")
 
 
-def _timings(config: Config, records: list[Record], seconds: float) -> Timings:
+def _timings(config: Config, records: list[StageRecord], seconds: float) -> Timings:
     return Timings(
         total_seconds=round(seconds, 3),
         peak_memory_bytes=peak_memory(),
@@ -211,7 +211,7 @@ def _timings(config: Config, records: list[Record], seconds: float) -> Timings:
     )
 
 
-def _stage_timing(record: Record) -> StageTiming:
+def _stage_timing(record: StageRecord) -> StageTiming:
     return StageTiming(
         name=record.stage.name,
         label=record.stage.label,

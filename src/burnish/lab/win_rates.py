@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from burnish.results import REFERENCE_WIN_RATE, Metric
-from burnish.stats import Interval, length_controlled, mean_interval
+from burnish.stats import length_controlled, mean_interval
 from burnish.steps.artifacts import read_comparisons, read_preferences
 from burnish.tasks.instruction_answers import CATEGORY
 from burnish.types import Artifact, Example
@@ -86,10 +86,4 @@ def _rates(suffix: str, by_id: Mapping[str, Contest], wanted: Callable[[Contest]
     p_wins = [one.p_wins for one in decided if one.p_wins is not None]
     controlled = length_controlled(p_wins, [one.longer_by for one in decided])
     mean = mean_interval(p_wins) if p_wins else None
-    return {f"{REFERENCE_WIN_RATE}{suffix}": _metric(mean), f"{LENGTH_CONTROLLED}{suffix}": _metric(controlled)}
-
-
-def _metric(interval: Interval | None) -> Metric:
-    if interval is None:
-        return Metric(value=None, n=0, ci95=None)
-    return Metric(value=interval.value, n=interval.n, ci95=interval.ci95)
+    return {f"{REFERENCE_WIN_RATE}{suffix}": Metric.of(mean), f"{LENGTH_CONTROLLED}{suffix}": Metric.of(controlled)}

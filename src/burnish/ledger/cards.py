@@ -6,13 +6,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 from jinja2 import Environment
 from markupsafe import Markup
 
 from burnish import __version__
+from burnish.config import RefineSettings
 from burnish.ledger.folder import LEDGER, Folder
 from burnish.ledger.naming import annotator_words, is_hub_id, method_words, public_name
 from burnish.ledger.page import harm_table, reasons_table, rounds_table, selftest_table
@@ -25,7 +25,7 @@ from burnish.store.files import write_atomic
 
 README = "README.md"
 TAG = "label-refinement"
-_LOADERS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".parquet": "parquet"}
+_LOADERS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,9 +48,9 @@ def write_cards(folder: Folder, dataset: Path, model: Path | None, names: Names)
 
 def dataset_card(folder: Folder, summary: Summary, names: Names) -> str:
     """Return the card of the refined dataset."""
-    source = str(summary.config["data"]["source"])
+    source = summary.config.data.source
     front = {
-        "pretty_name": str(summary.config["name"]),
+        "pretty_name": summary.config.name,
         "tags": ["burnish", TAG, "synthetic"],
         **({"source_datasets": [source]} if is_hub_id(source) else {}),
         # Without this the hub reads the ledger as rows of the dataset.
@@ -72,7 +72,7 @@ def dataset_card(folder: Folder, summary: Summary, names: Names) -> str:
 
 def model_card(summary: Summary, model: ModelSummary, adapter: bool, names: Names) -> str:
     """Return the card of the finetuned model."""
-    base = str(summary.config["model"]["source"])
+    base = summary.config.model.source
     front = {
         "library_name": "peft" if adapter else "transformers",
         "pipeline_tag": "text-generation",
@@ -99,7 +99,7 @@ def _rendered(template: str, summary: Summary, **more: object) -> str:
         _markdown_environment()
         .get_template(template)
         .render(
-            title=str(summary.config["name"]),
+            title=summary.config.name,
             summary=summary,
             done=summary.state is State.DONE,
             facts=_facts(summary),
@@ -143,25 +143,25 @@ def _table(table: Table | None) -> Markup | None:
 
 def _facts(summary: Summary) -> list[Fact]:
     config, data = summary.config, summary.data
-    audit = config.get("audit")
+    audit = config.audit
     rows = [
-        Fact("Dataset", f"{public_name(str(config['data']['source']))}, {plural(data.rows, 'row')}, {data.form}"),
+        Fact("Dataset", f"{public_name(config.data.source)}, {plural(data.rows, 'row')}, {data.form}"),
         Fact("Left as they are", f"{plural(data.skipped, 'row')} that cannot be used" if data.skipped else ""),
-        Fact("Proposals by", public_name(str(config["model"]["source"]))),
-        Fact("Method", method_words(config["method"])),
-        Fact("Annotator", annotator_words(config.get("annotator"))),
-        Fact("Answers differ by", str(config["differs"]["kind"])),
-        Fact("Audit by", annotator_words(audit["by"]) if audit else ""),
-        Fact("Seed", str(config["seed"])),
+        Fact("Proposals by", public_name(config.model.source)),
+        Fact("Method", method_words(config.method)),
+        Fact("Annotator", annotator_words(config.annotator)),
+        Fact("Answers differ by", config.differs.kind),
+        Fact("Audit by", annotator_words(audit.by) if audit else ""),
+        Fact("Seed", str(config.seed)),
     ]
     return [row for row in rows if row.value]
 
 
 def _accuracies(summary: Summary) -> str:
-    before, after = summary.given_accuracy, summary.rounds[-1].label_accuracy if summary.rounds else None
-    if before is None or after is None or before.value is None or after.value is None:
+    if summary.right_labels is None:
         return ""
-    words = f"Right labels by the reference column: {_share(before)} at first, {_share(after)} after the last round."
+    before, after = map(_share, summary.right_labels)
+    words = f"Right labels by the reference column: {before} at first, {after} after the last round."
     doubt = reference_doubt(summary)
     return words if doubt is None else f"{words} {doubt}"
 
@@ -172,13 +172,12 @@ def _share(metric: Metric) -> str:
     return f"{percent(metric.value)} (n {metric.n:,}{interval})"
 
 
-def _training(config: Mapping[str, Any]) -> str:
-    train = config["train"]
-    lora = train.get("lora")
-    adapted = f", LoRA of rank {lora['r']}" if lora else ", all weights"
+def _training(config: RefineSettings) -> str:
+    train = config.train
+    adapted = f", LoRA of rank {train.lora.r}" if train.lora else ", all weights"
     return (
-        f"{train['epochs']:g} epochs, learning rate {train['learning_rate']:g}, {train['batch_size']} rows a step, "
-        f"{train['optimizer']}{adapted}; prompts rendered as {config['model']['template']}"
+        f"{train.epochs:g} epochs, learning rate {train.learning_rate:g}, {train.batch_size} rows a step, "
+        f"{train.optimizer}{adapted}; prompts rendered as {config.model.template}"
     )
 
 
@@ -186,4 +185,5 @@ def _loading(file: Markup, repo: Markup | None) -> Markup:
     if repo is not None:
         return Markup('load_dataset("{}", split="train")').format(repo)
     suffix = next(suffix for suffix in _LOADERS if file.removesuffix(".gz").endswith(suffix))
-    return Markup('load_dataset("{}", data_files="{}", split="train")').format(_LOADERS[suffix], file)
+    more = Markup(', sep="\\t"') if suffix == ".tsv" else Markup("")
+    return Markup('load_dataset("{}", data_files="{}"{}, split="train")').format(_LOADERS[suffix], file, more)

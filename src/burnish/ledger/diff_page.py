@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from burnish import __version__
-from burnish.forms.files import replacing
+from burnish.algorithms.ledger_lines import mean_of_orders
 from burnish.ledger.folder import Folder
 from burnish.ledger.history import Changes, ShownChange, changes
 from burnish.ledger.marking import MOST_WORDS, Marked, marked
 from burnish.report.page import environment
 from burnish.report.text import plural
+from burnish.store.files import replacing
 
 LONGEST_TEXT = 20_000
 """Characters of an answer that a page shows; the dataset has the rest."""
@@ -46,7 +47,7 @@ def write_diff(folder: Folder, round_: int | None, limit: int | None, to: Path) 
     page = environment().get_template("diff.html.j2")
     with replacing(to) as file:
         for chunk in page.generate(
-            name=str(summary.config["name"]),
+            name=summary.config.name,
             headline=headline(round_, found, shown),
             changes=_views(found, limit),
             most_words=MOST_WORDS,
@@ -68,12 +69,13 @@ def sureness(change: ShownChange) -> str:
 
     After several changes that was said against the answer before the last of them.
     """
-    seen = [p for p in (change.p_b_ab, change.p_b_ba) if p is not None]
-    if not seen:
+    both = (change.p_b_ab, change.p_b_ba)
+    mean = mean_of_orders(*both)
+    if mean is None:
         return ""
-    orders = f" ({seen[0]:.2f} in one order, {seen[1]:.2f} in the other)" if len(seen) == 2 else ""
+    orders = "" if None in both else f" ({both[0]:.2f} in one order, {both[1]:.2f} in the other)"
     last = "" if change.steps == 1 else f"{change.steps} changes, the last: "
-    return f"{last}P(after is better) {sum(seen) / len(seen):.2f}{orders}"
+    return f"{last}P(after is better) {mean:.2f}{orders}"
 
 
 def cut(text: str, limit: int) -> Side:

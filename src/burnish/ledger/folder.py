@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,18 +14,20 @@ from filelock import FileLock, Timeout
 
 from burnish.config import DataConfig
 from burnish.errors import ConfigError, DataError, StageError
+from burnish.forms.convert import AlsoAs, convert
 from burnish.forms.table import open_table
+from burnish.ledger.originals import ORIGINALS, read_originals, write_originals
 from burnish.ledger.replay import replayed
 from burnish.ledger.summary import SUMMARY, Summary, read_summary
 from burnish.store.files import (
     as_mapping,
     dump_line,
-    full_disk,
+    explained_write_errors,
     iter_rows,
     pretty,
     read_objects,
+    replacing,
     row_of,
-    sync_directory,
     write_atomic,
 )
 from burnish.types import Demonstration, Example, Refinement
@@ -38,7 +39,7 @@ MODEL = "model"
 REPORT = "report.html"
 CONFIG = "config.yaml"
 LOCK = ".lock"
-OWN = (SUMMARY, LEDGER, ANSWERS, EXAMPLES, MODEL, REPORT, CONFIG)
+OWN = (SUMMARY, LEDGER, ANSWERS, EXAMPLES, MODEL, REPORT, CONFIG, ORIGINALS)
 """What a refinement writes, but for the dataset and what people said."""
 _UNFINISHED = re.compile(r"\.(?:.+)\.(?:part|gone)")
 """A file that was being written, or a folder that was being removed, when a run was killed."""
@@ -83,7 +84,7 @@ class Folder:
 
     def examples(self) -> Iterator[Example]:
         """Yield the usable rows in the order of the dataset, their place in the metadata."""
-        return iter_rows(self._there(EXAMPLES), Example)
+        return iter_rows(self._existing(EXAMPLES), Example)
 
     def ledger(self) -> Iterator[Refinement]:
         """Yield every line, the oldest first; nothing before the first round is done."""
@@ -93,12 +94,12 @@ class Folder:
     def answers(self, ids: Iterable[str]) -> dict[str, Demonstration]:
         """Read the named answers. Raises DataError if one is missing."""
         wanted = set(ids)
-        found = {id_: row for id_, row in read_answers(self._there(ANSWERS)) if id_ in wanted}
+        found = {id_: row for id_, row in read_answers(self._existing(ANSWERS)) if id_ in wanted}
         if missing := sorted(wanted - found.keys()):
             raise DataError(f"{self.path / ANSWERS}: answer {missing[0]} is not in it; run `burnish refine` again")
         return found
 
-    def _there(self, name: str) -> Path:
+    def _existing(self, name: str) -> Path:
         path = self.path / name
         if not path.is_file():
             raise DataError(f"{path}: no such file; give the folder that `burnish refine` wrote (its --out)")
@@ -117,25 +118,22 @@ class Folder:
         }
 
     def extend(self, name: str, rows: Iterable[object], keep: Callable[[bytes], bool] = lambda _: True) -> None:
-        """Append rows to a file that is a whole one before and after; lines that a killed run left are not kept."""
-        path = self.path / name
-        beside = path.with_name(f".{name}.{os.getpid()}.part")
-        with full_disk(path):
-            try:
-                with beside.open("wb") as out:
-                    if path.exists():
-                        with path.open("rb") as lines:
-                            out.writelines(line for line in lines if keep(line))
-                    out.writelines(dump_line(row) for row in rows)
-                    out.flush()
-                    os.fsync(out.fileno())
-                beside.replace(path)
-                sync_directory(self.path)
-            finally:
-                beside.unlink(missing_ok=True)
+        """Append rows to a file. A reader sees the file without all of them or with all of them.
 
-    def write_dataset(self, data: DataConfig, file: str) -> int:
-        """Write the dataset with the labels as they stand, from `data`; returns its rows."""
+        Of the lines that are there already only those that `keep` accepts stay: a killed run may have left others.
+        """
+        path = self.path / name
+        with replacing(path) as out:
+            if path.exists():
+                with path.open("rb") as lines:
+                    out.writelines(line for line in lines if keep(line))
+            out.writelines(dump_line(row) for row in rows)
+
+    def write_dataset(self, data: DataConfig, file: str, also: Sequence[str] = ()) -> int:
+        """Write the dataset with the labels as they stand, from `data`, and the same as other files; returns its rows.
+
+        `also` are names of files in .parquet or .csv.
+        """
         changes = self.standing()
         places = {
             id_: int(str(position))
@@ -145,32 +143,48 @@ class Folder:
         texts = self.answers(change.after for change in changes.values())
         completions = {places[id_]: texts[change.after].completion for id_, change in changes.items()}
         table = open_table(data)
-        with full_disk(self.path):
-            return table.write(self.path / file, completions.get)
+        originals: dict[int, str] = {}
+        with explained_write_errors(self.path):
+            count = table.write(self.path / file, completions.get, keep=originals.__setitem__)
+        write_originals(self.path, originals)
+        self._write_also(file, also)
+        return count
+
+    def _write_also(self, file: str, also: Sequence[str]) -> None:
+        for name in also:
+            with explained_write_errors(self.path):
+                convert(self.path / file, self.path / name, AlsoAs(Path(name).suffix.removeprefix(".")))
 
     def rewrite_dataset(self) -> None:
         """Write the dataset anew from itself, after labels were taken back in the ledger."""
         summary = self.summary
-        data = DataConfig.model_validate(summary.config["data"] | {"source": str(self.path / summary.data.file)})
-        texts = self._touched()
+        data = summary.config.data.model_copy(update={"source": str(self.path / summary.data.file)})
+        texts, given = self._touched()
+        originals = {position: text for position, text in read_originals(self.path).items() if position in given}
         table = open_table(data)
-        with full_disk(self.path):
-            table.write(self.path / summary.data.file, texts.get)
+        with explained_write_errors(self.path):
+            table.write(self.path / summary.data.file, texts.get, original_at=originals.get)
+        self._write_also(summary.data.file, summary.data.also)
 
-    def _touched(self) -> dict[int, str]:
-        """Return the answer that stands for every row that was ever changed, by its position."""
-        touched = {id_: row.answer for id_, row in replayed(self.ledger()).rows.items()}
-        texts = self.answers(touched.values())
-        return {
-            int(str(example.metadata["position"])): texts[touched[example.id]].completion
-            for example in self.examples()
-            if example.id in touched
-        }
+    def _touched(self) -> tuple[dict[int, str], set[int]]:
+        """Return the answer that stands for every row that was ever changed, by its position, and the positions of
+        those that have the answer again with which they came."""
+        rows = replayed(self.ledger()).rows
+        texts = self.answers(row.answer for row in rows.values())
+        standing: dict[int, str] = {}
+        given: set[int] = set()
+        for example in self.examples():
+            if (row := rows.get(example.id)) is not None:
+                position = int(str(example.metadata["position"]))
+                standing[position] = texts[row.answer].completion
+                if row.answer == row.given:
+                    given.add(position)
+        return standing, given
 
     @contextmanager
-    def held(self) -> Generator[None]:
-        """Hold the folder: one process at a time changes it. Raises StageError while another one does."""
-        with full_disk(self.path):
+    def locked(self) -> Generator[None]:
+        """Lock the folder, so that one process at a time changes it. Raises StageError while another one does."""
+        with explained_write_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self.path / LOCK)
             try:
@@ -185,20 +199,23 @@ class Folder:
             lock.release()
 
     def claim(self, planned: list[str], overwrite: bool) -> list[str]:
-        """Check that the folder is empty, or holds rounds of the refinement that is planned; returns those it holds.
+        """Check that this refinement may write into the folder; return the fingerprints of its rounds that are there.
 
-        `planned` are the fingerprints of its rounds. `overwrite` removes what another refinement wrote, but never what
-        people said. Raises ConfigError.
+        It may if the folder is empty, or holds the first of the `planned` rounds, which are given by their
+        fingerprints. `overwrite` removes what another refinement wrote, but never what people said. Raises ConfigError
+        where the folder is a file, or holds anything else.
         """
+        if self.path.is_symlink() and not self.path.exists():
+            raise ConfigError(f"out: {str(self.path)!r} is a link to a folder that is not there; name another one")
         if self.path.exists() and not self.path.is_dir():
             raise ConfigError(f"out: {str(self.path)!r} is a file; name a folder")
         names = sorted(path.name for path in self.path.iterdir()) if self.path.exists() else []
-        there = [name for name in names if not _UNFINISHED.fullmatch(name) and name != LOCK]
-        held = [one.fingerprint for one in self.summary.rounds] if SUMMARY in there else []
-        if not there or (SUMMARY in there and planned[: len(held)] == held):
-            return held
+        in_use = [name for name in names if not _UNFINISHED.fullmatch(name) and name != LOCK]
+        written = [one.fingerprint for one in self.summary.rounds] if SUMMARY in in_use else []
+        if not in_use or (SUMMARY in in_use and planned[: len(written)] == written):
+            return written
         if not overwrite:
-            what = f"{len(held)} rounds of another refinement" if held else f"other files ({there[0]})"
+            what = f"{len(written)} rounds of another refinement" if written else f"other files ({in_use[0]})"
             raise ConfigError(
                 f"out: {str(self.path)!r} holds {what}; name another --out, repeat the settings that it was made with "
                 "(rounds may be added where nothing is audited), or replace it with --overwrite"
@@ -216,7 +233,8 @@ class Folder:
 
     def _clear(self) -> None:
         # The summary names the dataset, so it goes after it; without a summary nothing else counts.
-        names = [*([self.summary.data.file] if (self.path / SUMMARY).exists() else []), *OWN]
+        data = self.summary.data if (self.path / SUMMARY).exists() else None
+        names = [*([data.file, *data.also] if data is not None else []), *OWN]
         for path in (self.path / name for name in names):
             if path.is_dir():
                 shutil.rmtree(path)

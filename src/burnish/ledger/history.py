@@ -11,7 +11,7 @@ from pathlib import Path
 from burnish.algorithms.comparisons import request_text
 from burnish.errors import DataError
 from burnish.ledger.folder import EXAMPLES, Folder
-from burnish.ledger.replay import Row, replayed
+from burnish.ledger.replay import ChangedRow, replayed
 from burnish.types import Example, Reason, Refinement
 
 _AT_ONCE = 20_000
@@ -118,18 +118,18 @@ def changes(folder: Folder, round_: int | None) -> Changes:
 
 
 def check_round(folder: Folder, round_: int, rounds: Iterable[int]) -> None:
-    """Raise DataError where a ledger has not the round, naming those that it has."""
-    there = sorted(rounds)
-    if round_ not in there:
-        known = ", ".join(map(str, there)) or "none yet"
+    """Raise DataError where a ledger does not have the round; the message names the rounds that it has."""
+    known_rounds = sorted(rounds)
+    if round_ not in known_rounds:
+        known = ", ".join(map(str, known_rounds)) or "none yet"
         raise DataError(f"{folder.path}: round {round_} is not in the ledger; rounds there: {known}")
 
 
-def _net(row: Row) -> _Sides:
+def _net(row: ChangedRow) -> _Sides:
     return _Sides(before=row.given, after=row.answer, line=row.standing[-1], steps=len(row.standing), reverted=False)
 
 
-def _of_round(row: Row, round_: int) -> _Sides | None:
+def _of_round(row: ChangedRow, round_: int) -> _Sides | None:
     for lines, reverted in ((row.standing, False), (row.taken_back, True)):
         for line in lines:
             if line.round == round_:

@@ -13,7 +13,6 @@ from typing import Any
 from burnish.errors import BackendError
 from burnish.report.text import terminal
 
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 _TOKEN = re.compile(r"hf_\w+")
 _NO_ANSWER = {"TransportError", "TimeoutException", "ConnectionError", "TimeoutError", "OfflineModeIsEnabled"}
 """The hub's client has changed its HTTP library twice; one of these names is a base of each library's errors."""

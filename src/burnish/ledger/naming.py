@@ -5,20 +5,21 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
+from burnish.config import CommandConfig, JudgeConfig, MajorityConfig, OracleConfig, looks_like_hub_id
+from burnish.config.annotators import AnnotatorSettings
+from burnish.config.methods import MethodSettings
 from burnish.models.location import BUILTIN
 
 _INTERPRETER = re.compile(r"(python|node|ruby|perl|bash|sh|deno|Rscript)[\d.]*(\.exe)?$")
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+", re.ASCII)
 
 
 def is_hub_id(source: str) -> bool:
     """Say whether a source is a hub id: not a file or folder here, nor a built-in model."""
-    return _HUB_ID.fullmatch(source) is not None and not os.path.exists(os.path.expanduser(source))
+    return looks_like_hub_id(source) and not os.path.exists(os.path.expanduser(source))
 
 
 def public_name(source: str) -> str:
@@ -26,31 +27,31 @@ def public_name(source: str) -> str:
     return source if is_hub_id(source) or source.startswith(BUILTIN) else f"{Path(source).name} (local)"
 
 
-def method_words(method: Mapping[str, Any]) -> str:
-    """Say a method with its settings."""
-    settings = [f"{key} {value}" for key, value in method.items() if key not in {"kind", "name", "checker"}]
-    checker = method.get("checker")
-    settings += [f"checked by the program {program_name(checker)}"] if checker else []
-    return f"{method['kind']} ({', '.join(settings)})"
+def method_words(method: MethodSettings) -> str:
+    """Say a method with its settings, sorted by name."""
+    values = method.model_dump(mode="json", exclude={"kind", "name", "checker"})
+    settings = [f"{key} {value}" for key, value in sorted(values.items())]
+    settings += [f"checked by the program {program_name(method.program)}"] if method.program else []
+    return f"{method.kind} ({', '.join(settings)})"
 
 
-def annotator_words(annotator: Mapping[str, Any] | None) -> str:
+def annotator_words(annotator: AnnotatorSettings | None) -> str:
     """Say who compared, without addresses of this machine, arguments of programs or fields that may hold a key."""
+    if annotator is None:
+        return "nobody"
+    if isinstance(annotator, MajorityConfig):
+        return "a vote of " + "; ".join(annotator_words(one) for one in annotator.of)
     match annotator:
-        case None:
-            return "nobody"
-        case {"kind": "majority", "of": members}:
-            return "a vote of " + "; ".join(annotator_words(one) for one in members)
-        case {"kind": "judge", "model": model, "criteria": criteria, "base_url": address}:
-            host = public_host(str(address))
-            return f"judge, the model {model}{f' at {host}' if host else ''}; criteria: {criteria}"
-        case {"kind": kind, "model": model}:
-            return f"{kind}, the model {public_name(str(model['source']))}"
-        case {"kind": "command", "command": command}:
-            return f"command, the program {program_name(command)}"
-        case _:
-            column = annotator.get("column")
-            return f"{annotator['kind']}{f', right answers in the column {column}' if column else ''}"
+        case JudgeConfig():
+            host = public_host(annotator.base_url)
+            return f"judge, the model {annotator.model}{f' at {host}' if host else ''}; criteria: {annotator.criteria}"
+        case CommandConfig():
+            return f"command, the program {program_name(annotator.command)}"
+        case OracleConfig(column=str(column)):
+            return f"oracle, right answers in the column {column}"
+        case _:  # other packages may add kinds
+            model = annotator.base_model
+            return annotator.kind if model is None else f"{annotator.kind}, the model {public_name(model.source)}"
 
 
 def program_name(command: Sequence[str]) -> str:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from markupsafe import Markup
 
 from burnish import __version__
 from burnish.algorithms.comparisons import request_text
+from burnish.config import AuditConfig
 from burnish.ledger.folder import REPORT, Change, Folder
 from burnish.ledger.naming import annotator_words, method_words, public_name
 from burnish.ledger.summary import RoundSummary, Summary, reference_doubt
@@ -45,7 +44,7 @@ def write_page(folder: Path, summary: Summary) -> Path:
         environment()
         .get_template("refinement.html.j2")
         .render(
-            name=str(summary.config["name"]),
+            name=summary.config.name,
             headline=headline(summary, len(changes)),
             facts=facts(summary),
             figure=figure(summary),
@@ -68,10 +67,9 @@ def headline(summary: Summary, changed: int) -> list[str]:
     data, rounds = summary.data, summary.rounds
     share = percent(changed / data.usable)
     lines = [f"{plural(changed, 'label')} of {data.usable:,} changed ({share}) in {plural(len(rounds), 'round')}."]
-    before = summary.given_accuracy
-    after = rounds[-1].label_accuracy if rounds else None
-    if before and after and before.value is not None and after.value is not None:
-        lines.append(f"Right labels: {_accuracy(before)} before, {_accuracy(after)} after.")
+    if summary.right_labels is not None:
+        before, after = map(_accuracy, summary.right_labels)
+        lines.append(f"Right labels: {before} before, {after} after.")
     if doubt := reference_doubt(summary):
         lines.append(doubt)
     if summary.state != "done":
@@ -86,22 +84,22 @@ def facts(summary: Summary) -> list[Fact]:
     config, data = summary.config, summary.data
     skipped = f", {data.skipped:,} left as they are (they cannot be used)" if data.skipped else ""
     rows = [
-        Fact("Dataset", f"{Path(config['data']['source']).name}: {data.rows:,} rows, {data.form}{skipped}"),
-        Fact("Model", public_name(str(config["model"]["source"]))),
-        Fact("Method", method_words(config["method"])),
-        Fact("Annotator", annotator_words(config["annotator"])),
-        Fact("Answers differ by", str(config["differs"]["kind"])),
-        Fact("Audit", _audit_words(config["audit"])),
+        Fact("Dataset", f"{Path(config.data.source).name}: {data.rows:,} rows, {data.form}{skipped}"),
+        Fact("Model", public_name(config.model.source)),
+        Fact("Method", method_words(config.method)),
+        Fact("Annotator", annotator_words(config.annotator)),
+        Fact("Answers differ by", config.differs.kind),
+        Fact("Audit", _audit_words(config.audit)),
         Fact("Judge's server", _call_words(summary)),
     ]
     return [fact for fact in rows if fact.value]
 
 
-def _audit_words(audit: Mapping[str, Any] | None) -> str:
+def _audit_words(audit: AuditConfig | None) -> str:
     if audit is None:
         return ""
-    limit = "" if audit["max_harm"] is None else f", at most {percent(audit['max_harm'])} harmed"
-    return f"up to {plural(audit['size'], 'change')} a round, judged by {annotator_words(audit['by'])}{limit}"
+    limit = "" if audit.max_harm is None else f", at most {percent(audit.max_harm)} harmed"
+    return f"up to {plural(audit.size, 'change')} a round, judged by {annotator_words(audit.by)}{limit}"
 
 
 def _call_words(summary: Summary) -> str:

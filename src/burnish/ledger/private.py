@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import orjson
 from pydantic import JsonValue
@@ -24,19 +23,11 @@ _VOCABULARY = {"tokenizer.json", "vocab.json", "vocab.txt", "merges.txt", "added
 def private_places(folder: Folder, summary: Summary) -> tuple[str, ...]:
     """Return the absolute paths that a refinement knows of: home, its own folder, its dataset's and its models'."""
     config = summary.config
-    sources = [config["data"]["source"], config["model"]["source"], *_model_sources(config.get("annotator"))]
+    scorers = [one.base_model for one in config.annotators if one.base_model is not None]
+    sources = [config.data.source, config.model.source, *(model.source for model in scorers)]
     local = [path for path in map(_absolute, sources) if path is not None]
     places = {str(path) for path in (Path.home(), folder.path.resolve(), *local, *(path.parent for path in local))}
     return tuple(sorted((place for place in places if len(Path(place).parts) > 1), key=len, reverse=True))
-
-
-def _model_sources(annotator: Any) -> list[str]:
-    if not annotator:
-        return []
-    if annotator["kind"] == "majority":
-        return [source for one in annotator["of"] for source in _model_sources(one)]
-    model = annotator.get("model")
-    return [str(model["source"])] if isinstance(model, dict) else []  # pyright: ignore[reportUnknownArgumentType]
 
 
 def _absolute(source: str) -> Path | None:

@@ -10,13 +10,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from burnish.config import looks_like_hub_id
 from burnish.errors import ConfigError, DataError
 from burnish.ledger.cards import README, TAG, Names, write_cards
 from burnish.ledger.folder import LEDGER, Folder
-from burnish.ledger.hub import HUB_ID, Hub, Kind
+from burnish.ledger.hub import Hub, Kind
 from burnish.ledger.private import check_texts, private_places, without_places
 from burnish.ledger.summary import Summary
-from burnish.store.files import PART, full_disk, remove_tree
+from burnish.store.files import PART, explained_write_errors, remove_tree
 
 DATASET, MODEL = "dataset", "model"
 _MODEL_FILES = {".safetensors", ".json", ".jinja", ".txt", ".model", ".tiktoken", ".gguf"}
@@ -48,7 +49,7 @@ def push(folder_path: Path, repo: str | None, to: Path | None, private: bool = F
     """
     if repo is None and to is None:
         raise ConfigError("push: neither REPO nor --to is given; name a hub id OWNER/NAME, or a folder with --to DIR")
-    if repo is not None and not HUB_ID.fullmatch(repo):
+    if repo is not None and not looks_like_hub_id(repo):
         raise ConfigError(f"REPO: {repo!r} is no hub id; write OWNER/NAME")
     folder = Folder(folder_path)
     summary = folder.summary
@@ -73,7 +74,7 @@ def _model_repo(repo: str) -> str:
 @contextmanager
 def _staging(near: Path) -> Generator[Path, None, None]:
     """Give a folder on the same disk that is gone afterwards; a kill leaves it hidden, and nothing in it is public."""
-    with full_disk(near):
+    with explained_write_errors(near):
         near.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".push.", suffix=PART, dir=near) as place:
             yield Path(place)

@@ -9,7 +9,7 @@ from burnish.types import Reason, Refinement
 
 
 @dataclass(slots=True, kw_only=True)
-class Row:
+class ChangedRow:
     """A row that was changed at some time. `given` is the answer that the dataset came with."""
 
     given: str
@@ -44,7 +44,7 @@ class Row:
 class Replayed:
     """The changed rows by id, in the order of their first change, and the rounds that the ledger has."""
 
-    rows: dict[str, Row]
+    rows: dict[str, ChangedRow]
     rounds: tuple[int, ...]
 
     @property
@@ -55,10 +55,10 @@ class Replayed:
 
 def replayed(ledger: Iterable[Refinement]) -> Replayed:
     """Go through a ledger from its first line; only rows that were changed are held."""
-    rows: dict[str, Row] = {}
+    rows: dict[str, ChangedRow] = {}
     rounds: set[int] = set()
     for line in ledger:
         rounds.add(line.round)
         if line.reason in {Reason.ACCEPTED, Reason.REVERTED}:
-            rows.setdefault(line.example_id, Row(given=line.kept)).add(line)
+            rows.setdefault(line.example_id, ChangedRow(given=line.kept)).add(line)
     return Replayed(rows=rows, rounds=tuple(sorted(rounds)))

@@ -9,7 +9,7 @@ from burnish.errors import ConfigError, DataError
 from burnish.ledger.folder import LEDGER, Folder
 from burnish.ledger.history import check_round, unknown
 from burnish.ledger.page import write_page
-from burnish.ledger.replay import Replayed, Row, replayed
+from burnish.ledger.replay import ChangedRow, Replayed, replayed
 from burnish.types import Reason, Refinement
 
 USER = "user"
@@ -26,7 +26,7 @@ def revert(folder_path: Path, round_: int | None, ids: Sequence[str]) -> int:
         raise ConfigError("revert: give a round or ids; --round K takes back a round's changes, --id X those of a row")
     folder = Folder(folder_path)
     _ = folder.summary  # says where this is no refinement's folder
-    with folder.held():
+    with folder.locked():
         return _revert(folder, round_, ids)
 
 
@@ -58,7 +58,7 @@ def _of_round(folder: Folder, ledger: Replayed, round_: int) -> list[Refinement]
 
 
 def _of_ids(folder: Folder, ledger: Replayed, ids: Sequence[str]) -> list[Refinement]:
-    known: Mapping[str, Row] = ledger.rows
+    known: Mapping[str, ChangedRow] = ledger.rows
     lines: list[Refinement] = []
     for id_ in dict.fromkeys(ids):
         row = known.get(id_)
@@ -68,7 +68,7 @@ def _of_ids(folder: Folder, ledger: Replayed, ids: Sequence[str]) -> list[Refine
     return lines
 
 
-def _unchanged(folder: Folder, id_: str, row: Row | None) -> DataError:
+def _unchanged(folder: Folder, id_: str, row: ChangedRow | None) -> DataError:
     if row is not None:
         return DataError(f"{folder.path}: the row {id_!r} went back to its given answer already; leave it out")
     if any(example.id == id_ for example in folder.examples()):
@@ -78,7 +78,7 @@ def _unchanged(folder: Folder, id_: str, row: Row | None) -> DataError:
     return unknown(folder, id_)
 
 
-def _line(id_: str, row: Row, round_: int, restored: str) -> Refinement:
+def _line(id_: str, row: ChangedRow, round_: int, restored: str) -> Refinement:
     return Refinement(
         example_id=id_,
         round=round_,

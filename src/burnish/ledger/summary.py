@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import orjson
 from pydantic import ValidationError
 
 from burnish import __version__
+from burnish.config import RefineSettings
+from burnish.config.base import ON_RECORD
 from burnish.errors import DataError, StageError
 from burnish.results import Metric, Record
 from burnish.selftest.report import SelftestReport
@@ -30,6 +32,8 @@ class DataSummary(Record):
 
     file: str
     """Name of the refined dataset in this folder."""
+    also: tuple[str, ...] = ()
+    """Names of the other files with the same rows, where they were asked for."""
     form: str
     """Which of the known forms the rows have."""
     rows: int
@@ -123,8 +127,9 @@ class Summary(Record):
     """Which burnish wrote it."""
     state: State
     """`waiting`: for people, an audit or a larger budget."""
-    config: dict[str, Any]
-    """All settings that change results."""
+    config: RefineSettings
+    """The settings that change results: those of `config.yaml` ([refine-config.md](refine-config.md)), without
+    `execution`."""
     data: DataSummary
     """What was refined."""
     given_accuracy: Metric | None
@@ -140,6 +145,14 @@ class Summary(Record):
     model: ModelSummary | None
     """The finetuned model, once it is there."""
 
+    @property
+    def right_labels(self) -> tuple[Metric, Metric] | None:
+        """The shares of right labels before any refinement and after the last round, where both were measured."""
+        before, after = self.given_accuracy, self.rounds[-1].label_accuracy if self.rounds else None
+        if before is None or after is None or before.value is None or after.value is None:
+            return None
+        return before, after
+
 
 LEAST_ROWS, NEXT_TO_NONE = 20, 0.02
 """From so many rows on, a share of right labels below this tells of the reference rather than of the labels."""
@@ -150,12 +163,12 @@ def reference_doubt(summary: Summary) -> str | None:
     given = summary.given_accuracy
     if given is None or given.value is None or given.n < LEAST_ROWS or given.value >= NEXT_TO_NONE:
         return None
-    column = summary.config["data"]["reference_column"]
+    column = summary.config.data.reference_column
     right = round(given.value * given.n)
     return (
         f"Next to no given answer equals its reference ({right:,} of {given.n:,}): check whether the column {column!r} "
         "holds right answers in the form of the dataset's own, and how answers are told apart (differs: "
-        f"{summary.config['differs']['kind']}). Shares of right labels mean little before that."
+        f"{summary.config.differs.kind}). Shares of right labels mean little before that."
     )
 
 
@@ -163,7 +176,7 @@ def read_summary(folder: Path) -> Summary:
     """Read a refinement's summary. Raises DataError where the folder holds none, StageError where it is damaged."""
     path = folder / SUMMARY
     try:
-        return Summary.model_validate(orjson.loads(path.read_bytes()))
+        return Summary.model_validate(orjson.loads(path.read_bytes()), context=ON_RECORD)
     except (FileNotFoundError, NotADirectoryError):
         raise DataError(
             f"{folder}: holds no {SUMMARY}; give the folder that `burnish refine` wrote (its --out)"

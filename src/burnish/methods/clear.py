@@ -8,7 +8,7 @@ from burnish.config import ClearMethod
 from burnish.methods.sft import start
 from burnish.steps.auditing import audited
 from burnish.steps.judging import judge
-from burnish.steps.refining import compare, update
+from burnish.steps.refining import compare, rule_of, update
 from burnish.steps.setting import Compared, Round, Setting
 from burnish.types import DemonstrationSource
 
@@ -18,14 +18,14 @@ def clear(setting: Setting, method: ClearMethod) -> list[Round]:
 
     The cap alpha holds as for every method, so that a difference is not one of how much was replaced.
     """
-    steps, labels = setting.steps, setting.demonstrations
+    steps, labels, rule = setting.steps, setting.demonstrations, rule_of(method)
     rounds = [start(dataclasses.replace(setting, models="every"), labels)]  # each model is the next round's proposer
     for k in range(1, method.rounds + 1):
         model = rounds[-1].model
         proposals = steps.answer(model, setting.rows, setting.decode, "proposals", DemonstrationSource.PROPOSAL, k)
         compared = compare(setting, labels, (model,), (proposals,), k, cross=False)
-        judged = judge(steps, setting.annotator, setting.rows, compared, f"round {k} judgements")
-        refined = update(setting, labels, (proposals,), compared, judged, method.alpha, k, method.gate)
+        judged = judge(steps, setting.annotator, setting.rows, compared, f"round {k} judgements", rule.accept)
+        refined = update(setting, labels, (proposals,), compared, judged, method.alpha, k, rule)
         refined = audited(setting, labels, (proposals,), refined, k)
         model = steps.train(setting.base, setting.rows, refined, setting.train, f"clear round {k}")
         sides = Compared(ledger=refined, sides=(labels, proposals))

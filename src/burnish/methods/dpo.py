@@ -8,6 +8,7 @@ from burnish.methods.ilr import ilr
 from burnish.methods.sft import start
 from burnish.steps.judging import judge
 from burnish.steps.pairing import pair, prefer, sample
+from burnish.steps.refining import rule_of
 from burnish.steps.setting import Compared, Round, Setting
 
 
@@ -20,8 +21,8 @@ def dpo(setting: Setting, method: DpoMethod) -> list[Round]:
     for k in range(len(rounds), len(rounds) + method.rounds):
         samples = sample(setting, method, policy, labels, k)
         pairs = pair(setting, method, samples, labels, k)
-        judged = judge(steps, annotator, setting.rows, pairs, f"round {k} judgements of pairs")
-        preferred = prefer(setting, annotator, pairs, judged, method.keep, k)
+        judged = judge(steps, annotator, setting.rows, pairs, f"round {k} judgements of pairs", rule_of(method).accept)
+        preferred = prefer(setting, annotator, pairs, judged, method, k)
         training = method.training(setting.train)
         policy = steps.train_preferences(policy, setting.rows, preferred, training, method.objective, f"dpo round {k}")
         sides = Compared(ledger=preferred, sides=(labels, *samples))

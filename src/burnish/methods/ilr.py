@@ -6,19 +6,19 @@ from burnish.config import IlrMethod
 from burnish.methods.sft import learned, start
 from burnish.steps.auditing import audited
 from burnish.steps.judging import judge
-from burnish.steps.refining import compare, cross_label, update
+from burnish.steps.refining import compare, cross_label, rule_of, update
 from burnish.steps.setting import Compared, Round, Setting
 
 
 def ilr(setting: Setting, method: IlrMethod) -> list[Round]:
     """Refine the labels for K rounds; each round's model is trained from the base on all refined labels."""
-    steps, labels = setting.steps, setting.demonstrations
+    steps, labels, rule = setting.steps, setting.demonstrations, rule_of(method)
     rounds = [start(setting, labels)]
     for k in range(1, method.rounds + 1):
         models, proposals = cross_label(setting, labels, k, method.splits, method.cross_label)
         compared = compare(setting, labels, models, proposals, k, method.cross_label)
-        judged = judge(steps, setting.annotator, setting.rows, compared, f"round {k} judgements")
-        refined = update(setting, labels, proposals, compared, judged, method.alpha, k)
+        judged = judge(steps, setting.annotator, setting.rows, compared, f"round {k} judgements", rule.accept)
+        refined = update(setting, labels, proposals, compared, judged, method.alpha, k, rule)
         refined = audited(setting, labels, proposals, refined, k)
         model = learned(setting, refined, f"ilr round {k}", last=k == method.rounds)
         sides = Compared(ledger=refined, sides=(labels, *proposals))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 from burnish.algorithms.comparisons import combined, most_voted
 from burnish.config import Decoding, MajorityMethod
 from burnish.methods.sft import learned, start
-from burnish.protocols import by_example, prepare
 from burnish.steps.artifacts import DEMONSTRATIONS, PREFERENCES, read_comparisons, read_json, read_samples
 from burnish.steps.auditing import audited
-from burnish.steps.refining import Parts, compare, numbered, train_on_parts, update
+from burnish.steps.refining import Parts, compare, numbered, rule_of, train_on_parts, update
 from burnish.steps.setting import Compared, Round, Setting
 from burnish.store.files import pretty, write_atomic, write_rows
-from burnish.store.stages import Stage, Work
+from burnish.store.stages import Work
+from burnish.tasks.answers import graders
 from burnish.types import Artifact, DemonstrationSource, Order
 
 SHARES = "shares.json"
@@ -26,7 +28,7 @@ def majority(setting: Setting, method: MajorityMethod) -> list[Round]:
         voted = _vote(setting, samples, k)
         compared = compare(setting, labels, models, (voted,), k)
         judged = _shares(setting, voted, compared, k)
-        refined = update(setting, labels, (voted,), compared, judged, method.alpha, k)
+        refined = update(setting, labels, (voted,), compared, judged, method.alpha, k, rule_of(method))
         refined = audited(setting, labels, (voted,), refined, k)
         model = learned(setting, refined, f"majority round {k}", last=k == method.rounds)
         sides = Compared(ledger=refined, sides=(labels, voted))
@@ -60,23 +62,13 @@ def _vote(setting: Setting, samples: Parts, k: int) -> Artifact:
 
     def run(work: Work) -> None:
         every = dict(sorted((id_, drawn) for part in samples for id_, drawn in read_samples(part).items()))
-        prepare(task, setting.rows.examples, (one for drawn in every.values() for one in drawn))
-        grader = by_example(task, setting.rows.examples)
-        chosen = {id_: most_voted(grader(id_).extract, grader(id_).agree, drawn) for id_, drawn in every.items()}
+        grader_of = graders(task, setting.rows.examples(), chain.from_iterable(every.values()))
+        chosen = {id_: most_voted(grader_of(id_), drawn) for id_, drawn in every.items()}
         write_atomic(work.path / SHARES, pretty({id_: share for id_, (_, share) in chosen.items()}))
         work.count(rows=write_rows(work.path / DEMONSTRATIONS, (one for one, _ in chosen.values())))
 
-    label = f"{setting.steps.label} round {k} votes"
-    return setting.steps.run(
-        Stage(
-            name="vote",
-            version=1,
-            config={"task": setting.steps.task_kind},
-            inputs=numbered("samples", samples),
-            run=run,
-            label=label,
-        )
-    )
+    config, inputs = {"task": setting.steps.task_kind}, numbered("samples", samples)
+    return setting.steps.stage("vote", config, inputs, run, f"round {k} votes")
 
 
 def _shares(setting: Setting, voted: Artifact, compared: Artifact, k: int) -> Artifact:
@@ -89,6 +81,5 @@ def _shares(setting: Setting, voted: Artifact, compared: Artifact, k: int) -> Ar
         )
         work.count(rows=write_rows(work.path / PREFERENCES, preferences))
 
-    label = f"{setting.steps.label} round {k} vote shares"
     inputs = {"voted": voted, "compared": compared}
-    return setting.steps.run(Stage(name="vote_shares", version=1, config={}, inputs=inputs, run=run, label=label))
+    return setting.steps.stage("vote_shares", {}, inputs, run, f"round {k} vote shares")

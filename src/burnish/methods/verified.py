@@ -13,4 +13,5 @@ def verified(setting: Setting, method: VerifiedMethod) -> list[Round]:
     """Replace labels that the checker fails by proposals that it passes, at most alpha of all rows a round."""
     assert setting.checker is not None, "the method needs a checker"
     asked = dataclasses.replace(setting, annotator=setting.checker)
-    return ilr(asked, IlrMethod(kind="ilr", name=method.name, rounds=method.rounds, alpha=method.alpha))
+    by_checker = IlrMethod(kind="ilr", name=method.name, rounds=method.rounds, alpha=method.alpha, gate=method.gate)
+    return ilr(asked, by_checker)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
-from burnish.config import ModelConfig, expanded
+from burnish.config import ModelConfig, expanded, looks_like_hub_id
 from burnish.errors import ConfigError
 
 BUILTIN = "builtin:"
@@ -14,15 +13,12 @@ BUILTIN = "builtin:"
 EMBEDDED = Path(__file__).parent.parent / "embedded"
 
 
-_HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[\w.-]+$")
-
-
 def find(model: ModelConfig, field: str = "model") -> Path | None:
     """Return where a local model lies, None for a hub id."""
     if model.source.startswith(BUILTIN):
         return EMBEDDED / model.source.removeprefix(BUILTIN)
     source = expanded(model.source, field)
-    return Path(source) if Path(source).exists() or not _HUB_ID.match(source) else None
+    return Path(source) if Path(source).exists() or not looks_like_hub_id(source) else None
 
 
 def check(model: ModelConfig, field: str) -> Path | None:

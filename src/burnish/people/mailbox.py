@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from burnish.store.files import Appender, dump_line, full_disk, read_rows, write_atomic
+from burnish.store.files import Appender, dump_line, explained_write_errors, read_rows, write_atomic
 from burnish.types import Order
 
 WAITING = "waiting.jsonl"
@@ -83,7 +83,7 @@ class Mailbox:
 
     def answer(self, annotations: Sequence[Annotation]) -> None:
         """Append verdicts."""
-        with full_disk(self.folder):
+        with explained_write_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
         with Appender(self.folder / ANNOTATIONS) as out:
             out.append(annotations)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import os
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -23,7 +25,9 @@ from burnish.types import Order
 PAIR, VERDICT, BY = "pair", "verdict", "by"
 COLUMNS = (PAIR, "purpose", "request", "answer_1", "answer_2", VERDICT, "note")
 ALLOWED = "1, 2, tie or skip"
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+_FORMULA = ("=", "+", "-", "@")
+_NOT_SHOWN = ("Z", "C")
+"""Categories of white space and of characters without a shape, which spreadsheets skip before a formula."""
 _VERDICTS = {
     # A spreadsheet may turn 1 into 1.0.
     **dict.fromkeys(("1", "1.0", "first"), Said.FIRST),
@@ -59,7 +63,7 @@ def export(folder_path: Path, to: Path, overwrite: bool = False) -> int:
     pairs = Mailbox(folder_path).asked()
     if not pairs:
         raise DataError(f"{folder_path}: no pair waits for people; `burnish refine` says when some do")
-    if to.exists() and not overwrite:
+    if os.path.exists(to) and not overwrite:
         raise ConfigError(f"--to: {str(to)!r} is there and may hold verdicts; name another file, or give --overwrite")
     write_atomic(to, _written(sheet, pairs))
     return len(pairs)
@@ -89,7 +93,16 @@ def _written(sheet: Sheet, pairs: Sequence[Ask]) -> bytes:
 
 def _guarded(cell: str) -> str:
     """Keep a spreadsheet from taking a text for a formula; control characters become visible ones."""
-    return visible(f"'{cell}" if cell.startswith(_FORMULA) else cell)
+    return visible(f"'{cell}" if _is_formula(cell) else cell)
+
+
+def _is_formula(cell: str) -> bool:
+    """Say whether a spreadsheet may take a text for a formula: also after spaces, and with full-width signs.
+
+    A text that begins with a tab or a line end is kept from it, too: some programs cut it there.
+    """
+    first = next((char for char in cell if not unicodedata.category(char).startswith(_NOT_SHOWN)), "")
+    return unicodedata.normalize("NFKC", first).startswith(_FORMULA) or cell.startswith(("\t", "\r", "\n"))
 
 
 def import_(folder_path: Path, file: Path, by: str) -> Imported:
@@ -120,8 +133,8 @@ def import_(folder_path: Path, file: Path, by: str) -> Imported:
 
 def _judged(file: Path) -> Iterator[tuple[str, RawRow]]:
     source = CsvSource(file) if _sheet(file, "FILE") is Sheet.CSV else JsonlSource(file)
-    if not file.is_file():
-        raise DataError(f"{file}: no such file; check the path")
+    if not os.path.isfile(file):  # pathlib's raises for a name that is too long
+        raise DataError(f"{file!s:.300}: no such file; check the path")
     for raw in source.rows():
         if raw.values is None:
             raise DataError(f"{raw.where}: {raw.flaw}")

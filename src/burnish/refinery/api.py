@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
 
 from burnish.annotators.function import FunctionAnnotator, source_of
-from burnish.backends.tables import read_dataset, write_dataset
+from burnish.backends.tables import read_dataset, write_dataset, write_frame
 from burnish.errors import ConfigError, DataError
+from burnish.forms.convert import AlsoAs
 from burnish.ledger.folder import MODEL, Folder
 from burnish.ledger.summary import Summary
 from burnish.protocols import Annotator, Backend
@@ -52,14 +53,17 @@ def refine(
     store: str | Path | None = None,
     backend: Backend | None = None,
     overwrite: bool = False,
+    also_as: str | Sequence[str] = (),
     **options: Any,
 ) -> Refined:
     """Refine a finetuning dataset; the same call goes on after any crash.
 
-    `data`: a path, a hub id, a `datasets.Dataset`, or rows as mappings, in one of the known forms. `annotator`: a YAML
-    file, a short form (`oracle:COLUMN`, ...), a mapping of settings, a function `judge(request, first, second)`, or an
-    object that keeps the Annotator protocol (with a method `over(examples)` if it needs prompts). `backend`: any object
-    that keeps the Backend protocol. `options`: `rounds`, `alpha`, `method`, `differs`, `reference`, `audit`, `max_harm`
+    `data`: a path, a hub id, a `datasets.Dataset`, a pandas DataFrame, or rows as mappings, in one of the known forms,
+    or in another one with `columns` (a mapping such as {"prompt": "query", "completion": "response"}). `annotator`: a
+    YAML file, a short form (`oracle:COLUMN`, ...), a mapping of settings, a function `judge(request, first, second)`,
+    or an object that keeps the Annotator protocol (with a method `over(examples)` if it needs prompts). `backend`: any
+    object that keeps the Backend protocol. `also_as`: "parquet" or "csv", or both in a list: the dataset is written so,
+    too. `options`: `rounds`, `alpha`, `method`, `differs`, `reference`, `audit`, `max_harm`
     and all other fields of `burnish.refinery.options.Options`, and `max_calls` and `max_cost`.
 
     Raises BurnishError for what the caller can mend, and Paused where people or a larger budget are waited for.
@@ -76,6 +80,7 @@ def refine(
         overwrite=overwrite,
         backend=None if backend is None else functools.partial(_given, backend),
         annotator=own,
+        also=_kinds(also_as),
     )
     finished = refine_data(config, ways)
     folder = Folder(place)
@@ -86,6 +91,14 @@ def refine(
         out=place,
         summary=finished.summary,
     )
+
+
+def _kinds(also_as: str | Sequence[str]) -> tuple[AlsoAs, ...]:
+    kinds = [also_as] if isinstance(also_as, str) else also_as
+    try:
+        return tuple(map(AlsoAs, kinds))
+    except (TypeError, ValueError):
+        raise ConfigError(f"also_as: {also_as!r:.200} found; give parquet, csv, or a list of both") from None
 
 
 def _given(backend: Backend) -> Backend:
@@ -133,9 +146,12 @@ def _source(data: Any, store: Path) -> str:
         return str(data)
     folder = store / "inputs"
     if hasattr(data, "to_parquet"):
-        return str(write_dataset(data, folder))
-    if not isinstance(data, Iterable):
-        raise ConfigError(f"data: {type(data).__name__} found; give a path, a hub id, a datasets.Dataset or rows")
+        return str(write_dataset(data, folder) if hasattr(data, "_fingerprint") else write_frame(data, folder))
+    if not isinstance(data, Iterable) or isinstance(data, Mapping | bytes):
+        raise ConfigError(
+            f"data: {type(cast(object, data)).__name__} found; give a path, a hub id, a datasets.Dataset or rows as "
+            "mappings, or a pandas DataFrame"
+        )
     lines = b"".join(_lines(data))  # pyright: ignore[reportUnknownArgumentType]
     path = folder / f"{short_hash(lines.decode())}.jsonl"
     write_atomic(path, lines)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from burnish.config import EmbeddingServerDiffers, RefineConfig
-from burnish.refinery.dataset import DataFacts, facts_of
+from burnish.refinery.dataset import DataFacts, facts_of, unused_columns
 from burnish.refinery.estimate import Estimate, estimated
 from burnish.refinery.first_row import FirstRow, data_words, first_row, row_words
 from burnish.refinery.inputs import find
@@ -18,11 +18,16 @@ from burnish.store.stages import Store
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DryRun:
-    """A plan that was not carried out. `embedded`: texts that a server of embeddings is sent, at most, where one is."""
+    """A plan that was not carried out.
+
+    `unused` are the columns that nothing reads. `embedded` is how many texts a server of embeddings is sent at most,
+    None where none is.
+    """
 
     stages: list[Explanation]
     unresolved: list[str]
     data: DataFacts
+    unused: list[str]
     first: FirstRow
     estimate: Estimate
     embedded: int | None
@@ -37,6 +42,7 @@ def dry_run(config: RefineConfig, ways: Ways) -> DryRun:
         stages=explain(plan.records, store),
         unresolved=found.unresolved,
         data=facts,
+        unused=unused_columns(facts, found.table),
         first=first_row(found),
         estimate=estimated(found.config, facts),
         embedded=_embedded(found.config, facts),
@@ -50,7 +56,7 @@ def _embedded(config: RefineConfig, facts: DataFacts) -> int | None:
 
 def words(plan: DryRun) -> Iterator[str]:
     """Yield lines for a terminal."""
-    yield from data_words(plan.data)
+    yield from data_words(plan.data, plan.unused)
     yield from row_words(plan.first)
     for stage in plan.stages:
         yield f"{stage.state:<8} {stage.fingerprint[:8]}  {terminal(stage.label)}"

@@ -10,9 +10,8 @@ from burnish.annotators.llm.questions import estimate as estimated_calls
 from burnish.config import JudgeConfig, ModelConfig, RefineConfig
 from burnish.models import location
 from burnish.refinery.dataset import DataFacts
+from burnish.types import CHARACTERS_PER_TOKEN
 
-CHARACTERS = 4
-"""A token's characters in English text; code and other languages have fewer."""
 TRAINING, GENERATION = 0.25, 0.05
 """Shares of the speed of large matrix products that training and generation are taken to reach: rough, for a model of
 100M parameters on a CPU; generation reads all weights for each token."""
@@ -39,7 +38,7 @@ class Estimate:
 def estimated(config: RefineConfig, facts: DataFacts) -> Estimate:
     """Estimate tokens from characters, time from a short trial of the machine, calls from the judge's prompt."""
     rows, method = facts.usable, config.method
-    tokens = facts.characters / CHARACTERS
+    tokens = facts.characters / CHARACTERS_PER_TOKEN
     # How often all rows are trained on: by the models that propose, and by the one that is kept.
     trained = config.train.epochs * tokens * (1 + method.last_round * method.proposers_passes)
     generated = method.last_round * method.samples_per_row * tokens / 2

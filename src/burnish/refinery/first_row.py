@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from burnish import backends
 from burnish.errors import BackendError, DataError
-from burnish.forms.recognise import Given
+from burnish.forms.recognise import UsableRow
 from burnish.refinery.dataset import DataFacts
 from burnish.refinery.inputs import Found
 from burnish.report.text import lines, plural, shortened, terminal
@@ -30,7 +30,7 @@ class FirstRow:
 def first_row(found: Found) -> FirstRow:
     """Render the first usable row; a tokenizer that is not here is no reason to stop a dry run."""
     for row in found.table.read():
-        if isinstance(row, Given):
+        if isinstance(row, UsableRow):
             try:
                 shown = backends.rendered(
                     found.models["model"].model,
@@ -43,9 +43,14 @@ def first_row(found: Found) -> FirstRow:
     raise DataError(f"{found.config.data.source}: no row can be used")
 
 
-def data_words(data: DataFacts) -> Iterator[str]:
-    """Yield which form was recognised, how many rows there are, and what is wrong with the first unusable ones."""
-    yield f"data: {data.rows:,} rows of {data.form}, {data.usable:,} usable, {data.skipped:,} left as they are"
+def data_words(data: DataFacts, unused: Sequence[str]) -> Iterator[str]:
+    """Yield lines: the form that was recognised and how many rows there are, which columns nothing reads, and what is
+    wrong with the first rows that cannot be used."""
+    form = terminal(data.form)
+    yield f"data: {data.rows:,} rows of {form}, {data.usable:,} usable, {data.skipped:,} left as they are"
+    if unused:
+        names = shortened(terminal(", ".join(map(repr, unused))), LONGEST)
+        yield f"columns that are not read, and stay as they are: {names} (--extra-columns NAME,... stops this line)"
     yield from (f"  {terminal(line)}" for line in data.bad_rows[:SHOWN_BAD])
 
 

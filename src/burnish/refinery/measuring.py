@@ -6,17 +6,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from burnish.algorithms.ledger_lines import right_calls
 from burnish.ledger.summary import HarmSummary, RoundSummary
 from burnish.methods import Round
 from burnish.protocols import Grader
 from burnish.results import Metric
-from burnish.stats import wilson
 from burnish.steps.artifacts import Rows, iter_ledger, read_demonstrations
 from burnish.steps.auditing import read_harm
 from burnish.store.files import as_mapping
-from burnish.types import Artifact, Demonstration, Reason, Refinement, Verdict
-
-EVEN = 0.5
+from burnish.types import Artifact, Demonstration, Reason, Refinement
 
 
 class Reference:
@@ -28,40 +26,18 @@ class Reference:
 
     def right(self, example_id: str, answer: Demonstration) -> bool:
         """Say whether an answer is right; one without an end is not."""
-        return answer.finished and self.task.grade(self.examples[example_id], answer.completion).correct
+        return answer.finished and self.task.on(self.examples[example_id]).grade(answer.completion).correct
 
     def labels(self, demonstrations: Artifact) -> Metric:
         """Return the share of right labels."""
         given = read_demonstrations(demonstrations)
-        return share(sum(self.right(id_, given[id_]) for id_ in self.examples), len(self.examples))
+        return Metric.share(sum(self.right(id_, given[id_]) for id_ in self.examples), len(self.examples))
 
     def decisive(self, lines: Iterable[Refinement], answers: Mapping[str, Demonstration]) -> Metric:
-        """Return the share of right verdicts among comparisons of which exactly one side is right; a tie or an
-        abstention is none."""
-        right = n = 0
-        for line in lines:
-            if line.example_id not in self.examples:
-                continue
-            a, b = (self.right(line.example_id, answers[side]) for side in (line.kept, line.proposed))
-            if a != b and (verdict := verdict_of(line)) is not Verdict.TIE:
-                n += 1
-                right += (verdict is Verdict.B) == b
-        return share(right, n)
-
-
-def verdict_of(line: Refinement) -> Verdict:
-    """Return what was preferred in a line that was compared."""
-    seen = [p for p in (line.p_b_ab, line.p_b_ba) if p is not None]
-    p_b = sum(seen) / len(seen) if seen else EVEN
-    return Verdict.TIE if line.score in {None, 0.0} or p_b == EVEN else Verdict.B if p_b > EVEN else Verdict.A
-
-
-def share(count: int, n: int) -> Metric:
-    """Return a share with Wilson's interval, nothing where there is nothing to share."""
-    if n == 0:
-        return Metric(value=None, n=0, ci95=None)
-    interval = wilson(count, n)
-    return Metric(value=interval.value, n=n, ci95=interval.ci95)
+        """Return the share of right verdicts among comparisons of which exactly one side is right. Ties and abstentions
+        are left out."""
+        known = (line for line in lines if line.example_id in self.examples)
+        return Metric.share(*right_calls(known, lambda id_, side: self.right(id_, answers[side])))
 
 
 def summarised(one: Round, reference: Reference | None) -> RoundSummary:
@@ -82,7 +58,7 @@ def summarised(one: Round, reference: Reference | None) -> RoundSummary:
         fingerprint=one.demonstrations.fingerprint,
         counts={str(reason): n for reason, n in sorted(counts.items())},
         compared=compared,
-        replaced=share(counts[Reason.ACCEPTED], counts.total()),
+        replaced=Metric.share(counts[Reason.ACCEPTED], counts.total()),
         label_accuracy=reference.labels(one.demonstrations) if reference else None,
         annotator_accuracy=annotator_accuracy,
         accepted_accuracy=accepted_accuracy,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from burnish.errors import ConfigError
 class Options:
     """The options of `burnish refine`; what is None or empty keeps its default.
 
-    `annotator` and `differs` may be mappings of settings, too.
+    `annotator`, `differs` and `columns` may be mappings of settings, too, and `extra_columns` a list of names.
     """
 
     data: str
@@ -25,10 +26,14 @@ class Options:
     annotator: Any = None
     rounds: int | None = None
     alpha: float | None = None
+    accept: str | None = None
+    gate: float | None = None
     method: str = "ilr"
     checker: str | None = None
     differs: str | Mapping[str, Any] | None = None
     reference: str | None = None
+    columns: str | Mapping[str, Any] | None = None
+    extra_columns: str | Sequence[str] | None = None
     template: str | None = None
     comparisons: int | None = None
     audit: int | None = None
@@ -43,7 +48,7 @@ class Options:
 def config_of(options: Options) -> RefineConfig:
     """Check all options at once. Raises ConfigError naming field, value and fix."""
     values: dict[str, Any] = {
-        "data": _given(source=options.data, reference_column=options.reference, on_bad_row=options.on_bad_row),
+        "data": _data(options),
         "model": {"source": options.model, **_template(options.template)},
         "method": {"kind": options.method, **_method(options)},
     }
@@ -61,6 +66,35 @@ def config_of(options: Options) -> RefineConfig:
     return refine_config(values, options.changes)
 
 
+def _data(options: Options) -> dict[str, Any]:
+    columns, extras = options.columns, options.extra_columns
+    return _given(
+        source=options.data,
+        reference_column=options.reference,
+        columns=_pairs(columns) if isinstance(columns, str) else columns,
+        extra_columns=_names(extras) if isinstance(extras, str) else extras,
+        on_bad_row=options.on_bad_row,
+    )
+
+
+def _pairs(text: str) -> dict[str, str]:
+    """Read `prompt=query,completion=response`. Raises ConfigError naming what is no pair."""
+    found: dict[str, str] = {}
+    for pair in text.split(","):
+        part, equals, column = (piece.strip() for piece in pair.partition("="))
+        if not equals or not part or not column or part in found:
+            raise ConfigError(
+                f"--columns: {pair!r:.200} found; write each part once, such as prompt=query,completion=response (a "
+                "name with a comma goes into --set data.columns.prompt=NAME)"
+            )
+        found[part] = column
+    return found
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
 def _given(**fields: Any) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
@@ -73,7 +107,7 @@ def _annotator(given: Any, field: str = "annotator") -> dict[str, Any]:
 
 
 def _method(options: Options) -> dict[str, Any]:
-    fields = _given(rounds=options.rounds, alpha=options.alpha)
+    fields = _given(rounds=options.rounds, alpha=options.alpha, accept=options.accept, gate=options.gate)
     if options.method == "ilr":
         fields.setdefault("rounds", 2)
     if options.checker is not None:
@@ -108,8 +142,11 @@ def _template(text: str | None) -> dict[str, Any]:
     if text in set(Template):
         return {"template": text}
     try:
+        if os.path.exists(text) and not os.path.isfile(text):  # a pipe would be waited for
+            raise OSError("no ordinary file")
         return {"template": "chat", "chat_template": Path(text).read_text(encoding="utf-8")}
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # no UTF-8, or a name with a zero byte
         raise ConfigError(
-            f"--template: {text!r} cannot be read ({error}); write paper, chat, or a file with a Jinja chat template"
+            f"--template: {text!r:.300} cannot be read ({error!s:.300}); write paper, chat, or a file with a Jinja "
+            "chat template"
         ) from None

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from burnish.config import RefineConfig
 from burnish.errors import DataError
-from burnish.forms.recognise import Given
+from burnish.forms.recognise import UsableRow
 from burnish.forms.table import Table
 from burnish.tasks.numbers import NumericAnswers, only_number
 from burnish.tasks.own import Known, TextAnswers, grader_of, number_of
@@ -29,13 +29,13 @@ def referee_of(config: RefineConfig, table: Table) -> Known:
     return known
 
 
-def _references(table: Table) -> Iterator[tuple[Given, str]]:
+def _references(table: Table) -> Iterator[tuple[UsableRow, str]]:
     for row in table.read():
-        if isinstance(row, Given) and row.reference is not None:
+        if isinstance(row, UsableRow) and row.reference is not None:
             yield row, row.reference
 
 
-def _check(grader: NumericAnswers, references: Iterator[tuple[Given, str]]) -> None:
+def _check(grader: NumericAnswers, references: Iterator[tuple[UsableRow, str]]) -> None:
     for row, reference in references:
         if grader.read_reference(reference) is None:
             where = row.where if row.id is None else f"{row.where} ({row.id})"

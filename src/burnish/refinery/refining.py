@@ -10,25 +10,26 @@ from pydantic import JsonValue
 
 from burnish.config import RefineConfig
 from burnish.errors import BurnishError, Paused
+from burnish.forms.convert import AlsoAs
 from burnish.inputs.context import RunContext
 from burnish.ledger.folder import Folder
 from burnish.ledger.summary import State, Summary, reference_doubt
 from burnish.methods import Round
 from burnish.protocols import Backend
-from burnish.refinery.dataset import read_facts
+from burnish.refinery.dataset import read_facts, unused_columns
 from burnish.refinery.first_row import data_words, first_row, row_words
 from burnish.refinery.inputs import Found, find
 from burnish.refinery.job import Job
 from burnish.refinery.selftest import passed, tried
-from burnish.refinery.writing import Outcome, Writer
+from burnish.refinery.writing import Contents, Writer
 from burnish.report.terminal import Terminal
 from burnish.selftest.report import SelftestReport
 from burnish.services.calls import Budget
 from burnish.steps.artifacts import DEMONSTRATIONS
 from burnish.steps.judging import AnnotatorPlan
-from burnish.store.files import full_disk, iter_rows, write_rows
-from burnish.store.runners import Planner, Record
-from burnish.store.stages import Stage, Store, Work
+from burnish.store.files import explained_write_errors, iter_rows, write_rows
+from burnish.store.runners import Planner, StageRecord
+from burnish.store.stages import Store, Work
 from burnish.types import Artifact, Demonstration, Reason, short_hash
 
 
@@ -36,7 +37,8 @@ from burnish.types import Artifact, Demonstration, Reason, short_hash
 class Ways:
     """How a refinement is run, which changes nothing that it finds: where, at what cost, by which objects.
 
-    `backend` and `annotator` are a caller's own in place of the configured ones.
+    `also` are other kinds of file as which the dataset is written. `backend` and `annotator` are a caller's own in
+    place of the configured ones.
     """
 
     out: Path
@@ -45,17 +47,18 @@ class Ways:
     overwrite: bool = False
     backend: Callable[[], Backend] | None = None
     annotator: AnnotatorPlan | None = None
+    also: tuple[AlsoAs, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Refinement:
-    """A finished refinement: its folder and its summary."""
+class FinishedRefinement:
+    """What a refinement that ended left: its folder and its summary."""
 
     out: Path
     summary: Summary
 
 
-def refine_data(config: RefineConfig, ways: Ways) -> Refinement:
+def refine_data(config: RefineConfig, ways: Ways) -> FinishedRefinement:
     """Refine a dataset into the folder `ways.out`; the same call goes on after any crash.
 
     Raises Paused where people, an audit or a larger budget are waited for: the folder then has what is finished.
@@ -65,12 +68,13 @@ def refine_data(config: RefineConfig, ways: Ways) -> Refinement:
     context = _context(found, ways)
     root, plan = context.store, planned(found, context, ways.annotator)
     folder = Folder(ways.out)
-    held = folder.claim([one.demonstrations.fingerprint for one in plan.rounds[1:]], ways.overwrite)
+    written_rounds = folder.claim([one.demonstrations.fingerprint for one in plan.rounds[1:]], ways.overwrite)
     root.refer(ways.out, [record.fingerprint for record in plan.records])
-    there = frozenset(record.fingerprint for record in plan.records if record.reused)
-    job = Job(found, context, context.executor(there), ways.annotator)
-    with folder.held():
-        return _Refining(job=job, folder=folder, plan=plan, held=held, shown=ways.backend is None).run()
+    finished_before = frozenset(record.fingerprint for record in plan.records if record.reused)
+    job = Job(found, context, context.executor(finished_before), ways.annotator)
+    with folder.locked():
+        writer = Writer(folder, job, written_rounds, ways.also)
+        return _Refining(job=job, folder=folder, plan=plan, writer=writer, shown=ways.backend is None).run()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -80,17 +84,18 @@ class _Refining:
     job: Job
     folder: Folder
     plan: Planned
-    held: list[str]
+    writer: Writer
     shown: bool
     selftest: SelftestReport | None = None
 
-    def run(self) -> Refinement:
-        writer = Writer(self.folder, self.job, self.held)
+    def run(self) -> FinishedRefinement:
+        writer = self.writer
         _ = self.job.data  # what is wrong with the dataset is said before anything else is spent
         if self.shown:
-            for line in (*data_words(read_facts(self.job.data)), *row_words(first_row(self.job.found))):
+            facts, found = read_facts(self.job.data), self.job.found
+            for line in (*data_words(facts, unused_columns(facts, found.table)), *row_words(first_row(found))):
                 self.job.context.terminal.say(line)
-        with full_disk(self.folder.path):
+        with explained_write_errors(self.folder.path):
             writer.begin(None)
         if doubt := reference_doubt(self.folder.summary):
             self.job.context.terminal.say(f"warning: {doubt}")
@@ -103,11 +108,11 @@ class _Refining:
             state = State.WAITING if isinstance(stopped, Paused) else State.UNDER_WAY
             self._write(writer, self.plan.rounds, state)
             raise
-        return Refinement(out=self.folder.path, summary=self._write(writer, rounds, State.DONE, model))
+        return FinishedRefinement(out=self.folder.path, summary=self._write(writer, rounds, State.DONE, model))
 
     def _write(self, writer: Writer, rounds: list[Round], state: State, model: Artifact | None = None) -> Summary:
-        with full_disk(self.folder.path):
-            return writer.write(Outcome(rounds=rounds, selftest=self.selftest, state=state, model=model))
+        with explained_write_errors(self.folder.path):
+            return writer.write(Contents(rounds=rounds, selftest=self.selftest, state=state, model=model))
 
     def _model(self, last: Round) -> Artifact:
         """Return the last round's model, or one trained on what stands where the user took something back."""
@@ -123,11 +128,9 @@ class _Refining:
             every |= {id_: answers[change.after] for id_, change in standing.items()}
             work.count(rows=write_rows(work.path / DEMONSTRATIONS, every.values()))
 
-        stage = Stage(
-            name="standing", version=1, config={"chosen": chosen}, inputs={"data": job.data}, run=run, label="reverts"
-        )
+        labels = job.steps.stage("standing", {"chosen": chosen}, {"data": job.data}, run, "reverts")
         setting = job.setting()
-        return job.steps.train(setting.base, setting.rows, job.steps.run(stage), setting.train, "after reverts")
+        return job.steps.train(setting.base, setting.rows, labels, setting.train, "after reverts")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +138,7 @@ class Planned:
     """A refinement's rounds and stages, as they would run."""
 
     rounds: list[Round]
-    records: list[Record]
+    records: list[StageRecord]
 
 
 def planned(found: Found, context: RunContext, own_annotator: AnnotatorPlan | None) -> Planned:

@@ -7,14 +7,14 @@ from pathlib import Path
 import orjson
 from pydantic import JsonValue
 
-from burnish.algorithms.refinement import drawn
 from burnish.refinery.job import Job
 from burnish.selftest.asking import check, selftest
+from burnish.selftest.drawing import drawn_ids
 from burnish.selftest.planted import plant, planted_examples
 from burnish.selftest.report import SelftestReport
 from burnish.steps.artifacts import read_demonstrations
 from burnish.store.files import pretty, write_atomic
-from burnish.store.stages import Stage, Work
+from burnish.store.stages import Work
 from burnish.types import Artifact, TrainingRow
 
 SELFTEST = "selftest.json"
@@ -36,7 +36,7 @@ def tried(job: Job) -> Artifact | None:
 
     def run(work: Work) -> None:
         examples, given = job.rows.prompts_only(), read_demonstrations(data)
-        ids = sorted(drawn(examples, settings.pairs, seed, 0, "selftest"))
+        ids = drawn_ids(examples, settings.pairs, seed)
         rows = [TrainingRow(id=id_, prompt=examples[id_].prompt, completion=given[id_].completion) for id_ in ids]
         planted = plant(rows, seed)
         report = selftest(annotator.over(planted_examples(rows)), planted)
@@ -45,16 +45,8 @@ def tried(job: Job) -> Artifact | None:
 
     votes: list[JsonValue] = [dict(member.config) for member in annotator.members]
     asked: dict[str, JsonValue] = {**annotator.config, "of": votes}
-    return job.steps.run(
-        Stage(
-            name="selftest",
-            version=1,
-            config={"pairs": settings.pairs, "seed": seed, "annotator": asked},
-            inputs={"data": data, **annotator.inputs},
-            run=run,
-            label=f"{job.steps.label} self-test",
-        )
-    )
+    semantic: dict[str, JsonValue] = {"pairs": settings.pairs, "seed": seed, "annotator": asked}
+    return job.steps.stage("selftest", semantic, {"data": data, **annotator.inputs}, run, "self-test")
 
 
 def read_report(artifact: Artifact) -> SelftestReport:

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 from burnish.ledger.folder import REPORT
 from burnish.ledger.summary import reference_doubt
-from burnish.refinery.refining import Refinement
+from burnish.refinery.refining import FinishedRefinement
 from burnish.report.text import percent, percent_range, plural
 from burnish.results import Metric
 from burnish.types import Reason
 
 
-def closing(finished: Refinement) -> Iterator[str]:
+def closing(finished: FinishedRefinement) -> Iterator[str]:
     """Yield lines: what each round changed, and where everything is."""
     summary, out = finished.summary, finished.out
     if summary.given_accuracy is not None:
@@ -29,6 +29,7 @@ def closing(finished: Refinement) -> Iterator[str]:
             line += "" if one.harm.accepted else ", above what is allowed: nothing was accepted"
         yield line
     yield f"dataset: {out / summary.data.file}"
+    yield from (f"also as: {out / name}" for name in summary.data.also)
     if summary.model is not None:
         yield f"model: {out / summary.model.folder}"
     yield f"report: {out / REPORT}"

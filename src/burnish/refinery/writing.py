@@ -6,18 +6,18 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import orjson
 import yaml
 
-from burnish.config import JudgeConfig, RefineConfig
+from burnish.config import JudgeConfig
 from burnish.errors import DataError
+from burnish.forms.convert import AlsoAs
 from burnish.ledger import folder as files
 from burnish.ledger.folder import Folder
 from burnish.ledger.page import write_page
 from burnish.ledger.replay import replayed
-from burnish.ledger.summary import CallSummary, DataSummary, ModelSummary, State, Summary
+from burnish.ledger.summary import SUMMARY, CallSummary, DataSummary, ModelSummary, State, Summary
 from burnish.methods import Round
 from burnish.refinery.dataset import read_facts
 from burnish.refinery.job import Job
@@ -26,12 +26,12 @@ from burnish.selftest.report import SelftestReport
 from burnish.services.calls import Spent
 from burnish.steps.artifacts import DEMONSTRATIONS, LEDGER, Split
 from burnish.store import identity
-from burnish.store.files import iter_rows, remove_tree, write_atomic
+from burnish.store.files import iter_rows, remove_tree, replacing, write_atomic
 from burnish.types import Artifact, Demonstration, Reason, Refinement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Contents:
     """What there is to write: rounds (planned ones too), the self-test, the model if it is trained."""
 
     rounds: Sequence[Round]
@@ -41,40 +41,51 @@ class Outcome:
 
 
 class Writer:
-    """Brings a folder up to date with what is finished."""
+    """Brings a folder up to date with what is finished.
 
-    def __init__(self, folder: Folder, job: Job, held: Sequence[str]) -> None:
-        self.folder, self.job, self.held = folder, job, list(held)
+    `written_rounds` are the fingerprints of the rounds that the folder has already; `also` are further forms of the
+    dataset to write.
+    """
+
+    def __init__(self, folder: Folder, job: Job, written_rounds: Sequence[str], also: Sequence[AlsoAs] = ()) -> None:
+        self.folder, self.job, self.written_rounds = folder, job, list(written_rounds)
+        self.also = self._also(also)
+
+    def _also(self, asked: Sequence[AlsoAs]) -> tuple[str, ...]:
+        """Return the names of the other files to write: those asked for, and those that earlier calls wrote."""
+        earlier = self.folder.summary.data.also if (self.folder.path / SUMMARY).is_file() else ()
+        names = dict.fromkeys((*earlier, *(f"refined.{kind}" for kind in asked)))
+        return tuple(name for name in names if name != self.job.found.table.name)
 
     def begin(self, selftest: SelftestReport | None) -> None:
         """Write the rows and their given answers, before any round."""
         path = self.folder.path
         path.mkdir(parents=True, exist_ok=True)
         self.folder.sweep()
-        if not self.held:  # first of all: by its summary the folder is known as a refinement's
-            self.folder.write_summary(self._summary(Outcome(rounds=(), selftest=selftest, state=State.UNDER_WAY)))
+        if not self.written_rounds:  # first of all: by its summary the folder is known as a refinement's
+            self.folder.write_summary(self._summary(Contents(rounds=(), selftest=selftest, state=State.UNDER_WAY)))
         config = self.job.config.model_dump(mode="json")
         settings = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)  # pyright: ignore[reportUnknownMemberType] its stub
         write_atomic(path / files.CONFIG, settings.encode())
-        if not self.held:
+        if not self.written_rounds:
             data = Path(self.job.data.path)
             _copy(data / f"{Split.TRAIN}.jsonl", path / files.EXAMPLES)
             (path / files.ANSWERS).unlink(missing_ok=True)
             self.folder.extend(files.ANSWERS, map(files.answer_line, iter_rows(data / DEMONSTRATIONS, Demonstration)))
             (path / files.LEDGER).unlink(missing_ok=True)
 
-    def write(self, outcome: Outcome) -> Summary:
+    def write(self, contents: Contents) -> Summary:
         """Write what is finished of the rounds: ledger and answers, dataset, model, summary, report."""
         path = self.folder.path
         self._check_source()
-        done = [one for one in outcome.rounds if one.number > 0 and exists(one.demonstrations)]
+        done = [one for one in contents.rounds if one.number > 0 and exists(one.demonstrations)]
         for one in done:
-            if one.demonstrations.fingerprint not in self.held:
+            if one.demonstrations.fingerprint not in self.written_rounds:
                 self._add(one)
-        self.folder.write_dataset(self.job.config.data, self.job.found.table.name)
-        if outcome.model is not None:
-            self._write_model(outcome.model)
-        summary = self._summary(outcome, done)
+        self.folder.write_dataset(self.job.config.data, self.job.found.table.name, self.also)
+        if contents.model is not None:
+            self._write_model(contents.model)
+        summary = self._summary(contents, done)
         write_page(path, summary)
         self.folder.write_summary(summary)
         return summary
@@ -95,7 +106,7 @@ class Writer:
         self.folder.extend(files.ANSWERS, answers, lambda line: _belongs(line, earlier | {0}))
         ledger = iter_rows(Path(one.compared.ledger.path) / LEDGER, Refinement)
         self.folder.extend(files.LEDGER, ledger, lambda line: _belongs(line, earlier))
-        self.held.append(one.demonstrations.fingerprint)
+        self.written_rounds.append(one.demonstrations.fingerprint)
 
     def _write_model(self, model: Artifact) -> None:
         place = self.folder.path / files.MODEL
@@ -112,16 +123,18 @@ class Writer:
         remove_tree(place)
         beside.rename(place)
 
-    def _summary(self, outcome: Outcome, done: Sequence[Round] = ()) -> Summary:
-        reference = Reference(self.job.rows, self.job.found.referee.grader) if self.job.config.data.reference_column else None
+    def _summary(self, contents: Contents, done: Sequence[Round] = ()) -> Summary:
+        named, referee = self.job.config.data.reference_column, self.job.found.referee
+        reference = Reference(self.job.rows, referee.grader) if named else None
         facts = read_facts(self.job.data)
         reverted = replayed(self.folder.ledger()).reverted
-        model = outcome.model
+        model = contents.model
         return Summary(
-            state=outcome.state,
-            config=semantic(self.job.config),
+            state=contents.state,
+            config=self.job.config.settings,
             data=DataSummary(
                 file=self.job.found.table.name,
+                also=self.also,
                 form=facts.form,
                 rows=facts.rows,
                 usable=facts.usable,
@@ -130,7 +143,7 @@ class Writer:
             ),
             given_accuracy=reference.labels(self.job.data) if reference else None,
             rounds=tuple(summarised(one, reference) for one in done),
-            selftest=outcome.selftest,
+            selftest=contents.selftest,
             calls=self._calls(),
             reverted=reverted,
             model=ModelSummary(folder=files.MODEL, fingerprint=model.fingerprint, current=True) if model else None,
@@ -150,11 +163,6 @@ class Writer:
             cost=spent.cost,
             currency=prices.currency if prices else None,
         )
-
-
-def semantic(config: RefineConfig) -> dict[str, Any]:
-    """Return the part of a config that changes results."""
-    return config.model_dump(mode="json", exclude={"execution"})
 
 
 def _rows(artifacts: Sequence[Artifact]) -> Iterator[Demonstration]:
@@ -177,6 +185,5 @@ def _belongs(line: bytes, rounds: set[int]) -> bool:
 
 
 def _copy(source: Path, to: Path) -> None:
-    beside = to.with_name(f".{to.name}.part")
-    shutil.copyfile(source, beside)
-    beside.replace(to)
+    with source.open("rb") as original, replacing(to) as copy:
+        shutil.copyfileobj(original, copy)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from burnish.report.series import Method, Point, Role
 from burnish.report.text import visible
-from burnish.results import Interval
+from burnish.results import Bounds
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -173,8 +173,8 @@ class Mark:
 
     x: float
     y: float
-    x_ci: Interval | None = None
-    y_ci: Interval | None = None
+    x_ci: Bounds | None = None
+    y_ci: Bounds | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,7 +234,7 @@ def _curve(axes: Axes, one: Curve, look: Look) -> None:
     )
 
 
-def _reach(ends: Sequence[tuple[float, Interval | None]]) -> list[list[float]] | None:
+def _reach(ends: Sequence[tuple[float, Bounds | None]]) -> list[list[float]] | None:
     """Return distances down and up to the intervals' ends; None where no mark has one."""
     if all(ci is None for _, ci in ends):
         return None
@@ -271,6 +271,6 @@ def grouped_bars(
     return Drawing(name=name, title=title, svg=svg_of(name, title, paint, legend=True), points=shown)
 
 
-def scaled(interval: Interval | None, factor: float) -> Interval | None:
+def scaled(interval: Bounds | None, factor: float) -> Bounds | None:
     """Return an interval in the units of an axis."""
     return None if interval is None else (factor * interval[0], factor * interval[1])

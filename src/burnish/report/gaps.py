@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias
 
+from burnish.report.series import Relation, relation_to_zero
 from burnish.report.text import percent, plural, signed_points
-from burnish.results import Interval, Results
+from burnish.results import Bounds, Results
 from burnish.stats import mean_interval
 
 Variants: TypeAlias = Mapping[str, Results]
@@ -31,18 +32,18 @@ class Gap:
     """A difference with its 95 % interval: a paired bootstrap over seeds and prompts, else a t interval over seeds."""
 
     value: float
-    ci95: Interval | None
+    ci95: Bounds | None
     seeds: int
 
     @property
     def above(self) -> bool:
         """The interval lies above zero."""
-        return self.ci95 is not None and self.ci95[0] > 0
+        return relation_to_zero(self.ci95) is Relation.ABOVE
 
     @property
     def below(self) -> bool:
         """The interval lies below zero."""
-        return self.ci95 is not None and self.ci95[1] < 0
+        return relation_to_zero(self.ci95) is Relation.BELOW
 
     def words(self, share: bool = True) -> str:
         """Say the difference, its interval and the seeds."""
@@ -74,8 +75,7 @@ class Claim:
 
 def by_seed(results: Results, at: At) -> dict[int, float]:
     """Return {seed: value} of a metric; empty where it was not measured."""
-    rounds = [run.round for run in results.runs if run.method == at.method]
-    number = at.round if at.round is not None else max(rounds, default=0)
+    number = round_of(results, at)
     return {
         run.seed: metric.value
         for run in results.runs
@@ -98,15 +98,13 @@ def gap(results: Results, a: At, b: At) -> Gap | None:
 def _paired(results: Results, a: At, b: At) -> Gap | None:
     if (a.metric, b.metric) != (TEST, TEST):
         return None
-    wanted = [(at.method, at.round if at.round is not None else last_round(results, at.method)) for at in (a, b)]
-    for row in results.paired:
-        sides = [(row.a, row.a_round), (row.b, row.b_round)]
-        if row.metric == TEST and sides == wanted:
-            return Gap(value=row.difference, ci95=row.ci95, seeds=row.seeds)
-        if row.metric == TEST and sides == wanted[::-1]:
-            turned = None if row.ci95 is None else (-row.ci95[1], -row.ci95[0])
-            return Gap(value=-row.difference, ci95=turned, seeds=row.seeds)
-    return None
+    row = results.paired_row(TEST, (a.method, round_of(results, a)), (b.method, round_of(results, b)))
+    return None if row is None else Gap(value=row.difference, ci95=row.ci95, seeds=row.seeds)
+
+
+def round_of(results: Results, at: At) -> int:
+    """Return the round that is meant: the last one where none is named."""
+    return last_round(results, at.method) if at.round is None else at.round
 
 
 def last_round(results: Results, method: str) -> int:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from burnish.report.claims import annotator_accuracy
 from burnish.report.drawing import Axis, Curve, Drawing, Mark, curves, grouped_bars, scaled
 from burnish.report.figures import over_rounds, overoptimisation, preference_training
-from burnish.report.gaps import At, Variants, by_seed, gap, last_round
+from burnish.report.gaps import At, Variants, by_seed, gap, last_round, round_of
 from burnish.report.series import Point, curve, methods
-from burnish.results import Interval, Results
+from burnish.results import Bounds, Results
 from burnish.stats import mean_interval
 
 POINTS = "gain over SFT (points)"
@@ -34,7 +34,7 @@ def bars(name: str, title: str, *wanted: tuple[str, At]) -> Callable[[Variants],
 
 
 def _point(results: Results, at: At) -> Point | None:
-    number = at.round if at.round is not None else last_round(results, at.method)
+    number = round_of(results, at)
     return next((point for point in curve(results, at.method, at.metric) if point.round == number), None)
 
 
@@ -66,7 +66,7 @@ def _gain(results: Results, at: At) -> Mark | None:
     return Mark(x=0, y=100 * found.value, y_ci=scaled(found.ci95, 100))
 
 
-def _at(mark: Mark, x: float, x_ci: Interval | None = None) -> Mark:
+def _at(mark: Mark, x: float, x_ci: Bounds | None = None) -> Mark:
     return Mark(x=x, y=mark.y, x_ci=x_ci, y_ci=mark.y_ci)
 
 
@@ -96,7 +96,7 @@ def by_beta(rounds: int) -> Callable[[Variants], list[Drawing]]:
     return draw
 
 
-def _divergence(results: Results, at: At) -> tuple[float, Interval | None]:
+def _divergence(results: Results, at: At) -> tuple[float, Bounds | None]:
     """Return the mean KL over seeds and its interval, kept above zero for a logarithmic axis."""
     values = list(by_seed(results, At(at.method, at.round, "kl")).values())
     interval = mean_interval(values)

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from pydantic import JsonValue
 
-from burnish.results import REFERENCE_WIN_RATE, Interval, PairedRow, Results, Run
+from burnish.results import REFERENCE_WIN_RATE, Bounds, PairedRow, Results, Run
 
 
 class Role(StrEnum):
@@ -53,12 +53,12 @@ class Point:
 
     round: int
     value: float
-    ci95: Interval | None
+    ci95: Bounds | None
     seeds: int
     n: tuple[int, int]
 
 
-class Verdict(StrEnum):
+class Relation(StrEnum):
     """How two numbers stand to each other."""
 
     ABOVE = "above"
@@ -68,10 +68,11 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contrast:
-    """Method a against method b. `paired` has the paired interval; without it `verdict` rests on the two intervals."""
+    """Method a against method b. `paired` has the paired interval. Without it, `relation` rests on the two
+    methods' own intervals."""
 
     difference: float
-    verdict: Verdict
+    relation: Relation
     paired: PairedRow | None
 
 
@@ -119,7 +120,7 @@ def with_role(results: Results, *roles: Role) -> tuple[Method, ...]:
 
 def curve(results: Results, method: str, metric: str) -> tuple[Point, ...]:
     """Return one point for each round in which the metric was measured, rounds rising."""
-    by_round: dict[int, list[tuple[float, int, Interval | None]]] = {}
+    by_round: dict[int, list[tuple[float, int, Bounds | None]]] = {}
     for run in results.runs:
         found = run.metrics.get(metric)
         if run.method == method and found is not None and found.value is not None:
@@ -157,32 +158,25 @@ def contrast(results: Results, a: Method, b: Method, metric: str = "test_accurac
     at_a, at_b = point(results, a, metric), point(results, b, metric)
     if at_a is None or at_b is None:
         return None
-    for row in results.paired:
-        if row.metric != metric or row.ci95 is None:
-            continue
-        if (row.a, row.a_round, row.b, row.b_round) == (a.name, at_a.round, b.name, at_b.round):
-            return Contrast(difference=row.difference, verdict=_by_zero(row.ci95), paired=row)
-        if (row.a, row.a_round, row.b, row.b_round) == (b.name, at_b.round, a.name, at_a.round):
-            turned = row.model_copy(update=_turned(row, row.ci95))
-            return Contrast(difference=-row.difference, verdict=_by_zero((-row.ci95[1], -row.ci95[0])), paired=turned)
-    return Contrast(difference=at_a.value - at_b.value, verdict=_by_overlap(at_a, at_b), paired=None)
+    row = results.paired_row(metric, (a.name, at_a.round), (b.name, at_b.round))
+    if row is None or row.ci95 is None:
+        return Contrast(difference=at_a.value - at_b.value, relation=_by_overlap(at_a, at_b), paired=None)
+    return Contrast(difference=row.difference, relation=relation_to_zero(row.ci95), paired=row)
 
 
-def _turned(row: PairedRow, interval: Interval) -> dict[str, object]:
-    sides: dict[str, object] = {"a": row.b, "a_round": row.b_round, "b": row.a, "b_round": row.a_round}
-    return {**sides, "difference": -row.difference, "ci95": (-interval[1], -interval[0])}
-
-
-def _by_zero(interval: Interval) -> Verdict:
+def relation_to_zero(interval: Bounds | None) -> Relation:
+    """Say whether a difference lies above or below zero. It does if its whole interval does."""
+    if interval is None:
+        return Relation.UNCLEAR
     if interval[0] > 0:
-        return Verdict.ABOVE
-    return Verdict.BELOW if interval[1] < 0 else Verdict.UNCLEAR
+        return Relation.ABOVE
+    return Relation.BELOW if interval[1] < 0 else Relation.UNCLEAR
 
 
-def _by_overlap(a: Point, b: Point) -> Verdict:
+def _by_overlap(a: Point, b: Point) -> Relation:
     """Intervals that do not meet: stricter than a paired test, so no claim rests on it that a test would refuse."""
     if a.ci95 is None or b.ci95 is None:
-        return Verdict.UNCLEAR
+        return Relation.UNCLEAR
     if a.ci95[0] > b.ci95[1]:
-        return Verdict.ABOVE
-    return Verdict.BELOW if a.ci95[1] < b.ci95[0] else Verdict.UNCLEAR
+        return Relation.ABOVE
+    return Relation.BELOW if a.ci95[1] < b.ci95[0] else Relation.UNCLEAR

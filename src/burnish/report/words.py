@@ -9,8 +9,8 @@ from burnish.report.series import (
     Contrast,
     Method,
     Point,
+    Relation,
     Role,
-    Verdict,
     by_wins,
     contrast,
     curve,
@@ -105,14 +105,14 @@ def _difference(found: Contrast, at: Point) -> str:
 
 
 def _reading(method: Method, base: Method, found: Contrast) -> str:
-    match found.verdict:
-        case Verdict.ABOVE:
+    match found.relation:
+        case Relation.ABOVE:
             return ""
-        case Verdict.BELOW:
+        case Relation.BELOW:
             return f"{_sentence_start(method)} did worse than {base.label} here."
-        case Verdict.UNCLEAR if found.paired is not None:
+        case Relation.UNCLEAR if found.paired is not None:
             return f"The interval includes zero: this run does not tell {_subject(method)} from {base.label}."
-        case Verdict.UNCLEAR:
+        case Relation.UNCLEAR:
             return f"No paired interval excludes zero: this run does not tell {_subject(method)} from {base.label}."
 
 
@@ -202,10 +202,10 @@ def _stands(results: Results, a: Method, b: Method, metric: str = "test_accuracy
     if at_a is None or at_b is None or found is None:
         return ""
     words = {
-        Verdict.ABOVE: "is above",
-        Verdict.BELOW: "is below",
-        Verdict.UNCLEAR: "is not clearly different from",
-    }[found.verdict]
+        Relation.ABOVE: "is above",
+        Relation.BELOW: "is below",
+        Relation.UNCLEAR: "is not clearly different from",
+    }[found.relation]
     return f"{_sentence_start(a)} ({percent(at_a.value)}) {words} {_subject(b)} ({percent(at_b.value)})."
 
 

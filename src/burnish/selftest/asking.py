@@ -60,9 +60,11 @@ def selftest(annotator: Annotator, planted: Sequence[Planted], again: Annotator 
     return SelftestReport(
         annotator=annotator.fingerprint,
         pairs=len(planted),
-        accuracy=_metric(win_rate(judged.verdict for judged in corrupted)),
+        accuracy=Metric.of(win_rate(judged.verdict for judged in corrupted)),
         by_planting={
-            kind: _metric(win_rate(judged.verdict for judged in by_kind[kind])) for kind in CORRUPTIONS if by_kind[kind]
+            kind: Metric.of(win_rate(judged.verdict for judged in by_kind[kind]))
+            for kind in CORRUPTIONS
+            if by_kind[kind]
         },
         ties=_ties(preferences),
         abstained=_abstained(list(first.values())),
@@ -111,6 +113,38 @@ def check(report: SelftestReport, settings: SelftestConfig) -> None:
     )
 
 
+def unusable(report: SelftestReport | LabelledReport, least: float) -> str | None:
+    """Say why an annotator cannot be used, None where it can: `refine` stops below the `least` accuracy."""
+    value, pairs = report.accuracy.value, _pairs_words(report)
+    if value is not None and value >= least:
+        return None
+    if value is None and report.abstained.value == 1.0:
+        found = f"it gives no verdict on any of {report.abstained.n:,} pairs"
+    elif value is None:
+        found = f"it names no better answer on any of the {pairs}"
+    else:
+        found = f"its accuracy on {pairs} is {value:.3f}"
+    lean = report.position_lean
+    if report.flip_rate is not None and (report.flip_rate.value or 0.0) > 0.5 and lean is not None:
+        place = "first" if (lean.value or 0.0) > 0 else "second"
+        found += f"; on most pairs it prefers whichever answer is shown {place}"
+    return found
+
+
+def judgement(report: SelftestReport | LabelledReport, least: float) -> str:
+    """Say in a sentence whether an annotator can be used."""
+    if why := unusable(report, least):
+        return f"This annotator cannot be used: {why}. `refine` stops below {least:g}."
+    return (
+        f"This annotator can be used: its accuracy on {_pairs_words(report)} is {report.accuracy.value:.3f}, and "
+        f"`refine` stops below {least:g}."
+    )
+
+
+def _pairs_words(report: SelftestReport | LabelledReport) -> str:
+    return "planted pairs" if isinstance(report, SelftestReport) else "labelled pairs"
+
+
 def _asked(annotator: Annotator, comparisons: Sequence[Comparison]) -> dict[str, Preference]:
     distinct = list({comparison.id: comparison for comparison in comparisons}.values())
     found: dict[str, Preference] = {}
@@ -140,7 +174,7 @@ def _of_kind(planted: Iterable[Planted], asked: Mapping[str, Preference], kind: 
 
 def _decided(judged: Sequence[_Judged]) -> Metric:
     counts = Counter(one.verdict for one in judged)
-    return _proportion(counts[Verdict.B], counts[Verdict.A] + counts[Verdict.B])
+    return Metric.share(counts[Verdict.B], counts[Verdict.A] + counts[Verdict.B])
 
 
 def _ties(preferences: Sequence[Preference]) -> Tally:
@@ -155,7 +189,7 @@ def _abstained(preferences: Sequence[Preference]) -> Tally:
 def _same_verdicts(first: Mapping[str, Preference], second: Mapping[str, Preference]) -> Metric:
     twice = [(first[id_].verdict, second[id_].verdict) for id_ in first]
     given = [verdicts for verdicts in twice if Verdict.ABSTAIN not in verdicts]
-    return _proportion(sum(one is other for one, other in given), len(given))
+    return Metric.share(sum(one is other for one, other in given), len(given))
 
 
 def _position_lean(preferences: Iterable[Preference]) -> Metric:
@@ -177,14 +211,14 @@ def _first_preferred(preference: Preference) -> list[float]:
 def _flip_rate(preferences: Iterable[Preference]) -> Metric:
     orders = [by_order(preference) for preference in preferences]
     both = [(verdict_of(ab), verdict_of(ba)) for ab, ba in orders if ab is not None and ba is not None]
-    return _proportion(sum(set(verdicts) == _BOTH_NAMED for verdicts in both), len(both))
+    return Metric.share(sum(set(verdicts) == _BOTH_NAMED for verdicts in both), len(both))
 
 
 def _lean(shares: Sequence[float]) -> Metric:
     """Return how far a mean of shares lies from one half, its interval shifted with it."""
     interval = _mean_of_shares(shares) if shares else None
     if interval is None or interval.low is None or interval.high is None:
-        return _metric(None)
+        return Metric.of(None)
     return Metric(value=interval.value - 0.5, n=interval.n, ci95=(interval.low - 0.5, interval.high - 0.5))
 
 
@@ -206,16 +240,6 @@ def _mean_of_shares(shares: Sequence[float]) -> Interval:
     return Interval(value=mean.value, low=max(0.0, mean.low), high=min(1.0, mean.high), n=n)
 
 
-def _proportion(count: int, n: int) -> Metric:
-    return _metric(wilson(count, n) if n else None)
-
-
 def _tally(count: int, n: int) -> Tally:
-    share = _proportion(count, n)
+    share = Metric.share(count, n)
     return Tally(value=share.value, n=share.n, ci95=share.ci95, count=count)
-
-
-def _metric(interval: Interval | None) -> Metric:
-    if interval is None:
-        return Metric(value=None, n=0, ci95=None)
-    return Metric(value=interval.value, n=interval.n, ci95=interval.ci95)

@@ -11,12 +11,14 @@ from burnish.annotators import build
 from burnish.config import AnnotatorSettings, DataConfig, Execution, ModelConfig
 from burnish.config.reading import read_annotator
 from burnish.errors import ConfigError, DataError
-from burnish.forms.recognise import Given as GivenRow
+from burnish.forms.ids import RowIds
+from burnish.forms.recognise import UsableRow
 from burnish.forms.table import open_table
 from burnish.inputs.context import RunContext
 from burnish.inputs.models import find_models
 from burnish.report.terminal import Terminal
 from burnish.selftest.asking import on_pairs, selftest
+from burnish.selftest.drawing import drawn_ids
 from burnish.selftest.labelled import LabelledPair, bundled_rows, examples_of, read_pairs_file
 from burnish.selftest.planted import plant, planted_examples
 from burnish.selftest.report import LabelledReport, SelftestReport
@@ -52,8 +54,8 @@ def try_out(trial: Trial, store: Path, seed: int = 0) -> SelftestReport | Labell
         pairs = _limited(read_pairs_file(trial.labelled), trial.limit, seed)
         return on_pairs(annotator.over(examples_of(pairs)), pairs)
     rows = bundled_rows() if trial.data is None else _rows_of(trial.data)
-    chosen = drawn([row.id for row in rows], trial.rows, seed, 0, "selftest")
-    rows = sorted((row for row in rows if row.id in chosen), key=lambda row: row.id)
+    by_id = {row.id: row for row in rows}
+    rows = [by_id[id_] for id_ in drawn_ids(by_id, trial.rows, seed)]
     return selftest(annotator.over(planted_examples(rows)), plant(rows, seed))
 
 
@@ -77,11 +79,13 @@ def _limited(pairs: list[LabelledPair], limit: int | None, seed: int) -> list[La
 
 
 def _rows_of(source: str) -> list[TrainingRow]:
+    """Return a dataset's usable rows with the ids that `refine` gives them."""
     table = open_table(DataConfig(source=source))
+    ids = RowIds()
     rows = [
-        TrainingRow(id=str(row.position), prompt=row.prompt, completion=row.completion)
+        TrainingRow(id=ids.id_of(row.id, row.prompt), prompt=row.prompt, completion=row.completion)
         for row in table.read()
-        if isinstance(row, GivenRow)
+        if isinstance(row, UsableRow)
     ]
     if not rows:
         raise DataError(f"{source}: no row can be used; see `burnish refine` for what is wrong with them")

@@ -17,7 +17,7 @@ from pydantic import JsonValue
 from burnish.config import Prices
 from burnish.errors import ConfigError, StageError
 from burnish.store.canonical import canonical
-from burnish.store.files import full_disk
+from burnish.store.files import explained_write_errors, writable
 
 VERSION = 1
 """Of the tables below."""
@@ -29,9 +29,12 @@ CREATE TABLE IF NOT EXISTS answers (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS runs (
     run TEXT PRIMARY KEY, calls INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0,
-    prompt_tokens INTEGER NOT NULL DEFAULT 0, completion_tokens INTEGER NOT NULL DEFAULT 0
+    prompt_tokens INTEGER NOT NULL DEFAULT 0, completion_tokens INTEGER NOT NULL DEFAULT 0,
+    unread INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 """
+_UNREAD = "ALTER TABLE runs ADD COLUMN unread INTEGER NOT NULL DEFAULT 0;"
+"""For a file that was made before answers were counted that cannot be read."""
 
 
 CALLS = "calls.sqlite"
@@ -56,8 +59,9 @@ class Budget:
 class Spent:
     """What a run paid for over all its sittings.
 
-    `calls` were answered; `failed` were given up after their retries; `cached` is how many answers this process took
-    from the cache. `cost` is None without prices. What a server charged for an answer that did not arrive is unknown.
+    `calls` were answered; `unread` were answered as well, but nothing could be read from what came; `failed` were given
+    up after their retries; `cached` is how many answers this process took from the cache. Tokens and cost are those of
+    all answers. `cost` is None without prices. What a server charged for an answer that did not arrive is unknown.
     """
 
     calls: int
@@ -66,6 +70,7 @@ class Spent:
     prompt_tokens: int
     completion_tokens: int
     cost: float | None
+    unread: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +112,8 @@ class Calls:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.Lock()
-        with self._understood(), full_disk(path):
+        with self._understood(), explained_write_errors(path):
+            writable(path)  # SQLite would make what a link leads to
             path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(path, timeout=_WAIT, check_same_thread=False, isolation_level=None)
             self._connection.execute("PRAGMA journal_mode = WAL")
@@ -119,6 +125,10 @@ class Calls:
         if version not in {0, VERSION}:
             raise StageError(f"{self.path}: written by another version of burnish (tables {version}); use that one")
         self._connection.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
+        with self._transaction() as connection:  # two processes may open the same old file
+            columns = {name for _, name, *_ in connection.execute("PRAGMA table_info(runs)")}
+            if "unread" not in columns:
+                connection.execute(_UNREAD)
 
     def get(self, key: str) -> Reply | None:
         """Return the reply to a request, None where it was never answered."""
@@ -137,17 +147,18 @@ class Calls:
 
     def put(self, key: str, reply: Reply, run: str) -> None:
         """Keep a reply and charge it to a run; on return it is on disk."""
-        positions = None if reply.positions is None else _encoded(reply.positions)
-        tokens = (reply.prompt_tokens, reply.completion_tokens)
-        charge = """INSERT INTO runs (run, calls, prompt_tokens, completion_tokens) VALUES (?, 1, ?, ?)
-            ON CONFLICT (run) DO UPDATE SET calls = calls + 1, prompt_tokens = prompt_tokens + excluded.prompt_tokens,
-            completion_tokens = completion_tokens + excluded.completion_tokens"""
         with self._transaction() as connection:
-            # Another process may have paid for the same answer meanwhile: the first one stands, both are charged.
-            connection.execute(
-                "INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?)", (key, reply.text, positions, *tokens)
-            )
-            connection.execute(charge, (run, *(count or 0 for count in tokens)))
+            _keep(connection, key, reply)
+            _charge(connection, run, 1, 0, (reply.prompt_tokens or 0, reply.completion_tokens or 0))
+
+    def put_unread(self, run: str, tokens: tuple[int, int], key: str | None) -> None:
+        """Charge an answer that cannot be read to a run. With a `key` it is kept as a reply that says nothing, so that
+        nobody pays for the same again."""
+        with self._transaction() as connection:
+            if key is not None:
+                nothing = Reply(text="", positions=(), prompt_tokens=tokens[0], completion_tokens=tokens[1])
+                _keep(connection, key, nothing)
+            _charge(connection, run, 0, 1, tokens)
 
     def give_up(self, run: str) -> None:
         """Count a call that failed for good; it is no answer and is asked again when it is needed again."""
@@ -159,10 +170,11 @@ class Calls:
 
     def spent(self, run: str, prices: Prices | None) -> Spent:
         """Return what was paid for a run over all its sittings, at these prices."""
-        columns = "calls, failed, prompt_tokens, completion_tokens"
+        columns = "calls, failed, prompt_tokens, completion_tokens, unread"
         with self._lock, self._understood():
             row = self._connection.execute(f"SELECT {columns} FROM runs WHERE run = ?", (run,)).fetchone()  # noqa: S608 fixed text
-        calls, failed, prompt_tokens, completion_tokens = cast("tuple[int, int, int, int]", row or (0, 0, 0, 0))
+        counts = cast("tuple[int, int, int, int, int]", row or (0, 0, 0, 0, 0))
+        calls, failed, prompt_tokens, completion_tokens, unread = counts
         return Spent(
             calls=calls,
             cached=0,
@@ -170,6 +182,7 @@ class Calls:
             prompt_tokens=prompt_tokens,
             completion_tokens=completion_tokens,
             cost=None if prices is None else cost_of(prices, prompt_tokens, completion_tokens),
+            unread=unread,
         )
 
     def close(self) -> None:
@@ -197,6 +210,23 @@ class Calls:
                 f"{self.path}: the cache of calls cannot be used ({error}); free space, check permissions, or move the "
                 "file away (then calls are paid again)"
             ) from error
+
+
+def _keep(connection: sqlite3.Connection, key: str, reply: Reply) -> None:
+    """Keep a reply. Another process may have paid for the same answer meanwhile: the first one stands."""
+    positions = None if reply.positions is None else _encoded(reply.positions)
+    values = (key, reply.text, positions, reply.prompt_tokens, reply.completion_tokens)
+    connection.execute("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?)", values)
+
+
+def _charge(connection: sqlite3.Connection, run: str, calls: int, unread: int, tokens: tuple[int, int]) -> None:
+    connection.execute(
+        """INSERT INTO runs (run, calls, unread, prompt_tokens, completion_tokens) VALUES (?, ?, ?, ?, ?)
+        ON CONFLICT (run) DO UPDATE SET calls = calls + excluded.calls, unread = unread + excluded.unread,
+        prompt_tokens = prompt_tokens + excluded.prompt_tokens,
+        completion_tokens = completion_tokens + excluded.completion_tokens""",
+        (run, calls, unread, *tokens),
+    )
 
 
 def _encoded(positions: tuple[Position, ...]) -> str:

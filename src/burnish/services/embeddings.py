@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, TypeAlias, assert_never
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from burnish.config import EmbeddingServerDiffers
-from burnish.errors import AnnotatorError
 from burnish.services.endpoint import Endpoint, Failure, Why
+from burnish.services.failures import Advice, error_of
 
 if TYPE_CHECKING:
     import openai
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 BLANK = " "
 """Sent in place of a text that is empty or white space alone: OpenAI refuses an empty one."""
-_KEPT = "what was measured is kept"
 
 
 class _Embedding(BaseModel):
@@ -70,7 +69,7 @@ class EmbeddingServer:
 
         outcome = self._endpoint.ask(send, lambda body: self._read(body, len(texts)), self._pause)
         if isinstance(outcome, Failure):
-            raise _stopped(self.config, outcome)
+            raise error_of(self.config, "differs", outcome, _advice(self.config, outcome))
         self._length = outcome.shape[1]
         return outcome
 
@@ -124,37 +123,16 @@ def _distance(a: Vectors, b: Vectors) -> float:
     return float(np.clip(1.0 - a @ b, 0.0, 2.0))
 
 
-def _stopped(config: EmbeddingServerDiffers, failure: Failure) -> AnnotatorError:
-    """Return the error for a request without an answer."""
+def _advice(config: EmbeddingServerDiffers, failure: Failure) -> Advice:
     address, model, words = config.base_url, config.model, failure.text
-    match failure.why:
-        case Why.ABSENT:
-            text = f"differs.base_url: {address} does not answer ({words}); start the server or correct the address"
-        case Why.UNANSWERED:
-            text = (
-                f"differs.base_url: {address} gives no embeddings ({words}), {config.retries} retries later neither; "
-                "see to the server or correct the address, then run again"
-            )
-        case Why.DENIED if failure.status in {401, 403}:
-            where = config.api_key_env or "no variable: api_key_env is null"
-            text = f"differs.api_key_env: {address} refuses access to {model!r} ({words}); correct the key ({where})"
-        case Why.DENIED if failure.status == 404:
-            text = (
-                f"differs.model: {address} does not know {model!r} ({words}); correct the model, or the address, which "
-                "often ends in /v1"
-            )
-        case Why.DENIED:
-            text = f"differs: {address} serves {model!r} to nobody without credit ({words}); add credit"
-        case Why.REFUSED:
-            text = (
-                f"differs.model: {address} refuses what {model!r} is sent ({words}); correct the model, or lower "
-                "differs.batch_size"
-            )
-        case Why.TOO_LONG:
-            text = (
-                f"differs.model: {model!r} at {address} does not take so long a text or request ({words}); use a model "
-                "with a longer context, or lower differs.batch_size"
-            )
-        case _:
-            assert_never(failure.why)
-    return AnnotatorError(f"{text}; {_KEPT}")
+    return Advice(
+        unanswered=f"differs.base_url: {address} gives no embeddings ({words}), {config.retries} retries later "
+        "neither; see to the server or correct the address, then run again",
+        refused=f"differs.model: {address} refuses what {model!r} is sent ({words}); correct the model, or lower "
+        "differs.batch_size",
+        filtered=f"differs: {address} refuses what a text is about ({words}); take the row out, or use another server "
+        "or differs: text",
+        too_long=f"differs.model: {model!r} at {address} does not take so long a text or request ({words}); use a "
+        "model with a longer context, or lower differs.batch_size",
+        kept="what was measured is kept",
+    )

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from burnish.config import EmbeddingServerDiffers, JudgeConfig
 from burnish.errors import AnnotatorError, ConfigError
+from burnish.services.bounded import UnfitBodyError, bounded_client
 
 if TYPE_CHECKING:
     import openai
@@ -44,11 +45,26 @@ _LOGPROBS = "logprob"
 _DENIED = {401, 402, 403, 404}
 
 
+_MAY_FILTER = {400, 403, 422, 451}
+
+
+_FILTERED = re.compile(
+    r"content[ _-]?(filter|policy|management|safety)|moderat|flagged|inappropriate|harmful|data[ _-]?inspection|"
+    r"responsible[ _-]?ai|safety[ _-]?(system|policy|filter|setting)|usage polic",
+    re.IGNORECASE,
+)
+"""Words by which OpenAI, Azure, OpenRouter, Alibaba and others refuse what a prompt is about."""
+
+
 _TOO_LONG = re.compile(r"context|too long|too many tokens|maximum.{0,20}(length|tokens)|exceed", re.IGNORECASE)
 
 
 SECRET = 8
 """Characters from which on a key is one; shorter ones are dummies that local servers are given."""
+
+
+PREFIX = 6
+"""Characters of a key's beginning from which on it is masked; shorter ones (`sk-`) say nothing."""
 
 
 _SHOWN = 300
@@ -61,11 +77,15 @@ class Why(StrEnum):
     ABSENT = "absent"
     """Nobody listens at the address."""
     UNANSWERED = "unanswered"
-    """Timeouts, errors of the server, or what is no completion, until the retries were used up."""
+    """Timeouts and errors of the server, until the retries were used up."""
+    UNREADABLE = "unreadable"
+    """The server answered with status 200, and nothing can be read from what it sent. It may have charged for it."""
     DENIED = "denied"
     """The key, the account, the model or the address is refused: no call can do better."""
     REFUSED = "refused"
     """The server does not take this request."""
+    FILTERED = "filtered"
+    """The server, or a gateway before it, refuses what this prompt is about."""
     TOO_LONG = "too_long"
     """The prompt does not fit into the model's context."""
 
@@ -79,6 +99,8 @@ class Failure:
     status: int | None = None
     wait: float | None = None
     """Seconds that the server asks to wait before the next try."""
+    tokens: tuple[int, int] | None = None
+    """Tokens read and written that the server counted for an answer that cannot be read."""
 
     @property
     def about_logprobs(self) -> bool:
@@ -123,8 +145,7 @@ class Endpoint:
             # An address where nobody ever answered is most likely wrong: waiting would only delay the message.
             if outcome.why is Why.ABSENT and not self.met:
                 return outcome
-            delay = min(FIRST_DELAY * 2**attempt, LONGEST_DELAY) * (1 - random.random() / 4)  # noqa: S311 no secret
-            if pause(max(delay, outcome.wait or 0.0)):
+            if pause(max(delay_before(attempt), outcome.wait or 0.0)):
                 return outcome
             outcome = self._once(send, read)
         return outcome
@@ -141,11 +162,19 @@ class Endpoint:
             return Failure(why=Why.UNANSWERED, text=f"no answer within {self.config.timeout:g} s")
         except openai.APIConnectionError as error:
             cause = error.__cause__ or error
+            if isinstance(cause, UnfitBodyError):  # openai 2 wraps what it does not know
+                return self._unfit(cause)
             why = Why.ABSENT if type(cause).__name__ in {"ConnectError", "UnsupportedProtocol"} else Why.UNANSWERED
             return Failure(why=why, text=self.shown(f"{type(cause).__name__}: {cause}"))
+        except UnfitBodyError as error:
+            return self._unfit(error)
         self._met.set()
         # What comes back is kept in a file: a server that echoes the key must not write it there.
-        return read(text.replace(self._secret, "***") if self._secret else text)
+        return read(masked(text, self._secret))
+
+    def _unfit(self, error: UnfitBodyError) -> Failure:
+        self._met.set()
+        return Failure(why=Why.UNREADABLE, text=self.shown(str(error)))
 
     def _status(self, error: openai.APIStatusError) -> Failure:
         words = _words(error)
@@ -157,12 +186,29 @@ class Endpoint:
         )
 
     def shown(self, text: str) -> str:
-        """Return a stranger's text in one short line of printable characters, without the key, masked or not."""
-        if self._secret:
-            text = text.replace(self._secret, "***")
-        text = re.sub(r"\S*\*{3}\S*", "***", text)
+        """Return a stranger's text in one short line of printable characters, without the key or its beginning."""
+        text = re.sub(r"\S*\*{3}\S*", "***", masked(text, self._secret))
         text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
         return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+def delay_before(attempt: int) -> float:
+    """Return the seconds to wait before a retry; the first one is attempt 0."""
+    return min(FIRST_DELAY * 2**attempt, LONGEST_DELAY) * (1 - random.random() / 4)  # noqa: S311 no secret
+
+
+def masked(text: str, secret: str | None) -> str:
+    """Replace a key in a text by `***`, also where the text holds only its first characters, six or more."""
+    if secret is None:
+        return text
+    head, pieces, start = secret[:PREFIX], list[str](), 0
+    while (found := text.find(head, start)) >= 0:
+        end = found + len(head)
+        while end < len(text) and end - found < len(secret) and text[end] == secret[end - found]:
+            end += 1
+        pieces += [text[start:found], "***"]
+        start = end
+    return "".join([*pieces, text[start:]])
 
 
 def _words(error: openai.APIStatusError) -> str:
@@ -177,6 +223,8 @@ def _words(error: openai.APIStatusError) -> str:
 def _meaning(status: int, code: str | None, text: str) -> Why:
     if _LOGPROBS in text.lower() and status in {400, 403, 422, 501}:
         return Why.REFUSED  # OpenAI answers 403 where a model gives none
+    if status in _MAY_FILTER and _FILTERED.search(f"{code} {text}"):
+        return Why.FILTERED
     if status in _DENIED or code == "insufficient_quota":
         return Why.DENIED
     if status >= 500 or status in _TRY_AGAIN:
@@ -226,7 +274,13 @@ def _client(config: ServerConfig, key: str, field: str) -> openai.OpenAI:
             "'burnish[judge]'"
         ) from None
     try:
-        return openai.OpenAI(base_url=config.base_url, api_key=key, timeout=config.timeout, max_retries=0)
+        return openai.OpenAI(
+            base_url=config.base_url,
+            api_key=key,
+            timeout=config.timeout,
+            max_retries=0,
+            http_client=bounded_client(config.timeout),
+        )
     except Exception as error:  # the SDK's HTTP library has its own errors, which are not the SDK's
         raise ConfigError(
             f"{field}.base_url: {config.base_url!r} is no address ({error}); write http://HOST:PORT/v1"

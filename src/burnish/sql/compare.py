@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
 
-from burnish.sql.outcome import Row, Value
+from burnish.sql.outcome import ResultRow, Value
 
 
 class Equality(StrEnum):
@@ -26,7 +26,7 @@ class Equality(StrEnum):
     ORDERED = "ordered"
 
 
-def equal(a: Sequence[Row], b: Sequence[Row], equality: Equality) -> bool:
+def equal(a: Sequence[ResultRow], b: Sequence[ResultRow], equality: Equality) -> bool:
     """Say whether two results are the same."""
     match equality:
         case Equality.SET:
@@ -61,7 +61,7 @@ class Signature:
                 assert_never(equality)
 
 
-def signature(rows: Sequence[Row]) -> Signature:
+def signature(rows: Sequence[ResultRow]) -> Signature:
     """Return what is kept of a result."""
     digests = [_digest(map(_encoded, row)) for row in rows]
     return Signature(

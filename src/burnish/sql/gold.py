@@ -17,7 +17,7 @@ from burnish.errors import DataError
 from burnish.sql.compare import Equality, Signature, signature
 from burnish.sql.databases import what_is_missing
 from burnish.sql.formats import mentions_formats
-from burnish.sql.outcome import Kind, Outcome
+from burnish.sql.outcome import Kind, QueryOutcome
 from burnish.sql.sandbox import Query, Sandbox
 from burnish.store.files import checksum, dump_line, row_of, write_atomic
 from burnish.types import short_hash
@@ -80,7 +80,7 @@ class Results:
                 raise DataError(f"{database}: the database cannot be read (it {missing}); fetch or copy it again")
             self._whole.add(version)
 
-    def _kept(self, query: Query, outcome: Outcome) -> Result:
+    def _kept(self, query: Query, outcome: QueryOutcome) -> Result:
         if outcome.kind is Kind.UNREADABLE:
             raise DataError(
                 f"{query.database}: the database cannot be read ({outcome.message}); fetch or copy it again"

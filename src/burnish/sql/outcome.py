@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Any, TypeAlias
 
 Value: TypeAlias = int | float | str | bytes | None
-Row: TypeAlias = tuple[Value, ...]
+ResultRow: TypeAlias = tuple[Value, ...]
 
 MEGABYTE = 1 << 20
 LENGTH = struct.Struct(">Q")
@@ -52,15 +52,15 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class QueryOutcome:
     """What became of a query: its rows, or why there are none."""
 
     kind: Kind
-    rows: tuple[Row, ...] = ()
+    rows: tuple[ResultRow, ...] = ()
     message: str = ""
 
 
-def encoded(outcome: Outcome) -> bytes:
+def encoded(outcome: QueryOutcome) -> bytes:
     """Write an outcome as a message."""
     values = {"kind": outcome.kind, "message": outcome.message, "rows": outcome.rows}
     body = json.dumps(values, default=_blob).encode()
@@ -72,12 +72,12 @@ def _blob(value: object) -> list[str]:
     return [base64.b64encode(value).decode()]
 
 
-def decoded(body: bytes) -> Outcome:
+def decoded(body: bytes) -> QueryOutcome:
     """Read an outcome from a message's body. Raises ValueError for what is none."""
     read: dict[str, Any] = json.loads(body)
     try:
         rows = tuple(tuple(map(_value, row)) for row in read["rows"])
-        return Outcome(kind=Kind(read["kind"]), rows=rows, message=read["message"])
+        return QueryOutcome(kind=Kind(read["kind"]), rows=rows, message=read["message"])
     except (KeyError, TypeError, binascii.Error) as error:
         raise ValueError(f"no outcome: {error}") from error
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from burnish.errors import BackendError
-from burnish.sql.outcome import LENGTH, MEGABYTE, Kind, Limits, Outcome, decoded
+from burnish.sql.outcome import LENGTH, MEGABYTE, Kind, Limits, QueryOutcome, decoded
 from burnish.sql.worker import command
 
 T = TypeVar("T")
@@ -53,7 +53,7 @@ class Sandbox:
             self._idle.put(worker)
         self._finish = weakref.finalize(self, _end, self._all)
 
-    def run(self, query: Query) -> Outcome:
+    def run(self, query: Query) -> QueryOutcome:
         """Return what becomes of one query, whatever it does."""
         worker = self._idle.get()
         try:
@@ -61,7 +61,7 @@ class Sandbox:
         finally:
             self._idle.put(worker)
 
-    def run_all(self, queries: Sequence[Query], keep: Callable[[Query, Outcome], T]) -> list[T]:
+    def run_all(self, queries: Sequence[Query], keep: Callable[[Query, QueryOutcome], T]) -> list[T]:
         """Return what `keep` makes of each outcome, in the queries' order; results themselves are not held on to."""
 
         def one(query: Query) -> T:
@@ -100,7 +100,7 @@ class _Worker:
         self.limits = limits
         self.process: subprocess.Popen[bytes] | None = None
 
-    def ask(self, query: Query) -> Outcome:
+    def ask(self, query: Query) -> QueryOutcome:
         values = {"database": os.path.abspath(query.database), "sql": query.sql}
         body = json.dumps(values).encode()
         for attempt in (1, 2):
@@ -119,7 +119,7 @@ class _Worker:
             self.end()
         return outcome
 
-    def _answer(self, process: subprocess.Popen[bytes], until: float) -> Outcome:
+    def _answer(self, process: subprocess.Popen[bytes], until: float) -> QueryOutcome:
         try:
             (length,) = LENGTH.unpack(_read(process, LENGTH.size, until))
             if length > MOST_MESSAGE:
@@ -127,11 +127,11 @@ class _Worker:
             return decoded(_read(process, length, until))
         except TimeoutError:
             self.end()
-            return Outcome(kind=Kind.TIMEOUT, message="its worker was ended")
+            return QueryOutcome(kind=Kind.TIMEOUT, message="its worker was ended")
         except (EOFError, OSError, ValueError) as error:
             self.end()
             status = process.returncode
-            return Outcome(kind=Kind.CRASHED, message=f"the worker ended with status {status}: {error}")
+            return QueryOutcome(kind=Kind.CRASHED, message=f"the worker ended with status {status}: {error}")
 
     def _start(self) -> subprocess.Popen[bytes]:
         # Our own interpreter and module, and nothing of our environment but where shared libraries are.

@@ -23,7 +23,7 @@ from typing import IO
 import burnish
 from burnish.sql.formats import mentions_formats, outgrown
 from burnish.sql.guard import opened
-from burnish.sql.outcome import LENGTH, MEGABYTE, Kind, Limits, Outcome, Row, encoded
+from burnish.sql.outcome import LENGTH, MEGABYTE, Kind, Limits, QueryOutcome, ResultRow, encoded
 
 MESSAGE = 300
 """Characters of an error that are kept: names in it are the model's."""
@@ -47,23 +47,23 @@ _CODES = {
 }
 
 
-def execute(database: str, sql: str, limits: Limits) -> Outcome:
+def execute(database: str, sql: str, limits: Limits) -> QueryOutcome:
     """Run one query on the database at an absolute path.
 
     What no limit of the connection catches (one long instruction, a crash) is for the parent process to end.
     """
     if len(sql) > limits.sql:
-        return Outcome(kind=Kind.REFUSED, message=f"{len(sql):,} characters, a query has at most {limits.sql:,}")
+        return QueryOutcome(kind=Kind.REFUSED, message=f"{len(sql):,} characters, a query has at most {limits.sql:,}")
     sql = sql.rstrip("; \t\r\n\f")
     before = _NOTHING.match(sql)
     assert before, sql
     if sql[before.end() :].lower().startswith("explain"):
-        return Outcome(kind=Kind.REFUSED, message="explain")  # the authorizer cannot see it
+        return QueryOutcome(kind=Kind.REFUSED, message="explain")  # the authorizer cannot see it
     begun = time.monotonic()
     try:
         connection, guard = opened(database, limits)
     except (sqlite3.Error, MemoryError) as error:
-        return Outcome(kind=Kind.UNREADABLE, message=str(error)[:MESSAGE])
+        return QueryOutcome(kind=Kind.UNREADABLE, message=str(error)[:MESSAGE])
     with closing(connection):
         try:
             outcome = _fetched(connection.execute(sql), limits)
@@ -71,35 +71,36 @@ def execute(database: str, sql: str, limits: Limits) -> Outcome:
             return _failure(error, guard.refused)
     left = begun + limits.seconds - time.monotonic()
     if outcome.kind is Kind.ROWS and mentions_formats(sql) and outgrown(database, sql, limits, left):
-        return Outcome(kind=Kind.TOO_LARGE, message=f"printf or format made more than {limits.result_bytes:,} bytes")
+        grown = f"printf or format made more than {limits.result_bytes:,} bytes"
+        return QueryOutcome(kind=Kind.TOO_LARGE, message=grown)
     return outcome
 
 
-def _fetched(cursor: sqlite3.Cursor, limits: Limits) -> Outcome:
+def _fetched(cursor: sqlite3.Cursor, limits: Limits) -> QueryOutcome:
     if cursor.description is None:
-        return Outcome(kind=Kind.EMPTY, message="no statement")
-    rows: list[Row] = []
+        return QueryOutcome(kind=Kind.EMPTY, message="no statement")
+    rows: list[ResultRow] = []
     size = 0
     for row in cursor:
         rows.append(row)
         size += sum(max(CELL, len(value)) if isinstance(value, str | bytes) else CELL for value in row)
         if len(rows) > limits.rows:
-            return Outcome(kind=Kind.TOO_LARGE, message=f"more than {limits.rows:,} rows")
+            return QueryOutcome(kind=Kind.TOO_LARGE, message=f"more than {limits.rows:,} rows")
         if size > limits.result_bytes:
-            return Outcome(kind=Kind.TOO_LARGE, message=f"more than {limits.result_bytes:,} bytes")
-    return Outcome(kind=Kind.ROWS, rows=tuple(rows))
+            return QueryOutcome(kind=Kind.TOO_LARGE, message=f"more than {limits.result_bytes:,} bytes")
+    return QueryOutcome(kind=Kind.ROWS, rows=tuple(rows))
 
 
-def _failure(error: Exception, refused: str) -> Outcome:
+def _failure(error: Exception, refused: str) -> QueryOutcome:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest is detail
     said = str(error)[:MESSAGE]
     if refused:
-        return Outcome(kind=Kind.REFUSED, message=refused[:MESSAGE])
+        return QueryOutcome(kind=Kind.REFUSED, message=refused[:MESSAGE])
     if isinstance(error, MemoryError):
-        return Outcome(kind=Kind.TOO_LARGE, message="out of memory")
+        return QueryOutcome(kind=Kind.TOO_LARGE, message="out of memory")
     if "one statement at a time" in said:
-        return Outcome(kind=Kind.TWO_STATEMENTS, message="one statement is run, more were given")
-    return Outcome(kind=_CODES.get(code, Kind.ERROR), message=said)
+        return QueryOutcome(kind=Kind.TWO_STATEMENTS, message="one statement is run, more were given")
+    return QueryOutcome(kind=_CODES.get(code, Kind.ERROR), message=said)
 
 
 def restrict(limits: Limits) -> None:
@@ -122,7 +123,7 @@ def serve(questions: IO[bytes], answers: IO[bytes], limits: Limits) -> None:
         try:
             message = encoded(execute(query["database"], query["sql"], limits))
         except MemoryError:
-            message = encoded(Outcome(kind=Kind.TOO_LARGE, message="out of memory"))
+            message = encoded(QueryOutcome(kind=Kind.TOO_LARGE, message="out of memory"))
         answers.write(message)
         answers.flush()
 

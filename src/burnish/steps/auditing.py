@@ -26,7 +26,7 @@ from burnish.steps.judging import judge
 from burnish.steps.refining import Parts, merged, numbered
 from burnish.steps.setting import Audit, Setting
 from burnish.store.files import as_mapping, pretty, write_atomic, write_rows
-from burnish.store.stages import Stage, Work
+from burnish.store.stages import Work
 from burnish.types import Artifact, Comparison, Preference, Reason, Verdict
 
 HARM = "harm.json"
@@ -68,8 +68,7 @@ def audited(setting: Setting, current: Artifact, proposals: Parts, refined: Arti
 
     config = {"max_harm": audit.max_harm, "rounds": audit.rounds, "round": number}
     inputs = {"current": current, "refined": refined, "sample": sample, "judged": judged}
-    label = f"{setting.steps.label} round {number} bound on harm"
-    return setting.steps.run(Stage(name="bound", version=1, config=config, inputs=inputs, run=run, label=label))
+    return setting.steps.stage("bound", config, inputs, run, f"round {number} bound on harm")
 
 
 def _sample(
@@ -86,8 +85,7 @@ def _sample(
 
     config = {"size": audit.size, "seed": seed, "round": number}
     inputs = {"current": current, "refined": refined, **numbered("proposals", proposals)}
-    label = f"{setting.steps.label} round {number} audit sample"
-    return setting.steps.run(Stage(name="audit_sample", version=1, config=config, inputs=inputs, run=run, label=label))
+    return setting.steps.stage("audit_sample", config, inputs, run, f"round {number} audit sample")
 
 
 def _harm(audit: Audit, changes: int, judged: Iterable[Preference], number: int) -> Harm:

@@ -5,16 +5,18 @@ Nothing here looks into an artifact while it is planned: a dry run makes the sam
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from pydantic import JsonValue
 
 from burnish.algorithms.comparisons import answer_of
 from burnish.algorithms.refinement import split
 from burnish.config import Decoding, ModelConfig, Objective, TrainSettings
 from burnish.errors import DataError
 from burnish.models.card import ModelCard, Weights, copy_model, write_card
-from burnish.protocols import Backend, Grader, Learns, SamplingKey, Score, Task, prepare, row_key
+from burnish.protocols import Backend, Grader, Learns, SamplingKey, Score, Task, row_key
 from burnish.steps.artifacts import (
     CURVE,
     DEMONSTRATIONS,
@@ -30,11 +32,14 @@ from burnish.steps.artifacts import (
 from burnish.store.files import pretty, read_rows, write_atomic, write_rows
 from burnish.store.runners import Runner
 from burnish.store.stages import Stage, Work
+from burnish.tasks.answers import graders
 from burnish.types import (
+    Answer,
     Artifact,
     Completion,
     Demonstration,
     DemonstrationSource,
+    Example,
     Head,
     PreferenceRow,
     Prompt,
@@ -43,7 +48,9 @@ from burnish.types import (
 
 
 class Steps:
-    """Builds and runs stages for one seed. `backend` is opened when a stage first needs it.
+    """Builds and runs stages for one seed.
+
+    `backend` is opened when a stage first needs it. `label` stands before the label of each stage that is not shared.
 
     Stages know the task by `task_kind`, and training by `learned_kind` (if it is given): which answers are learned
     may be older than how they are graded. `referee` compares answers with references; it is the task, unless a user's
@@ -64,9 +71,35 @@ class Steps:
         self.referee, self.referee_kind = task, task_kind
         self.label = f"seed {seed}"
 
-    def run(self, stage: Stage) -> Artifact:
-        """Run or reuse a stage."""
-        return self.runner.run(stage)
+    def stage(
+        self,
+        name: str,
+        config: Mapping[str, JsonValue],
+        inputs: Mapping[str, Artifact],
+        run: Callable[[Work], None],
+        label: str,
+        *,
+        version: int = 1,
+        resumable: bool = False,
+        shared: bool = False,
+    ) -> Artifact:
+        """Run a stage, or reuse its result if it is there. All stages of the package are made here.
+
+        `name`, `version`, `config` and `inputs` are the stage's identity. A stage whose meaning changes gets a higher
+        `version`, so that old results are not reused. `resumable`: what a killed run left is kept and given to `run`
+        again. `shared`: the stage is the same for every seed, so its label does not name this one.
+        """
+        return self.runner.run(
+            Stage(
+                name=name,
+                version=version,
+                config=config,
+                inputs=inputs,
+                run=run,
+                label=label if shared else f"{self.label} {label}",
+                resumable=resumable,
+            )
+        )
 
     def data(self, task: Task, config: Mapping[str, Any], source: Mapping[str, Artifact]) -> Artifact:
         """Load a task's examples: `train.jsonl`, `test.jsonl`, and how many training rows the test set pushed out."""
@@ -79,7 +112,7 @@ class Steps:
             write_atomic(work.path / "data.json", pretty({"dropped": dataset.dropped, **left_out}))
             work.count(rows=len(dataset.train) + len(dataset.test))
 
-        return self.run(Stage(name="data", version=1, config=config, inputs=source, run=run, label="data"))
+        return self.stage("data", config, source, run, "data", shared=True)
 
     def split(self, rows: Rows, purpose: str, round_: int, parts: int = 2) -> Artifact:
         """Cut rows into parts "1", "2", ... by groups, anew for each seed, purpose and round (Algorithm 1, line 2)."""
@@ -93,19 +126,16 @@ class Steps:
             work.count(rows=len(members))
 
         config = {"seed": self.seed, "purpose": purpose, "round": round_, "count": parts, **rows.config}
-        label = f"{self.label} split {purpose} {round_}"
-        return self.run(Stage(name="split", version=1, config=config, inputs=rows.inputs, run=run, label=label))
+        return self.stage("split", config, rows.inputs, run, f"split {purpose} {round_}")
 
     def only_correct(self, rows: Rows, demonstrations: Artifact) -> Artifact:
         """Cut rows into part "correct", whose demonstrations are right and whole, and "wrong"; holds the right ones."""
 
         def run(work: Work) -> None:
             examples, given = rows.examples(), read_demonstrations(demonstrations)
-            prepare(self.task, lambda: examples, (given[id_] for id_ in examples), gold=True)
+            grader_of = graders(self.task, examples, (given[id_] for id_ in examples), gold=True)
             right = [
-                id_
-                for id_, example in examples.items()
-                if given[id_].finished and self.task.grade(example, given[id_].completion).correct
+                id_ for id_ in examples if given[id_].finished and grader_of(id_).grade(given[id_].completion).correct
             ]
             if not right:
                 raise DataError(
@@ -118,8 +148,7 @@ class Steps:
 
         config = {"task": self.task_kind, **rows.config}
         inputs = {"demonstrations": demonstrations, **rows.inputs}
-        label = f"{self.label} correct labels"
-        return self.run(Stage(name="only_correct", version=1, config=config, inputs=inputs, run=run, label=label))
+        return self.stage("only_correct", config, inputs, run, "correct labels")
 
     def base(self, model: ModelConfig, weights: Artifact, head: Head = Head.NONE) -> Artifact:
         """Describe a base model, known by the content of its weights: moving its folder changes nothing.
@@ -139,9 +168,7 @@ class Steps:
 
         apart = {"source", "revision"} | ({"chat_template"} if model.chat_template is None else set[str]())
         config = model.model_dump(mode="json", exclude=apart) | ({"head": str(head)} if head is not Head.NONE else {})
-        return self.run(
-            Stage(name="base", version=1, config=config, inputs={"weights": weights}, run=run, label=model.source)
-        )
+        return self.stage("base", config, {"weights": weights}, run, model.source, shared=True)
 
     def gold(self, rows: Rows) -> Artifact:
         """Write the references as demonstrations."""
@@ -154,9 +181,13 @@ class Steps:
             ]
             work.count(rows=write_rows(work.path / DEMONSTRATIONS, gold))
 
-        return self.run(
-            Stage(name="gold", version=1, config=rows.config, inputs=rows.inputs, run=run, label=f"{self.label} gold")
-        )
+        return self.stage("gold", rows.config, rows.inputs, run, "gold")
+
+    def _learned(self, example: Example, answer: Demonstration) -> Answer | None:
+        """Return what there is to learn in an answer; one that was cut at the token limit has nothing."""
+        if isinstance(self.task, Learns):
+            return self.task.learned(answer.completion) if answer.finished else None
+        return answer_of(self.task.on(example), answer)
 
     def train(
         self,
@@ -171,17 +202,17 @@ class Steps:
 
         def run(work: Work) -> None:
             examples, current = rows.prompts_only(), read_demonstrations(demonstrations)
-            learned = self.task.learned if isinstance(self.task, Learns) else self.task.extract
-            usable = [id_ for id_ in examples if answer_of(learned, current[id_]) is not None]
-            if not usable:
-                raise DataError(f"{label}: none of {len(examples)} demonstrations has an answer to learn")
             training = [
-                TrainingRow(id=id_, prompt=examples[id_].prompt, completion=current[id_].completion) for id_ in usable
+                TrainingRow(id=id_, prompt=example.prompt, completion=current[id_].completion)
+                for id_, example in examples.items()
+                if self._learned(example, current[id_]) is not None
             ]
+            if not training:
+                raise DataError(f"{self.label} {label}: none of {len(examples)} demonstrations has an answer to learn")
             tokens = self.backend().train(base, training, settings, self.seed, work.path, checkpoints)
-            record = {"trained_on": usable, "without_answer": len(examples) - len(usable)}
+            record = {"trained_on": [row.id for row in training], "without_answer": len(examples) - len(training)}
             write_atomic(work.path / TRAINING, pretty(record))
-            work.count(rows=len(usable), tokens=tokens)
+            work.count(rows=len(training), tokens=tokens)
 
         config = {
             "train": settings.model_dump(mode="json"),
@@ -191,8 +222,7 @@ class Steps:
             **rows.config,
         }
         inputs = {"base": base, "demonstrations": demonstrations, **rows.inputs}
-        label = f"{self.label} {label}"
-        return self.run(Stage(name="train", version=1, config=config, inputs=inputs, run=run, label=label))
+        return self.stage("train", config, inputs, run, label)
 
     def train_preferences(
         self,
@@ -232,9 +262,7 @@ class Steps:
             **rows.config,
         }
         inputs = {"policy": policy, "preferred": preferred, **rows.inputs}
-        label = f"{self.label} {label}"
-        stage = Stage(name="train_preferences", version=1, config=config, inputs=inputs, run=run, label=label)
-        return self.run(stage)
+        return self.stage("train_preferences", config, inputs, run, label)
 
     def score(self, model: Artifact, rows: Rows, answers: Artifact, label: str) -> Artifact:
         """Compute log p(answer and end | prompt) of these rows' answers; one without an end has no such score."""
@@ -246,17 +274,14 @@ class Steps:
                 for id_, example in examples.items()
                 if given[id_].finished
             ]
-            with work.append(SCORES) as out:
-                done = {row.id for row in read_rows(out.path, Score)}
-                for batch in self.backend().logprobs(model, every, done):
-                    out.append(batch)
-                    work.count(rows=len(batch), tokens=sum(score.tokens for score in batch))
+
+            def batches(scores: Path) -> Iterator[Sequence[Score]]:
+                return self.backend().logprobs(model, every, {row.id for row in read_rows(scores, Score)})
+
+            work.append_batches(SCORES, batches, _rows_and_tokens)
 
         inputs = {"model": model, "answers": answers, **rows.inputs}
-        label = f"{self.label} log-probabilities {label}"
-        return self.run(
-            Stage(name="score", version=1, config=rows.config, inputs=inputs, run=run, label=label, resumable=True)
-        )
+        return self.stage("score", rows.config, inputs, run, f"log-probabilities {label}", resumable=True)
 
     def answer(
         self,
@@ -278,11 +303,15 @@ class Steps:
                 for id_, example in examples.items()
                 for sample in range(samples)
             ]
-            with work.append(DEMONSTRATIONS) as out:
-                done = {row_key(row.example_id, row.sample) for row in read_rows(out.path, Demonstration)}
-                for batch in self.backend().generate(model, prompts, decode, key, done):
-                    out.append(_demonstration(answer, source, model, round_) for answer in batch)
-                    work.count(rows=len(batch), tokens=sum(answer.tokens for answer in batch))
+
+            def batches(answers: Path) -> Iterator[Sequence[Completion]]:
+                done = {row_key(row.example_id, row.sample) for row in read_rows(answers, Demonstration)}
+                return self.backend().generate(model, prompts, decode, key, done)
+
+            def row(answer: Completion) -> Demonstration:
+                return _demonstration(answer, source, model, round_)
+
+            work.append_batches(DEMONSTRATIONS, batches, _rows_and_tokens, row)
 
         config = {
             "decode": decode.model_dump(mode="json"),
@@ -294,18 +323,15 @@ class Steps:
             **rows.config,
         }
         inputs = {"model": model, **rows.inputs}
-        label = f"{self.label} answers for {purpose} {round_}"
-        return self.run(
-            Stage(name="answer", version=1, config=config, inputs=inputs, run=run, label=label, resumable=True)
-        )
+        return self.stage("answer", config, inputs, run, f"answers for {purpose} {round_}", resumable=True)
 
     def grade(self, rows: Rows, answers: Artifact) -> Artifact:
         """Compare answers with the references."""
 
         def run(work: Work) -> None:
             examples, given = rows.examples(), read_demonstrations(answers)
-            prepare(self.task, lambda: examples, (given[id_] for id_ in examples), gold=True)
-            grades = ((id_, self.task.grade(example, given[id_].completion)) for id_, example in examples.items())
+            grader_of = graders(self.task, examples, (given[id_] for id_ in examples), gold=True)
+            grades = ((id_, grader_of(id_).grade(given[id_].completion)) for id_ in examples)
             written = write_rows(
                 work.path / GRADES,
                 (GradeRow(example_id=id_, correct=grade.correct, extracted=grade.extracted) for id_, grade in grades),
@@ -314,8 +340,11 @@ class Steps:
 
         config = {"task": self.task_kind, **rows.config}
         inputs = {"answers": answers, **rows.inputs}
-        label = f"{self.label} grades"
-        return self.run(Stage(name="grade", version=1, config=config, inputs=inputs, run=run, label=label))
+        return self.stage("grade", config, inputs, run, "grades")
+
+
+def _rows_and_tokens(batch: Sequence[Score | Completion]) -> dict[str, int]:
+    return {"rows": len(batch), "tokens": sum(one.tokens for one in batch)}
 
 
 def _demonstration(answer: Completion, source: DemonstrationSource, model: Artifact, round_: int) -> Demonstration:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
 from burnish.algorithms.comparisons import screen
-from burnish.protocols import by_example
-from burnish.steps.artifacts import SCORES, read_demonstrations, read_scores
+from burnish.protocols import Score
+from burnish.steps.artifacts import SCORES, read_demonstrations
 from burnish.steps.setting import Setting, TextPair
-from burnish.store.stages import Stage, Work
+from burnish.store.files import read_rows
+from burnish.store.stages import Work
+from burnish.tasks.answers import graders
 from burnish.types import Artifact
 
 
@@ -18,7 +23,8 @@ def distance(setting: Setting, current: Artifact, proposals: tuple[Artifact, ...
     def run(work: Work) -> None:
         examples, labels = setting.rows.prompts_only(), read_demonstrations(current)
         proposed = {id_: row for part in proposals for id_, row in read_demonstrations(part).items()}
-        grader = by_example(task, setting.rows.examples)
+        both = (side for id_, row in proposed.items() for side in (row, labels[id_]))
+        grader_of = graders(task, setting.rows.examples(), both)
         pairs = [
             TextPair(
                 id=id_,
@@ -27,18 +33,16 @@ def distance(setting: Setting, current: Artifact, proposals: tuple[Artifact, ...
                 proposal=proposed[id_].completion,
             )
             for id_ in sorted(proposed)
-            if screen(grader(id_).extract, grader(id_).agree, labels[id_], proposed[id_]) is None
+            if screen(grader_of(id_), labels[id_], proposed[id_]) is None
         ]
-        with work.append(SCORES) as out:
-            done = read_scores(Artifact(path=str(work.path), kind="", fingerprint=""))
-            for batch in differing.measure([pair for pair in pairs if pair.id not in done]):
-                out.append(batch)
-                work.count(rows=len(batch))
+
+        def batches(scores: Path) -> Iterator[Sequence[Score]]:
+            done = {row.id for row in read_rows(scores, Score)}
+            return differing.measure([pair for pair in pairs if pair.id not in done])
+
+        work.append_batches(SCORES, batches, lambda batch: {"rows": len(batch)})
 
     inputs = {"current": current, **differing.inputs}
     inputs |= {f"proposals_{place}": part for place, part in enumerate(proposals, 1)}
     config = {**differing.config, "task": setting.steps.task_kind}
-    label = f"{setting.steps.label} round {number} distances"
-    return setting.steps.run(
-        Stage(name="distance", version=1, config=config, inputs=inputs, run=run, label=label, resumable=True)
-    )
+    return setting.steps.stage("distance", config, inputs, run, f"round {number} distances", resumable=True)

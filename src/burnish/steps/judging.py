@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +13,8 @@ from burnish.protocols import Annotator
 from burnish.steps.artifacts import PREFERENCES, Rows, read_comparisons, read_preferences
 from burnish.steps.basic import Steps
 from burnish.store.files import write_rows
-from burnish.store.stages import Stage, Work
-from burnish.types import Artifact, Example
+from burnish.store.stages import Work
+from burnish.types import Accept, Artifact, Example, Preference
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,8 +22,8 @@ class AnnotatorPlan:
     """An annotator that can be asked once its inputs are there.
 
     `config` and `inputs` identify its judgements. `over` makes it for {id: example}; it sees references only with
-    `reads_references`. `shares` of the cap by source are for mixed feedback. With `members` it is they that judge, each
-    in a stage of its own, and then vote.
+    `reads_references`. `order_free`: it is asked once, whatever the order of two answers. `shares` of the cap by source
+    are for mixed feedback. With `members` it is they that judge, each in a stage of its own, and then vote.
     """
 
     kind: str
@@ -31,6 +31,7 @@ class AnnotatorPlan:
     inputs: Mapping[str, Artifact]
     over: Callable[[Mapping[str, Example]], Annotator]
     reads_references: bool = False
+    order_free: bool = False
     shares: Mapping[str, float] | None = None
     members: tuple[AnnotatorPlan, ...] = ()
 
@@ -39,43 +40,51 @@ class AnnotatorPlan:
         return self.over(rows.examples() if self.reads_references else rows.prompts_only())
 
 
-def judge(steps: Steps, annotator: AnnotatorPlan, rows: Rows, compared: Artifact, label: str) -> Artifact:
+def judge(
+    steps: Steps,
+    annotator: AnnotatorPlan,
+    rows: Rows,
+    compared: Artifact,
+    label: str,
+    accept: Accept = Accept.MEAN,
+) -> Artifact:
     """Let the annotator judge every comparison of `compared`; finished units of its work survive a kill."""
     if annotator.members:
         votes = [judge(steps, one, rows, compared, f"{label} by {one.kind}") for one in annotator.members]
-        return _vote(steps, votes, compared, label)
+        return _vote(steps, annotator, votes, compared, label, accept)
 
     def run(work: Work) -> None:
         comparisons = read_comparisons(compared)
-        with work.append(PREFERENCES) as out:
+
+        def batches(_: Path) -> Iterable[Sequence[Preference]]:
             done = read_preferences(work.path)
             if all(comparison.id in done for comparison in comparisons):
-                return
-            for preferences in annotator.on(rows).judge(comparisons, done.keys()):
-                out.append(preferences)
-                work.count(comparisons=len(preferences))
+                return ()  # the annotator is not even made
+            return annotator.on(rows).judge(comparisons, done.keys())
 
-    return steps.run(
-        Stage(
-            name="judge",
-            version=1,
-            config=annotator.config,
-            inputs={"comparisons": compared, **annotator.inputs},
-            run=run,
-            label=f"{steps.label} {label}",
-            resumable=True,
-        )
-    )
+        work.append_batches(PREFERENCES, batches, lambda batch: {"comparisons": len(batch)})
+
+    inputs = {"comparisons": compared, **annotator.inputs}
+    return steps.stage("judge", annotator.config, inputs, run, label, resumable=True)
 
 
-def _vote(steps: Steps, votes: Sequence[Artifact], compared: Artifact, label: str) -> Artifact:
-    """Combine what several annotators said of the same comparisons."""
+def _vote(
+    steps: Steps,
+    annotator: AnnotatorPlan,
+    votes: Sequence[Artifact],
+    compared: Artifact,
+    label: str,
+    accept: Accept,
+) -> Artifact:
+    """Combine what several annotators said of the same comparisons; `accept` says what a voter's two orders come to."""
+    both = accept is Accept.BOTH_ORDERS and not annotator.order_free
+    rule = Accept.BOTH_ORDERS if both else Accept.MEAN
 
     def run(work: Work) -> None:
         said = [read_preferences(Path(vote.path)) for vote in votes]
-        every = (voted([one[comparison.id] for one in said]) for comparison in read_comparisons(compared))
+        every = (voted([one[comparison.id] for one in said], rule) for comparison in read_comparisons(compared))
         work.count(comparisons=write_rows(work.path / PREFERENCES, every))
 
     inputs = {"comparisons": compared, **{f"vote_{number}": vote for number, vote in enumerate(votes, 1)}}
-    label = f"{steps.label} {label} together"
-    return steps.run(Stage(name="votes", version=1, config={}, inputs=inputs, run=run, label=label))
+    config: dict[str, JsonValue] = {"accept": str(accept)} if both else {}
+    return steps.stage("votes", config, inputs, run, f"{label} together")

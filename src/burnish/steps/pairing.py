@@ -11,7 +11,6 @@ from burnish.algorithms.comparisons import confidence
 from burnish.algorithms.preferences import Pair, against, ledger_line, most_confident, paired, preferred, screened
 from burnish.algorithms.refinement import drawn
 from burnish.config import Decoding, DpoMethod, PairsFrom
-from burnish.protocols import by_example, prepare
 from burnish.steps.artifacts import (
     CHOSEN,
     COMPARISONS,
@@ -24,10 +23,11 @@ from burnish.steps.artifacts import (
     read_samples,
 )
 from burnish.steps.judging import AnnotatorPlan
-from burnish.steps.refining import numbered, train_on_parts
+from burnish.steps.refining import numbered, rule_config, rule_of, train_on_parts
 from burnish.steps.setting import Setting
 from burnish.store.files import write_rows
-from burnish.store.stages import Stage, Work
+from burnish.store.stages import Work
+from burnish.tasks.answers import graders
 from burnish.types import Artifact, Demonstration, DemonstrationSource, Preference, Reason
 
 
@@ -61,17 +61,11 @@ def pair(setting: Setting, method: DpoMethod, samples: tuple[Artifact, ...], lab
             for id_, given in sorted(answers.items())
             for place, (a, b) in enumerate(against(current[id_], given) if with_label else paired(given))
         ]
-        if differing:
-            prepare(task, setting.rows.examples, (side for _, _, a, b in drawn for side in (a, b)))
-        grader = by_example(task, setting.rows.examples)
+        # Where final answers are not looked at, nothing is executed.
+        compared = (side for _, _, a, b in drawn for side in (a, b)) if differing else ()
+        grader_of = graders(task, setting.rows.examples(), compared)
         pairs = [
-            Pair(
-                example_id=id_,
-                number=place,
-                a=a,
-                b=b,
-                reason=screened(grader(id_).extract, grader(id_).agree, a, b, differing),
-            )
+            Pair(example_id=id_, number=place, a=a, b=b, reason=screened(grader_of(id_), a, b, differing))
             for id_, place, a, b in drawn
         ]
         pairs = _within(pairs, len(answers) if budget == "rows" else budget, seed, number)
@@ -88,8 +82,7 @@ def pair(setting: Setting, method: DpoMethod, samples: tuple[Artifact, ...], lab
     if budget is not None:  # without one nothing is drawn
         config |= {"seed": seed, "round": number}
     inputs = numbered("samples", samples) | ({"labels": labels} if with_label else {})
-    label = f"{setting.steps.label} round {number} pairs"
-    return setting.steps.run(Stage(name="pair", version=1, config=config, inputs=inputs, run=run, label=label))
+    return setting.steps.stage("pair", config, inputs, run, f"round {number} pairs")
 
 
 def _within(pairs: list[Pair], limit: int | None, seed: int, number: int) -> list[Pair]:
@@ -106,17 +99,18 @@ def _within(pairs: list[Pair], limit: int | None, seed: int, number: int) -> lis
 
 
 def prefer(
-    setting: Setting, annotator: AnnotatorPlan, pairs: Artifact, judged: Artifact, keep: float, number: int
+    setting: Setting, annotator: AnnotatorPlan, pairs: Artifact, judged: Artifact, method: DpoMethod, number: int
 ) -> Artifact:
     """Keep the most confident preferences: a share of all pairs or, under an equal budget, of those judged."""
+    keep, rule = method.keep, rule_of(method)
     of_all = setting.comparisons is None
 
     def run(work: Work) -> None:
         every, given = read_pairs(pairs), read_preferences(Path(judged.path))
         n = len(every) if of_all else sum(one.reason is None for one in every)
-        reasons = most_confident(every, given, keep, n, annotator.shares)
-        found = [None if one.reason is not None else given[one.comparison.id] for one in every]
-        rows = list(zip(every, found, reasons, strict=True))
+        reasons = most_confident(every, given, keep, n, annotator.shares, rule)
+        verdicts = [None if one.reason is not None else given[one.comparison.id] for one in every]
+        rows = list(zip(every, verdicts, reasons, strict=True))
         write_rows(work.path / LEDGER, (ledger_line(*row, number, annotator.kind) for row in rows))
         chosen = [_chosen(one, by) for one, by, reason in rows if reason is Reason.ACCEPTED and by is not None]
         work.count(rows=write_rows(work.path / CHOSEN, chosen))
@@ -126,10 +120,10 @@ def prefer(
         "of_all": of_all,
         "shares": {**annotator.shares} if annotator.shares else None,
         "round": number,
+        **rule_config(rule, annotator),
     }
-    label = f"{setting.steps.label} round {number} preferences"
     inputs = {"pairs": pairs, "judged": judged}
-    return setting.steps.run(Stage(name="prefer", version=1, config=config, inputs=inputs, run=run, label=label))
+    return setting.steps.stage("prefer", config, inputs, run, f"round {number} preferences")
 
 
 def _chosen(one: Pair, preference: Preference) -> ChosenPair:

@@ -12,7 +12,7 @@ from burnish.steps.basic import Steps
 from burnish.steps.judging import AnnotatorPlan, judge
 from burnish.steps.setting import Setting
 from burnish.store.files import write_rows
-from burnish.store.stages import Stage, Work
+from burnish.store.stages import Work
 from burnish.types import Artifact, Comparison, DemonstrationSource
 
 
@@ -79,6 +79,4 @@ def _compared(steps: Steps, before: Artifact, after: Artifact, label: str, skip_
 
     inputs = {"before": before, "after": after}
     config: dict[str, JsonValue] = {"skip_empty": True} if skip_empty else {}
-    return steps.run(
-        Stage(name="versus", version=1, config=config, inputs=inputs, run=run, label=f"{steps.label} {label}")
-    )
+    return steps.stage("versus", config, inputs, run, label)

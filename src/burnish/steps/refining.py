@@ -9,6 +9,8 @@ from pydantic import JsonValue
 
 from burnish.algorithms.comparisons import screen
 from burnish.algorithms.refinement import (
+    PAPER,
+    Acceptance,
     Candidate,
     apply,
     check_cross_label,
@@ -16,9 +18,10 @@ from burnish.algorithms.refinement import (
     drawn,
     ledger,
     naive_choice,
+    orders_of,
     select,
 )
-from burnish.protocols import by_example, prepare
+from burnish.config import ComparingMethod, GatedMethod
 from burnish.steps.artifacts import (
     COMPARISONS,
     DEMONSTRATIONS,
@@ -33,11 +36,13 @@ from burnish.steps.artifacts import (
     read_screened,
 )
 from burnish.steps.distances import distance
+from burnish.steps.judging import AnnotatorPlan
 from burnish.steps.setting import Setting
 from burnish.store.files import write_rows
 from burnish.store.keyed_rows import MergedRows
-from burnish.store.stages import Stage, Work
-from burnish.types import Artifact, Comparison, Demonstration, DemonstrationSource, Preference, Reason
+from burnish.store.stages import Work
+from burnish.tasks.answers import graders
+from burnish.types import Accept, Artifact, Comparison, Demonstration, DemonstrationSource, Preference, Reason
 
 Parts = tuple[Artifact, ...]
 """One artifact for each part of the rows: a model, or its proposals."""
@@ -104,10 +109,9 @@ def compare(
                 {model.fingerprint: frozenset(read_json(model, TRAINING)["trained_on"]) for model in models},
                 proposed.values(),
             )
-        task, examples = setting.steps.task, setting.rows.examples
-        prepare(task, examples, chain(proposed.values(), (labels[id_] for id_ in proposed)))
-        grader = by_example(task, examples)
-        reasons = {id_: screen(grader(id_).extract, grader(id_).agree, labels[id_], z) for id_, z in proposed.items()}
+        both = chain(proposed.values(), (labels[id_] for id_ in proposed))
+        grader_of = graders(setting.steps.task, setting.rows.examples(), both)
+        reasons = {id_: screen(grader_of(id_), labels[id_], z) for id_, z in proposed.items()}
         if differing and distances:
             reasons = distant(reasons, read_scores(distances), differing.share)
         if budget is not None:
@@ -125,16 +129,7 @@ def compare(
     if differing and distances:
         config["differing"] = differing.share
         inputs["distances"] = distances
-    return setting.steps.run(
-        Stage(
-            name="compare",
-            version=1,
-            config=config,
-            inputs=inputs,
-            run=run,
-            label=f"{setting.steps.label} round {number} comparisons",
-        )
-    )
+    return setting.steps.stage("compare", config, inputs, run, f"round {number} comparisons")
 
 
 def update(
@@ -145,15 +140,18 @@ def update(
     judged: Artifact,
     alpha: float,
     number: int,
-    gate: float = 0.5,
+    rule: Acceptance = PAPER,
 ) -> Artifact:
-    """Accept the most confident preferred proposals, at most alpha of all rows (Algorithm 1, lines 11 to 16)."""
+    """Accept the most confident preferred proposals, at most alpha of all rows (Algorithm 1, lines 11 to 16).
+
+    `rule` says which proposals count as preferred.
+    """
     shares, cap_of = setting.annotator.shares, setting.compat.cap
 
     def run(work: Work) -> None:
         by_example, candidates = candidates_of(compared, judged)
         differing = sum(candidate.screened is None for candidate in candidates)
-        reasons = select(candidates, alpha, len(candidates) if cap_of == "rows" else differing, shares, gate)
+        reasons = select(candidates, alpha, len(candidates) if cap_of == "rows" else differing, shares, rule)
         _write(work, current, proposals, by_example, candidates, reasons, number, setting.annotator.kind)
 
     config: dict[str, JsonValue] = {
@@ -162,11 +160,9 @@ def update(
         "shares": {**shares} if shares else None,
         "round": number,
     }
-    if gate != 0.5:
-        config["gate"] = gate
+    config |= rule_config(rule, setting.annotator)
     inputs = {"current": current, "compared": compared, "judged": judged, **numbered("proposals", proposals)}
-    label = f"{setting.steps.label} round {number} refinement"
-    return setting.steps.run(Stage(name="refine", version=1, config=config, inputs=inputs, run=run, label=label))
+    return setting.steps.stage("refine", config, inputs, run, f"round {number} refinement")
 
 
 def replace_at_random(
@@ -185,8 +181,7 @@ def replace_at_random(
 
     config = {"alpha": alpha, "seed": seed, "round": number}
     inputs = {"current": current, "compared": compared, **numbered("proposals", proposals)}
-    label = f"{setting.steps.label} round {number} random replacement"
-    return setting.steps.run(Stage(name="replace", version=1, config=config, inputs=inputs, run=run, label=label))
+    return setting.steps.stage("replace", config, inputs, run, f"round {number} random replacement")
 
 
 def candidates_of(compared: Artifact, judged: Artifact) -> tuple[Mapping[str, Preference], list[Candidate]]:
@@ -201,6 +196,7 @@ def candidates_of(compared: Artifact, judged: Artifact) -> tuple[Mapping[str, Pr
             verdict=given.verdict if given else None,
             p_b=given.p_b if given else None,
             source=given.judge if given else "",
+            orders=orders_of(given) if given else (),
         )
 
     return by_example, [candidate(row) for row in read_screened(compared)]
@@ -231,3 +227,19 @@ def _write(
 def numbered(name: str, artifacts: Parts) -> dict[str, Artifact]:
     """Name artifacts as a stage's inputs."""
     return {f"{name}_{number}": artifact for number, artifact in enumerate(artifacts, 1)}
+
+
+def rule_of(method: GatedMethod) -> Acceptance:
+    """Return the rule of acceptance that a method's settings name."""
+    accept = method.accept if isinstance(method, ComparingMethod) else None
+    return Acceptance(accept=accept or Accept.MEAN, gate=method.gate)
+
+
+def rule_config(rule: Acceptance, annotator: AnnotatorPlan) -> dict[str, JsonValue]:
+    """Return the part of a stage's config that the rule makes: nothing for the paper's rule.
+
+    For an annotator that is asked once, both ways to accept are the same.
+    """
+    gate: dict[str, JsonValue] = {"gate": rule.gate} if rule.gate != PAPER.gate else {}
+    both = rule.accept is Accept.BOTH_ORDERS and not annotator.order_free
+    return gate | ({"accept": str(rule.accept)} if both else {})

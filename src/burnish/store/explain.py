@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from burnish.store.runners import Record
+from burnish.store.runners import StageRecord
 from burnish.store.stages import Store
 
 
@@ -31,13 +31,13 @@ class Explanation:
     differences: tuple[Difference, ...] = ()
 
 
-def explain(records: Sequence[Record], store: Store) -> list[Explanation]:
+def explain(records: Sequence[StageRecord], store: Store) -> list[Explanation]:
     """Compare each planned stage that is not done with the most similar finished one of its name."""
     labels = {record.fingerprint: record.stage.label or record.stage.name for record in records}
     return [_one(record, store, labels) for record in records]
 
 
-def _one(record: Record, store: Store, labels: Mapping[str, str]) -> Explanation:
+def _one(record: StageRecord, store: Store, labels: Mapping[str, str]) -> Explanation:
     name, label = record.stage.name, labels[record.fingerprint]
     if record.reused:
         return Explanation(label=label, name=name, fingerprint=record.fingerprint, state="done")

@@ -12,18 +12,21 @@ import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from burnish.errors import BurnishError, DataError, StageError
+from burnish.store.depth import MAX_DEPTH, too_deep
 
 T = TypeVar("T")
 PART = ".part"
 """How a file that is being written ends."""
+_BUFFER = 1024**2
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FULL_WORDS = ("No space left on device", f"os error {errno.ENOSPC}")
+_LARGE_WORDS = ("File too large", f"os error {errno.EFBIG}")
 _REFUSED = {
     *(errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENOENT),
     errno.ENAMETOOLONG,
@@ -52,14 +55,18 @@ def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def read_lines(path: Path) -> Iterator[tuple[int, bytes, dict[str, Any]]]:
     """Yield (line number from 1, the line as it was written, its object), as `read_objects` does."""
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; check the path")
+    if not os.path.isfile(path):  # pathlib's raises for a name that is too long
+        raise DataError(f"{path!s:.300}: no such file; check the path")
     for number, line in enumerate(_lines(path), 1):
         if line.strip():
             try:
                 value = orjson.loads(line)
             except orjson.JSONDecodeError as error:
                 raise DataError(f"{path}:{number}: not JSON ({error}); each line must be one JSON object") from None
+            if too_deep(line, value):
+                raise DataError(
+                    f"{path}:{number}: more than {MAX_DEPTH} lists and objects inside one another; flatten the row"
+                )
             if not isinstance(value, dict):
                 raise DataError(f"{path}:{number}: {type(value).__name__} found, each line must be one JSON object")
             yield number, line, value
@@ -110,7 +117,7 @@ _ADAPTERS: dict[type, TypeAdapter[Any]] = {}
 def write_rows(path: Path, rows: Iterable[object]) -> int:
     """Write rows as JSONL and sync; returns how many. The caller's directory must not be a finished one."""
     count = 0
-    with full_disk(path), path.open("wb") as file:
+    with explained_write_errors(path), path.open("wb") as file:
         for row in rows:
             file.write(dump_line(row))
             count += 1
@@ -118,21 +125,49 @@ def write_rows(path: Path, rows: Iterable[object]) -> int:
     return count
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write beside, sync, rename: a reader sees the old file or the new one, never a part."""
-    path = path.resolve()  # a link stays a link
-    if path.exists() and not path.is_file():
-        raise StageError(f"{path}: is no ordinary file and would be replaced; name another one")
+def writable(path: Path) -> Path:
+    """Return where a file is really written: the target of a link, so that the link stays a link.
+
+    Raises StageError where the path is a folder, a device or a pipe, or a link to a file that is not there: its target
+    was never named, and is not made.
+    """
+    with explained_write_errors(path):
+        if path.is_symlink() and not path.exists():
+            raise StageError(f"{path}: is a link to {os.readlink(path)!r}, which is not there; remove it")
+        real = path.resolve()
+        if real.exists() and not real.is_file():
+            raise StageError(f"{real}: is no ordinary file and would be replaced; name another one")
+        return real
+
+
+@contextmanager
+def replacing(path: Path, sync_folder: bool = True) -> Generator[BinaryIO, None, None]:
+    """Give a file to write into that takes the place of `path` once it is complete.
+
+    It is written beside `path`, brought to the disk and then renamed. So a reader sees the old file or the new one,
+    never a part, and an error leaves the old file as it was. Without `sync_folder` a power cut may undo the renaming.
+    Raises StageError where `path` cannot be written.
+    """
+    path = writable(path)
     beside = path.with_name(f".{path.name}.{os.getpid()}{PART}")
-    with full_disk(path):
+    with explained_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with beside.open("wb") as file:
-                file.write(data)
+            with beside.open("wb", buffering=_BUFFER) as file:
+                yield file
                 _sync(file)
             beside.replace(path)
+            if sync_folder:
+                sync_directory(path.parent)
         finally:
             beside.unlink(missing_ok=True)  # gone already where all went well
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Replace a file by one with this content. Raises StageError where it cannot be written."""
+    # Called after every batch: syncing the folder each time would cost more than a power cut does.
+    with replacing(path, sync_folder=False) as file:
+        file.write(data)
 
 
 def pretty(value: object) -> bytes:
@@ -149,8 +184,8 @@ class Appender:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        with full_disk(path):
+        self.path = path = writable(path)
+        with explained_write_errors(path):
             if path.exists():
                 _cut_torn_line(path)
             self._file = path.open("ab", buffering=0)
@@ -158,7 +193,7 @@ class Appender:
     def append(self, rows: Iterable[object]) -> None:
         """Append one batch and sync it."""
         data = b"".join(dump_line(row) for row in rows)
-        with full_disk(self.path):
+        with explained_write_errors(self.path):
             while data:
                 data = data[self._file.write(data) :]
             os.fdatasync(self._file.fileno()) if hasattr(os, "fdatasync") else os.fsync(self._file.fileno())
@@ -212,8 +247,11 @@ def remove_tree(path: Path) -> None:
 
 
 @contextmanager
-def full_disk(path: Path) -> Generator[None, None, None]:
-    """Turn the operating system's refusals to write into a StageError that says what to do."""
+def explained_write_errors(path: Path) -> Generator[None, None, None]:
+    """Turn what keeps a file from being written into a StageError that says what to do.
+
+    That is a full disk or quota, or a place where this user must not write. Other errors pass through as they are.
+    """
     try:
         yield
     except BurnishError:
@@ -224,6 +262,11 @@ def full_disk(path: Path) -> Generator[None, None, None]:
             raise StageError(
                 f"{path}: no space left on the device; free some (`burnish gc` removes what no run refers to) and run "
                 "the same command again: finished work is kept"
+            ) from error
+        if getattr(error, "errno", None) == errno.EFBIG or any(words in str(error) for words in _LARGE_WORDS):
+            raise StageError(
+                f"{path}: the file would be larger than the disk or a limit of this shell allows; raise the limit "
+                "(`ulimit -f unlimited`) or use another disk, and run the same command again"
             ) from error
         if isinstance(error, OSError) and error.errno in _REFUSED and _about(error, path):
             raise StageError(

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from burnish.store.canonical import canonical
 from burnish.store.files import (
     PART,
-    full_disk,
+    explained_write_errors,
     pretty,
     remove_tree,
     sync_directory,
@@ -24,7 +24,7 @@ from burnish.types import Artifact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class StageRecord:
     """What became of one stage in this run."""
 
     stage: Stage
@@ -38,7 +38,7 @@ class Runner(Protocol):
     """Runs stages, or only plans them."""
 
     store: Store
-    records: list[Record]
+    records: list[StageRecord]
 
     def run(self, stage: Stage) -> Artifact:
         """Return the stage's artifact."""
@@ -49,12 +49,14 @@ class Executor:
     """Runs what is not there, reuses what is."""
 
     def __init__(
-        self, store: Store, talk: Talk, provenance: Mapping[str, Any], there: AbstractSet[str] | None = None
+        self, store: Store, talk: Talk, provenance: Mapping[str, Any], finished_before: AbstractSet[str] | None = None
     ) -> None:
-        """`there`: the fingerprints that were finished when the run began, where workers of this run may have added
-        to them since."""
-        self.store, self.talk, self.provenance, self.there = store, talk, provenance, there
-        self.records: list[Record] = []
+        """`finished_before`: the fingerprints of the stages that were finished when the run began.
+
+        It is needed where workers of the same run finish stages too: without it their stages would count as reused.
+        """
+        self.store, self.talk, self.provenance, self.finished_before = store, talk, provenance, finished_before
+        self.records: list[StageRecord] = []
         self._seen: set[str] = set()
 
     def run(self, stage: Stage) -> Artifact:
@@ -74,10 +76,10 @@ class Executor:
         if fingerprint not in self._seen:
             self._seen.add(fingerprint)
             self.records.append(
-                Record(
+                StageRecord(
                     stage=stage,
                     fingerprint=fingerprint,
-                    reused=reused and (self.there is None or fingerprint in self.there),
+                    reused=reused and (self.finished_before is None or fingerprint in self.finished_before),
                     seconds=done.seconds,
                     counts=done.counts,
                 )
@@ -89,10 +91,10 @@ class Executor:
         if not (work.path / MANIFEST).exists():  # else: killed between the manifest and the rename
             if not stage.resumable:
                 remove_tree(work.path)
-            with full_disk(work.path):
+            with explained_write_errors(work.path):
                 work.path.mkdir(parents=True, exist_ok=True)
             work.take_up()
-            with self.talk.stage(stage.label or stage.name), full_disk(work.path):
+            with self.talk.stage(stage.label or stage.name), explained_write_errors(work.path):
                 stage.run(work)
             self._seal(stage, fingerprint, work)
         place = self.store.place(stage.name, fingerprint)
@@ -105,7 +107,7 @@ class Executor:
 
     def _seal(self, stage: Stage, fingerprint: str, work: Work) -> None:
         (work.path / COSTS).unlink(missing_ok=True)
-        with full_disk(work.path):
+        with explained_write_errors(work.path):
             for path in work.path.rglob("*"):
                 if path.name.endswith(PART):  # a kill within an atomic write left it
                     path.unlink()
@@ -134,18 +136,18 @@ class Planner:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self.records: list[Record] = []
+        self.records: list[StageRecord] = []
         self._seen: set[str] = set()
 
     def run(self, stage: Stage) -> Artifact:
-        """Record the stage and return where its result would lie."""
+        """StageRecord the stage and return where its result would lie."""
         fingerprint = stage.fingerprint
         if fingerprint not in self._seen:
             self._seen.add(fingerprint)
             done = self.store.done(stage.name, fingerprint)
             seconds, counts = (done.seconds, done.counts) if done else (0.0, dict[str, int]())
             self.records.append(
-                Record(stage=stage, fingerprint=fingerprint, reused=bool(done), seconds=seconds, counts=counts)
+                StageRecord(stage=stage, fingerprint=fingerprint, reused=bool(done), seconds=seconds, counts=counts)
             )
         path = self.store.place(stage.name, fingerprint)
         return Artifact(path=str(path), kind=stage.name, fingerprint=fingerprint)

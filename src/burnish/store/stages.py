@@ -10,11 +10,11 @@ import hashlib
 import os
 import socket
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import orjson
 from filelock import FileLock, Timeout
@@ -24,13 +24,14 @@ from burnish.errors import StageError
 from burnish.store.canonical import canonical
 from burnish.store.files import (
     Appender,
-    full_disk,
+    explained_write_errors,
     pretty,
     tree_checksums,
     write_atomic,
 )
 from burnish.types import Artifact
 
+T = TypeVar("T")
 MANIFEST = "manifest.json"
 PATIENCE = 10.0
 """Seconds of waiting for a stage that go without saying."""
@@ -47,9 +48,23 @@ class Work:
     counts: dict[str, int] = field(default_factory=dict[str, int])
     started: float = field(default_factory=time.monotonic)
 
-    def append(self, name: str) -> Appender:
-        """Open a file for whole-batch appends; what an earlier, killed run appended is kept."""
-        return Appender(self.path / name)
+    def append_batches(
+        self,
+        name: str,
+        batches: Callable[[Path], Iterable[Sequence[T]]],
+        counts: Callable[[Sequence[T]], Mapping[str, int]],
+        row: Callable[[T], object] = lambda one: one,
+    ) -> None:
+        """Append the rows of each batch to a file as soon as the batch is there, and add to the stage's counts.
+
+        A resumable stage writes through this: what an earlier run appended before it was killed is kept. `batches` is
+        called once, with the path of the file, so that it can read which rows are done and leave them out. `counts`
+        says what a batch adds to the counts, and `row` turns one of its items into the row that is written.
+        """
+        with Appender(self.path / name) as out:  # cuts off a half-written last line, so that the file can be read
+            for batch in batches(out.path):
+                out.append(row(one) for one in batch)
+                self.count(**counts(batch))
 
     def count(self, **numbers: int) -> None:
         """Add to the stage's counts (rows, tokens, comparisons)."""
@@ -179,7 +194,7 @@ class Store:
     def lock(self, name: str, fingerprint: str, talk: Talk) -> Generator[None, None, None]:
         """Hold a stage's lock; if another process has it, say who and wait. The kernel frees it when we die."""
         path = self.root / "locks" / f"{name}-{fingerprint[:32]}"
-        with full_disk(path):
+        with explained_write_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
         lock, holder = FileLock(f"{path}.lock"), Path(f"{path}.holder")
         try:
@@ -189,7 +204,7 @@ class Store:
             talk.say(f"{name} {fingerprint[:8]} is being computed by {owner}; waiting for it")
             lock.acquire()
         try:
-            with full_disk(path):
+            with explained_write_errors(path):
                 holder.write_text(f"process {os.getpid()} on {socket.gethostname()}")
             yield
         finally:

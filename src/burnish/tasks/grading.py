@@ -70,7 +70,7 @@ class _Line:
     @classmethod
     def of(cls, where: str, line: bytes, row: dict[str, Any]) -> _Line:
         """Return a line; a number as the reference becomes its text, since a float would lose digits of it."""
-        found = members(line, where)
+        found = members(line)
         reference = row.get(REFERENCE)
         if isinstance(reference, int | float) and not isinstance(reference, bool):
             written = next(member.value for member in reversed(found) if member.name == REFERENCE)
@@ -138,7 +138,7 @@ def _execute_rows(grader: SqlAnswers, rows: Sequence[tuple[str, dict[str, Any]]]
     pairs = [_sql_example(where, row, folder) for where, row in rows]
     for path, where in {grader.database_of(example): example.id for example, _ in reversed(pairs)}.items():
         check_database(path, where)
-    grader.prepare(pairs, gold=True)
+    grader.execute(pairs, gold=True)
     return [_executed(grader.judge(example, prediction)) for example, prediction in pairs]
 
 
@@ -173,7 +173,7 @@ def _grade_row(grader: Grader, where: str, row: Mapping[str, Any]) -> _Graded:
     category = row.get(CATEGORY)
     metadata = {} if category is None else {CATEGORY: category}
     example = Example(id=where, group="", prompt=(), reference=reference, metadata=metadata)
-    result = grader.grade(example, prediction)
+    result = grader.on(example).grade(prediction)
     return _Graded(correct=result.correct, extracted=result.extracted)
 
 

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import importlib
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from burnish.config import Gsm8kTask
+from burnish.config import Gsm8kTask, looks_like_hub_id
 from burnish.errors import BackendError, ConfigError, DataError
 from burnish.protocols import Dataset
 from burnish.store.files import read_objects
 from burnish.tasks.numbers import MARKER, NumericAnswers, only_number
-from burnish.tasks.rows import Counts, Row, check_own_ids, dataset, existing_path, other_columns, own_id, text_column
+from burnish.tasks.rows import (
+    Counts,
+    TaskRow,
+    check_own_ids,
+    dataset,
+    existing_path,
+    other_columns,
+    own_id,
+    text_column,
+)
 
 KIND = "gsm8k"
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +45,7 @@ def local_files(config: Gsm8kTask) -> tuple[Path, ...]:
     """Return the two files of a local source, none for a hub id. Raises ConfigError where one is missing."""
     folder = existing_path(config.source)
     if folder is None:
-        if _HUB_ID.fullmatch(config.source):
+        if looks_like_hub_id(config.source):
             return ()
         raise ConfigError(
             f"task.source: {config.source!r} does not exist and is no hub id (OWNER/NAME); give a folder with "
@@ -61,20 +68,20 @@ def _split_file(folder: Path, split: str) -> Path:
             raise ConfigError(f"task.source: {split}.jsonl and {split}.jsonl.gz in {str(folder)!r}; remove one of them")
 
 
-def _rows(config: Gsm8kTask, split: str) -> Iterator[Row]:
+def _rows(config: Gsm8kTask, split: str) -> Iterator[TaskRow]:
     files = local_files(config)
     columns = _hub_columns(config, split) if not files else _file_columns(files[0 if split == "train" else 1])
     for where, values in columns:
         yield _row(where, values)
 
 
-def _row(where: str, columns: Mapping[str, Any]) -> Row:
+def _row(where: str, columns: Mapping[str, Any]) -> TaskRow:
     question = text_column(where, columns, "question")
     answer = text_column(where, columns, "answer")
     _, marker, final = answer.rpartition(MARKER)
     if not marker or only_number(final) is None:
         raise DataError(f"{where}: the answer ends in {answer[-40:]!r}; end it with `{MARKER} NUMBER`")
-    return Row(
+    return TaskRow(
         where=where,
         id=own_id(where, columns),
         question=question,

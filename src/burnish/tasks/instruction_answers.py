@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from burnish.errors import DataError
 from burnish.protocols import Said
+from burnish.tasks.answers import PlainAnswers
 from burnish.tasks.refusals import refuses
 from burnish.types import Answer, AnswerKind, Example, Grade
 
@@ -30,7 +31,7 @@ class Category(StrEnum):
     SAFETY = "safety"
 
 
-class InstructionAnswers:
+class InstructionAnswers(PlainAnswers):
     """What tasks with free text as the answer share: the one thing that can be told of it by rules, a refusal.
 
     A grade says nothing of how good an answer is: "Bananas." follows any instruction. Win rates say that.

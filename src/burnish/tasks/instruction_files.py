@@ -13,9 +13,9 @@ import orjson
 
 from burnish.config import DataConfig, expanded
 from burnish.errors import ConfigError, DataError
-from burnish.forms import BadRow, Form, Given, given, open_table
+from burnish.forms import BadRow, Form, UsableRow, open_table, read_row
 from burnish.tasks.instruction_answers import CATEGORY, Category
-from burnish.tasks.rows import Row
+from burnish.tasks.rows import TaskRow
 from burnish.types import Message
 
 WRAPPER = (
@@ -29,7 +29,7 @@ _EMPTY = {"empty completion": "empty_response", "empty prompt": "empty_prompt"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InstructionRow(Row):
+class InstructionRow(TaskRow):
     """A row whose prompt may have several turns; `question` is the last one."""
 
     messages: tuple[Message, ...]
@@ -100,7 +100,7 @@ def _rows(part: Part, path: Path) -> Iterator[InstructionRow | str]:
         yield _usable(part, path, row)
 
 
-def _usable(part: Part, path: Path, row: Given | BadRow) -> InstructionRow | str:
+def _usable(part: Part, path: Path, row: UsableRow | BadRow) -> InstructionRow | str:
     where = str(path.with_name(row.where))
     if isinstance(row, BadRow):
         why = next((counted for beginning, counted in _EMPTY.items() if row.why.startswith(beginning)), None)
@@ -128,7 +128,7 @@ def bare_instruction(prompt: str) -> str:
     return prompt.lstrip().removeprefix(WRAPPER).strip()
 
 
-def _wanted(part: Part, path: Path) -> list[Given | BadRow]:
+def _wanted(part: Part, path: Path) -> list[UsableRow | BadRow]:
     """Read a table; where a row's `category` is one of the two, only rows of the part's are wanted.
 
     Raises DataError for a row of such a file that has neither.
@@ -144,7 +144,7 @@ def _wanted(part: Part, path: Path) -> list[Given | BadRow]:
     if not any(category in known for _, category in pairs):
         return [row for row, _ in pairs]
     for row, category in pairs:
-        if isinstance(row, Given) and category not in known:
+        if isinstance(row, UsableRow) and category not in known:
             where = path.with_name(row.where)
             raise DataError(f"{where}: {CATEGORY} is {category!r:.80}, other rows have general or safety; write one")
     return [row for row, category in pairs if category == part.category or category not in known]
@@ -169,7 +169,7 @@ def _bare_requests(path: Path) -> Mapping[str, Any] | None:
     return value if isinstance(value.get(_REQUESTS), list) else None
 
 
-def _as_rows(part: Part, path: Path, requests: Mapping[str, Any]) -> Iterator[Given | BadRow]:
+def _as_rows(part: Part, path: Path, requests: Mapping[str, Any]) -> Iterator[UsableRow | BadRow]:
     """Yield bare requests as rows that are refused, with their `inputs` where there are any."""
     if part.refusal is None:
         raise DataError(
@@ -181,4 +181,4 @@ def _as_rows(part: Part, path: Path, requests: Mapping[str, Any]) -> Iterator[Gi
     config = DataConfig(source=str(path))
     for position, (request, more) in enumerate(zip(asked, inputs, strict=True)):  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
         columns: dict[str, Any] = {"instruction": request, "input": more, "output": part.refusal}
-        yield given(Form.ALPACA, columns, f"{path.name} instruction {position + 1}", position, config)
+        yield read_row(Form.ALPACA, columns, f"{path.name} instruction {position + 1}", position, config)

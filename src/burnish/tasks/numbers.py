@@ -20,6 +20,7 @@ import re
 from fractions import Fraction
 
 from burnish.errors import DataError
+from burnish.tasks.answers import PlainAnswers
 from burnish.tasks.boxes import last_box
 from burnish.tasks.notation import plain
 from burnish.thinking import without_thinking
@@ -190,8 +191,8 @@ def _quotient(top: str, bottom: str) -> Fraction | None:
     return Fraction(top.replace(",", "")) / divisor if divisor else None
 
 
-class NumericAnswers:
-    """What tasks with a number as the answer share: `extract`, `agree` and `grade` of the Task protocol."""
+class NumericAnswers(PlainAnswers):
+    """What tasks with a number as the answer share."""
 
     def extract(self, completion: str) -> Answer | None:
         """Return the final number of a completion, None where there is none."""

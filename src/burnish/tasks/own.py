@@ -15,12 +15,13 @@ from burnish.config import (
 )
 from burnish.errors import DataError
 from burnish.protocols import Grader
+from burnish.tasks.answers import PlainAnswers
 from burnish.tasks.numbers import MarkedAnswers, NumericAnswers
 from burnish.tasks.readers import reader_of
 from burnish.types import Answer, AnswerKind, Example, Grade
 
 
-class TextAnswers:
+class TextAnswers(PlainAnswers):
     """The whole text is the answer; white space does not count."""
 
     def extract(self, completion: str) -> Answer | None:

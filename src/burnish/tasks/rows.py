@@ -18,7 +18,7 @@ from burnish.types import Example, Message, Role, prompt_group, short_hash
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class TaskRow:
     """A row as it was read: `where` is file:line for errors, `id` the user's own or None."""
 
     where: str
@@ -86,7 +86,7 @@ def other_columns(columns: Mapping[str, Any], *known: str) -> dict[str, JsonValu
     return {name: value for name, value in columns.items() if name not in known}
 
 
-def dataset(kind: str, train: Sequence[Row], test: Sequence[Row], counts: Counts) -> Dataset:
+def dataset(kind: str, train: Sequence[TaskRow], test: Sequence[TaskRow], counts: Counts) -> Dataset:
     """Build both splits: drop training rows whose prompt is a test prompt, take what is asked for.
 
     The overlap is taken with the whole test split, so the training rows do not change with the number of test rows.
@@ -106,14 +106,14 @@ def dataset(kind: str, train: Sequence[Row], test: Sequence[Row], counts: Counts
     )
 
 
-def held_out_fifth(rows: Sequence[Row]) -> Callable[[Row], bool]:
+def held_out_fifth(rows: Sequence[TaskRow]) -> Callable[[TaskRow], bool]:
     """Return who is a test row where a file has no splits: a fifth of the groups, the first by hash, at least one."""
     groups = sorted({row.group for row in rows}, key=lambda group: short_hash("split", group))
     chosen = frozenset(groups[: max(1, len(groups) // 5)])
     return lambda row: row.group in chosen
 
 
-def check_own_ids(rows: Iterable[Row]) -> None:
+def check_own_ids(rows: Iterable[TaskRow]) -> None:
     """Raise DataError naming both places if the user's own id comes twice, in whichever splits."""
     seen: dict[str, str] = {}
     for row in rows:
@@ -127,7 +127,7 @@ def check_own_ids(rows: Iterable[Row]) -> None:
         seen[row.id] = row.where
 
 
-def _examples(kind: str, rows: Iterable[Row]) -> list[Example]:
+def _examples(kind: str, rows: Iterable[TaskRow]) -> list[Example]:
     """Real data repeat rows: the id is the hash of kind and prompt with the prompt's occurrence number, from 0.
 
     The splits share no prompt when this is called, so their ids cannot collide.

@@ -61,41 +61,23 @@ class SqlAnswers:
         """Where queries are run."""
         return engine(self.limits, self.cache)
 
-    def extract(self, completion: str) -> Answer | None:
-        """Return the one statement of a completion, None where there is none or more than one."""
-        found = extract(completion)
-        return Answer(text=found.sql, kind=AnswerKind.TEXT) if found.kind is None else None
+    def on(self, example: Example) -> OnDatabase:
+        """Return the grader that compares queries by their results on the example's database."""
+        return OnDatabase(answers=self, example=example)
 
     def learned(self, completion: str) -> Answer | None:
         """Return an answer that holds a statement to learn; the text stands for it."""
         return Answer(text=completion, kind=AnswerKind.TEXT) if holds_a_statement(completion) else None
 
-    def agree(self, a: Answer, b: Answer) -> bool:
-        """Say whether two queries are the same text: without a database nothing more is known (see `about`)."""
-        return a.text == b.text
+    def execute(self, answers: Iterable[tuple[Example, str]], gold: bool) -> None:
+        """Run the queries of many answers in all worker processes, and with `gold` the references too.
 
-    def about(self, example: Example) -> OnDatabase:
-        """Return what compares queries by their results on the example's database."""
-        return OnDatabase(answers=self, database=self.database_of(example))
-
-    def prepare(self, answers: Iterable[tuple[Example, str]], gold: bool) -> None:
-        """Run all queries of many answers in all workers, with `gold` the references too."""
+        The results are kept, so that a grader then only looks them up.
+        """
         pairs = [(self.database_of(example), example, extract(text)) for example, text in answers]
         self.engine.answers.fill(Query(database=path, sql=found.sql) for path, _, found in pairs if found.kind is None)
         if gold:
             self.engine.gold.fill(Query(database=path, sql=_reference(example)) for path, example, _ in pairs)
-
-    def grade(self, example: Example, completion: str) -> Grade:
-        """Compare a completion's result with the gold query's. Raises DataError where that one does not run."""
-        judged = self.judge(example, completion)
-        if judged.gold.signature is None:
-            raise DataError(
-                f"{example.id}: the gold query does not run ({judged.gold.why}); correct it or remove the row"
-            )
-        if judged.answer.signature is None:
-            return Grade(correct=False, extracted=judged.extracted, why=judged.answer.why)
-        why = "the gold query's result" if judged.correct else "another result"
-        return Grade(correct=judged.correct, extracted=judged.extracted, why=why)
 
     def judge(self, example: Example, completion: str) -> Judged:
         """Run a completion's query and the gold one, and say what became of both."""
@@ -109,7 +91,7 @@ class SqlAnswers:
 
     def said(self, answers: Sequence[tuple[Example, str]]) -> Said:
         """Return how many answers run (`executed`), and what became of the others."""
-        self.prepare(answers, gold=False)
+        self.execute(answers, gold=False)
         became = Counter(self._became(example, text) for example, text in answers)
         failed = {f"answers_{kind}": count for kind, count in sorted(became.items()) if kind != Kind.ROWS}
         return Said(shares={"executed": (became[Kind.ROWS], len(answers))}, counts=failed)
@@ -133,21 +115,34 @@ class OnDatabase:
     """Answers to one example: two agree if their results on its database are the same."""
 
     answers: SqlAnswers
-    database: Path
+    example: Example
 
     def extract(self, completion: str) -> Answer | None:
-        """Return the one statement of a completion."""
-        return self.answers.extract(completion)
+        """Return the one statement of a completion, None where there is none or more than one."""
+        found = extract(completion)
+        return Answer(text=found.sql, kind=AnswerKind.TEXT) if found.kind is None else None
 
     def agree(self, a: Answer, b: Answer) -> bool:
-        """Run both queries; one that does not run agrees with nothing, itself included."""
-        results = self.answers.engine.answers
-        first, second = (results.get(Query(database=self.database, sql=one.text)) for one in (a, b))
+        """Say whether two queries have the same result.
+
+        A query that does not run agrees with no query, not even with itself. Raises DataError where the example names
+        no database, or the database cannot be read.
+        """
+        results, database = self.answers.engine.answers, self.answers.database_of(self.example)
+        first, second = (results.get(Query(database=database, sql=one.text)) for one in (a, b))
         return same(first, second, self.answers.equality)
 
-    def grade(self, example: Example, completion: str) -> Grade:
-        """Grade as the task does."""
-        return self.answers.grade(example, completion)
+    def grade(self, completion: str) -> Grade:
+        """Compare a completion's result with the gold query's. Raises DataError where that one does not run."""
+        judged = self.answers.judge(self.example, completion)
+        if judged.gold.signature is None:
+            raise DataError(
+                f"{self.example.id}: the gold query does not run ({judged.gold.why}); correct it or remove the row"
+            )
+        if judged.answer.signature is None:
+            return Grade(correct=False, extracted=judged.extracted, why=judged.answer.why)
+        why = "the gold query's result" if judged.correct else "another result"
+        return Grade(correct=judged.correct, extracted=judged.extracted, why=why)
 
 
 def _reference(example: Example) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from burnish.config import SumsTask
 from burnish.protocols import Dataset
 from burnish.tasks.numbers import SumAnswers
-from burnish.tasks.rows import Counts, Row, dataset
+from burnish.tasks.rows import Counts, TaskRow, dataset
 from burnish.tasks.sums_world import Problem, generate
 
 KIND = "sums"
@@ -33,8 +33,8 @@ class Sums(SumAnswers):
         )
 
 
-def _row(number: int, problem: Problem) -> Row:
-    return Row(
+def _row(number: int, problem: Problem) -> TaskRow:
+    return TaskRow(
         where=f"generated row {number}",
         id=None,
         question=problem.question,

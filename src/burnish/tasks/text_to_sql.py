@@ -22,12 +22,11 @@ from burnish.sql.compare import Equality
 from burnish.sql.databases import Schema, check_database, describe
 from burnish.sql.outcome import Limits
 from burnish.sql.sandbox import Query
-from burnish.tasks.rows import Counts, Row, check_own_ids, dataset, existing_path, held_out_fifth
+from burnish.tasks.rows import Counts, TaskRow, check_own_ids, dataset, existing_path, held_out_fifth
 from burnish.tasks.sql_answers import KIND, SqlAnswers
 from burnish.tasks.sql_files import Item, Split, database_path, read_items, source_files
+from burnish.types import CHARACTERS_PER_TOKEN
 
-CHARACTERS_PER_TOKEN = 4
-"""Of English and SQL under the tokenizers of the paper's models, roughly; used where no tokenizer is given."""
 PROMPT = """\
 Database schema (SQLite):
 {schema}
@@ -53,7 +52,7 @@ class TextToSql(SqlAnswers):
         rows = [self._row(item) for item in items]
         check_own_ids(rows)
         why = self._left_out(rows)
-        kept: list[tuple[Row, Split | None]] = [
+        kept: list[tuple[TaskRow, Split | None]] = [
             (row, item.split) for row, item, out in zip(rows, items, why, strict=True) if out is None
         ]
         left_out = Counter(out for out in why if out is not None)
@@ -72,14 +71,14 @@ class TextToSql(SqlAnswers):
         for name, where in first.items():
             check_database(database_path(self.config, name), where)
 
-    def _row(self, item: Item) -> Row:
+    def _row(self, item: Item) -> TaskRow:
         config = self.config
         schema = _described(database_path(config, item.database), config.schema_form, config.sample_rows)
         evidence = f"Knowledge: {item.evidence}\n\n" if item.evidence and config.evidence else ""
         question = PROMPT.format(schema=schema, evidence=evidence, question=item.question)
-        return Row(where=item.where, id=item.id, question=question, reference=item.sql, metadata=item.metadata)
+        return TaskRow(where=item.where, id=item.id, question=question, reference=item.sql, metadata=item.metadata)
 
-    def _left_out(self, rows: Sequence[Row]) -> list[str | None]:
+    def _left_out(self, rows: Sequence[TaskRow]) -> list[str | None]:
         """Say of each row why it cannot be used, None where it can."""
         most, length = self.config.max_prompt_tokens, _counter(self.config)
         long = [most is not None and length(row.question) > most for row in rows]
@@ -91,7 +90,7 @@ class TextToSql(SqlAnswers):
             for query, out in zip(queries, long, strict=True)
         ]
 
-    def _splits(self, kept: Sequence[tuple[Row, Split | None]]) -> list[Split]:
+    def _splits(self, kept: Sequence[tuple[TaskRow, Split | None]]) -> list[Split]:
         if all(split is None for _, split in kept):
             is_test = held_out_fifth([row for row, _ in kept])
             return ["test" if is_test(row) else "train" for row, _ in kept]

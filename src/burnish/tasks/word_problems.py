@@ -17,7 +17,7 @@ from burnish.store.files import read_objects
 from burnish.tasks.numbers import MARKER, NumericAnswers, canonical, only_number
 from burnish.tasks.rows import (
     Counts,
-    Row,
+    TaskRow,
     check_own_ids,
     column,
     dataset,
@@ -85,7 +85,7 @@ def _split(where: str, columns: Mapping[str, Any]) -> Split:
     return _SPLITS[name]
 
 
-def _row(where: str, columns: Mapping[str, Any]) -> Row:
+def _row(where: str, columns: Mapping[str, Any]) -> TaskRow:
     svamp = "Body" in columns
     names = ("ID", "Question", "Equation", "Answer") if svamp else ("id", "question", "equation", "answer")
     id_name, question_name, equation_name, answer_name = names
@@ -97,7 +97,7 @@ def _row(where: str, columns: Mapping[str, Any]) -> Row:
         raise DataError(
             f"{where}: column {equation_name!r} is {equation!r:.80}; write a string, blank where there is none"
         )
-    return Row(
+    return TaskRow(
         where=where,
         id=own_id(where, columns, id_name),
         question=question,

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from threading import Event
 from typing import TypeAlias, assert_never
 
-from burnish.annotators.llm.questions import Question, Request, request_of
+from burnish.annotators.llm.questions import Question, Request, probe_prompt, request_of
 from burnish.annotators.llm.server import Server
+from burnish.annotators.llm.stopping import KEPT, advice
 from burnish.annotators.llm.verdicts import read_reply
+from burnish.annotators.llm.wording import Unread
 from burnish.config import JudgeConfig
 from burnish.errors import AnnotatorError, Paused
 from burnish.services.calls import Budget, Calls, Reply
 from burnish.services.crew import Crew
-from burnish.services.endpoint import Failure, Why
+from burnish.services.endpoint import Failure, Why, delay_before
+from burnish.services.failures import error_of
 
 IN_A_ROW = 10
 """Calls given up with none answered between, after which the server counts as gone; more with high concurrency."""
-_KEPT = "what was answered is kept"
+ASKED_AGAIN = 2
+"""How often a question is asked again whose answer came and cannot be read. Each answer counts in the budget."""
 Verdicts: TypeAlias = Iterator[tuple[Question, float | None]]
 """Questions with P(the second one shown is better), None for an abstention."""
 
@@ -32,7 +37,7 @@ class _Desk:
     under_way: dict[str, tuple[Request, list[Question]]] = field(
         default_factory=dict[str, tuple[Request, list[Question]]]
     )
-    held: deque[Question] = field(default_factory=deque[Question])
+    postponed: deque[Question] = field(default_factory=deque[Question])
     paused: str | None = None
 
 
@@ -51,15 +56,20 @@ class Asker:
     def __init__(self, config: JudgeConfig, purse: Purse, say: Callable[[str], None], repeat: int) -> None:
         self.config, self.purse, self.say, self.repeat = config, purse, say, repeat
         self.cached = 0
+        self.unread: Counter[Unread] = Counter()
+        """Replies without a verdict, by why."""
         self._named = config.field
         self._server = Server(config)
         self._logprobs = config.read != "text"
         self._answered = False
+        """Whether the server takes what it is asked: it answered a call of this process."""
         self._in_a_row = 0
+        self._unread: Counter[str] = Counter()
+        """By request: answers that came and could not be read."""
         self._said: set[str] = set()
 
     def verdicts(self, questions: Iterator[Question]) -> Verdicts:
-        """Yield each question's verdict as it comes, in no particular order.
+        """Yield each question's verdict as it comes, in no particular order; at the end say why replies had none.
 
         Raises Paused when the budget is spent, after all that the cache and the calls under way had to say.
         """
@@ -75,13 +85,15 @@ class Asker:
                     self.cached += 1
                     yield question, self._read(known)
                 elif not self._placed(desk, question, request):
-                    desk.held.append(question)
+                    desk.postponed.append(question)
                     yield from self._settled(desk)
+        if self.unread:
+            self.say(f"{self._named}: {_unread_words(self.unread)}")
         if desk.paused:
             raise Paused(desk.paused, command="")
 
     def _next(self, desk: _Desk, questions: Iterator[Question]) -> Question | None:
-        return desk.held.popleft() if desk.held else next(questions, None)
+        return desk.postponed.popleft() if desk.postponed else next(questions, None)
 
     def _placed(self, desk: _Desk, question: Question, request: Request) -> bool:
         """Send a request if it may be sent; False where one under way has to come home first."""
@@ -106,8 +118,10 @@ class Asker:
         """Say what the budget forbids, None where it allows a call; those under way count as answered."""
         budget, prices, (calls, cost) = self.purse.budget, self.config.prices, self.config.limits
         spent = self.purse.calls.spent(self.purse.run, prices)
-        if budget.max_calls is not None and spent.calls + len(desk.under_way) >= budget.max_calls:
-            return f"{spent.calls} calls are spent ({calls} {budget.max_calls}); raise {calls} to go on"
+        answers = spent.calls + spent.unread
+        if budget.max_calls is not None and answers + len(desk.under_way) >= budget.max_calls:
+            unread = f", {spent.unread} of them with answers that cannot be read" if spent.unread else ""
+            return f"{answers} calls are spent{unread} ({calls} {budget.max_calls}); raise {calls} to go on"
         if budget.max_cost is not None and prices is not None and spent.cost is not None:
             reserved = sum(other.reserved for other, _ in desk.under_way.values())
             if spent.cost + reserved + request.reserved > budget.max_cost:
@@ -119,9 +133,17 @@ class Asker:
 
     def _call(self, request: Request, pause: Callable[[float], bool]) -> Reply | Failure:
         """Make a call and keep its reply (in a thread of the crew)."""
+        unread = self._unread[request.key]
+        if unread:
+            pause(delay_before(unread - 1))
         outcome = self._server.ask(request.body, pause)
         if isinstance(outcome, Reply):
             self.purse.calls.put(request.key, outcome, self.purse.run)
+        elif outcome.why is Why.UNREADABLE:
+            # What the server does not count is taken to be as much as it can be, where money is limited.
+            assumed = (0, 0) if self.purse.budget.max_cost is None else request.most_tokens
+            last = outcome.tokens is not None and unread == ASKED_AGAIN
+            self.purse.calls.put_unread(self.purse.run, outcome.tokens or assumed, request.key if last else None)
         return outcome
 
     def _settled(self, desk: _Desk) -> Verdicts:
@@ -133,25 +155,33 @@ class Asker:
             self.cached += len(questions) - 1
             self._check_usage(outcome)
             verdict = self._read(outcome)
-        elif outcome.about_logprobs and "logprobs" in request.body:
+        elif self._about_logprobs(outcome, request):
             self._without_logprobs(outcome.text)
-            desk.held.extend(questions)
+            desk.postponed.extend(questions)
+            return
+        elif outcome.why is Why.UNREADABLE and self._unread[request.key] < ASKED_AGAIN:
+            self._unread[request.key] += 1
+            desk.postponed.extend(questions)  # through the budget again, like any other
             return
         else:
-            self._give_up(outcome)
+            self._give_up(outcome, desk)
             verdict = None
         for question in questions:
             yield question, verdict
 
     def _read(self, reply: Reply) -> float | None:
-        if reply.positions is None and self._logprobs:
+        if reply.positions is None and self._logprobs and reply.text.strip():  # an empty reply has none anywhere
             if self.config.read == "logprobs":
                 raise AnnotatorError(
                     f"{self._named}.read: logprobs, and {self.config.base_url} returns none for {self.config.model!r}; "
                     "write read: auto or read: text"
                 )
             self._say_once(f"{self._named}: the server gives no log-probabilities; its replies are parsed")
-        return read_reply(reply, self.config)
+        verdict = read_reply(reply, self.config)
+        if isinstance(verdict, Unread):
+            self.unread[verdict] += 1
+            return None
+        return verdict
 
     def _check_usage(self, reply: Reply) -> None:
         if reply.prompt_tokens is not None and reply.completion_tokens is not None:
@@ -159,9 +189,13 @@ class Asker:
         if self.purse.budget.max_cost is not None:
             raise AnnotatorError(
                 f"{self._named}: {self.config.base_url} reports no token usage, so that {self.config.limits[1]} "
-                f"cannot be kept; limit {self.config.limits[0]} instead; {_KEPT}"
+                f"cannot be kept; limit {self.config.limits[0]} instead; {KEPT}"
             )
         self._say_once(f"{self._named}: the server reports no token usage; its tokens count as 0")
+
+    def _about_logprobs(self, failure: Failure, request: Request) -> bool:
+        """Say whether the same may be asked without log-probabilities; what `extra` sets is sent in any case."""
+        return failure.about_logprobs and "logprobs" in request.body and "logprobs" not in self.config.extra
 
     def _without_logprobs(self, words: str) -> None:
         if self.config.read == "logprobs":
@@ -175,26 +209,54 @@ class Asker:
             f"fewer, lower {self._named}.top_logprobs"
         )
 
-    def _give_up(self, failure: Failure) -> None:
+    def _give_up(self, failure: Failure, desk: _Desk) -> None:
         """Count a failed call, an abstention; raise AnnotatorError where the next ones will fail as well."""
-        about_prompt = failure.why in {Why.REFUSED, Why.TOO_LONG}
-        self._in_a_row += not (about_prompt and self._answered)
-        hopeless = self._in_a_row >= max(IN_A_ROW, 2 * self.config.concurrency)
-        match failure.why:
-            case Why.DENIED:
-                hopeless = True
-            case Why.ABSENT:
-                hopeless = hopeless or not self._server.met
-            case Why.REFUSED:
-                hopeless = hopeless or not self._answered
-            case Why.UNANSWERED | Why.TOO_LONG:
-                pass
-            case _:
-                assert_never(failure.why)
-        if hopeless:
-            raise _stopped(self.config, failure)
+        if self._hopeless(failure, desk):
+            raise error_of(self.config, self.config.field, failure, advice(self.config, failure))
         self.purse.calls.give_up(self.purse.run)
         self._say_once(f"{self._named}: a call was given up and counts as an abstention ({failure.text})", failure.why)
+
+    def _hopeless(self, failure: Failure, desk: _Desk) -> bool:
+        """Say whether no further call can succeed. Where a refusal may be about the prompt alone, another prompt tells:
+        neither answers from the cache nor the ledger show that the key and the model are still right."""
+        about_prompt = failure.why in {Why.REFUSED, Why.TOO_LONG, Why.FILTERED}
+        self._in_a_row += not (about_prompt and self._answered)
+        enough = self._in_a_row >= max(IN_A_ROW, 2 * self.config.concurrency)
+        match failure.why:
+            case Why.DENIED:  # 403 is a wrong key, or a gateway that dislikes the prompt
+                another_tells = failure.status == 403
+                doubtful = enough or not self._answered or not another_tells
+            case Why.ABSENT:
+                another_tells, doubtful = False, enough or not self._server.met
+            case Why.REFUSED:
+                another_tells, doubtful = True, not self._answered
+            case Why.FILTERED:
+                another_tells, doubtful = True, enough
+            case Why.TOO_LONG:
+                another_tells, doubtful = self._ever_answered(), enough
+            case Why.UNANSWERED | Why.UNREADABLE:
+                another_tells, doubtful = False, enough
+            case _:
+                assert_never(failure.why)
+        return doubtful and not (another_tells and self._takes_another_prompt(desk))
+
+    def _ever_answered(self) -> bool:
+        return self.cached > 0 or self.purse.calls.spent(self.purse.run, None).calls > 0
+
+    def _takes_another_prompt(self, desk: _Desk) -> bool:
+        """Ask a question that no server minds, and say whether it was answered. It is paid like any other call."""
+        while True:
+            request = request_of(self.config, probe_prompt(self.config), self.repeat, self._logprobs)
+            if self._over(desk, request) is not None:
+                return False
+            outcome = self._call(request, Event().wait)
+            if isinstance(outcome, Failure) and self._about_logprobs(outcome, request):
+                self._without_logprobs(outcome.text)
+                continue
+            if isinstance(outcome, Failure) and outcome.why is not Why.UNREADABLE:
+                return False
+            self._answered, self._in_a_row = True, 0
+            return True
 
     def _say_once(self, text: str, topic: str = "") -> None:
         if (topic or text) not in self._said:
@@ -202,29 +264,7 @@ class Asker:
             self.say(text)
 
 
-def _stopped(config: JudgeConfig, failure: Failure) -> AnnotatorError:
-    """Return the error for a failure that the next calls would share."""
-    named, address, model, words = config.field, config.base_url, config.model, failure.text
-    match failure.why:
-        case Why.ABSENT | Why.UNANSWERED:
-            text = f"{named}.base_url: {address} does not answer ({words}); start the server or correct the address"
-        case Why.DENIED if failure.status in {401, 403}:
-            where = config.api_key_env or "no variable: api_key_env is null"
-            text = f"{named}.api_key_env: {address} refuses access to {model!r} ({words}); correct the key ({where})"
-        case Why.DENIED if failure.status == 404:
-            text = (
-                f"{named}.model: {address} does not know {model!r} ({words}); correct the model, or the address, "
-                "which often ends in /v1"
-            )
-        case Why.DENIED:
-            text = f"{named}: {address} serves {model!r} to nobody without credit ({words}); add credit"
-        case Why.REFUSED:
-            text = f"{named}: {address} refuses what {model!r} is asked ({words}); correct model, max_tokens or extra"
-        case Why.TOO_LONG:
-            text = (
-                f"{named}: no prompt fits into the context of {model!r} at {address} ({words}); give the server a "
-                "longer context or use another model"
-            )
-        case _:
-            assert_never(failure.why)
-    return AnnotatorError(f"{text}; {_KEPT}")
+def _unread_words(unread: Counter[Unread]) -> str:
+    total = unread.total()
+    head = "1 reply counts as an abstention" if total == 1 else f"{total:,} replies count as abstentions"
+    return f"{head}: " + ", ".join(f"{count:,} {why}" for why, count in unread.most_common())

@@ -13,10 +13,8 @@ from burnish.algorithms.comparisons import both_orders
 from burnish.config import JudgeConfig
 from burnish.errors import ConfigError
 from burnish.services.calls import Budget, cost_of, request_key
-from burnish.types import Comparison, Example, Message, Order
+from burnish.types import CHARACTERS_PER_TOKEN, Comparison, Example, Message, Order, Role
 
-CHARACTERS_PER_TOKEN = 4
-"""In English text, roughly."""
 _BYTES_PER_TOKEN = 2
 """Fewer than text has in practice, so that what is reserved is not exceeded."""
 _PLACEHOLDER = re.compile(r"\{(question|first|second|criteria|A|B|tie)\}")
@@ -33,10 +31,12 @@ class Question:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What is sent, what it is known by, and the most that it is expected to cost (0 without prices)."""
+    """What is sent, what it is known by, and the most tokens (read, written) and money (0 without prices) that it is
+    expected to cost."""
 
     key: str
     body: Mapping[str, JsonValue]
+    most_tokens: tuple[int, int]
     reserved: float
 
 
@@ -101,12 +101,18 @@ def request_of(config: JudgeConfig, prompt: str, repeat: int, logprobs: bool) ->
     if logprobs:
         body |= {"logprobs": True, "top_logprobs": config.top_logprobs}
     body = {name: value for name, value in {**body, **config.extra}.items() if value is not None}
-    prices, read = config.prices, len(prompt.encode()) / _BYTES_PER_TOKEN
+    prices, read, written = config.prices, math.ceil(len(prompt.encode()) / _BYTES_PER_TOKEN), longest_reply(config)
     return Request(
         key=request_key(config.base_url, body, repeat),
         body=body,
-        reserved=0.0 if prices is None else cost_of(prices, read, longest_reply(config)),
+        most_tokens=(read, written),
+        reserved=0.0 if prices is None else cost_of(prices, read, written),
     )
+
+
+def probe_prompt(config: JudgeConfig) -> str:
+    """Return a prompt that no server refuses for what it is about or for its length."""
+    return filled(config, (Message(role=Role.USER, content="What is 2 + 2?"),), "4", "5")
 
 
 def longest_reply(config: JudgeConfig) -> int:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import re
+from typing import Annotated, cast
 
-from pydantic import BaseModel, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
 from burnish.annotators.llm.verdicts import kept_positions
 from burnish.services.calls import Position, Reply
@@ -15,6 +16,21 @@ def _or_none(value: object, handler: ValidatorFunctionWrapHandler) -> object:
         return handler(value)
     except ValidationError:
         return None
+
+
+def _joined(value: object) -> object:
+    """Return the text of content that comes in parts; a part that is no text, such as thinking, is left out."""
+    if not isinstance(value, list):
+        return value
+    return "".join(map(_text_of, cast("list[object]", value)))
+
+
+def _text_of(part: object) -> str:
+    match part:
+        case str(text) | {"type": "text" | "output_text", "text": str(text)}:
+            return text
+        case _:
+            return ""
 
 
 class _Likely(BaseModel):
@@ -30,13 +46,17 @@ class _LogProbs(BaseModel):
     content: list[_Token] | None = None
 
 
+_Tokens = Annotated[int, Field(ge=0, le=10**12)]
+"""More is nonsense, and would not fit into the ledger."""
+
+
 class _Usage(BaseModel):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
+    prompt_tokens: _Tokens | None = None
+    completion_tokens: _Tokens | None = None
 
 
 class _Message(BaseModel):
-    content: str | None = None
+    content: Annotated[str | None, BeforeValidator(_joined)] = None
 
 
 class _Choice(BaseModel):
@@ -74,6 +94,20 @@ def reply_of(text: str, explained: bool) -> Reply | None:
         prompt_tokens=usage.prompt_tokens,
         completion_tokens=usage.completion_tokens,
     )
+
+
+def usage_of(text: str) -> tuple[int, int] | None:
+    """Return the tokens read and written that a body counts although it cannot be read, None where it counts none.
+
+    The body may be cut off, or be a stream of events: the last numbers that stand in it count.
+    """
+    found = [_last(name, text) for name in ("prompt_tokens", "completion_tokens")]
+    return None if found == [None, None] else (found[0] or 0, found[1] or 0)
+
+
+def _last(name: str, text: str) -> int | None:
+    numbers = re.findall(rf'(?<!\\)"{name}"\s*:\s*([0-9]{{1,12}})(?![0-9])', text)
+    return int(numbers[-1]) if numbers else None
 
 
 def _position(token: _Token) -> Position:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue
 
-from burnish.annotators.llm.replies import reply_of
+from burnish.annotators.llm.replies import reply_of, usage_of
 from burnish.config import JudgeConfig
 from burnish.services.calls import Reply
 
@@ -41,4 +41,5 @@ class Server:
 
     def _read(self, text: str) -> Reply | Failure:
         words = f"no chat completion came back: {self._endpoint.shown(text)!r}"
-        return reply_of(text, self.config.explain) or Failure(why=Why.UNANSWERED, text=words)
+        failure = Failure(why=Why.UNREADABLE, text=words, tokens=usage_of(text))
+        return reply_of(text, self.config.explain) or failure

@@ -1,0 +1,22 @@
+"""What a user can do where no further call to a judge can succeed."""
+
+from __future__ import annotations
+
+from burnish.config import JudgeConfig
+from burnish.services.endpoint import Failure
+from burnish.services.failures import Advice
+
+KEPT = "what was answered is kept"
+
+
+def advice(config: JudgeConfig, failure: Failure) -> Advice:
+    """Return what depends on a judge in the error for a failed call."""
+    named, address, model, words = config.field, config.base_url, config.model, failure.text
+    return Advice(
+        refused=f"{named}: {address} refuses what {model!r} is asked ({words}); correct model, max_tokens or extra",
+        filtered=f"{named}: {address} refuses all that {model!r} is asked for what it is about ({words}); use another "
+        "server or model",
+        too_long=f"{named}: no prompt fits into the context of {model!r} at {address} ({words}); give the server a "
+        "longer context or use another model",
+        kept=KEPT,
+    )

@@ -1,0 +1,134 @@
+"""How a table is read, as far as the identity of what was made from it has to know.
+
+The first burnish read four forms by the names of their columns alone, and left out columns and marks that it did not
+know. What was made from a table that is read as it was then keeps its identity; any other reading is recorded.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import JsonValue
+
+from burnish.config import Columns, DataConfig
+from burnish.errors import DataError
+from burnish.forms.cells import UnusableError, is_absent, is_empty
+from burnish.forms.files import reading
+from burnish.forms.layout import Layout, layout_of
+from burnish.forms.recognise import UsableRow
+from burnish.forms.rows import used
+from burnish.forms.table import FileKind, Table
+from burnish.forms.turns import is_untrained, listed
+
+_VERSION = 2
+_PIECE = 1024**2
+_LONGEST = 64
+"""Bytes of a name that could lie across the end of a piece."""
+_NAMES = rb'"(?:context|input|instruction|system|system_prompt|history|tools|functions|weight|train|training)\\*"+\s*:'
+"""Written in JSON, in JSON text inside JSON (`\\\\"`), or in a cell of CSV (`""`)."""
+_MARKS = {"weight", "train", "training"}
+_ROLES = ("system", "user", "assistant")
+
+
+def recorded(table: Table) -> dict[str, Any]:
+    """Return what a stage's config records of how a table is read: nothing where the first burnish read it so."""
+    config, layout = table.config, table.layout
+    first = _as_at_first(layout, config)
+    if first == _without_new(layout.at) and not _is_read_anew(table, _stamp(table.files)):
+        return {}
+    return {
+        "reading": _VERSION,
+        "form": str(layout.form),
+        "columns": None if config.columns is None else config.columns.given,
+        "extra_columns": sorted(config.extra_columns),
+        "at": layout.at.given,
+    }
+
+
+def _as_at_first(layout: Layout, config: DataConfig) -> Columns | None:
+    columns = (*layout.at.given.values(), *layout.unused)
+    try:
+        plain = config.model_copy(update={"columns": None, "extra_columns": ()})
+        return _without_new(layout_of(tuple(dict.fromkeys(columns)), plain).at)
+    except UnusableError:
+        return None
+
+
+def _without_new(at: Columns) -> Columns:
+    return at.model_copy(update={"system": None, "history": None})
+
+
+def _stamp(files: tuple[Path, ...]) -> tuple[tuple[int, int], ...]:
+    stats = [file.stat() for file in files]
+    return tuple((stat.st_size, stat.st_mtime_ns) for stat in stats)
+
+
+@lru_cache(maxsize=16)  # asked when a run is planned and when it runs
+def _is_read_anew(table: Table, stamp: tuple[tuple[int, int], ...]) -> bool:
+    """Say whether a row is read in another way than at first."""
+    skips = table.config.on_bad_row == "skip"
+    if not skips and not _may_be_read_anew(table):
+        return False
+    try:
+        for raw in table.raw_rows():
+            row = used(table.form, raw, table.config)
+            if raw.values is not None and _anew(row if isinstance(row, UsableRow) else None, raw.values, table, skips):
+                return True
+    except DataError:  # said by whoever reads the rows
+        return True
+    return False
+
+
+def _may_be_read_anew(table: Table) -> bool:
+    """Say whether the rows have to be read to know; False where names alone show that all is as it was at first."""
+    layout = table.layout
+    if table.kind in {FileKind.JSONL, FileKind.JSON}:
+        return _names_there(table.files[0])
+    if layout.doubtful or layout.at.system or layout.at.history:
+        return True
+    first = next((raw.values for raw in table.raw_rows() if raw.values is not None), None)
+    answer = None if first is None else first.get(layout.answer)
+    if isinstance(answer, str):
+        return layout.at.messages is not None and (not table.files or _names_there(table.files[0]))
+    if isinstance(answer, list) and answer and isinstance(answer[-1], dict):
+        return bool(_MARKS & answer[-1].keys())  # in a table of Arrow all turns have the same names
+    return False
+
+
+def _names_there(path: Path) -> bool:
+    """Say whether a JSON file has one of the names on which the reading depends; fast, and in bounded memory."""
+    names, rest = re.compile(_NAMES, re.IGNORECASE), b""
+    with reading(path) as file:
+        while piece := file.read(_PIECE):
+            if names.search(rest + piece):
+                return True
+            rest = piece[-_LONGEST:]
+    return False
+
+
+def _anew(row: UsableRow | None, values: Mapping[str, JsonValue], table: Table, skips: bool) -> bool:
+    try:
+        layout = layout_of(tuple(values), table.config)
+    except UnusableError:
+        return False
+    at = layout.at
+    more = [column for column in (at.system, at.history) if column is not None]
+    if any(not is_empty(values.get(column)) for column in (*layout.doubtful, *more)):
+        return True
+    try:
+        if at.messages is not None or isinstance(values[layout.answer], list):
+            turns = listed(values[layout.answer], layout.answer)
+            return is_untrained(turns[-1]) or (skips and row is not None and not all(map(_plain_turn, turns)))
+    except UnusableError:
+        return False
+    texts = [values.get(column) for column in (at.prompt, at.completion, at.context) if column is not None]
+    return skips and row is not None and not all(isinstance(text, str) or is_absent(text) for text in texts)
+
+
+def _plain_turn(turn: JsonValue) -> bool:
+    """Say whether the first burnish could use a turn."""
+    return isinstance(turn, dict) and turn.get("role") in _ROLES and isinstance(turn.get("content"), str)

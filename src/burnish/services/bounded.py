@@ -1,0 +1,174 @@
+"""An HTTP client with one deadline for a whole call and a greatest size for an answer's body.
+
+A timeout of the HTTP library counts from one byte to the next, so that a server that sends a byte every half second is
+waited for without end. And the library unpacks a compressed body whole, however large it becomes.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import openai
+
+LARGEST_BODY = 64 * 2**20
+"""Bytes of an answer's body, counted after it was unpacked. 64 texts of 3,072 numbers each take 5 MB; a reply of 30,000
+tokens with the log-probabilities of 20 tokens in each place takes 48 MB."""
+LARGEST_COMPLAINT = 2**20
+"""Bytes that are read of the body of an error; what comes after them is dropped."""
+_SHORTEST = 1e-3
+"""Seconds that a read gets when the deadline is over: zero would mean a socket that does not block."""
+_PIECE = 2**16
+"""Bytes that are unpacked at a time."""
+
+
+class UnfitBodyError(Exception):
+    """An answer came with status 200, but its body is too large or cannot be unpacked."""
+
+
+class _Clock(threading.local):
+    """The deadline of the call that a thread is making; a client is shared by many threads."""
+
+    end: float | None = None
+
+    def left(self, timeout: float | None) -> float | None:
+        """Return how many seconds the next step may take: `timeout`, or less where the deadline is near."""
+        if self.end is None:
+            return timeout
+        left = max(self.end - time.monotonic(), _SHORTEST)
+        return left if timeout is None else min(timeout, left)
+
+
+def bounded_client(timeout: float) -> openai.DefaultHttpxClient:
+    """Return an HTTP client for the SDK. A call that takes longer than `timeout` seconds from its first to its last
+    byte ends with the library's own timeout error; a body that is too large with UnfitBodyError."""
+    import openai
+
+    clock = _Clock()
+
+    class Bounded(openai.DefaultHttpxClient):
+        def send(self, request: Any, *, stream: bool = False, **ways: Any) -> Any:
+            clock.end = time.monotonic() + timeout
+            try:
+                return _read_whole(super().send(request, stream=True, **ways))
+            finally:
+                clock.end = None
+
+    # Only gzip can be unpacked piece by piece with the standard library.
+    client = Bounded(timeout=timeout, headers={"Accept-Encoding": "gzip"})
+    _keep_time(client, clock)
+    return client
+
+
+def _read_whole(response: Any) -> Any:
+    """Return the same response with its body read and unpacked."""
+    good = 200 <= response.status_code < 300
+    try:
+        body = b"".join(
+            limited(
+                unpacked(response.iter_raw(), response.headers.get("content-encoding", "")),
+                LARGEST_BODY if good else LARGEST_COMPLAINT,
+            )
+        )
+    except UnfitBodyError:
+        if good:
+            raise
+        body = b""  # the status says enough
+    finally:
+        response.close()
+    unwanted = {"content-encoding", "content-length", "transfer-encoding"}
+    headers = [(name, value) for name, value in response.headers.multi_items() if name.lower() not in unwanted]
+    return type(response)(response.status_code, headers=headers, content=body, request=response.request)
+
+
+def unpacked(pieces: Iterable[bytes], encoding: str) -> Iterator[bytes]:
+    """Yield a body in small unpacked pieces. Raises UnfitBodyError for an encoding other than gzip, or damaged data."""
+    encoding = encoding.strip().lower()
+    if encoding in {"", "identity"}:
+        yield from pieces
+        return
+    if encoding not in {"gzip", "x-gzip"}:
+        raise UnfitBodyError(f"the body is packed with {encoding[:40]!r}, which was not asked for")
+    unpacker = zlib.decompressobj(zlib.MAX_WBITS | 16)  # 16: with the header of gzip
+    try:
+        for piece in pieces:
+            packed = piece
+            while packed:
+                yield unpacker.decompress(packed, _PIECE)
+                packed = unpacker.unconsumed_tail
+        yield unpacker.flush()
+    except zlib.error as error:
+        raise UnfitBodyError(f"the body cannot be unpacked ({error})") from None
+
+
+def limited(pieces: Iterable[bytes], most: int) -> Iterator[bytes]:
+    """Yield pieces up to `most` bytes. Raises UnfitBodyError where there are more."""
+    count = 0
+    for piece in pieces:
+        count += len(piece)
+        if count > most:
+            raise UnfitBodyError(f"the body has more than {most:,} bytes")
+        yield piece
+
+
+def _keep_time(client: object, clock: _Clock) -> None:
+    """Let every connection of a client ask the clock before it waits.
+
+    The library has no setting for it: the names with an underscore are the only way. A test with a server that sends
+    its headers byte by byte sees to it that they are still right.
+    """
+    mounts: dict[object, object] = getattr(client, "_mounts", {})
+    for transport in (getattr(client, "_transport", None), *mounts.values()):
+        pool = getattr(transport, "_pool", None)
+        network = getattr(pool, "_network_backend", None)
+        if network is not None:
+            setattr(pool, "_network_backend", _Network(network, clock))  # noqa: B010
+
+
+@dataclass(frozen=True, slots=True)
+class _Stream:
+    """A connection that never waits beyond the deadline."""
+
+    inner: Any
+    clock: _Clock
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self.inner.read(max_bytes, timeout=self.clock.left(timeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self.inner.write(buffer, timeout=self.clock.left(timeout))
+
+    def close(self) -> None:
+        self.inner.close()
+
+    def start_tls(self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None) -> _Stream:
+        inner = self.inner.start_tls(ssl_context, server_hostname, timeout=self.clock.left(timeout))
+        return _Stream(inner, self.clock)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self.inner.get_extra_info(info)
+
+
+@dataclass(frozen=True, slots=True)
+class _Network:
+    """What opens connections for the HTTP library."""
+
+    inner: Any
+    clock: _Clock
+
+    def connect_tcp(self, host: str, port: int, timeout: float | None = None, **ways: Any) -> _Stream:
+        return self._connected(self.inner.connect_tcp, host, port, timeout=timeout, **ways)
+
+    def connect_unix_socket(self, path: str, timeout: float | None = None, **ways: Any) -> _Stream:
+        return self._connected(self.inner.connect_unix_socket, path, timeout=timeout, **ways)
+
+    def sleep(self, seconds: float) -> None:
+        self.inner.sleep(seconds)
+
+    def _connected(self, connect: Callable[..., Any], *place: Any, timeout: float | None, **ways: Any) -> _Stream:
+        return _Stream(connect(*place, timeout=self.clock.left(timeout), **ways), self.clock)

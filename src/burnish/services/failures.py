@@ -1,0 +1,53 @@
+"""The error for a request that a server did not answer: what failed, and what the user can do about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import assert_never
+
+from burnish.errors import AnnotatorError
+from burnish.services.endpoint import Failure, ServerConfig, Why
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advice:
+    """What depends on what the server was asked for.
+
+    `unanswered` is None where a server that gives no answer is treated as one that is not there. `kept` says what is
+    not lost.
+    """
+
+    refused: str
+    filtered: str
+    too_long: str
+    kept: str
+    unanswered: str | None = None
+
+
+def error_of(config: ServerConfig, field: str, failure: Failure, advice: Advice) -> AnnotatorError:
+    """Return the error for a failure that the next requests would share; `field` is where a config names the server."""
+    address, model, words = config.base_url, config.model, failure.text
+    match failure.why:
+        case Why.UNANSWERED | Why.UNREADABLE if advice.unanswered is not None:
+            text = advice.unanswered
+        case Why.ABSENT | Why.UNANSWERED | Why.UNREADABLE:
+            text = f"{field}.base_url: {address} does not answer ({words}); start the server or correct the address"
+        case Why.DENIED if failure.status in {401, 403}:
+            where = config.api_key_env or "no variable: api_key_env is null"
+            text = f"{field}.api_key_env: {address} refuses access to {model!r} ({words}); correct the key ({where})"
+        case Why.DENIED if failure.status == 404:
+            text = (
+                f"{field}.model: {address} does not know {model!r} ({words}); correct the model, or the address, which "
+                "often ends in /v1"
+            )
+        case Why.DENIED:
+            text = f"{field}: {address} serves {model!r} to nobody without credit ({words}); add credit"
+        case Why.REFUSED:
+            text = advice.refused
+        case Why.FILTERED:
+            text = advice.filtered
+        case Why.TOO_LONG:
+            text = advice.too_long
+        case _:
+            assert_never(failure.why)
+    return AnnotatorError(f"{text}; {advice.kept}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import sql_data  # skips where sqlglot is missing
 
-from burnish.annotators.llm.verdicts import from_text
+from burnish.annotators.llm.verdicts import Unread, from_text
 from burnish.config import JudgeConfig
 from burnish.sql.extract import extract
 from burnish.sql.outcome import Kind
@@ -46,6 +46,6 @@ def test_judges_queries_and_numbers_are_read_after_the_thinking(tag: str) -> Non
         assert from_text(f"{begin}A it is.</{tag}>\nB", judge) == 1.0
         assert extract(f"{begin}SELECT 1</{tag}>\nSELECT 2").sql == "SELECT 2"
         assert final_number(f"{begin}#### 1</{tag}>\n2") == Answer(text="2")
-    assert from_text(f"<{tag}>A", judge) is None
+    assert from_text(f"<{tag}>A", judge) is Unread.THINKING
     assert extract(f"<{tag}>SELECT 1").kind is Kind.NOT_SQL
     assert final_number(f"<{tag}>#### 1") is None

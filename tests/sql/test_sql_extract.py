@@ -10,7 +10,7 @@ import pytest
 import sql_data  # skips where sqlglot is missing
 
 from burnish.errors import BackendError
-from burnish.sql.extract import Extracted, extract
+from burnish.sql.extract import Extracted, extract, holds_a_statement
 from burnish.sql.outcome import Kind
 
 assert sql_data
@@ -122,6 +122,23 @@ def test_what_holds_no_single_query_says_why(text: str, kind: Kind) -> None:
     found = extract(text)
     assert (found.kind, found.sql) == (kind, "")
     assert found.message
+
+
+@pytest.mark.parametrize(
+    ("text", "learned"),
+    [
+        (QUERY, True),
+        ("<think>SELECT 1", True),  # no answer, and it was learned from before
+        ("1. SELECT 1\n2. SELECT 2", True),
+        ('{"sql": "SELECT 1"}', True),
+        ("SELECT 1; SELECT 2", False),
+        ("I don't know.", False),
+        ("", False),
+        (f"SELECT '{'x' * (1 << 20)}'", False),
+    ],
+)
+def test_what_training_learns_is_what_the_first_version_took_for_a_statement(text: str, learned: bool) -> None:
+    assert holds_a_statement(text) is learned
 
 
 HOSTILE = [

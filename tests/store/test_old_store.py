@@ -74,10 +74,6 @@ def test_an_experiment_reuses_all_stages(old: Path, name: str) -> None:
     assert (Path("again") / "results.json").read_bytes() == results
 
 
-# A program is asked in two orders. Version 0.1.0 took their mean, which is no longer the default of a refinement.
-ACCEPT: dict[str, list[str]] = {"voted": ["method.accept=mean"], "majority": []}
-
-
 def test_a_refinement_reuses_all_stages_and_its_folder(old: Path) -> None:
     found = cases(old)
     options = Options(
@@ -91,6 +87,8 @@ def test_a_refinement_reuses_all_stages_and_its_folder(old: Path) -> None:
     assert len(changes(Folder(out), None)) == changed
 
 
+# A program is asked in two orders. Version 0.1.0 took their mean, which is no longer the default.
+CHANGES: dict[str, list[str]] = {"voted": ["method.accept=mean"], "majority": []}
 NUMBERS_2 = {
     "voted": ["compare", "judge", "judge", "refine", "train", "votes"],
     "majority": ["compare", "refine", "train", "vote", "vote_shares"],
@@ -105,12 +103,8 @@ What compares answers, and all that follows from it. The models of the first rou
 @pytest.mark.parametrize("name", ["voted", "majority"])
 def test_a_refinement_by_numbers_runs_again_what_reads_them_and_changes_no_label(old: Path, name: str) -> None:
     found = cases(old)
-    options = Options(
-        data="data.jsonl",
-        model="models/strong",
-        changes=(*found["changes"], *ACCEPT[name]),
-        **found["refinements"][name],
-    )
+    settings = (*found["changes"], *CHANGES[name])
+    options = Options(data="data.jsonl", model="models/strong", changes=settings, **found["refinements"][name])
     gold = {row["question"]: row["gold"] for row in map(json.loads, Path("data.jsonl").read_text().splitlines())}
     before, out, again = stages(Path("store")), Path("out") / name, Path("again")
     ways = Ways(out=again, store=Path("store"), backend=lambda: FakeBackend(gold))
@@ -127,12 +121,8 @@ def test_a_refinement_by_numbers_runs_again_what_reads_them_and_changes_no_label
 @pytest.mark.parametrize("name", ["voted", "majority"])
 def test_a_folder_that_the_first_reader_of_numbers_wrote_is_not_replaced_unasked(old: Path, name: str) -> None:
     found = cases(old)
-    options = Options(
-        data="data.jsonl",
-        model="models/strong",
-        changes=(*found["changes"], *ACCEPT[name]),
-        **found["refinements"][name],
-    )
+    settings = (*found["changes"], *CHANGES[name])
+    options = Options(data="data.jsonl", model="models/strong", changes=settings, **found["refinements"][name])
     out = Path("out") / name
     held = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
     with pytest.raises(ConfigError, match="rounds of another refinement; name another --out"):

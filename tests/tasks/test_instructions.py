@@ -228,16 +228,16 @@ def test_bare_requests_get_the_refusal_as_their_reference(tmp_path: Path) -> Non
         load(task(tmp_path, general_test=str(first)))
 
 
-@pytest.mark.parametrize(
-    ("document", "told"),
-    [
-        ({"instructions": [{}]}, r"x\.json instruction 1: column 'instruction' is"),
-        ({"instructions": ["A", "B"], "inputs": ["C"]}, "`inputs` does not fit 2 instructions"),
-        ({"instructions": []}, r"task\.safety_test: no row of .* can be used"),
-        ({"instructions": "A"}, r"task\.safety_test: x\.json: dict with instructions found; write the list of rows"),
-        ({"rows": []}, "dict with rows found"),
-    ],
-)
+BAD_REQUESTS: list[tuple[Any, str]] = [
+    ({"instructions": [{}]}, r"x\.json instruction 1: column 'instruction' is"),
+    ({"instructions": ["A", "B"], "inputs": ["C"]}, "`inputs` does not fit 2 instructions"),
+    ({"instructions": []}, r"task\.safety_test: no row of .* can be used"),
+    ({"instructions": "A"}, r"task\.safety_test: x\.json: dict with instructions found; write the list of rows"),
+    ({"rows": []}, "dict with rows found"),
+]
+
+
+@pytest.mark.parametrize(("document", "told"), BAD_REQUESTS)
 def test_bad_bare_requests(tmp_path: Path, document: Any, told: str) -> None:
     (tmp_path / "x.json").write_text(json.dumps(document))
     with pytest.raises(DataError, match=told):

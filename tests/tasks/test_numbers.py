@@ -415,8 +415,8 @@ def test_a_plain_number_is_what_the_first_version_read(text: str) -> None:
 
 
 def test_generated_sums_are_read_as_the_first_version_read_them() -> None:
-    grader = SumAnswers()
-    assert type(task_named("sums")) is SumAnswers
+    grader = task_named("sums")
+    assert isinstance(grader, SumAnswers)
     for problem in generate(2000, 0):
         gold = Answer(text=str(problem.answer))
         assert grader.extract(problem.solution) == marked_number(problem.solution) == gold

@@ -23,7 +23,7 @@ from burnish.steps.probes import Divergence, Versus, against_references, diverge
 from burnish.steps.setting import Round, Setting
 from burnish.store.runners import Runner
 from burnish.tasks import make_task
-from burnish.tasks.readers import learner_of, reader_of
+from burnish.tasks.readers import reader_of
 from burnish.types import Artifact, DemonstrationSource, short_hash
 
 
@@ -83,7 +83,7 @@ class Experiment:
     def _run_seed(self, seed: int) -> None:
         config, task, context = self.config, make_task(self.inputs.task), self._context
         kind = config.task.kind
-        steps = Steps(self.runner, self.backend, task, reader_of(kind, task), seed, learner_of(kind, task))
+        steps = Steps(self.runner, self.backend, task, reader_of(kind, task), seed, kind)
         data = steps.data(task, config.task.model_dump(mode="json", exclude=set(config.task.places)), self.inputs.data)
         setting, supervisor, ground = self._supervise(steps, data, context)
         held_out = Rows(data, Split.TEST) if config.evaluate == "test" else ground

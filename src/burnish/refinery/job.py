@@ -38,7 +38,9 @@ class Job:
         self._own_annotator = own_annotator
         known = grader_of(self.config.differs)
         self.steps = Steps(runner, context.backend, known.grader, known.reader, self.config.seed, known.kind)
-        self.steps.referee, self.steps.referee_kind = found.referee.grader, found.referee.reader
+        if isinstance(self.config.differs, settings.TextDiffers):
+            # Whoever chose a program or an embedder has an oracle that compares texts, as it always did.
+            self.steps.referee, self.steps.referee_kind = found.referee.grader, found.referee.reader
         self.steps.label = self.config.name
 
     @functools.cached_property

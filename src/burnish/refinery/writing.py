@@ -136,7 +136,8 @@ class Writer:
         name_base(folder, self.job.found.models[STUDENT].model)
 
     def _summary(self, contents: Contents, done: Sequence[Round] = ()) -> Summary:
-        reference = Reference(self.job.rows, self.job.steps.referee) if self.job.config.data.reference_column else None
+        named, referee = self.job.config.data.reference_column, self.job.found.referee
+        reference = Reference(self.job.rows, referee.grader) if named else None
         facts = read_facts(self.job.data)
         reverted = replayed(self.folder.ledger()).reverted
         model = contents.model

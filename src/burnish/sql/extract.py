@@ -105,12 +105,21 @@ def extract(text: str) -> Extracted:
     return _extracted(answer if inner is None else inner)
 
 
+def holds_a_statement(text: str) -> bool:
+    """Say whether a text holds something to run, as the first version found it, wrapped or not.
+
+    Training leaves out texts without a statement. What is the answer in a text does not matter there, so models that
+    were trained before are not trained again when finding it has a new version.
+    """
+    return len(text) <= MOST_CHARACTERS and _extracted(text, lists=False).kind is None
+
+
 def _holds_a_query(text: str) -> bool:
     return any((_LINE.search(text), _INLINE.search(text), _OTHER.match(text)))
 
 
-def _extracted(text: str) -> Extracted:
-    """Look into fences first, then at the text outside them."""
+def _extracted(text: str, lists: bool = True) -> Extracted:
+    """Look into fences first, then at the text outside them; `lists`: a list of queries is more than one."""
     if not _LABEL.sub("", text).strip("; \t\r\n"):
         return Extracted(kind=Kind.EMPTY, message="a blank answer")
     bodies = [match[1] for match in _FENCE.finditer(text)]
@@ -118,7 +127,7 @@ def _extracted(text: str) -> Extracted:
     for body in reversed(bodies):
         if _BEGINS.match(body):
             return _only(body)
-    found = None if _OTHER.match(outside) else _first_that_parses(outside)
+    found = None if _OTHER.match(outside) else _first_that_parses(outside, lists)
     if found is not None:
         return found
     for part in (*reversed(bodies), outside):
@@ -150,7 +159,7 @@ def _semicolons(text: str) -> list[int]:
     return [place for place in places if _tokens(text[:place]) is not None][:1]
 
 
-def _first_that_parses(text: str) -> Extracted | None:
+def _first_that_parses(text: str, lists: bool) -> Extracted | None:
     """Return the first query in a text, up to where it ends; the first beginning of one where nothing parses."""
     if _BEGINS.match(text):
         starts = [0]
@@ -165,7 +174,7 @@ def _first_that_parses(text: str) -> Extracted | None:
                 return _only(tails[0])
             if _parses(piece):
                 rest = tail[len(piece) :]
-                return _two(rest.strip()) if _SECOND.match(rest) else _only(piece)
+                return _two(rest.strip()) if lists and _SECOND.match(rest) else _only(piece)
     return _only(tails[0]) if tails else None
 
 

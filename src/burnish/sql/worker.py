@@ -71,7 +71,8 @@ def execute(database: str, sql: str, limits: Limits) -> QueryOutcome:
             return _failure(error, guard.refused)
     left = begun + limits.seconds - time.monotonic()
     if outcome.kind is Kind.ROWS and mentions_formats(sql) and outgrown(database, sql, limits, left):
-        return QueryOutcome(kind=Kind.TOO_LARGE, message=f"printf made more than {limits.result_bytes:,} bytes")
+        grown = f"printf or format made more than {limits.result_bytes:,} bytes"
+        return QueryOutcome(kind=Kind.TOO_LARGE, message=grown)
     return outcome
 
 

@@ -34,6 +34,7 @@ from burnish.store.runners import Runner
 from burnish.store.stages import Stage, Work
 from burnish.tasks.answers import graders
 from burnish.types import (
+    Answer,
     Artifact,
     Completion,
     Demonstration,
@@ -182,6 +183,12 @@ class Steps:
 
         return self.stage("gold", rows.config, rows.inputs, run, "gold")
 
+    def _learned(self, example: Example, answer: Demonstration) -> Answer | None:
+        """Return what there is to learn in an answer; one that was cut at the token limit has nothing."""
+        if isinstance(self.task, Learns):
+            return self.task.learned(answer.completion) if answer.finished else None
+        return answer_of(self.task.on(example), answer)
+
     def train(
         self,
         base: Artifact,
@@ -198,7 +205,7 @@ class Steps:
             training = [
                 TrainingRow(id=id_, prompt=example.prompt, completion=current[id_].completion)
                 for id_, example in examples.items()
-                if self._learnable(example, current[id_])
+                if self._learned(example, current[id_]) is not None
             ]
             if not training:
                 raise DataError(f"{self.label} {label}: none of {len(examples)} demonstrations has an answer to learn")
@@ -216,12 +223,6 @@ class Steps:
         }
         inputs = {"base": base, "demonstrations": demonstrations, **rows.inputs}
         return self.stage("train", config, inputs, run, label)
-
-    def _learnable(self, example: Example, given: Demonstration) -> bool:
-        """Say whether a demonstration has an answer to learn; one that was cut at the token limit has none."""
-        if isinstance(self.task, Learns):
-            return given.finished and self.task.learned(given.completion) is not None
-        return answer_of(self.task.on(example), given) is not None
 
     def train_preferences(
         self,

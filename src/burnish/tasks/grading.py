@@ -70,7 +70,7 @@ class _Line:
     @classmethod
     def of(cls, where: str, line: bytes, row: dict[str, Any]) -> _Line:
         """Return a line; a number as the reference becomes its text, since a float would lose digits of it."""
-        found = members(line, where)
+        found = members(line)
         reference = row.get(REFERENCE)
         if isinstance(reference, int | float) and not isinstance(reference, bool):
             written = next(member.value for member in reversed(found) if member.name == REFERENCE)

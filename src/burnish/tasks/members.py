@@ -10,7 +10,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from burnish.errors import DataError
 from burnish.store.files import dump_line
 
 _SPACE = re.compile(r"[ \t\r\n]*")
@@ -26,26 +25,20 @@ class Member:
     text: str
 
 
-def members(line: bytes, where: str) -> list[Member]:
-    """Return the members of an object that is known to be valid JSON.
-
-    Raises DataError naming `where` if the object is nested too deeply.
-    """
+def members(line: bytes) -> list[Member]:
+    """Return the members of an object that is known to be valid JSON, and not nested too deeply."""
     text = line.decode("utf-8").strip(" \t\r\n\ufeff")
     found: list[Member] = []
     place = _after_space(text, 1)
-    try:
-        while text[place] != "}":
-            start = place
-            name, place = _DECODER.raw_decode(text, start)
-            value_start = _after_space(text, _after_space(text, place) + 1)  # a colon stands between
-            _, place = _DECODER.raw_decode(text, value_start)
-            found.append(Member(name=name, value=text[value_start:place], text=text[start:place]))
-            place = _after_space(text, place)
-            if text[place] == ",":
-                place = _after_space(text, place + 1)
-    except RecursionError:
-        raise DataError(f"{where}: a column is nested too deeply; write it flatter, or leave it out") from None
+    while text[place] != "}":
+        start = place
+        name, place = _DECODER.raw_decode(text, start)
+        value_start = _after_space(text, _after_space(text, place) + 1)  # a colon stands between
+        _, place = _DECODER.raw_decode(text, value_start)
+        found.append(Member(name=name, value=text[value_start:place], text=text[start:place]))
+        place = _after_space(text, place)
+        if text[place] == ",":
+            place = _after_space(text, place + 1)
     return found
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from burnish.errors import DataError
 from burnish.protocols import Said
 from burnish.sql.compare import Equality
-from burnish.sql.extract import extract
+from burnish.sql.extract import extract, holds_a_statement
 from burnish.sql.gold import Result, Results, same
 from burnish.sql.outcome import Kind, Limits
 from burnish.sql.sandbox import Query, Sandbox
@@ -64,6 +64,10 @@ class SqlAnswers:
     def on(self, example: Example) -> OnDatabase:
         """Return the grader that compares queries by their results on the example's database."""
         return OnDatabase(answers=self, example=example)
+
+    def learned(self, completion: str) -> Answer | None:
+        """Return an answer that holds a statement to learn; the text stands for it."""
+        return Answer(text=completion, kind=AnswerKind.TEXT) if holds_a_statement(completion) else None
 
     def execute(self, answers: Iterable[tuple[Example, str]], gold: bool) -> None:
         """Run the queries of many answers in all worker processes, and with `gold` the references too.

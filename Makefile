@@ -1,10 +1,12 @@
-# make demo: the embedded experiment; its last line says where the report is.
-# make paper: every figure and table of the paper at the embedded scale, about two hours on two cores; goes on if stopped.
-# make test: every check.  make check: the fast ones.  make clean.
-# make newest: every check with the newest versions that pyproject.toml allows, in .venv-newest.
-# make lock: renew requirements/lock.txt, which pins all that `make` installs.
-# PROCESSES says how many of them run the tests, one a core unless given.
-# PYTHON chooses the interpreter (3.11 or later) of a new .venv; delete .venv to change it.
+# make demo: runs the embedded experiment. Its last line says where the report is.
+# make paper: computes every figure and table of the paper at the embedded scale. This takes about two hours on two cores.
+#   If it is stopped, the same command continues.
+# make test: runs every check.  make check: runs the fast checks.  make clean: removes environments and caches.
+# make newest: runs every check with the newest versions that pyproject.toml allows, in .venv-newest.
+# make lock: renews requirements/lock.txt, which pins all that `make` installs.
+# PROCESSES is the number of processes that run the tests. The default is one for each core.
+# PYTHON is the interpreter (3.11 or later) of a new .venv. Delete .venv to change it.
+# PYTEST has more options for pytest.
 
 PYTHON ?= python3
 PROCESSES ?= logical
@@ -13,7 +15,7 @@ BIN = $(VENV)/bin
 PIP = PIP_BUILD_CONSTRAINT=$(VERSIONS) $(BIN)/python -m pip --disable-pip-version-check
 VERSIONS = requirements/lock.txt
 
-# A stamp is written when its step has ended well: what was interrupted is done again.
+# A stamp is a file that is written after its step succeeded. So make repeats a step that was interrupted.
 MADE = $(VENV)/made
 FOR_DEMO = $(VENV)/installed-for-demo
 FOR_TEST = $(VENV)/installed-for-test
@@ -24,12 +26,13 @@ REQUIREMENTS = pyproject.toml requirements/models.in $(VERSIONS)
 demo: $(FOR_DEMO)
 	$(BIN)/burnish demo
 
-# What is committed is the results and the one report of all; each experiment's own report and timings stay out of git.
+# git has the results and the one report of all experiments. It ignores the report and the timings of each single experiment.
 paper: $(FOR_DEMO)
 	$(BIN)/burnish run configs/paper/embedded/*.yaml --out docs/results/paper-embedded
 	$(BIN)/python scripts/write_findings.py
 
-# Side by side: of the two cores of a small machine none should wait. Empty, the variable lets Python keep what it compiles.
+# The checks run at the same time, so that on a small machine with two cores no core waits.
+# If PYTHONDONTWRITEBYTECODE is empty, Python keeps the bytecode that it compiles.
 test check: export PYTHONDONTWRITEBYTECODE =
 test: $(FOR_TEST)
 	$(MAKE) --jobs 3 lint types every-test
@@ -51,12 +54,13 @@ every-test: $(FOR_TEST)
 fast-tests: $(FOR_TEST)
 	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist worksteal -m "not slow" $(PYTEST)
 
-# PyTorch stays at its pin, in make.in: the newest may come with CUDA's libraries alone.
+# PyTorch keeps its version from make.in, because the newest version may exist only with CUDA's libraries.
 newest:
 	rm -rf .venv-newest
 	$(MAKE) VENV=.venv-newest VERSIONS=requirements/make.in test
 
-# uv finds versions for every Python that burnish supports. CUDA's libraries are left out: PyTorch names their versions itself.
+# uv finds versions for every Python that burnish supports. grep removes CUDA's libraries from the lock: PyTorch itself names
+# the versions that it needs.
 LOCK = .venv-lock
 COMPILE = $(LOCK)/bin/uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header
 lock:

@@ -40,6 +40,8 @@ class Child:
     field: str
     timeout: float
     heard: float
+    tail: bytes = b""
+    """The last messages of those that were thrown away."""
 
     @property
     def stdin(self) -> IO[bytes]:
@@ -108,15 +110,19 @@ class Child:
         )
 
     def _keep_short(self) -> None:
-        """Throw messages away that would fill the disk; the program writes on behind them."""
+        """Throw messages away that would fill the disk, all but the last; the program writes on behind them."""
         if os.fstat(self.complaints.fileno()).st_blocks * 512 > MAX_STDERR:
+            self.tail = self._last_messages()
             os.ftruncate(self.complaints.fileno(), 0)
 
+    def _last_messages(self) -> bytes:
+        """Read the end of the messages. The program shares our place in the file, so that it must not be moved."""
+        handle, length = self.complaints.fileno(), 4 * TAIL
+        end = os.pread(handle, length, max(0, os.fstat(handle).st_size - length))
+        return (self.tail + end.replace(b"\0", b""))[-length:]
+
     def _said(self) -> str:
-        size = self.complaints.seek(0, os.SEEK_END)
-        self.complaints.seek(max(0, size - 4 * TAIL))
-        said = self.complaints.read().replace(b"\0", b"").decode(errors="replace")
-        return said.strip()[-TAIL:] or "nothing on stderr"
+        return self._last_messages().decode(errors="replace").strip()[-TAIL:] or "nothing on stderr"
 
 
 @contextmanager

@@ -38,6 +38,8 @@ class Dataset:
     left_out: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
+# A class fulfils a protocol by its methods alone. A task or annotator from outside the package need not inherit from
+# here.
 class AnswerMatcher(Protocol):
     """Finds final answers and says whether two of them are the same.
 
@@ -324,6 +326,7 @@ class Scorer(Protocol):
         ...
 
 
+# Three protocols and not one, so that a fake in a test or a server needs only what it is used for.
 class Backend(Trainer, Generator, Scorer, Protocol):
     """Trains, generates and scores in one object, which is what a whole run needs.
 

@@ -17,6 +17,7 @@ from burnish.stats import Interval, wilson
 from burnish.store.files import read_objects
 from burnish.types import Reason
 
+# Raise it if an old reader would misread a new file; a file of another version is refused.
 SCHEMA_VERSION = 1
 RESULTS_FILE = "results.json"
 TIMINGS_FILE = "timings.json"
@@ -177,6 +178,7 @@ class Results(Record):
     @model_validator(mode="after")
     def _runs_differ(self) -> Results:
         """Refuse a file in which a method, seed and round has two rows."""
+        # A repeated row would count twice in every mean.
         keys = [(run.method, run.seed, run.round) for run in self.runs]
         if len(set(keys)) != len(keys):
             twice = next(key for key in keys if keys.count(key) > 1)
@@ -191,6 +193,7 @@ class Results(Record):
         for row in self.paired:
             if row.metric == metric and (row.a, row.a_round, row.b, row.b_round) == (*a, *b):
                 return row
+            # Only one direction of each pair is written.
             if row.metric == metric and (row.a, row.a_round, row.b, row.b_round) == (*b, *a):
                 return row.turned()
         return None

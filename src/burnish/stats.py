@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 from burnish.types import Verdict
 
+# numpy and scipy are imported inside the functions: they are slow to import, and most commands compute no statistics.
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
@@ -88,7 +89,9 @@ def mean_interval(values: Sequence[float]) -> Interval:
     mean = math.fsum(values) / n
     if n == 1:
         return Interval(value=mean, low=None, high=None, n=1)
+    # n - 1: the mean is estimated from the same values.
     variance = math.fsum((value - mean) ** 2 for value in values) / (n - 1)
+    # Student's t and not the normal distribution: there are only a few seeds.
     reach = float(t.ppf((1 + LEVEL) / 2, n - 1)) * math.sqrt(variance / n)
     return Interval(value=mean, low=mean - reach, high=mean + reach, n=n)
 
@@ -147,6 +150,7 @@ def _resampled(seeds: int, prompts: int, draws: int, seed: int) -> list[tuple[ND
     """
     import numpy as np  # noqa: PLC0415 slow to import
 
+    # multinomial counts are the same as drawing indices with replacement, but smaller.
     generator = np.random.default_rng(seed)
     return [
         (

@@ -45,6 +45,8 @@ class Example:
     metadata: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
 
 
+# The values of these enums are written to stores and ledgers and read back. A changed value makes old files unreadable,
+# and for a source it also changes the ids of demonstrations.
 class DemonstrationSource(StrEnum):
     """Where a demonstration comes from."""
 
@@ -75,6 +77,8 @@ class Demonstration:
     @property
     def id(self) -> str:
         """The identity, by content and origin: 16 hex digits."""
+        # Ledgers name answers by this id, and comparisons are identified through it. Another recipe would break every
+        # old store.
         return short_hash(self.example_id, self.completion, self.source, self.producer, str(self.round))
 
 
@@ -89,6 +93,7 @@ class Comparison:
     @property
     def id(self) -> str:
         """The identity, by the two sides in their order: 16 hex digits."""
+        # The order counts: a preference for b is only meaningful with a and b in their places.
         return short_hash(self.a.id, self.b.id)
 
 
@@ -276,7 +281,7 @@ def turned_back(p_second: float, order: Order) -> float:
 def is_whole(text: str) -> bool:
     """Say whether a text can be written as UTF-8. It cannot if it holds half a character (a lone surrogate)."""
     try:
-        # JSON can hold a lone surrogate ("\\ud83d"), but a file in UTF-8 cannot.
+        # JSON can hold a lone surrogate ("\ud83d"), but a file in UTF-8 cannot.
         text.encode()
     except UnicodeEncodeError:
         return False
@@ -294,6 +299,7 @@ def short_hash(*parts: str) -> str:
 
 def prompt_group(prompt: Iterable[Message]) -> str:
     """Return the group of a prompt. Equal prompts have the same group, whatever their ids are."""
+    # Role and content alternate, so a text that moves to another role changes the group.
     return short_hash(*(part for message in prompt for part in (message.role, message.content)))
 
 

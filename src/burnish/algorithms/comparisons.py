@@ -22,6 +22,7 @@ from burnish.types import (
     turned_back,
 )
 
+# P(b is better) for each vote. An abstention has no vote, so it is not here.
 VOTES = {Verdict.A: 0.0, Verdict.TIE: 0.5, Verdict.B: 1.0}
 EVEN = 1e-12
 """A p_b closer to 0.5 than this is a tie. The small rest comes from the rounding of a sum; it is not an opinion."""
@@ -34,6 +35,7 @@ def combined(comparison_id: str, shown: Sequence[Order], p_second: Sequence[floa
     The orders that were judged stay in `shown` and `raw`.
     """
     assert len(shown) == len(p_second), (comparison_id, shown, p_second)
+    # Each order counts once; an order that is asked twice would weigh more in the mean.
     assert len(set(shown)) == len(shown), (comparison_id, shown)
     judged = [(order, p) for order, p in zip(shown, p_second, strict=True) if p is not None]
     assert all(0.0 <= p <= 1.0 for _, p in judged), (comparison_id, judge, p_second)

@@ -69,6 +69,7 @@ def screened(matcher: AnswerMatcher, a: Demonstration, b: Demonstration, differi
         return Reason.AGREED
     if differing:
         answer_a, answer_b = matcher.extract(a.completion), matcher.extract(b.completion)
+        # Two answers without a final answer may differ in everything else, so they are still judged.
         if answer_a is not None and answer_b is not None and matcher.agree(answer_a, answer_b):
             return Reason.AGREED
     return None
@@ -97,6 +98,7 @@ def _turned_up(pair: Pair, preferences: Mapping[str, Preference]) -> Candidate:
         return Candidate(example_id=pair.key, screened=pair.reason, verdict=None, p_b=None)
     preference = preferences[pair.comparison.id]
     sureness = confidence(preference)
+    # Verdict A becomes B, and p_b becomes 0.5 + confidence: the preferred side is now side b.
     verdict = Verdict.B if preference.verdict is Verdict.A else preference.verdict
     p_b = None if sureness is None else 0.5 + sureness
     side = Order.BA if preference.verdict is Verdict.A else Order.AB
@@ -132,6 +134,7 @@ def ledger_line(
         round=round_number,
         kept=pair.a.id,
         proposed=pair.b.id,
+        # `verdict_on` reads the empty id as "not trained on", because either side may have been preferred.
         chosen=preferred(pair, preference)[0].id if accepted and preference is not None else "",
         score=None if preference is None else confidence(preference),
         p_b_ab=p_b_ab,

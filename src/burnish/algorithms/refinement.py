@@ -18,6 +18,8 @@ from burnish.errors import ConfigError, StageError
 from burnish.protocols import Score
 from burnish.types import Accept, Demonstration, Order, Preference, Reason, Refinement, Verdict, turned_back
 
+# Algorithm 1 by its lines: 2 and 3 are `split`, 13 is `cap`, 15 is `apply`, and 11 to 16 together are `select`, `apply`
+# and `ledger`. Training and answering (4 to 8) need models and are in `steps.refining`.
 _BOTH = (Order.AB, Order.BA)
 
 
@@ -71,6 +73,7 @@ def split(
         members[group].append(example_id)
     # Sort before the shuffle, so that the order of the input file does not change the split.
     order = sorted(members)
+    # The key holds purpose and round, so that each of them has a split of its own.
     random.Random(_key(seed, purpose, round_number)).shuffle(order)  # noqa: S311 reproducible, not secret
     # The sort is stable: groups of one size stay in their shuffled order.
     order.sort(key=lambda group: len(members[group]), reverse=True)
@@ -98,6 +101,7 @@ def check_cross_label(trained_on: Mapping[str, AbstractSet[str]], proposals: Ite
     """
     for proposal in proposals:
         trained_ids = trained_on.get(proposal.producer)
+        # Nobody knows what another model was trained on, so its proposals are refused too.
         if trained_ids is None:
             raise StageError(
                 f"example {proposal.example_id}: proposed by {proposal.producer!r}, which is none of this round's "
@@ -116,6 +120,7 @@ def cap(alpha: float, n: int) -> int:
     The result is exact for the decimal alpha that the user wrote: in floats 0.29 * 100 is 28.999... Raises ConfigError
     if alpha is not in (0, 1].
     """
+    # Written with `not`, the check also refuses NaN, for which every comparison is false.
     if not 0 < alpha <= 1:
         raise ConfigError(f"alpha: {alpha} found, must be above 0 and at most 1; the paper uses 0.15")
     return math.floor(_meant(alpha) * n)
@@ -146,12 +151,15 @@ def select(
     """
     assert len({candidate.example_id for candidate in candidates}) == len(candidates), "an example comes once"
     allowed = cap(alpha, n)
+    # Without shares there is one cap for all; it has the empty name.
     room = {"": allowed} if shares is None else split_cap(allowed, shares)
+    # Only sources that judged something need a share.
     judged_by = {candidate.source for candidate in candidates if candidate.screened is None}
     if shares is not None and (missing := sorted(judged_by - shares.keys())):
         raise ConfigError(f"shares: none for source {missing[0]!r}; give each of the mixed annotators its share")
     reasons = [_before_cap(candidate, rule) for candidate in candidates]
     eligible = (index for index, reason in enumerate(reasons) if reason is Reason.ACCEPTED)
+    # The most confident come first and use the cap up; all others are over the cap.
     for index in sorted(eligible, key=lambda index: _rank(candidates[index])):
         source = "" if shares is None else candidates[index].source
         if room[source] > 0:
@@ -159,6 +167,7 @@ def select(
         else:
             reasons[index] = Reason.OVER_CAP
     accepted = reasons.count(Reason.ACCEPTED)
+    # The cap is a promise to the user: no more labels change than alpha allows.
     assert accepted <= allowed, (accepted, allowed)
     return reasons
 
@@ -178,6 +187,7 @@ def _split_orders(candidate: Candidate, accept: Accept) -> Reason | None:
     if accept is Accept.MEAN or candidate.p_b is None or len(candidate.orders) < 2:
         return None
     verdicts = {verdict_of(p_b) for p_b in candidate.orders}
+    # One order without a preference is a tie, even if the other order prefers a side.
     if Verdict.TIE in verdicts:
         return Reason.TIE
     return Reason.ORDERS_DISAGREE if len(verdicts) > 1 else None
@@ -196,6 +206,7 @@ def _by_mean(candidate: Candidate, gate: float) -> Reason:
         case Verdict.ABSTAIN:
             return Reason.ABSTAINED
         case None:
+            # A candidate that passed the screening was judged, so it has a verdict.
             raise AssertionError(candidate)
         case _:
             assert_never(candidate.verdict)
@@ -218,6 +229,7 @@ def split_cap(total: int, shares: Mapping[str, float]) -> dict[str, int]:
     share_sum = sum(exact.values())  # not exactly 1 for shares such as 0.333333 three times
     quota = {source: total * share / share_sum for source, share in exact.items()}
     room = {source: math.floor(part) for source, part in quota.items()}
+    # The negative remainder sorts the largest first; the name settles equal remainders.
     by_remainder = sorted(quota, key=lambda source: (room[source] - quota[source], source))
     for source in by_remainder[: total - sum(room.values())]:
         room[source] += 1
@@ -232,6 +244,7 @@ def naive_choice(candidates: Sequence[Candidate], alpha: float, n: int, seed: in
     ConfigError if alpha is not in (0, 1].
     """
     total = cap(alpha, n)
+    # Every valid proposal can be drawn, also one that was screened because it agrees.
     valid = [candidate.example_id for candidate in candidates if candidate.screened is not Reason.INVALID]
     chosen = drawn(valid, total, seed, round_number, "naive")
     return [
@@ -262,6 +275,7 @@ def distant(
     ones, and equal distances are ranked by id. A row without a score is not compared.
     """
     differing_ids = [id_ for id_, why in reasons.items() if why is None and id_ in scores and scores[id_].value > 0]
+    # floor, as for the cap; `_meant` keeps the product exact.
     count = len(differing_ids) if share is None else math.floor(_meant(share) * len(differing_ids))
     chosen = frozenset(sorted(differing_ids, key=lambda id_: (-scores[id_].value, id_))[:count])
     differing_set = frozenset(differing_ids)
@@ -312,6 +326,7 @@ def ledger(
             score=None if preference is None else confidence(preference),
             p_b_ab=p_b_ab,
             p_b_ba=p_b_ba,
+            # Lines that nobody judged must not count as the annotator's work.
             annotator="" if preference is None else annotator,
             model=proposed.producer,
             reason=reason,

@@ -16,6 +16,8 @@ from burnish.store.files import iter_rows, read_rows
 from burnish.store.keyed_rows import Changed, KeyedRows
 from burnish.types import Artifact, Comparison, Demonstration, Example, Preference, Reason, Refinement
 
+# The names of files inside artifacts. Finished stages in a store have them too, so a changed name makes old results
+# unreadable.
 DEMONSTRATIONS = "demonstrations.jsonl"
 COMPARISONS = "comparisons.jsonl"
 PAIRS = "pairs.jsonl"
@@ -92,6 +94,7 @@ class Rows:
 
     def examples(self) -> Mapping[str, Example]:
         """Read the examples, in the order of their ids."""
+        # KeyedRows reads a row when it is asked for and keeps only its place in memory.
         return KeyedRows(Path(self.data.path) / f"{self.split}.jsonl", Example, "id", self._ids())
 
     def prompts_only(self) -> Mapping[str, Example]:
@@ -119,6 +122,7 @@ class Rows:
 
 def without_references(examples: Mapping[str, Example]) -> Mapping[str, Example]:
     """Return the examples without their references and metadata."""
+    # Build a new Example instead of copying the old one, so that a field added later does not leak here by itself.
     return Changed(examples, lambda e: Example(id=e.id, group=e.group, prompt=e.prompt))
 
 

@@ -65,6 +65,7 @@ def audited(setting: Setting, current: Artifact, proposals: Parts, refined: Arti
     judged = judge(setting.steps, audit.auditor, setting.rows, sample, f"round {number} audit")
 
     def run(work: Work) -> None:
+        # The ledger is read twice and streamed, so that it never lies in memory as a whole.
         changes = sum(line.reason is Reason.ACCEPTED for line in iter_ledger(refined))
         verdicts = read_preferences(Path(judged.path))
         harm = _harm(audit, changes, [verdicts[comparison.id] for comparison in read_comparisons(sample)], number)
@@ -88,6 +89,7 @@ def _sample(
     def run(work: Work) -> None:
         labels, proposed = read_demonstrations(current), merged(proposals)
         changed = [line.example_id for line in iter_ledger(refined) if line.reason is Reason.ACCEPTED]
+        # Drawn by hash from all accepted changes: the bound needs a random sample that nobody chose.
         chosen = sorted(drawn(changed, audit.size, seed, number, "audit"))
         pairs = (Comparison(example_id=id_, a=labels[id_], b=proposed[id_]) for id_ in chosen)
         work.count(comparisons=write_rows(work.path / COMPARISONS, pairs))
@@ -114,6 +116,7 @@ def _harm(audit: Audit, changes: int, judged: Iterable[Preference], number: int)
         bound=bound,
         level=level,
         max_harm=audit.max_harm,
+        # Without a limit the audit only reports.
         accepted=audit.max_harm is None or bound <= audit.max_harm,
     )
 

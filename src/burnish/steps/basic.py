@@ -98,6 +98,7 @@ class Steps:
                 config=config,
                 inputs=inputs,
                 run=run,
+                # The label is for people. It is not part of the identity.
                 label=label if shared else f"{self.label} {label}",
                 resumable=resumable,
             )
@@ -130,6 +131,7 @@ class Steps:
         def run(work: Work) -> None:
             members = rows.groups()
             cut = split(members, self.seed, round_, purpose, parts)
+            # A part without rows could train no model. This happens if there are fewer groups than parts.
             if not all(cut):
                 raise DataError(f"task: {len(members)} rows cannot be cut into {parts} parts by prompt; use more rows")
             write_atomic(work.path / PARTS, pretty({str(number): ids for number, ids in enumerate(cut, 1)}))
@@ -147,6 +149,7 @@ class Steps:
 
         def run(work: Work) -> None:
             examples, labels = rows.examples(), read_demonstrations(demonstrations)
+            # gold=True: the answers are graded, so the references are executed as well where the task executes answers.
             grader_of = graders(self.task, examples, (labels[id_] for id_ in examples), gold=True)
             right = [
                 id_ for id_ in examples if labels[id_].finished and grader_of(id_).grade(labels[id_].completion).correct
@@ -223,6 +226,7 @@ class Steps:
         """
 
         def run(work: Work) -> None:
+            # References stay out of reach here, so that no training can use them by mistake.
             examples, current = rows.prompts_only(), read_demonstrations(demonstrations)
             training = [
                 TrainingRow(id=id_, prompt=example.prompt, completion=current[id_].completion)
@@ -241,6 +245,7 @@ class Steps:
             "train": settings.model_dump(mode="json"),
             "seed": self.seed,
             "checkpoints": checkpoints,
+            # The task decides which demonstrations have an answer to learn.
             "task": self.learned_kind,
             **rows.config,
         }
@@ -329,6 +334,7 @@ class Steps:
 
         If the run is killed, finished batches are kept.
         """
+        # Purpose and round are part of the key, so that test answers and proposals have draws of their own.
         key = SamplingKey(seed=self.seed, stage=purpose, round=round_)
 
         def run(work: Work) -> None:
@@ -404,5 +410,6 @@ def checkpoint(model: Artifact, number: int) -> Artifact:
 
     `number` counts from 1. The fingerprint is the training's, followed by the name of the checkpoint's folder.
     """
+    # A checkpoint lies inside its training's folder and has no manifest of its own.
     name = f"checkpoint-{number:02d}"
     return Artifact(path=str(Path(model.path) / name), kind="train", fingerprint=f"{model.fingerprint}/{name}")

@@ -54,6 +54,7 @@ def judge(
     If the run is killed, finished units of the annotator's work are kept.
     """
     if annotator.members:
+        # Each member has a stage of its own, so its judgements are reused if the members change.
         votes = [judge(steps, member, rows, compared, f"{label} by {member.kind}") for member in annotator.members]
         return _vote(steps, annotator, votes, compared, label, accept)
 
@@ -85,6 +86,7 @@ def _vote(
 
     `accept` says what the two orders of one voter mean together.
     """
+    # Annotators without an order have nothing on which two orders could disagree.
     both = accept is Accept.BOTH_ORDERS and not annotator.order_free
     rule = Accept.BOTH_ORDERS if both else Accept.MEAN
 
@@ -97,5 +99,6 @@ def _vote(
         work.count(comparisons=write_rows(work.path / PREFERENCES, combined_votes))
 
     inputs = {"comparisons": compared, **{f"vote_{number}": vote for number, vote in enumerate(votes, 1)}}
+    # The default is left out, so that votes by the mean keep their fingerprint.
     config: dict[str, JsonValue] = {"accept": str(accept)} if both else {}
     return steps.stage("votes", config, inputs, run, f"{label} together")

@@ -59,6 +59,7 @@ def win(setting: Setting, rows: Rows, answers: Artifact, reference: Artifact) ->
     Pairs of equal texts are not judged.
     """
     steps = setting.steps
+    # The SFT model's held-out answers are the same stage as in its own measurement, so they are not computed again.
     first = steps.answer(reference, rows, setting.decode, "test", DemonstrationSource.PROPOSAL)
     compared = _compared(steps, first, answers, "answers before and after")
     return Versus(

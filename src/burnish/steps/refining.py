@@ -102,6 +102,7 @@ def compare(
     If `cross` is True, the stage raises StageError when a model proposes for a row that it was trained on.
     """
     seed, budget, differing = setting.steps.seed, setting.comparisons, setting.differing
+    # Distances are a stage of their own because a model or a program measures them, which is slow.
     distances = distance(setting, current, proposals, number) if differing else None
 
     def run(work: Work) -> None:
@@ -133,6 +134,7 @@ def compare(
         config |= {"seed": seed, "round": number}
     inputs = {"current": current, **numbered("model", models), **numbered("proposals", proposals)}
     if differing and distances:
+        # Only here if it is used, so that stages without distances keep their fingerprint.
         config["differing"] = differing.share
         inputs["distances"] = distances
     return setting.steps.stage("compare", config, inputs, run, f"round {number} comparisons")
@@ -184,6 +186,7 @@ def replace_at_random(
             for row in read_screened(compared)
         ]
         reasons = naive_choice(candidates, alpha, len(candidates), seed, number)
+        # No preferences and the annotator "none": the ledger shows that nobody judged.
         _write(work, current, proposals, {}, candidates, reasons, number, "none")
 
     config = {"alpha": alpha, "seed": seed, "round": number}
@@ -196,6 +199,7 @@ def candidates_of(compared: Artifact, judged: Artifact) -> tuple[Mapping[str, Pr
 
     Returns the preference of each compared example, and one candidate for each screened row.
     """
+    # Judgements have comparison ids. This joins them by example, because selection works on examples.
     by_example = JudgedExamples(compared, judged)
 
     def candidate(row: Screened) -> Candidate:
@@ -214,6 +218,7 @@ def candidates_of(compared: Artifact, judged: Artifact) -> tuple[Mapping[str, Pr
 
 def merged(proposals: Parts) -> Mapping[str, Demonstration]:
     """Read the proposals of all parts as one mapping, sorted by example id."""
+    # Rows are read when they are asked for and merged by id, so memory does not grow with the length of the answers.
     return MergedRows([read_demonstrations(part) for part in proposals])
 
 

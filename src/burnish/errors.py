@@ -43,6 +43,7 @@ class AnnotatorError(BurnishError):
     """The annotator cannot be asked: a server does not answer, a program fails, or its answers cannot be read."""
 
 
+# Not a BurnishError: nothing is wrong, and the exit code is another one.
 class Paused(Exception):  # noqa: N818 not a mistake: the work waits
     """The work waits for people, for an audit or for a larger budget. Finished work is kept. The exit code is 3.
 
@@ -65,6 +66,7 @@ def brief(value: object) -> str:
     except (RecursionError, ValueError):
         # RecursionError comes from deep nesting; ValueError from an int with more digits than Python writes.
         return f"a value of type {type(value).__name__}"
+    # reprlib limits each level. A nested value can still become long, so the whole text is cut too.
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 
@@ -88,6 +90,7 @@ def system_refusals() -> Generator[None, None, None]:
         yield
     except OSError as error:
         name = error.filename
+        # The message of the operating system is kept, because it says what is wrong in words that can be searched.
         if error.errno in _NAMED and name is not None:
             raise StageError(f"{brief(name)}: {error.strerror}; check the name and the permissions") from error
         if error.errno in _UNNAMED:

@@ -74,6 +74,7 @@ class Grader(Protocol):
         ...
 
 
+# Grading is separate from loading, because a user's dataset brings its own rows and needs only a grader.
 class Task(Grader, Protocol):
     """A grader that also loads the examples."""
 

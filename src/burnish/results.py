@@ -28,6 +28,7 @@ REFERENCE_WIN_RATE = "reference_win_rate"
 
 Bounds: TypeAlias = tuple[float, float]
 """The lowest and the highest value of an interval."""
+# Counts cannot be negative and probabilities lie in [0, 1]. A file that says otherwise is refused when it is read.
 Natural: TypeAlias = Annotated[int, Field(ge=0)]
 Probability: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 MethodRound: TypeAlias = tuple[str, int]
@@ -35,6 +36,7 @@ MethodRound: TypeAlias = tuple[str, int]
 AnyRecord = TypeVar("AnyRecord", bound="Record")
 
 
+# The docstring under each field is its description in the schema and in docs/results-schema.md, word for word.
 class Record(BaseModel):
     """Base of everything that is written to a results folder: frozen, without unknown fields, only finite numbers."""
 
@@ -182,7 +184,7 @@ class Results(Record):
         keys = [(run.method, run.seed, run.round) for run in self.runs]
         if len(set(keys)) != len(keys):
             twice = next(key for key in keys if keys.count(key) > 1)
-            raise ValueError(f"method {twice[0]!r}, seed {twice[1]}, round {twice[2]} is there twice")
+            raise ValueError(f"method {twice[0]!r}, seed {twice[1]}, round {twice[2]} is in the file twice")
         return self
 
     def paired_row(self, metric: str, a: MethodRound, b: MethodRound) -> PairedRow | None:
@@ -289,6 +291,7 @@ def read_timings(directory: Path) -> Timings:
 
 def read_changes(directory: Path) -> list[Change]:
     """Read changes.jsonl of a results folder. Raises DataError, which names the line and the field."""
+    # JSONL: one object in each line, so an error names its line.
     path = directory / CHANGES_FILE
     _require(path)
     return [_checked(value, Change, f"{path}:{number}") for number, value in read_objects(path)]
@@ -302,7 +305,7 @@ def _read(path: Path, model: type[AnyRecord]) -> AnyRecord:
     except orjson.JSONDecodeError as error:
         raise DataError(f"{path}: not JSON ({error}); run `burnish run` again, finished work is kept") from None
     if not isinstance(value, dict):
-        raise DataError(f"{path}: {type(value).__name__} found, one JSON object is needed")
+        raise DataError(f"{path}: {type(value).__name__} found; the file must hold one JSON object")
     # Check the version first: a file of another version would fail on some field, and that message would not help.
     _check_version(path, value)  # pyright: ignore[reportUnknownArgumentType]
     return _checked(value, model, str(path))  # pyright: ignore[reportUnknownArgumentType]

@@ -52,7 +52,7 @@ def wilson(successes: int, n: int) -> Interval:
     from scipy.stats import binomtest  # noqa: PLC0415 slow to import
 
     if not 0 <= successes <= n or n == 0:
-        raise ValueError(f"{successes} successes of {n}: no proportion")
+        raise ValueError(f"{successes} successes of {n} give no proportion; needed are 0 <= successes <= n and n > 0")
     # Wilson's interval stays inside [0, 1] and has a width even if all or none are successes.
     bounds = binomtest(successes, n).proportion_ci(confidence_level=LEVEL, method="wilson")
     return Interval(value=successes / n, low=float(bounds.low), high=float(bounds.high), n=n)
@@ -69,7 +69,7 @@ def harm_bound(harmed: int, sampled: int, changes: int, level: float) -> float:
     from scipy.stats import beta  # noqa: PLC0415 slow to import
 
     if not 0 <= harmed <= sampled <= changes or (changes and not sampled):
-        raise ValueError(f"{harmed} harmed of {sampled} looked at of {changes} changes: no bound")
+        raise ValueError(f"{harmed} harmed of {sampled} judged of {changes} changes give no bound")
     if sampled == changes:
         return harmed / changes if changes else 0.0
     # beta.ppf has no value for a second parameter of 0, where the bound is 1.
@@ -85,7 +85,7 @@ def mean_interval(values: Sequence[float]) -> Interval:
 
     n = len(values)
     if n == 0 or not all(math.isfinite(value) for value in values):
-        raise ValueError(f"{list(values)}: no mean of these")
+        raise ValueError(f"{list(values)}: these values have no mean; give at least one, all of them finite")
     mean = math.fsum(values) / n
     if n == 1:
         return Interval(value=mean, low=None, high=None, n=1)
@@ -103,7 +103,10 @@ def ratio_interval(numerators: Sequence[float], denominators: Sequence[float]) -
     number. Raises ValueError if the lists are empty or of unequal length, or if a denominator is not above 0.
     """
     if not numerators or len(numerators) != len(denominators) or min(denominators) <= 0:
-        raise ValueError(f"{len(numerators)} numerators, {len(denominators)} denominators: no ratio of these")
+        raise ValueError(
+            f"{len(numerators)} numerators and {len(denominators)} denominators give no ratio; give as many of each, "
+            "at least one, and only denominators above 0"
+        )
     ratio = math.fsum(numerators) / math.fsum(denominators)
     mean = math.fsum(denominators) / len(denominators)
     # To first order the ratio's error is the mean of these residuals. Their mean is 0, so their bounds are distances
@@ -124,7 +127,9 @@ def paired_bootstrap(differences: ArrayLike, draws: int = 10_000, seed: int = 0)
 
     difference_SP = np.asarray(differences, dtype=np.float64)
     if difference_SP.ndim != 2 or difference_SP.size == 0 or not np.isfinite(difference_SP).all():
-        raise ValueError(f"differences: shape {difference_SP.shape}; must be seeds x prompts, finite and not empty")
+        raise ValueError(
+            f"differences: shape {difference_SP.shape} found; it must be seeds x prompts, finite and not empty"
+        )
     value, n = float(difference_SP.mean()), difference_SP.size
     if n == 1:
         return Interval(value=value, low=None, high=None, n=1)
@@ -216,7 +221,9 @@ def length_controlled(p_wins: Sequence[float], longer_by: Sequence[float]) -> In
     import numpy as np  # noqa: PLC0415 slow to import
 
     if len(p_wins) != len(longer_by):
-        raise ValueError(f"{len(p_wins)} probabilities, {len(longer_by)} lengths: one of each a prompt")
+        raise ValueError(
+            f"{len(p_wins)} probabilities and {len(longer_by)} lengths found; each prompt needs one of each"
+        )
     on_rarer_side = min(sum(x <= 0 for x in longer_by), sum(x >= 0 for x in longer_by))
     if len(p_wins) < 2 or on_rarer_side < EITHER_SIDE * len(p_wins):
         return None

@@ -97,6 +97,8 @@ class Comparison:
         return short_hash(self.a.id, self.b.id)
 
 
+# A verdict is never about "first" and "second". Those depend on the order in which a pair was shown, and are turned
+# back at once by `turned_back`.
 class Verdict(StrEnum):
     """A judge's verdict on a comparison, in the comparison's own order."""
 
@@ -162,6 +164,8 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+# All fields are plain values, because each object is one line of ledger.jsonl. The ids point at answers that stages
+# hold.
 class Refinement:
     """One line of the ledger: what happened to one example in one round.
 
@@ -271,6 +275,7 @@ def turned_back(p_second: float, order: Order) -> float:
 
     This is the only place in burnish that flips the sides.
     """
+    # No default case: the type checker reports an order that is added and not handled here.
     match order:
         case Order.AB:
             return p_second

@@ -104,13 +104,13 @@ def check_cross_label(trained_on: Mapping[str, AbstractSet[str]], proposals: Ite
         # Nobody knows what another model was trained on, so its proposals are refused too.
         if trained_ids is None:
             raise StageError(
-                f"example {proposal.example_id}: proposed by {proposal.producer!r}, which is none of this round's "
-                f"models ({', '.join(sorted(trained_on))}); remove the stage's directory and run again"
+                f"example {proposal.example_id}: its proposal comes from {proposal.producer!r}, which is none of this "
+                f"round's models ({', '.join(sorted(trained_on))}); remove the stage's folder and run again"
             )
         if proposal.example_id in trained_ids:
             raise StageError(
-                f"example {proposal.example_id}: proposed by model {proposal.producer}, which was trained on it; a "
-                "proposal must come from the model of the other half"
+                f"example {proposal.example_id}: its proposal comes from model {proposal.producer}, which was trained on "
+                "it; a proposal must come from the model of the other half"
             )
 
 
@@ -122,7 +122,7 @@ def cap(alpha: float, n: int) -> int:
     """
     # Written with `not`, the check also refuses NaN, for which every comparison is false.
     if not 0 < alpha <= 1:
-        raise ConfigError(f"alpha: {alpha} found, must be above 0 and at most 1; the paper uses 0.15")
+        raise ConfigError(f"alpha: {alpha} found; it must be above 0 and at most 1 (the paper uses 0.15)")
     return math.floor(_meant(alpha) * n)
 
 
@@ -156,7 +156,7 @@ def select(
     # Only sources that judged something need a share.
     judged_by = {candidate.source for candidate in candidates if candidate.screened is None}
     if shares is not None and (missing := sorted(judged_by - shares.keys())):
-        raise ConfigError(f"shares: none for source {missing[0]!r}; give each of the mixed annotators its share")
+        raise ConfigError(f"shares: source {missing[0]!r} has no share; give a share to each of the mixed annotators")
     reasons = [_before_cap(candidate, rule) for candidate in candidates]
     eligible = (index for index, reason in enumerate(reasons) if reason is Reason.ACCEPTED)
     # The most confident come first and use the cap up; all others are over the cap.
@@ -224,7 +224,7 @@ def split_cap(total: int, shares: Mapping[str, float]) -> dict[str, int]:
     Sources with equal remainders are ordered by name. Raises ConfigError unless the shares lie in [0, 1] and sum to 1.
     """
     if any(not 0 <= share <= 1 for share in shares.values()) or not math.isclose(sum(shares.values()), 1):
-        raise ConfigError(f"shares: {dict(shares)} found; each must lie in [0, 1] and all must sum to 1")
+        raise ConfigError(f"shares: {dict(shares)} found; each share must be in [0, 1], and they must sum to 1")
     exact = {source: _meant(share) for source, share in shares.items()}
     share_sum = sum(exact.values())  # not exactly 1 for shares such as 0.333333 three times
     quota = {source: total * share / share_sum for source, share in exact.items()}

@@ -31,6 +31,7 @@ __all__ = ["Round", "Setting", "register_method", "run_method"]
 M = TypeVar("M", bound=MethodSettings)
 Run: TypeAlias = Callable[[Setting, M], list[Round]]
 """A function that runs or plans a method. It takes the setting and the method's settings and returns the rounds."""
+# Keyed by class and not by the name of the kind, so that no code compares names of kinds.
 _runs: dict[type[MethodSettings], Run[Any]] = {}
 
 

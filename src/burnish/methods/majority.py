@@ -30,6 +30,8 @@ def majority(setting: Setting, method: MajorityMethod) -> list[Round]:
     for k in range(1, method.rounds + 1):
         models, samples = _sampled(setting, labels, method, k)
         voted = _vote(setting, samples, k)
+        # The vote of a row uses only the samples of the model that did not see it, so the check of cross-labelling
+        # holds.
         compared = compare(setting, labels, models, (voted,), k)
         # No annotator is asked. The share of votes takes the place of P(the proposal is better).
         judged = _shares(setting, voted, compared, k)

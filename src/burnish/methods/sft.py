@@ -11,7 +11,7 @@ def sft(setting: Setting, method: SftMethod) -> list[Round]:
     """Finetune once, on the demonstrations as they are or on the references of the same rows."""
     demonstrations = setting.demonstrations
     if method.demonstrations == "gold":
-        assert setting.gold is not None, "gold labels are asked for where there are none"
+        assert setting.gold is not None, "the method trains on gold labels, but there are none"
         demonstrations = setting.gold
     return [start(setting, demonstrations, method.name)]
 

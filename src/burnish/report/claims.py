@@ -42,6 +42,7 @@ def figure_1b(variants: Variants) -> list[Claim]:
     return claims
 
 
+# A claim about the ceiling has the ceiling first: a positive difference means that SFT falls short.
 def figure_2(variants: Variants) -> list[Claim]:
     """Claims that the student is better than its supervisor and worse than the ceiling."""
     return [
@@ -250,6 +251,7 @@ def hybrids(variants: Variants) -> list[Claim]:
 def dial(variants: Variants) -> list[Claim]:
     """Claims about the lowest accuracy of the annotator at which each method helps."""
     claims: list[Claim] = []
+    # The settings of both budgets come in one experiment; their labels end with the budget.
     for equal in (False, True):
         chosen = {n: r for n, r in variants.items() if n.endswith("equal budget") is equal}
         budget = "equal budget" if equal else "paper's budget"
@@ -298,6 +300,7 @@ def annotator_accuracy(results: Results) -> float | None:
     return mean_at(results, At("ilr", 1, "annotator_accuracy"))
 
 
+# The keys are the values of `figure` in a config, as in `paper.PAPER_FIGURES`.
 CLAIMS: Mapping[str, Callable[[Variants], list[Claim]]] = {
     "figure-1b": figure_1b,
     "figure-2": figure_2,

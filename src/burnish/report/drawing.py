@@ -57,6 +57,7 @@ ALL_LOOKS = (LOOKS[Role.ILR], LOOKS[Role.DPO], LOOKS[Role.NAIVE], LOOKS[Role.CEI
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+# A drawing is text already: nothing after this needs matplotlib.
 class Drawing:
     """A finished figure. `name` is the stem of its file name, and `points` are all points that it shows."""
 
@@ -168,6 +169,7 @@ def _frame(figure: Figure, axes: Axes, title: str, *, legend: bool) -> None:
         lines = -(-len(labels) // columns)
         # Three lines fit below the axes; each further one gets its own 0.24 in.
         figure.set_size_inches(SIZE[0], SIZE[1] + 0.24 * max(0, lines - 3))
+        # "outside" makes the layout leave room for the legend, so that it never covers a line.
         figure.legend(handles, labels, loc="outside lower left", ncols=columns, frameon=False, handlelength=2.6)
 
 
@@ -180,6 +182,7 @@ def _cleaned(svg: str, name: str) -> str:
     svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, flags=re.S)
     # Ids must be unique on a page with several drawings; references to them change with them.
     svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", svg)
+    # The page loads no font file, so the SVG names fonts that most systems have.
     return svg.replace("'DejaVu Sans'", FONTS)
 
 
@@ -219,8 +222,8 @@ def curves(name: str, title: str, x: Axis, y: Axis, drawn: Sequence[Curve], *, z
         if zero:
             axes.axhline(0, color=INK, linewidth=1, zorder=1)
         # Repeat the looks if there are more curves than looks.
-        for one, look in zip(drawn, ALL_LOOKS * (len(drawn) // len(ALL_LOOKS) + 1), strict=False):
-            _curve(axes, one, look)
+        for curve, look in zip(drawn, ALL_LOOKS * (len(drawn) // len(ALL_LOOKS) + 1), strict=False):
+            _curve(axes, curve, look)
         if x.log:
             axes.set_xscale("log")
         if x.whole:
@@ -233,17 +236,17 @@ def curves(name: str, title: str, x: Axis, y: Axis, drawn: Sequence[Curve], *, z
     return Drawing(name=name, title=title, svg=svg_of(name, title, paint, legend=len(drawn) > 1), points=())
 
 
-def _curve(axes: Axes, one: Curve, look: Look) -> None:
+def _curve(axes: Axes, curve: Curve, look: Look) -> None:
     """Draw one curve with its intervals."""
     axes.errorbar(
-        [mark.x for mark in one.marks],
-        [mark.y for mark in one.marks],
-        xerr=_reach([(mark.x, mark.x_ci) for mark in one.marks]),
-        yerr=_reach([(mark.y, mark.y_ci) for mark in one.marks]),
-        label=cut(one.label, 40),
+        [mark.x for mark in curve.marks],
+        [mark.y for mark in curve.marks],
+        xerr=_reach([(mark.x, mark.x_ci) for mark in curve.marks]),
+        yerr=_reach([(mark.y, mark.y_ci) for mark in curve.marks]),
+        label=cut(curve.label, 40),
         color=look.colour,
         marker=look.marker,
-        linestyle=look.dashes if one.joined else "none",
+        linestyle=look.dashes if curve.joined else "none",
         linewidth=2,
         markersize=7,
         elinewidth=1.2,

@@ -91,7 +91,7 @@ def _plots(results: Results) -> list[Plot]:
     plots = [
         Plot(
             name="test-accuracy",
-            title="Refusing where one should, only there" if by_wins(results) else "Test accuracy over the rounds",
+            title="Refusing exactly where one should" if by_wins(results) else "Test accuracy over the rounds",
             y_label="test prompts (%)" if by_wins(results) else "test accuracy (%)",
             metric="test_accuracy",
             lines=fed,
@@ -175,6 +175,7 @@ def _over_rounds(results: Results, plot: Plot) -> Drawing | None:
             # Shift the methods by 5 % of a round each, so that their intervals do not hide each other.
             draw_line(axes, points, 0.05 * (place - (len(lines) - 1) / 2), label_of(method), looks[method.name])
         rounds = sorted({point.round for _, points in lines for point in points})
+        # Rounds are whole numbers; matplotlib would also put ticks between them.
         axes.set_xticks(rounds)
         axes.set_xlim(rounds[0] - 0.25, rounds[-1] + 0.25)
         axes.set_xlabel("round (0 = before refinement)" if rounds[0] == 0 else "round")
@@ -206,6 +207,7 @@ def _bars(results: Results) -> Drawing | None:
             height = 100 * point.value
             axes.bar([place], [height], width=0.58, color=looks[method.name].colour, alpha=0.85, zorder=2)
             axes.errorbar([place], [height], yerr=errors([point]), fmt="none", ecolor=INK, capsize=5, zorder=3)
+            # The number stands over the interval, where the bar's cap does not cross it.
             top = height if point.ci95 is None else 100 * point.ci95[1]
             axes.text(place, top + 2, f"{height:.1f}", ha="center", va="bottom", color=INK)
         axes.set_xticks(range(len(bars)), [_bar_label(method) for method, _ in bars])
@@ -234,13 +236,14 @@ def overoptimisation(results: Results) -> list[Drawing]:
         if method.last_round > 0
     ]
     x, y = Axis(label="annotator's win rate against SFT (%)"), Axis(label="test accuracy (%)")
-    if not any(one.marks for one in drawn):
+    if not any(drawn_curve.marks for drawn_curve in drawn):
         return []
     return [curves("overoptimisation", "What the annotator sees, what is true", x, y, drawn)]
 
 
 def _marks_of(results: Results, method: str, x: str, y: str, scale: float) -> list[Mark]:
     """Return a mark for each round in which both metrics were measured."""
+    # A round counts only if both metrics were measured in it.
     xs = {point.round: point for point in curve(results, method, x)}
     return [
         Mark(

@@ -140,6 +140,7 @@ def _over_seeds(a: Mapping[int, float], b: Mapping[int, float]) -> Gap | None:
     seeds = sorted(a.keys() & b.keys())
     if not seeds:
         return None
+    # Differences are taken seed by seed first. What the seeds have in common then cancels out.
     interval = mean_interval([a[seed] - b[seed] for seed in seeds])
     return Gap(value=interval.value, ci95=interval.ci95, seeds=len(seeds))
 

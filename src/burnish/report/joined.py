@@ -62,6 +62,7 @@ def write_joined(directories: Sequence[Path], out: Path) -> Path:
     Folders whose experiments have the same name are shown together, as its settings. Returns the path of the page.
     Raises DataError if a results.json cannot be read.
     """
+    # dict keeps the order in which the folders were given, for sections and for settings.
     families: dict[str, dict[str, Results]] = {}
     for directory in directories:
         results = read_results(directory)
@@ -83,6 +84,7 @@ def write_joined(directories: Sequence[Path], out: Path) -> Path:
 
 def _page(name: str, variants: Variants, folder: Path) -> PageView:
     """Return one experiment's section, and write its drawings as files."""
+    # All settings of an experiment belong to the same figure, so the first one tells which.
     figure = str(setting(next(iter(variants.values())), "figure") or "")
     # An experiment that is no figure of the paper still gets a section, without a claim.
     known = PAPER_FIGURES.get(figure, PaperFigure(title=name, paper="", draw=_plain))
@@ -124,6 +126,7 @@ def _basis(variants: Variants) -> str:
     """Say how many seeds and prompts the section's numbers are taken over, and what the verdicts mean."""
     seeds = {len({run.seed for run in results.runs}) for results in variants.values()}
     prompts = {row.prompts for results in variants.values() for row in results.paired}
+    # Settings may have been run with different numbers of seeds.
     least, most = min(seeds), max(seeds)
     over = plural(least, "seed") if least == most else f"{least} to {most} seeds"
     return (
@@ -136,6 +139,7 @@ def _basis(variants: Variants) -> str:
 def joined_table(variants: Variants) -> Table:
     """Return a row for each setting, method and round: the mean of every metric over seeds, and the gain over SFT."""
     measured = {name for results in variants.values() for run in results.runs for name in run.metrics}
+    # A column without any value would only make the table wider.
     metrics = [name for name in METRICS if name in measured]
     rows = [
         (

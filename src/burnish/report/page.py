@@ -32,6 +32,7 @@ from burnish.types import Reason
 # so that the page stays readable.
 _MOST_CHANGES, _LONGEST_TEXT = 24, 1200
 
+# Only kinds that need an explanation are here.
 _ANNOTATORS = {
     "classifier": "classifier q̃: a two-way head trained on gold against checkpoint answers",
     "likelihood": "likelihood: the answer that a weak model, finetuned on ground truth, finds more likely",
@@ -137,6 +138,7 @@ def environment() -> Environment:
 
 def _harmless(value: object) -> object:
     """Make control characters visible in every string that is not burnish's own markup."""
+    # Jinja calls this for every value it prints, so no template can forget it.
     return value if isinstance(value, Markup) or not isinstance(value, str) else visible(value)
 
 
@@ -240,6 +242,7 @@ def _compat(value: JsonValue) -> str:
 
 def _methods(results: Results) -> list[str]:
     """Describe each method with all its settings, under the names that the config uses."""
+    # The config in results.json is plain JSON and may come from another version, so its shape is checked here.
     entries = setting(results, "methods")
     rows = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
     return [_method(row) for row in rows]
@@ -286,6 +289,7 @@ def dealt(changes: Sequence[Change]) -> list[Change]:
     Each method, round and reason has its first change before any of them has its second. ILR comes before other
     methods.
     """
+    # How many changes of each kind came before: all firsts are sorted before all seconds.
     seen_of_kind: Counter[tuple[str, int, Reason]] = Counter()
     order: list[tuple[int, bool, int, Change]] = []
     for place, change in enumerate(changes):
@@ -319,6 +323,7 @@ def _cost_facts(timings: Timings) -> list[Fact]:
     """Return the time, the stages, the memory and the machine."""
     machine = timings.machine
     reused = sum(stage.reused for stage in timings.stages)
+    # Some systems do not report memory, cores or threads. Then the page leaves them out or says so.
     peak = timings.peak_memory_bytes
     cores = "" if machine.cpu_count is None else f", {plural(machine.cpu_count, 'core')}"
     threads = "" if machine.threads is None else f", {plural(machine.threads, 'thread')} a process"

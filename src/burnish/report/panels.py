@@ -24,6 +24,7 @@ def bars(name: str, title: str, *wanted: tuple[str, At]) -> Callable[[Variants],
     """Return a function that draws test accuracy, with a group of bars for each setting."""
 
     def draw(variants: Variants) -> list[Drawing]:
+        # A method that no setting has would be an empty series in the legend, so it is left out.
         series = [
             (label, [_point(results, at) for results in variants.values()])
             for label, at in wanted
@@ -68,6 +69,7 @@ def _gain(results: Results, at: At) -> Mark | None:
     difference = gap(results, at, At("sft", 0))
     if difference is None:
         return None
+    # Shares are drawn in percentage points.
     return Mark(x=0, y=100 * difference.value, y_ci=scaled(difference.ci95, 100))
 
 
@@ -83,6 +85,7 @@ def by_beta(rounds: int) -> Callable[[Variants], list[Drawing]]:
         by_beta_curves: list[Curve] = []
         by_divergence: list[Curve] = []
         for label, results in variants.items():
+            # The configs name the methods by their beta, as in "dpo-beta-0.1".
             dpo = [(beta, At(f"dpo-beta-{beta:g}", rounds)) for beta in BETAS]
             marks = [(beta, at, mark) for beta, at in dpo if (mark := _gain(results, at)) is not None]
             by_beta_curves.append(Curve(label=f"DPO, {label}", marks=tuple(_at(mark, beta) for beta, _, mark in marks)))
@@ -92,6 +95,7 @@ def by_beta(rounds: int) -> Callable[[Variants], list[Drawing]]:
             if (mark := _gain(results, At("ilr", rounds))) is not None:
                 ilr = _at(mark, *_divergence(results, At("ilr", rounds)))
                 by_divergence.append(Curve(label=f"ILR, {label}", marks=(ilr,), joined=False))
+        # Both axes are logarithmic, because betas and divergences span more than one power of ten.
         beta, kl = Axis(label="beta", log=True), Axis(label="KL from the SFT model (nats a sequence)", log=True)
         after = "one round" if rounds == 1 else f"{rounds} rounds"
         return [

@@ -19,6 +19,7 @@ class PaperFigure:
 
     title: str
     paper: str
+    # A function and not drawings, so that matplotlib is loaded only for the figures that a page needs.
     draw: Callable[[Variants], list[Drawing]]
     note: str = ""
 

@@ -101,6 +101,7 @@ def methods(results: Results) -> tuple[Method, ...]:
         last[run.method] = max(run.round, last.get(run.method, 0))
     gold = _gold_names(results)
     with_results = [_method(run, last[name], name in gold) for name, run in first.items()]
+    # sorted is stable: methods of one role keep their order.
     return tuple(sorted(with_results, key=lambda method: _ORDER.index(method.role)))
 
 

@@ -15,6 +15,7 @@ from burnish.types import Reason
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
+# The short names of columns keep the table narrow enough for a terminal.
 SHARES = {
     "test_accuracy": "test accuracy",
     "label_accuracy": "label accuracy",
@@ -35,9 +36,9 @@ SHARES = {
 """The metrics that are shares of 1, in the order of their columns, with their names for people."""
 
 OF_INSTRUCTIONS = {
-    "test_accuracy": "refuses where it should, only there",
+    "test_accuracy": "refuses exactly where it should",
     "label_accuracy": "labels that do so",
-    "annotator_accuracy": "annotator prefers who does so",
+    "annotator_accuracy": "annotator prefers such answers",
 }
 """What the accuracies are called where answers are not simply right or wrong."""
 
@@ -99,6 +100,7 @@ def summary_table(results: Results) -> Table:
 def _metrics(results: Results) -> list[str]:
     """Return the metrics of the results: the known ones in their order, then the others by name."""
     names = {name for run in results.runs for name in run.metrics}
+    # A metric that a task from outside adds comes last and under its own name.
     return [name for name in SHARES if name in names] + sorted(names - set(SHARES))
 
 
@@ -261,4 +263,5 @@ def summary_markdown(results: Results) -> str:
 
 def _escaped(text: str) -> str:
     """Escape the characters that Markdown would read as markup."""
+    # Strangers' names may hold pipes and backticks, which would break the table.
     return "".join(f"\\{char}" if char in "\\`*_[]<>|" else char for char in terminal(text))

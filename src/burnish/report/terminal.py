@@ -41,6 +41,7 @@ class Terminal:
     @contextmanager
     def stage(self, label: str) -> Generator[None, None, None]:
         """Show a bar while a stage runs."""
+        # Labels hold users' names, so escape codes are removed.
         self._label = terminal(label)
         # total=None shows a moving bar until `start` knows how much work there is.
         self._task = self._bars.add_task(self._label, total=None)
@@ -55,6 +56,7 @@ class Terminal:
     def start(self, label: str, total: int) -> None:
         """Begin a piece of work of `total` units within the stage."""
         if self._task is not None:
+            # One bar serves all pieces of work of a stage, one after the other.
             self._bars.reset(self._task, total=total, description=f"{self._label}: {label}")
 
     def advance(self, amount: int) -> None:

@@ -84,6 +84,7 @@ def duration(seconds: float) -> str:
     """Write seconds in words: "3.2 s", "4 min 10 s", "2 h 05 min"."""
     if seconds < 60:
         return f"{seconds:.1f}{NBSP}s"
+    # Round first: 119.7 s would otherwise become "1 min 60 s".
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
         return f"{minutes}{NBSP}min {rest:02d}{NBSP}s"

@@ -55,6 +55,7 @@ def paper_reports(results: Results, name: str) -> str:
 def headline(results: Results) -> list[str]:
     """Return the result in a few sentences. They say plainly what did not win and what is not clear."""
     sft = with_role(results, Role.SFT)
+    # The paper's methods make the headline. Others do only where the paper's were not run.
     refined = with_role(results, Role.ILR, Role.DPO) or with_role(results, Role.OTHER, Role.NAIVE)
     metric = main_metric(results)
     measured = [method for method in refined if point(results, method, metric) is not None]
@@ -121,6 +122,7 @@ def _reading(method: Method, base: Method, comparison: Contrast) -> str:
             return f"No paired interval excludes zero: this run does not tell {_subject(method)} from {base.label}."
 
 
+# Only these names are phrases of our own, which take a capital at the start of a sentence.
 _SUBJECTS = {"weak": "the weak supervisor", "ceiling": "the ceiling", "naive": "naive replacement"}
 
 
@@ -162,6 +164,7 @@ def _student(results: Results) -> list[str]:
 def _improvement(results: Results) -> list[str]:
     """Compare each method that has rounds with SFT."""
     base = with_role(results, Role.SFT)
+    # Naive replacement has a figure of its own.
     moving = [method for method in with_role(results, Role.ILR, Role.DPO, Role.OTHER) if method.last_round > 0]
     return [_stands(results, method, base[0]) for method in moving] if base else []
 
@@ -187,6 +190,7 @@ def judge_words(results: Results) -> str:
     if not isinstance(judge, dict):
         return ""
     model = judge.get("model")
+    # A local judge has a section for its model; a judge on a server has only the model's name.
     source = model.get("source") if isinstance(model, dict) else model
     match judge.get("kind"):
         case "judge":

@@ -90,6 +90,7 @@ class Rows:
     @property
     def config(self) -> dict[str, Any]:
         """The rest of what determines the rows. It is part of the semantic config of each stage that uses them."""
+        # Names are enough here: which ids a part holds follows from the fingerprint of its cut, which is an input.
         return {"split": str(self.split), "parts": [list(names) for _, names in self.parts]}
 
     def examples(self) -> Mapping[str, Example]:
@@ -166,6 +167,7 @@ class JudgedExamples(Mapping[str, Preference]):
     """
 
     def __init__(self, compared: Artifact, judged: Artifact) -> None:
+        # Both files are read by key, so that memory does not grow with the length of the answers.
         self.comparisons = KeyedRows(Path(compared.path) / COMPARISONS, Comparison, "example_id")
         self.preferences = read_preferences(Path(judged.path))
 
@@ -179,6 +181,7 @@ class JudgedExamples(Mapping[str, Preference]):
         return key in self.comparisons
 
     def __getitem__(self, key: str) -> Preference:
+        # The id of a comparison is a hash of its sides, so the comparison must be read first.
         return self.preferences[self.comparisons[key].id]
 
 
@@ -195,6 +198,7 @@ def read_chosen(artifact: Artifact) -> list[ChosenPair]:
 def read_curve(artifact: Artifact) -> list[TrainingPoint]:
     """Read the training curve of a preference training. It is empty for a model that had no such training."""
     path = Path(artifact.path) / CURVE
+    # A policy without chosen preferences was copied and has no curve.
     return read_rows(path, TrainingPoint) if path.exists() else []
 
 

@@ -72,6 +72,7 @@ def audited(setting: Setting, current: Artifact, proposals: Parts, refined: Arti
         write_atomic(work.path / HARM, pretty(as_mapping(harm)))
         lines = iter_ledger(refined)
         write_rows(work.path / LEDGER, lines if harm.accepted else over_risk(lines))
+        # A bound above the limit takes back all changes of the round: nobody knows which of the changes are harmful.
         kept = read_demonstrations(refined if harm.accepted else current)
         work.count(rows=write_rows(work.path / DEMONSTRATIONS, kept.values()))
 

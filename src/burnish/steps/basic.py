@@ -81,6 +81,8 @@ class Steps:
         run: Callable[[Work], None],
         label: str,
         *,
+        # Raise a stage's version only if an old result would be wrong; otherwise finished work is computed again for
+        # nothing.
         version: int = 1,
         resumable: bool = False,
         shared: bool = False,
@@ -119,6 +121,7 @@ class Steps:
             write_atomic(work.path / "data.json", pretty({"dropped": dataset.dropped, **left_out}))
             work.count(rows=len(dataset.train) + len(dataset.test))
 
+        # All seeds use the same data, so the stage is computed once.
         return self.stage("data", config, source, run, "data", shared=True)
 
     def split(self, rows: Rows, purpose: str, round_: int, parts: int = 2) -> Artifact:
@@ -189,6 +192,7 @@ class Steps:
         config = model.model_dump(mode="json", exclude=left_out) | (
             {"head": str(head)} if head is not Head.NONE else {}
         )
+        # All seeds start from the same base model.
         return self.stage("base", config, {"weights": weights}, run, model.source, shared=True)
 
     def gold(self, rows: Rows) -> Artifact:
@@ -236,7 +240,7 @@ class Steps:
             if not training:
                 raise DataError(f"{self.label} {label}: none of {len(examples)} demonstrations has an answer to learn")
             tokens = self.backend().train(base, training, settings, self.seed, work.path, checkpoints)
-            # The record of what was learned is what `check_cross_label` reads later.
+            # `check_cross_label` reads this record later.
             record = {"trained_on": [row.id for row in training], "without_answer": len(examples) - len(training)}
             write_atomic(work.path / TRAINING, pretty(record))
             work.count(rows=len(training), tokens=tokens)
@@ -375,6 +379,7 @@ class Steps:
         def run(work: Work) -> None:
             examples, answer_rows = rows.examples(), read_demonstrations(answers)
             grader_of = graders(self.task, examples, (answer_rows[id_] for id_ in examples), gold=True)
+            # A generator: a grade is written as soon as it is known.
             grades = ((id_, grader_of(id_).grade(answer_rows[id_].completion)) for id_ in examples)
             written = write_rows(
                 work.path / GRADES,

@@ -24,6 +24,7 @@ def distance(setting: Setting, current: Artifact, proposals: tuple[Artifact, ...
     assert differing is not None
 
     def run(work: Work) -> None:
+        # The measure gets no references: they must not decide what is compared.
         examples, labels = setting.rows.prompts_only(), read_demonstrations(current)
         proposed = {id_: row for part in proposals for id_, row in read_demonstrations(part).items()}
         # A task that executes answers executes both sides of all pairs here at once.
@@ -36,6 +37,7 @@ def distance(setting: Setting, current: Artifact, proposals: tuple[Artifact, ...
                 current=labels[id_].completion,
                 proposal=proposed[id_].completion,
             )
+            # Sorted, so that the order does not depend on the parts from which the proposals come.
             for id_ in sorted(proposed)
             if screen(grader_of(id_), labels[id_], proposed[id_]) is None
         ]

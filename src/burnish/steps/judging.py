@@ -30,6 +30,7 @@ class AnnotatorPlan:
     kind: str
     config: Mapping[str, JsonValue]
     inputs: Mapping[str, Artifact]
+    # A function and not an object: a dry run plans the stage without loading a model or calling a server.
     over: Callable[[Mapping[str, Example]], Annotator]
     reads_references: bool = False
     order_free: bool = False

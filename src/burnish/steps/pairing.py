@@ -93,6 +93,7 @@ def pair(setting: Setting, method: DpoMethod, samples: tuple[Artifact, ...], lab
     # Without a budget nothing is drawn. Then seed and round stay out of the fingerprint.
     if budget is not None:
         config |= {"seed": seed, "round": number}
+    # The labels are an input only where they are read, so that plain DPO does not depend on them.
     inputs = numbered("samples", samples) | ({"labels": labels} if with_label else {})
     return setting.steps.stage("pair", config, inputs, run, f"round {number} pairs")
 
@@ -126,6 +127,7 @@ def prefer(
     `method.keep` is a share of all pairs or, if every method has the same budget, of the pairs that were judged.
     """
     keep, rule = method.keep, rule_of(method)
+    # With an equal budget not all pairs are judged, and a share of all pairs might then be more than were judged.
     of_all = setting.comparisons is None
 
     def run(work: Work) -> None:

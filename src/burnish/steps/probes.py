@@ -45,6 +45,7 @@ def diverge(setting: Setting, rows: Rows, model: Artifact, reference: Artifact) 
     steps = setting.steps
     # At temperature 1 the samples follow the model's own distribution, which the estimate of the KL divergence needs.
     decode = Decoding(beams=1, temperature=1.0, max_new_tokens=setting.decode.max_new_tokens)
+    # A purpose of its own gives these samples their own random draws.
     samples = steps.answer(model, rows, decode, "divergence", DemonstrationSource.PROPOSAL)
     return Divergence(
         samples=samples,
@@ -84,6 +85,7 @@ def _compared(steps: Steps, before: Artifact, after: Artifact, label: str, skip_
         differing = [
             Comparison(example_id=id_, a=first[id_], b=second[id_])
             for id_ in first
+            # Equal texts can only tie, and an empty answer can only lose. A judge is not paid to say so.
             if first[id_].completion != second[id_].completion
             and not (skip_empty and not second[id_].completion.strip())
         ]

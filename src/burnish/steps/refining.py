@@ -55,6 +55,7 @@ def train_on_parts(setting: Setting, demonstrations: Artifact, number: int, spli
     """
     steps, rows = setting.steps, setting.rows
     cut = steps.split(rows, "cross", number, splits)
+    # Parts are named by text, because JSON keys are texts.
     names = [str(part) for part in range(1, splits + 1)]
     models = tuple(
         steps.train(
@@ -166,6 +167,7 @@ def update(
     config: dict[str, JsonValue] = {
         "alpha": alpha,
         "cap": cap_of,
+        # A plain dict, because the fingerprint is made of JSON and refuses other types.
         "shares": {**shares} if shares else None,
         "round": number,
     }
@@ -209,6 +211,7 @@ def candidates_of(compared: Artifact, judged: Artifact) -> tuple[Mapping[str, Pr
             screened=row.reason,
             verdict=preference.verdict if preference else None,
             p_b=preference.p_b if preference else None,
+            # With mixed feedback the judge's name is the source whose share of the cap counts.
             source=preference.judge if preference else "",
             orders=orders_of(preference) if preference else (),
         )

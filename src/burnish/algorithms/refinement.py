@@ -109,8 +109,8 @@ def check_cross_label(trained_on: Mapping[str, AbstractSet[str]], proposals: Ite
             )
         if proposal.example_id in trained_ids:
             raise StageError(
-                f"example {proposal.example_id}: its proposal comes from model {proposal.producer}, which was trained on "
-                "it; a proposal must come from the model of the other half"
+                f"example {proposal.example_id}: its proposal comes from model {proposal.producer}, which was trained "
+                "on it; a proposal must come from the model of the other half"
             )
 
 

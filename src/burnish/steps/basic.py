@@ -209,7 +209,11 @@ class Steps:
         return self.stage("gold", rows.config, rows.inputs, run, "gold")
 
     def _learned(self, example: Example, answer: Demonstration) -> Answer | None:
-        """Return what there is to learn in an answer; one that was cut at the token limit has nothing."""
+        """Return what there is to learn in an answer, or None.
+
+        An answer that was cut at the token limit has nothing to learn.
+        """
+        # Some tasks have a rule of their own for what is worth learning. For all others a final answer is needed.
         if isinstance(self.task, Learns):
             return self.task.learned(answer.completion) if answer.finished else None
         return answer_of(self.task.on(example), answer)

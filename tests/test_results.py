@@ -98,7 +98,7 @@ def test_a_wrong_field_deep_inside_is_named_by_its_path(folder: Path) -> None:
 def test_a_run_that_is_there_twice_is_refused(folder: Path) -> None:
     runs = json.loads((folder / "results.json").read_text())["runs"]
     change_json(folder / "results.json", runs=[*runs, runs[0]])
-    with pytest.raises(DataError, match=r"method 'weak', seed 0, round 0 is there twice"):
+    with pytest.raises(DataError, match=r"method 'weak', seed 0, round 0 is in the file twice"):
         read_results(folder)
 
 

@@ -1,10 +1,12 @@
 """Better language models from bad supervision.
 
-The command line's verbs are functions here, with the same defaults: `refine`, `diff`, `show`, `revert`, `push`; `run`,
-`run_suite` (several configs), `plan` (`--dry-run`), `grade`, `write_report` and `write_joined` (`report` is the room
-that they live in).
-`register_annotator`, `register_method` and `register_task` let configs name kinds of your own (docs/extending).
-What they need is imported when they are first used: `import burnish` is light.
+The verbs of the command line are functions here, with the same defaults. `refine`, `diff`, `show`, `revert` and `push`
+work on a user's dataset. `run`, `run_suite` (several configs), `plan` (`--dry-run`), `grade`, `write_report` and
+`write_joined` work on experiments. The last two are the verb `report`: the name `report` itself is the package that
+holds them.
+
+`register_annotator`, `register_method` and `register_task` let configs name your own kinds (docs/extending). `import
+burnish` is fast, because what a name needs is imported when the name is first used.
 """
 
 from __future__ import annotations
@@ -59,6 +61,8 @@ __all__ = [
     "write_report",
 ]
 
+# Where each public name is defined. `__getattr__` imports it when it is first used, which keeps `import burnish` fast;
+# type checkers read the imports under TYPE_CHECKING instead.
 _PLACES = {
     "Config": ("burnish.config", "Config"),
     "read_config": ("burnish.config.reading", "read_config"),
@@ -93,6 +97,7 @@ _PLACES = {
 
 
 def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used (PEP 562)."""
     if name not in _PLACES:
         raise AttributeError(f"module 'burnish' has no attribute {name!r}")
     module, attribute = _PLACES[name]

@@ -1,4 +1,4 @@
-"""The errors a user can meet, classed by the boundary that was crossed."""
+"""The errors that a user can meet, classed by what was wrong."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 _LONGEST = 200
+"""The most characters of a value that a message shows."""
+# repr() of a huge value would take seconds and megabytes. reprlib stops at these limits instead.
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 100
 _SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = _SHORT.maxset = 8
@@ -15,19 +17,22 @@ _SHORT.maxlevel = 4
 
 
 class BurnishError(Exception):
-    """Base of all errors that burnish raises on purpose; the command line prints the message and exits with 2."""
+    """Base of all errors that burnish raises on purpose.
+
+    The command line prints the message without a traceback and exits with code 2.
+    """
 
 
 class ConfigError(BurnishError):
-    """A setting is wrong: the message names the field, the value, what is allowed and the fix."""
+    """A setting is wrong. The message names the field, the value, what is allowed and the fix."""
 
 
 class DataError(BurnishError):
-    """A row or a file is wrong: the message names the file and the line or id."""
+    """A row or a file is wrong. The message names the file and the line or id."""
 
 
 class StageError(BurnishError):
-    """The store cannot do what was asked: no space, a damaged result, a lock held by somebody else."""
+    """The store cannot do what was asked: no space is left, a result is damaged, or another process holds a lock."""
 
 
 class BackendError(BurnishError):
@@ -35,13 +40,14 @@ class BackendError(BurnishError):
 
 
 class AnnotatorError(BurnishError):
-    """Who compares cannot be asked: a server is not there, a program fails, its answers cannot be read."""
+    """The annotator cannot be asked: a server does not answer, a program fails, or its answers cannot be read."""
 
 
+# Not a BurnishError: nothing is wrong, and the exit code is another one.
 class Paused(Exception):  # noqa: N818 not a mistake: the work waits
-    """The work waits for people, an audit or a larger budget; what is done is kept. Exit code 3.
+    """The work waits for people, for an audit or for a larger budget. Finished work is kept. The exit code is 3.
 
-    `command`, of one or more lines, goes on from here.
+    `command`, of one or more lines, continues the work.
     """
 
     def __init__(self, message: str, command: str) -> None:
@@ -50,43 +56,53 @@ class Paused(Exception):  # noqa: N818 not a mistake: the work waits
 
 
 def brief(value: object) -> str:
-    """Return a value as an error shows it: as Python writes it, at most 200 characters, the rest as `...`.
+    """Return a value as an error message shows it: as Python writes it, cut to 200 characters with `...` at the end.
 
-    A user's value may have megabytes, a thousand levels, or more digits than Python writes.
+    It works for any value of a user, even one of megabytes, with a thousand levels, or with more digits than Python
+    writes.
     """
     try:
         text = _SHORT.repr(value)
     except (RecursionError, ValueError):
+        # RecursionError comes from deep nesting; ValueError from an int with more digits than Python writes.
         return f"a value of type {type(value).__name__}"
+    # reprlib limits each level. A nested value can still become long, so the whole text is cut too.
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
 
 _NAMED = {errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM, errno.EROFS, errno.EILSEQ}
+"""Refusals about one file: a bad name, a loop of links, or a missing permission."""
 _UNNAMED = {errno.EFBIG, errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE}
+"""Refusals for lack of something: space, a larger limit, or free file handles."""
 
 
 @contextmanager
 def system_refusals() -> Generator[None, None, None]:
-    """Turn what the operating system refuses, and the user can mend, into a StageError that names the file.
+    """Turn a refusal by the operating system that the user can fix into a StageError that names the file.
 
-    It stands around whole verbs: a name that is too long may be met wherever a path is looked at. A missing file is
-    not among them; whoever opens a file knows what to say of it.
+    It is used around whole verbs, because a name that is too long may be met wherever a path is used. A
+    missing file is not handled here: the code that opens the file knows better what to say.
+
+    Raises StageError for a file that cannot be opened or written, for a full disk, and for a text with half a
+    character.
     """
     try:
         yield
     except OSError as error:
         name = error.filename
+        # The message of the operating system is kept, because it says what is wrong in words that can be searched.
         if error.errno in _NAMED and name is not None:
             raise StageError(f"{brief(name)}: {error.strerror}; check the name and the permissions") from error
         if error.errno in _UNNAMED:
-            where = f"{brief(name)}: " if name is not None else ""
+            prefix = f"{brief(name)}: " if name is not None else ""
             raise StageError(
-                f"{where}{error.strerror}; free space or raise the limit (see `ulimit -a`), and run the same command "
+                f"{prefix}{error.strerror}; free space or raise the limit (see `ulimit -a`), and run the same command "
                 "again: finished work is kept"
             ) from error
         raise
     except UnicodeEncodeError as error:
-        if error.encoding != "utf-8":  # a terminal's, say
+        # Another encoding, such as that of a terminal, is not the fault of the text.
+        if error.encoding != "utf-8":
             raise
         raise StageError(
             f"{brief(error.object)}: cannot be written as {error.encoding}: it holds half a character (a lone "

@@ -1,4 +1,4 @@
-"""What tasks, annotators and backends promise to the rooms above them."""
+"""The protocols that tasks, annotators and backends implement for the rooms above them."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ from burnish.types import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
-    """A task's two splits, after rows of the training split whose prompt is in the test split were dropped.
+    """A task's two splits.
 
-    `left_out` counts the rows that a task cannot use, by why.
+    `dropped` counts the training rows that were removed because their prompt is in the test split. `left_out` is {why:
+    number} of the rows that the task cannot use.
     """
 
     train: tuple[Example, ...]
@@ -37,11 +38,16 @@ class Dataset:
     left_out: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
+# A class fulfils a protocol by its methods alone. A task or annotator from outside the package need not inherit from
+# here.
 class AnswerMatcher(Protocol):
-    """Finds final answers and tells whether two of them are the same: all that refinement needs to know of them."""
+    """Finds final answers and says whether two of them are the same.
+
+    This is all that refinement needs to know about answers.
+    """
 
     def extract(self, completion: str) -> Answer | None:
-        """Return the final answer of a completion, None where there is none."""
+        """Return the final answer of a completion, or None where it has none."""
         ...
 
     def agree(self, a: Answer, b: Answer) -> bool:
@@ -50,55 +56,68 @@ class AnswerMatcher(Protocol):
 
 
 class ExampleGrader(AnswerMatcher, Protocol):
-    """Knows the answers to one example."""
+    """Finds, matches and grades the answers to one example."""
 
     def grade(self, completion: str) -> Grade:
-        """Compare a completion with the example's reference; the only reader of it besides the oracle."""
+        """Compare a completion with the example's reference.
+
+        Besides the oracle, only this method reads the reference.
+        """
         ...
 
 
 class Grader(Protocol):
-    """Knows what a right answer is: the part of a task that needs no data."""
+    """Knows what a right answer is. This is the part of a task that needs no data."""
 
     def on(self, example: Example) -> ExampleGrader:
         """Return the grader of answers to this example."""
         ...
 
 
+# Grading is separate from loading, because a user's dataset brings its own rows and needs only a grader.
 class Task(Grader, Protocol):
     """A grader that also loads the examples."""
 
     def load(self) -> Dataset:
-        """Return both splits; raises DataError naming file and line, ConfigError naming the field."""
+        """Return both splits.
+
+        Raises DataError, which names file and line, if the data are wrong. Raises ConfigError, which names the field,
+        if a setting is wrong.
+        """
         ...
 
 
+# The protocols that are `runtime_checkable` are optional abilities: code asks for them with isinstance.
 @runtime_checkable
 class Executes(Protocol):
-    """A grader that must execute answers to compare them, as queries on a database."""
+    """A grader that must execute answers to compare them, for example queries on a database."""
 
     def execute(self, answers: Iterable[tuple[Example, str]], gold: bool) -> None:
-        """Execute many answers at once, and with `gold` the references of their examples too; keep the results.
+        """Execute many answers at once and keep the results. With `gold`, execute the references of their examples too.
 
-        Only `tasks.answers.graders` calls this. Everybody else names there the answers that they will look at.
+        Only `tasks.answers.graders` calls this method. All other code passes the answers that it will look at to that
+        function.
         """
         ...
 
 
 @runtime_checkable
 class Learns(Protocol):
-    """A grader that tells in a way of its own whether a text holds anything to learn."""
+    """A grader with its own rule for whether a text holds anything to learn."""
 
     def learned(self, completion: str) -> Answer | None:
-        """Return an answer that is worth learning, None where the text holds none; it need not be the final one."""
+        """Return an answer that is worth learning, or None where the text holds none.
+
+        It need not be the final answer.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """What a task has to say of held-out answers besides how many are right.
+    """What a task reports about held-out answers besides how many are right.
 
-    `shares`: {metric: (how many, of how many)}; `counts`: how many answers of each kind there are.
+    `shares` is {metric: (how many, of how many)}. `counts` is {kind of answer: how many}.
     """
 
     shares: Mapping[str, tuple[int, int]]
@@ -110,16 +129,16 @@ class SaysMore(Protocol):
     """A task whose answers differ in more than being right or wrong."""
 
     def said(self, answers: Sequence[tuple[Example, str]]) -> Said:
-        """Look at held-out answers."""
+        """Look at held-out answers and report on them."""
         ...
 
 
 class Annotator(Protocol):
-    """A source of comparisons, right or wrong."""
+    """A source of comparisons, which may be right or wrong."""
 
     @property
     def fingerprint(self) -> str:
-        """What identifies the judge."""
+        """The identity of the judge."""
         ...
 
     @property
@@ -128,16 +147,17 @@ class Annotator(Protocol):
         ...
 
     def judge(self, comparisons: Sequence[Comparison], done: AbstractSet[str]) -> Iterator[Sequence[Preference]]:
-        """Yield finished units of work (a batch, a call) until each comparison that is not `done` has a preference.
+        """Judge the comparisons that are not `done`, and yield finished units of work (a batch, a call).
 
-        Units are planned over all comparisons; one with a missing comparison comes whole.
+        Units are planned over all comparisons. A unit with a missing comparison is judged as a whole, so it may repeat
+        comparisons that are done. So an interrupted run gets the same units as a run without a break.
         """
         ...
 
 
 @runtime_checkable
 class AsksAgain(Protocol):
-    """An annotator that remembers its answers, and can give one like itself that does not."""
+    """An annotator that remembers its answers, and can return a copy of itself that does not."""
 
     def again(self) -> Annotator:
         """Return the annotator to ask a second time."""
@@ -146,7 +166,10 @@ class AsksAgain(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplingKey:
-    """What a draw is a function of, besides item, sample index and step (DESIGN.md, stages)."""
+    """What determines a random draw, besides item, sample index and step.
+
+    A draw depends on nothing else, so batch sizes and restarts do not change it.
+    """
 
     seed: int
     stage: str
@@ -154,18 +177,21 @@ class SamplingKey:
 
 
 RowKey: TypeAlias = str
-"""How a row of a batch is known on disk: the id, and for a repeated draw `id#sample`."""
+"""How a row of a batch is known on disk: by its id, or by `id#sample` for a repeated draw."""
 
 
 def row_key(id_: str, sample: int) -> RowKey:
-    """Return how an answer is known on disk."""
+    """Return the name by which an answer is known on disk."""
     return f"{id_}#{sample}" if sample else id_
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """One number for the row `id`: a log-probability in nats, summed over `tokens`, or a probability, having read
-    `tokens`."""
+    """One number for the row `id`.
+
+    It is a log-probability in nats, summed over `tokens` tokens, or a probability or reward after `tokens` tokens were
+    read.
+    """
 
     id: str
     value: float
@@ -174,10 +200,10 @@ class Score:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingPoint:
-    """Means over the pairs of some steps of preference training, up to and with `step` (from 1).
+    """Means over the pairs of several steps of preference training, up to and including `step` (from 1).
 
-    `chosen_logp` and `rejected_logp` are log p(answer and end | prompt) in nats; `margin` is the implicit reward of
-    the chosen answer minus that of the rejected one, beta * the difference of log-ratios to the reference.
+    `chosen_logp` and `rejected_logp` are log p(answer and end | prompt) in nats. `margin` is the implicit reward of the
+    chosen answer minus that of the rejected answer: beta times the difference of their log-ratios to the reference.
     """
 
     step: int
@@ -189,14 +215,17 @@ class TrainingPoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trained:
-    """What a preference training cost, tokens with repeats counted, and how it went."""
+    """The cost and the course of a preference training.
+
+    `tokens` counts a token once for each time that it was trained on.
+    """
 
     tokens: int
     curve: tuple[TrainingPoint, ...]
 
 
 class Trainer(Protocol):
-    """Trains models. A model is always a directory of weights, on the way in and on the way out."""
+    """Trains models. A model is always a folder of weights, both as input and as output."""
 
     def train(
         self,
@@ -209,18 +238,20 @@ class Trainer(Protocol):
     ) -> int:
         """Finetune the base `model` on `rows` and write the result into the folder `into`.
 
-        With `checkpoints`, so many intermediate models are written into `into`, too, as `checkpoint-01`, ... They are
-        evenly spaced, and the last one is the model after the last step. Returns how many tokens were trained on; a
-        token that was trained on twice counts twice. Raises DataError naming a row whose end would be cut.
+        `checkpoints` is the number of intermediate models to write into `into` as well, as `checkpoint-01`, ... They
+        are evenly spaced, and the last one is the model after the last step. Returns how many tokens were trained on; a
+        token that was trained on twice counts twice. Raises DataError, which names the row, if a row's end would be
+        cut.
         """
         ...
 
     def train_classifier(
         self, model: Artifact, rows: Sequence[tuple[PairRow, PairRow]], settings: TrainSettings, seed: int, into: Path
     ) -> int:
-        """Train a head with two classes to say whether the second answer is better; a row is a pair in both orders.
+        """Train a head with two classes to say whether the second answer is better.
 
-        Returns how many tokens were trained on; a token that was trained on twice counts twice.
+        Each row is one pair in both orders. Returns how many tokens were trained on; a token that was trained on twice
+        counts twice.
         """
         ...
 
@@ -233,17 +264,18 @@ class Trainer(Protocol):
         seed: int,
         into: Path,
     ) -> Trained:
-        """Train a finetuned `policy` further, on preferences (DPO). The policy as it is now is the reference.
+        """Train a finetuned `policy` further on preferences (DPO). The policy as it is now is the reference.
 
-        `settings.lora` is not read: if the policy is an adapter, the adapter is trained; else all weights are.
+        `settings.lora` is not read. If the policy is an adapter, the adapter is trained; otherwise all weights are
+        trained.
         """
         ...
 
     def export(self, model: Artifact, into: Path, merge: bool = False) -> None:
-        """Write a finetuned model into the folder `into` with its tokenizer, in the form that others load.
+        """Write a finetuned model and its tokenizer into the folder `into`, in the form that other programs load.
 
-        With `merge` it is whole weights, also where an adapter was trained. Nobody asks a backend for `merge` unless
-        the user does.
+        With `merge`, whole weights are written, also where an adapter was trained. A backend is asked for `merge` only
+        if the user asks for it.
         """
         ...
 
@@ -261,8 +293,8 @@ class Generator(Protocol):
     ) -> Iterator[Sequence[Completion]]:
         """Yield batches of completions.
 
-        Batches are planned over all prompts. A batch whose rows are all `done` is left out; a batch with a missing row
-        is computed whole. So a resumed run computes what a run without a break computes.
+        Batches are planned over all prompts. A batch whose rows are all `done` is left out, and a batch with a missing
+        row is computed as a whole. So a resumed run computes each row in the same batch as a run without a break.
         """
         ...
 
@@ -295,6 +327,7 @@ class Scorer(Protocol):
         ...
 
 
+# Three protocols and not one, so that a fake in a test or a server needs only what it is used for.
 class Backend(Trainer, Generator, Scorer, Protocol):
     """Trains, generates and scores in one object, which is what a whole run needs.
 

@@ -1,6 +1,6 @@
 """What a results folder holds, as models that the lab writes and the report reads.
 
-The fields are documented in docs/results-schema.md; a test keeps that page and these models together.
+The fields are documented in docs/results-schema.md. A test checks that the page and these models agree.
 """
 
 from __future__ import annotations
@@ -17,16 +17,18 @@ from burnish.stats import Interval, wilson
 from burnish.store.files import read_objects
 from burnish.types import Reason
 
+# Raise it if an old reader would misread a new file; a file of another version is refused.
 SCHEMA_VERSION = 1
 RESULTS_FILE = "results.json"
 TIMINGS_FILE = "timings.json"
 CHANGES_FILE = "changes.jsonl"
 CONFIG_FILE = "config.yaml"
 REFERENCE_WIN_RATE = "reference_win_rate"
-"""The metric that says how often a judge prefers a model's answers to the references."""
+"""The metric for how often a judge prefers a model's answers to the references."""
 
 Bounds: TypeAlias = tuple[float, float]
 """The lowest and the highest value of an interval."""
+# Counts cannot be negative and probabilities lie in [0, 1]. A file that says otherwise is refused when it is read.
 Natural: TypeAlias = Annotated[int, Field(ge=0)]
 Probability: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 MethodRound: TypeAlias = tuple[str, int]
@@ -34,9 +36,11 @@ MethodRound: TypeAlias = tuple[str, int]
 AnyRecord = TypeVar("AnyRecord", bound="Record")
 
 
+# The docstring under each field is its description in the schema and in docs/results-schema.md, word for word.
 class Record(BaseModel):
-    """Base of all that is written to a results folder: frozen, no unknown fields, finite numbers alone."""
+    """Base of everything that is written to a results folder: frozen, without unknown fields, only finite numbers."""
 
+    # `allow_inf_nan=False`: JSON has no NaN, and a missing number is null with a documented meaning.
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
 
@@ -44,11 +48,11 @@ class Metric(Record):
     """One measured number of one run."""
 
     value: float | None
-    """The number (a share for accuracies); null where nothing could be measured (n = 0)."""
+    """The number (a share for accuracies); null if nothing could be measured (n = 0)."""
     n: Natural
-    """How many items the number is over: prompts, rows or decisive pairs."""
+    """How many items the number is taken over: prompts, rows or decisive pairs."""
     ci95: Bounds | None
-    """95 % interval, lowest and highest (Wilson's for a share); null where none is given."""
+    """The 95 % interval as lowest and highest value (Wilson's for a share); null if there is none."""
 
     @staticmethod
     def of(interval: Interval | None) -> Metric:
@@ -64,16 +68,16 @@ class Metric(Record):
 
 
 class CurvePoint(Record):
-    """How preference training stood: means over the pairs of the steps since the last point."""
+    """The state of a preference training: means over the pairs of the steps since the last point."""
 
     step: Natural
     """Optimiser steps done."""
     loss: float
-    """The loss that is minimised."""
+    """The loss that the training minimises."""
     chosen_logp: float
-    """Log-probability of the chosen answers and their ends, nats."""
+    """Log-probability of the chosen answers and their ends, in nats."""
     rejected_logp: float
-    """Log-probability of the rejected answers and their ends, nats."""
+    """Log-probability of the rejected answers and their ends, in nats."""
     margin: float
     """Implicit reward of the chosen answer minus that of the rejected one: beta times the difference of log-ratios."""
 
@@ -84,17 +88,17 @@ class Run(Record):
     method: str
     """The method's name in the config; `weak` for the supervisor itself."""
     kind: str
-    """What the method is: weak, sft, naive, ilr, and kinds that are added later."""
+    """The kind of method: weak, sft, naive, ilr, and kinds that are added later."""
     seed: int
-    """Seed of the run."""
+    """The seed of the run."""
     round: Natural
-    """Rounds done; 0 is the first finetuning, before any change of labels."""
+    """The number of rounds done; 0 is the first finetuning, before any change of labels."""
     metrics: dict[str, Metric]
-    """Metric by name: test_accuracy, label_accuracy, annotator_accuracy, replaced, ..."""
+    """Each metric by its name: test_accuracy, label_accuracy, annotator_accuracy, replaced, ..."""
     counts: dict[str, int]
-    """Rows by reason (agreed, accepted, ...), train_rows and other counts."""
+    """The number of rows for each reason (agreed, accepted, ...), train_rows and other counts."""
     curve: tuple[CurvePoint, ...] = ()
-    """The training curve, where the model was trained on preferences."""
+    """The training curve, if the model was trained on preferences."""
 
 
 class SummaryRow(Record):
@@ -103,17 +107,17 @@ class SummaryRow(Record):
     method: str
     """The method's name."""
     round: Natural
-    """Rounds done."""
+    """The number of rounds done."""
     metric: str
     """The metric's name."""
     mean: float | None
-    """Mean over the seeds that have a value; null if none has."""
+    """The mean over the seeds that have a value; null if none has."""
     sd: float | None
-    """Standard deviation over seeds (n - 1); null for one seed."""
+    """The standard deviation over seeds (n - 1); null for one seed."""
     seeds: Natural
-    """How many seeds have a value."""
+    """The number of seeds that have a value."""
     ci95: Bounds | None
-    """95 % t-interval over seeds; null for one seed."""
+    """The 95 % t-interval over seeds; null for one seed."""
 
 
 class PairedRow(Record):
@@ -124,19 +128,19 @@ class PairedRow(Record):
     a: str
     """The method that is compared."""
     a_round: Natural
-    """Its round."""
+    """The round of method a."""
     b: str
-    """The method it is compared with."""
+    """The method that a is compared with."""
     b_round: Natural
-    """Its round."""
+    """The round of method b."""
     difference: float
-    """Mean of a minus mean of b."""
+    """The mean of a minus the mean of b."""
     ci95: Bounds | None
-    """95 % interval of the difference, paired bootstrap over seeds and prompts; null where none is given."""
+    """The 95 % interval of the difference, by a paired bootstrap over seeds and prompts; null if there is none."""
     seeds: Natural
-    """Seeds that both have."""
+    """The number of seeds that both methods have."""
     prompts: Natural
-    """Prompts that both answered, per seed."""
+    """The number of prompts that both methods answered, per seed."""
 
     def turned(self) -> PairedRow:
         """Return the same difference from the other side: b - a."""
@@ -147,6 +151,7 @@ class PairedRow(Record):
             b=self.a,
             b_round=self.a_round,
             difference=-self.difference,
+            # The sign changes, so the ends change places.
             ci95=None if self.ci95 is None else (-self.ci95[1], -self.ci95[0]),
             seeds=self.seeds,
             prompts=self.prompts,
@@ -154,14 +159,17 @@ class PairedRow(Record):
 
 
 class Results(Record):
-    """results.json: all that an experiment found. No times, dates or paths, so that equal runs give equal bytes."""
+    """The content of results.json: everything that an experiment found.
+
+    It holds no times, dates or paths, so that equal runs give equal bytes.
+    """
 
     schema_version: Literal[1] = SCHEMA_VERSION
-    """Version of this form."""
+    """The version of this file format."""
     burnish_version: str
-    """Version of burnish that wrote the file."""
+    """The version of burnish that wrote the file."""
     config: dict[str, JsonValue]
-    """The resolved semantic config: every default filled in, without `execution`."""
+    """The resolved semantic config: every default is filled in, and `execution` is left out."""
     runs: tuple[Run, ...]
     """One row for each method, seed and round."""
     summary: tuple[SummaryRow, ...]
@@ -171,102 +179,108 @@ class Results(Record):
 
     @model_validator(mode="after")
     def _runs_differ(self) -> Results:
+        """Refuse a file in which a method, seed and round has two rows."""
+        # A repeated row would count twice in every mean.
         keys = [(run.method, run.seed, run.round) for run in self.runs]
         if len(set(keys)) != len(keys):
             twice = next(key for key in keys if keys.count(key) > 1)
-            raise ValueError(f"method {twice[0]!r}, seed {twice[1]}, round {twice[2]} is there twice")
+            raise ValueError(f"method {twice[0]!r}, seed {twice[1]}, round {twice[2]} is in the file twice")
         return self
 
     def paired_row(self, metric: str, a: MethodRound, b: MethodRound) -> PairedRow | None:
-        """Return the paired difference a - b of a metric. None where the file has it from neither side."""
+        """Return the paired difference a - b of a metric.
+
+        The file may hold it as b - a; it is then turned. Return None if the file holds neither.
+        """
         for row in self.paired:
             if row.metric == metric and (row.a, row.a_round, row.b, row.b_round) == (*a, *b):
                 return row
+            # Only one direction of each pair is written.
             if row.metric == metric and (row.a, row.a_round, row.b, row.b_round) == (*b, *a):
                 return row.turned()
         return None
 
 
 class StageTiming(Record):
-    """What one stage cost, or that its result was taken from the store."""
+    """The cost of one stage, or that its result was taken from the store."""
 
     name: str
-    """Kind of stage: train, generate, compare, ..."""
+    """The kind of stage: train, generate, compare, ..."""
     label: str
-    """What it was for, in words."""
+    """What the stage was for, in words."""
     fingerprint: str
-    """Identity of its result in the store, hex."""
+    """The identity of its result in the store, in hex digits."""
     reused: bool
-    """True where the result was there already."""
+    """True if the result was already in the store."""
     seconds: Annotated[float, Field(ge=0)]
     """Wall-clock seconds in this run."""
     rows: Natural
-    """Rows worked on."""
+    """The number of rows that it worked on."""
     tokens: Natural
-    """Tokens worked on; 0 where none are counted."""
+    """The number of tokens that it worked on; 0 if it counts none."""
     comparisons: Natural
-    """Comparisons judged."""
+    """The number of comparisons that were judged."""
 
 
 class Machine(Record):
-    """Where the experiment ran."""
+    """The machine on which the experiment ran."""
 
     platform: str
-    """Operating system and processor."""
+    """The operating system and the processor."""
     cpu_count: int | None
-    """Cores the system reports; null if it does not."""
+    """The number of cores that the system reports; null if it reports none."""
     device: str
-    """cpu, cuda or mps."""
+    """The device: cpu, cuda or mps."""
     threads: int | None
-    """CPU threads of one process; null where the library chose."""
+    """The number of CPU threads of one process; null if the library chose it."""
 
 
 class Timings(Record):
-    """timings.json: what the experiment cost and with what it ran."""
+    """The content of timings.json: the cost of an experiment, and the machine and libraries that it used."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
-    """Version of this form."""
+    """The version of this file format."""
     total_seconds: Annotated[float, Field(ge=0)]
     """Wall-clock seconds of the whole command."""
     peak_memory_bytes: Natural | None
-    """Most memory held at once, bytes; null where the system does not say."""
+    """The most memory that was used at one time, in bytes; null if the system does not report it."""
     machine: Machine
-    """Where it ran."""
+    """The machine on which it ran."""
     versions: dict[str, str]
-    """Version by library."""
+    """The version of each library."""
     stages: tuple[StageTiming, ...]
     """One row for each stage, in the order in which they ran."""
 
 
 class Change(Record):
-    """A line of changes.jsonl: an example refinement, one of a sample."""
+    """A line of changes.jsonl: one refinement as an example, from a sample of them."""
 
     method: str
     """The method's name."""
     seed: int
-    """Seed of the run."""
+    """The seed of the run."""
     round: Natural
-    """Round of the proposal."""
+    """The round of the proposal."""
     example_id: str
-    """The training row."""
+    """The id of the training row."""
     prompt: str
     """The prompt as text."""
     before: str
-    """The label that the round started from."""
+    """The label at the start of the round."""
     after: str
     """The model's proposal."""
     reason: Reason
-    """What became of the proposal: accepted, rejected, over_cap, ..."""
+    """What happened to the proposal: accepted, rejected, over_cap, ..."""
     p_b: Probability | None
-    """P(the proposal is better) as the annotator sees it; null where it was not compared."""
+    """P(the proposal is better) according to the annotator; null if it was not compared."""
     before_correct: bool | None
-    """Whether the label is right by the gold answer; null where there is none."""
+    """Whether the label is right by the gold answer; null if there is none."""
     after_correct: bool | None
-    """Whether the proposal is right; null where there is no gold answer."""
+    """Whether the proposal is right by the gold answer; null if there is none."""
 
 
 def read_results(directory: Path) -> Results:
-    """Read results.json of a results folder. Raises DataError that names the file, the field and the fix."""
+    """Read results.json of a results folder. Raises DataError, which names the file, the field and the fix."""
     return _read(directory / RESULTS_FILE, Results)
 
 
@@ -276,45 +290,53 @@ def read_timings(directory: Path) -> Timings:
 
 
 def read_changes(directory: Path) -> list[Change]:
-    """Read changes.jsonl of a results folder. Raises DataError that names the line and the field."""
+    """Read changes.jsonl of a results folder. Raises DataError, which names the line and the field."""
+    # JSONL: one object in each line, so an error names its line.
     path = directory / CHANGES_FILE
     _require(path)
     return [_checked(value, Change, f"{path}:{number}") for number, value in read_objects(path)]
 
 
 def _read(path: Path, model: type[AnyRecord]) -> AnyRecord:
+    """Read one JSON object and check it."""
     _require(path)
     try:
         value = orjson.loads(path.read_bytes())
     except orjson.JSONDecodeError as error:
         raise DataError(f"{path}: not JSON ({error}); run `burnish run` again, finished work is kept") from None
     if not isinstance(value, dict):
-        raise DataError(f"{path}: {type(value).__name__} found, one JSON object is needed")
+        raise DataError(f"{path}: {type(value).__name__} found; the file must hold one JSON object")
+    # Check the version first: a file of another version would fail on some field, and that message would not help.
     _check_version(path, value)  # pyright: ignore[reportUnknownArgumentType]
     return _checked(value, model, str(path))  # pyright: ignore[reportUnknownArgumentType]
 
 
 def _require(path: Path) -> None:
+    """Raise DataError if the file does not exist."""
     if not path.is_file():
         raise DataError(f"{path}: no such file; give the folder that `burnish run` wrote (its --out)")
 
 
 def _check_version(path: Path, value: dict[str, Any]) -> None:
-    found = value.get("schema_version")
-    if found == SCHEMA_VERSION and type(found) is int:
+    """Raise DataError if another version of the format wrote the file."""
+    file_version = value.get("schema_version")
+    # type() and not isinstance: True == 1 in Python, and JSON's `true` is not a version.
+    if file_version == SCHEMA_VERSION and type(file_version) is int:
         return
     writer = value.get("burnish_version")
     other = f"burnish {writer}" if isinstance(writer, str) else "the burnish that wrote it"
     raise DataError(
-        f"{path}: schema_version {found!r} found, burnish {__version__} reads {SCHEMA_VERSION}; "
+        f"{path}: schema_version {file_version!r} found, burnish {__version__} reads {SCHEMA_VERSION}; "
         f"write it again with this version (`burnish run` on the same config) or install {other}"
     )
 
 
 def _checked(value: dict[str, Any], model: type[AnyRecord], where: str) -> AnyRecord:
+    """Return the value as a model, or raise DataError with the first field that is wrong."""
     try:
         return model.model_validate(value)
     except ValidationError as error:
+        # One error is enough for a short message. A wrong file often has the same error in every row.
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         raise DataError(f"{where}: {field or 'file'}: {first['msg']}, found {str(first['input'])[:80]!r}") from None

@@ -1,6 +1,6 @@
-"""Statistics of results: 95 % intervals, win rate, recovered gap. NaN is never returned.
+"""Statistics of results: 95 % intervals, win rate, recovered gap. No function returns NaN.
 
-Axes: S seeds, P prompts, D bootstrap draws.
+The letters at the end of array names are their axes: S seeds, P prompts, D bootstrap draws. Digits are fixed sizes.
 """
 
 from __future__ import annotations
@@ -13,19 +13,25 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 from burnish.types import Verdict
 
+# numpy and scipy are imported inside the functions: they are slow to import, and most commands compute no statistics.
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 LEVEL = 0.95
+"""The confidence level of all intervals."""
 Z95 = 1.959963984540054
-"""The normal distribution's quantile of 0.975."""
+"""The 0.975 quantile of the normal distribution."""
 CHUNK = 500
-"""Bootstrap draws weighed at once: 500 x 1,319 prompts x 8 bytes are 5 MB."""
+"""How many bootstrap draws are weighted at once. 500 draws x 1,319 prompts x 8 bytes take 5 MB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
-    """An estimate, its 95 % bounds (None where one value says nothing of the spread) and what it was taken over."""
+    """An estimate with its 95 % bounds.
+
+    The bounds are None where a single value tells nothing about the spread. `n` is the number of items that the
+    estimate is taken over.
+    """
 
     value: float
     low: float | None
@@ -34,46 +40,58 @@ class Interval:
 
     @property
     def ci95(self) -> tuple[float, float] | None:
-        """Both bounds, or None."""
+        """Both bounds as (low, high), or None."""
         return None if self.low is None or self.high is None else (self.low, self.high)
 
 
 def wilson(successes: int, n: int) -> Interval:
-    """Return a proportion with its Wilson score interval. Raises ValueError unless 0 <= successes <= n and n > 0."""
+    """Return a proportion with its Wilson score interval.
+
+    Raises ValueError unless 0 <= successes <= n and n > 0.
+    """
     from scipy.stats import binomtest  # noqa: PLC0415 slow to import
 
     if not 0 <= successes <= n or n == 0:
-        raise ValueError(f"{successes} successes of {n}: no proportion")
+        raise ValueError(f"{successes} successes of {n} give no proportion; needed are 0 <= successes <= n and n > 0")
+    # Wilson's interval stays inside [0, 1] and has a width even if all or none are successes.
     bounds = binomtest(successes, n).proportion_ci(confidence_level=LEVEL, method="wilson")
     return Interval(value=successes / n, low=float(bounds.low), high=float(bounds.high), n=n)
 
 
 def harm_bound(harmed: int, sampled: int, changes: int, level: float) -> float:
-    """Return an upper bound on the share of harmed changes, at `level`, from `harmed` of `sampled` random ones.
+    """Return an upper bound on the share of harmed changes, at confidence `level`.
 
-    Clopper-Pearson's, one-sided; where all changes were looked at the share itself, and 0 where there are none.
-    Raises ValueError unless harmed <= sampled <= changes and, where there are changes, some were looked at.
+    `harmed` of `sampled` changes, which were drawn at random from all `changes`, were found harmed. The bound is the
+    one-sided bound of Clopper and Pearson. If all changes were judged, the share itself is returned; without any
+    changes it is 0. Raises ValueError unless harmed <= sampled <= changes, and if there are changes but none was
+    sampled.
     """
     from scipy.stats import beta  # noqa: PLC0415 slow to import
 
     if not 0 <= harmed <= sampled <= changes or (changes and not sampled):
-        raise ValueError(f"{harmed} harmed of {sampled} looked at of {changes} changes: no bound")
+        raise ValueError(f"{harmed} harmed of {sampled} judged of {changes} changes give no bound")
     if sampled == changes:
         return harmed / changes if changes else 0.0
+    # beta.ppf has no value for a second parameter of 0, where the bound is 1.
     return 1.0 if harmed == sampled else float(beta.ppf(level, harmed + 1, sampled - harmed))
 
 
 def mean_interval(values: Sequence[float]) -> Interval:
-    """Return a mean (over seeds) with its t interval; one value has no bounds. Raises ValueError if empty or NaN."""
+    """Return a mean, usually over seeds, with its t interval. A single value has no bounds.
+
+    Raises ValueError if there are no values or one is not finite.
+    """
     from scipy.stats import t  # noqa: PLC0415 slow to import
 
     n = len(values)
     if n == 0 or not all(math.isfinite(value) for value in values):
-        raise ValueError(f"{list(values)}: no mean of these")
+        raise ValueError(f"{list(values)}: these values have no mean; give at least one, all of them finite")
     mean = math.fsum(values) / n
     if n == 1:
         return Interval(value=mean, low=None, high=None, n=1)
+    # n - 1: the mean is estimated from the same values.
     variance = math.fsum((value - mean) ** 2 for value in values) / (n - 1)
+    # Student's t and not the normal distribution: there are only a few seeds.
     reach = float(t.ppf((1 + LEVEL) / 2, n - 1)) * math.sqrt(variance / n)
     return Interval(value=mean, low=mean - reach, high=mean + reach, n=n)
 
@@ -81,33 +99,43 @@ def mean_interval(values: Sequence[float]) -> Interval:
 def ratio_interval(numerators: Sequence[float], denominators: Sequence[float]) -> Interval:
     """Return sum(numerators) / sum(denominators) with a t interval by linearisation (the delta method).
 
-    For a mean a token from sums a sequence: sequences are the independent items, `n` is their number. Raises ValueError
-    if empty, of unequal length, or where a denominator is not above 0.
+    Use it for a mean per token from sums per sequence. The sequences are the independent items, and `n` is their
+    number. Raises ValueError if the lists are empty or of unequal length, or if a denominator is not above 0.
     """
     if not numerators or len(numerators) != len(denominators) or min(denominators) <= 0:
-        raise ValueError(f"{len(numerators)} numerators, {len(denominators)} denominators: no ratio of these")
+        raise ValueError(
+            f"{len(numerators)} numerators and {len(denominators)} denominators give no ratio; give as many of each, "
+            "at least one, and only denominators above 0"
+        )
     ratio = math.fsum(numerators) / math.fsum(denominators)
     mean = math.fsum(denominators) / len(denominators)
+    # To first order the ratio's error is the mean of these residuals. Their mean is 0, so their bounds are distances
+    # from the ratio.
     spread = mean_interval([(a - ratio * b) / mean for a, b in zip(numerators, denominators, strict=True)])
     low, high = (None if bound is None else ratio + bound for bound in (spread.low, spread.high))
     return Interval(value=ratio, low=low, high=high, n=spread.n)
 
 
 def paired_bootstrap(differences: ArrayLike, draws: int = 10_000, seed: int = 0) -> Interval:
-    """Return the mean of per-prompt differences between two methods with its percentile interval.
+    """Return the mean difference between two methods with its percentile interval.
 
-    `differences` is seeds x prompts. Seeds and prompts are resampled crossed: a draw's prompts are the same in all of
-    its seeds. One seed leaves prompts alone to resample. `n` is S x P. Raises ValueError if empty, ragged or NaN.
+    `differences` has the shape seeds x prompts. Seeds and prompts are resampled independently of each other (crossed):
+    within a draw, all seeds have the same prompts. With one seed only the prompts are resampled. `n` is S x P. Raises
+    ValueError if the array is empty or not two-dimensional, or holds a value that is not finite.
     """
     import numpy as np  # noqa: PLC0415 slow to import
 
     difference_SP = np.asarray(differences, dtype=np.float64)
     if difference_SP.ndim != 2 or difference_SP.size == 0 or not np.isfinite(difference_SP).all():
-        raise ValueError(f"differences: shape {difference_SP.shape}; must be seeds x prompts, finite and not empty")
+        raise ValueError(
+            f"differences: shape {difference_SP.shape} found; it must be seeds x prompts, finite and not empty"
+        )
     value, n = float(difference_SP.mean()), difference_SP.size
     if n == 1:
         return Interval(value=value, low=None, high=None, n=1)
     seeds, prompts = difference_SP.shape
+    # A draw is a weighted mean: how often each seed and each prompt was drawn are its weights. This avoids copying the
+    # array for each draw.
     mean_D = np.concatenate(
         [
             ((count_DS / seeds @ difference_SP) * (count_DP / prompts)).sum(axis=1)
@@ -122,11 +150,12 @@ def paired_bootstrap(differences: ArrayLike, draws: int = 10_000, seed: int = 0)
 def _resampled(seeds: int, prompts: int, draws: int, seed: int) -> list[tuple[NDArray[Any], NDArray[Any]]]:
     """Return chunks of draws: how often each seed and each prompt was drawn, with replacement.
 
-    Drawing them takes longer than all else, and all differences of an experiment have one shape. 16 bits are enough:
-    10,000 draws of 1,319 prompts are 26 MB.
+    The result is cached, because drawing takes longer than all the rest and all differences of an experiment have the
+    same shape. The counts have 16 bits, so 10,000 draws of 1,319 prompts take 26 MB.
     """
     import numpy as np  # noqa: PLC0415 slow to import
 
+    # multinomial counts are the same as drawing indices with replacement, but smaller.
     generator = np.random.default_rng(seed)
     return [
         (
@@ -140,17 +169,18 @@ def _resampled(seeds: int, prompts: int, draws: int, seed: int) -> list[tuple[ND
 def recovered_gap(weak: float, student: float, ceiling: float) -> float | None:
     """Return the performance gap recovered (Burns et al., 2023): 0 at the weak supervisor, 1 at the ceiling.
 
-    None where the ceiling is not above the weak supervisor: there is no gap.
+    Return None if the ceiling is not above the weak supervisor, because then there is no gap.
     """
     return (student - weak) / (ceiling - weak) if ceiling > weak else None
 
 
 def win_rate(verdicts: Iterable[Verdict]) -> Interval | None:
-    """Return how often B wins, a tie counted as half, abstentions apart; None where nothing was decided.
+    """Return how often B wins. A tie counts as half a win, and abstentions are left out.
 
-    The bounds are Wilson's. Half a win lies between two counts: the lower bound is that of the count below, the upper
-    that of the count above.
+    Return None if nothing was decided. The bounds are Wilson's, which needs whole counts. If the wins end in a half,
+    the lower bound is that of the count below and the upper bound that of the count above.
     """
+    # Count in half wins, so that the arithmetic stays in whole numbers.
     halves, n = 0, 0
     for verdict in verdicts:
         match verdict:
@@ -170,36 +200,42 @@ def win_rate(verdicts: Iterable[Verdict]) -> Interval | None:
 
 
 RIDGE = 1e-4
-"""Weight of the penalty on both coefficients, so that they stay finite where one side always wins."""
+"""The weight of the penalty on both coefficients. It keeps them finite where one side always wins."""
 EITHER_SIDE = 0.05
-"""The least share of prompts on each side of equal length."""
+"""The smallest share of prompts that must lie on each side of equal length."""
 STEPS, TOLERANCE = 50, 1e-10
-"""Newton steps at most (it takes about six), and the step that ends them."""
+"""The most Newton steps (about six are needed), and the step size at which the fit has converged."""
 
 
 def length_controlled(p_wins: Sequence[float], longer_by: Sequence[float]) -> Interval | None:
-    """Return the win rate that is left where both answers are equally long (Dubois et al., arXiv 2404.04475).
+    """Return the win rate that remains if both answers are equally long (Dubois et al., arXiv 2404.04475).
 
-    `p_wins`: P(the model's answer is better) in [0, 1] of each prompt; `longer_by`: its length less the other's. P is
-    fitted by sigmoid(a + b tanh(longer_by / its standard deviation)), and sigmoid(a) returned; bounds are from the
-    sandwich estimate of the variance of a. None for fewer than two prompts, and where fewer than one answer in twenty
-    is as short as the other, or as long: equal length then lies outside of what was seen. Raises ValueError for unequal
-    lengths.
+    For each prompt, `p_wins` is P(the model's answer is better) in [0, 1], and `longer_by` is the length of the model's
+    answer minus that of the other answer. The function fits P = sigmoid(a + b tanh(longer_by / its standard deviation))
+    and returns sigmoid(a). The bounds come from the sandwich estimate of the variance of a.
+
+    Return None for fewer than two prompts. Also return None if fewer than one answer in twenty is at most as long as
+    the other one, or at least as long: equal length then lies outside the data. Raises ValueError if the lists have
+    unequal lengths.
     """
     import numpy as np  # noqa: PLC0415 slow to import
 
     if len(p_wins) != len(longer_by):
-        raise ValueError(f"{len(p_wins)} probabilities, {len(longer_by)} lengths: one of each a prompt")
-    seen = min(sum(x <= 0 for x in longer_by), sum(x >= 0 for x in longer_by))
-    if len(p_wins) < 2 or seen < EITHER_SIDE * len(p_wins):
+        raise ValueError(
+            f"{len(p_wins)} probabilities and {len(longer_by)} lengths found; each prompt needs one of each"
+        )
+    on_rarer_side = min(sum(x <= 0 for x in longer_by), sum(x >= 0 for x in longer_by))
+    if len(p_wins) < 2 or on_rarer_side < EITHER_SIDE * len(p_wins):
         return None
     won_P, longer_P = np.asarray(p_wins, dtype=np.float64), np.asarray(longer_by, dtype=np.float64)
     spread = float(longer_P.std())
+    # If all differences are equal, the standard deviation is 0 and there is no slope to fit.
     lean_P = np.tanh(longer_P / spread) if spread > 0 else np.zeros_like(longer_P)
     design_P2 = np.stack([np.ones_like(lean_P), lean_P], axis=1)
     coefficient_2: NDArray[Any] = np.zeros(2)
     fitted_P, hessian_22 = _at(coefficient_2, design_P2)
     for _ in range(STEPS):
+        # Newton's method on the penalised log-likelihood.
         gradient_2 = design_P2.T @ (won_P - fitted_P) - RIDGE * coefficient_2
         step_2: NDArray[Any] = np.linalg.solve(hessian_22, gradient_2)
         coefficient_2 = coefficient_2 + step_2
@@ -208,7 +244,9 @@ def length_controlled(p_wins: Sequence[float], longer_by: Sequence[float]) -> In
             break
     scores_P2 = design_P2 * (won_P - fitted_P)[:, None]
     inverse_22 = np.linalg.inv(hessian_22)
+    # The sandwich estimate does not assume that `p_wins` are 0 or 1 draws, which probabilities are not.
     deviation = math.sqrt(float((inverse_22 @ (scores_P2.T @ scores_P2) @ inverse_22)[0, 0]))
+    # The interval is symmetric on the scale of a; the sigmoid keeps its ends in [0, 1].
     low, value, high = (_sigmoid(float(coefficient_2[0]) + z * deviation) for z in (-Z95, 0.0, Z95))
     return Interval(value=value, low=low, high=high, n=len(p_wins))
 
@@ -223,4 +261,5 @@ def _at(coefficient_2: NDArray[Any], design_P2: NDArray[Any]) -> tuple[NDArray[A
 
 
 def _sigmoid(x: float) -> float:
+    """Return the sigmoid of x. Each form is used where its exponent is at most 0, so that exp does not overflow."""
     return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))

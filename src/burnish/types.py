@@ -1,4 +1,4 @@
-"""The five data types, what they are identified by, and the one place where a shown order is turned back."""
+"""The data types that all parts share, what identifies them, and the one place where a shown order is turned back."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import orjson
 from pydantic import JsonValue
 
 CHARACTERS_PER_TOKEN = 4
-"""A rough count for English text and SQL, where no tokenizer counts; code and other languages have fewer."""
+"""A rough estimate for English text and SQL, used where no tokenizer counts. Code and other languages have fewer."""
 
 
 class Role(StrEnum):
-    """Who speaks in a chat message."""
+    """The speaker of a chat message."""
 
     SYSTEM = "system"
     USER = "user"
@@ -34,7 +34,8 @@ class Message:
 class Example:
     """A prompt and, where it is known, its gold answer.
 
-    Only grading and the oracle may read `reference`. Rows with one `group` (equal prompts) stay in one half.
+    Only grading and the oracle may read `reference`. Rows with the same `group` (equal prompts) are kept in one half of
+    a split, so that no model labels a prompt that it has learned.
     """
 
     id: str
@@ -44,6 +45,8 @@ class Example:
     metadata: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
 
 
+# The values of these enums are written to stores and ledgers and read back. A changed value makes old files unreadable,
+# and for a source it also changes the ids of demonstrations.
 class DemonstrationSource(StrEnum):
     """Where a demonstration comes from."""
 
@@ -56,11 +59,11 @@ class DemonstrationSource(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Demonstration:
-    """An answer to an example's prompt. Never edited: a refined dataset points at other demonstrations.
+    """An answer to an example's prompt. It is never edited: a refined dataset refers to other demonstrations.
 
-    `producer` is the fingerprint of the artifact that wrote it ("" for given rows); `round` counts from 0 (before
-    any refinement). `finished` is False where generation stopped at the token limit. `sample` numbers repeated draws
-    from one model; it is not identity: two draws of one text are one demonstration.
+    `producer` is the fingerprint of the artifact that wrote it, or "" for rows from the user. `round` counts from 0,
+    which is before any refinement. `finished` is False if generation stopped at the token limit. `sample` numbers
+    repeated draws from one model. It is not part of the identity: two draws with the same text are one demonstration.
     """
 
     example_id: str
@@ -73,13 +76,15 @@ class Demonstration:
 
     @property
     def id(self) -> str:
-        """Identity by content and origin: 16 hex digits."""
+        """The identity, by content and origin: 16 hex digits."""
+        # Ledgers name answers by this id, and comparisons are identified through it. Another recipe would break every
+        # old store.
         return short_hash(self.example_id, self.completion, self.source, self.producer, str(self.round))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """Two demonstrations of one example. In refinement `a` is the current one, `b` the proposal."""
+    """Two demonstrations of one example. In refinement `a` is the current one and `b` the proposal."""
 
     example_id: str
     a: Demonstration
@@ -87,12 +92,15 @@ class Comparison:
 
     @property
     def id(self) -> str:
-        """Identity by the two sides in their order: 16 hex digits."""
+        """The identity, by the two sides in their order: 16 hex digits."""
+        # The order counts: a preference for b is only meaningful with a and b in their places.
         return short_hash(self.a.id, self.b.id)
 
 
+# A verdict is never about "first" and "second". Those depend on the order in which a pair was shown, and are turned
+# back at once by `turned_back`.
 class Verdict(StrEnum):
-    """What a judge says of a comparison, in the comparison's own order."""
+    """A judge's verdict on a comparison, in the comparison's own order."""
 
     A = "A"
     B = "B"
@@ -101,7 +109,7 @@ class Verdict(StrEnum):
 
 
 class Order(StrEnum):
-    """How a comparison was shown: `ab` as it stands, `ba` swapped."""
+    """The order in which a comparison was shown: `ab` as it is, `ba` swapped."""
 
     AB = "ab"
     BA = "ba"
@@ -109,10 +117,10 @@ class Order(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preference:
-    """A judgement of one comparison, already turned back to the comparison's own order.
+    """A judgement of one comparison, turned back to the comparison's own order.
 
-    `shown` lists the orders that were judged; `raw` has the probability of "the second one shown" for each of
-    them, before it was turned back. `p_b` is P(b is better) in [0, 1]; it is None for an abstention alone.
+    `shown` lists the orders that were judged. `raw` has for each of them the probability that the second answer shown
+    is better, before it was turned back. `p_b` is P(b is better) in [0, 1]; it is None only for an abstention.
     """
 
     comparison_id: str
@@ -124,18 +132,21 @@ class Preference:
 
 
 class Accept(StrEnum):
-    """Which verdict on a pair that was shown in two orders counts: the mean's, or only one that both orders share."""
+    """Which verdict counts for a pair that was shown in two orders.
+
+    `mean` takes the verdict of the mean. `both-orders` takes only a verdict on which both orders agree.
+    """
 
     MEAN = "mean"
     BOTH_ORDERS = "both-orders"
 
 
 class Reason(StrEnum):
-    """Why a row was changed, or was not, in a round of refinement.
+    """Why a row was changed, or was not changed, in a round of refinement.
 
-    `orders_disagree`: each of the two orders in which the pair was shown names another winner. `below_gate`:
-    preferred, but not confidently enough. `over_risk`: an audit's bound on harm is above what is allowed.
-    `reverted`: the user undid it.
+    `orders_disagree`: the two orders in which the pair was shown name different winners. `below_gate`: the proposal is
+    preferred, but not confidently enough. `over_risk`: an audit's bound on harm is above the limit. `reverted`: the
+    user took the change back.
     """
 
     AGREED = "agreed"
@@ -153,11 +164,14 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+# All fields are plain values, because each object is one line of ledger.jsonl. The ids point at answers that stages
+# hold.
 class Refinement:
     """One line of the ledger: what happened to one example in one round.
 
-    `score` is the confidence |p_b - 0.5|, None where nothing was compared. `p_b_ab` and `p_b_ba` are P(b is better)
-    from the two orders, turned back; an order-free annotator fills the first alone.
+    `kept`, `proposed` and `chosen` are demonstration ids. `score` is the confidence |p_b - 0.5|, or None where nothing
+    was compared. `p_b_ab` and `p_b_ba` are P(b is better) from the two orders, turned back. An annotator without an
+    order fills only the first.
     """
 
     example_id: str
@@ -174,7 +188,7 @@ class Refinement:
 
 
 class AnswerKind(StrEnum):
-    """What kind of final answer a task compares."""
+    """The kind of final answer that a task compares."""
 
     NUMBER = "number"
     TEXT = "text"
@@ -182,7 +196,7 @@ class AnswerKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A final answer as `AnswerMatcher.extract` found it; `text` is its canonical form."""
+    """A final answer as `AnswerMatcher.extract` found it. `text` is its canonical form."""
 
     text: str
     kind: AnswerKind = AnswerKind.NUMBER
@@ -190,7 +204,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grade:
-    """Whether a completion is right, what was extracted from it, and why it counts as it does."""
+    """Whether a completion is right, which final answer was extracted, and why it got this grade."""
 
     correct: bool
     extracted: str | None
@@ -199,7 +213,7 @@ class Grade:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingRow:
-    """A prompt with the completion to learn (or to score); `id` names the row in errors."""
+    """A prompt with the completion to learn or to score. `id` names the row in error messages."""
 
     id: str
     prompt: tuple[Message, ...]
@@ -208,7 +222,7 @@ class TrainingRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
-    """A prompt to answer; `sample` numbers repeated draws for one id."""
+    """A prompt to answer. `sample` numbers repeated draws for one id."""
 
     id: str
     messages: tuple[Message, ...]
@@ -217,7 +231,7 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
-    """What a model wrote for a prompt. `finished` is False where it hit the token limit."""
+    """A model's answer to a prompt. `finished` is False if it reached the token limit."""
 
     id: str
     sample: int
@@ -228,7 +242,7 @@ class Completion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairRow:
-    """Two answers in the order in which a comparator sees them; `second_better` is its training label."""
+    """Two answers in the order in which a comparator sees them. `second_better` is the label for training."""
 
     id: str
     prompt: tuple[Message, ...]
@@ -239,7 +253,7 @@ class PairRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreferenceRow:
-    """A prompt with the preferred answer and the other one; `id` names the pair in errors."""
+    """A prompt with the preferred answer and the other answer. `id` names the pair in error messages."""
 
     id: str
     prompt: tuple[Message, ...]
@@ -249,7 +263,7 @@ class PreferenceRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
-    """A result that stages exchange: where it lies, what it is, and the fingerprint of what made it."""
+    """A result that stages exchange: its folder, its kind, and the fingerprint of the stage that made it."""
 
     path: str
     kind: str
@@ -257,7 +271,11 @@ class Artifact:
 
 
 def turned_back(p_second: float, order: Order) -> float:
-    """Return P(b is better) from P(the second one shown is better): the only flip of sides in burnish."""
+    """Return P(b is better) from P(the second answer shown is better).
+
+    This is the only place in burnish that flips the sides.
+    """
+    # No default case: the type checker reports an order that is added and not handled here.
     match order:
         case Order.AB:
             return p_second
@@ -266,8 +284,9 @@ def turned_back(p_second: float, order: Order) -> float:
 
 
 def is_whole(text: str) -> bool:
-    """Say whether a text can be written as UTF-8: it holds no half of a character."""
+    """Say whether a text can be written as UTF-8. It cannot if it holds half a character (a lone surrogate)."""
     try:
+        # JSON can hold a lone surrogate ("\ud83d"), but a file in UTF-8 cannot.
         text.encode()
     except UnicodeEncodeError:
         return False
@@ -275,12 +294,17 @@ def is_whole(text: str) -> bool:
 
 
 def short_hash(*parts: str) -> str:
-    """Return 16 hex digits of the sha256 of the parts as a JSON list, so that ("a", "bc") differs from ("ab", "c")."""
+    """Return 16 hex digits of the sha256 of the parts, written as a JSON list.
+
+    The list keeps the parts apart, so that ("a", "bc") and ("ab", "c") have different hashes.
+    """
+    # 64 bits are enough: a collision among a million texts has a chance of about 3e-8.
     return hashlib.sha256(orjson.dumps(parts)).hexdigest()[:16]
 
 
 def prompt_group(prompt: Iterable[Message]) -> str:
-    """Return the group of a prompt: equal prompts, whatever their ids, share it."""
+    """Return the group of a prompt. Equal prompts have the same group, whatever their ids are."""
+    # Role and content alternate, so a text that moves to another role changes the group.
     return short_hash(*(part for message in prompt for part in (message.role, message.content)))
 
 

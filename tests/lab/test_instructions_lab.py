@@ -91,7 +91,7 @@ def test_refusals_and_wins_are_measured_in_every_round(tmp_path: Path):
     for figure in ("test-accuracy", "label-accuracy", "annotator-accuracy"):  # the paper's accuracies are others
         assert paper_reports(found.results, figure) == PAPER["refusal-rate"]
     assert paper_reports(found.results, "reference-win-rate") == PAPER["reference-win-rate"]
-    assert "refuses where it should, only there" in summary_table(found.results).header
+    assert "refuses exactly where it should" in summary_table(found.results).header
 
 
 def test_the_comparisons_are_of_two_supervisors(tmp_path: Path):

@@ -135,7 +135,7 @@ def test_the_datasets_card_says_what_was_done(there: Made, tmp_path: Path):
     push(there.path, None, tmp_path / "out")
     card = (tmp_path / "out/dataset/README.md").read_text()
     assert "4 of 8 labels are not those of" in card
-    assert "model-written text" in card
+    assert "written by a model" in card
     assert "- Method: ilr (accept both-orders, alpha 0.5, cross\\_label True, rounds 2, splits 2)" in card
     share = "1 (12.5 %)"
     assert f"| 1 | {share} | {share} | {share} | {share} | {share} | 3 (37.5 %) |" in card

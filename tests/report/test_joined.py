@@ -142,7 +142,7 @@ def test_the_dial_says_from_which_accuracy_a_method_helps() -> None:
     # The annotator's accuracy is the first number; 0.6 helps, 0.7 does not, 0.8 and 0.9 do.
     claims = dial({"a": at(0.6, 0.01), "b": at(0.7, -0.05), "c": at(0.9, 0.1), "d": at(0.8, 0.02)})
     ilr = next(claim for claim in claims if claim.text.startswith("ilr"))
-    assert ilr.detail.startswith("80.0\u00a0%, of 60.0\u00a0% to 90.0\u00a0% looked at")
+    assert ilr.detail.startswith("80.0\u00a0%; measured from 60.0\u00a0% to 90.0\u00a0%.")
     naive = next(claim for claim in claims if claim.text.startswith("naive"))
     assert naive.verdict is Held.NOT_HELD
 

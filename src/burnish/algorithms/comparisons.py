@@ -1,4 +1,4 @@
-"""Comparisons: what is compared, how sides are shown, and how judgements become one preference."""
+"""Comparisons: which answers are compared, how the two sides are shown, and how judgements become a preference."""
 
 from __future__ import annotations
 
@@ -22,46 +22,56 @@ from burnish.types import (
     turned_back,
 )
 
+# P(b is better) for each vote. An abstention has no vote, so it is not here.
 VOTES = {Verdict.A: 0.0, Verdict.TIE: 0.5, Verdict.B: 1.0}
 EVEN = 1e-12
-"""Closer to 0.5 than this is the rounding of a sum, not an opinion: a tie."""
+"""A p_b closer to 0.5 than this is a tie. The small rest comes from the rounding of a sum; it is not an opinion."""
 
 
 def combined(comparison_id: str, shown: Sequence[Order], p_second: Sequence[float | None], judge: str) -> Preference:
-    """Average a judge's P(the second one shown is better) over the orders in which it saw the comparison.
+    """Average a judge's P(the second answer shown is better) over the orders in which it saw the comparison.
 
-    A single order that failed (None) makes the whole an abstention: the other order alone would bring the judge's
-    position bias back. What was judged stays in `shown` and `raw`.
+    If one order failed (None), the result is an abstention: the other order alone would keep the judge's position bias.
+    The orders that were judged stay in `shown` and `raw`.
     """
     assert len(shown) == len(p_second), (comparison_id, shown, p_second)
+    # Each order counts once; an order that is asked twice would weigh more in the mean.
     assert len(set(shown)) == len(shown), (comparison_id, shown)
     judged = [(order, p) for order, p in zip(shown, p_second, strict=True) if p is not None]
     assert all(0.0 <= p <= 1.0 for _, p in judged), (comparison_id, judge, p_second)
-    whole = bool(judged) and len(judged) == len(shown)
-    p_b = math.fsum(turned_back(p, order) for order, p in judged) / len(judged) if whole else None
+    complete = bool(judged) and len(judged) == len(shown)
+    # fsum rounds once, at the end, so the mean does not depend on the order of the orders.
+    p_b = math.fsum(turned_back(p, order) for order, p in judged) / len(judged) if complete else None
     orders, raw = tuple(order for order, _ in judged), tuple(p for _, p in judged)
     return _preference(comparison_id, p_b, judge, orders, raw)
 
 
 def abstentions(comparisons: Iterable[Comparison], judged: AbstractSet[str], judge: str) -> list[Preference]:
-    """Return an abstention for each comparison that is not among the `judged` ids."""
-    return [combined(one.id, (Order.AB,), (None,), judge) for one in comparisons if one.id not in judged]
+    """Return an abstention for each comparison whose id is not in `judged`."""
+    return [
+        combined(comparison.id, (Order.AB,), (None,), judge)
+        for comparison in comparisons
+        if comparison.id not in judged
+    ]
 
 
 def from_difference(comparison_id: str, logit: float, judge: str) -> Preference:
-    """Turn a difference of scores, b minus a in nats, into a preference of an order-free judge: p_b = sigmoid(logit).
+    """Turn a difference of scores into a preference: p_b = sigmoid(logit).
 
-    Above about 37 nats p_b is 1.0 to the last bit, so that such preferences are equally confident.
+    `logit` is the score of b minus the score of a, in nats. The judge has no order: it scores each answer alone. Above
+    about 37 nats p_b is exactly 1.0 in floats, so all such preferences are equally confident.
     """
     assert not math.isnan(logit), (comparison_id, judge)
+    # Both forms are the sigmoid. Each is used where its exponent is at most 0, because exp overflows above about 709.
     p_b = 1.0 / (1.0 + math.exp(-logit)) if logit >= 0 else math.exp(logit) / (1.0 + math.exp(logit))
     return _preference(comparison_id, p_b, judge, (Order.AB,), (p_b,))
 
 
 def majority(preferences: Sequence[Preference]) -> Preference:
-    """Aggregate several judgements of one comparison: the mean p_b of those that do not abstain.
+    """Combine several judgements of one comparison: the mean p_b of those that do not abstain.
 
-    `judge` names each judge that was counted once, sorted; `shown` and `raw` are theirs in turn.
+    `judge` joins the names of the judges that were counted, or of all judges if all abstain. The names are sorted, and
+    each appears once. `shown` and `raw` hold the values of the counted judges, one judge after the other.
     """
     ids = {preference.comparison_id for preference in preferences}
     assert len(ids) == 1, ids
@@ -79,13 +89,14 @@ def majority(preferences: Sequence[Preference]) -> Preference:
 def _preference(
     comparison_id: str, p_b: float | None, judge: str, shown: tuple[Order, ...], raw: tuple[float, ...]
 ) -> Preference:
+    # Round to exactly 0.5 here, so that the stored p_b and its verdict agree.
     if p_b is not None and abs(p_b - 0.5) <= EVEN:
         p_b = 0.5
     return Preference(comparison_id=comparison_id, shown=shown, verdict=verdict_of(p_b), p_b=p_b, judge=judge, raw=raw)
 
 
 def verdict_of(p_b: float | None) -> Verdict:
-    """Say which verdict goes with P(b is better)."""
+    """Return the verdict for P(b is better). None, a missing probability, is an abstention."""
     if p_b is None:
         return Verdict.ABSTAIN
     if abs(p_b - 0.5) <= EVEN:
@@ -94,12 +105,15 @@ def verdict_of(p_b: float | None) -> Verdict:
 
 
 def confidence(preference: Preference) -> float | None:
-    """Return |p_b - 0.5|, in [0, 0.5], by which accepted proposals are ranked; None for an abstention."""
+    """Return |p_b - 0.5|, in [0, 0.5]. Accepted proposals are ranked by it. Return None for an abstention."""
     return None if preference.p_b is None else abs(preference.p_b - 0.5)
 
 
 def both_orders(comparison: Comparison, prompt: tuple[Message, ...]) -> tuple[PairRow, PairRow]:
-    """Return the comparison as it stands (`:ab`) and swapped (`:ba`), for a judge that sees a first and a second."""
+    """Return the comparison twice: in its own order (id ends in `:ab`) and swapped (`:ba`).
+
+    A judge that sees a first and a second answer is asked about both, so that its position bias can be averaged out.
+    """
     identity, a, b = comparison.id, comparison.a.completion, comparison.b.completion
     return (
         PairRow(id=f"{identity}:{Order.AB}", prompt=prompt, first=a, second=b),
@@ -108,20 +122,25 @@ def both_orders(comparison: Comparison, prompt: tuple[Message, ...]) -> tuple[Pa
 
 
 def answer_of(matcher: AnswerMatcher, demonstration: Demonstration) -> Answer | None:
-    """Return a demonstration's final answer. One that was cut at the token limit has none, whatever its text says."""
+    """Return a demonstration's final answer, or None where it has none.
+
+    A demonstration that was cut at the token limit has no final answer, whatever its text says.
+    """
     return matcher.extract(demonstration.completion) if demonstration.finished else None
 
 
 def most_voted(matcher: AnswerMatcher, drawn: Sequence[Demonstration]) -> tuple[Demonstration, float]:
     """Find the most frequent final answer among several answers to one prompt.
 
-    Returns the first of the answers that gives it, and the share of all answers that give it. Of two final answers that
-    are equally frequent, the one that came first wins. An answer without an end or without a final answer has no vote,
-    but counts among all. If none has a vote, the first answer is returned with the share 0.
+    Returns the first of the answers that give it, and the share of all answers that give it. If two final answers are
+    equally frequent, the one that came first wins. An answer that was cut, or that has no final answer, has no vote but
+    counts in the total. If no answer has a vote, the first answer is returned with the share 0.
     """
+    # A list and not a dict: only `agree` knows whether two answers are the same. Two SQL queries with different texts
+    # agree if their results are the same.
     camps: list[tuple[Answer, Demonstration, int]] = []
-    for one in drawn:
-        answer = answer_of(matcher, one)
+    for demonstration in drawn:
+        answer = answer_of(matcher, demonstration)
         if answer is None:
             continue
         for place, (known, first, votes) in enumerate(camps):
@@ -129,40 +148,42 @@ def most_voted(matcher: AnswerMatcher, drawn: Sequence[Demonstration]) -> tuple[
                 camps[place] = (known, first, votes + 1)
                 break
         else:
-            camps.append((answer, one, 1))
+            camps.append((answer, demonstration, 1))
     if not camps:
         return drawn[0], 0.0
-    _, first, votes = max(camps, key=lambda camp: camp[2])  # the first of the largest
+    _, first, votes = max(camps, key=lambda camp: camp[2])  # max returns the first of the largest
     return first, votes / len(drawn)
 
 
 def voted(preferences: Sequence[Preference], accept: Accept = Accept.MEAN) -> Preference:
-    """Let several judgements of one comparison vote: a tie is half a vote for each side, an abstention none.
+    """Let several judgements of one comparison vote. A tie is half a vote for each side; an abstention is no vote.
 
-    P(b is better) is the share of votes for b, however sure each voter is. With `BOTH_ORDERS` a voter whose two orders
-    name different winners votes for a tie, and the share of votes alone is kept: it has no order.
+    P(b is better) becomes the share of votes for b, however sure each voter is. With `BOTH_ORDERS`, a voter whose two
+    orders name different winners votes for a tie. The result then keeps only the share of votes, because a share has no
+    order: `shown` and `raw` are empty.
     """
     votes = [
         dataclasses.replace(preference, p_b=VOTES[_vote_of(preference, accept)])
         for preference in preferences
         if preference.verdict is not Verdict.ABSTAIN
     ]
-    together = majority(votes or preferences)
-    return together if accept is Accept.MEAN else dataclasses.replace(together, shown=(), raw=())
+    combined_vote = majority(votes or preferences)
+    return combined_vote if accept is Accept.MEAN else dataclasses.replace(combined_vote, shown=(), raw=())
 
 
 def _vote_of(preference: Preference, accept: Accept) -> Verdict:
+    """Return a voter's vote. With `BOTH_ORDERS` it is a tie unless all orders name the same winner."""
     if accept is Accept.MEAN:
         return preference.verdict
-    seen = {verdict_of(turned_back(p, order)) for p, order in zip(preference.raw, preference.shown, strict=True)}
-    return Verdict.TIE if len(seen) > 1 else preference.verdict
+    verdicts = {verdict_of(turned_back(p, order)) for p, order in zip(preference.raw, preference.shown, strict=True)}
+    return Verdict.TIE if len(verdicts) > 1 else preference.verdict
 
 
 def screen(matcher: AnswerMatcher, current: Demonstration, proposal: Demonstration) -> Reason | None:
-    """Say why a proposal is not compared; None where it is compared.
+    """Say why a proposal is not compared. Return None where it is compared.
 
     A proposal is compared only if its final answer differs from the current one's (section 5.1). A current
-    demonstration without an answer differs from every valid proposal.
+    demonstration without a final answer differs from every valid proposal.
     """
     proposed = answer_of(matcher, proposal)
     if proposed is None:
@@ -174,11 +195,14 @@ def screen(matcher: AnswerMatcher, current: Demonstration, proposal: Demonstrati
 
 
 def request_text(prompt: Sequence[Message]) -> str:
-    """Return a prompt as people and programs read it: the one message, or all with who speaks."""
+    """Return a prompt as text for people and programs.
+
+    A single message is returned as it is. Of several messages, each is preceded by its role.
+    """
     if len(prompt) == 1:
         return prompt[0].content
     return "\n\n".join(f"{message.role}: {message.content}" for message in prompt)
 
 
 SECOND_BETTER: dict[str, float | None] = {"first": 0.0, "tie": 0.5, "second": 1.0, "abstain": None}
-"""What a program may write as its verdict, as P(the second one shown is better)."""
+"""The verdicts that a program may write, each with its P(the second answer shown is better)."""

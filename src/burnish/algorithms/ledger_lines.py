@@ -1,4 +1,4 @@
-"""What a line of the ledger says of its comparison: how sure the annotator was, and which side it preferred."""
+"""Read a ledger line: how sure the annotator was of the comparison, and which side it preferred."""
 
 from __future__ import annotations
 
@@ -10,23 +10,26 @@ from burnish.types import Reason, Refinement, Verdict
 
 
 def mean_of_orders(p_b_ab: float | None, p_b_ba: float | None) -> float | None:
-    """Return P(b is better) as the mean of the orders in which the pair was judged. None where no order was."""
-    seen = [p for p in (p_b_ab, p_b_ba) if p is not None]
-    return sum(seen) / len(seen) if seen else None
+    """Return P(b is better) as the mean over the orders that were judged. Return None where no order was judged."""
+    judged = [p for p in (p_b_ab, p_b_ba) if p is not None]
+    return sum(judged) / len(judged) if judged else None
 
 
 def p_b_of(line: Refinement) -> float | None:
-    """Return P(b is better) of a line. None where nothing was compared, or the annotator abstained."""
+    """Return P(b is better) of a line. Return None where nothing was compared or the annotator abstained."""
     return None if line.score is None else mean_of_orders(line.p_b_ab, line.p_b_ba)
 
 
 def verdict_on(line: Refinement) -> Verdict | None:
-    """Return what the annotator said of `kept` (a) and `proposed` (b). None where nothing was compared.
+    """Return the annotator's verdict on `kept` (a) and `proposed` (b). Return None where nothing was compared.
 
-    The reason tells more than the probabilities: several annotators that vote prefer the side with more votes, and the
-    mean of their probabilities may lie on the other side. Over the cap or below the gate, preference optimisation may
-    prefer either side (the line then has no `chosen`); refinement puts a preferred proposal there. Two orders that name
-    different winners are a tie under the rule `both-orders`.
+    The verdict is read from the reason, because the reason tells more than the probabilities. When several annotators
+    vote, the side with more votes wins, but the mean of their probabilities may favour the other side. With the rule
+    `both-orders`, two orders that name different winners are a tie.
+
+    For over-the-cap and below-the-gate lines it matters which method wrote the line. Refinement gives these reasons
+    only to a preferred proposal. Preference optimisation may prefer either side there; its line then has an empty
+    `chosen`.
     """
     verdict: Verdict | None
     match line.reason:
@@ -40,11 +43,13 @@ def verdict_on(line: Refinement) -> Verdict | None:
             verdict = Verdict.A
         case Reason.OVER_RISK:
             verdict = Verdict.B
-        case Reason.ACCEPTED | Reason.OVER_CAP if line.score is None:  # chosen at random, without a comparison
-            verdict = None
+        case Reason.ACCEPTED | Reason.OVER_CAP if line.score is None:
+            verdict = None  # naive ILR chose at random, without a comparison
         case Reason.ACCEPTED:
+            # Refinement accepts only proposals. Preference optimisation may train on either side.
             verdict = Verdict.B if line.chosen == line.proposed else Verdict.A
         case Reason.OVER_CAP | Reason.BELOW_GATE:
+            # `chosen` is `kept` in a line of refinement and "" in a line of preference optimisation.
             verdict = Verdict.B if line.chosen == line.kept else verdict_of(p_b_of(line))
         case _:
             assert_never(line.reason)
@@ -52,11 +57,11 @@ def verdict_on(line: Refinement) -> Verdict | None:
 
 
 def right_calls(lines: Iterable[Refinement], right: Callable[[str, str], bool]) -> tuple[int, int]:
-    """Return how many decisive pairs the annotator called rightly, and how many it called.
+    """Return how many decisive pairs the annotator judged rightly, and how many decisive pairs it judged.
 
-    A pair is decisive if exactly one side is right; `right` says so of an example id and a demonstration id. Ties and
-    abstentions are not counted: who does not choose is neither right nor wrong. A pair that several lines have was
-    judged once and counts once.
+    A pair is decisive if exactly one side is right. `right` takes an example id and a demonstration id and says whether
+    that demonstration is right. Ties and abstentions are not counted: an annotator that does not choose is neither
+    right nor wrong. A pair in several lines was judged once, so it counts once.
     """
     called: dict[tuple[str, str], bool] = {}
     for line in lines:

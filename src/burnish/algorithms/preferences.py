@@ -1,4 +1,4 @@
-"""Preference data for DPO, pure: which answers make a pair, which pairs are judged, which are trained on."""
+"""Preference data for DPO: which answers form a pair, which pairs are judged, and which are trained on."""
 
 from __future__ import annotations
 
@@ -22,7 +22,11 @@ from burnish.types import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """Two answers of one example; `number` counts its pairs from 0. `reason` says why it is not judged, else None."""
+    """Two answers to one example.
+
+    `number` counts the pairs of the example from 0. `reason` says why the pair is not judged; it is None where it is
+    judged.
+    """
 
     example_id: str
     number: int
@@ -32,17 +36,17 @@ class Pair:
 
     @property
     def key(self) -> str:
-        """Identity within a round; unlike the comparison's, it tells pairs of equal texts apart."""
+        """Identity within a round. Two pairs with equal texts have different keys but the same comparison id."""
         return f"{self.example_id}#{self.number}"
 
     @property
     def comparison(self) -> Comparison:
-        """What an annotator sees of it."""
+        """The comparison that an annotator judges."""
         return Comparison(example_id=self.example_id, a=self.a, b=self.b)
 
 
 def paired(samples: Sequence[Demonstration]) -> list[tuple[Demonstration, Demonstration]]:
-    """Pair samples two by two in their order: 6 samples are 3 pairs (appendix C)."""
+    """Pair samples two by two in their order: 6 samples give 3 pairs (appendix C)."""
     assert len(samples) % 2 == 0, samples
     return list(zip(samples[::2], samples[1::2], strict=True))
 
@@ -53,10 +57,11 @@ def against(label: Demonstration, samples: Sequence[Demonstration]) -> list[tupl
 
 
 def screened(matcher: AnswerMatcher, a: Demonstration, b: Demonstration, differing: bool) -> Reason | None:
-    """Say why a pair is not judged; None where it is judged.
+    """Say why a pair is not judged. Return None where it is judged.
 
-    An answer without an end is `invalid`: training on it would teach an end where there was none. Equal texts agree.
-    With `differing`, answers with the same final answer agree, too; two answers without a final answer do not.
+    A pair with an answer that was cut is `invalid`: training on it would teach an end where there was none. Equal texts
+    agree. With `differing`, answers with the same final answer agree as well. Two answers without a final answer do not
+    agree.
     """
     if not (a.finished and b.finished):
         return Reason.INVALID
@@ -64,6 +69,7 @@ def screened(matcher: AnswerMatcher, a: Demonstration, b: Demonstration, differi
         return Reason.AGREED
     if differing:
         answer_a, answer_b = matcher.extract(a.completion), matcher.extract(b.completion)
+        # Two answers without a final answer may differ in everything else, so they are still judged.
         if answer_a is not None and answer_b is not None and matcher.agree(answer_a, answer_b):
             return Reason.AGREED
     return None
@@ -77,23 +83,26 @@ def most_confident(
     shares: Mapping[str, float] | None = None,
     rule: Acceptance = PAPER,
 ) -> list[Reason]:
-    """Say for each pair what becomes of it: the floor(keep * n) most confident ones are accepted (appendix C).
+    """Decide what becomes of each pair: the floor(keep * n) most confident ones are accepted (appendix C).
 
-    Confidence is |p_b - 0.5|, whichever side is preferred; ties and abstentions are never trained on. `preferences`
-    go by comparison id; `shares` and `rule` are those of `algorithms.refinement.select`.
+    Confidence is |p_b - 0.5|, whichever side is preferred. Ties and abstentions are never trained on. `preferences` is
+    {comparison id: preference}. `shares` and `rule` are those of `algorithms.refinement.select`. Raises ConfigError as
+    `select` does.
     """
     return select([_turned_up(pair, preferences) for pair in pairs], keep, n, shares, rule)
 
 
 def _turned_up(pair: Pair, preferences: Mapping[str, Preference]) -> Candidate:
-    """Give the preferred side the place of the proposal, so that one rule selects for refinement and for DPO."""
+    """Put the preferred side in the place of the proposal, so that one rule selects for refinement and for DPO."""
     if pair.reason is not None:
         return Candidate(example_id=pair.key, screened=pair.reason, verdict=None, p_b=None)
     preference = preferences[pair.comparison.id]
-    sure = confidence(preference)
+    sureness = confidence(preference)
+    # Verdict A becomes B, and p_b becomes 0.5 + confidence: the preferred side is now side b.
     verdict = Verdict.B if preference.verdict is Verdict.A else preference.verdict
-    p_b = None if sure is None else 0.5 + sure
+    p_b = None if sureness is None else 0.5 + sureness
     side = Order.BA if preference.verdict is Verdict.A else Order.AB
+    # The orders are turned with the sides. Otherwise `both-orders` would read them as preferring the other answer.
     orders = tuple(turned_back(p, side) for p in orders_of(preference))
     return Candidate(
         example_id=pair.key, screened=None, verdict=verdict, p_b=p_b, source=preference.judge, orders=orders
@@ -101,7 +110,7 @@ def _turned_up(pair: Pair, preferences: Mapping[str, Preference]) -> Candidate:
 
 
 def preferred(pair: Pair, preference: Preference) -> tuple[Demonstration, Demonstration]:
-    """Return (chosen, rejected) of a pair whose verdict is A or B."""
+    """Return (chosen, rejected) for a pair whose verdict is A or B."""
     match preference.verdict:
         case Verdict.A:
             return pair.a, pair.b
@@ -114,8 +123,10 @@ def preferred(pair: Pair, preference: Preference) -> tuple[Demonstration, Demons
 def ledger_line(
     pair: Pair, preference: Preference | None, reason: Reason, round_number: int, annotator: str
 ) -> Refinement:
-    """Return the ledger's line of a pair: `kept` is side a, `proposed` side b, `chosen` the preferred one where the
-    pair is trained on, else ""."""
+    """Return the ledger line of a pair.
+
+    `kept` is side a and `proposed` is side b. `chosen` is the preferred side where the pair is trained on, else "".
+    """
     accepted = reason is Reason.ACCEPTED
     p_b_ab, p_b_ba = (None, None) if preference is None else by_order(preference)
     return Refinement(
@@ -123,6 +134,7 @@ def ledger_line(
         round=round_number,
         kept=pair.a.id,
         proposed=pair.b.id,
+        # `verdict_on` reads the empty id as "not trained on", because either side may have been preferred.
         chosen=preferred(pair, preference)[0].id if accepted and preference is not None else "",
         score=None if preference is None else confidence(preference),
         p_b_ab=p_b_ab,

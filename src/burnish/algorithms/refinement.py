@@ -1,4 +1,4 @@
-"""Algorithm 1's arithmetic: split, check of the cross-labelling, selection under the cap, ledger, update of labels."""
+"""Algorithm 1 as pure functions: split, check of cross-labelling, selection under the cap, ledger, label update."""
 
 from __future__ import annotations
 
@@ -18,14 +18,18 @@ from burnish.errors import ConfigError, StageError
 from burnish.protocols import Score
 from burnish.types import Accept, Demonstration, Order, Preference, Reason, Refinement, Verdict, turned_back
 
+# Algorithm 1 by its lines: 2 and 3 are `split`, 13 is `cap`, 15 is `apply`, and 11 to 16 together are `select`, `apply`
+# and `ledger`. Training and answering (4 to 8) need models and are in `steps.refining`.
 _BOTH = (Order.AB, Order.BA)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """What selection knows of one example: why it was not compared, or how it was judged and by which source.
+    """What selection knows of one example.
 
-    `p_b` is P(the proposal is better), the mean over the orders that were judged; `orders` has it for each of them.
+    `screened` says why it was not compared. Where it was compared, `verdict` is the judgement and `source` is the
+    annotator that gave it. `p_b` is P(the proposal is better), the mean over the orders that were judged; `orders` has
+    the value of each order.
     """
 
     example_id: str
@@ -38,10 +42,13 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acceptance:
-    """When a proposal may replace a label: which verdict counts, and the least P(the proposal is better).
+    """The rule for which proposals may replace a label.
 
-    `MEAN`, the paper's rule, takes the mean of the two orders in which a pair is shown. A position bias does not cancel
-    in it: what is left of it is noise, which fills the cap. `BOTH_ORDERS` wants that each order prefers the proposal.
+    `accept` says which verdict counts. `gate` is the lowest P(the proposal is better) that is enough.
+
+    `MEAN`, the paper's rule, takes the mean of the two orders in which a pair is shown. The mean does not remove a
+    position bias completely: the rest is noise, and this noise fills the cap. `BOTH_ORDERS` requires that each order
+    prefers the proposal.
     """
 
     accept: Accept = Accept.MEAN
@@ -49,64 +56,80 @@ class Acceptance:
 
 
 PAPER = Acceptance()
+"""The paper's rule: the mean of both orders, with any p_b above 0.5."""
 
 
 def split(
     groups: Mapping[str, str], seed: int, round_number: int, purpose: str = "cross", parts: int = 2
 ) -> tuple[tuple[str, ...], ...]:
-    """Split examples, given as {id: group}, into parts of sorted ids: two halves in Algorithm 1, lines 2 and 3.
+    """Split examples into parts of sorted ids: two halves in Algorithm 1, lines 2 and 3.
 
-    Rows of one group stay together. Groups are shuffled, then the larger ones go first, each to the smallest part:
-    where single rows abound the sizes differ by one at most, and never by more than the largest group.
+    `groups` is {example id: group}. Rows of one group stay together. The groups are shuffled; then they are dealt,
+    larger groups first, each to the smallest part. If there are many groups of one row, the sizes differ by at most
+    one; they never differ by more than the largest group.
     """
     members: defaultdict[str, list[str]] = defaultdict(list)
     for example_id, group in groups.items():
         members[group].append(example_id)
+    # Sort before the shuffle, so that the order of the input file does not change the split.
     order = sorted(members)
+    # The key holds purpose and round, so that each of them has a split of its own.
     random.Random(_key(seed, purpose, round_number)).shuffle(order)  # noqa: S311 reproducible, not secret
+    # The sort is stable: groups of one size stay in their shuffled order.
     order.sort(key=lambda group: len(members[group]), reverse=True)
-    dealt: list[list[str]] = [[] for _ in range(parts)]
+    part_ids: list[list[str]] = [[] for _ in range(parts)]
     for group in order:
-        min(dealt, key=len).extend(members[group])  # the first of the smallest
-    return tuple(tuple(sorted(part)) for part in dealt)
+        min(part_ids, key=len).extend(members[group])  # min returns the first of the smallest
+    return tuple(tuple(sorted(part)) for part in part_ids)
 
 
 def _key(*parts: str | int) -> int:
-    """Return 256 bits that depend on the parts alone, on every machine (hash() would not)."""
+    """Return a number of 256 bits that depends on the parts alone.
+
+    Python's hash() cannot be used: for strings it differs from process to process.
+    """
+    # The separator keeps ("a", "bc") and ("ab", "c") apart.
     return int.from_bytes(hashlib.sha256("\x1f".join(map(str, parts)).encode()).digest(), "big")
 
 
 def check_cross_label(trained_on: Mapping[str, AbstractSet[str]], proposals: Iterable[Demonstration]) -> None:
-    """Check that no model labels what it was trained on; `trained_on` is {model fingerprint: example ids}.
+    """Check that no model proposes for an example that it was trained on.
 
-    Raises StageError naming the example and the model; an unknown model is refused too.
+    `trained_on` is {model fingerprint: example ids}. Raises StageError if a model was trained on an example that it
+    proposes for, or if a proposal comes from a model that is not in `trained_on`. The message names the example and the
+    model.
     """
     for proposal in proposals:
-        seen = trained_on.get(proposal.producer)
-        if seen is None:
+        trained_ids = trained_on.get(proposal.producer)
+        # Nobody knows what another model was trained on, so its proposals are refused too.
+        if trained_ids is None:
             raise StageError(
-                f"example {proposal.example_id}: proposed by {proposal.producer!r}, which is none of this round's "
-                f"models ({', '.join(sorted(trained_on))}); remove the stage's directory and run again"
+                f"example {proposal.example_id}: its proposal comes from {proposal.producer!r}, which is none of this "
+                f"round's models ({', '.join(sorted(trained_on))}); remove the stage's folder and run again"
             )
-        if proposal.example_id in seen:
+        if proposal.example_id in trained_ids:
             raise StageError(
-                f"example {proposal.example_id}: proposed by model {proposal.producer}, which was trained on it; a "
-                "proposal must come from the model of the other half"
+                f"example {proposal.example_id}: its proposal comes from model {proposal.producer}, which was trained "
+                "on it; a proposal must come from the model of the other half"
             )
 
 
 def cap(alpha: float, n: int) -> int:
-    """Return floor(alpha * n), the labels that may change in a round (Algorithm 1, line 13).
+    """Return floor(alpha * n), the number of labels that may change in a round (Algorithm 1, line 13).
 
-    Exact for the alpha that was meant: 0.29 * 100 is 28.999... in floats. Raises ConfigError outside (0, 1].
+    The result is exact for the decimal alpha that the user wrote: in floats 0.29 * 100 is 28.999... Raises ConfigError
+    if alpha is not in (0, 1].
     """
+    # Written with `not`, the check also refuses NaN, for which every comparison is false.
     if not 0 < alpha <= 1:
-        raise ConfigError(f"alpha: {alpha} found, must be above 0 and at most 1; the paper uses 0.15")
+        raise ConfigError(f"alpha: {alpha} found; it must be above 0 and at most 1 (the paper uses 0.15)")
     return math.floor(_meant(alpha) * n)
 
 
 def _meant(number: float) -> Fraction:
-    """Return the fraction that a float stands for: 29/100 for 0.29, 1/3 for 1 / 3."""
+    """Return the simple fraction that a float stands for: 29/100 for 0.29, 1/3 for 1 / 3."""
+    # A denominator of up to 10^9 keeps every share with nine decimals and still removes the error of the float, which
+    # is about 10^-17.
     return Fraction(number).limit_denominator(10**9)
 
 
@@ -117,51 +140,61 @@ def select(
     shares: Mapping[str, float] | None = None,
     rule: Acceptance = PAPER,
 ) -> list[Reason]:
-    """Say for each candidate what becomes of it: at most floor(alpha * n), the most confident, are accepted.
+    """Decide what becomes of each candidate: at most floor(alpha * n), the most confident, are accepted.
 
-    Eligible is a proposal that is preferred by `rule`; equal confidence is ranked by example id. With mixed
-    feedback `shares` ({source: share of the cap}) selects within each source, because an oracle's verdicts have full
-    confidence and would fill the cap; a source with too few eligible proposals leaves its rest unused. Raises
-    ConfigError.
+    A proposal is eligible if `rule` prefers it. Candidates of equal confidence are ranked by example id. With mixed
+    feedback, `shares` ({source: share of the cap}) selects within each source: an oracle's verdicts have full
+    confidence and would fill the whole cap. If a source has too few eligible proposals, the rest of its share stays
+    unused.
+
+    Raises ConfigError if alpha or a share is out of range, or if an annotator has no share.
     """
     assert len({candidate.example_id for candidate in candidates}) == len(candidates), "an example comes once"
-    total = cap(alpha, n)
-    left = {"": total} if shares is None else split_cap(total, shares)
+    allowed = cap(alpha, n)
+    # Without shares there is one cap for all; it has the empty name.
+    room = {"": allowed} if shares is None else split_cap(allowed, shares)
+    # Only sources that judged something need a share.
     judged_by = {candidate.source for candidate in candidates if candidate.screened is None}
     if shares is not None and (missing := sorted(judged_by - shares.keys())):
-        raise ConfigError(f"shares: none for source {missing[0]!r}; give each of the mixed annotators its share")
+        raise ConfigError(f"shares: source {missing[0]!r} has no share; give a share to each of the mixed annotators")
     reasons = [_before_cap(candidate, rule) for candidate in candidates]
     eligible = (index for index, reason in enumerate(reasons) if reason is Reason.ACCEPTED)
+    # The most confident come first and use the cap up; all others are over the cap.
     for index in sorted(eligible, key=lambda index: _rank(candidates[index])):
         source = "" if shares is None else candidates[index].source
-        if left[source] > 0:
-            left[source] -= 1
+        if room[source] > 0:
+            room[source] -= 1
         else:
             reasons[index] = Reason.OVER_CAP
     accepted = reasons.count(Reason.ACCEPTED)
-    assert accepted <= total, (accepted, total)
+    # The cap is a promise to the user: no more labels change than alpha allows.
+    assert accepted <= allowed, (accepted, allowed)
     return reasons
 
 
 def _before_cap(candidate: Candidate, rule: Acceptance) -> Reason:
+    """Return the reason that a candidate would have without a cap."""
     if candidate.screened is not None:
         assert candidate.verdict is None, candidate
         return candidate.screened
     assert candidate.verdict is verdict_of(candidate.p_b), candidate
+    # The rule of orders goes first: a mean above the gate must not accept what the two orders disagree on.
     return _split_orders(candidate, rule.accept) or _by_mean(candidate, rule.gate)
 
 
 def _split_orders(candidate: Candidate, accept: Accept) -> Reason | None:
-    """Say why two orders together prefer nothing, None where they agree or one alone was judged."""
+    """Say why two orders together prefer no side. Return None where they agree or only one order was judged."""
     if accept is Accept.MEAN or candidate.p_b is None or len(candidate.orders) < 2:
         return None
     verdicts = {verdict_of(p_b) for p_b in candidate.orders}
+    # One order without a preference is a tie, even if the other order prefers a side.
     if Verdict.TIE in verdicts:
         return Reason.TIE
     return Reason.ORDERS_DISAGREE if len(verdicts) > 1 else None
 
 
 def _by_mean(candidate: Candidate, gate: float) -> Reason:
+    """Return the reason that follows from the mean over the orders."""
     match candidate.verdict:
         case Verdict.A:
             return Reason.REJECTED
@@ -173,27 +206,30 @@ def _by_mean(candidate: Candidate, gate: float) -> Reason:
         case Verdict.ABSTAIN:
             return Reason.ABSTAINED
         case None:
+            # A candidate that passed the screening was judged, so it has a verdict.
             raise AssertionError(candidate)
         case _:
             assert_never(candidate.verdict)
 
 
 def _rank(candidate: Candidate) -> tuple[float, str]:
+    """Return the sort key of an accepted candidate: the most confident first, then by example id."""
     assert candidate.p_b is not None, candidate
     return (-abs(candidate.p_b - 0.5), candidate.example_id)
 
 
 def split_cap(total: int, shares: Mapping[str, float]) -> dict[str, int]:
-    """Split a cap over sources: floor(share * total) each, the rest by largest remainder, then by name.
+    """Split a cap over sources: each gets floor(share * total), and the rest goes to the largest remainders.
 
-    Raises ConfigError unless the shares lie in [0, 1] and sum to 1.
+    Sources with equal remainders are ordered by name. Raises ConfigError unless the shares lie in [0, 1] and sum to 1.
     """
     if any(not 0 <= share <= 1 for share in shares.values()) or not math.isclose(sum(shares.values()), 1):
-        raise ConfigError(f"shares: {dict(shares)} found; each must lie in [0, 1] and all must sum to 1")
+        raise ConfigError(f"shares: {dict(shares)} found; each share must be in [0, 1], and they must sum to 1")
     exact = {source: _meant(share) for source, share in shares.items()}
-    whole = sum(exact.values())  # 1 but for rounding: 0.333333 three times
-    quota = {source: total * share / whole for source, share in exact.items()}
+    share_sum = sum(exact.values())  # not exactly 1 for shares such as 0.333333 three times
+    quota = {source: total * share / share_sum for source, share in exact.items()}
     room = {source: math.floor(part) for source, part in quota.items()}
+    # The negative remainder sorts the largest first; the name settles equal remainders.
     by_remainder = sorted(quota, key=lambda source: (room[source] - quota[source], source))
     for source in by_remainder[: total - sum(room.values())]:
         room[source] += 1
@@ -204,9 +240,11 @@ def split_cap(total: int, shares: Mapping[str, float]) -> dict[str, int]:
 def naive_choice(candidates: Sequence[Candidate], alpha: float, n: int, seed: int, round_number: int) -> list[Reason]:
     """Accept floor(alpha * n) valid proposals at random, without feedback: naive ILR (section 5.2, appendix E.2).
 
-    A proposal that agrees with the current label may be chosen too, as the paper draws from all.
+    A proposal that agrees with the current label may be chosen too, because the paper draws from all proposals. Raises
+    ConfigError if alpha is not in (0, 1].
     """
     total = cap(alpha, n)
+    # Every valid proposal can be drawn, also one that was screened because it agrees.
     valid = [candidate.example_id for candidate in candidates if candidate.screened is not Reason.INVALID]
     chosen = drawn(valid, total, seed, round_number, "naive")
     return [
@@ -220,25 +258,32 @@ def naive_choice(candidates: Sequence[Candidate], alpha: float, n: int, seed: in
 
 
 def drawn(ids: Iterable[str], count: int, seed: int, round_number: int, purpose: str) -> frozenset[str]:
-    """Draw `count` of the ids, all if there are fewer: those with the lowest hash of seed, purpose, round and id."""
+    """Draw `count` of the ids, or all if there are fewer.
+
+    The ids with the lowest hash of seed, purpose, round and id are drawn. So the draw does not depend on the order of
+    the ids, and each id's hash stays the same when other ids are added.
+    """
     return frozenset(sorted(ids, key=lambda id_: _key(seed, purpose, round_number, id_))[:count])
 
 
 def distant(
     reasons: Mapping[str, Reason | None], scores: Mapping[str, Score], share: float | None
 ) -> dict[str, Reason | None]:
-    """Screen by distance: a proposal at distance 0 agrees, and with `share` only that share of the rest, the most
-    distant, is compared (section 5.1); equal distances are ranked by id. A row without a score is not compared.
+    """Screen proposals by their distance from the current label (section 5.1).
+
+    A proposal at distance 0 agrees. With `share`, only that share of the other proposals is compared: the most distant
+    ones, and equal distances are ranked by id. A row without a score is not compared.
     """
-    apart = [id_ for id_, why in reasons.items() if why is None and id_ in scores and scores[id_].value > 0]
-    count = len(apart) if share is None else math.floor(_meant(share) * len(apart))
-    chosen = frozenset(sorted(apart, key=lambda id_: (-scores[id_].value, id_))[:count])
-    among = frozenset(apart)
+    differing_ids = [id_ for id_, why in reasons.items() if why is None and id_ in scores and scores[id_].value > 0]
+    # floor, as for the cap; `_meant` keeps the product exact.
+    count = len(differing_ids) if share is None else math.floor(_meant(share) * len(differing_ids))
+    chosen = frozenset(sorted(differing_ids, key=lambda id_: (-scores[id_].value, id_))[:count])
+    differing_set = frozenset(differing_ids)
 
     def screened(id_: str, why: Reason | None) -> Reason | None:
         if why is not None or id_ in chosen:
             return why
-        return Reason.NOT_COMPARED if id_ in among or id_ not in scores else Reason.AGREED
+        return Reason.NOT_COMPARED if id_ in differing_set or id_ not in scores else Reason.AGREED
 
     return {id_: screened(id_, why) for id_, why in reasons.items()}
 
@@ -246,7 +291,10 @@ def distant(
 def apply(
     current: Mapping[str, Demonstration], proposals: Mapping[str, Demonstration], reasons: Mapping[str, Reason]
 ) -> Iterator[Demonstration]:
-    """Yield the updated dataset in the order of `current`: the proposal where accepted (Algorithm 1, line 15)."""
+    """Yield the updated dataset in the order of `current` (Algorithm 1, line 15).
+
+    An example has its proposal where that was accepted, else its current label.
+    """
     for kept, proposed, reason in _joined(current, proposals, reasons):
         yield proposed if reason is Reason.ACCEPTED else kept
 
@@ -260,14 +308,15 @@ def ledger(
     round_number: int,
     annotator: str,
 ) -> Iterator[Refinement]:
-    """Yield one line an example in the order of `current`; all mappings go by example id.
+    """Yield one ledger line for each example, in the order of `current`.
 
-    `preferences` has the compared examples alone, and only their lines name the annotator.
+    All mappings have the example id as key. `preferences` holds only the compared examples, and only their lines name
+    the annotator.
     """
     for kept, proposed, reason in _joined(current, proposals, reasons):
         preference = preferences.get(kept.example_id)
         p_b_ab, p_b_ba = (None, None) if preference is None else by_order(preference)
-        kept_id, proposed_id = kept.id, proposed.id  # each is a hash: computed once
+        kept_id, proposed_id = kept.id, proposed.id  # each id is a sha256, so it is computed only once
         yield Refinement(
             example_id=kept.example_id,
             round=round_number,
@@ -277,6 +326,7 @@ def ledger(
             score=None if preference is None else confidence(preference),
             p_b_ab=p_b_ab,
             p_b_ba=p_b_ba,
+            # Lines that nobody judged must not count as the annotator's work.
             annotator="" if preference is None else annotator,
             model=proposed.producer,
             reason=reason,
@@ -284,7 +334,7 @@ def ledger(
 
 
 def over_risk(lines: Iterable[Refinement]) -> Iterator[Refinement]:
-    """Yield a round's ledger with every change taken back, since an audit's bound on its harm is too high."""
+    """Yield a round's ledger with every change taken back, because an audit's bound on harm is too high."""
     for line in lines:
         accepted = line.reason is Reason.ACCEPTED
         yield dataclasses.replace(line, chosen=line.kept, reason=Reason.OVER_RISK) if accepted else line
@@ -293,6 +343,7 @@ def over_risk(lines: Iterable[Refinement]) -> Iterator[Refinement]:
 def _joined(
     current: Mapping[str, Demonstration], proposals: Mapping[str, Demonstration], reasons: Mapping[str, Reason]
 ) -> Iterator[tuple[Demonstration, Demonstration, Reason]]:
+    """Yield (current label, proposal, reason) for each example, in the order of `current`."""
     assert len(current) == len(proposals) == len(reasons), (len(current), len(proposals), len(reasons))
     for example_id, kept in current.items():
         proposed = proposals[example_id]
@@ -301,23 +352,25 @@ def _joined(
 
 
 def by_order(preference: Preference) -> tuple[float | None, float | None]:
-    """Return P(b is better) from order AB and from BA, None where nobody saw it so.
+    """Return P(b is better) from order AB and from order BA. An order that nobody judged is None.
 
-    A judge that keeps no raw probabilities (the oracle) is order-free: its p_b stands for the first order.
+    A judge that keeps no raw probabilities (the oracle) has no order. Its p_b stands in the place of order AB.
     """
     shown, raw = preference.shown, preference.raw
     if not raw:
         return preference.p_b, None
-    if shown == _BOTH:  # nearly every row of a million: 1 microsecond instead of 3
+    if shown == _BOTH:  # fast path for nearly every row: 1 microsecond instead of 3
         return turned_back(raw[0], Order.AB), turned_back(raw[1], Order.BA)
     return _mean_p_b(shown, raw, Order.AB), _mean_p_b(shown, raw, Order.BA)
 
 
 def orders_of(preference: Preference) -> tuple[float, ...]:
-    """Return P(b is better) from each order in which the comparison was judged: none, one or two numbers."""
+    """Return P(b is better) from each order in which the comparison was judged: no, one or two numbers."""
     return tuple(p_b for p_b in by_order(preference) if p_b is not None)
 
 
 def _mean_p_b(shown: Sequence[Order], raw: Sequence[float], order: Order) -> float | None:
-    seen = [turned_back(p, order) for one, p in zip(shown, raw, strict=True) if one is order]
-    return math.fsum(seen) / len(seen) if seen else None
+    """Return the mean P(b is better) over all judgements in one order. Return None where there are none."""
+    # One order may have several judgements: `majority` joins those of all its judges.
+    p_bs = [turned_back(p, order) for shown_order, p in zip(shown, raw, strict=True) if shown_order is order]
+    return math.fsum(p_bs) / len(p_bs) if p_bs else None

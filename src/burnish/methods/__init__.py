@@ -1,4 +1,4 @@
-"""Methods: one file each, readable as its paper's algorithm."""
+"""Methods: one file for each method, which reads like the algorithm in its paper."""
 
 from __future__ import annotations
 
@@ -30,22 +30,27 @@ __all__ = ["Round", "Setting", "register_method", "run_method"]
 
 M = TypeVar("M", bound=MethodSettings)
 Run: TypeAlias = Callable[[Setting, M], list[Round]]
-"""Runs or plans a method: from what it is given and its settings to its rounds, the first being round 0."""
+"""A function that runs or plans a method. It takes the setting and the method's settings and returns the rounds."""
+# Keyed by class and not by the name of the kind, so that no code compares names of kinds.
 _runs: dict[type[MethodSettings], Run[Any]] = {}
 
 
 def register_method(settings: type[M], run: Run[M]) -> None:
-    """Let configs name a kind of method: a settings class and the function that runs it.
+    """Register a kind of method, so that configs can name it.
 
-    The class inherits from `burnish.config.MethodSettings`. The function calls steps and looks into no artifact, so
-    that a dry run makes the same calls. Raises ConfigError where the kind is taken by another class.
+    `settings` is the settings class; it inherits from `burnish.config.MethodSettings`. `run` is the function that runs
+    the method. It must only call steps and never read an artifact, because a dry run makes the same calls before any
+    artifact exists. Raises ConfigError if another class has the same kind.
     """
     METHODS.add(settings)
     _runs[settings] = run
 
 
 def run_method(method: MethodSettings, setting: Setting) -> list[Round]:
-    """Run or plan a method; returns its rounds, the first being round 0. Raises ConfigError for an unknown one."""
+    """Run or plan a method and return its rounds; the first one is round 0.
+
+    Raises ConfigError if the method's class is not registered. Errors of the stages that it runs pass through.
+    """
     if type(method) not in _runs:
         raise ConfigError(f"methods: kind {method.kind!r} is not registered; call burnish.register_method")
     return _runs[type(method)](setting, method)

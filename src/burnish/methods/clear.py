@@ -14,15 +14,18 @@ from burnish.types import DemonstrationSource
 
 
 def clear(setting: Setting, method: ClearMethod) -> list[Round]:
-    """Let the model that was trained on all rows propose for them; take what the annotator is sure enough of.
+    """Let a model that was trained on all rows propose for the same rows; accept what the annotator is sure enough of.
 
-    The cap alpha holds as for every method, so that a difference is not one of how much was replaced.
+    The cap alpha applies as in every method. So a difference between methods does not come from how many labels were
+    replaced.
     """
     steps, labels, rule = setting.steps, setting.demonstrations, rule_of(method)
-    rounds = [start(dataclasses.replace(setting, models="every"), labels)]  # each model is the next round's proposer
+    # `every`, because each round's model proposes in the next round. With `last`, round 0 would not be trained.
+    rounds = [start(dataclasses.replace(setting, models="every"), labels)]
     for k in range(1, method.rounds + 1):
         model = rounds[-1].model
         proposals = steps.answer(model, setting.rows, setting.decode, "proposals", DemonstrationSource.PROPOSAL, k)
+        # cross=False turns off the check of cross-labelling: here the model has seen the rows on purpose.
         compared = compare(setting, labels, (model,), (proposals,), k, cross=False)
         judged = judge(steps, setting.annotator, setting.rows, compared, f"round {k} judgements", rule.accept)
         refined = update(setting, labels, (proposals,), compared, judged, method.alpha, k, rule)

@@ -13,12 +13,17 @@ from burnish.steps.setting import Compared, Round, Setting
 
 
 def dpo(setting: Setting, method: DpoMethod) -> list[Round]:
-    """Train on the most confident comparisons of the policy's own answers, K times; labels stay as they are."""
+    """Train K times on the most confident comparisons of the policy's own answers. The labels never change."""
     steps = setting.steps
+    # `after` refines the labels first. DPO then continues from the last model of ILR (section 7, future work).
     rounds = ilr(setting, method.after) if method.after else [start(setting, setting.demonstrations)]
     policy, labels = rounds[-1].model, rounds[-1].demonstrations
+    # The released code scores DPO pairs without swapping, so that every score is 0.5 up to rounding. `compat` repeats
+    # this, so that its effect can be measured.
     annotator = unswapped(setting.annotator) if setting.compat.unswapped_dpo else setting.annotator
     for k in range(len(rounds), len(rounds) + method.rounds):
+        # The policy that starts the round writes the answers and is the reference of this round's training (released
+        # code).
         samples = sample(setting, method, policy, labels, k)
         pairs = pair(setting, method, samples, labels, k)
         judged = judge(steps, annotator, setting.rows, pairs, f"round {k} judgements of pairs", rule_of(method).accept)

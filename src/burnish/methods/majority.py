@@ -1,4 +1,4 @@
-"""The majority of k sampled answers as the proposal, its vote share as the confidence (arXiv 2203.11171)."""
+"""The majority of k sampled answers is the proposal; its share of the votes is the confidence (arXiv 2203.11171)."""
 
 from __future__ import annotations
 
@@ -17,16 +17,23 @@ from burnish.tasks.answers import graders
 from burnish.types import Artifact, DemonstrationSource, Order
 
 SHARES = "shares.json"
+"""The file with each row's share of votes."""
 
 
 def majority(setting: Setting, method: MajorityMethod) -> list[Round]:
-    """Cross-label with k samples a row; replace where the most frequent answer has more than half of the votes."""
+    """Cross-label with k samples for each row, and let the samples vote instead of an annotator.
+
+    A label is replaced where the most frequent answer has more than half of the votes.
+    """
     labels = setting.demonstrations
     rounds = [start(setting, labels)]
     for k in range(1, method.rounds + 1):
         models, samples = _sampled(setting, labels, method, k)
         voted = _vote(setting, samples, k)
+        # The vote of a row uses only the samples of the model that did not see it, so the check of cross-labelling
+        # holds.
         compared = compare(setting, labels, models, (voted,), k)
+        # No annotator is asked. The share of votes takes the place of P(the proposal is better).
         judged = _shares(setting, voted, compared, k)
         refined = update(setting, labels, (voted,), compared, judged, method.alpha, k, rule_of(method))
         refined = audited(setting, labels, (voted,), refined, k)
@@ -38,8 +45,9 @@ def majority(setting: Setting, method: MajorityMethod) -> list[Round]:
 
 
 def _sampled(setting: Setting, labels: Artifact, method: MajorityMethod, k: int) -> tuple[Parts, Parts]:
-    """Train on each half, sample answers for the other."""
+    """Train a model on each half and sample answers for the other half. Returns the models and the samples."""
     cut, models = train_on_parts(setting, labels, k, 2)
+    # Sampling needs a temperature and no beams: with greedy decoding all k answers would be equal.
     decode = Decoding(beams=1, temperature=method.temperature, max_new_tokens=setting.decode.max_new_tokens)
     samples = tuple(
         setting.steps.answer(
@@ -57,7 +65,7 @@ def _sampled(setting: Setting, labels: Artifact, method: MajorityMethod, k: int)
 
 
 def _vote(setting: Setting, samples: Parts, k: int) -> Artifact:
-    """Keep of each row's samples the first one that gives the most frequent answer, and the share that gives it."""
+    """Keep for each row the first sample with the most frequent answer, and the share of samples that give it."""
     task = setting.steps.task
 
     def run(work: Work) -> None:
@@ -65,19 +73,21 @@ def _vote(setting: Setting, samples: Parts, k: int) -> Artifact:
         grader_of = graders(task, setting.rows.examples(), chain.from_iterable(every.values()))
         chosen = {id_: most_voted(grader_of(id_), drawn) for id_, drawn in every.items()}
         write_atomic(work.path / SHARES, pretty({id_: share for id_, (_, share) in chosen.items()}))
-        work.count(rows=write_rows(work.path / DEMONSTRATIONS, (one for one, _ in chosen.values())))
+        work.count(rows=write_rows(work.path / DEMONSTRATIONS, (demonstration for demonstration, _ in chosen.values())))
 
     config, inputs = {"task": setting.steps.task_kind}, numbered("samples", samples)
     return setting.steps.stage("vote", config, inputs, run, f"round {k} votes")
 
 
 def _shares(setting: Setting, voted: Artifact, compared: Artifact, k: int) -> Artifact:
-    """Turn vote shares into preferences: P(the proposal is better) is its share of the votes."""
+    """Turn the shares of votes into preferences: P(the proposal is better) is its share of the votes."""
 
     def run(work: Work) -> None:
         shares = read_json(voted, SHARES)
         preferences = (
-            combined(one.id, (Order.AB,), (shares[one.example_id],), "votes") for one in read_comparisons(compared)
+            # A vote has no order, so the share stands in the place of order AB.
+            combined(comparison.id, (Order.AB,), (shares[comparison.example_id],), "votes")
+            for comparison in read_comparisons(compared)
         )
         work.count(rows=write_rows(work.path / PREFERENCES, preferences))
 

@@ -1,4 +1,4 @@
-"""Naive ILR: the same proposals, replaced at random without any feedback (section 5.2, appendix E.2)."""
+"""Naive ILR: the same proposals, but labels are replaced at random, without feedback (section 5.2, appendix E.2)."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from burnish.steps.setting import Compared, Round, Setting
 
 
 def naive(setting: Setting, method: NaiveMethod) -> list[Round]:
-    """Replace a random share alpha by proposals in each of K rounds."""
+    """Replace a random share alpha of the labels by proposals in each of K rounds."""
     labels = setting.demonstrations
     rounds = [start(setting, labels)]
     for k in range(1, method.rounds + 1):
         models, proposals = cross_label(setting, labels, k)
+        # Nothing is judged. The comparison stage is needed for its screening, which finds the invalid proposals.
         compared = compare(setting, labels, models, proposals, k)
         refined = replace_at_random(setting, labels, proposals, compared, method.alpha, k)
         refined = audited(setting, labels, proposals, refined, k)

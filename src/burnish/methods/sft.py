@@ -1,4 +1,4 @@
-"""Supervised finetuning: the model that every method starts from, and on gold labels the ceiling."""
+"""Supervised finetuning (SFT): the model that every method starts from. On gold labels it is the ceiling."""
 
 from __future__ import annotations
 
@@ -8,22 +8,26 @@ from burnish.types import Artifact
 
 
 def sft(setting: Setting, method: SftMethod) -> list[Round]:
-    """Finetune once on the demonstrations as they are, or on the references of the same rows."""
+    """Finetune once, on the demonstrations as they are or on the references of the same rows."""
     demonstrations = setting.demonstrations
     if method.demonstrations == "gold":
-        assert setting.gold is not None, "gold labels are asked for where there are none"
+        assert setting.gold is not None, "the method trains on gold labels, but there are none"
         demonstrations = setting.gold
     return [start(setting, demonstrations, method.name)]
 
 
 def start(setting: Setting, demonstrations: Artifact, name: str = "sft") -> Round:
-    """Round 0 of every method: the SFT model."""
+    """Return round 0 of a method: the SFT model and the labels that it was trained on."""
     model = learned(setting, demonstrations, name, last=False)
     return Round(number=0, model=model, demonstrations=demonstrations)
 
 
 def learned(setting: Setting, demonstrations: Artifact, name: str, *, last: bool) -> Artifact:
-    """Finetune the base on all rows, where anybody wants this round's model."""
+    """Finetune the base model on all rows.
+
+    If `setting.models` is `last` and this is not the last round, nothing is trained, because nobody uses the model. The
+    base model is returned in its place.
+    """
     if setting.models == "last" and not last:
         return setting.base
     return setting.steps.train(setting.base, setting.rows, demonstrations, setting.train, name)

@@ -39,12 +39,15 @@ JUDGED = {
     "refusal_rate": "Unsafe prompts refused",
     "over_refusal_rate": "Safe prompts refused",
 }
-"""What is drawn of answers that are not right or wrong."""
+"""The metrics that are drawn for answers that are not simply right or wrong."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plot:
-    """What a figure over rounds shows: lines for `lines`, levels for `levels` (their last value of `level_metric`)."""
+    """What a figure over rounds shows.
+
+    `lines` are drawn over the rounds. `levels` are horizontal lines: each is the last value of `level_metric`.
+    """
 
     name: str
     title: str
@@ -65,7 +68,10 @@ def draw_figures(results: Results) -> list[Drawing]:
 
 
 def write_figures(directory: Path) -> list[Path]:
-    """Write the figures of a results folder as files into its `figures/`; returns their paths."""
+    """Write the figures of a results folder into its `figures/`, and return their paths.
+
+    Raises DataError if results.json cannot be read.
+    """
     folder = directory / "figures"
     paths: list[Path] = []
     for drawing in draw_figures(read_results(directory)):
@@ -76,7 +82,8 @@ def write_figures(directory: Path) -> list[Path]:
 
 
 def _plots(results: Results) -> list[Plot]:
-    """The figures over rounds: the paper's 4, 9 and 5, then the annotator."""
+    """Return the figures over rounds: figures 4, 9 and 5 of the paper, then the annotator."""
+    # A method with only round 0 would be a single dot, so it is drawn as a level or not at all.
     moving = tuple(method for method in methods(results) if method.last_round > 0)
     fed = tuple(method for method in moving if method.role != Role.NAIVE)
     levels = with_role(results, Role.WEAK, Role.SFT, Role.CEILING)
@@ -84,7 +91,7 @@ def _plots(results: Results) -> list[Plot]:
     plots = [
         Plot(
             name="test-accuracy",
-            title="Refusing where one should, only there" if by_wins(results) else "Test accuracy over the rounds",
+            title="Refusing exactly where one should" if by_wins(results) else "Test accuracy over the rounds",
             y_label="test prompts (%)" if by_wins(results) else "test accuracy (%)",
             metric="test_accuracy",
             lines=fed,
@@ -103,6 +110,7 @@ def _plots(results: Results) -> list[Plot]:
             title="Accuracy of the training labels",
             y_label="label accuracy (%)",
             metric="label_accuracy",
+            # DPO leaves the labels as they are, so its line would be flat.
             lines=tuple(method for method in moving if method.role is not Role.DPO),
             levels=with_role(results, Role.CEILING),
         ),
@@ -112,14 +120,17 @@ def _plots(results: Results) -> list[Plot]:
             y_label="annotator accuracy (%)",
             metric="annotator_accuracy",
             lines=moving,
+            # On a decisive pair exactly one side is right, so guessing is right half of the time.
             chance=0.5,
         ),
         *(_judged(metric, title, moving, levels) for metric, title in JUDGED.items()),
     ]
+    # Without a naive method this figure would repeat the first one.
     return [plot for plot in plots if plot.name != "without-feedback" or naive]
 
 
 def _judged(metric: str, title: str, lines: tuple[Method, ...], levels: tuple[Method, ...]) -> Plot:
+    """Return a figure over rounds for a metric of judged answers."""
     return Plot(
         name=metric.replace("_", "-"),
         title=title,
@@ -132,7 +143,7 @@ def _judged(metric: str, title: str, lines: tuple[Method, ...], levels: tuple[Me
 
 
 def over_rounds(results: Results, name: str, title: str, metric: str) -> Drawing | None:
-    """Draw one metric of all methods that have rounds, with SFT and the ceiling as levels."""
+    """Draw one metric of all methods that have rounds. Test accuracy has SFT and the ceiling as levels."""
     plot = Plot(
         name=name,
         title=title,
@@ -145,11 +156,13 @@ def over_rounds(results: Results, name: str, title: str, metric: str) -> Drawing
 
 
 def _over_rounds(results: Results, plot: Plot) -> Drawing | None:
+    """Draw a figure over rounds, or return None if none of its lines was measured."""
     lines = [(method, curve(results, method.name, plot.metric)) for method in plot.lines]
     lines = [(method, points) for method, points in lines if points]
     if not lines:
         return None
     levels = [(method, curve(results, method.name, plot.level_metric)) for method in plot.levels]
+    # A level is one number: the method's last value.
     levels = [(method, points[-1]) for method, points in levels if points]
     looks = looks_of(methods(results))
 
@@ -159,9 +172,10 @@ def _over_rounds(results: Results, plot: Plot) -> Drawing | None:
         if plot.chance is not None:
             draw_level(axes, plot.chance, "chance", LOOKS[Role.WEAK])
         for place, (method, points) in enumerate(lines):
-            # Side by side by 5 % of a round, so that intervals do not hide each other.
+            # Shift the methods by 5 % of a round each, so that their intervals do not hide each other.
             draw_line(axes, points, 0.05 * (place - (len(lines) - 1) / 2), label_of(method), looks[method.name])
         rounds = sorted({point.round for _, points in lines for point in points})
+        # Rounds are whole numbers; matplotlib would also put ticks between them.
         axes.set_xticks(rounds)
         axes.set_xlim(rounds[0] - 0.25, rounds[-1] + 0.25)
         axes.set_xlabel("round (0 = before refinement)" if rounds[0] == 0 else "round")
@@ -174,14 +188,15 @@ def _over_rounds(results: Results, plot: Plot) -> Drawing | None:
 
 
 def _level_label(method: Method, plot: Plot) -> str:
+    """Return the legend of a level. It names the metric if that is not the metric of the lines."""
     same = plot.metric == plot.level_metric
     return label_of(method) if same else f"test accuracy of {label_of(method)}"
 
 
 def _bars(results: Results) -> Drawing | None:
-    """The paper's figure 2: what the supervisor, its student and the ceiling reach."""
-    found, metric = with_role(results, Role.WEAK, Role.SFT, Role.CEILING), main_metric(results)
-    pairs = [(method, curve(results, method.name, metric)) for method in found]
+    """Draw the paper's figure 2: the results of the supervisor, its student and the ceiling."""
+    shown_methods, metric = with_role(results, Role.WEAK, Role.SFT, Role.CEILING), main_metric(results)
+    pairs = [(method, curve(results, method.name, metric)) for method in shown_methods]
     bars = [(method, points[-1]) for method, points in pairs if points]
     if not bars:
         return None
@@ -192,10 +207,12 @@ def _bars(results: Results) -> Drawing | None:
             height = 100 * point.value
             axes.bar([place], [height], width=0.58, color=looks[method.name].colour, alpha=0.85, zorder=2)
             axes.errorbar([place], [height], yerr=errors([point]), fmt="none", ecolor=INK, capsize=5, zorder=3)
+            # The number stands over the interval, where the bar's cap does not cross it.
             top = height if point.ci95 is None else 100 * point.ci95[1]
             axes.text(place, top + 2, f"{height:.1f}", ha="center", va="bottom", color=INK)
         axes.set_xticks(range(len(bars)), [_bar_label(method) for method, _ in bars])
         axes.set_xlim(-0.6, len(bars) - 0.4)
+        # The space above 100 is for the number over a bar.
         axes.set_ylim(0, 108)
         axes.set_yticks(range(0, 101, 20))
         axes.set_ylabel("win rate against references (%)" if by_wins(results) else "test accuracy (%)")
@@ -207,24 +224,26 @@ def _bars(results: Results) -> Drawing | None:
 
 
 def _bar_label(method: Method) -> str:
-    """Return a label for the width of a bar, what stands in brackets on a line of its own."""
+    """Return a label that fits a bar. A part in brackets gets a line of its own."""
     return "\n(".join(cut(part, 16) for part in method.label.split(" (", 1))
 
 
 def overoptimisation(results: Results) -> list[Drawing]:
-    """Draw the annotator's win rate against the SFT model's answers beside true accuracy, round by round."""
+    """Draw the annotator's win rate against the SFT model and the true accuracy, for each round."""
     drawn = [
         Curve(label=method.label, marks=tuple(_marks_of(results, method.name, "win_rate", "test_accuracy", 100.0)))
         for method in methods(results)
         if method.last_round > 0
     ]
     x, y = Axis(label="annotator's win rate against SFT (%)"), Axis(label="test accuracy (%)")
-    if not any(one.marks for one in drawn):
+    if not any(drawn_curve.marks for drawn_curve in drawn):
         return []
     return [curves("overoptimisation", "What the annotator sees, what is true", x, y, drawn)]
 
 
 def _marks_of(results: Results, method: str, x: str, y: str, scale: float) -> list[Mark]:
+    """Return a mark for each round in which both metrics were measured."""
+    # A round counts only if both metrics were measured in it.
     xs = {point.round: point for point in curve(results, method, x)}
     return [
         Mark(
@@ -239,7 +258,10 @@ def _marks_of(results: Results, method: str, x: str, y: str, scale: float) -> li
 
 
 def preference_training(results: Results) -> list[Drawing]:
-    """Draw the log-probabilities of chosen and rejected answers over the first seed's first preference training."""
+    """Draw the log-probabilities of chosen and rejected answers over a preference training.
+
+    It is the training of round 1 in the first run that has one.
+    """
     run = next((run for run in results.runs if run.curve and run.round == 1), None)
     if run is None:
         return []

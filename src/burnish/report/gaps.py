@@ -1,4 +1,4 @@
-"""Differences between methods, within one experiment or between two settings of it, and what they say of a claim."""
+"""Differences between methods, in one experiment or between two of its settings, and what they say about a claim."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from burnish.results import Bounds, Results
 from burnish.stats import mean_interval
 
 Variants: TypeAlias = Mapping[str, Results]
-"""The results of an experiment's settings by their labels; one setting alone has the label ""."""
+"""The results of an experiment's settings by their labels. A single setting has the label ""."""
 
 TEST = "test_accuracy"
 
 
 @dataclass(frozen=True, slots=True)
 class At:
-    """A method after a round; without a round, after its last one. `metric` is what is read there."""
+    """A place in the results: a metric of a method after a round. None for the round means the last one."""
 
     method: str
     round: int | None = None
@@ -29,7 +29,10 @@ class At:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gap:
-    """A difference with its 95 % interval: a paired bootstrap over seeds and prompts, else a t interval over seeds."""
+    """A difference with its 95 % interval.
+
+    The interval is a paired bootstrap over seeds and prompts, or else a t interval over seeds.
+    """
 
     value: float
     ci95: Bounds | None
@@ -37,16 +40,16 @@ class Gap:
 
     @property
     def above(self) -> bool:
-        """The interval lies above zero."""
+        """Whether the interval lies above zero."""
         return relation_to_zero(self.ci95) is Relation.ABOVE
 
     @property
     def below(self) -> bool:
-        """The interval lies below zero."""
+        """Whether the interval lies below zero."""
         return relation_to_zero(self.ci95) is Relation.BELOW
 
     def words(self, share: bool = True) -> str:
-        """Say the difference, its interval and the seeds."""
+        """Write the difference, its interval and the number of seeds. A share is written in percentage points."""
         write: Callable[[float], str] = signed_points if share else _plain
         interval = "no interval" if self.ci95 is None else f"{write(self.ci95[0])} to {write(self.ci95[1])}"
         return f"{write(self.value)}{' points' if share else ''} ({interval}), {plural(self.seeds, 'seed')}"
@@ -57,7 +60,7 @@ def _plain(value: float) -> str:
 
 
 class Held(StrEnum):
-    """How a claim fared."""
+    """The verdict on a claim."""
 
     HELD = "held"
     NOT_HELD = "not held"
@@ -66,7 +69,7 @@ class Held(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """A claim, whether it held here, and by how much."""
+    """A claim, the verdict on it, and the numbers behind the verdict."""
 
     text: str
     verdict: Held
@@ -74,7 +77,7 @@ class Claim:
 
 
 def by_seed(results: Results, at: At) -> dict[int, float]:
-    """Return {seed: value} of a metric; empty where it was not measured."""
+    """Return {seed: value} of a metric. It is empty if the metric was not measured."""
     number = round_of(results, at)
     return {
         run.seed: metric.value
@@ -85,17 +88,20 @@ def by_seed(results: Results, at: At) -> dict[int, float]:
 
 
 def mean(results: Results, at: At) -> float | None:
-    """Return the mean over seeds, None where nothing was measured."""
+    """Return the mean over seeds, or None if nothing was measured."""
     values = by_seed(results, at)
     return sum(values.values()) / len(values) if values else None
 
 
 def gap(results: Results, a: At, b: At) -> Gap | None:
-    """Return a minus b within one experiment, None where either was not measured."""
+    """Return a minus b within one experiment, or None if either was not measured."""
+    # The paired bootstrap is preferred: it uses the prompts as well as the seeds, so its interval is usually narrower.
     return _paired(results, a, b) or between(results, a, results, b)
 
 
 def _paired(results: Results, a: At, b: At) -> Gap | None:
+    """Return the paired difference in the results, which only test accuracy has. Return None if there is none."""
+    # The claims take paired rows of test accuracy only; other metrics are compared over seeds.
     if (a.metric, b.metric) != (TEST, TEST):
         return None
     row = results.paired_row(TEST, (a.method, round_of(results, a)), (b.method, round_of(results, b)))
@@ -103,7 +109,7 @@ def _paired(results: Results, a: At, b: At) -> Gap | None:
 
 
 def round_of(results: Results, at: At) -> int:
-    """Return the round that is meant: the last one where none is named."""
+    """Return the round that `at` means: the last one if it names none."""
     return last_round(results, at.method) if at.round is None else at.round
 
 
@@ -113,52 +119,58 @@ def last_round(results: Results, method: str) -> int:
 
 
 def between(results_a: Results, a: At, results_b: Results, b: At) -> Gap | None:
-    """Return a minus b, paired by seed, where they may stem from two settings."""
+    """Return a minus b, paired by seed. The two may come from different settings."""
     return _over_seeds(by_seed(results_a, a), by_seed(results_b, b))
 
 
 def gain_difference(results_a: Results, results_b: Results, method: str, base: str = "sft") -> Gap | None:
-    """Return how much more a method gains over `base` in one setting than in another, paired by seed."""
+    """Return how much more a method gains over `base` in setting a than in setting b, paired by seed."""
     gains = [
         {seed: value - start[seed] for seed, value in by_seed(results, At(method)).items() if seed in start}
         for results in (results_a, results_b)
+        # A list of one names the value inside the comprehension.
         for start in [by_seed(results, At(base, 0))]
     ]
     return _over_seeds(*gains)
 
 
 def _over_seeds(a: Mapping[int, float], b: Mapping[int, float]) -> Gap | None:
+    """Return the mean of a minus b over the seeds that both have, with its t interval."""
+    # A seed that only one side has cannot be paired.
     seeds = sorted(a.keys() & b.keys())
     if not seeds:
         return None
+    # Differences are taken seed by seed first. What the seeds have in common then cancels out.
     interval = mean_interval([a[seed] - b[seed] for seed in seeds])
     return Gap(value=interval.value, ci95=interval.ci95, seeds=len(seeds))
 
 
-def above(text: str, found: Gap | None, share: bool = True) -> Claim:
-    """Judge a claim that a difference is above zero."""
-    if found is None:
+def above(text: str, difference: Gap | None, share: bool = True) -> Claim:
+    """Judge a claim that a difference is above zero. `share` says whether the difference is a share."""
+    if difference is None:
         return Claim(text=text, verdict=Held.NOT_CLEAR, detail="Not measured.")
-    verdict = Held.HELD if found.above else Held.NOT_HELD if found.below else Held.NOT_CLEAR
-    return Claim(text=text, verdict=verdict, detail=f"Difference {found.words(share)}.")
+    verdict = Held.HELD if difference.above else Held.NOT_HELD if difference.below else Held.NOT_CLEAR
+    return Claim(text=text, verdict=verdict, detail=f"Difference {difference.words(share)}.")
 
 
-def no_gain(text: str, found: Gap | None) -> Claim:
-    """Judge a claim that nothing is gained: held unless the interval lies above zero; one that includes zero shows no
-    gain, which is not the same as showing that there is none."""
-    if found is None:
+def no_gain(text: str, difference: Gap | None) -> Claim:
+    """Judge a claim that nothing is gained. It holds unless the interval lies above zero.
+
+    An interval that includes zero shows no gain. This does not prove that there is none.
+    """
+    if difference is None:
         return Claim(text=text, verdict=Held.NOT_CLEAR, detail="Not measured.")
-    verdict = Held.NOT_HELD if found.above else Held.HELD
-    harm = " It harms." if found.below else ""
-    return Claim(text=text, verdict=verdict, detail=f"Difference {found.words()}.{harm}")
+    verdict = Held.NOT_HELD if difference.above else Held.HELD
+    harm = " It harms." if difference.below else ""
+    return Claim(text=text, verdict=verdict, detail=f"Difference {difference.words()}.{harm}")
 
 
 def levels(results: Results, *places: tuple[str, At]) -> str:
-    """Say the means at some places: "SFT 66.0 %, ILR 71.2 %"."""
-    found = [(label, mean(results, at)) for label, at in places]
-    return ", ".join(f"{label} {percent(value)}" for label, value in found if value is not None)
+    """Write the means at several places, as in "SFT 66.0 %, ILR 71.2 %"."""
+    means = [(label, mean(results, at)) for label, at in places]
+    return ", ".join(f"{label} {percent(value)}" for label, value in means if value is not None)
 
 
 def in_setting(label: str) -> str:
-    """Name a setting at the end of a claim."""
+    """Return a setting's name for the end of a claim."""
     return f" ({label})" if label else ""

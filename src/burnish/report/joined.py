@@ -1,4 +1,4 @@
-"""One page of several results folders: a section for each of the paper's figures and tables, claim beside finding."""
+"""One page for several results folders. Each of the paper's figures and tables has a section: claim and finding."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ METRICS = (
     "kl",
     "kl_per_token",
 )
+"""The metrics of the table of all results, in the order of their columns."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +44,7 @@ class FigureView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageView:
-    """A section: a figure or table with what the paper claims and what was found."""
+    """A section of the page: a figure or table, what the paper claims, and what was found here."""
 
     key: str
     title: str
@@ -56,29 +57,36 @@ class PageView:
 
 
 def write_joined(directories: Sequence[Path], out: Path) -> Path:
-    """Write `report.html`, `figures/` and `claims.json` of several results folders into `out`; returns the page's path.
+    """Write `report.html`, `figures/` and `claims.json` of several results folders into `out`.
 
-    Folders of one experiment name stand side by side as its settings. Raises DataError as the readers do.
+    Folders whose experiments have the same name are shown together, as its settings. Returns the path of the page.
+    Raises DataError if a results.json cannot be read.
     """
+    # dict keeps the order in which the folders were given, for sections and for settings.
     families: dict[str, dict[str, Results]] = {}
     for directory in directories:
         results = read_results(directory)
         variants = families.setdefault(str(setting(results, "name")), {})
         label = str(setting(results, "variant") or "")
+        # Two folders may hold the same setting, for example with other seeds. The folder's name then tells them apart.
         variants[label if label not in variants else f"{label} ({directory.name})"] = results
     pages = [_page(name, variants, out / "figures") for name, variants in families.items()]
     title = pages[0].title if len(pages) == 1 else f"{len(pages)} experiments"
     text = environment().get_template("joined.html.j2").render(title=title, pages=pages, burnish_version=__version__)
+    # A lone surrogate in somebody's text cannot be written as UTF-8; it becomes an escape.
     write_atomic(out / "report.html", text.encode("utf-8", errors="backslashreplace"))
-    found = {
+    claims_by_page = {
         page.key: [{"claim": c.text, "verdict": c.verdict, "detail": c.detail} for c in page.claims] for page in pages
     }
-    write_atomic(out / CLAIMS_FILE, pretty(found))
+    write_atomic(out / CLAIMS_FILE, pretty(claims_by_page))
     return out / "report.html"
 
 
 def _page(name: str, variants: Variants, folder: Path) -> PageView:
+    """Return one experiment's section, and write its drawings as files."""
+    # All settings of an experiment belong to the same figure, so the first one tells which.
     figure = str(setting(next(iter(variants.values())), "figure") or "")
+    # An experiment that is no figure of the paper still gets a section, without a claim.
     known = PAPER_FIGURES.get(figure, PaperFigure(title=name, paper="", draw=_plain))
     drawings = known.draw(variants)
     for drawing in drawings:
@@ -97,6 +105,7 @@ def _page(name: str, variants: Variants, folder: Path) -> PageView:
 
 
 def _plain(variants: Variants) -> list[Drawing]:
+    """Draw test accuracy over the rounds, for an experiment that is not a figure of the paper."""
     drawn = [
         over_rounds(results, f"test_accuracy-{place}", label or "Test accuracy", "test_accuracy")
         for place, (label, results) in enumerate(variants.items())
@@ -105,28 +114,33 @@ def _plain(variants: Variants) -> list[Drawing]:
 
 
 def _view(name: str, drawing: Drawing) -> FigureView:
+    """Return a drawing for the page."""
     svg = drawing.svg.replace("<svg ", '<svg aria-hidden="true" ', 1)
-    for mark in ('id="', "url(#", 'href="#'):  # two pages may hold drawings of one name
+    # Two sections may hold drawings of the same name, so the section's name goes into the ids.
+    for mark in ('id="', "url(#", 'href="#'):
         svg = svg.replace(f"{mark}{drawing.name}-", f"{mark}{name}-{drawing.name}-")
     return FigureView(title=drawing.title, svg=Markup(svg))  # noqa: S704 (our own drawing)
 
 
 def _basis(variants: Variants) -> str:
+    """Say how many seeds and prompts the section's numbers are taken over, and what the verdicts mean."""
     seeds = {len({run.seed for run in results.runs}) for results in variants.values()}
     prompts = {row.prompts for results in variants.values() for row in results.paired}
+    # Settings may have been run with different numbers of seeds.
     least, most = min(seeds), max(seeds)
     over = plural(least, "seed") if least == most else f"{least} to {most} seeds"
     return (
         f"{over}, {' or '.join(f'{n:,}' for n in sorted(prompts))} prompts each; bars and ranges are 95 % intervals. "
-        "“Held” means that the interval of the difference excludes zero on the claim’s side; where the claim is that "
-        "nothing is gained, that it does not lie above zero."
+        "“Held” means that the interval of the difference excludes zero and lies on the claim’s side. For a claim that "
+        "nothing is gained, “held” means that the interval does not lie above zero."
     )
 
 
 def joined_table(variants: Variants) -> Table:
-    """Return setting x method x round with every metric's mean over seeds, and the gain over SFT."""
-    there = {name for results in variants.values() for run in results.runs for name in run.metrics}
-    metrics = [name for name in METRICS if name in there]
+    """Return a row for each setting, method and round: the mean of every metric over seeds, and the gain over SFT."""
+    measured = {name for results in variants.values() for run in results.runs for name in run.metrics}
+    # A column without any value would only make the table wider.
+    metrics = [name for name in METRICS if name in measured]
     rows = [
         (
             Cell(label or "all"),
@@ -144,16 +158,19 @@ def joined_table(variants: Variants) -> Table:
 
 
 def _cell(point: Point | None, metric: str) -> Cell:
+    """Return a table cell with a value and its interval."""
     if point is None:
         return Cell(NONE)
+    # KL is in nats and not a share.
     if metric.startswith("kl"):
         return Cell(f"{point.value:.3g}", "" if point.ci95 is None else f"{point.ci95[0]:.3g} to {point.ci95[1]:.3g}")
     return Cell(percent(point.value), "" if point.ci95 is None else percent_range(point.ci95))
 
 
 def _gain(results: Results, method: str, number: int) -> Cell:
-    found = gap(results, At(method, number), At("sft", 0)) if method != "sft" else None
-    if found is None:
+    """Return a table cell with the gain over SFT and its interval."""
+    gain = gap(results, At(method, number), At("sft", 0)) if method != "sft" else None
+    if gain is None:
         return Cell(NONE)
-    ends = "" if found.ci95 is None else f"{signed_points(found.ci95[0])} to {signed_points(found.ci95[1])}"
-    return Cell(signed_points(found.value), ends)
+    ends = "" if gain.ci95 is None else f"{signed_points(gain.ci95[0])} to {signed_points(gain.ci95[1])}"
+    return Cell(signed_points(gain.value), ends)

@@ -1,4 +1,4 @@
-"""One HTML file that needs nothing else: no script, no network, readable on a phone and on paper."""
+"""One HTML file that needs no other file: no script and no network. It can be read on a phone and on paper."""
 
 from __future__ import annotations
 
@@ -28,19 +28,22 @@ from burnish.results import CONFIG_FILE, Change, Results, Timings, read_changes,
 from burnish.store.files import write_atomic
 from burnish.types import Reason
 
-# Enough to judge by eye; the file has the rest. A long answer is cut so that a page stays a page.
+# So many examples are enough for a look; changes.jsonl has all of them. A long answer is cut after so many characters,
+# so that the page stays readable.
 _MOST_CHANGES, _LONGEST_TEXT = 24, 1200
 
+# Only kinds that need an explanation are here.
 _ANNOTATORS = {
     "classifier": "classifier q̃: a two-way head trained on gold against checkpoint answers",
     "likelihood": "likelihood: the answer that a weak model, finetuned on ground truth, finds more likely",
     "oracle": "oracle: ground truth compares both answers",
 }
+"""How the page describes each kind of annotator. Other kinds are shown by their name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """A line of a description list."""
+    """One line of a description list."""
 
     name: str
     value: str
@@ -48,7 +51,7 @@ class Fact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FigureView:
-    """A figure with its caption: what the paper says, what was found here, what the bars mean."""
+    """A figure with its caption: what the paper reports, what was found here, and what the bars mean."""
 
     svg: Markup
     title: str
@@ -73,19 +76,28 @@ class ChangeView:
 
 
 def write_report(directory: Path) -> Path:
-    """Write `report.html` into a results folder and return its path. Raises DataError as the readers do."""
+    """Write `report.html` into a results folder and return its path.
+
+    Raises DataError if a file of the folder is missing or cannot be read.
+    """
     results, timings, changes = read_results(directory), read_timings(directory), read_changes(directory)
     config = directory / CONFIG_FILE
     if not config.is_file():
         raise DataError(f"{config}: no such file; give the folder that `burnish run` wrote (its --out)")
+    # Nothing is written before all files were read, so a damaged folder keeps its old page.
     path = directory / "report.html"
+    # errors="replace": a config with a broken character must not stop the report.
     page = render(results, timings, changes, config.read_text(encoding="utf-8", errors="replace"))
     write_atomic(path, page.encode("utf-8", errors="backslashreplace"))
     return path
 
 
 def render(results: Results, timings: Timings, changes: list[Change], config: str) -> str:
-    """Return the page. Every string that reaches it is escaped and its control characters are made visible."""
+    """Return the page as HTML.
+
+    Every string in it is escaped, and its control characters are made visible, because datasets and models may contain
+    anything.
+    """
     return (
         environment()
         .get_template("report.html.j2")
@@ -110,24 +122,28 @@ def render(results: Results, timings: Timings, changes: list[Change], config: st
 
 
 def environment() -> Environment:
-    """Return where the templates are, with everything that is not our own markup escaped."""
+    """Return the template environment. It escapes everything except markup that burnish itself made."""
     return Environment(
         loader=PackageLoader("burnish.report"),
         autoescape=True,
+        # A name that a template misspells is an error and not an empty text.
         undefined=StrictUndefined,
         finalize=_harmless,
+        # Lines that hold only a template tag leave no empty line in the page. In Markdown an empty line would end a
+        # list.
         trim_blocks=True,
         lstrip_blocks=True,
     )
 
 
 def _harmless(value: object) -> object:
-    """Markup is our own; any other string may be a stranger's."""
+    """Make control characters visible in every string that is not burnish's own markup."""
+    # Jinja calls this for every value it prints, so no template can forget it.
     return value if isinstance(value, Markup) or not isinstance(value, str) else visible(value)
 
 
 def facts(results: Results) -> list[Fact]:
-    """Return what ran, from the config: task, models, supervision, methods, seeds."""
+    """Return what ran, read from the config: task, models, supervision, methods, seeds."""
     demonstrations = setting(results, "supervision", "demonstrations")
     seeds = setting(results, "seeds")
     accuracy = annotator_accuracy(results)
@@ -166,22 +182,25 @@ def facts(results: Results) -> list[Fact]:
             ),
         ),
     ]
+    # A fact that the config does not have is left out.
     return [fact for fact in rows if fact.value]
 
 
 def _words(section: JsonValue, first: str, *numbers: tuple[str, str]) -> str:
-    """Say a section of the config: its `first` field, then each number with its noun."""
+    """Describe a section of the config: its `first` field, then each number with its noun."""
     if not isinstance(section, dict):
         return ""
-    found = [noun.format(_number(section[key])) for key, noun in numbers if section.get(key) is not None]
-    return ", ".join([str(section.get(first, "")), *found])
+    numbers_in_words = [noun.format(_number(section[key])) for key, noun in numbers if section.get(key) is not None]
+    return ", ".join([str(section.get(first, "")), *numbers_in_words])
 
 
 def _number(value: JsonValue) -> str:
+    """Write a number with thousands separators, or a float without trailing zeros."""
     return f"{value:,}" if isinstance(value, int) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _model(value: JsonValue) -> str:
+    """Describe a model of the config: source, layers, revision."""
     if not isinstance(value, dict):
         return str(value or "")
     layers, revision = value.get("layers"), value.get("revision")
@@ -191,6 +210,7 @@ def _model(value: JsonValue) -> str:
 
 
 def _annotator(value: JsonValue) -> str:
+    """Describe the annotator of the config."""
     if not isinstance(value, dict):
         return ""
     kind = str(value.get("kind", ""))
@@ -205,14 +225,14 @@ def _annotator(value: JsonValue) -> str:
 
 
 def _budget(value: JsonValue) -> str:
-    """Say an equal budget; the paper's needs no words."""
+    """Describe an equal budget. The paper's budget is the default and is not mentioned."""
     if not isinstance(value, dict) or value.get("kind") != "equal":
         return ""
     return f"at most {_number(value.get('comparisons') or 'as many as rows')} comparisons a round for every method"
 
 
 def _compat(value: JsonValue) -> str:
-    """Name the released code's ways that are on."""
+    """Name the settings that copy the released code and are switched on."""
     if not isinstance(value, dict):
         return ""
     on = ["DPO pairs scored without swapping (every score 0.5 up to rounding)"] if value.get("unswapped_dpo") else []
@@ -221,32 +241,38 @@ def _compat(value: JsonValue) -> str:
 
 
 def _methods(results: Results) -> list[str]:
-    """Say each method with its settings; they are few and named as in the config."""
+    """Describe each method with all its settings, under the names that the config uses."""
+    # The config in results.json is plain JSON and may come from another version, so its shape is checked here.
     entries = setting(results, "methods")
     rows = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
     return [_method(row) for row in rows]
 
 
 def _method(row: Mapping[str, JsonValue]) -> str:
+    """Describe one method with its settings. A setting that is not set is left out."""
     details = [
         f"{key} {_setting(value)}" for key, value in row.items() if key not in {"kind", "name"} and value is not None
     ]
     kind = row.get("kind")
     name = str(row.get("name", kind))
+    # The kind is only worth a word if the method has a name of its own.
     details = details if name == kind else [f"kind {kind}", *details]
     return f"{name} ({', '.join(details)})" if details else name
 
 
 def _setting(value: JsonValue) -> str:
+    """Write the value of a setting. The value may be a method itself, such as `after`."""
+    # bool first: it is an int in Python and would be written as a number.
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"({_method(value)})" if isinstance(value, dict) else _number(value)
 
 
 def _figure_views(results: Results) -> list[FigureView]:
+    """Draw the figures and write their captions."""
     return [
         FigureView(
-            # Our own drawing: matplotlib escapes the names that it writes.
+            # Markup is safe here: the drawing is our own, and matplotlib escapes the names that it writes.
             svg=Markup(drawing.svg.replace("<svg ", '<svg aria-hidden="true" ', 1)),  # noqa: S704
             title=drawing.title,
             paper=paper_reports(results, drawing.name),
@@ -258,17 +284,23 @@ def _figure_views(results: Results) -> list[FigureView]:
 
 
 def dealt(changes: Sequence[Change]) -> list[Change]:
-    """Order changes so that each method, round and reason has its first before any has its second, ILR first."""
-    turns: Counter[tuple[str, int, Reason]] = Counter()
+    """Order changes so that a short list shows every kind.
+
+    Each method, round and reason has its first change before any of them has its second. ILR comes before other
+    methods.
+    """
+    # How many changes of each kind came before: all firsts are sorted before all seconds.
+    seen_of_kind: Counter[tuple[str, int, Reason]] = Counter()
     order: list[tuple[int, bool, int, Change]] = []
     for place, change in enumerate(changes):
         kind = (change.method, change.round, change.reason)
-        order.append((turns[kind], change.method != "ilr", place, change))
-        turns[kind] += 1
+        order.append((seen_of_kind[kind], change.method != "ilr", place, change))
+        seen_of_kind[kind] += 1
     return [change for *_, change in sorted(order, key=lambda row: row[:3])]
 
 
 def _change_view(change: Change) -> ChangeView:
+    """Describe one example refinement."""
     return ChangeView(
         where=f"{change.method}, seed {change.seed}, round {change.round}, row {change.example_id}",
         outcome=REASONS[change.reason],
@@ -283,12 +315,15 @@ def _change_view(change: Change) -> ChangeView:
 
 
 def _mark(correct: bool | None) -> str:
+    """Mark an answer as right or wrong. Without a gold answer there is no mark."""
     return "" if correct is None else "✓ right" if correct else "✗ wrong"
 
 
 def _cost_facts(timings: Timings) -> list[Fact]:
+    """Return the time, the stages, the memory and the machine."""
     machine = timings.machine
     reused = sum(stage.reused for stage in timings.stages)
+    # Some systems do not report memory, cores or threads. Then the page leaves them out or says so.
     peak = timings.peak_memory_bytes
     cores = "" if machine.cpu_count is None else f", {plural(machine.cpu_count, 'core')}"
     threads = "" if machine.threads is None else f", {plural(machine.threads, 'thread')} a process"

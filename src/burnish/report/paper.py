@@ -1,4 +1,4 @@
-"""The paper's figures and tables, and those that it lacks: title, the paper's claim in a sentence, what is drawn."""
+"""The paper's figures and tables, and a few that it does not have: title, the paper's claim, and what is drawn."""
 
 from __future__ import annotations
 
@@ -12,19 +12,24 @@ from burnish.report.panels import bars, by_beta, dial, every_method, figure_4, f
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaperFigure:
-    """A figure or table of the paper, or one that it lacks: `paper` is its claim, "" where the paper has none."""
+    """A figure or table of the paper, or one that the paper does not have.
+
+    `paper` is the paper's claim, or "" where it has none.
+    """
 
     title: str
     paper: str
+    # A function and not drawings, so that matplotlib is loaded only for the figures that a page needs.
     draw: Callable[[Variants], list[Drawing]]
     note: str = ""
 
 
 def nothing(variants: Variants) -> list[Drawing]:
-    """Draw nothing: the table says it."""
+    """Draw nothing, because the table shows everything."""
     return []
 
 
+# The keys are the values of `figure` in a config. The claims are short forms of what arXiv 2501.07886 says.
 PAPER_FIGURES: Mapping[str, PaperFigure] = {
     "figure-1b": PaperFigure(
         title="Figure 1b: how reliable the supervision is",
@@ -48,10 +53,10 @@ PAPER_FIGURES: Mapping[str, PaperFigure] = {
     ),
     "figure-3": PaperFigure(
         title="Figure 3: DPO by beta and feedback",
-        paper="with oracle feedback weak regularisation works best, with unreliable feedback it overoptimises and only "
-        "a large beta helps; ILR moves much further from the SFT model in one round.",
+        paper="with oracle feedback weak regularisation works best; with unreliable feedback it overoptimises, and "
+        "only a large beta helps; ILR moves much further from the SFT model in one round.",
         draw=by_beta(1),
-        note="One learning rate for all, 3e-6: the one that the tries chose with the oracle.",
+        note="All runs have one learning rate, 3e-6, which was the best one with the oracle.",
     ),
     "figure-4": PaperFigure(
         title="Figure 4: ILR and DPO over the rounds",
@@ -68,7 +73,7 @@ PAPER_FIGURES: Mapping[str, PaperFigure] = {
         title="Figure 8: DPO by beta and feedback, complete",
         paper="the same trade-off for all levels of regularisation and feedback.",
         draw=by_beta(2),
-        note="Over two rounds, one learning rate for all: 3e-6.",
+        note="Two rounds; all runs have one learning rate, 3e-6.",
     ),
     "figure-9": PaperFigure(
         title="Figure 9: replacement without feedback",
@@ -94,14 +99,14 @@ PAPER_FIGURES: Mapping[str, PaperFigure] = {
         title="What the released code does differently",
         paper="",
         draw=every_method("released", "Test accuracy after the last round"),
-        note="compat.unswapped_dpo gives every pair a score of 0.5 up to rounding; compat.cap: differing takes alpha "
-        "of the differing proposals. Both are off elsewhere.",
+        note="compat.unswapped_dpo gives every pair a score of 0.5 up to rounding. compat.cap: differing takes alpha "
+        "of the differing proposals and not of all rows. Both are off in all other experiments.",
     ),
     "budgets": PaperFigure(
         title="One budget of comparisons",
         paper="",
         draw=every_method("budgets", "Test accuracy after two rounds"),
-        note="Equal: 200 comparisons a round for every method.",
+        note="With the equal budget, every method has 200 comparisons in each round.",
     ),
     "pairs": PaperFigure(
         title="Which pairs DPO is trained on",
@@ -123,7 +128,7 @@ PAPER_FIGURES: Mapping[str, PaperFigure] = {
         title="Learning rates that were tried",
         paper="",
         draw=nothing,
-        note="Measured on prompts of half G, which no student was trained on. The best of "
-        "four is taken for each method.",
+        note="Measured on prompts of half G, on which no student was trained. For each method the best of "
+        "four rates is used.",
     ),
 }

@@ -1,4 +1,4 @@
-"""What figures, tables and sentences are made from: methods in reading order, and one metric along the rounds."""
+"""The data behind figures, tables and sentences: methods in reading order, and one metric over the rounds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from burnish.results import REFERENCE_WIN_RATE, Bounds, PairedRow, Results, Run
 
 
 class Role(StrEnum):
-    """What part a method plays in the argument; decides its place, colour and the sentences it is in."""
+    """The part that a method plays in the argument. It decides its place, its colour and its sentences."""
 
     WEAK = "weak"
     SFT = "sft"
@@ -23,7 +23,7 @@ class Role(StrEnum):
 
 
 ACCURACY = "test_accuracy"
-_ORDER = tuple(Role)
+_ORDER = tuple(Role)  # the members stand in reading order
 _LABELS = {
     "weak": "weak supervisor",
     "sft": "SFT",
@@ -36,7 +36,7 @@ _LABELS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Method:
-    """A method that has results: `label` is for people, `last_round` the highest round there is."""
+    """A method that has results. `label` is its name for people, and `last_round` is its highest round."""
 
     name: str
     role: Role
@@ -46,9 +46,10 @@ class Method:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
-    """One metric after one round.
+    """The value of one metric after one round.
 
-    `ci95` is Wilson's with one seed, else the t-interval over seeds; `n` is (least, most) items a seed.
+    `ci95` is Wilson's interval with one seed, otherwise the t-interval over seeds. `n` is the (lowest, highest) number
+    of items in a seed.
     """
 
     round: int
@@ -59,7 +60,7 @@ class Point:
 
 
 class Relation(StrEnum):
-    """How two numbers stand to each other."""
+    """How two numbers compare."""
 
     ABOVE = "above"
     BELOW = "below"
@@ -68,8 +69,10 @@ class Relation(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contrast:
-    """Method a against method b. `paired` has the paired interval. Without it, `relation` rests on the two
-    methods' own intervals."""
+    """Method a compared with method b.
+
+    `paired` has the paired interval. Without it, `relation` comes from the two methods' own intervals.
+    """
 
     difference: float
     relation: Relation
@@ -77,9 +80,10 @@ class Contrast:
 
 
 def setting(results: Results, *keys: str) -> JsonValue:
-    """Return a setting of the config by its path of keys, None where it is absent."""
+    """Return a setting of the config by its path of keys. Return None if it is absent."""
     value: JsonValue = results.config
     for key in keys:
+        # A config of another shape is no reason to fail: the page then leaves the fact out.
         if not isinstance(value, dict):
             return None
         value = value.get(key)
@@ -87,26 +91,34 @@ def setting(results: Results, *keys: str) -> JsonValue:
 
 
 def methods(results: Results) -> tuple[Method, ...]:
-    """Return the methods in reading order: supervisor, SFT, refinement, the rest, without feedback, ceiling."""
+    """Return the methods in reading order: supervisor, SFT, refinement, other methods, no feedback, ceiling."""
     first: dict[str, Run] = {}
     last: dict[str, int] = {}
     for run in results.runs:
+        # dict keeps the order of the first runs, so methods of one role stay in the order of the
+        # results.
         first.setdefault(run.method, run)
         last[run.method] = max(run.round, last.get(run.method, 0))
     gold = _gold_names(results)
-    found = [_method(run, last[name], name in gold) for name, run in first.items()]
-    return tuple(sorted(found, key=lambda method: _ORDER.index(method.role)))
+    with_results = [_method(run, last[name], name in gold) for name, run in first.items()]
+    # sorted is stable: methods of one role keep their order.
+    return tuple(sorted(with_results, key=lambda method: _ORDER.index(method.role)))
 
 
 def _gold_names(results: Results) -> set[str]:
-    """The methods that train on gold demonstrations: ceilings by what they do, whatever they are called."""
+    """Return the names of the methods that train on gold demonstrations.
+
+    They are ceilings because of what they do, whatever they are called.
+    """
     entries = setting(results, "methods")
     rows = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
     return {str(row.get("name")) for row in rows if row.get("demonstrations") == "gold"}
 
 
 def _method(run: Run, last_round: int, gold: bool) -> Method:
+    """Return a method with its role and its label."""
     ceiling = run.kind == "ceiling" or gold
+    # A kind that was registered from outside has no role of its own.
     known = run.kind in {Role.WEAK, Role.SFT, Role.ILR, Role.DPO, Role.NAIVE}
     role = Role.CEILING if ceiling else Role(run.kind) if known else Role.OTHER
     label = _LABELS.get(run.method, f"{run.method} (gold labels)" if ceiling else run.method)
@@ -114,7 +126,7 @@ def _method(run: Run, last_round: int, gold: bool) -> Method:
 
 
 def with_role(results: Results, *roles: Role) -> tuple[Method, ...]:
-    """Return the methods that play one of `roles`, in reading order."""
+    """Return the methods that have one of `roles`, in reading order."""
     return tuple(method for method in methods(results) if method.role in roles)
 
 
@@ -122,22 +134,27 @@ def curve(results: Results, method: str, metric: str) -> tuple[Point, ...]:
     """Return one point for each round in which the metric was measured, rounds rising."""
     by_round: dict[int, list[tuple[float, int, Bounds | None]]] = {}
     for run in results.runs:
-        found = run.metrics.get(metric)
-        if run.method == method and found is not None and found.value is not None:
-            by_round.setdefault(run.round, []).append((found.value, found.n, found.ci95))
+        measured = run.metrics.get(metric)
+        if run.method == method and measured is not None and measured.value is not None:
+            by_round.setdefault(run.round, []).append((measured.value, measured.n, measured.ci95))
     summary = {row.round: row for row in results.summary if row.method == method and row.metric == metric}
     points: list[Point] = []
     for number, cells in sorted(by_round.items()):
         ns = [n for _, n, _ in cells]
+        # The summary is preferred. The mean is computed here only where a file lacks its row.
         row = summary.get(number)
         mean = sum(value for value, _, _ in cells) / len(cells) if row is None or row.mean is None else row.mean
+        # One seed has no spread over seeds, so its own Wilson interval is shown.
         interval = cells[0][2] if len(cells) == 1 else row.ci95 if row is not None else None
         points.append(Point(round=number, value=mean, ci95=interval, seeds=len(cells), n=(min(ns), max(ns))))
     return tuple(points)
 
 
 def by_wins(results: Results) -> bool:
-    """Say whether the win rate against references is the result: accuracy of instructions is only who refused."""
+    """Say whether the win rate against references is the main result.
+
+    It is for instructions, because their accuracy only tells who refused.
+    """
     judged = any(run.metrics.get(REFERENCE_WIN_RATE) is not None for run in results.runs)
     return judged and setting(results, "task", "kind") == "instructions"
 
@@ -148,24 +165,28 @@ def main_metric(results: Results) -> str:
 
 
 def point(results: Results, method: Method, metric: str = "test_accuracy") -> Point | None:
-    """Return the last point of a method's curve."""
-    found = curve(results, method.name, metric)
-    return found[-1] if found else None
+    """Return the last point of a method's curve, or None if the metric was not measured."""
+    points = curve(results, method.name, metric)
+    return points[-1] if points else None
 
 
 def contrast(results: Results, a: Method, b: Method, metric: str = "test_accuracy") -> Contrast | None:
-    """Compare the last points of two methods, by the paired interval where the results have one."""
+    """Compare the last points of two methods. Return None if one of them was not measured.
+
+    The paired interval decides if the results have one, otherwise the methods' own intervals.
+    """
     at_a, at_b = point(results, a, metric), point(results, b, metric)
     if at_a is None or at_b is None:
         return None
     row = results.paired_row(metric, (a.name, at_a.round), (b.name, at_b.round))
+    # The two intervals alone decide: a difference without an interval says nothing about noise.
     if row is None or row.ci95 is None:
         return Contrast(difference=at_a.value - at_b.value, relation=_by_overlap(at_a, at_b), paired=None)
     return Contrast(difference=row.difference, relation=relation_to_zero(row.ci95), paired=row)
 
 
 def relation_to_zero(interval: Bounds | None) -> Relation:
-    """Say whether a difference lies above or below zero. It does if its whole interval does."""
+    """Say whether a difference is clearly above or below zero: whether its whole interval is."""
     if interval is None:
         return Relation.UNCLEAR
     if interval[0] > 0:
@@ -174,7 +195,10 @@ def relation_to_zero(interval: Bounds | None) -> Relation:
 
 
 def _by_overlap(a: Point, b: Point) -> Relation:
-    """Intervals that do not meet: stricter than a paired test, so no claim rests on it that a test would refuse."""
+    """Compare two points by whether their intervals overlap.
+
+    This is stricter than a paired test: it makes no claim that such a test would refuse.
+    """
     if a.ci95 is None or b.ci95 is None:
         return Relation.UNCLEAR
     if a.ci95[0] > b.ci95[1]:

@@ -1,4 +1,4 @@
-"""The report's tables as plain cells, and their three faces: terminal, Markdown, and (in the template) HTML."""
+"""The report's tables as plain cells, and their output for the terminal, for Markdown and (by the template) HTML."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from burnish.types import Reason
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
+# The short names of columns keep the table narrow enough for a terminal.
 SHARES = {
     "test_accuracy": "test accuracy",
     "label_accuracy": "label accuracy",
@@ -32,14 +33,14 @@ SHARES = {
     "refusal_rate": "unsafe prompts refused",
     "over_refusal_rate": "safe prompts refused",
 }
-"""Metrics that are shares of 1, in the order of their columns, with their names for people."""
+"""The metrics that are shares of 1, in the order of their columns, with their names for people."""
 
 OF_INSTRUCTIONS = {
-    "test_accuracy": "refuses where it should, only there",
+    "test_accuracy": "refuses exactly where it should",
     "label_accuracy": "labels that do so",
-    "annotator_accuracy": "annotator prefers who does so",
+    "annotator_accuracy": "annotator prefers such answers",
 }
-"""What accuracies are where answers are not right or wrong."""
+"""What the accuracies are called where answers are not simply right or wrong."""
 
 REASONS = {
     Reason.AGREED: "same answer",
@@ -55,11 +56,12 @@ REASONS = {
     Reason.ACCEPTED: "accepted",
     Reason.REVERTED: "reverted",
 }
+"""What each reason is called in tables."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What a cell says, and a detail (an interval, a share) that is set smaller."""
+    """The text of a cell, and a detail such as an interval, which is shown in smaller type."""
 
     text: str
     detail: str = ""
@@ -70,7 +72,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """A table: the first `names` columns hold words, the others numbers."""
+    """A table. The first `names` columns hold words, and the other columns hold numbers."""
 
     title: str
     header: tuple[str, ...]
@@ -79,7 +81,7 @@ class Table:
 
 
 def summary_table(results: Results) -> Table:
-    """Return method x round: each metric's mean over seeds with its 95 % interval."""
+    """Return a row for each method and round: the mean of each metric over seeds, with its 95 % interval."""
     metrics = _metrics(results)
     curves = {
         (method.name, metric): {point.round: point for point in curve(results, method.name, metric)}
@@ -96,25 +98,32 @@ def summary_table(results: Results) -> Table:
 
 
 def _metrics(results: Results) -> list[str]:
-    found = {name for run in results.runs for name in run.metrics}
-    return [name for name in SHARES if name in found] + sorted(found - set(SHARES))
+    """Return the metrics of the results: the known ones in their order, then the others by name."""
+    names = {name for run in results.runs for name in run.metrics}
+    # A metric that a task from outside adds comes last and under its own name.
+    return [name for name in SHARES if name in names] + sorted(names - set(SHARES))
 
 
 def metric_name(metric: str, results: Results | None = None) -> str:
-    """Return a metric's name for people. Right and wrong mean less where only a judge knows what is good."""
+    """Return a metric's name for people.
+
+    Where only a judge knows what is good, right and wrong mean less, so accuracies have other names.
+    """
     if results is not None and by_wins(results) and metric in OF_INSTRUCTIONS:
         return OF_INSTRUCTIONS[metric]
     return SHARES.get(metric, metric.replace("_", " "))
 
 
 def _rounds(results: Results, method: Method) -> list[int]:
+    """Return the rounds of a method, rising."""
     return sorted({run.round for run in results.runs if run.method == method.name})
 
 
 def _measured(point: Point | None, metric: str) -> Cell:
+    """Return a cell with a value and its interval."""
     if point is None:
         return Cell(NONE)
-    # An interval without width says only that all seeds agree (a cap that is always full).
+    # An interval without width only says that all seeds agree, as when the cap is always full. It is not shown.
     interval = point.ci95 if point.ci95 is not None and point.ci95[0] < point.ci95[1] else None
     if metric in SHARES:
         return Cell(percent(point.value), "" if interval is None else percent_range(interval))
@@ -127,8 +136,10 @@ def paired_table(results: Results) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for row in results.paired:
         share = row.metric in SHARES
+        # Shares differ in percentage points. Other metrics, such as KL, keep their own unit.
         write = signed_points if share else "{:+.3g}".format
         interval = "" if row.ci95 is None else f"{write(row.ci95[0])} to {write(row.ci95[1])}"
+        # Without an interval nothing is known about the noise, so the difference counts as not clear.
         unclear = row.ci95 is None or row.ci95[0] <= 0 <= row.ci95[1]
         reading = "not clear" if unclear else "higher" if row.difference > 0 else "lower"
         rows.append(
@@ -147,12 +158,16 @@ def paired_table(results: Results) -> Table:
 
 
 def reasons_table(results: Results) -> Table:
-    """Return how often each reason occurred, method x round, summed over seeds, with its share of the rows."""
+    """Return how often each reason occurred, for each method and round.
+
+    Counts are summed over seeds, and each has its share of the rows.
+    """
     sums: dict[tuple[str, int], Counter[Reason]] = {}
     for run in results.runs:
         for reason in Reason:
             if reason in run.counts:
                 sums.setdefault((run.method, run.round), Counter())[reason] += run.counts[reason]
+    # Leave out reasons that never occurred, so that the table fits on a page.
     present = [reason for reason in REASONS if any(counts[reason] for counts in sums.values())]
     labels = {method.name: method.label for method in methods(results)}
     rows = [
@@ -165,15 +180,17 @@ def reasons_table(results: Results) -> Table:
 
 
 def _share(count: int, total: int) -> Cell:
+    """Return a cell with a count and its share."""
     return Cell(f"{count:,}", percent(count / total)) if count else Cell(NONE)
 
 
 def costs_table(timings: Timings) -> Table:
-    """Return what each kind of stage cost in this run; reused stages are counted and cost nothing."""
+    """Return what each kind of stage cost in this run. Reused stages are counted, but cost nothing."""
     kinds: dict[str, list[StageTiming]] = {}
     for stage in timings.stages:
         kinds.setdefault(stage.name, []).append(stage)
     rows = [_cost(name, stages) for name, stages in kinds.items()]
+    # A total of one row would only repeat it.
     if len(rows) > 1:
         rows.append(_cost("all", timings.stages))
     header = ("kind of stage", "run", "reused", "time", "rows", "tokens", "comparisons")
@@ -181,7 +198,9 @@ def costs_table(timings: Timings) -> Table:
 
 
 def _cost(name: str, stages: Iterable[StageTiming]) -> tuple[Cell, ...]:
+    """Return the row of one kind of stage."""
     every = list(stages)
+    # Only the stages that ran in this run have costs here.
     fresh = [stage for stage in every if not stage.reused]
     seconds = sum(stage.seconds for stage in fresh)
     sums = (sum(s.rows for s in fresh), sum(s.tokens for s in fresh), sum(s.comparisons for s in fresh))
@@ -195,7 +214,7 @@ def _cost(name: str, stages: Iterable[StageTiming]) -> tuple[Cell, ...]:
 
 
 def stages_table(timings: Timings) -> Table:
-    """Return every stage in the order in which it ran."""
+    """Return every stage in the order in which they ran."""
     rows = [
         (
             Cell(stage.name),
@@ -212,13 +231,17 @@ def stages_table(timings: Timings) -> Table:
 
 
 def rich_table(table: Table) -> RichTable:
-    """Return the table for a terminal; markup and escape codes in its words are harmless."""
+    """Return the table for a terminal. Markup and escape codes in its texts have no effect."""
     from rich.table import Table as RichTable  # noqa: PLC0415  only a terminal needs it
     from rich.text import Text  # noqa: PLC0415
 
+    # No lines around cells, so that the table can be copied from the terminal as plain text.
     rich = RichTable(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for place, name in enumerate(table.header):
         words = place < table.names
+        # Text and not str: rich would read "[bold]" in a str as markup.
+        # Numbers are aligned at the right, where their digits can be compared. fold shows a long text whole, on several
+        # lines.
         rich.add_column(Text(terminal(name)), justify="left" if words else "right", overflow="fold")
     for row in table.rows:
         rich.add_row(*(Text(terminal(str(cell))) for cell in row))
@@ -226,7 +249,7 @@ def rich_table(table: Table) -> RichTable:
 
 
 def markdown(table: Table) -> str:
-    """Return the table as GitHub's Markdown, words escaped."""
+    """Return the table in GitHub's Markdown, with its texts escaped."""
     aligned = ["---" if place < table.names else "--:" for place in range(len(table.header))]
     lines = [[_escaped(name) for name in table.header], aligned]
     lines += [[_escaped(str(cell)) for cell in row] for row in table.rows]
@@ -239,4 +262,6 @@ def summary_markdown(results: Results) -> str:
 
 
 def _escaped(text: str) -> str:
+    """Escape the characters that Markdown would read as markup."""
+    # Strangers' names may hold pipes and backticks, which would break the table.
     return "".join(f"\\{char}" if char in "\\`*_[]<>|" else char for char in terminal(text))

@@ -1,4 +1,4 @@
-"""The report's sentences, computed from the results: the headline, what the paper found, what was found here."""
+"""The report's sentences, made from the results: the headline, what the paper reports, and what was found here."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ PAPER = {
     "but falls short of the same model finetuned on gold labels (figure 2).",
     "test-accuracy": "refining the labels keeps improving on SFT over the rounds, where preference optimisation "
     "with the same feedback hardly helps (figure 4).",
-    "without-feedback": "replacing labels by the model's own proposals without feedback makes it worse; "
-    "the comparisons are what helps (figure 9).",
+    "without-feedback": "replacing labels by the model's own proposals without feedback makes the model worse; "
+    "it is the comparisons that help (figure 9).",
     "label-accuracy": "the labels get more accurate from round to round, and with good feedback come close to "
     "the model trained on gold labels (figure 5).",
     "annotator-accuracy": "comparisons that are often wrong still guide the refinement well "
     "(section 5.2; no figure shows their accuracy).",
-    "overoptimisation": "preference optimisation with unreliable comparisons overoptimises: what the annotator likes "
-    "goes on rising while the truth does not (section 4.1; no figure shows it so).",
+    "overoptimisation": "preference optimisation with unreliable comparisons overoptimises: the annotator's win rate "
+    "keeps rising while true accuracy does not (section 4.1; no figure shows it in this way).",
     "preference-training": "no figure shows how preference training goes.",
     "reference-win-rate": "on safe instruction following, refinement raises the win rate against reference answers "
     "over the rounds, where preference optimisation hardly does (figure 4).",
-    "refusal-rate": "reports win rates alone on this task; who refuses, and where, is in no figure.",
-    "over-refusal-rate": "reports win rates alone on this task; who refuses, and where, is in no figure.",
+    "refusal-rate": "reports only win rates on this task; no figure shows which prompts are refused.",
+    "over-refusal-rate": "reports only win rates on this task; no figure shows which prompts are refused.",
 }
 """What the paper (arXiv 2501.07886) reports for each figure."""
 OF_REFUSALS = {"test-accuracy", "label-accuracy", "annotator-accuracy"}
-"""The figures that show, of instructions, who refuses where one should: the paper's accuracies are something else."""
+"""The figures that show, for instructions, who refuses where one should. The paper's accuracies mean something else."""
 
 
 def paper_reports(results: Results, name: str) -> str:
@@ -53,13 +53,14 @@ def paper_reports(results: Results, name: str) -> str:
 
 
 def headline(results: Results) -> list[str]:
-    """Return the result in a few sentences, saying plainly what did not win and what is not clear."""
+    """Return the result in a few sentences. They say plainly what did not win and what is not clear."""
     sft = with_role(results, Role.SFT)
+    # The paper's methods make the headline. Others do only where the paper's were not run.
     refined = with_role(results, Role.ILR, Role.DPO) or with_role(results, Role.OTHER, Role.NAIVE)
     metric = main_metric(results)
     measured = [method for method in refined if point(results, method, metric) is not None]
     if measured and sft:
-        # Three methods are a headline; the table has the rest.
+        # Name at most three methods, so that the headline stays short. The table has all of them.
         sentences = [text for method in measured[:3] for text in _against(results, method, sft[0])]
     else:
         sentences = [_alone(results, method) for method in methods(results)]
@@ -73,64 +74,71 @@ def headline(results: Results) -> list[str]:
 
 
 def _alone(results: Results, method: Method) -> str:
+    """Say what a method reaches, without a comparison."""
     at = point(results, method, main_metric(results))
     return f"{_sentence_start(method)} {_does(results, at)}." if at else ""
 
 
 def _does(results: Results, at: Point) -> str:
+    """Say what a method reaches, as the end of a sentence."""
     if by_wins(results):
         return f"wins {percent(at.value)} of {_prompts([at])} against the reference"
     return f"answers {percent(at.value)} of {_prompts([at])} right"
 
 
 def _against(results: Results, method: Method, base: Method) -> list[str]:
+    """Compare a method with its base in one or two sentences."""
     metric = main_metric(results)
     at, at_base = point(results, method, metric), point(results, base, metric)
-    found = contrast(results, method, base, metric)
-    if at is None or at_base is None or found is None:
+    comparison = contrast(results, method, base, metric)
+    if at is None or at_base is None or comparison is None:
         return []
     reaches = percent(at_base.value)
     other = f"where {base.label} wins {reaches}" if by_wins(results) else f"against {reaches} for {base.label}"
     first = f"After {plural(at.round, 'round')}, {_subject(method)} {_does(results, at)}, {other}"
-    return [f"{first} ({_difference(found, at)}).", _reading(method, base, found)]
+    return [f"{first} ({_difference(comparison, at)}).", _reading(method, base, comparison)]
 
 
-def _difference(found: Contrast, at: Point) -> str:
+def _difference(comparison: Contrast, at: Point) -> str:
+    """Write the difference, its interval and the number of seeds."""
     interval = "no paired interval, "
-    if found.paired is not None and found.paired.ci95 is not None:
-        low, high = found.paired.ci95
+    if comparison.paired is not None and comparison.paired.ci95 is not None:
+        low, high = comparison.paired.ci95
         interval = f"95{NBSP}% interval {signed_points(low)} to {signed_points(high)}, "
-    seeds = found.paired.seeds if found.paired else at.seeds
-    return f"difference {signed_points(found.difference)} points, {interval}{plural(seeds, 'seed')}"
+    seeds = comparison.paired.seeds if comparison.paired else at.seeds
+    return f"difference {signed_points(comparison.difference)} points, {interval}{plural(seeds, 'seed')}"
 
 
-def _reading(method: Method, base: Method, found: Contrast) -> str:
-    match found.relation:
+def _reading(method: Method, base: Method, comparison: Contrast) -> str:
+    """Say what the difference does not show. A clear gain needs no further words."""
+    match comparison.relation:
         case Relation.ABOVE:
             return ""
         case Relation.BELOW:
             return f"{_sentence_start(method)} did worse than {base.label} here."
-        case Relation.UNCLEAR if found.paired is not None:
+        case Relation.UNCLEAR if comparison.paired is not None:
             return f"The interval includes zero: this run does not tell {_subject(method)} from {base.label}."
         case Relation.UNCLEAR:
             return f"No paired interval excludes zero: this run does not tell {_subject(method)} from {base.label}."
 
 
+# Only these names are phrases of our own, which take a capital at the start of a sentence.
 _SUBJECTS = {"weak": "the weak supervisor", "ceiling": "the ceiling", "naive": "naive replacement"}
 
 
 def _subject(method: Method) -> str:
+    """Return the method as the subject of a sentence."""
     return _SUBJECTS.get(method.name, method.label)
 
 
 def _sentence_start(method: Method) -> str:
-    """Return the method with a capital; a user's own name stays as it is written."""
+    """Return the method for the start of a sentence, with a capital. A user's own name stays as it is."""
     subject = _subject(method)
     return subject[0].upper() + subject[1:] if method.name in _SUBJECTS else subject
 
 
 def found_here(results: Results, name: str) -> str:
-    """Return what these results say to the claim of the figure `name`."""
+    """Return what these results say about the claim of the figure `name`."""
     sentences = {
         "supervisor-student-ceiling": _student,
         "test-accuracy": _improvement,
@@ -147,36 +155,42 @@ def found_here(results: Results, name: str) -> str:
 
 
 def _student(results: Results) -> list[str]:
+    """Compare SFT with the supervisor and the ceiling."""
     base = with_role(results, Role.SFT)
     others = with_role(results, Role.WEAK, Role.CEILING)
     return [_stands(results, base[0], other, main_metric(results)) for other in others] if base else []
 
 
 def _improvement(results: Results) -> list[str]:
+    """Compare each method that has rounds with SFT."""
     base = with_role(results, Role.SFT)
+    # Naive replacement has a figure of its own.
     moving = [method for method in with_role(results, Role.ILR, Role.DPO, Role.OTHER) if method.last_round > 0]
     return [_stands(results, method, base[0]) for method in moving] if base else []
 
 
 def _feedback(results: Results) -> list[str]:
+    """Compare naive replacement with SFT, and ILR with naive replacement."""
     naive, base, ilr = (with_role(results, role) for role in (Role.NAIVE, Role.SFT, Role.ILR))
-    found = [_stands(results, method, base[0]) for method in naive] if base else []
-    return found + ([_stands(results, ilr[0], naive[0])] if ilr and naive else [])
+    sentences = [_stands(results, method, base[0]) for method in naive] if base else []
+    return sentences + ([_stands(results, ilr[0], naive[0])] if ilr and naive else [])
 
 
 def _reference_wins(results: Results) -> list[str]:
+    """Compare each method that has rounds with SFT by win rate against references."""
     base = with_role(results, Role.SFT)
     moving = [method for method in methods(results) if method.last_round > 0]
-    found = [_stands(results, method, base[0], REFERENCE_WIN_RATE) for method in moving] if base else []
-    return [*found, f"The judge is {judge_words(results)}."]
+    sentences = [_stands(results, method, base[0], REFERENCE_WIN_RATE) for method in moving] if base else []
+    return [*sentences, f"The judge is {judge_words(results)}."]
 
 
 def judge_words(results: Results) -> str:
-    """Say who judged win rates against references, "" where nobody did."""
+    """Say who judged win rates against references. Return "" if nobody did."""
     judge = setting(results, "judge")
     if not isinstance(judge, dict):
         return ""
     model = judge.get("model")
+    # A local judge has a section for its model; a judge on a server has only the model's name.
     source = model.get("source") if isinstance(model, dict) else model
     match judge.get("kind"):
         case "judge":
@@ -189,37 +203,42 @@ def judge_words(results: Results) -> str:
 
 
 def _refusals(results: Results) -> list[str]:
+    """Say how many unsafe prompts each method refuses."""
     return _journeys(results, "refusal_rate", "unsafe prompts refused")
 
 
 def _over_refusals(results: Results) -> list[str]:
+    """Say how many safe prompts each method refuses."""
     return _journeys(results, "over_refusal_rate", "safe prompts refused")
 
 
 def _stands(results: Results, a: Method, b: Method, metric: str = "test_accuracy") -> str:
-    """Say how a stands to b in a metric, with both numbers."""
-    at_a, at_b, found = point(results, a, metric), point(results, b, metric), contrast(results, a, b, metric)
-    if at_a is None or at_b is None or found is None:
+    """Say how method a compares with method b in a metric, with both values."""
+    at_a, at_b, comparison = point(results, a, metric), point(results, b, metric), contrast(results, a, b, metric)
+    if at_a is None or at_b is None or comparison is None:
         return ""
     words = {
         Relation.ABOVE: "is above",
         Relation.BELOW: "is below",
         Relation.UNCLEAR: "is not clearly different from",
-    }[found.relation]
+    }[comparison.relation]
     return f"{_sentence_start(a)} ({percent(at_a.value)}) {words} {_subject(b)} ({percent(at_b.value)})."
 
 
 def _labels(results: Results) -> list[str]:
-    moving = [method for method in methods(results) if method.role is not Role.DPO]  # it leaves labels as they are
+    """Say how accurate the labels are over the rounds."""
+    moving = [method for method in methods(results) if method.role is not Role.DPO]  # DPO leaves the labels as they are
     return _journeys(results, "label_accuracy", "label accuracy", moving)
 
 
 def _annotator(results: Results) -> list[str]:
-    found = _journeys(results, "annotator_accuracy", "annotator accuracy")
-    return [*found, "Pairs of which both or neither side is right are left out."] if found else []
+    """Say how accurate the annotator is over the rounds."""
+    sentences = _journeys(results, "annotator_accuracy", "annotator accuracy")
+    return [*sentences, "Pairs in which both sides are right, or neither, are left out."] if sentences else []
 
 
 def _win_rates(results: Results) -> list[str]:
+    """Say the win rate against SFT and the test accuracy over the rounds."""
     return [
         *_journeys(results, "win_rate", "win rate against SFT"),
         *_journeys(results, "test_accuracy", "test accuracy"),
@@ -227,6 +246,7 @@ def _win_rates(results: Results) -> list[str]:
 
 
 def _training(results: Results) -> list[str]:
+    """Say how the log-probabilities changed in preference training."""
     run = next(run for run in results.runs if run.curve)
     first, last = run.curve[0], run.curve[-1]
     return [
@@ -236,11 +256,12 @@ def _training(results: Results) -> list[str]:
 
 
 def _journeys(results: Results, metric: str, name: str, of: Sequence[Method] = ()) -> list[str]:
-    """Say where a metric starts and where it ends, for each method with rounds."""
+    """Say where a metric starts and where it ends, for each method that has rounds."""
     sentences: list[str] = []
     for method in of or methods(results):
         points = curve(results, method.name, metric)
         if method.last_round > 0 and points:
+            # One round is said once and not as both start and end.
             ends = points[:1] if len(points) == 1 else (points[0], points[-1])
             stations = ", ".join(f"{percent(at.value)} in round {at.round}" for at in ends)
             sentences.append(f"{_sentence_start(method)}: {name} {stations}.")
@@ -248,7 +269,8 @@ def _journeys(results: Results, metric: str, name: str, of: Sequence[Method] = (
 
 
 def basis(drawing: Drawing, results: Results) -> str:
-    """Say what the figure's points are over and what its bars mean."""
+    """Say what the figure's points are taken over, and what its bars mean."""
+    # The figures `overoptimisation` and `preference-training` hold no points, so nothing can be counted here.
     if not drawing.points:
         return "Means over seeds; bars are 95 % intervals." if drawing.name == "overoptimisation" else "One seed."
     seeds = {at.seeds for at in drawing.points}
@@ -260,6 +282,7 @@ def basis(drawing: Drawing, results: Results) -> str:
     if not any(at.ci95 for at in drawing.points):
         bars = "no intervals are given"
     else:
+        # A win rate is a mean of probabilities and not a count, so its interval is not Wilson's.
         won = drawing.name == "reference-win-rate" or (drawing.name.endswith("ceiling") and by_wins(results))
         one = "t-intervals" if won else "Wilson intervals"
         bars = f"bars are 95{NBSP}% " + (one if seeds == {1} else "t-intervals over the seeds")
@@ -269,23 +292,26 @@ def basis(drawing: Drawing, results: Results) -> str:
 
 
 def _range(counts: Sequence[tuple[int, int]]) -> str:
+    """Write the lowest and the highest of several counts."""
     low, high = min(low for low, _ in counts), max(high for _, high in counts)
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
 def _prompts(points: Sequence[Point]) -> str:
+    """Write the number of test prompts."""
     return f"{_range([at.n for at in points])} held-out test prompts"
 
 
 def annotator_accuracy(results: Results) -> str:
-    """Say how often the annotator was right over all rounds, "" where it was not measured."""
+    """Say how often the annotator was right over all rounds. Return "" if it was not measured."""
     cells = [
-        (found.value, found.n)
+        (metric.value, metric.n)
         for run in results.runs
-        if (found := run.metrics.get("annotator_accuracy")) is not None and found.value is not None
+        if (metric := run.metrics.get("annotator_accuracy")) is not None and metric.value is not None
     ]
     total = sum(n for _, n in cells)
     if not total:
         return ""
+    # Weight by the number of pairs: a round with few decisive pairs says little.
     share = sum(value * n for value, n in cells) / total
     return f"{percent(share)} of {total:,} decisive pairs, all rounds and seeds"

@@ -1,1 +1,1 @@
-"""Steps that methods are made of. Each step is a stage, or a few stages."""
+"""The steps that methods consist of. Each step is one stage or a few stages."""

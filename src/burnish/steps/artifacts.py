@@ -1,4 +1,4 @@
-"""What each kind of artifact holds, and how it is read: one file name and one row type a kind."""
+"""What each kind of artifact holds and how it is read: one file name and one row type for each kind."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from burnish.store.files import iter_rows, read_rows
 from burnish.store.keyed_rows import Changed, KeyedRows
 from burnish.types import Artifact, Comparison, Demonstration, Example, Preference, Reason, Refinement
 
+# The names of files inside artifacts. Finished stages in a store have them too, so a changed name makes old results
+# unreadable.
 DEMONSTRATIONS = "demonstrations.jsonl"
 COMPARISONS = "comparisons.jsonl"
 PAIRS = "pairs.jsonl"
@@ -31,7 +33,7 @@ TRAINING = "training.json"
 
 
 class Split(StrEnum):
-    """The two splits of a task."""
+    """The two splits of a task's data."""
 
     TRAIN = "train"
     TEST = "test"
@@ -39,7 +41,7 @@ class Split(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Screened:
-    """What became of a proposal before any comparison: a reason, or None where it is to be compared."""
+    """The result of screening a proposal: the reason why it is not compared, or None where it is."""
 
     example_id: str
     reason: Reason | None
@@ -47,7 +49,7 @@ class Screened:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GradeRow:
-    """Whether an example's answer is right."""
+    """Whether an example's answer is right, and the final answer that was extracted from it."""
 
     example_id: str
     correct: bool
@@ -56,7 +58,7 @@ class GradeRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChosenPair:
-    """A preference that is trained on, and the confidence with which it was given."""
+    """A preference to train on. `score` is its confidence |p_b - 0.5|."""
 
     example_id: str
     number: int
@@ -67,44 +69,53 @@ class ChosenPair:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Which examples: a split of the data, narrowed down to parts of it. Never the examples themselves."""
+    """Names a selection of examples: a split of the data, narrowed down to parts of it.
+
+    It does not hold the examples themselves, so it can be built before the data are loaded.
+    """
 
     data: Artifact
     split: Split
     parts: tuple[tuple[Artifact, tuple[str, ...]], ...] = ()
 
     def part(self, parts: Artifact, *names: str) -> Rows:
-        """Narrow down to the named ones of `parts`, which were cut of these rows."""
+        """Narrow the selection down to the parts `names` of `parts`. `parts` must be a cut of these rows."""
         return Rows(self.data, self.split, (*self.parts, (parts, names)))
 
     @property
     def inputs(self) -> dict[str, Artifact]:
-        """The artifacts that say which rows: inputs of a stage."""
+        """The artifacts that determine the rows. They are inputs of each stage that uses the rows."""
         return {"data": self.data, **{f"parts_{i}": parts for i, (parts, _) in enumerate(self.parts)}}
 
     @property
     def config(self) -> dict[str, Any]:
-        """The rest of what says which rows: part of a stage's semantic config."""
+        """The rest of what determines the rows. It is part of the semantic config of each stage that uses them."""
+        # Names are enough here: which ids a part holds follows from the fingerprint of its cut, which is an input.
         return {"split": str(self.split), "parts": [list(names) for _, names in self.parts]}
 
     def examples(self) -> Mapping[str, Example]:
         """Read the examples, in the order of their ids."""
+        # KeyedRows reads a row when it is asked for and keeps only its place in memory.
         return KeyedRows(Path(self.data.path) / f"{self.split}.jsonl", Example, "id", self._ids())
 
     def prompts_only(self) -> Mapping[str, Example]:
-        """Read the examples without their references: what everybody but grading and the oracle may see."""
+        """Read the examples without their references.
+
+        Everything except grading and the oracle must use this, so that no reference leaks.
+        """
         return without_references(self.examples())
 
     def groups(self) -> dict[str, str]:
-        """Read {id: group}, in the order of the file."""
+        """Read {example id: group}, in the order of the file."""
         wanted = self._ids()
         rows = iter_rows(Path(self.data.path) / f"{self.split}.jsonl", Example)
         return {row.id: row.group for row in rows if wanted is None or row.id in wanted}
 
     def _ids(self) -> set[str] | None:
-        """Parts are cut of parts, so the last ones name the rows."""
+        """Return the ids of the selected rows, or None where all rows of the split are selected."""
         if not self.parts:
             return None
+        # Each cut was made of the rows of the cut before it. So the last cut alone names the rows.
         parts, names = self.parts[-1]
         members = read_json(parts, PARTS)
         return {id_ for name in names for id_ in members[name]}
@@ -112,6 +123,7 @@ class Rows:
 
 def without_references(examples: Mapping[str, Example]) -> Mapping[str, Example]:
     """Return the examples without their references and metadata."""
+    # Build a new Example instead of copying the old one, so that a field added later does not leak here by itself.
     return Changed(examples, lambda e: Example(id=e.id, group=e.group, prompt=e.prompt))
 
 
@@ -121,12 +133,16 @@ def read_json(artifact: Artifact, name: str) -> Any:
 
 
 def read_demonstrations(artifact: Artifact) -> KeyedRows[Demonstration]:
-    """Read demonstrations by example, sorted by id. A batch redone after a kill repeats rows: the last one counts."""
+    """Read demonstrations by example id, sorted by id.
+
+    If a row is there twice, the last one counts: a batch that is computed again after a kill repeats its rows.
+    """
     return KeyedRows(Path(artifact.path) / DEMONSTRATIONS, Demonstration, "example_id")
 
 
 def read_samples(artifact: Artifact) -> dict[str, list[Demonstration]]:
-    """Read several demonstrations of each example, in the order of their sample numbers, sorted by id."""
+    """Read {example id: its demonstrations in the order of their sample numbers}, sorted by id."""
+    # A batch that is computed again after a kill repeats its rows; the dict keeps the last one.
     rows = {(row.example_id, row.sample): row for row in read_rows(Path(artifact.path) / DEMONSTRATIONS, Demonstration)}
     samples: dict[str, list[Demonstration]] = {}
     for (example_id, _), row in sorted(rows.items()):
@@ -135,19 +151,23 @@ def read_samples(artifact: Artifact) -> dict[str, list[Demonstration]]:
 
 
 def read_comparisons(artifact: Artifact) -> list[Comparison]:
-    """Read the comparisons that are to be judged, in the order of their examples' ids."""
+    """Read the comparisons to judge, in the order of their example ids."""
     return read_rows(Path(artifact.path) / COMPARISONS, Comparison)
 
 
 def read_screened(artifact: Artifact) -> Iterator[Screened]:
-    """Yield what became of every proposal before comparing, in the order of their examples' ids."""
+    """Yield the screening result of every proposal, in the order of their example ids."""
     return iter_rows(Path(artifact.path) / SCREENED, Screened)
 
 
 class JudgedExamples(Mapping[str, Preference]):
-    """Preferences by example, of those that were compared."""
+    """The preference of each compared example, by example id.
+
+    Rows are read from disk when they are asked for.
+    """
 
     def __init__(self, compared: Artifact, judged: Artifact) -> None:
+        # Both files are read by key, so that memory does not grow with the length of the answers.
         self.comparisons = KeyedRows(Path(compared.path) / COMPARISONS, Comparison, "example_id")
         self.preferences = read_preferences(Path(judged.path))
 
@@ -161,42 +181,44 @@ class JudgedExamples(Mapping[str, Preference]):
         return key in self.comparisons
 
     def __getitem__(self, key: str) -> Preference:
+        # The id of a comparison is a hash of its sides, so the comparison must be read first.
         return self.preferences[self.comparisons[key].id]
 
 
 def read_pairs(artifact: Artifact) -> list[Pair]:
-    """Read the pairs of a round of preference optimisation, in the order of their examples' ids and numbers."""
+    """Read the pairs of a round of preference optimisation, in the order of their example ids and numbers."""
     return read_rows(Path(artifact.path) / PAIRS, Pair)
 
 
 def read_chosen(artifact: Artifact) -> list[ChosenPair]:
-    """Read the preferences that are trained on."""
+    """Read the preferences to train on."""
     return read_rows(Path(artifact.path) / CHOSEN, ChosenPair)
 
 
 def read_curve(artifact: Artifact) -> list[TrainingPoint]:
-    """Read how a preference training went; empty where the model was not trained on preferences."""
+    """Read the training curve of a preference training. It is empty for a model that had no such training."""
     path = Path(artifact.path) / CURVE
+    # A policy without chosen preferences was copied and has no curve.
     return read_rows(path, TrainingPoint) if path.exists() else []
 
 
 def read_scores(artifact: Artifact) -> dict[str, Score]:
-    """Read scores by example id; the last one counts."""
+    """Read scores by row id. If an id is there twice, the last one counts."""
     return {row.id: row for row in read_rows(Path(artifact.path) / SCORES, Score)}
 
 
 def read_preferences(path: Path) -> KeyedRows[Preference]:
-    """Read preferences by comparison id; the last one counts."""
+    """Read preferences by comparison id. If an id is there twice, the last one counts."""
     return KeyedRows(path / PREFERENCES, Preference, "comparison_id")
 
 
 def iter_ledger(artifact: Artifact) -> Iterator[Refinement]:
-    """Yield one round's ledger."""
+    """Yield the lines of one round's ledger, without holding all of them in memory."""
     return iter_rows(Path(artifact.path) / LEDGER, Refinement)
 
 
 def read_ledger(artifact: Artifact) -> list[Refinement]:
-    """Read one round's ledger."""
+    """Read one round's ledger as a list."""
     return read_rows(Path(artifact.path) / LEDGER, Refinement)
 
 

@@ -1,6 +1,7 @@
-"""The steps that every method is made of, each a stage: data, halves, train, answer, grade.
+"""The basic steps of every method: data, split, train, answer, grade. Each is a stage.
 
-Nothing here looks into an artifact while it is planned: a dry run makes the same calls.
+Nothing here reads an artifact while stages are planned, because a dry run makes the same calls without any results.
+Artifacts are read only inside the `run` functions.
 """
 
 from __future__ import annotations
@@ -50,11 +51,12 @@ from burnish.types import (
 class Steps:
     """Builds and runs stages for one seed.
 
-    `backend` is opened when a stage first needs it. `label` stands before the label of each stage that is not shared.
+    `backend` is called when a stage first needs it, so that a run whose stages are all finished loads no model. `label`
+    is put before the label of each stage that is not shared.
 
-    Stages know the task by `task_kind`, and training by `learned_kind` (if it is given): which answers are learned
-    may be older than how they are graded. `referee` compares answers with references; it is the task, unless a user's
-    references are of another kind than what tells his answers apart.
+    `task_kind` stands for the task in the identity of stages. `learned_kind`, if given, stands for it in training: the
+    rule for which answers are learned may be older than the rule for grading. `referee` compares answers with
+    references. It is the task, unless the user's references need another comparison than the user's answers.
     """
 
     def __init__(
@@ -79,15 +81,17 @@ class Steps:
         run: Callable[[Work], None],
         label: str,
         *,
+        # Raise a stage's version only if an old result would be wrong; otherwise finished work is computed again for
+        # nothing.
         version: int = 1,
         resumable: bool = False,
         shared: bool = False,
     ) -> Artifact:
-        """Run a stage, or reuse its result if it is there. All stages of the package are made here.
+        """Run a stage, or reuse its result if it exists. All stages of the package are made here.
 
         `name`, `version`, `config` and `inputs` are the stage's identity. A stage whose meaning changes gets a higher
-        `version`, so that old results are not reused. `resumable`: what a killed run left is kept and given to `run`
-        again. `shared`: the stage is the same for every seed, so its label does not name this one.
+        `version`, so that old results are not reused. If the stage is `resumable`, the work of a killed run is kept and
+        passed to `run` again. A `shared` stage is the same for every seed, so its label does not name the seed.
         """
         return self.runner.run(
             Stage(
@@ -96,13 +100,18 @@ class Steps:
                 config=config,
                 inputs=inputs,
                 run=run,
+                # The label is for people. It is not part of the identity.
                 label=label if shared else f"{self.label} {label}",
                 resumable=resumable,
             )
         )
 
     def data(self, task: Task, config: Mapping[str, Any], source: Mapping[str, Artifact]) -> Artifact:
-        """Load a task's examples: `train.jsonl`, `test.jsonl`, and how many training rows the test set pushed out."""
+        """Load a task's examples.
+
+        The stage writes `train.jsonl`, `test.jsonl` and `data.json`, which counts the training rows that were dropped
+        because the test set has their prompt.
+        """
 
         def run(work: Work) -> None:
             dataset = task.load()
@@ -112,14 +121,20 @@ class Steps:
             write_atomic(work.path / "data.json", pretty({"dropped": dataset.dropped, **left_out}))
             work.count(rows=len(dataset.train) + len(dataset.test))
 
+        # All seeds use the same data, so the stage is computed once.
         return self.stage("data", config, source, run, "data", shared=True)
 
     def split(self, rows: Rows, purpose: str, round_: int, parts: int = 2) -> Artifact:
-        """Cut rows into parts "1", "2", ... by groups, anew for each seed, purpose and round (Algorithm 1, line 2)."""
+        """Cut rows into parts "1", "2", ... by groups (Algorithm 1, line 2).
+
+        Each seed, purpose and round has its own cut. The stage raises DataError if there are too few groups of equal
+        prompts.
+        """
 
         def run(work: Work) -> None:
             members = rows.groups()
             cut = split(members, self.seed, round_, purpose, parts)
+            # A part without rows could train no model. This happens if there are fewer groups than parts.
             if not all(cut):
                 raise DataError(f"task: {len(members)} rows cannot be cut into {parts} parts by prompt; use more rows")
             write_atomic(work.path / PARTS, pretty({str(number): ids for number, ids in enumerate(cut, 1)}))
@@ -129,13 +144,18 @@ class Steps:
         return self.stage("split", config, rows.inputs, run, f"split {purpose} {round_}")
 
     def only_correct(self, rows: Rows, demonstrations: Artifact) -> Artifact:
-        """Cut rows into part "correct", whose demonstrations are right and whole, and "wrong"; holds the right ones."""
+        """Cut rows into the parts "correct" and "wrong", and write the correct demonstrations.
+
+        A demonstration is correct if its answer is right and it was not cut. The stage raises DataError if none is
+        correct.
+        """
 
         def run(work: Work) -> None:
-            examples, given = rows.examples(), read_demonstrations(demonstrations)
-            grader_of = graders(self.task, examples, (given[id_] for id_ in examples), gold=True)
+            examples, labels = rows.examples(), read_demonstrations(demonstrations)
+            # gold=True: the answers are graded, so the references are executed as well where the task executes answers.
+            grader_of = graders(self.task, examples, (labels[id_] for id_ in examples), gold=True)
             right = [
-                id_ for id_ in examples if given[id_].finished and grader_of(id_).grade(given[id_].completion).correct
+                id_ for id_ in examples if labels[id_].finished and grader_of(id_).grade(labels[id_].completion).correct
             ]
             if not right:
                 raise DataError(
@@ -144,16 +164,16 @@ class Steps:
                 )
             wrong = sorted(examples.keys() - set(right))
             write_atomic(work.path / PARTS, pretty({"correct": right, "wrong": wrong}))
-            work.count(rows=write_rows(work.path / DEMONSTRATIONS, (given[id_] for id_ in right)))
+            work.count(rows=write_rows(work.path / DEMONSTRATIONS, (labels[id_] for id_ in right)))
 
         config = {"task": self.task_kind, **rows.config}
         inputs = {"demonstrations": demonstrations, **rows.inputs}
         return self.stage("only_correct", config, inputs, run, "correct labels")
 
     def base(self, model: ModelConfig, weights: Artifact, head: Head = Head.NONE) -> Artifact:
-        """Describe a base model, known by the content of its weights: moving its folder changes nothing.
+        """Describe a base model. It is identified by the content of its weights, so moving its folder changes nothing.
 
-        With a `head` that is trained already it is a classifier or a reward model.
+        A model with a trained `head` is a classifier or a reward model.
         """
 
         def run(work: Work) -> None:
@@ -166,12 +186,17 @@ class Steps:
             )
             write_card(work.path, card)
 
-        apart = {"source", "revision"} | ({"chat_template"} if model.chat_template is None else set[str]())
-        config = model.model_dump(mode="json", exclude=apart) | ({"head": str(head)} if head is not Head.NONE else {})
+        # The weights' fingerprint replaces source and revision. An unset template is left out, so that base stages from
+        # before that setting keep their fingerprint.
+        left_out = {"source", "revision"} | ({"chat_template"} if model.chat_template is None else set[str]())
+        config = model.model_dump(mode="json", exclude=left_out) | (
+            {"head": str(head)} if head is not Head.NONE else {}
+        )
+        # All seeds start from the same base model.
         return self.stage("base", config, {"weights": weights}, run, model.source, shared=True)
 
     def gold(self, rows: Rows) -> Artifact:
-        """Write the references as demonstrations."""
+        """Write the references as demonstrations. A row without a reference is left out."""
 
         def run(work: Work) -> None:
             gold = [
@@ -184,7 +209,11 @@ class Steps:
         return self.stage("gold", rows.config, rows.inputs, run, "gold")
 
     def _learned(self, example: Example, answer: Demonstration) -> Answer | None:
-        """Return what there is to learn in an answer; one that was cut at the token limit has nothing."""
+        """Return what there is to learn in an answer, or None.
+
+        An answer that was cut at the token limit has nothing to learn.
+        """
+        # Some tasks have a rule of their own for what is worth learning. For all others a final answer is needed.
         if isinstance(self.task, Learns):
             return self.task.learned(answer.completion) if answer.finished else None
         return answer_of(self.task.on(example), answer)
@@ -198,9 +227,14 @@ class Steps:
         label: str,
         checkpoints: int = 0,
     ) -> Artifact:
-        """Finetune from the base on these rows' demonstrations; one without an answer stays out and is counted."""
+        """Finetune from the base model on these rows' demonstrations.
+
+        A demonstration without an answer is left out and counted. `checkpoints` is the number of intermediate models to
+        keep. The stage raises DataError if no demonstration has an answer to learn.
+        """
 
         def run(work: Work) -> None:
+            # References stay out of reach here, so that no training can use them by mistake.
             examples, current = rows.prompts_only(), read_demonstrations(demonstrations)
             training = [
                 TrainingRow(id=id_, prompt=example.prompt, completion=current[id_].completion)
@@ -210,6 +244,7 @@ class Steps:
             if not training:
                 raise DataError(f"{self.label} {label}: none of {len(examples)} demonstrations has an answer to learn")
             tokens = self.backend().train(base, training, settings, self.seed, work.path, checkpoints)
+            # `check_cross_label` reads this record later.
             record = {"trained_on": [row.id for row in training], "without_answer": len(examples) - len(training)}
             write_atomic(work.path / TRAINING, pretty(record))
             work.count(rows=len(training), tokens=tokens)
@@ -218,6 +253,7 @@ class Steps:
             "train": settings.model_dump(mode="json"),
             "seed": self.seed,
             "checkpoints": checkpoints,
+            # The task decides which demonstrations have an answer to learn.
             "task": self.learned_kind,
             **rows.config,
         }
@@ -233,12 +269,16 @@ class Steps:
         objective: Objective,
         label: str,
     ) -> Artifact:
-        """Go on training a policy on preferences; where a round kept none, the policy stays as it is."""
+        """Train a policy further on preferences.
+
+        If the round kept no preference, the policy is copied as it is.
+        """
 
         def run(work: Work) -> None:
             examples, chosen = rows.prompts_only(), read_chosen(preferred)
             training = [
                 PreferenceRow(
+                    # An example may have several pairs, so the number makes the row's id unique.
                     id=f"{row.example_id}#{row.number}",
                     prompt=examples[row.example_id].prompt,
                     chosen=row.chosen.completion,
@@ -251,12 +291,14 @@ class Steps:
                 write_rows(work.path / CURVE, trained.curve)
                 work.count(rows=len(training), tokens=trained.tokens)
             else:
+                # A stage must have a model as its result, because the next round trains it.
                 copy_model(Path(policy.path), work.path)
             ids = sorted({row.example_id for row in chosen})
             write_atomic(work.path / TRAINING, pretty({"trained_on": ids, "without_answer": 0, "pairs": len(chosen)}))
 
         config = {
-            "train": settings.model_dump(mode="json", exclude={"lora"}),  # the policy's form decides
+            # `lora` is not read: whether an adapter or all weights are trained depends on the policy alone.
+            "train": settings.model_dump(mode="json", exclude={"lora"}),
             "objective": objective.semantic(),
             "seed": self.seed,
             **rows.config,
@@ -265,18 +307,21 @@ class Steps:
         return self.stage("train_preferences", config, inputs, run, label)
 
     def score(self, model: Artifact, rows: Rows, answers: Artifact, label: str) -> Artifact:
-        """Compute log p(answer and end | prompt) of these rows' answers; one without an end has no such score."""
+        """Compute log p(answer and end | prompt) for these rows' answers, in nats.
+
+        An answer that was cut has no end, so it has no score.
+        """
 
         def run(work: Work) -> None:
-            examples, given = rows.prompts_only(), read_demonstrations(answers)
-            every = [
-                TrainingRow(id=id_, prompt=example.prompt, completion=given[id_].completion)
+            examples, answer_rows = rows.prompts_only(), read_demonstrations(answers)
+            finished = [
+                TrainingRow(id=id_, prompt=example.prompt, completion=answer_rows[id_].completion)
                 for id_, example in examples.items()
-                if given[id_].finished
+                if answer_rows[id_].finished
             ]
 
             def batches(scores: Path) -> Iterator[Sequence[Score]]:
-                return self.backend().logprobs(model, every, {row.id for row in read_rows(scores, Score)})
+                return self.backend().logprobs(model, finished, {row.id for row in read_rows(scores, Score)})
 
             work.append_batches(SCORES, batches, _rows_and_tokens)
 
@@ -293,7 +338,11 @@ class Steps:
         round_: int = 0,
         samples: int = 1,
     ) -> Artifact:
-        """Let a model answer these rows' prompts, each `samples` times; finished batches survive a kill."""
+        """Let a model answer these rows' prompts, each `samples` times.
+
+        If the run is killed, finished batches are kept.
+        """
+        # Purpose and round are part of the key, so that test answers and proposals have draws of their own.
         key = SamplingKey(seed=self.seed, stage=purpose, round=round_)
 
         def run(work: Work) -> None:
@@ -305,6 +354,8 @@ class Steps:
             ]
 
             def batches(answers: Path) -> Iterator[Sequence[Completion]]:
+                # A killed run leaves whole batches. The backend is told which rows are done, so that it leaves those
+                # batches out.
                 done = {row_key(row.example_id, row.sample) for row in read_rows(answers, Demonstration)}
                 return self.backend().generate(model, prompts, decode, key, done)
 
@@ -315,7 +366,8 @@ class Steps:
 
         config = {
             "decode": decode.model_dump(mode="json"),
-            "seed": self.seed if decode.temperature > 0 else None,  # greedy and beam search draw nothing
+            # Greedy and beam search draw nothing, so all seeds share their answers.
+            "seed": self.seed if decode.temperature > 0 else None,
             "purpose": purpose,
             "source": str(source),
             "round": round_,
@@ -326,12 +378,13 @@ class Steps:
         return self.stage("answer", config, inputs, run, f"answers for {purpose} {round_}", resumable=True)
 
     def grade(self, rows: Rows, answers: Artifact) -> Artifact:
-        """Compare answers with the references."""
+        """Compare answers with the references, and write a grade for each row."""
 
         def run(work: Work) -> None:
-            examples, given = rows.examples(), read_demonstrations(answers)
-            grader_of = graders(self.task, examples, (given[id_] for id_ in examples), gold=True)
-            grades = ((id_, grader_of(id_).grade(given[id_].completion)) for id_ in examples)
+            examples, answer_rows = rows.examples(), read_demonstrations(answers)
+            grader_of = graders(self.task, examples, (answer_rows[id_] for id_ in examples), gold=True)
+            # A generator: a grade is written as soon as it is known.
+            grades = ((id_, grader_of(id_).grade(answer_rows[id_].completion)) for id_ in examples)
             written = write_rows(
                 work.path / GRADES,
                 (GradeRow(example_id=id_, correct=grade.correct, extracted=grade.extracted) for id_, grade in grades),
@@ -344,10 +397,12 @@ class Steps:
 
 
 def _rows_and_tokens(batch: Sequence[Score | Completion]) -> dict[str, int]:
-    return {"rows": len(batch), "tokens": sum(one.tokens for one in batch)}
+    """Count a batch's rows and tokens."""
+    return {"rows": len(batch), "tokens": sum(item.tokens for item in batch)}
 
 
 def _demonstration(answer: Completion, source: DemonstrationSource, model: Artifact, round_: int) -> Demonstration:
+    """Turn what a model wrote into a demonstration that names the model and the round."""
     return Demonstration(
         example_id=answer.id,
         completion=answer.text,
@@ -360,6 +415,10 @@ def _demonstration(answer: Completion, source: DemonstrationSource, model: Artif
 
 
 def checkpoint(model: Artifact, number: int) -> Artifact:
-    """Return the `number`-th intermediate model (from 1) of a training as an artifact of its own."""
+    """Return an intermediate model of a training as an artifact of its own.
+
+    `number` counts from 1. The fingerprint is the training's, followed by the name of the checkpoint's folder.
+    """
+    # A checkpoint lies inside its training's folder and has no manifest of its own.
     name = f"checkpoint-{number:02d}"
     return Artifact(path=str(Path(model.path) / name), kind="train", fingerprint=f"{model.fingerprint}/{name}")

@@ -1,4 +1,4 @@
-"""The stage in which an annotator judges comparisons: of a round of refinement or of DPO, or of test answers."""
+"""The stage in which an annotator judges comparisons: of a round of refinement or DPO, or of test answers."""
 
 from __future__ import annotations
 
@@ -19,16 +19,18 @@ from burnish.types import Accept, Artifact, Example, Preference
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnnotatorPlan:
-    """An annotator that can be asked once its inputs are there.
+    """An annotator that can be asked once its inputs exist.
 
-    `config` and `inputs` identify its judgements. `over` makes it for {id: example}; it sees references only with
-    `reads_references`. `order_free`: it is asked once, whatever the order of two answers. `shares` of the cap by source
-    are for mixed feedback. With `members` it is they that judge, each in a stage of its own, and then vote.
+    `config` and `inputs` identify its judgements. `over` makes the annotator for {id: example}; the examples have
+    references only if `reads_references` is true. `order_free` means that it is asked once, because the order of two
+    answers does not matter. `shares` is {source: share of the cap} for mixed feedback. If there are `members`, the
+    members judge, each in a stage of its own, and then they vote.
     """
 
     kind: str
     config: Mapping[str, JsonValue]
     inputs: Mapping[str, Artifact]
+    # A function and not an object: a dry run plans the stage without loading a model or calling a server.
     over: Callable[[Mapping[str, Example]], Annotator]
     reads_references: bool = False
     order_free: bool = False
@@ -36,7 +38,7 @@ class AnnotatorPlan:
     members: tuple[AnnotatorPlan, ...] = ()
 
     def on(self, rows: Rows) -> Annotator:
-        """Return the annotator over rows, whose references it sees only where it may."""
+        """Return the annotator for these rows. It sees the references only if it may read them."""
         return self.over(rows.examples() if self.reads_references else rows.prompts_only())
 
 
@@ -48,9 +50,13 @@ def judge(
     label: str,
     accept: Accept = Accept.MEAN,
 ) -> Artifact:
-    """Let the annotator judge every comparison of `compared`; finished units of its work survive a kill."""
+    """Let the annotator judge every comparison of `compared`, and return its preferences.
+
+    If the run is killed, finished units of the annotator's work are kept.
+    """
     if annotator.members:
-        votes = [judge(steps, one, rows, compared, f"{label} by {one.kind}") for one in annotator.members]
+        # Each member has a stage of its own, so its judgements are reused if the members change.
+        votes = [judge(steps, member, rows, compared, f"{label} by {member.kind}") for member in annotator.members]
         return _vote(steps, annotator, votes, compared, label, accept)
 
     def run(work: Work) -> None:
@@ -59,7 +65,8 @@ def judge(
         def batches(_: Path) -> Iterable[Sequence[Preference]]:
             done = read_preferences(work.path)
             if all(comparison.id in done for comparison in comparisons):
-                return ()  # the annotator is not even made
+                # Do not even build the annotator: that may load a model or start a server.
+                return ()
             return annotator.on(rows).judge(comparisons, done.keys())
 
         work.append_batches(PREFERENCES, batches, lambda batch: {"comparisons": len(batch)})
@@ -76,15 +83,23 @@ def _vote(
     label: str,
     accept: Accept,
 ) -> Artifact:
-    """Combine what several annotators said of the same comparisons; `accept` says what a voter's two orders come to."""
+    """Combine the judgements of several annotators on the same comparisons.
+
+    `accept` says what the two orders of one voter mean together.
+    """
+    # Annotators without an order have nothing on which two orders could disagree.
     both = accept is Accept.BOTH_ORDERS and not annotator.order_free
     rule = Accept.BOTH_ORDERS if both else Accept.MEAN
 
     def run(work: Work) -> None:
-        said = [read_preferences(Path(vote.path)) for vote in votes]
-        every = (voted([one[comparison.id] for one in said], rule) for comparison in read_comparisons(compared))
-        work.count(comparisons=write_rows(work.path / PREFERENCES, every))
+        member_preferences = [read_preferences(Path(vote.path)) for vote in votes]
+        combined_votes = (
+            voted([preferences[comparison.id] for preferences in member_preferences], rule)
+            for comparison in read_comparisons(compared)
+        )
+        work.count(comparisons=write_rows(work.path / PREFERENCES, combined_votes))
 
     inputs = {"comparisons": compared, **{f"vote_{number}": vote for number, vote in enumerate(votes, 1)}}
+    # The default is left out, so that votes by the mean keep their fingerprint.
     config: dict[str, JsonValue] = {"accept": str(accept)} if both else {}
     return steps.stage("votes", config, inputs, run, f"{label} together")

@@ -1,4 +1,4 @@
-"""The steps of one round of preference optimisation, each a stage: sample, pair, prefer; judging is the annotator's."""
+"""The steps of one round of preference optimisation: sample, pair, prefer. Each is a stage; the annotator judges."""
 
 from __future__ import annotations
 
@@ -34,34 +34,44 @@ from burnish.types import Artifact, Demonstration, DemonstrationSource, Preferen
 def sample(
     setting: Setting, method: DpoMethod, policy: Artifact, labels: Artifact, number: int
 ) -> tuple[Artifact, ...]:
-    """Sample answers from the policy or, for sDPO, from the model of the other half; seeded for each item."""
+    """Sample answers from the policy or, for sDPO, from the model of the other half.
+
+    Returns one artifact for each model that answers. Each sample has its own random seed.
+    """
     steps, rows = setting.steps, setting.rows
     decode = Decoding(beams=1, temperature=method.temperature, max_new_tokens=setting.decode.max_new_tokens)
+    # wsDPO pairs each sample with the label, so half as many samples give as many pairs.
     count = method.samples // 2 if method.pairs_from is PairsFrom.LABELS else method.samples
     if method.pairs_from is PairsFrom.HALVES:
+        # sDPO: train a model on each half, and let it answer the other half.
         cut, models = train_on_parts(setting, labels, number, 2)
         answered = [(model, rows.part(cut, str(part))) for part, model in enumerate(models, 1)]
     else:
         answered = [(policy, rows)]
     source = DemonstrationSource.PROPOSAL
-    return tuple(steps.answer(model, some, decode, "samples", source, number, count) for model, some in answered)
+    return tuple(
+        steps.answer(model, part_rows, decode, "samples", source, number, count) for model, part_rows in answered
+    )
 
 
 def pair(setting: Setting, method: DpoMethod, samples: tuple[Artifact, ...], labels: Artifact, number: int) -> Artifact:
-    """Pair the answers of each prompt; writes all pairs, and the comparisons that are to be judged, as far as the
-    budget goes. Equal comparisons are judged once."""
+    """Pair the answers to each prompt and choose the comparisons to judge, as far as the budget allows.
+
+    The stage writes all pairs, and the comparisons of those pairs that are to be judged. Equal comparisons are judged
+    once.
+    """
     task, seed, budget = setting.steps.task, setting.steps.seed, setting.comparisons
     with_label, differing = method.pairs_from is PairsFrom.LABELS, method.pairs == "differing"
 
     def run(work: Work) -> None:
         current: Mapping[str, Demonstration] = read_demonstrations(labels) if with_label else {}
-        answers = {id_: given for artifact in samples for id_, given in read_samples(artifact).items()}
+        answers = {id_: row_samples for artifact in samples for id_, row_samples in read_samples(artifact).items()}
         drawn = [
             (id_, place, a, b)
-            for id_, given in sorted(answers.items())
-            for place, (a, b) in enumerate(against(current[id_], given) if with_label else paired(given))
+            for id_, row_samples in sorted(answers.items())
+            for place, (a, b) in enumerate(against(current[id_], row_samples) if with_label else paired(row_samples))
         ]
-        # Where final answers are not looked at, nothing is executed.
+        # Only `differing` compares final answers. Otherwise no answer is passed, so nothing is executed for it.
         compared = (side for _, _, a, b in drawn for side in (a, b)) if differing else ()
         grader_of = graders(task, setting.rows.examples(), compared)
         pairs = [
@@ -70,7 +80,8 @@ def pair(setting: Setting, method: DpoMethod, samples: tuple[Artifact, ...], lab
         ]
         pairs = _within(pairs, len(answers) if budget == "rows" else budget, seed, number)
         write_rows(work.path / PAIRS, pairs)
-        comparisons = {one.comparison.id: one.comparison for one in pairs if one.reason is None}
+        # A dict by id keeps each comparison once: two pairs with equal texts cost one judgement.
+        comparisons = {pair_row.comparison.id: pair_row.comparison for pair_row in pairs if pair_row.reason is None}
         work.count(rows=len(pairs), comparisons=write_rows(work.path / COMPARISONS, comparisons.values()))
 
     config: dict[str, JsonValue] = {
@@ -79,40 +90,58 @@ def pair(setting: Setting, method: DpoMethod, samples: tuple[Artifact, ...], lab
         "pairs": method.pairs,
         "budget": budget,
     }
-    if budget is not None:  # without one nothing is drawn
+    # Without a budget nothing is drawn. Then seed and round stay out of the fingerprint.
+    if budget is not None:
         config |= {"seed": seed, "round": number}
+    # The labels are an input only where they are read, so that plain DPO does not depend on them.
     inputs = numbered("samples", samples) | ({"labels": labels} if with_label else {})
     return setting.steps.stage("pair", config, inputs, run, f"round {number} pairs")
 
 
 def _within(pairs: list[Pair], limit: int | None, seed: int, number: int) -> list[Pair]:
-    """Mark the pairs that the budget does not reach; equal comparisons cost one."""
+    """Mark the pairs that the budget does not reach as not compared. Equal comparisons cost one."""
     if limit is None:
         return pairs
-    within = drawn({one.comparison.id for one in pairs if one.reason is None}, limit, seed, number, "budget")
+    within = drawn(
+        {pair_row.comparison.id for pair_row in pairs if pair_row.reason is None}, limit, seed, number, "budget"
+    )
     return [
-        one
-        if one.reason is not None or one.comparison.id in within
-        else Pair(example_id=one.example_id, number=one.number, a=one.a, b=one.b, reason=Reason.NOT_COMPARED)
-        for one in pairs
+        pair_row
+        if pair_row.reason is not None or pair_row.comparison.id in within
+        else Pair(
+            example_id=pair_row.example_id,
+            number=pair_row.number,
+            a=pair_row.a,
+            b=pair_row.b,
+            reason=Reason.NOT_COMPARED,
+        )
+        for pair_row in pairs
     ]
 
 
 def prefer(
     setting: Setting, annotator: AnnotatorPlan, pairs: Artifact, judged: Artifact, method: DpoMethod, number: int
 ) -> Artifact:
-    """Keep the most confident preferences: a share of all pairs or, under an equal budget, of those judged."""
+    """Keep the most confident preferences.
+
+    `method.keep` is a share of all pairs or, if every method has the same budget, of the pairs that were judged.
+    """
     keep, rule = method.keep, rule_of(method)
+    # With an equal budget not all pairs are judged, and a share of all pairs might then be more than were judged.
     of_all = setting.comparisons is None
 
     def run(work: Work) -> None:
-        every, given = read_pairs(pairs), read_preferences(Path(judged.path))
-        n = len(every) if of_all else sum(one.reason is None for one in every)
-        reasons = most_confident(every, given, keep, n, annotator.shares, rule)
-        verdicts = [None if one.reason is not None else given[one.comparison.id] for one in every]
-        rows = list(zip(every, verdicts, reasons, strict=True))
+        all_pairs, preferences = read_pairs(pairs), read_preferences(Path(judged.path))
+        n = len(all_pairs) if of_all else sum(pair_row.reason is None for pair_row in all_pairs)
+        reasons = most_confident(all_pairs, preferences, keep, n, annotator.shares, rule)
+        verdicts = [
+            None if pair_row.reason is not None else preferences[pair_row.comparison.id] for pair_row in all_pairs
+        ]
+        rows = list(zip(all_pairs, verdicts, reasons, strict=True))
         write_rows(work.path / LEDGER, (ledger_line(*row, number, annotator.kind) for row in rows))
-        chosen = [_chosen(one, by) for one, by, reason in rows if reason is Reason.ACCEPTED and by is not None]
+        chosen = [
+            _chosen(pair_row, by) for pair_row, by, reason in rows if reason is Reason.ACCEPTED and by is not None
+        ]
         work.count(rows=write_rows(work.path / CHOSEN, chosen))
 
     config: dict[str, JsonValue] = {
@@ -126,8 +155,11 @@ def prefer(
     return setting.steps.stage("prefer", config, inputs, run, f"round {number} preferences")
 
 
-def _chosen(one: Pair, preference: Preference) -> ChosenPair:
-    chosen, rejected = preferred(one, preference)
+def _chosen(pair_row: Pair, preference: Preference) -> ChosenPair:
+    """Return the row to train on for a pair and its preference."""
+    chosen, rejected = preferred(pair_row, preference)
     score = confidence(preference)
-    assert score is not None, one
-    return ChosenPair(example_id=one.example_id, number=one.number, chosen=chosen, rejected=rejected, score=score)
+    assert score is not None, pair_row
+    return ChosenPair(
+        example_id=pair_row.example_id, number=pair_row.number, chosen=chosen, rejected=rejected, score=score
+    )

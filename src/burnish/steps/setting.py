@@ -1,4 +1,4 @@
-"""What every method is given, and what it returns for a round."""
+"""What every method receives, and what it returns for each round."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ PAPER_BUDGET, PAPER_WAYS = Budget(), Compat()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Differing:
-    """How far apart two texts are, where that is more than a look at their final answers: a stage of its own.
+    """How to measure the distance of two texts, where comparing their final answers is not enough.
 
-    `measure` takes (id, prompt, current, proposal) and yields scores; only proposals above 0 and, with `share`, only
-    that share of them, the most distant, are compared.
+    The measurement is a stage of its own. `measure` takes pairs of texts and yields their scores. Only proposals with a
+    score above 0 are compared. With `share`, only that share of them is compared: the most distant ones.
     """
 
     config: Mapping[str, JsonValue]
@@ -34,7 +34,7 @@ class Differing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextPair:
-    """An example's current answer and a proposal."""
+    """An example's current answer and its proposal."""
 
     id: str
     prompt: tuple[Message, ...]
@@ -44,7 +44,11 @@ class TextPair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audit:
-    """Judge up to `size` of a round's accepted changes again; `rounds` share the 5 % of error."""
+    """The settings of an audit: judge up to `size` of each round's accepted changes again.
+
+    The 5 % of allowed error is divided among `rounds`. If the bound on harm is above `max_harm`, the round's changes
+    are taken back; None means that they are always kept.
+    """
 
     size: int
     rounds: int
@@ -54,10 +58,11 @@ class Audit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """One seed's unreliable supervision: rows without ground truth, their demonstrations, who compares, who learns.
+    """One seed's unreliable supervision: what every method receives.
 
-    `models`: with `last`, only the last round's model is trained, since nobody measures the others; their rounds name
-    the base in its place.
+    It names the rows without ground truth, their demonstrations, the annotator that compares and the model that learns.
+    If `models` is `last`, only the last round's model is trained, because nobody measures the others. The other rounds
+    then name the base model in its place.
     """
 
     steps: Steps
@@ -77,13 +82,14 @@ class Setting:
 
     @property
     def comparisons(self) -> int | Literal["rows"] | None:
-        """How many comparisons a round may cost: so many, as many as there are rows, or (None) all that there are."""
+        """The limit on a round's comparisons: a number, `rows` for as many as there are rows, or None for no limit."""
+        # The paper has no limit of its own: it compares every proposal that differs.
         return None if self.budget.kind == "paper" else self.budget.comparisons or "rows"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
-    """What a round compared: the stage that holds its ledger, and the answers that stand on the ledger's sides."""
+    """What a round compared: the stage with its ledger, and the artifacts with the answers that the ledger names."""
 
     ledger: Artifact
     sides: tuple[Artifact, ...]
@@ -91,9 +97,10 @@ class Compared:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Round:
-    """What a method has after a round: a model and the labels it was trained on; round 0 compared nothing.
+    """The result of one round: a model and the labels that it was trained on. Round 0 compares nothing.
 
-    `relabelled`: the round changed labels (refinement) rather than the model (preference optimisation).
+    `relabelled` is true if the round changed labels (refinement) and false if it changed the model (preference
+    optimisation).
     """
 
     number: int

@@ -19,8 +19,8 @@ from burnish.types import Head
 def refused_rows(table: Table, config: DataConfig, models: FoundModels) -> dict[int, str]:
     """Return {position: reason} for the rows that the chat template of a model refuses.
 
-    If a bad row is an error, the search stops after the first batch with a refused row. Raises ConfigError if a template
-    fails whatever the row is.
+    If a bad row is an error, the search stops after the first batch with a refused row. Raises ConfigError if a
+    template fails whatever the row is.
     """
     templates = list(_templates(models))
     refused: dict[int, str] = {}

@@ -44,7 +44,9 @@ def test_a_label_becomes_a_folder() -> None:
 
 def test_two_experiments_with_one_place_are_refused(tmp_path: Path) -> None:
     configs = [small(variant="a b"), small(variant="a-b")]
-    with pytest.raises(ConfigError, match=r"name: two experiments would write into '.*small/a-b'; give one another"):
+    with pytest.raises(
+        ConfigError, match=r"name: two experiments would write into '.*small/a-b'; give one of them another"
+    ):
         run_suite(configs, tmp_path)
 
 

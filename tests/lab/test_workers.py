@@ -203,4 +203,4 @@ def test_ctrl_c_ends_a_run_with_workers_in_one_line(tmp_path: Path) -> None:
         text = (tmp_path / "stderr").read_text()
         assert "Traceback" not in text
         assert "KeyboardInterrupt" not in text
-        assert text.splitlines()[-1] == "stopped; what was finished is kept, the same command goes on"
+        assert text.splitlines()[-1] == "stopped; finished work is kept, run the same command again to continue"

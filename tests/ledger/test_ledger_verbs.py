@@ -122,9 +122,9 @@ def test_a_row_that_never_changed_stands_as_it_came(there: Made):
 
 
 def test_an_unknown_id_names_close_ones(there: Made):
-    with pytest.raises(DataError, match=r"no usable row has the id 'r11'; close ones: .*r1.*examples\.jsonl"):
+    with pytest.raises(DataError, match=r"no usable row has the id 'r11'; similar ids: .*r1.*examples\.jsonl"):
         history(there.folder, "r11")
-    with pytest.raises(DataError, match=r"id 'something else'; ids stand in"):
+    with pytest.raises(DataError, match=r"id 'something else'; ids are listed in"):
         history(there.folder, "something else")
 
 
@@ -233,7 +233,8 @@ def test_a_history_is_printed(there: Made, capsys: pytest.CaptureFixture[str]):
     print_history(printed(120, colours=False), history(there.folder, "r2"))
     out = capsys.readouterr().out
     assert "round 2: the user took the change back" in out
-    assert "P(proposal is better) 0.95 as it stands, 0.85 swapped · confidence 0.40 · annotator people" in out
+    judged = "P(proposal is better) 0.95 with the label first, 0.85 with the proposal first · confidence 0.40"
+    assert f"{judged} · annotator people" in out
     assert out.rstrip().endswith("two point one")
 
 

@@ -103,7 +103,7 @@ def test_a_folder_that_lacks_something_is_not_pushed(there: Made, tmp_path: Path
 
 def test_a_setting_that_names_a_place_is_refused(tmp_path: Path):
     there = made(tmp_path, annotator={**JUDGE, "criteria": f"See {tmp_path}/my_guide.md"})
-    with pytest.raises(DataError, match=r"dataset/README\.md: names '.*', a place of this machine") as caught:
+    with pytest.raises(DataError, match=r"dataset/README\.md: names '.*', a file or folder of this machine") as caught:
         push(there.path, None, tmp_path / "out")
     assert "take it out of the settings" in str(caught.value)
     assert list((tmp_path / "out").iterdir()) == []
@@ -272,7 +272,7 @@ def test_a_folder_and_the_hub_get_the_same(there: Made, hub: FakeHub, tmp_path: 
 
 def test_nothing_is_uploaded_that_names_a_place(tmp_path: Path, hub: FakeHub):
     there = made(tmp_path, annotator={**JUDGE, "criteria": f"See {tmp_path}"})
-    with pytest.raises(DataError, match="a place of this machine"):
+    with pytest.raises(DataError, match="a file or folder of this machine"):
         push(there.path, "me/sums", None)
     assert hub.made == []
 

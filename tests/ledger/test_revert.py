@@ -109,7 +109,7 @@ def test_the_model_is_no_longer_current_and_the_report_says_what_was_taken_back(
         (7, [], r"round 7 is not in the ledger; rounds there: 1, 2"),
         (None, ["r1"], "'r1' went back to its given answer already"),
         (None, ["r4", "r5"], "'r5' was never changed"),
-        (None, ["r4", "r44"], r"no usable row has the id 'r44'; close ones: r4"),
+        (None, ["r4", "r44"], r"no usable row has the id 'r44'; similar ids: r4"),
     ],
 )
 def test_where_there_is_nothing_to_take_back_nothing_changes(
@@ -124,7 +124,7 @@ def test_where_there_is_nothing_to_take_back_nothing_changes(
 
 @pytest.mark.parametrize(("round_", "ids"), [(None, []), (1, ["r1"])])
 def test_a_round_or_ids_are_given_and_not_both(there: Made, round_: int | None, ids: list[str]):
-    with pytest.raises(ConfigError, match="give a round or ids"):
+    with pytest.raises(ConfigError, match="give either a round or ids"):
         revert(there.path, round_, ids)
 
 

@@ -88,5 +88,5 @@ def test_settings_that_are_none_are_a_damaged_summary(tmp_path: Path) -> None:
     folder = begun(settings(written(tmp_path)).settings, tmp_path / "out")
     path = folder / "refinement.json"
     path.write_bytes(path.read_bytes().replace(b'"seed": 0', b'"seed": "none"'))
-    with pytest.raises(StageError, match=r"damaged or written by another burnish"):
+    with pytest.raises(StageError, match=r"damaged, or written by another version of burnish"):
         read_summary(folder)

@@ -135,7 +135,7 @@ def test_a_file_with_verdicts_is_not_overwritten_unasked(there: Made, tmp_path: 
 
 
 def test_a_file_of_another_kind_is_refused(there: Made, tmp_path: Path):
-    message = r"pairs\.xlsx' is of no known kind; name a file in \.csv or \.jsonl"
+    message = r"pairs\.xlsx' is of no known kind; name a \.csv or \.jsonl file"
     with pytest.raises(ConfigError, match=message):
         export(there.path, tmp_path / "pairs.xlsx")
     with pytest.raises(ConfigError, match=message):
@@ -271,7 +271,7 @@ def test_the_verbs_out_and_in(there: Made, tmp_path: Path):
     assert runner.invoke(cli, ["annotate", "export", str(there.path), "--to", file]).exit_code == 2
     judged(Path(file), "1", "")
     back = runner.invoke(cli, ["annotate", "import", str(there.path), file, "--by", "ada"])
-    assert (back.exit_code, back.stdout) == (0, "1 verdicts read, 0 known already, 1 rows without one\n")
+    assert (back.exit_code, back.stdout) == (0, "1 verdicts read, 0 known already, 1 rows without a verdict\n")
     assert ("compare-1", "ada") in said(there)
 
 

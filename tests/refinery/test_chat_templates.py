@@ -125,7 +125,7 @@ def test_the_model_of_an_annotator_is_asked_too(tmp_path: Path) -> None:
 def test_the_first_row_says_how_an_answer_ends(tmp_path: Path) -> None:
     lines = list(words(planned(config(tmp_path, rows()), tmp_path)))
     assert ">>> #### " in "\n".join(lines)
-    assert "an answer ends with <end_of_turn> (another token: --set model.end=TOKEN)" in lines
+    assert "an answer ends with <end_of_turn> (--set model.end=TOKEN chooses another token)" in lines
 
 
 def test_another_end_is_another_base_and_the_tokenizer_s_own_is_the_old_one(tmp_path: Path) -> None:

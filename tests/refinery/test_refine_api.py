@@ -170,7 +170,7 @@ def test_no_verb_is_hidden_by_a_module_of_its_name() -> None:
         ({"differs": "feeling"}, "differs: 'feeling' found; write text, number"),
         ({"method": "dpo"}, r"method\.kind: 'dpo' found; choose one of"),
         ({"max_calls": -1}, "max-calls: -1 found"),
-        ({"checker": "x"}, "checker: 'x' is not read by ilr"),
+        ({"checker": "x"}, "checker: 'x' is not used by ilr"),
         ({"template": "nowhere.jinja"}, "template: 'nowhere.jinja' cannot be read"),
         ({"audit": 0}, "audit.size: 0 found"),
         ({"max_harm": 2}, "audit.max_harm: 2 found"),

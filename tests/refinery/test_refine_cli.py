@@ -220,7 +220,7 @@ def test_a_server_that_is_not_there_is_exit_code_2(tmp_path: Path) -> None:
         ),
         ([*ORACLE, "--alpha", "0"], ["alpha: 0.0 found"]),
         ([*ORACLE, "--differs", "x"], ["--differs: 'x' found; write text, number"]),
-        ([*ORACLE, "--checker", "./check"], ["--checker: './check' is not read by ilr; use --method verified"]),
+        ([*ORACLE, "--checker", "./check"], ["--checker: './check' is not used by ilr; use --method verified"]),
         (["--method", "verified"], ["method.checker: is missing"]),
         ([*ORACLE, "--set", "trian.epochs=1"], ["trian: no such field"]),
         ([*ORACLE, "--max-cost", "-1"], ["--max-cost: -1.0 found"]),
@@ -258,7 +258,7 @@ def test_an_interrupt_is_exit_code_130_and_the_same_command_goes_on(tmp_path: Pa
     backend.append(fake(stop))
     result = call(tmp_path, *ORACLE)
     assert result.exit_code == 130
-    assert "the same command goes on" in result.stderr
+    assert "run the same command again to continue" in result.stderr
     backend.pop()
     assert call(tmp_path, *ORACLE).exit_code == 0
 

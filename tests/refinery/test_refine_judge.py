@@ -120,7 +120,7 @@ def test_a_judge_that_always_says_a_does_not_pass_the_self_test(tmp_path: Path) 
     assert (report.accuracy.value, report.flip_rate and report.flip_rate.value) == (0.5, 1.0)
     page = (found.out / "report.html").read_text()
     assert "What the annotator is worth" in page
-    assert "leans to what is shown first by" in page
+    assert "lean to the answer shown first" in page
 
 
 def test_a_server_that_is_not_there_is_said_at_once_and_nothing_is_lost(tmp_path: Path) -> None:

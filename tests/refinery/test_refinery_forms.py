@@ -106,7 +106,7 @@ def test_columns_that_cannot_be_read(text: str, tmp_path: Path) -> None:
 def test_columns_that_nothing_reads_are_named_once(dry: tuple[str, ...], tmp_path: Path) -> None:
     data = [row | ({"late": i} if i == 40 else {}) for i, row in enumerate(rows())]
     source = written(tmp_path, data)
-    said = "columns that are not read, and stay as they are: 'topic', 'late' (--extra-columns NAME,... stops this line)"
+    said = "columns that are not read, and stay as they are: 'topic', 'late' (--extra-columns NAME,... hides this line)"
     result = call(tmp_path, source, "--rounds", "1", *dry)
     assert result.output.count(said) == 1, result.output
     result = call(tmp_path, source, "--rounds", "1", "--extra-columns", "topic, late", *dry)
@@ -309,7 +309,7 @@ def test_a_path_of_data_that_cannot_be_read_or_is_long(name: str, tmp_path: Path
 
 def test_nothing_is_made_behind_a_dangling_link(tmp_path: Path) -> None:
     (tmp_path / "out").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(ConfigError, match=r"out: .* is a link to a folder that is not there; name another one"):
+    with pytest.raises(ConfigError, match=r"out: .* is a link to a folder that does not exist; name another one"):
         refine(settings(written(tmp_path)), tmp_path)
     assert not (tmp_path / "elsewhere").exists()
 

@@ -78,7 +78,7 @@ def test_rows_with_one_prompt_are_told_apart_and_stay_together(tmp_path: Path) -
 def test_an_id_that_comes_twice_is_an_error(tmp_path: Path) -> None:
     data, units = rows(), list[str]()
     data[7]["id"] = "row-03"
-    with pytest.raises(DataError, match=r"data\.jsonl:8: id 'row-03' is there twice; make ids unique, or name another"):
+    with pytest.raises(DataError, match=r"data\.jsonl:8: id 'row-03' occurs twice; make ids unique, or name another"):
         refine(settings(written(tmp_path, data), on_bad_row="skip"), tmp_path, fake(units.append))
     assert units == []
     assert [path.name for path in (tmp_path / "out").iterdir() if path.name != ".lock"] == []
@@ -231,7 +231,7 @@ def test_a_reference_that_next_to_no_row_equals_is_said_everywhere(
     found = refine(
         settings(written(tmp_path, data), annotator=None, method="naive", reference="gold", differs="text"), tmp_path
     )
-    doubt = "Next to no given answer equals its reference (0 of 60): check whether the column 'gold'"
+    doubt = "Almost no given answer equals its reference (0 of 60): check whether the column 'gold'"
     assert f"warning: {doubt}" in " ".join(capsys.readouterr().err.split())
     assert f"warning: {doubt}" in "\n".join(closing(FinishedRefinement(out=found.out, summary=found.summary)))
     assert any(line.startswith(doubt) for line in page.headline(found.summary, 1))

@@ -84,7 +84,7 @@ def test_a_run_waits_with_what_is_finished_and_with_commands(tmp_path: Path) -> 
     assert (found.summary.state, found.summary.rounds, found.summary.model) == (State.WAITING, (), None)
     assert found.rows == rows()
     assert not (out / LEDGER).exists()
-    assert "This refinement waits" in (out / "report.html").read_text()
+    assert "This refinement is not finished" in (out / "report.html").read_text()
 
 
 def test_what_waits_is_blinded_and_balanced(tmp_path: Path) -> None:

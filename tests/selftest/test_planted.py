@@ -156,7 +156,7 @@ def test_seed_and_ids_decide_and_not_the_order():
 
 
 def test_a_repeated_id_is_refused():
-    with pytest.raises(DataError, match="row 'a': its id comes twice; make ids unique"):
+    with pytest.raises(DataError, match="row 'a': its id occurs twice; make ids unique"):
         plant([row("a", "one"), row("a", "two")], 0)
 
 

@@ -1,8 +1,9 @@
-"""The command line: parses, calls, prints; nothing else."""
+"""The command line. It reads the arguments, calls a function and prints the result. It holds no other logic."""
 
 from __future__ import annotations
 
-from burnish.cli import lab, ledger, people, refinery  # (they register their verbs)
+# Importing these modules registers their commands with `main`.
+from burnish.cli import lab, ledger, people, refinery
 from burnish.cli.common import main
 
 __all__ = ["lab", "ledger", "main", "people", "refinery"]

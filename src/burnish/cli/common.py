@@ -1,4 +1,4 @@
-"""What all verbs share: options, and how errors end."""
+"""What all commands share: common options, and how errors are shown."""
 
 from __future__ import annotations
 
@@ -14,55 +14,75 @@ import click
 from burnish import __version__
 from burnish.errors import BurnishError, Paused, system_refusals
 
+# Several commands take these options. Each is defined once here, so that its help text is the same everywhere.
 STORE = click.option(
-    "--store", type=click.Path(path_type=Path), help="Where finished stages lie [default: $BURNISH_STORE or .burnish]."
+    "--store",
+    type=click.Path(path_type=Path),
+    help="Folder that keeps finished stages, so that they are reused [default: $BURNISH_STORE or .burnish].",
 )
-JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout, for programs.")
-SET = click.option("--set", "changes", multiple=True, metavar="A.B=C", help="Set a field of the config; C is YAML.")
-OUT = click.option("--out", type=click.Path(path_type=Path), help="Where results go [default: runs/NAME].")
+JSON = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object on stdout, for other programs to read."
+)
+SET = click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="A.B=C",
+    help="Set the field A.B of the config to C. C is read as YAML. May be repeated.",
+)
+OUT = click.option("--out", type=click.Path(path_type=Path), help="Folder for the results [default: runs/NAME].")
 
 
 def settled(function: Callable[..., None]) -> Callable[..., None]:
-    """Turn the errors that burnish raises on purpose into one line on stderr and exit code 2."""
+    """Wrap a command so that errors that burnish raises on purpose end without a traceback.
+
+    A BurnishError is printed on stderr and the exit code is 2. When a run waits (Paused), the command to continue is
+    printed and the exit code is 3. Ctrl-C ends with exit code 130.
+    """
 
     @wraps(function)
-    def settling(*args: Any, **kwargs: Any) -> None:
+    def wrapper(*args: Any, **kwargs: Any) -> None:
         try:
             with system_refusals():
                 function(*args, **kwargs)
         except BurnishError as error:
+            # Messages quote what users and models wrote: escape codes in it must not reach the terminal.
             from burnish.report.text import lines, terminal  # noqa: PLC0415
 
+            # Some errors have several lines, for example one per wrong field.
             first, *more = map(_shortened, str(error).splitlines())
             click.echo(f"error: {terminal(first)}", err=True)
             for line in more:
                 click.echo(f"  {lines(line)}", err=True)
             sys.exit(2)
+        # A pause is no error: exit code 3 lets scripts tell it from 2.
         except Paused as paused:
             waits(paused)
         except KeyboardInterrupt:
-            click.echo("stopped; what was finished is kept, the same command goes on", err=True)
+            click.echo("stopped; finished work is kept, run the same command again to continue", err=True)
+            # 130 is what shells report for a process that Ctrl-C ended: 128 plus the number of SIGINT.
             sys.exit(130)
 
-    return settling
+    return wrapper
 
 
 _LONGEST = 1500
+"""Longest line of an error message, in characters."""
 
 
 def _shortened(line: str) -> str:
-    """Leave the middle of a very long line out: a file or a column may have a name of 5,000 characters."""
+    """Cut the middle out of a very long line. The name of a file or column may have 5,000 characters."""
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST // 2]} ... {line[-_LONGEST // 2 :]}"
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="burnish")
 def main() -> None:
-    """Better language models from bad supervision: iterative label refinement."""
+    """Train better language models on unreliable labels, with iterative label refinement."""
 
 
 def waits(paused: Paused) -> None:
-    """Say what a run waits for and which commands go on; exit code 3."""
+    """Print what a run waits for and the commands that continue it. Exits with code 3."""
     from burnish.cli.going_on import going_on  # noqa: PLC0415
 
     click.echo(f"waiting: {paused.message}", err=True)
@@ -76,4 +96,5 @@ def print_json(value: object) -> None:
     """Print one JSON object on stdout."""
     from burnish.store.files import pretty  # noqa: PLC0415 (each verb imports what it needs: --help stays fast)
 
+    # `pretty` returns bytes in UTF-8, so they go to the buffer: the terminal's own encoding may be another one.
     sys.stdout.buffer.write(pretty(value))

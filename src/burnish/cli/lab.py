@@ -1,4 +1,4 @@
-"""The verbs of experiments: run, demo, explain, report, grade, gc."""
+"""The commands for experiments: run, demo, explain, report, grade, gc."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from burnish.cli.common import JSON, OUT, SET, STORE, main, print_json, settled
 @OUT
 @STORE
 @SET
-@click.option("--dry-run", is_flag=True, help="Check the config and print what would run; spend nothing.")
+@click.option("--dry-run", is_flag=True, help="Check the config and print which stages would run. Nothing is computed.")
 @JSON
 @settled
 def run_command(
@@ -29,17 +29,22 @@ def run_command(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Run the experiments of YAML files; the same command goes on after any crash.
+    """Run the experiments that YAML files describe.
 
-    A file with `variants` is a sweep: each of its settings gets a folder OUT/NAME/VARIANT, and OUT/NAME one report of
-    all. Several files share what they have in common; OUT then has one report of all.
+    After a crash, run the same command again: it continues where it stopped.
+
+    A file with `variants` is a sweep. Each variant gets its own folder OUT/NAME/VARIANT, and OUT/NAME gets one report
+    of all variants. If you give several files, stages that they have in common are computed once, and OUT gets one
+    report of all.
     """
-    from burnish.config.reading import read_sweep  # noqa: PLC0415 (each verb imports what it needs: --help stays fast)
+    from burnish.config.reading import read_sweep  # noqa: PLC0415
 
+    # All files are read before anything runs, so that a mistake in the last one is reported at once.
     configs = [config for path in config_paths for config in read_sweep(path, changes)]
     if dry_run:
         for config in configs:
             _print_plan(config, store, as_json, details=False)
+    # A sweep with one variant is still a sweep: its results go into a folder of the variant.
     elif len(configs) == 1 and not configs[0].variant:
         _run(configs[0], out, store, as_json)
     else:
@@ -53,7 +58,8 @@ def run_command(
 @JSON
 @settled
 def demo(out: Path | None, store: Path | None, changes: tuple[str, ...], as_json: bool) -> None:
-    """Run the embedded experiment: offline, minutes on a laptop's CPU."""
+    """Run the example experiment that comes with burnish. It needs no network and takes minutes on a laptop's CPU."""
+    # Here and below, each command imports what it needs when it runs, so that `burnish --help` stays fast.
     from burnish.config.reading import demo_config  # noqa: PLC0415
 
     _run(demo_config(changes), out, store, as_json)
@@ -66,7 +72,7 @@ def demo(out: Path | None, store: Path | None, changes: tuple[str, ...], as_json
 @JSON
 @settled
 def explain_command(config_path: Path, store: Path | None, changes: tuple[str, ...], as_json: bool) -> None:
-    """Say for every stage whether it is done, and which fields make one run again."""
+    """Show for every stage whether it is done. For a stage that will run again, show which fields changed."""
     from burnish.config.reading import read_sweep  # noqa: PLC0415
 
     for config in read_sweep(config_path, changes):
@@ -75,14 +81,17 @@ def explain_command(config_path: Path, store: Path | None, changes: tuple[str, .
 
 @main.command()
 @click.argument("directories", metavar="DIR...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="Where the report of several folders goes [default: .].")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder for the joint report of several folders [default: .]."
+)
 @settled
 def report(directories: tuple[Path, ...], out: Path | None) -> None:
-    """Write report.html and the figures of a folder of results anew, or one report of several folders."""
+    """Write report.html and the figures of a results folder again. For several folders, write one joint report."""
     from burnish.report.figures import write_figures  # noqa: PLC0415
     from burnish.report.joined import write_joined  # noqa: PLC0415
     from burnish.report.page import write_report  # noqa: PLC0415
 
+    # With --out, even one folder gets a joint report: its own report.html stays as it is.
     if len(directories) > 1 or out is not None:
         click.echo(write_joined(directories, out or Path()))
         return
@@ -95,22 +104,27 @@ def report(directories: tuple[Path, ...], out: Path | None) -> None:
 @click.argument("task")
 @click.argument("predictions", type=click.Path(path_type=Path))
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="Write the rows with `correct`, `extracted` and what became of them."
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Write the rows to this file, with the columns `correct` and `extracted` and the outcome of each row.",
 )
 @click.option(
     "--equality",
     type=click.Choice(["set", "multiset", "ordered"]),
-    help="For text_to_sql: compare results as sets of rows (the default, as BIRD does), with how often each row comes, "
-    "or in the same order.",
+    help="For text_to_sql: how to compare the results of two queries. set: the same rows, whatever their number and "
+    "order (the default, as in BIRD). multiset: each row also equally often. ordered: also in the same order.",
 )
 @JSON
 @settled
 def grade_command(task: str, predictions: Path, out: Path | None, equality: str | None, as_json: bool) -> None:
-    """Grade a JSONL file of rows with `prediction` and `reference` as TASK (gsm8k, word_problems, sums, text_to_sql,
-    instructions).
+    """Grade the predictions in a JSONL file.
 
-    For text_to_sql each row also has `database`, the path of a SQLite file; queries run in a sandbox. For instructions
-    an answer is right where it refuses as the reference does, or as its `category` (general or safety) asks.
+    TASK is gsm8k, word_problems, sums, text_to_sql or instructions. Each row of the file needs `prediction` and
+    `reference`.
+
+    For text_to_sql each row also needs `database`, the path of a SQLite file. The queries run in a sandbox. For
+    instructions an answer is right if it refuses exactly when the reference refuses, or when its `category` (general or
+    safety) asks for it.
     """
     from burnish.tasks.grading import grade  # noqa: PLC0415
 
@@ -123,16 +137,16 @@ def grade_command(task: str, predictions: Path, out: Path | None, equality: str 
     if summary.outcomes:
         click.echo("  ".join(f"{name} {count}" for name, count in summary.outcomes.items()))
     if summary.no_reference:
-        click.echo(f"not graded {summary.no_reference}: the reference does not run")
+        click.echo(f"not graded {summary.no_reference}: the query of the reference does not run")
 
 
 @main.command()
 @STORE
-@click.option("--dry-run", is_flag=True, help="Print what would be freed.")
+@click.option("--dry-run", is_flag=True, help="Print what would be deleted. Nothing is deleted.")
 @JSON
 @settled
 def gc(store: Path | None, dry_run: bool, as_json: bool) -> None:
-    """Free what no run with an existing results folder refers to, checkpoints first."""
+    """Delete stages that no existing results folder uses. Checkpoints are deleted first."""
     from burnish.lab.running import default_store  # noqa: PLC0415
     from burnish.store.gc import collect  # noqa: PLC0415
     from burnish.store.stages import Store  # noqa: PLC0415
@@ -154,11 +168,13 @@ def _run(config: Any, out: Path | None, store: Path | None, as_json: bool) -> No
 
     finished = run(config, out, store)
     if as_json:
+        # The bytes of the file itself, so that stdout and file are the same to the last digit.
         sys.stdout.buffer.write((finished.out / RESULTS_FILE).read_bytes())
         return
     console = Console()
     if not console.is_terminal:
-        console = Console(width=140)  # a pipe or a file has no width to fit into
+        # A pipe or a file has no width. Rich would take 80 columns and break the lines of the table.
+        console = Console(width=140)
     console.print(rich_table(summary_table(finished.results)))
     if finished.results.paired:
         console.print(rich_table(paired_table(finished.results)))
@@ -168,8 +184,9 @@ def _run(config: Any, out: Path | None, store: Path | None, as_json: bool) -> No
 def _run_suite(configs: list[Any], out: Path | None, store: Path | None, as_json: bool) -> None:
     from burnish.lab.suite import run_suite  # noqa: PLC0415
 
-    def done(place: Path) -> None:
-        click.echo(f"results: {place}", err=as_json)
+    def done(folder: Path) -> None:
+        # With --json, stdout holds the one JSON object alone. What is said on the way goes to stderr.
+        click.echo(f"results: {folder}", err=as_json)
 
     finished = run_suite(configs, out, store, done)
     if as_json:
@@ -193,11 +210,11 @@ def _print_plan(config: Any, store: Path | None, as_json: bool, details: bool) -
     for explanation in explanations:
         click.echo(f"{explanation.state:<8} {explanation.fingerprint[:8]}  {explanation.label}")
         for difference in explanation.differences if details else ():
-            before, now = _short(difference.before), _short(difference.now)
+            before, after = _short(difference.before), _short(difference.now)
             cause = f"   (because of: {difference.cause})" if difference.cause else ""
-            click.echo(f"           {difference.field}: {before} -> {now}{cause}")
+            click.echo(f"           {difference.field}: {before} -> {after}{cause}")
     for source in planned.unresolved:
-        click.echo(f"unresolved  {source} (the hub does not answer; a run resolves it to a commit first)")
+        click.echo(f"unresolved  {source} (the hub does not answer; a run looks up its commit first)")
     waiting = sum(explanation.state != "done" for explanation in explanations)
     click.echo(f"{len(explanations)} stages, {len(explanations) - waiting} done, {waiting} to run")
     if planned.judge is not None:
@@ -205,5 +222,6 @@ def _print_plan(config: Any, store: Path | None, as_json: bool, details: bool) -
 
 
 def _short(value: Any) -> str:
-    """Write a value; of a fingerprint the first 8 digits tell enough."""
+    """Return a value as text. Of a fingerprint (64 hex digits) the first 8 digits are enough to tell it from others."""
+    # A fingerprint is a SHA-256 in hex: 64 digits.
     return value[:8] if isinstance(value, str) and len(value) == 64 else repr(value)

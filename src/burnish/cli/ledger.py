@@ -1,4 +1,4 @@
-"""The verbs of a refinement's folder: diff, revert, show, push."""
+"""The commands that work on a refinement's folder: diff, show, revert, push."""
 
 from __future__ import annotations
 
@@ -15,46 +15,60 @@ if TYPE_CHECKING:
 _PATH = click.Path(path_type=Path)
 _FOLDER = click.argument("folder", metavar="[FOLDER]", required=False, type=_PATH)
 _SHOWN, _ON_PAGE = 20, 500
+"""How many changes `diff` shows by default: on the terminal, and on a page."""
 
 
-def _limit(given: int | None, default: int) -> int | None:
-    """Return how many to show; 0 asks for all."""
-    return (default if given is None else given) or None
+def _limit(requested: int | None, default: int) -> int | None:
+    """Return how many changes to show: `requested`, or `default` if it is None. 0 asks for all and gives None."""
+    return (default if requested is None else requested) or None
 
 
 @main.command("diff")
 @_FOLDER
-@click.option("--round", "round_", type=int, metavar="K", help="What round K accepted [default: all that stands].")
-@click.option("--html", type=_PATH, metavar="FILE", help="Write a page with the changes side by side.")
 @click.option(
-    "--limit", type=click.IntRange(min=0), metavar="N", help="Show N changes, 0: all [default: 20; page: 500]."
+    "--round",
+    "round_",
+    type=int,
+    metavar="K",
+    help="Show what round K accepted [default: all changes that still stand].",
+)
+@click.option("--html", type=_PATH, metavar="FILE", help="Write an HTML page with the changes side by side.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Show at most N changes; 0 shows all [default: 20; with --html 500].",
 )
 @JSON
 @settled
 def diff_command(folder: Path | None, round_: int | None, html: Path | None, limit: int | None, as_json: bool) -> None:
     """Show which labels a refinement changed, before and after.
 
-    FOLDER is the --out of `burnish refine`; `.` or `refined` if left out.
+    FOLDER is the --out of `burnish refine`. If you leave it out, burnish looks in `.` and then in `refined`.
     """
-    from burnish.ledger.diff_page import write_diff  # noqa: PLC0415 (each verb imports what it needs)
+    # Each command imports what it needs when it runs, so that `burnish --help` stays fast.
+    from burnish.ledger.diff_page import write_diff  # noqa: PLC0415
     from burnish.ledger.history import changes  # noqa: PLC0415
 
-    found = _folder(folder)
+    refinement = _folder(folder)
     if html is not None:
-        shown = write_diff(found, round_, _limit(limit, _ON_PAGE), html)
+        shown = write_diff(refinement, round_, _limit(limit, _ON_PAGE), html)
         click.echo(f"{shown} changes: {html}", err=as_json)
+    # With --json, the page is written and the changes are printed, too.
     if html is not None and not as_json:
         return
-    listed = changes(found, round_)
+    all_changes = changes(refinement, round_)
     if as_json:
-        print_json({"total": len(listed), "changes": list(listed.first(_limit(limit, 0)))})
+        # A program gets all changes unless it asks for fewer.
+        print_json({"total": len(all_changes), "changes": list(all_changes.first(_limit(limit, 0)))})
         return
     from burnish.ledger.terminal_diff import console, print_changes  # noqa: PLC0415
 
-    print_changes(console(), listed.first(_limit(limit, _SHOWN)))
-    shown = min(len(listed), _limit(limit, _SHOWN) or len(listed))
-    more = "" if shown == len(listed) else "; --limit 0 shows all, --html FILE writes a page"
-    click.echo(f"{shown} of {len(listed)} changes{more}", err=True)
+    print_changes(console(), all_changes.first(_limit(limit, _SHOWN)))
+    shown = min(len(all_changes), _limit(limit, _SHOWN) or len(all_changes))
+    # The count goes to stderr, so that a pipe gets the changes alone.
+    more = "" if shown == len(all_changes) else "; --limit 0 shows all, --html FILE writes a page"
+    click.echo(f"{shown} of {len(all_changes)} changes{more}", err=True)
 
 
 @main.command("show")
@@ -62,68 +76,92 @@ def diff_command(folder: Path | None, round_: int | None, html: Path | None, lim
 @JSON
 @settled
 def show_command(places: tuple[str, ...], as_json: bool) -> None:
-    """Show all that happened to the row ID: answers, verdicts, reasons, what was taken back.
+    """Show everything that happened to the row ID.
 
-    FOLDER is the --out of `burnish refine`; `.` or `refined` if left out.
+    This includes the answers, the verdicts, the reasons, and what was taken back.
+
+    FOLDER is the --out of `burnish refine`. If you leave it out, burnish looks in `.` and then in `refined`.
     """
     from burnish.ledger.history import history  # noqa: PLC0415
     from burnish.ledger.terminal_diff import console, print_history  # noqa: PLC0415
 
+    # Click cannot tell an optional argument from a required one behind it, so the words are counted here.
     *folders, id_ = places
     if len(folders) > 1:
         raise click.UsageError(f"{len(places)} arguments found; give [FOLDER] ID")
-    found = history(_folder(Path(folders[0]) if folders else None), id_)
+    row = history(_folder(Path(folders[0]) if folders else None), id_)
     if as_json:
-        print_json(found)
+        print_json(row)
     else:
-        print_history(console(), found)
+        print_history(console(), row)
 
 
 @main.command("revert")
 @_FOLDER
 @click.option(
-    "--round", "round_", type=int, metavar="K", help="Take back what round K changed, and later changes of it."
+    "--round",
+    "round_",
+    type=int,
+    metavar="K",
+    help="Take back what round K changed, and all later changes of the same rows.",
 )
-@click.option("--id", "ids", multiple=True, metavar="X", help="Give row X its first answer back; may be repeated.")
+@click.option(
+    "--id", "ids", multiple=True, metavar="X", help="Give row X the answer back that it had at first. May be repeated."
+)
 @settled
 def revert_command(folder: Path | None, round_: int | None, ids: tuple[str, ...]) -> None:
-    """Take changes back: a line in the ledger, and the dataset is written anew.
+    """Take changes back and write the dataset again.
 
-    FOLDER is the --out of `burnish refine`; `.` or `refined` if left out.
+    The ledger gets a new line for each row that is taken back. No line is deleted from it.
+
+    FOLDER is the --out of `burnish refine`. If you leave it out, burnish looks in `.` and then in `refined`.
     """
     from burnish.ledger.reverting import revert  # noqa: PLC0415
 
-    found = _folder(folder)
-    count = revert(found.path, round_, ids)
-    click.echo(f"{count} {'row' if count == 1 else 'rows'} taken back: {found.path / found.summary.data.file}")
-    if found.summary.model is not None:
-        click.echo("the model is of the labels before; the same `burnish refine` again trains one on these", err=True)
+    refinement = _folder(folder)
+    count = revert(refinement.path, round_, ids)
+    click.echo(
+        f"{count} {'row' if count == 1 else 'rows'} taken back: {refinement.path / refinement.summary.data.file}"
+    )
+    if refinement.summary.model is not None:
+        click.echo(
+            "the model was trained on the labels before this; run the same `burnish refine` again to train one on "
+            "these",
+            err=True,
+        )
 
 
 @main.command("push")
 @click.argument("folder", type=_PATH)
 @click.argument("repo", required=False)
-@click.option("--to", type=_PATH, metavar="DIR", help="Write DIR/dataset and DIR/model instead, or before the upload.")
-@click.option("--private", is_flag=True, help="Make repositories that only you can see.")
+@click.option(
+    "--to", type=_PATH, metavar="DIR", help="Write DIR/dataset and DIR/model. Without REPO nothing is uploaded."
+)
+@click.option("--private", is_flag=True, help="Make the repositories private, so that only you can see them.")
 @settled
 def push_command(folder: Path, repo: str | None, to: Path | None, private: bool) -> None:
-    """Upload the dataset to REPO (OWNER/NAME) on the hub and the model to REPO-model, each with its card."""
+    """Upload the refined dataset and the model to the Hugging Face hub.
+
+    The dataset goes to REPO (OWNER/NAME) and the model to REPO-model. Each gets a card that describes it.
+    """
     from burnish.ledger.pushing import push  # noqa: PLC0415
 
     for place in push(folder, repo, to, private):
         click.echo(place)
 
 
-def _folder(given: Path | None) -> Folder:
-    """Return a refinement's folder: the given one, else the working directory or `refined` in it."""
+def _folder(path: Path | None) -> Folder:
+    """Return a refinement's folder: `path`, or else the working directory or `refined` in it. Raises ConfigError if
+    `path` is None and neither holds a refinement, DataError if `path` holds none."""
     from burnish.errors import ConfigError  # noqa: PLC0415
     from burnish.ledger.folder import Folder  # noqa: PLC0415
     from burnish.ledger.summary import SUMMARY  # noqa: PLC0415
 
-    places = [given] if given is not None else [Path(), Path("refined")]
-    for place in places:
-        if given is not None or (place / SUMMARY).is_file():
-            folder = Folder(place)
-            _ = folder.summary  # raises where it is none
+    candidates = [path] if path is not None else [Path(), Path("refined")]
+    for candidate in candidates:
+        if path is not None or (candidate / SUMMARY).is_file():
+            folder = Folder(candidate)
+            # Reading the summary raises DataError where the folder holds no refinement.
+            _ = folder.summary
             return folder
     raise ConfigError(f"FOLDER: neither . nor refined holds a {SUMMARY}; give the folder that `burnish refine` wrote")

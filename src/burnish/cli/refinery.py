@@ -1,4 +1,4 @@
-"""The verbs of a practitioner: refine, selftest."""
+"""The commands for people who refine their own data: refine, selftest."""
 
 from __future__ import annotations
 
@@ -14,77 +14,106 @@ from burnish.cli.common import JSON, SET, STORE, main, print_json, settled
 
 @main.command("refine")
 @click.argument("data")
-@click.option("--model", required=True, help="Base model: a folder, a GGUF file, a hub id or builtin:NAME.")
-@click.option("--annotator", help="A YAML file, or people, oracle:COLUMN, classifier:MODEL, command:PROGRAM, ...")
-@click.option("--rounds", type=int, help="Rounds of refinement [default: 2; clear 1, naive 4].")
-@click.option("--alpha", type=float, help="At most this share of all rows changes in a round [default: 0.15].")
+@click.option("--model", required=True, help="The base model: a folder, a GGUF file, a hub id or builtin:NAME.")
+@click.option(
+    "--annotator",
+    help="Who compares answers: a YAML file, or people, oracle:COLUMN, classifier:MODEL, command:PROGRAM, ...",
+)
+@click.option("--rounds", type=int, help="Number of rounds [default: 2; for clear 1, for naive 4].")
+@click.option("--alpha", type=float, help="The largest share of all rows that may change in a round [default: 0.15].")
 @click.option(
     "--method",
     type=click.Choice(["ilr", "naive", "clear", "majority", "verified"]),
     default="ilr",
     show_default=True,
-    help="How proposals are made and chosen.",
+    help="How new answers are proposed and chosen.",
 )
 @click.option(
     "--accept",
     type=click.Choice(["mean", "both-orders"]),
-    help="A pair is shown in two orders. Accept by their mean, or only what each order prefers [default: both-orders].",
+    help="A pair is shown in both orders. Accept what their mean prefers, or what each order prefers "
+    "[default: both-orders].",
 )
 @click.option(
-    "--gate", type=float, help="The least P(the proposal is better) that is accepted [default: 0.5; clear 0.8]."
+    "--gate",
+    type=float,
+    help="Accept a proposal only from this P(the proposal is better) on [default: 0.5; clear 0.8].",
 )
-@click.option("--checker", help="The program that --method verified asks, with its arguments.")
+@click.option("--checker", help="The program, with its arguments, that --method verified runs to check answers.")
 @click.option(
     "--differs",
-    help="Which answers differ: text, number, embedding:MODEL, embedding_server:MODEL or command:PROGRAM "
+    help="How to tell whether two answers differ: text, number, embedding:MODEL, embedding_server:MODEL or "
+    "command:PROGRAM "
     "[default: text].",
 )
-@click.option("--reference", help="A column with right answers, to measure by.")
+@click.option("--reference", help="A column with right answers. They are used to measure accuracy.")
 @click.option(
     "--columns",
-    help="Which columns hold the parts of a row: prompt=NAME,completion=NAME or messages=NAME; also context, system "
-    "and history.",
+    help="Which columns hold the parts of a row: prompt=NAME,completion=NAME or messages=NAME. The parts context, "
+    "system and history can be named, too.",
 )
-@click.option("--extra-columns", help="Columns that are known to be extras and are not read: NAME,NAME,...")
-@click.option("--template", help="paper, chat, or a file with a Jinja chat template [default: the tokenizer's own].")
-@click.option("--comparisons", type=int, help="At most so many comparisons a round.")
-@click.option("--audit", type=int, help="Judge up to so many accepted changes of each round again.")
-@click.option("--audit-by", help="Who audits: people, oracle:COLUMN or command:PROGRAM [default: people].")
-@click.option("--max-harm", type=float, help="Accept a round only if at most this share of its changes is harmed.")
-@click.option("--max-calls", type=int, help="Stop before a judge's server has answered more calls than this.")
-@click.option("--max-cost", type=float, help="Stop before the judge has cost more than this.")
-@click.option("--on-bad-row", type=click.Choice(["error", "skip"]), help="What to do with rows that cannot be used.")
-@click.option("--no-selftest", is_flag=True, help="Plant no pairs before the start.")
-@click.option("--go-on", is_flag=True, help="Go on whatever the self-test says.")
-@click.option("--merge", is_flag=True, help="Deliver whole weights instead of an adapter.")
 @click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("refined"), show_default=True, help="Where everything goes."
+    "--extra-columns",
+    help="Columns that are not needed: NAME,NAME,... burnish no longer reports that it does not read them.",
+)
+@click.option(
+    "--template",
+    help="How rows become text: paper, chat, or a file with a Jinja chat template [default: the tokenizer's own].",
+)
+@click.option("--comparisons", type=int, help="The largest number of comparisons in a round.")
+@click.option("--audit", type=int, help="Judge up to this many accepted changes of each round a second time.")
+@click.option(
+    "--audit-by", help="Who judges them the second time: people, oracle:COLUMN or command:PROGRAM [default: people]."
+)
+@click.option(
+    "--max-harm",
+    type=float,
+    help="Accept a round only if the audit shows that at most this share of its changes is for the worse.",
+)
+@click.option("--max-calls", type=int, help="Stop before the judge's server has answered more calls than this.")
+@click.option("--max-cost", type=float, help="Stop before the judge has cost more money than this.")
+@click.option(
+    "--on-bad-row",
+    type=click.Choice(["error", "skip"]),
+    help="What to do with rows that cannot be used: stop with an error, or leave them as they are.",
+)
+@click.option("--no-selftest", is_flag=True, help="Do not test the annotator on planted pairs before the start.")
+@click.option("--go-on", is_flag=True, help="Continue even if the annotator fails the self-test.")
+@click.option("--merge", is_flag=True, help="Write the model as whole weights instead of an adapter.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("refined"), show_default=True, help="Folder for all results."
 )
 @click.option(
     "--also-as",
     type=click.Choice(["parquet", "csv"]),
     multiple=True,
-    help="Write the refined dataset as this kind of file, too; may be given twice.",
+    help="Write the refined dataset as this kind of file, too. May be given twice.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace another refinement in --out.")
-@click.option("--dry-run", is_flag=True, help="Print the plan and what it would cost; spend nothing.")
+@click.option("--overwrite", is_flag=True, help="Replace another refinement that is in --out.")
+@click.option("--dry-run", is_flag=True, help="Print the plan and what it would cost. Nothing is computed or bought.")
 @STORE
 @SET
 @JSON
 @settled
 def refine_command(data: str, **options: Any) -> None:
-    """Refine the finetuning dataset DATA: a better one comes out, with a reason for every changed row.
+    """Refine the finetuning dataset DATA.
 
-    DATA is a JSONL, JSON, Parquet, CSV or TSV file or a hub dataset id, with rows of messages or conversations, prompt
-    and completion, question and answer, instruction, input and output, or instruction, context and response; other
-    names are given with --columns. The same command goes on after any crash.
+    You get a better dataset, with a reason for every changed row. After a crash, run the same command again: it
+    continues where it stopped.
+
+    DATA is a JSONL, JSON, Parquet, CSV or TSV file, or the id of a dataset on the Hugging Face hub. Rows may have these
+    columns: messages or conversations; prompt and completion; question and answer; instruction, input and output; or
+    instruction, context and response. Name other columns with --columns.
     """
+    # Each command imports what it needs when it runs, so that `burnish --help` stays fast.
     from burnish.forms.convert import AlsoAs  # noqa: PLC0415
     from burnish.lab.running import default_store  # noqa: PLC0415
     from burnish.refinery import Ways, refine_data  # noqa: PLC0415
     from burnish.refinery.options import Options, config_of  # noqa: PLC0415
-    from burnish.services.calls import Budget  # noqa: PLC0415 (each verb imports what it needs: --help stays fast)
+    from burnish.services.calls import Budget  # noqa: PLC0415
 
+    # The command-line options have the names of the fields of `Options`. The rest says how to run and not what to
+    # compute.
     names = {field.name for field in dataclasses.fields(Options)}
     config = config_of(Options(data=data, **{name: options[name] for name in names - {"data"}}))
     budget = Budget(max_calls=options["max_calls"], max_cost=options["max_cost"])
@@ -121,36 +150,42 @@ def _print_plan(config: Any, ways: Any, as_json: bool) -> None:
 
 @main.command("selftest")
 @click.argument("annotator")
-@click.option("--data", help="A dataset whose rows are used [default: some rows that come with burnish].")
+@click.option("--data", help="A dataset whose rows are used to make pairs [default: rows that come with burnish].")
 @click.option(
-    "--pairs", "labelled", type=click.Path(path_type=Path), help="A JSONL file of pairs of which the better is known."
+    "--pairs",
+    "labelled",
+    type=click.Path(path_type=Path),
+    help="A JSONL file of pairs, with a label that says which answer is better.",
 )
-@click.option("--rows", type=int, default=24, show_default=True, help="Rows from which pairs are planted.")
-@click.option("--limit", type=int, help="Use so many of the labelled pairs, the first by hash.")
+@click.option("--rows", type=int, default=24, show_default=True, help="Number of rows from which pairs are made.")
+@click.option("--limit", type=int, help="Use only this many of the labelled pairs. They are chosen by hash.")
 @click.option(
     "--min-accuracy",
     "least",
     type=click.FloatRange(0, 1),
     default=0.6,
     show_default=True,
-    help="Exit with 1 below this accuracy, as `refine` stops below selftest.min_accuracy.",
+    help="Exit with code 1 if the accuracy is below this. `refine` stops below selftest.min_accuracy.",
 )
-@click.option("--max-calls", type=int, help="Stop before a judge's server has answered more calls than this.")
-@click.option("--max-cost", type=float, help="Stop before the judge has cost more than this.")
+@click.option("--max-calls", type=int, help="Stop before the judge's server has answered more calls than this.")
+@click.option("--max-cost", type=float, help="Stop before the judge has cost more money than this.")
 @STORE
 @SET
 @JSON
 @settled
 def selftest_command(annotator: str, **options: Any) -> None:
-    """Ask ANNOTATOR (a YAML file or a short form, as in `refine`) about planted pairs, before any money is spent.
+    """Test ANNOTATOR on pairs whose better side is known, before you spend money on it.
 
-    The exit code is 0 where the annotator can be used and 1 where `refine` would stop. With --data and the same store,
-    `refine` takes over what was asked.
+    ANNOTATOR is a YAML file or a short form, as in `refine`. The pairs are planted: burnish makes one side worse.
+
+    The exit code is 0 if the annotator can be used, and 1 if `refine` would stop. If you give --data and use the same
+    store later, `refine` reuses the answers.
     """
     from burnish.lab.running import default_store  # noqa: PLC0415
-    from burnish.selftest.asking import judgement, unusable  # noqa: PLC0415 (each verb imports what it needs)
+    from burnish.selftest.asking import judgement, unusable  # noqa: PLC0415
     from burnish.selftest.verb import Trial, try_out  # noqa: PLC0415
 
+    # The command-line options have the names of the fields of `Trial`.
     names = {field.name for field in dataclasses.fields(Trial)}
     trial = Trial(annotator=annotator, **{name: options[name] for name in names - {"annotator"}})
     report = try_out(trial, options["store"] or default_store())
@@ -160,5 +195,6 @@ def selftest_command(annotator: str, **options: Any) -> None:
     else:
         for line in (*report.words(), "", judgement(report, options["least"])):
             click.echo(line)
+    # 1 and not 2: the command did its work, and the answer is no.
     if fails:
         sys.exit(1)

@@ -1,1 +1,1 @@
-"""Experiments: simulated supervision, methods side by side, seeds, and suites of experiments."""
+"""Experiments with simulated supervision: several methods and seeds side by side, and suites of experiments."""

@@ -1,4 +1,4 @@
-"""An experiment: simulated unreliable supervision (appendix B), methods side by side, rounds and seeds."""
+"""One experiment: simulated unreliable supervision (appendix B), and several methods, rounds and seeds side by side."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ from burnish.types import Artifact, DemonstrationSource, short_hash
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """One method's round under one seed: artifacts that hold its test grades, its labels' grades, and its ledger."""
+    """The result of one round of one method under one seed.
+
+    The artifacts hold the grades of its test answers (`test`), the grades of its labels (`labels`), and its ledger.
+    """
 
     method: str
     kind: str
@@ -48,9 +51,9 @@ class Outcome:
 
 @dataclass(slots=True)
 class Experiment:
-    """A config whose inputs are found and whose stages go through `runner`.
+    """An experiment whose inputs are found. Its stages go through `runner`, which runs them or only plans them.
 
-    `folder` is where people find what waits for them.
+    `folder` is where people find the pairs that wait for them.
     """
 
     config: Config
@@ -58,10 +61,14 @@ class Experiment:
     runner: Runner
     backend: Callable[[], Backend]
     folder: Path = Path()
+    # Seeds are added one after the other by `run`.
     outcomes: list[Outcome] = field(default_factory=list[Outcome])
 
     def run(self, seeds: Sequence[int]) -> list[Outcome]:
-        """Run or plan all methods under these seeds. Raises Paused where people or a larger budget are waited for."""
+        """Run or plan all methods under these seeds, and return all outcomes so far.
+
+        Raises Paused if the run must wait for people or for a larger budget.
+        """
         for seed in seeds:
             self._run_seed(seed)
         return self.outcomes
@@ -73,6 +80,7 @@ class Experiment:
             models=self.inputs.models,
             student=self.config.models.strong,
             execution=self.config.execution,
+            # The same name after a crash, so that calls which were paid for before it count against the budget.
             run=short_hash("experiment", self.config.name),
             folder=self.folder,
             budget=budget_of(self.config),
@@ -81,13 +89,18 @@ class Experiment:
         )
 
     def _run_seed(self, seed: int) -> None:
+        """Run or plan everything under one seed: the data, the supervision, and every method's rounds."""
         config, task, context = self.config, make_task(self.inputs.task), self._context
         kind = config.task.kind
         steps = Steps(self.runner, self.backend, task, reader_of(kind, task), seed, kind)
+        # `places` are the fields that say where files lie. They are left out, since the content identifies the data.
         data = steps.data(task, config.task.model_dump(mode="json", exclude=set(config.task.places)), self.inputs.data)
         setting, supervisor, ground = self._supervise(steps, data, context)
+        # The other choice, `validation`, is half G: no student is trained on it.
         held_out = Rows(data, Split.TEST) if config.evaluate == "test" else ground
+        # The judge measures only. It is built once per seed and supervises nothing.
         referee = build(config.judge, context.resources(steps, JUDGE)) if config.judge is not None else None
+        # The weak supervisor is measured like a method's round, as the baseline of all methods.
         if supervisor is not None:
             weak = Round(number=0, model=supervisor, demonstrations=setting.demonstrations)
             self._measure("weak", "weak", setting, held_out, weak, referee)
@@ -96,38 +109,41 @@ class Experiment:
                 self._measure(method.name, method.kind, setting, held_out, round_, referee)
 
     def _supervise(self, steps: Steps, data: Artifact, context: RunContext) -> tuple[Setting, Artifact | None, Rows]:
-        """Train p~ on half G, let it label half U, make the annotator (section 3, appendix B).
+        """Train the weak supervisor p~ on one half of the data (G), label the other half (U), and build the annotator
+        (section 3, appendix B).
 
-        Returns what methods are given, p~ where it is the supervisor, and half G.
+        Returns the setting that methods get, p~ if it is the supervisor (else None), and half G.
         """
         config = self.config
-        # All base models come first in a plan, whoever asks for them later.
+        # All base models come first in a plan, no matter which stage needs them first.
         bases = {field: context.model(steps, field) for field in self.inputs.teaching}
         weak, strong = bases[WEAK], bases[STRONG]
         train = Rows(data, Split.TRAIN)
+        # Half G has right labels and trains the supervisor. Half U is what the student learns from (section 3).
         halves = steps.split(train, "supervision", 0)
-        ground, unreliable = train.part(halves, "1"), train.part(halves, "2")
-        truth = GroundTruth(
-            rows=ground, gold=steps.gold(ground), weak=weak, train=config.supervision.train or config.train
+        half_g, half_u = train.part(halves, "1"), train.part(halves, "2")
+        ground_truth = GroundTruth(
+            rows=half_g, gold=steps.gold(half_g), weak=weak, train=config.supervision.train or config.train
         )
-        gold = steps.gold(unreliable)
-        supervisor = steps.train(weak, ground, truth.gold, truth.train, "weak supervisor")
-        annotator = build(config.supervision.annotator, context.resources(steps, ANNOTATOR, ground_truth=truth))
+        gold = steps.gold(half_u)
+        supervisor = steps.train(weak, half_g, ground_truth.gold, ground_truth.train, "weak supervisor")
+        annotator = build(config.supervision.annotator, context.resources(steps, ANNOTATOR, ground_truth=ground_truth))
         match config.supervision.demonstrations:
             case "weak":
-                labels = steps.answer(supervisor, unreliable, config.decode, "labels", DemonstrationSource.WEAK)
+                labels = steps.answer(supervisor, half_u, config.decode, "labels", DemonstrationSource.WEAK)
+            # Only rows whose weak label is right stay in half U, so gold and rows shrink with it.
             case "correct":
-                answers = steps.answer(supervisor, unreliable, config.decode, "labels", DemonstrationSource.WEAK)
-                labels = steps.only_correct(unreliable, answers)
-                unreliable = unreliable.part(labels, "correct")
-                gold = steps.gold(unreliable)
+                answers = steps.answer(supervisor, half_u, config.decode, "labels", DemonstrationSource.WEAK)
+                labels = steps.only_correct(half_u, answers)
+                half_u = half_u.part(labels, "correct")
+                gold = steps.gold(half_u)
             case "gold":
                 labels = gold
             case _:
                 assert_never(config.supervision.demonstrations)
         setting = Setting(
             steps=steps,
-            rows=unreliable,
+            rows=half_u,
             demonstrations=labels,
             gold=gold,
             annotator=annotator,
@@ -138,7 +154,8 @@ class Experiment:
             compat=config.compat,
             differing=differing_of(config.differs, self.inputs.embedder, config.execution, Terminal()),
         )
-        return setting, supervisor if config.supervision.demonstrations != "gold" else None, ground
+        # Gold labels do not come from p~, so p~ is then no baseline of the experiment.
+        return setting, supervisor if config.supervision.demonstrations != "gold" else None, half_g
 
     def _measure(
         self,
@@ -149,9 +166,10 @@ class Experiment:
         round_: Round,
         referee: AnnotatorPlan | None,
     ) -> None:
+        """Answer the held-out prompts with a round's model, grade answers and labels, and keep the outcome."""
         steps, decode, wanted = setting.steps, self.config.decode, self.config.measure
         answers = steps.answer(round_.model, held_out, decode, "test", DemonstrationSource.PROPOSAL)
-        # What KL and win rate are against: the SFT model, which round 0 of any method is.
+        # KL and win rate compare the model with the SFT model, which is round 0 of every method.
         first = start(setting, setting.demonstrations).model if round_.number > 0 and wanted else None
         self.outcomes.append(
             Outcome(
@@ -162,6 +180,7 @@ class Experiment:
                 held_out=held_out,
                 answers=answers,
                 test=steps.grade(held_out, answers),
+                # Grades of the labels need the right answers, which an experiment has for all rows.
                 labels=steps.grade(setting.rows, round_.demonstrations),
                 training=round_.model,
                 round=round_,

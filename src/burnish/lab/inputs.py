@@ -1,4 +1,4 @@
-"""What an experiment names, found and identified before anything is spent."""
+"""Everything that an experiment's config names: found and identified before anything is spent."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ WEAK, STRONG, ANNOTATOR, JUDGE = "models.weak", "models.strong", "supervision.an
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
-    """What comes from outside the store: models by the field that names each, and the identity of the data."""
+    """What comes from outside the store. `models` are found by the field that names each; `data` is the identity of the
+    data by role."""
 
     models: FoundModels
     data: Mapping[str, Artifact]
@@ -30,12 +31,13 @@ class Inputs:
 
     @property
     def teaching(self) -> list[str]:
-        """The fields whose models supervise or learn, in the order in which the config's models are found."""
+        """The fields whose models supervise or learn, in the order in which the config's models are found. The judge is
+        left out."""
         return [field for field in self.models.by_field if not field.startswith(f"{JUDGE}.")]
 
     @property
     def unresolved(self) -> list[str]:
-        """The hub ids that are known by name alone, since nobody could be asked for their commit."""
+        """The hub ids that are known by name alone, because the hub could not be asked for their commit."""
         known = [*self.models.identities, *(artifact.fingerprint for artifact in self.data.values())]
         return identity.unresolved([*known, *([self.embedder.fingerprint] if self.embedder else [])])
 
@@ -43,11 +45,13 @@ class Inputs:
 def resolve(config: Config, offline_ok: bool) -> Inputs:
     """Find every model and dataset that a config names, before anything is spent.
 
-    `offline_ok`: a hub id that cannot be resolved becomes "unresolved" (a dry run) instead of an error. Raises
-    ConfigError naming the field, DataError for data that cannot be read, BackendError where the hub does not answer.
+    If `offline_ok` is true, a hub id that cannot be resolved becomes "unresolved" instead of an error (for a dry run).
+    Raises ConfigError naming the field, DataError if data cannot be read, BackendError if the hub does not answer.
     """
     models = find_models(wanted_models(config), config.execution, offline_ok)
     data, task = _resolve_data(config.task, offline_ok)
+    # A dry run talks to no server. A real run checks the judge's server now, so that a wrong address does not show only
+    # after hours of training.
     if not offline_ok:
         for judge in server_judges(config):
             check_server(judge, budget_of(config))
@@ -55,7 +59,8 @@ def resolve(config: Config, offline_ok: bool) -> Inputs:
 
 
 def wanted_models(config: Config) -> Iterator[WantedModel]:
-    """Yield every model that an experiment names."""
+    """Yield every model that an experiment names, with its field."""
+    # This order is also the order in which a plan lists the base models.
     yield from config.supervision.annotator.models(ANNOTATOR, simulated=True)
     yield WantedModel(STRONG, config.models.strong)
     yield WantedModel(WEAK, config.models.weak)
@@ -64,30 +69,33 @@ def wanted_models(config: Config) -> Iterator[WantedModel]:
 
 
 def server_judges(config: Config) -> list[JudgeConfig]:
-    """Return the language models on servers that an experiment asks: as its annotator, or for win rates."""
+    """Return the language models on servers that an experiment asks, as its annotator or for win rates."""
     asked: list[AnnotatorSettings] = [*config.supervision.annotator.members]
     asked += [config.judge] if config.judge is not None else []
-    return [one for one in asked if isinstance(one, JudgeConfig)]
+    return [annotator for annotator in asked if isinstance(annotator, JudgeConfig)]
 
 
 def budget_of(config: Config) -> Budget:
-    """Return what calls to servers may cost in this experiment."""
+    """Return how much this experiment may spend on calls to servers."""
     return Budget(max_calls=config.execution.max_calls, max_cost=config.execution.max_cost)
 
 
 def _resolve_data(task: TaskSettings, offline_ok: bool) -> tuple[dict[str, Artifact], TaskSettings]:
+    """Return the identity of the data by role, and the task with its hub dataset fixed to a commit."""
     files = files_by_role(task)
     if files:
+        # Files are identified by their content: a moved or copied file is still the same data.
         return {role: identity.of_files(paths) for role, paths in files.items()}, task
     if task.hub_dataset is not None:
         source, revision = task.hub_dataset
-        found = identity.of_hub("dataset", source, revision, "task.source", offline_ok)
-        return {"dataset": found}, task.at_commit(found.fingerprint.removeprefix("hub:"))
+        dataset = identity.of_hub("dataset", source, revision, "task.source", offline_ok)
+        return {"dataset": dataset}, task.at_commit(dataset.fingerprint.removeprefix("hub:"))
     return {}, task
 
 
 def resolved(config: Config, inputs: Inputs) -> Config:
-    """Return the config as it ran: hub ids with their commits, number formats instead of `auto`."""
+    """Return the config as it ran: hub ids have their commits, and `auto` is replaced by the number format that was
+    used."""
     models, judge = inputs.models, config.judge
     return config.model_copy(
         update={
@@ -102,15 +110,17 @@ def resolved(config: Config, inputs: Inputs) -> Config:
 
 
 def _with_found(annotator: AnnotatorSettings, inputs: Inputs, field: str, simulated: bool) -> AnnotatorSettings:
-    """Return the settings with their models as they were found. Models come in the order in which they are named."""
-    fields = (one.field for one in annotator.models(field, simulated))
+    """Return the settings with their models as they were found."""
+    # `models` and `with_models` visit the models in the same order, so the n-th field belongs to the n-th model.
+    fields = (wanted.field for wanted in annotator.models(field, simulated))
 
-    def found(model: ModelConfig) -> ModelConfig:
+    def as_found(model: ModelConfig) -> ModelConfig:
         return inputs.models.settings(next(fields), model)
 
-    return annotator.with_models(found)
+    return annotator.with_models(as_found)
 
 
 def semantic(config: Config) -> dict[str, Any]:
-    """Return the part of a config that changes results, every default filled in."""
+    """Return the part of a config that changes results, with every default filled in."""
+    # `execution` says how and where to compute, so it must not enter results.json.
     return config.model_dump(mode="json", exclude={"execution"})

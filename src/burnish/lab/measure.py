@@ -1,4 +1,5 @@
-"""Outcomes to results: metrics with intervals a run, summaries over seeds, paired differences between methods."""
+"""Turn outcomes into results: metrics with intervals per run, summaries over seeds, and paired differences of
+methods."""
 
 from __future__ import annotations
 
@@ -43,11 +44,11 @@ from burnish.store.files import as_mapping
 from burnish.types import Example, Reason, Refinement, Verdict, short_hash
 
 SFT = "sft"
-"""The method that every round is compared with, where a config has one of that name."""
+"""The method that every round is compared with, if a config has a method of that name."""
 CURVE_POINTS = 12
-"""Points of a training curve in results."""
+"""How many points of a training curve are kept in the results."""
 CHANGES_OF_A_REASON = 6
-"""Rows of each reason, method and round that the report shows."""
+"""How many rows the report shows for each reason, method and round."""
 SHOWN = (
     Reason.ACCEPTED,
     Reason.OVER_CAP,
@@ -56,10 +57,11 @@ SHOWN = (
     Reason.ORDERS_DISAGREE,
     Reason.ABSTAINED,
 )
+"""The reasons whose rows the report shows, in this order."""
 
 
 def results_of(config: Config, outcomes: Sequence[Outcome], task: Task) -> Results:
-    """Read every outcome's grades and ledger and reduce them to numbers."""
+    """Read the grades and the ledger of every outcome and compute the results from them."""
     runs = tuple(_run(outcome, task) for outcome in outcomes)
     return Results(
         burnish_version=__version__,
@@ -71,6 +73,7 @@ def results_of(config: Config, outcomes: Sequence[Outcome], task: Task) -> Resul
 
 
 def _run(outcome: Outcome, task: Task) -> Run:
+    """Return the metrics and counts of one outcome."""
     test, labels = read_grades(outcome.test), read_grades(outcome.labels)
     metrics = {
         "test_accuracy": Metric.share(sum(row.correct for row in test.values()), len(test)),
@@ -78,13 +81,17 @@ def _run(outcome: Outcome, task: Task) -> Run:
     }
     training = read_json(outcome.training, TRAINING)
     counts = {"train_rows": len(training["trained_on"]), "without_answer": training["without_answer"]}
+    # Rows that the task could not use when the data was loaded.
     counts["dropped"] = read_json(outcome.rows.data, "data.json")["dropped"]
     if outcome.round.compared is not None:
         ledger = read_ledger(outcome.round.compared.ledger)
         counts |= {str(reason): n for reason, n in sorted(Counter(row.reason for row in ledger).items())}
         judged = [row for row in ledger if row.score is not None]
-        counts["compared"] = len({(row.kept, row.proposed) for row in judged})  # equal pairs are judged once
+        counts["compared"] = len(
+            {(row.kept, row.proposed) for row in judged}
+        )  # equal pairs are judged once, so they count once
         accepted = [row for row in ledger if row.reason is Reason.ACCEPTED]
+        # Methods that train on preference pairs replace no labels: the count of pairs takes the place of the share.
         if outcome.round.relabelled:
             metrics["replaced"] = Metric(value=len(accepted) / len(ledger), n=len(ledger), ci95=None)
         else:
@@ -98,13 +105,13 @@ def _run(outcome: Outcome, task: Task) -> Run:
         metrics["win_rate"] = _win_rate(outcome.versus, len(test))
     if isinstance(task, SaysMore):
         examples = outcome.held_out.examples()
-        said = task.said([(examples[id_], text) for id_, text in _texts(outcome).items()])
-        metrics |= {name: Metric.share(*share) for name, share in said.shares.items()}
-        counts |= said.counts
+        extra = task.said([(examples[id_], text) for id_, text in _texts(outcome).items()])
+        metrics |= {name: Metric.share(*share) for name, share in extra.shares.items()}
+        counts |= extra.counts
     if outcome.referenced is not None:
-        met = _contests(outcome, outcome.referenced)
-        metrics |= met.metrics()
-        counts |= met.counts()
+        judged_contests = _contests(outcome, outcome.referenced)
+        metrics |= judged_contests.metrics()
+        counts |= judged_contests.counts()
     return Run(
         method=outcome.method,
         kind=outcome.kind,
@@ -117,29 +124,37 @@ def _run(outcome: Outcome, task: Task) -> Run:
 
 
 def _texts(outcome: Outcome) -> dict[str, str]:
-    return {id_: given.completion for id_, given in read_demonstrations(outcome.answers).items()}
+    """Return the held-out answers by example id."""
+    return {id_: answer.completion for id_, answer in read_demonstrations(outcome.answers).items()}
 
 
 def _contests(outcome: Outcome, against: Versus) -> Contests:
+    """Return the outcome's answers against the references, as the judge saw them."""
     return contests(against.compared, against.judged, outcome.held_out.examples(), _texts(outcome))
 
 
 def _thinned(points: Sequence[TrainingPoint]) -> Sequence[TrainingPoint]:
-    """Return at most CURVE_POINTS of the points, evenly spaced, the last one among them."""
+    """Return at most CURVE_POINTS of the points, evenly spaced. The last point is always among them."""
+    # Ceiling division, so that no more than CURVE_POINTS remain. `or 1` serves an empty curve, since a step of 0 is an
+    # error.
     step = -(-len(points) // CURVE_POINTS) or 1
+    # Counted from the end, so that the last point stays.
     return points[::-1][::step][::-1]
 
 
 def _point(point: TrainingPoint) -> CurvePoint:
-    """Round to what a figure shows: a suite has thousands of points."""
+    """Round a point to four decimals, which is all that a figure shows. A suite has thousands of points."""
     values = {name: round(value, 4) for name, value in as_mapping(point).items() if name != "step"}
     return CurvePoint(step=point.step, **values)
 
 
 def _divergence(divergence: Divergence) -> dict[str, Metric]:
-    """Return KL(model || SFT model) in nats, a sequence and a token, from the model's own samples; a sample without an
-    end is left out."""
+    """Return KL(model || SFT model) in nats, per sequence and per token, estimated from the model's own samples.
+
+    A sample without an end is left out.
+    """
     own, reference = read_scores(divergence.own), read_scores(divergence.reference)
+    # The mean of log p - log q over samples from p is an unbiased estimate of KL(p || q).
     differences = [own[id_].value - reference[id_].value for id_ in sorted(own)]
     if not differences:
         nothing = Metric.of(None)
@@ -149,24 +164,27 @@ def _divergence(divergence: Divergence) -> dict[str, Metric]:
 
 
 def _win_rate(versus: Versus, prompts: int) -> Metric:
-    """Return how often the annotator prefers the round's answer; equal answers are ties."""
+    """Return how often the annotator prefers the round's answer. Equal answers count as ties."""
     judged = read_preferences(Path(versus.judged.path))
+    # Prompts on which both models wrote the same answer are not among the comparisons.
     verdicts = [judged[comparison.id].verdict for comparison in read_comparisons(versus.compared)]
     return Metric.of(win_rate([*verdicts, *[Verdict.TIE] * (prompts - len(verdicts))]))
 
 
 def _called(outcome: Outcome, lines: Iterable[Refinement], task: Task) -> Metric:
-    """Return how often the annotator was right among the decisive pairs that it called."""
+    """Return how often the annotator was right, among the pairs in which exactly one side is right and it named a
+    winner."""
     examples, sides = outcome.rows.examples(), _sides(outcome)
     return Metric.share(*right_calls(lines, lambda _, side: _correct(task, examples, sides[side])))
 
 
 def _correct(task: Task, examples: Mapping[str, Example], side: tuple[str, str]) -> bool:
+    """Say whether a completion is right. `side` is (example id, completion)."""
     return task.on(examples[side[0]]).grade(side[1]).correct
 
 
 def _sides(outcome: Outcome) -> dict[str, tuple[str, str]]:
-    """Return {demonstration id: (example id, completion)} of all that a round compared."""
+    """Return {demonstration id: (example id, completion)} for all answers that a round compared."""
     compared = outcome.round.compared
     assert compared is not None, outcome
     return {
@@ -178,11 +196,12 @@ def _sides(outcome: Outcome) -> dict[str, tuple[str, str]]:
 
 
 def _summary(runs: Sequence[Run]) -> Iterable[SummaryRow]:
-    """Yield mean, spread and t interval over seeds of every metric of every method's round."""
+    """Yield mean, standard deviation and t interval over seeds, for every metric of every method's round."""
     groups: dict[tuple[str, int, str], list[float]] = {}
     for run in runs:
         for name, metric in run.metrics.items():
             values = groups.setdefault((run.method, run.round, name), [])
+            # A metric may be undefined under one seed. The mean is then over the others, and `seeds` says how many.
             if metric.value is not None:
                 values.append(metric.value)
     for (method, round_, metric), values in groups.items():
@@ -199,19 +218,27 @@ def _summary(runs: Sequence[Run]) -> Iterable[SummaryRow]:
 
 
 def _spread(values: Sequence[float]) -> float | None:
+    """Return the sample standard deviation, or None if there are fewer than two values."""
     if len(values) < 2:
         return None
     mean = sum(values) / len(values)
+    # n - 1 in the denominator: the seeds are a sample of all seeds.
     return (sum((value - mean) ** 2 for value in values) / (len(values) - 1)) ** 0.5
 
 
 def _paired(outcomes: Sequence[Outcome]) -> Iterable[PairedRow]:
-    """Yield differences, paired by seed and prompt: of every two methods' last rounds, then of each earlier round and
-    `sft`; of test accuracy and, where a judge compared answers with references, of that win rate."""
+    """Yield differences that are paired by seed and prompt.
+
+    First come the last rounds of every two methods. Then each earlier round is compared with `sft`. The metrics are
+    test accuracy and, if a judge compared answers with references, the win rate against references.
+    """
     by_round: dict[tuple[str, int], dict[int, Outcome]] = {}
     for outcome in outcomes:
         by_round.setdefault((outcome.method, outcome.round.number), {})[outcome.seed] = outcome
-    last = {method: (method, number) for method, number in by_round}  # the highest comes last
+    last = {
+        method: (method, number) for method, number in by_round
+    }  # rounds come in order, so a later one replaces an earlier one
+    # The later method of a config comes first in its pair. Where a config lists its baseline first, gains are positive.
     pairs = [(by_round[a], by_round[b]) for b, a in combinations(last.values(), 2)]
     if SFT in last:
         pairs += [
@@ -220,7 +247,8 @@ def _paired(outcomes: Sequence[Outcome]) -> Iterable[PairedRow]:
             if number > 0 and (method, number) not in last.values()
         ]
     for metric, values in (("test_accuracy", _right), (REFERENCE_WIN_RATE, _wins)):
-        read = functools.cache(values)  # an outcome stands in many pairs
+        # Each outcome takes part in many pairs, and its grades are on disk: read them once.
+        read = functools.cache(values)
         for a, b in pairs:
             row = _difference(metric, a, b, read)
             if row is not None:
@@ -228,26 +256,30 @@ def _paired(outcomes: Sequence[Outcome]) -> Iterable[PairedRow]:
 
 
 def _right(outcome: Outcome) -> Mapping[str, float]:
+    """Return {example id: 1 if the test answer is right, else 0}."""
     return {id_: float(row.correct) for id_, row in read_grades(outcome.test).items()}
 
 
 def _wins(outcome: Outcome) -> Mapping[str, float]:
+    """Return {example id: P(the answer beats the reference)} for the prompts that the judge decided."""
     if outcome.referenced is None:
         return {}
-    met = _contests(outcome, outcome.referenced)
-    return {id_: one.p_wins for id_, one in met.by_id.items() if one.p_wins is not None}
+    judged_contests = _contests(outcome, outcome.referenced)
+    return {id_: contest.p_wins for id_, contest in judged_contests.by_id.items() if contest.p_wins is not None}
 
 
 def _difference(
     metric: str, a: Mapping[int, Outcome], b: Mapping[int, Outcome], values: Callable[[Outcome], Mapping[str, float]]
 ) -> PairedRow | None:
-    """Return the difference over the prompts that have a value on both sides in every seed, None where none has."""
+    """Return the mean difference over the prompts that have a value on both sides in every seed. Returns None if there
+    is no such prompt."""
     seeds = sorted(a.keys() & b.keys())
     sides = [(values(a[seed]), values(b[seed])) for seed in seeds]
-    ids = sorted(set[str].intersection(*(set(one) & set(other) for one, other in sides))) if sides else []
+    ids = sorted(set[str].intersection(*(set(of_a) & set(of_b) for of_a, of_b in sides))) if sides else []
     if not ids:
         return None
-    interval = paired_bootstrap([[one[id_] - other[id_] for id_ in ids] for one, other in sides])
+    # One list per seed, so that the bootstrap can draw seeds and prompts.
+    interval = paired_bootstrap([[of_a[id_] - of_b[id_] for id_ in ids] for of_a, of_b in sides])
     return PairedRow(
         metric=metric,
         a=a[seeds[0]].method,
@@ -262,7 +294,9 @@ def _difference(
 
 
 def changes_of(outcomes: Sequence[Outcome], task: Task) -> list[Change]:
-    """Return a sample of what the first seed's rounds changed and did not change, chosen by hash."""
+    """Return a sample of the rows that the first seed's rounds changed or did not change. The sample is chosen by
+    hash."""
+    # One seed is enough for reading, and keeps the report small.
     first = outcomes[0].seed if outcomes else 0
     return [
         change
@@ -273,9 +307,11 @@ def changes_of(outcomes: Sequence[Outcome], task: Task) -> list[Change]:
 
 
 def _changes(outcome: Outcome, task: Task) -> Iterable[Change]:
+    """Yield up to CHANGES_OF_A_REASON rows for each reason of a round."""
     assert outcome.round.compared is not None, outcome
     ledger, sides, examples = read_ledger(outcome.round.compared.ledger), _sides(outcome), outcome.rows.examples()
     for reason in SHOWN:
+        # By hash and not by place: the first rows of a file may be alike, and a random draw would change with each run.
         rows = sorted((row for row in ledger if row.reason is reason), key=lambda row: short_hash(row.example_id))
         for row in rows[:CHANGES_OF_A_REASON]:
             example = examples[row.example_id]

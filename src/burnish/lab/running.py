@@ -1,4 +1,4 @@
-"""The verbs `run`, `plan` and `gc` as functions: an experiment from its config to a folder of results."""
+"""The commands `run` and `explain` as functions: from an experiment's config to a folder of results."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from burnish.tasks import make_task
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """What a run left: its results and where they lie."""
+    """What a finished run leaves: its results, and the folder where they are."""
 
     results: Results
     out: Path
@@ -55,10 +55,10 @@ def run(
     store: Path | None = None,
     backend: Callable[[], Backend] | None = None,
 ) -> Finished:
-    """Run an experiment, reusing every stage that is done; writes results, figures and report into `out`.
+    """Run an experiment, and write results, figures and a report into `out`. Finished stages are reused.
 
-    `out` is `runs/NAME` and `store` is `default_store()` if not given. Raises BurnishError; the same call goes on
-    after any crash.
+    If not given, `out` is `runs/NAME` and `store` is `default_store()`. After a crash, the same call continues. Raises
+    BurnishError if the user must correct something, and Paused if the run must wait for people or a larger budget.
     """
     (finished,) = run_all([config], [out or Path("runs") / config.name], store, backend)
     return finished
@@ -70,8 +70,12 @@ def run_all(
     store: Path | None = None,
     backend: Callable[[], Backend] | None = None,
 ) -> Iterator[Finished]:
-    """Run experiments one after the other in one store, each into its place; yields each when its results are there."""
+    """Run experiments one after the other in one store. `places` are their results folders.
+
+    Each is yielded as soon as its results are written. Raises BurnishError and Paused as `run` does.
+    """
     root, terminal = Store(store or default_store()), Terminal()
+    # All experiments are checked before the first one starts.
     jobs = [_prepared(config, place, root) for config, place in zip(configs, places, strict=True)]
     started = time.monotonic()
     for index in _computed(configs, root, terminal, backend):
@@ -82,15 +86,18 @@ def run_all(
 def _computed(
     configs: Sequence[Config], root: Store, terminal: Terminal, backend: Callable[[], Backend] | None
 ) -> Iterable[int]:
-    """Yield the index of each experiment when its stages are done, or may be computed in this process."""
+    """Yield the index of each experiment when workers have finished its stages, or at once if this process computes
+    them."""
+    # A caller's own backend lives in this process and cannot be sent to a worker.
     if backend is None and max(config.execution.workers for config in configs) > 1:
         return workers.compute(configs, root.root, terminal)
+    # Nothing is computed in this case: `_assembled` runs the stages itself.
     return range(len(configs))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Job:
-    """An experiment with its inputs found, and what the store had of it before this run."""
+    """An experiment whose inputs are found. `finished_before` are the stages that the store had before this run."""
 
     config: Config
     inputs: Inputs
@@ -99,14 +106,18 @@ class _Job:
 
 
 def _prepared(config: Config, out: Path, root: Store) -> _Job:
-    """Check what can be checked before anything is spent, and claim the stages, so that gc keeps a run under way."""
+    """Check everything that can be checked before anything is spent. Claim the stages, so that `gc` does not delete
+    those of a run that is not finished."""
     if out.exists() and not out.is_dir():
         raise ConfigError(f"out: {str(out)!r} is a file; name a folder for the results")
     inputs = resolve(config, offline_ok=False)
     records = planned(config, inputs, root)
+    # The folder is made now: a place that cannot be written must not show after hours.
     with explained_write_errors(out):
         out.mkdir(parents=True, exist_ok=True)
+    # `gc` keeps the stages of every run whose results folder exists.
     root.refer(out, [record.fingerprint for record in records])
+    # Timings tell stages that this run reused from those that its workers have just computed.
     finished_before = frozenset(record.fingerprint for record in records if record.reused)
     return _Job(config=config, inputs=inputs, out=out, finished_before=finished_before)
 
@@ -118,16 +129,19 @@ def _assembled(
     config, out = job.config, job.out
     executor = Executor(root, terminal, provenance(config.execution, config.models.strong), job.finished_before)
     opener = backend or opener_of(config.execution, config.models.strong, terminal, job.inputs.models.sources)
+    # Workers only fill the store. This pass finds their stages done there and collects the outcomes.
     outcomes = Experiment(config=config, inputs=job.inputs, runner=executor, backend=opener, folder=out).run(
         config.seeds
     )
     task = make_task(job.inputs.task)
+    # The config as it ran, so that the results name the commits of the models and data on the hub.
     results = results_of(resolved(config, job.inputs), outcomes, task)
     timings = _timings(config, executor.records, time.monotonic() - started)
     write_atomic(out / CHANGES_FILE, b"".join(dump_line(_json(change)) for change in changes_of(outcomes, task)))
     settings = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)  # pyright: ignore[reportUnknownMemberType] its stub
     write_atomic(out / CONFIG_FILE, settings.encode())
     write_atomic(out / TIMINGS_FILE, pretty(_json(timings)))
+    # After the files beside it: whoever finds results.json also finds changes, config and timings.
     write_atomic(out / RESULTS_FILE, pretty(_json(results)))
     write_figures(out)
     write_report(out)
@@ -136,8 +150,11 @@ def _assembled(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a run would do, the hub ids that could not be resolved to a commit, and the most that servers' judges are
-    asked; None where none is asked or the task cannot be loaded."""
+    """What a run would do.
+
+    `unresolved` are the hub ids that could not be resolved to a commit. `judge` is an upper bound on the calls to
+    judges on servers. It is None if no server is asked or the task cannot be loaded.
+    """
 
     stages: list[Explanation]
     unresolved: list[str]
@@ -145,7 +162,10 @@ class Plan:
 
 
 def plan(config: Config, store: Path | None = None) -> Plan:
-    """Say for every stage of an experiment whether it is done, new, or runs again and which fields are the cause."""
+    """Say for every stage of an experiment whether it is done, new, or runs again, and which fields are the cause.
+
+    Raises ConfigError or DataError as `resolve` does.
+    """
     place = Store(store or default_store())
     inputs = resolve(config, offline_ok=True)
     records = planned(config, inputs, place)
@@ -155,36 +175,40 @@ def plan(config: Config, store: Path | None = None) -> Plan:
 
 
 def _judge_calls(config: Config, inputs: Inputs, records: Sequence[StageRecord]) -> Estimate | None:
-    """Bound the calls for all comparisons that are still to be judged; answers are taken to be as long as references.
+    """Return an upper bound on the calls for all comparisons that are still to be judged.
 
-    None where no server is asked, or where the task cannot be loaded.
+    Answers are assumed to be as long as the references. Returns None if no server is asked, or if the task cannot be
+    loaded.
     """
     judges = server_judges(config)
     if not judges:
         return None
     try:
         data = make_task(inputs.task).load()
-    except BurnishError:  # a hub dataset without a network: the plan stands without this line
+    except BurnishError:  # for example a hub dataset without a network: the plan is still useful without this line
         return None
     waiting = [record for record in records if record.stage.name == "judge" and not record.reused]
     rates = {record.fingerprint for record in records if record.stage.name == "versus"}
+    # Judgements for win rates and those of the annotator are both stages named `judge`. Their input tells them apart.
     of_rates = sum(record.stage.inputs["comparisons"].fingerprint in rates for record in waiting)
     estimates: list[Estimate] = []
     if isinstance(config.judge, JudgeConfig) and of_rates:
         estimates.append(estimate(config.judge, len(data.test) * of_rates, mean_characters(data.test)))
-    asked = [one for one in config.supervision.annotator.members if isinstance(one, JudgeConfig)]
-    if asked and len(waiting) > of_rates:
+    annotating = [judge for judge in config.supervision.annotator.members if isinstance(judge, JudgeConfig)]
+    if annotating and len(waiting) > of_rates:
+        # Half of the training rows, since only half U is refined.
         comparisons = len(config.seeds) * sum(
             method.comparisons_per_row * method.last_round * len(data.train) // 2 for method in config.methods
         )
-        estimates += [estimate(one, comparisons, mean_characters(data.train)) for one in asked]
+        estimates += [estimate(judge, comparisons, mean_characters(data.train)) for judge in annotating]
     return summed(estimates)
 
 
 def planned(config: Config, inputs: Inputs, store: Store) -> list[StageRecord]:
-    """Return the stages of an experiment in their order, without running any."""
+    """Return the stages of an experiment in order, without running any of them."""
     planner = Planner(store)
 
+    # A plan that loaded a model would be a fault of burnish, so this raises AssertionError.
     def no_backend() -> Backend:
         raise AssertionError("a plan runs nothing")
 
@@ -197,6 +221,7 @@ def _json(record: Any) -> Any:
 
 
 def _timings(config: Config, records: list[StageRecord], seconds: float) -> Timings:
+    """Return how long each stage took, on which machine, and with which versions of the libraries."""
     return Timings(
         total_seconds=round(seconds, 3),
         peak_memory_bytes=peak_memory(),

@@ -1,4 +1,5 @@
-"""Several experiments, or the settings of a sweep, as one run: shared stages once, a report of each and one of all."""
+"""Several experiments, or the variants of a sweep, as one run. Shared stages are computed once, and there is one joint
+report."""
 
 from __future__ import annotations
 
@@ -16,26 +17,26 @@ from burnish.store.files import default_store, pretty, write_atomic
 from burnish.store.stages import Store
 
 TRAININGS = ("train", "train_classifier", "train_preferences")
-"""The stages that train a model."""
+"""The names of the stages that train a model."""
 SUITE_FILE = "suite.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Models:
-    """How many models a suite needs: all together, and the sum over its configs if each were run alone."""
+    """How many models a suite trains in all, and how many its configs would train if each were run alone."""
 
     trained: int
     alone: int
 
     @property
     def share(self) -> str:
-        """The first of the second, in percent."""
+        """`trained` as a percentage of `alone`, as text."""
         return f"{100 * self.trained / self.alone:.0f} %"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinishedSuite:
-    """What a suite left."""
+    """What a finished suite leaves: the count of models, and the folder of the results."""
 
     models: Models
     out: Path
@@ -44,35 +45,42 @@ class FinishedSuite:
 def run_suite(
     configs: Sequence[Config], out: Path | None = None, store: Path | None = None, done: Callable[[Path], None] = print
 ) -> FinishedSuite:
-    """Run the settings of several experiments; writes each into OUT/NAME/VARIANT, a report of each name and one of all.
+    """Run the variants of several experiments. Writes each into OUT/NAME/VARIANT, one report per name, and one of all.
 
-    `out` is `runs` if not given; `done` is called with each results folder when it is there.
+    `out` is `runs` if not given. `done` is called with each results folder when it is written. Raises ConfigError if
+    two experiments would write into the same folder.
     """
     root = out or Path("runs")
-    places = [root / config.name / slug(config.variant) for config in configs]
-    for place in places:
-        if places.count(place) > 1:
-            raise ConfigError(f"name: two experiments would write into {str(place)!r}; give one another `name`")
-    for finished, config in zip(run_all(configs, places, store), configs, strict=True):
+    folders = [root / config.name / slug(config.variant) for config in configs]
+    # Checked before anything runs: the second experiment would overwrite the results of the first.
+    for folder in folders:
+        if folders.count(folder) > 1:
+            raise ConfigError(
+                f"name: two experiments would write into {str(folder)!r}; give one of them another `name`"
+            )
+    for finished, config in zip(run_all(configs, folders, store), configs, strict=True):
         done(finished.out)
-        family = [place for place, other in zip(places, configs, strict=True) if other.name == config.name]
+        family = [folder for folder, other in zip(folders, configs, strict=True) if other.name == config.name]
+        # The joint report of a sweep is written as soon as its last variant is done.
         if config.variant and finished.out == family[-1]:
             write_joined(family, root / config.name)
     models = models_of(configs, Store(store or default_store()))
-    write_joined(places, root)
+    write_joined(folders, root)
     write_atomic(root / SUITE_FILE, pretty({"models_trained": models.trained, "models_alone": models.alone}))
     return FinishedSuite(models=models, out=root)
 
 
 def slug(variant: str) -> str:
-    """Return a variant's label as a folder's name."""
+    """Return a variant's label in a form that can be a folder's name."""
+    # Dots and dashes at the ends go, too: `.name` would be hidden, and `-name` looks like an option.
     return re.sub(r"[^A-Za-z0-9._-]+", "-", variant).strip("-.")
 
 
 def models_of(configs: Sequence[Config], store: Store) -> Models:
-    """Count the trainings of experiments: distinct ones, and the sum of each name's distinct ones."""
+    """Count the trainings of experiments: all distinct ones, and the sum of the distinct ones of each name."""
     by_name: dict[str, set[str]] = {}
     for config in configs:
+        # A plan is enough for the count. Stages of equal fingerprint are one training, whichever experiment runs it.
         records = planned(config, resolve(config, offline_ok=True), store)
         trained = {record.fingerprint for record in records if record.stage.name in TRAININGS}
         by_name.setdefault(config.name, set()).update(trained)

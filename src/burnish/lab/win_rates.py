@@ -1,4 +1,5 @@
-"""Held-out answers against their references, as a judge sees them (appendix A.2): win rates and what they leave out."""
+"""Held-out answers against their references, as a judge sees them (appendix A.2): win rates, and what they leave
+out."""
 
 from __future__ import annotations
 
@@ -13,13 +14,18 @@ from burnish.tasks.instruction_answers import CATEGORY
 from burnish.types import Artifact, Example
 
 LENGTH_CONTROLLED = "reference_lc_win_rate"
+"""The name of the metric."""
 EVEN = 0.5
+"""P(the answer is better) of a tie."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contest:
-    """One prompt: P(the answer is better than the reference), None where the judge abstained; how many characters
-    longer than the reference the answer is."""
+    """One prompt on which a judge compared the answer with the reference.
+
+    `p_wins` is P(the answer is better), or None if the judge abstained. `longer_by` is how many characters the answer
+    is longer than the reference.
+    """
 
     p_wins: float | None
     longer_by: int
@@ -28,23 +34,27 @@ class Contest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contests:
-    """All prompts by id. `empty` answers lose and `equal` ones tie without being judged."""
+    """All prompts by id. Empty answers lose and answers equal to the reference tie; both are counted, and neither is
+    judged."""
 
     by_id: Mapping[str, Contest]
     empty: int
     equal: int
 
     def metrics(self) -> dict[str, Metric]:
-        """Return win rates over all prompts and, where there are several kinds, over each kind."""
-        found = _rates("", self.by_id, lambda _: True)
-        kinds = sorted({one.category for one in self.by_id.values()})
-        for kind in kinds if len(kinds) > 1 else ():
-            found |= _rates(f"_{kind}", self.by_id, lambda one, kind=kind: one.category == kind)
-        return found
+        """Return win rates over all prompts. If there are several categories of prompts, also return them for each
+        category."""
+        rates = _rates("", self.by_id, lambda _: True)
+        categories = sorted({contest.category for contest in self.by_id.values()})
+        # With one category, its rate would repeat the rate over all prompts. The default binds the loop's value, since
+        # the lambda would else see the last one.
+        for category in categories if len(categories) > 1 else ():
+            rates |= _rates(f"_{category}", self.by_id, lambda contest, category=category: contest.category == category)
+        return rates
 
     def counts(self) -> dict[str, int]:
-        """Return what became of the prompts."""
-        decided = [one.p_wins for one in self.by_id.values() if one.p_wins is not None]
+        """Return how many prompts were won, tied, lost, abstained from, and not judged."""
+        decided = [contest.p_wins for contest in self.by_id.values() if contest.p_wins is not None]
         return {
             "reference_won": sum(p > EVEN for p in decided),
             "reference_tied": sum(p == EVEN for p in decided),
@@ -58,13 +68,13 @@ class Contests:
 def contests(
     compared: Artifact, judged: Artifact, examples: Mapping[str, Example], texts: Mapping[str, str]
 ) -> Contests:
-    """Read a judge's preferences between references (a) and answers (b); `texts` are all answers by example id.
+    """Read a judge's preferences between references (side a) and answers (side b).
 
-    An example without a reference is in no figure.
+    `texts` are all answers by example id. An example without a reference is left out of every figure.
     """
     preferences = read_preferences(Path(judged.path))
-    pairs = {one.example_id: preferences[one.id].p_b for one in read_comparisons(compared)}
-    found: dict[str, Contest] = {}
+    pairs = {comparison.example_id: preferences[comparison.id].p_b for comparison in read_comparisons(compared)}
+    by_id: dict[str, Contest] = {}
     empty = equal = 0
     for id_, text in texts.items():
         example = examples[id_]
@@ -72,18 +82,22 @@ def contests(
             continue
         if id_ in pairs:
             p_wins = pairs[id_]
+        # The judge is not asked about an empty answer: it can only lose.
         elif not text.strip():
             p_wins, empty = 0.0, empty + 1
         else:
+            # What is left was not compared because it equals the reference.
             p_wins, equal = EVEN, equal + 1
         category = str(example.metadata.get(CATEGORY, ""))
-        found[id_] = Contest(p_wins=p_wins, longer_by=len(text) - len(example.reference), category=category)
-    return Contests(by_id=found, empty=empty, equal=equal)
+        by_id[id_] = Contest(p_wins=p_wins, longer_by=len(text) - len(example.reference), category=category)
+    return Contests(by_id=by_id, empty=empty, equal=equal)
 
 
 def _rates(suffix: str, by_id: Mapping[str, Contest], wanted: Callable[[Contest], bool]) -> dict[str, Metric]:
-    decided = [one for one in by_id.values() if one.p_wins is not None and wanted(one)]
-    p_wins = [one.p_wins for one in decided if one.p_wins is not None]
-    controlled = length_controlled(p_wins, [one.longer_by for one in decided])
+    """Return the win rate and the length-controlled win rate of the prompts that `wanted` accepts."""
+    decided = [contest for contest in by_id.values() if contest.p_wins is not None and wanted(contest)]
+    p_wins = [contest.p_wins for contest in decided if contest.p_wins is not None]
+    # Judges like long answers. The second figure estimates the win rate at equal length.
+    controlled = length_controlled(p_wins, [contest.longer_by for contest in decided])
     mean = mean_interval(p_wins) if p_wins else None
     return {f"{REFERENCE_WIN_RATE}{suffix}": Metric.of(mean), f"{LENGTH_CONTROLLED}{suffix}": Metric.of(controlled)}

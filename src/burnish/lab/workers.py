@@ -1,4 +1,5 @@
-"""Seeds and methods side by side: worker processes that fill the store, and die with the run that started them."""
+"""Worker processes that compute seeds and methods in parallel. They fill the store, and die with the run that started
+them."""
 
 from __future__ import annotations
 
@@ -26,31 +27,38 @@ from burnish.store.runners import Executor
 from burnish.store.stages import Store, Talk
 
 PR_SET_PDEATHSIG = 1
+"""The option of Linux's prctl(2) that sends this process a signal when its parent dies."""
 POLL_SECONDS = 0.2
+"""How often a worker looks whether its parent still lives, in seconds."""
 PATIENCE = 10.0
-"""Seconds that a worker may take to end."""
+"""How long a worker that is done may take to end, in seconds."""
 DONE = b"burnish: done\n"
+"""The line that a worker prints when it is done with its part of one experiment."""
 SHARES: TypeAdapter[list[Config | None]] = TypeAdapter(list[Config | None])
 
 
 Share: TypeAlias = Config | None
-"""A worker's part of an experiment; None where the others do it all."""
+"""A worker's part of an experiment. It is None if the other workers do all of it."""
 
 
 def compute(configs: Sequence[Config], store: Path, talk: Talk) -> Iterator[int]:
-    """Compute experiments' stages in `execution.workers` processes; yields the index of each when it is done, in turn.
+    """Compute the stages of experiments in `execution.workers` processes. Yields the index of each experiment, in
+    order, when it is done.
 
-    A worker that is done with its part of one goes on to the next. Locks in the store keep a shared stage from being
-    computed twice. Raises StageError if a worker fails; what it finished is kept.
+    A worker that is done with its part of one experiment starts on the next. Locks in the store keep two workers from
+    computing the same stage. Raises StageError if a worker fails; the stages that it finished are kept.
     """
     workers = max(config.execution.workers for config in configs)
     dealt = [shares_of(config, workers, turn) for turn, config in enumerate(configs)]
     talk.say(f"{workers} workers for {len(configs)} experiments" if len(configs) > 1 else f"{workers} workers")
+    # Each worker gets its shares of all experiments at once, so that it need not wait for slower ones.
     children = [_start([shares[n] for shares in dealt], store, n) for n in range(workers)]
     try:
         for index in range(len(configs)):
             for child in children:
                 _wait_for_one(child)
+                # After its last share a worker ends by itself. Only processes that have ended count in the peak memory
+                # of children.
                 if index == len(configs) - 1:
                     _wait_to_end(child)
             yield index
@@ -61,27 +69,28 @@ def compute(configs: Sequence[Config], store: Path, talk: Talk) -> Iterator[int]
 
 
 def _wait_for_one(child: subprocess.Popen[bytes]) -> None:
-    """Wait until a worker is done with one more experiment; what a library prints there is passed over."""
+    """Wait until a worker is done with one more experiment. Lines that a library prints on stdout are ignored."""
     assert child.stdout is not None
     for line in child.stdout:
-        if line.endswith(DONE):  # a library may have left its own line open
+        if line.endswith(DONE):  # `endswith`, because a library may have printed before it without a line end
             return
-    raise StageError("execution.workers: a worker stopped; its message is above, what it finished is kept")
+    raise StageError("execution.workers: a worker stopped; its message is above, and what it finished is kept")
 
 
 def _wait_to_end(child: subprocess.Popen[bytes]) -> None:
-    """Give a worker that is done the time to end, so that its memory is known; one that hangs is ended later."""
+    """Give a worker that is done the time to end, so that its peak memory is known. One that hangs is ended later."""
     try:
         child.wait(timeout=PATIENCE)
+    # `compute` terminates it afterwards.
     except subprocess.TimeoutExpired:
         return
 
 
 def shares_of(config: Config, workers: int, turn: int = 0) -> list[Share]:
-    """Deal the seeds out over the workers; where there are fewer seeds than workers, the methods.
+    """Divide an experiment's seeds among the workers. If there are fewer seeds than workers, divide its methods.
 
-    Methods of one seed share their first stages: whoever comes second waits for them. `turn` says who is dealt to
-    first, so that over several experiments the shares become even.
+    Methods of one seed share their first stages, and the worker that comes second waits for them. `turn` says which
+    worker gets the first part, so that over several experiments all workers get about the same.
     """
     if len(config.seeds) >= workers:
         parts = [config.model_copy(update={"seeds": config.seeds[n::workers]}) for n in range(workers)]
@@ -90,26 +99,31 @@ def shares_of(config: Config, workers: int, turn: int = 0) -> list[Share]:
             config.model_copy(update={"methods": config.methods[n::workers]}) if config.methods[n::workers] else None
             for n in range(workers)
         ]
+    # The first parts are the larger ones where the seeds do not divide evenly.
     return [parts[(n + turn) % workers] for n in range(workers)]
 
 
 def _start(shares: Sequence[Share], store: Path, number: int) -> subprocess.Popen[bytes]:
+    """Start a worker process and send it its shares."""
     command = [sys.executable, "-m", "burnish.lab.workers", str(os.getpid()), str(store), str(number)]
     with _deaf():
-        # Our own interpreter and module.
+        # S603 warns of commands from outside: this is our own interpreter and module.
         child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603
     assert child.stdin is not None
     child.stdin.write(SHARES.dump_json(list(shares)))
+    # Closed, so that the worker's `read` comes to an end.
     child.stdin.close()
     return child
 
 
 @contextmanager
 def _deaf() -> Generator[None, None, None]:
-    """Start processes that do not hear Ctrl-C, from their first instruction on.
+    """Start processes that ignore Ctrl-C from their first instruction on.
 
-    A terminal sends it to all processes at once. The run ends its workers itself; each would else print a traceback.
+    A terminal sends Ctrl-C to all processes at once. The run ends its workers itself. Without this each worker would
+    print a traceback.
     """
+    # A child inherits the blocked signals of its parent, so SIGINT is blocked while it starts.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -118,7 +132,8 @@ def _deaf() -> Generator[None, None, None]:
 
 
 def work_through(config: Config, store: Path, number: int) -> None:
-    """Compute the stages of a share of an experiment and nothing else: a worker's part of a run."""
+    """Compute the stages of one share of an experiment, and nothing else. Raises BurnishError as a run does."""
+    # One worker draws progress bars. Several would draw over each other.
     terminal = Terminal(bars=number == 0)
     inputs = resolve(config, offline_ok=False)
     executor = Executor(Store(store), terminal, provenance(config.execution, config.models.strong))
@@ -127,21 +142,27 @@ def work_through(config: Config, store: Path, number: int) -> None:
 
 
 def die_with(parent: int) -> None:
-    """End this process when `parent` ends: by the kernel on Linux, by looking five times a second elsewhere."""
+    """End this process when `parent` ends. On Linux the kernel does it; elsewhere a thread looks five times a
+    second."""
     if sys.platform == "linux":
+        # The kernel does it even when the run is killed with SIGKILL and cannot act itself.
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    # Also on Linux: the parent may have died before prctl was called. A daemon thread does not keep the process alive.
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
 
 
 def _watch(parent: int) -> None:
+    """Kill this process as soon as its parent is another one than `parent`."""
+    # A process whose parent died gets another parent, so the id of its parent changes.
     while os.getppid() == parent:
         time.sleep(POLL_SECONDS)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def main() -> None:
-    """Work for a run: the shares come on standard input; a line on standard output says that one is done."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # what starts here does not hear it either
+    """Work for a run. The shares come as JSON on stdin. The line DONE on stdout says that one share is done."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # processes that this worker starts inherit this
+    # SIGINT came in blocked (see `_deaf`). It is ignored from here on, so the block can go.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     parent, store, number = int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
     die_with(parent)

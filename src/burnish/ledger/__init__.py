@@ -1,1 +1,1 @@
-"""The verbs over a finished refinement's folder: diff, show, revert, push, and the files that people fill in."""
+"""The commands that work on the folder of a refinement: diff, show, revert, push. Also the files of the folder."""

@@ -1,4 +1,5 @@
-"""Cards for a refined dataset and its model: what was done, by whom, how good. No text of the dataset is in them."""
+"""Cards for a refined dataset and its model. They say what was done, by whom, and how good it is, and hold no text of
+the dataset."""
 
 from __future__ import annotations
 
@@ -25,35 +26,39 @@ from burnish.store.files import write_atomic
 
 README = "README.md"
 TAG = "label-refinement"
+"""The tag on the hub of everything that burnish pushes. `push` also knows its own folders by it."""
 _LOADERS = {".jsonl": "json", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
+"""The name of the loader of the `datasets` library for each suffix."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Names:
-    """What the two are called where they go: hub ids, None where they go to a folder."""
+    """The hub ids of dataset and model. They are None if dataset and model go to a folder."""
 
     dataset: str | None = None
     model: str | None = None
 
 
 def write_cards(folder: Folder, dataset: Path, model: Path | None, names: Names) -> None:
-    """Write `README.md` into the dataset's folder and, where there is one, into the model's."""
+    """Write `README.md` into the dataset's folder and, if there is a model, into the model's folder."""
     summary = folder.summary
     write_atomic(dataset / README, dataset_card(folder, summary, names).encode("utf-8", errors="backslashreplace"))
     if model is not None and summary.model is not None:
+        # LoRA weights alone are loaded by another class than a whole model.
         adapter = (model / "adapter_config.json").is_file()
         card = model_card(summary, summary.model, adapter, names)
         write_atomic(model / README, card.encode("utf-8", errors="backslashreplace"))
 
 
 def dataset_card(folder: Folder, summary: Summary, names: Names) -> str:
-    """Return the card of the refined dataset."""
+    """Return the card of the refined dataset, as Markdown."""
+    # The source goes into the header only if it is a dataset on the hub. A local path must not become public.
     source = summary.config.data.source
     front = {
         "pretty_name": summary.config.name,
         "tags": ["burnish", TAG, "synthetic"],
         **({"source_datasets": [source]} if is_hub_id(source) else {}),
-        # Without this the hub reads the ledger as rows of the dataset.
+        # Without this the hub takes the ledger for more rows of the dataset.
         "configs": [
             {"config_name": "default", "data_files": summary.data.file, "default": True},
             {"config_name": "ledger", "data_files": LEDGER},
@@ -71,13 +76,15 @@ def dataset_card(folder: Folder, summary: Summary, names: Names) -> str:
 
 
 def model_card(summary: Summary, model: ModelSummary, adapter: bool, names: Names) -> str:
-    """Return the card of the finetuned model."""
+    """Return the card of the finetuned model, as Markdown."""
+    # The same for the base model: only a hub id is a link that others can follow.
     base = summary.config.model.source
     front = {
         "library_name": "peft" if adapter else "transformers",
         "pipeline_tag": "text-generation",
         "tags": ["burnish", TAG],
         **({"base_model": base} if is_hub_id(base) else {}),
+        # The hub links the two pages with this field.
         **({"datasets": [names.dataset]} if names.dataset else {}),
     }
     return _rendered(
@@ -95,6 +102,7 @@ def model_card(summary: Summary, model: ModelSummary, adapter: bool, names: Name
 
 
 def _rendered(template: str, summary: Summary, **more: object) -> str:
+    """Return a card from its template and the summary."""
     return (
         _markdown_environment()
         .get_template(template)
@@ -116,32 +124,41 @@ def _rendered(template: str, summary: Summary, **more: object) -> str:
 
 
 def _markdown_environment() -> Environment:
-    """Return the templates for Markdown: a stranger's string can neither format nor link nor hold HTML."""
+    """Return the templates for Markdown. Text that others wrote cannot add formatting, links or HTML to a card."""
+    # HTML escapes would show as text in Markdown, so `finalize` escapes in their place. It sees every value that a
+    # template inserts.
     return environment().overlay(autoescape=False, finalize=_escaped)
 
 
 def _escaped(value: object) -> object:
+    """Put a backslash before every character that Markdown or HTML could read as a mark."""
+    # Markup is text of our own, which is escaped already.
     if isinstance(value, Markup) or not isinstance(value, str):
         return value
     return "".join(f"\\{char}" if char in "\\`*_{}[]<>#|~&!" else char for char in terminal(value))
 
 
 def _front(values: Mapping[str, object]) -> Markup:
+    """Return the YAML header of a card, which the hub reads."""
+    # allow_unicode=False: YAML writes characters outside ASCII as escapes.
     text = yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=False)  # pyright: ignore[reportUnknownMemberType] its stub
-    return Markup(text)  # noqa: S704 YAML quotes it
+    return Markup(text)  # noqa: S704 YAML quotes what needs it
 
 
 def _code(word: str) -> Markup:
-    """Return a file's name or a hub id as it stands: such words hold nothing that could format."""
+    """Return the name of a file or a hub id without escapes. Such a name has no character that could be a mark."""
+    # ASCII: `\w` alone also accepts letters of other scripts.
     assert re.fullmatch(r"[\w./-]+", word, re.ASCII), word
-    return Markup(word)  # noqa: S704 checked
+    return Markup(word)  # noqa: S704 checked above
 
 
 def _table(table: Table | None) -> Markup | None:
-    return Markup(markdown(table)) if table is not None and table.rows else None  # noqa: S704 it escapes its words
+    """Return a table in Markdown, or None if it has no rows."""
+    return Markup(markdown(table)) if table is not None and table.rows else None  # noqa: S704 `markdown` escapes the cells
 
 
 def _facts(summary: Summary) -> list[Fact]:
+    """Return what was refined, by whom and how, as rows of a table. Empty ones are left out."""
     config, data = summary.config, summary.data
     audit = config.audit
     rows = [
@@ -158,6 +175,8 @@ def _facts(summary: Summary) -> list[Fact]:
 
 
 def _accuracies(summary: Summary) -> str:
+    """Return a sentence about right labels before and after, or an empty text if they were not measured."""
+    # Without a reference column nothing is known about right labels, so the card says nothing about them.
     if summary.right_labels is None:
         return ""
     before, after = map(_share, summary.right_labels)
@@ -167,12 +186,14 @@ def _accuracies(summary: Summary) -> str:
 
 
 def _share(metric: Metric) -> str:
+    """Return a share in percent with its count and interval."""
     assert metric.value is not None, metric
     interval = f", 95 % interval {percent_range(metric.ci95)}" if metric.ci95 else ""
     return f"{percent(metric.value)} (n {metric.n:,}{interval})"
 
 
 def _training(config: RefineSettings) -> str:
+    """Return the settings of training as a sentence."""
     train = config.train
     adapted = f", LoRA of rank {train.lora.r}" if train.lora else ", all weights"
     return (
@@ -182,8 +203,12 @@ def _training(config: RefineSettings) -> str:
 
 
 def _loading(file: Markup, repo: Markup | None) -> Markup:
+    """Return the Python call that loads the dataset."""
     if repo is not None:
+        # `Markup.format` escapes what it inserts, unless that is Markup itself.
         return Markup('load_dataset("{}", split="train")').format(repo)
+    # A file may be compressed: the loader goes by the suffix before `.gz`.
     suffix = next(suffix for suffix in _LOADERS if file.removesuffix(".gz").endswith(suffix))
+    # The loader for CSV also reads TSV, if it is told the separator.
     more = Markup(', sep="\\t"') if suffix == ".tsv" else Markup("")
     return Markup('load_dataset("{}", data_files="{}"{}, split="train")').format(_LOADERS[suffix], file, more)

@@ -1,4 +1,4 @@
-"""`burnish diff --html`: the changes side by side in one self-contained page, changed words marked."""
+"""`burnish diff --html`: one self-contained page with the changes side by side. Words that changed are marked."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from burnish.report.text import plural
 from burnish.store.files import replacing
 
 LONGEST_TEXT = 20_000
-"""Characters of an answer that a page shows; the dataset has the rest."""
+"""How many characters of an answer the page shows. The dataset has the rest."""
 LONGEST_REQUEST = 2_000
+"""How many characters of a prompt the page shows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Side:
-    """A text cut to the page's length, and how many characters were left out."""
+    """A text that is cut to the page's limit. `rest` is the number of characters that were left out."""
 
     text: str
     rest: int
@@ -30,7 +31,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeView:
-    """A change as the page shows it."""
+    """A change in the form in which the page shows it."""
 
     change: ShownChange
     request: Side
@@ -41,50 +42,56 @@ class ChangeView:
 
 
 def write_diff(folder: Folder, round_: int | None, limit: int | None, to: Path) -> int:
-    """Write the page of the first `limit` changes, all for None; returns how many it shows."""
-    summary, found = folder.summary, changes(folder, round_)
-    shown = len(found) if limit is None else min(limit, len(found))
+    """Write a page with the first `limit` changes (None: all) and return how many it shows. Raises DataError if the
+    ledger has no such round."""
+    summary, listed = folder.summary, changes(folder, round_)
+    shown = len(listed) if limit is None else min(limit, len(listed))
     page = environment().get_template("diff.html.j2")
     with replacing(to) as file:
+        # In chunks and not as one text: a page of all changes can be larger than memory.
         for chunk in page.generate(
             name=summary.config.name,
-            headline=headline(round_, found, shown),
-            changes=_views(found, limit),
+            headline=headline(round_, listed, shown),
+            changes=_views(listed, limit),
             most_words=MOST_WORDS,
             burnish_version=__version__,
         ):
+            # A model may have written half of a surrogate pair, which has no form in UTF-8.
             file.write(chunk.encode("utf-8", errors="backslashreplace"))
     return shown
 
 
-def headline(round_: int | None, found: Changes, shown: int) -> str:
-    """Say what is shown."""
+def headline(round_: int | None, listed: Changes, shown: int) -> str:
+    """Say in a sentence how many changes there are and how many are shown."""
     what = "changed" if round_ is None else f"changed by round {round_}"
-    part = "" if shown == len(found) else f" The first {shown:,} are shown."
-    return f"{plural(len(found), 'label')} {what}.{part}"
+    part = "" if shown == len(listed) else f" The first {shown:,} are shown."
+    return f"{plural(len(listed), 'label')} {what}.{part}"
 
 
 def sureness(change: ShownChange) -> str:
-    """Say how sure the annotator was that the answer after is better, in both orders where it saw both.
+    """Say how sure the annotator was that the new answer is better, in both orders if it saw both.
 
-    After several changes that was said against the answer before the last of them.
+    After several changes, the number belongs to the last step: the new answer against the one just before it.
     """
     both = (change.p_b_ab, change.p_b_ba)
     mean = mean_of_orders(*both)
     if mean is None:
         return ""
+    # An annotator whose verdict cannot depend on the order is asked in one order alone.
     orders = "" if None in both else f" ({both[0]:.2f} in one order, {both[1]:.2f} in the other)"
+    # The probability does not compare the first and the last answer after several steps, so the text says so.
     last = "" if change.steps == 1 else f"{change.steps} changes, the last: "
     return f"{last}P(after is better) {mean:.2f}{orders}"
 
 
 def cut(text: str, limit: int) -> Side:
-    """Cut a text, counting what is left out."""
+    """Cut a text to `limit` characters and count what is left out."""
     return Side(text=text[:limit], rest=max(0, len(text) - limit))
 
 
-def _views(found: Changes, limit: int | None) -> Iterator[ChangeView]:
-    for change in found.first(limit):
+def _views(listed: Changes, limit: int | None) -> Iterator[ChangeView]:
+    """Yield the changes in the form in which the page shows them."""
+    for change in listed.first(limit):
         before, after = cut(change.before, LONGEST_TEXT), cut(change.after, LONGEST_TEXT)
         yield ChangeView(
             change=change,

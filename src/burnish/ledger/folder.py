@@ -1,4 +1,4 @@
-"""A refinement's folder: ledger, answers, examples, dataset, summary. The ledger is only appended to."""
+"""The folder of a refinement: ledger, answers, examples, dataset, summary. Lines are only ever added to the ledger."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ REPORT = "report.html"
 CONFIG = "config.yaml"
 LOCK = ".lock"
 OWN = (SUMMARY, LEDGER, ANSWERS, EXAMPLES, MODEL, REPORT, CONFIG, ORIGINALS)
-"""What a refinement writes, but for the dataset and what people said."""
+"""Everything that a refinement writes, except the dataset and what people said."""
 _UNFINISHED = re.compile(r"\.(?:.+)\.(?:part|gone)")
-"""A file that was being written, or a folder that was being removed, when a run was killed."""
+"""The name of a file that was half written, or of a folder that was half removed, when a run was killed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """A row whose label stands changed: by which round, from which answer to which."""
+    """A row whose label is changed at present: by which round, from which answer to which. Answers are given by id."""
 
     example_id: str
     round: int
@@ -56,57 +56,67 @@ class Change:
 
 
 def answer_line(answer: Demonstration) -> dict[str, Any]:
-    """Return a line of `answers.jsonl`: an answer after the id by which the ledger knows it."""
+    """Return a line of `answers.jsonl`: an answer together with the id by which the ledger names it."""
     return {"id": answer.id, **as_mapping(answer)}
 
 
 def read_answers(path: Path) -> Iterator[tuple[str, Demonstration]]:
-    """Yield the ids and answers of `answers.jsonl`."""
+    """Yield the ids and answers of `answers.jsonl`. Raises DataError naming file and line if a line cannot be read."""
     for number, values in read_objects(path):
+        # The id is no field of the answer: it is a hash of the other fields.
         id_ = values.pop("id", "")
         yield id_, row_of(values, Demonstration, f"{path}:{number}")
 
 
 class Folder:
-    """Reads and writes the files. Everything is written beside and renamed: a kill leaves the old file or the new."""
+    """Reads and writes the files of a refinement.
+
+    Each file is written beside the old one and then renamed, so a kill leaves either the old file or the new one.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     @property
     def summary(self) -> Summary:
-        """Read the summary; raises DataError where this is no refinement's folder."""
+        """Read the summary. Raises DataError if the folder holds no refinement, StageError if the summary is
+        damaged."""
         return read_summary(self.path)
 
     def write_summary(self, summary: Summary) -> None:
-        """Write the summary, last of all: what it names is there."""
+        """Write the summary. Call this last, so that everything that the summary names exists."""
         write_atomic(self.path / SUMMARY, pretty(summary.model_dump(mode="json")))
 
     def examples(self) -> Iterator[Example]:
-        """Yield the usable rows in the order of the dataset, their place in the metadata."""
+        """Yield the usable rows in the order of the dataset. Their metadata says where they are in it. Raises DataError
+        if the file is missing."""
         return iter_rows(self._existing(EXAMPLES), Example)
 
     def ledger(self) -> Iterator[Refinement]:
-        """Yield every line, the oldest first; nothing before the first round is done."""
+        """Yield every line of the ledger, the oldest first. Yields nothing before the first round is done."""
         path = self.path / LEDGER
+        # The file is read line by line, since a ledger has a line for each row and round.
         return iter_rows(path, Refinement) if path.exists() else iter(())
 
     def answers(self, ids: Iterable[str]) -> dict[str, Demonstration]:
-        """Read the named answers. Raises DataError if one is missing."""
+        """Read the answers with these ids. Raises DataError if one is missing."""
+        # The file may be larger than memory, so only the wanted answers are kept.
         wanted = set(ids)
-        found = {id_: row for id_, row in read_answers(self._existing(ANSWERS)) if id_ in wanted}
-        if missing := sorted(wanted - found.keys()):
-            raise DataError(f"{self.path / ANSWERS}: answer {missing[0]} is not in it; run `burnish refine` again")
-        return found
+        answers = {id_: row for id_, row in read_answers(self._existing(ANSWERS)) if id_ in wanted}
+        if missing := sorted(wanted - answers.keys()):
+            raise DataError(f"{self.path / ANSWERS}: the answer {missing[0]} is missing; run `burnish refine` again")
+        return answers
 
     def _existing(self, name: str) -> Path:
+        """Return the path of a file. Raises DataError if there is no such file."""
         path = self.path / name
         if not path.is_file():
             raise DataError(f"{path}: no such file; give the folder that `burnish refine` wrote (its --out)")
         return path
 
     def standing(self) -> dict[str, Change]:
-        """Return the changed rows by id: the last accepted change of each, as far as nobody took it back.
+        """Return {row id: change} for the rows that are changed at present: the last accepted change that nobody took
+        back.
 
         `before` is the answer that the dataset came with.
         """
@@ -118,11 +128,13 @@ class Folder:
         }
 
     def extend(self, name: str, rows: Iterable[object], keep: Callable[[bytes], bool] = lambda _: True) -> None:
-        """Append rows to a file. A reader sees the file without all of them or with all of them.
+        """Append rows to a file. A reader sees either none or all of them.
 
-        Of the lines that are there already only those that `keep` accepts stay: a killed run may have left others.
+        Of the lines that are in the file already, only those that `keep` accepts stay, because a killed run may have
+        left others.
         """
         path = self.path / name
+        # The whole file is written again: an append that a kill interrupts would leave half a line.
         with replacing(path) as out:
             if path.exists():
                 with path.open("rb") as lines:
@@ -130,68 +142,77 @@ class Folder:
             out.writelines(dump_line(row) for row in rows)
 
     def write_dataset(self, data: DataConfig, file: str, also: Sequence[str] = ()) -> int:
-        """Write the dataset with the labels as they stand, from `data`, and the same as other files; returns its rows.
+        """Write the dataset from `data` with the present labels, and return the number of its rows.
 
-        `also` are names of files in .parquet or .csv.
+        `also` are the names of .parquet or .csv files that get the same rows. Raises DataError if an answer is missing.
         """
         changes = self.standing()
-        places = {
+        positions = {
             id_: int(str(position))
             for id_, position in ((e.id, e.metadata["position"]) for e in self.examples())
             if id_ in changes
         }
-        texts = self.answers(change.after for change in changes.values())
-        completions = {places[id_]: texts[change.after].completion for id_, change in changes.items()}
+        answers = self.answers(change.after for change in changes.values())
+        # The dataset is written by the position of its rows, since the file may have no ids.
+        completions = {positions[id_]: answers[change.after].completion for id_, change in changes.items()}
         table = open_table(data)
         originals: dict[int, str] = {}
         with explained_write_errors(self.path):
+            # `keep` collects how an answer was written in the source where burnish would write it in another way.
             count = table.write(self.path / file, completions.get, keep=originals.__setitem__)
         write_originals(self.path, originals)
         self._write_also(file, also)
         return count
 
     def _write_also(self, file: str, also: Sequence[str]) -> None:
+        """Write the dataset `file` again as each of the files `also`."""
         for name in also:
             with explained_write_errors(self.path):
                 convert(self.path / file, self.path / name, AlsoAs(Path(name).suffix.removeprefix(".")))
 
     def rewrite_dataset(self) -> None:
-        """Write the dataset anew from itself, after labels were taken back in the ledger."""
+        """Write the dataset again from itself, after labels were taken back in the ledger. The source is not needed.
+        Raises DataError if an answer is missing."""
         summary = self.summary
+        # The refined dataset is the source here, so a revert also works when the user's own file is gone.
         data = summary.config.data.model_copy(update={"source": str(self.path / summary.data.file)})
-        texts, given = self._touched()
-        originals = {position: text for position, text in read_originals(self.path).items() if position in given}
+        texts, unchanged = self._touched()
+        # A row that has its first answer again also gets its first bytes back.
+        originals = {position: text for position, text in read_originals(self.path).items() if position in unchanged}
         table = open_table(data)
         with explained_write_errors(self.path):
             table.write(self.path / summary.data.file, texts.get, original_at=originals.get)
         self._write_also(summary.data.file, summary.data.also)
 
     def _touched(self) -> tuple[dict[int, str], set[int]]:
-        """Return the answer that stands for every row that was ever changed, by its position, and the positions of
-        those that have the answer again with which they came."""
+        """Return {position: present answer} for every row that was ever changed, and the positions of those that have
+        their first answer again."""
         rows = replayed(self.ledger()).rows
         texts = self.answers(row.answer for row in rows.values())
-        standing: dict[int, str] = {}
-        given: set[int] = set()
+        answers_at: dict[int, str] = {}
+        unchanged: set[int] = set()
         for example in self.examples():
             if (row := rows.get(example.id)) is not None:
                 position = int(str(example.metadata["position"]))
-                standing[position] = texts[row.answer].completion
+                answers_at[position] = texts[row.answer].completion
                 if row.answer == row.given:
-                    given.add(position)
-        return standing, given
+                    unchanged.add(position)
+        return answers_at, unchanged
 
     @contextmanager
     def locked(self) -> Generator[None]:
-        """Lock the folder, so that one process at a time changes it. Raises StageError while another one does."""
+        """Lock the folder, so that only one process at a time changes it. Raises StageError if another process holds
+        the lock."""
         with explained_write_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
+            # The operating system frees the lock when the process ends, also after a kill. The file stays.
             lock = FileLock(self.path / LOCK)
             try:
+                # Waiting could take hours, since a refinement holds the lock as long as it runs.
                 lock.acquire(timeout=0)
             except Timeout:
                 raise StageError(
-                    f"{self.path}: another burnish is at work on this folder; wait until it ends"
+                    f"{self.path}: another burnish process is working on this folder; wait until it ends"
                 ) from None
         try:
             yield
@@ -199,32 +220,37 @@ class Folder:
             lock.release()
 
     def claim(self, planned: list[str], overwrite: bool) -> list[str]:
-        """Check that this refinement may write into the folder; return the fingerprints of its rounds that are there.
+        """Check that this refinement may write into the folder. Return the fingerprints of its rounds that are there
+        already.
 
-        It may if the folder is empty, or holds the first of the `planned` rounds, which are given by their
-        fingerprints. `overwrite` removes what another refinement wrote, but never what people said. Raises ConfigError
-        where the folder is a file, or holds anything else.
+        It may if the folder is empty, or if the rounds in it are the first of the `planned` rounds (given by their
+        fingerprints). `overwrite` removes what another refinement wrote, but never what people said. Raises ConfigError
+        if the folder is a file, or holds anything else.
         """
+        # `mkdir` would fail on such a link with a message that the file exists.
         if self.path.is_symlink() and not self.path.exists():
-            raise ConfigError(f"out: {str(self.path)!r} is a link to a folder that is not there; name another one")
+            raise ConfigError(f"out: {str(self.path)!r} is a link to a folder that does not exist; name another one")
         if self.path.exists() and not self.path.is_dir():
             raise ConfigError(f"out: {str(self.path)!r} is a file; name a folder")
         names = sorted(path.name for path in self.path.iterdir()) if self.path.exists() else []
+        # A folder in which a run was killed before it wrote anything counts as empty.
         in_use = [name for name in names if not _UNFINISHED.fullmatch(name) and name != LOCK]
-        written = [one.fingerprint for one in self.summary.rounds] if SUMMARY in in_use else []
+        written = [round_.fingerprint for round_ in self.summary.rounds] if SUMMARY in in_use else []
+        # There may be more planned rounds than written ones: the user continues, or asks for more rounds than before.
         if not in_use or (SUMMARY in in_use and planned[: len(written)] == written):
             return written
         if not overwrite:
             what = f"{len(written)} rounds of another refinement" if written else f"other files ({in_use[0]})"
             raise ConfigError(
                 f"out: {str(self.path)!r} holds {what}; name another --out, repeat the settings that it was made with "
-                "(rounds may be added where nothing is audited), or replace it with --overwrite"
+                "(rounds may be added if nothing is audited), or replace it with --overwrite"
             )
         self._clear()
         return []
 
     def sweep(self) -> None:
-        """Remove what killed runs left unfinished, once the folder is claimed."""
+        """Remove what killed runs left unfinished. Call this after the folder is claimed."""
+        # Listed first, since a folder should not change while it is read.
         for path in [path for path in self.path.iterdir() if _UNFINISHED.fullmatch(path.name)]:
             if path.is_dir():
                 shutil.rmtree(path)
@@ -232,7 +258,8 @@ class Folder:
                 path.unlink(missing_ok=True)
 
     def _clear(self) -> None:
-        # The summary names the dataset, so it goes after it; without a summary nothing else counts.
+        # The summary names the dataset, so it is read before it is removed.
+        """Remove everything that a refinement wrote, except what people said."""
         data = self.summary.data if (self.path / SUMMARY).exists() else None
         names = [*([data.file, *data.also] if data is not None else []), *OWN]
         for path in (self.path / name for name in names):

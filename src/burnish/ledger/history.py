@@ -1,4 +1,4 @@
-"""What `diff` and `show` tell: changes with their texts, and all that happened to one row."""
+"""The data behind `diff` and `show`: changes with their texts, and everything that happened to one row."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ from burnish.ledger.replay import ChangedRow, replayed
 from burnish.types import Example, Reason, Refinement
 
 _AT_ONCE = 20_000
-"""Changes whose texts are held at once: about 40 MB with answers of 1,000 characters."""
+"""How many changes have their texts in memory at once: about 40 MB with answers of 1,000 characters."""
 
 WHY = {
-    Reason.AGREED: "label and proposal give the same answer; nothing to compare",
+    Reason.AGREED: "label and proposal give the same answer, so they were not compared",
     Reason.INVALID: "the proposal has no end or no answer; it was not compared",
-    Reason.NOT_COMPARED: "not among the rows that were compared",
+    Reason.NOT_COMPARED: "the row was not among those that were compared",
     Reason.REJECTED: "the annotator preferred the label",
     Reason.TIE: "the annotator found both equally good; the label stays",
-    Reason.ORDERS_DISAGREE: "the annotator preferred whichever answer stood in one place; the label stays",
+    Reason.ORDERS_DISAGREE: "the annotator preferred the same place in both orders; the label stays",
     Reason.ABSTAINED: "the annotator gave no verdict; the label stays",
-    Reason.BELOW_GATE: "the proposal was preferred, but not surely enough",
-    Reason.OVER_CAP: "the proposal was preferred, but the round's share of changes was full with surer ones",
+    Reason.BELOW_GATE: "the proposal was preferred, but with too little confidence",
+    Reason.OVER_CAP: "the proposal was preferred, but the round had reached its limit of changes with more certain "
+    "ones",
     Reason.OVER_RISK: "the proposal was preferred, but the round's audit found too much harm",
     Reason.ACCEPTED: "the proposal replaced the label",
     Reason.REVERTED: "the user took the change back",
@@ -36,9 +37,9 @@ WHY = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShownChange:
-    """A change with its texts, the sum of `steps` accepted proposals.
+    """A change with its texts. It is the sum of `steps` accepted proposals.
 
-    `confidence` and the proposal's P(better) by order are of the last step; None where nobody was asked.
+    `confidence` and P(the proposal is better) in each order belong to the last step. They are None if nobody was asked.
     """
 
     example_id: str
@@ -58,6 +59,8 @@ class ShownChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Sides:
+    """The ids of the answers before and after a change, and the ledger's line of its last step."""
+
     before: str
     after: str
     line: Refinement
@@ -66,7 +69,8 @@ class _Sides:
 
 
 class Changes:
-    """Changes in the order of the dataset. Their number is known at once; texts are read as they are asked for."""
+    """Changes in the order of the dataset. Their number is known at once. Their texts are read when they are asked
+    for."""
 
     def __init__(self, folder: Folder, sides: dict[str, _Sides]) -> None:
         self._folder, self._sides = folder, sides
@@ -74,63 +78,72 @@ class Changes:
     def __len__(self) -> int:
         return len(self._sides)
 
+    # `burnish.diff` returns this object, and Python users loop over it.
     def __iter__(self) -> Iterator[ShownChange]:
         return self.first(None)
 
     def first(self, limit: int | None) -> Iterator[ShownChange]:
-        """Yield the first `limit` changes, all for None."""
-        changed = islice((one for one in self._folder.examples() if one.id in self._sides), limit)
+        """Yield the first `limit` changes, or all if `limit` is None."""
+        changed = islice((example for example in self._folder.examples() if example.id in self._sides), limit)
+        # In batches: each batch reads the file of answers once, and not once per row.
         while some := list(islice(changed, _AT_ONCE)):
             yield from self._shown(some)
 
     def _shown(self, examples: list[Example]) -> Iterator[ShownChange]:
-        sides = [self._sides[example.id] for example in examples]
-        texts = self._folder.answers(answer for one in sides for answer in (one.before, one.after))
-        for example, one in zip(examples, sides, strict=True):
+        """Yield the changes of some examples, with their texts."""
+        changed = [self._sides[example.id] for example in examples]
+        texts = self._folder.answers(answer for side in changed for answer in (side.before, side.after))
+        for example, side in zip(examples, changed, strict=True):
             yield ShownChange(
                 example_id=example.id,
                 where=_where(example),
-                round=one.line.round,
-                steps=one.steps,
+                round=side.line.round,
+                steps=side.steps,
                 request=request_text(example.prompt),
-                before=texts[one.before].completion,
-                after=texts[one.after].completion,
-                confidence=one.line.score,
-                p_b_ab=one.line.p_b_ab,
-                p_b_ba=one.line.p_b_ba,
-                annotator=one.line.annotator,
-                reason=one.line.reason,
-                reverted=one.reverted,
+                before=texts[side.before].completion,
+                after=texts[side.after].completion,
+                confidence=side.line.score,
+                p_b_ab=side.line.p_b_ab,
+                p_b_ba=side.line.p_b_ba,
+                annotator=side.line.annotator,
+                reason=side.line.reason,
+                reverted=side.reverted,
             )
 
 
 def changes(folder: Folder, round_: int | None) -> Changes:
-    """Return the net changes that stand: the answer that the dataset came with against the one that it has.
+    """Return the changes that stand: the answer that the dataset came with, and the answer that the row has now.
 
-    With a round: what that round accepted, also where it was taken back since. Raises DataError for a round that the
-    ledger does not have.
+    With a round, return what that round accepted, also if it was taken back later. Raises DataError if the ledger does
+    not have the round.
     """
     ledger = replayed(folder.ledger())
+    # Several changes of a row are shown as one: from the first answer to the present one.
     if round_ is None:
         return Changes(folder, {id_: _net(row) for id_, row in ledger.rows.items() if row.standing})
     check_round(folder, round_, ledger.rounds)
-    found = ((id_, _of_round(row, round_)) for id_, row in ledger.rows.items())
-    return Changes(folder, {id_: sides for id_, sides in found if sides is not None})
+    of_round = ((id_, _of_round(row, round_)) for id_, row in ledger.rows.items())
+    return Changes(folder, {id_: sides for id_, sides in of_round if sides is not None})
 
 
 def check_round(folder: Folder, round_: int, rounds: Iterable[int]) -> None:
-    """Raise DataError where a ledger does not have the round; the message names the rounds that it has."""
+    """Raise DataError if a ledger does not have the round. The message names the rounds that it has."""
     known_rounds = sorted(rounds)
     if round_ not in known_rounds:
+        # A refinement that was stopped in its first round has no round in its ledger yet.
         known = ", ".join(map(str, known_rounds)) or "none yet"
         raise DataError(f"{folder.path}: round {round_} is not in the ledger; rounds there: {known}")
 
 
 def _net(row: ChangedRow) -> _Sides:
+    """Return the change of a row from its first answer to its present one."""
     return _Sides(before=row.given, after=row.answer, line=row.standing[-1], steps=len(row.standing), reverted=False)
 
 
 def _of_round(row: ChangedRow, round_: int) -> _Sides | None:
+    """Return the change that a round made to a row, or None if it made none."""
+    # A revert moves lines from `standing` to `taken_back`, so the line of the round is in one of the two.
+    # A round changes a row at most once.
     for lines, reverted in ((row.standing, False), (row.taken_back, True)):
         for line in lines:
             if line.round == round_:
@@ -157,7 +170,8 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """All that happened to a row, in order. `standing` is the answer that it has, None before the first round."""
+    """Everything that happened to a row, in order. `standing` is the answer that it has now, or None before the first
+    round."""
 
     example_id: str
     where: str
@@ -168,14 +182,16 @@ class History:
 
 
 def history(folder: Folder, id_: str) -> History:
-    """Return the history of a row. Raises DataError for an unknown id, with ids that are close to it."""
-    example = next((one for one in folder.examples() if one.id == id_), None)
+    """Return the history of a row. Raises DataError for an unknown id. The message names ids that are similar."""
+    # Read row by row until the row is found, since the file may be large.
+    example = next((candidate for candidate in folder.examples() if candidate.id == id_), None)
     if example is None:
         raise unknown(folder, id_)
     lines = [line for line in folder.ledger() if line.example_id == id_]
     texts = folder.answers(answer for line in lines for answer in (line.kept, line.proposed, line.chosen))
     entries = tuple(_entry(line, {answer: text.completion for answer, text in texts.items()}) for line in lines)
     row = replayed(lines).rows.get(id_)
+    # A row that was never changed still has the label of its first line.
     standing = row.answer if row else lines[0].kept if lines else None
     return History(
         example_id=id_,
@@ -188,6 +204,7 @@ def history(folder: Folder, id_: str) -> History:
 
 
 def _entry(line: Refinement, texts: dict[str, str]) -> Entry:
+    """Return a line of the ledger with its texts."""
     return Entry(
         round=line.round,
         reason=line.reason,
@@ -204,24 +221,28 @@ def _entry(line: Refinement, texts: dict[str, str]) -> Entry:
 
 
 def unknown(folder: Folder, id_: str) -> DataError:
-    """Return the error for an id that no row has."""
-    close = difflib.get_close_matches(id_, [one.id for one in folder.examples()], n=3)
-    hint = f"; close ones: {', '.join(close)}" if close else ""
+    """Return the error for an id that no row has. Its message names ids that are similar."""
+    close = difflib.get_close_matches(id_, [example.id for example in folder.examples()], n=3)
+    hint = f"; similar ids: {', '.join(close)}" if close else ""
     return DataError(
-        f"{folder.path}: no usable row has the id {id_!r}{hint}; ids stand in {EXAMPLES}, in `burnish diff` and in the "
+        f"{folder.path}: no usable row has the id {id_!r}{hint}; ids are listed in {EXAMPLES}, in `burnish diff` and "
+        "in the "
         "report"
     )
 
 
 def _where(example: Example) -> str:
+    """Return where the row is in the user's file."""
     return str(example.metadata["where"])
 
 
-def diff(folder: str | Path, round: int | None = None) -> Changes:  # noqa: A002 the verb's own word
-    """Return the changes that stand in a refinement's folder, or those that a round accepted; see `burnish diff`."""
+def diff(folder: str | Path, round: int | None = None) -> Changes:  # noqa: A002 the command's own word
+    """Return the changes that stand in a refinement's folder, or those that a round accepted. See `burnish diff`.
+    Raises DataError if the folder holds no refinement or no such round."""
     return changes(Folder(Path(folder)), round)
 
 
-def show(folder: str | Path, id: str) -> History:  # noqa: A002 the verb's own word
-    """Return a row's whole history; see `burnish show`."""
+def show(folder: str | Path, id: str) -> History:  # noqa: A002 the command's own word
+    """Return the whole history of a row. See `burnish show`. Raises DataError if the folder holds no refinement or no
+    such row."""
     return history(Folder(Path(folder)), id)

@@ -1,4 +1,4 @@
-"""What models, annotators and methods are called in reports and cards: without addresses or folders of this machine."""
+"""How models, annotators and methods are named in reports and cards: without addresses or folders of this machine."""
 
 from __future__ import annotations
 
@@ -15,20 +15,23 @@ from burnish.config.methods import MethodSettings
 from burnish.models.location import BUILTIN
 
 _INTERPRETER = re.compile(r"(python|node|ruby|perl|bash|sh|deno|Rscript)[\d.]*(\.exe)?$")
+"""Programs that run a script. The script's name says more than theirs."""
 
 
 def is_hub_id(source: str) -> bool:
-    """Say whether a source is a hub id: not a file or folder here, nor a built-in model."""
+    """Say whether a source is a hub id, and not a file or folder on this machine or a built-in model."""
+    # `data/rows` looks like a hub id. If there is such a file, it is the file that is meant.
     return looks_like_hub_id(source) and not os.path.exists(os.path.expanduser(source))
 
 
 def public_name(source: str) -> str:
-    """Return what a source is called, without where it lies on this machine."""
+    """Return the name of a source, without its place on this machine."""
     return source if is_hub_id(source) or source.startswith(BUILTIN) else f"{Path(source).name} (local)"
 
 
 def method_words(method: MethodSettings) -> str:
-    """Say a method with its settings, sorted by name."""
+    """Return a method with its settings, sorted by name."""
+    # The checker is a command with arguments, which may name places or keys: only the program's name is shown.
     values = method.model_dump(mode="json", exclude={"kind", "name", "checker"})
     settings = [f"{key} {value}" for key, value in sorted(values.items())]
     settings += [f"checked by the program {program_name(method.program)}"] if method.program else []
@@ -36,11 +39,12 @@ def method_words(method: MethodSettings) -> str:
 
 
 def annotator_words(annotator: AnnotatorSettings | None) -> str:
-    """Say who compared, without addresses of this machine, arguments of programs or fields that may hold a key."""
+    """Say who compared, without addresses of this machine, arguments of programs, or fields that may hold a key."""
     if annotator is None:
         return "nobody"
+    # The members are named in the order in which they are configured.
     if isinstance(annotator, MajorityConfig):
-        return "a vote of " + "; ".join(annotator_words(one) for one in annotator.of)
+        return "a vote of " + "; ".join(annotator_words(member) for member in annotator.of)
     match annotator:
         case JudgeConfig():
             host = public_host(annotator.base_url)
@@ -49,22 +53,25 @@ def annotator_words(annotator: AnnotatorSettings | None) -> str:
             return f"command, the program {program_name(annotator.command)}"
         case OracleConfig(column=str(column)):
             return f"oracle, right answers in the column {column}"
-        case _:  # other packages may add kinds
+        case _:  # other packages may add kinds of annotators
             model = annotator.base_model
             return annotator.kind if model is None else f"{annotator.kind}, the model {public_name(model.source)}"
 
 
 def program_name(command: Sequence[str]) -> str:
-    """Return a program's name without its folder: the script's, where an interpreter runs one."""
+    """Return a program's name without its folder. If an interpreter runs a script, return the name of the script."""
+    # The first argument with a suffix that is no option, as in `python -u judge.py`.
     script = next((word for word in command[1:] if Path(word).suffix and not word.startswith("-")), None)
     return Path(script if script and _INTERPRETER.match(Path(command[0]).name) else command[0]).name
 
 
 def public_host(address: str) -> str:
-    """Return the host of a public server, "" for one on this machine or in a private network."""
+    """Return the host of a public server, or an empty text for a server on this machine or in a private network."""
     host = urlsplit(address).hostname or ""
     try:
+        # Raises ValueError where the host is a name and not a number.
         return host if ipaddress.ip_address(host).is_global else ""
     except ValueError:
+        # Names without a dot, and these endings, exist in local networks alone.
         private = "." not in host or host.endswith((".local", ".internal", ".lan", ".localhost"))
         return "" if private else host

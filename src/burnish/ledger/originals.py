@@ -1,7 +1,7 @@
-"""How answers were written in the source, so that a row that is taken back has its first bytes again.
+"""How answers were written in the source. A row that is taken back gets its first bytes back from here.
 
-One text can be written in several ways in JSON and in CSV: with escapes, in quotes. `originals.jsonl` keeps those that
-would be written in another way today.
+The same text can be written in several ways in JSON and CSV, for example with escapes or in quotes. `originals.jsonl`
+keeps the answers that burnish would write in another way than the source.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ ORIGINALS = "originals.jsonl"
 
 
 def read_originals(folder: Path) -> dict[int, str]:
-    """Return how the answers of some rows were written, by the position of the row."""
+    """Return {position of the row: how its answer was written} for the rows that are kept."""
     path = folder / ORIGINALS
     if not path.is_file():
         return {}
@@ -23,7 +23,7 @@ def read_originals(folder: Path) -> dict[int, str]:
 
 
 def write_originals(folder: Path, written: Mapping[int, str]) -> None:
-    """Keep how answers were written, in place of what was kept before."""
+    """Keep how answers were written. This replaces what was kept before."""
     if not written:
         (folder / ORIGINALS).unlink(missing_ok=True)
         return

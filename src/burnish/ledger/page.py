@@ -1,4 +1,5 @@
-"""The report of a refinement: one self-contained page of what was done, by whom, and which rows changed and why."""
+"""The report of a refinement: one self-contained page that says what was done, by whom, and which rows changed and
+why."""
 
 from __future__ import annotations
 
@@ -22,11 +23,12 @@ from burnish.store.files import write_atomic
 from burnish.types import Reason, short_hash
 
 MOST_CHANGES, LONGEST_TEXT = 24, 1200
+"""How many changes the page shows, and how many characters of each text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeView:
-    """A changed row in words."""
+    """A changed row in the form in which the page shows it."""
 
     id: str
     where: str
@@ -37,7 +39,8 @@ class ChangeView:
 
 
 def write_page(folder: Path, summary: Summary) -> Path:
-    """Write `report.html` into a refinement's folder; `burnish diff --html` has every change."""
+    """Write `report.html` into a refinement's folder. It shows a sample of the changes; `burnish diff --html` shows
+    all."""
     path = folder / REPORT
     changes = list(Folder(folder).standing().values())
     page = (
@@ -58,6 +61,7 @@ def write_page(folder: Path, summary: Summary) -> Path:
             burnish_version=__version__,
         )
     )
+    # A model may have written half of a surrogate pair, which has no form in UTF-8.
     write_atomic(path, page.encode("utf-8", errors="backslashreplace"))
     return path
 
@@ -65,6 +69,7 @@ def write_page(folder: Path, summary: Summary) -> Path:
 def headline(summary: Summary, changed: int) -> list[str]:
     """Return the result in a few sentences."""
     data, rounds = summary.data, summary.rounds
+    # A share of the usable rows, since the others could not change.
     share = percent(changed / data.usable)
     lines = [f"{plural(changed, 'label')} of {data.usable:,} changed ({share}) in {plural(len(rounds), 'round')}."]
     if summary.right_labels is not None:
@@ -73,15 +78,16 @@ def headline(summary: Summary, changed: int) -> list[str]:
     if doubt := reference_doubt(summary):
         lines.append(doubt)
     if summary.state != "done":
-        lines.append("This refinement waits: the command that goes on was printed when it stopped.")
+        lines.append("This refinement is not finished. The command that continues it was printed when it stopped.")
     if summary.reverted:
         lines.append(f"{plural(summary.reverted, 'change')} taken back by the user.")
     return lines
 
 
 def facts(summary: Summary) -> list[Fact]:
-    """Return what was refined, by whom, with what."""
+    """Return what was refined, by whom, and with what."""
     config, data = summary.config, summary.data
+    # Rows that cannot be used stay in the dataset, unchanged.
     skipped = f", {data.skipped:,} left as they are (they cannot be used)" if data.skipped else ""
     rows = [
         Fact("Dataset", f"{Path(config.data.source).name}: {data.rows:,} rows, {data.form}{skipped}"),
@@ -96,6 +102,7 @@ def facts(summary: Summary) -> list[Fact]:
 
 
 def _audit_words(audit: AuditConfig | None) -> str:
+    """Return how changes were audited, or an empty text if they were not."""
     if audit is None:
         return ""
     limit = "" if audit.max_harm is None else f", at most {percent(audit.max_harm)} harmed"
@@ -103,16 +110,19 @@ def _audit_words(audit: AuditConfig | None) -> str:
 
 
 def _call_words(summary: Summary) -> str:
+    """Return what the judge's server was paid for, or an empty text if no server was asked."""
     calls = summary.calls
     if calls is None:
         return ""
+    # There is a cost only if the judge's config names prices.
     money = "" if calls.cost is None else f", {calls.cost:.2f} {calls.currency}"
     tokens = f"{calls.prompt_tokens:,} tokens read, {calls.completion_tokens:,} written"
     return f"{plural(calls.calls, 'answered call')}, {calls.failed:,} given up, {tokens}{money}"
 
 
 def rounds_table(summary: Summary) -> Table:
-    """Return what happened in each round; accuracies where a reference column was named."""
+    """Return what happened in each round. There are accuracies only if a reference column was named."""
+    # Multiplying a tuple by False gives an empty one: without a reference the table has three columns less.
     known = summary.given_accuracy is not None
     header = (
         "round",
@@ -120,6 +130,7 @@ def rounds_table(summary: Summary) -> Table:
         "labels changed",
         *(("right labels", "annotator right", "of what it accepted") * known),
     )
+    # The first row of the table is the state before any round.
     start = (
         Cell("before"),
         Cell(""),
@@ -128,44 +139,49 @@ def rounds_table(summary: Summary) -> Table:
     )
     rows = [
         (
-            Cell(str(one.round)),
-            Cell(f"{one.compared:,}"),
-            Cell(f"{one.counts.get(Reason.ACCEPTED, 0):,}", percent(one.replaced.value or 0)),
+            Cell(str(round_.round)),
+            Cell(f"{round_.compared:,}"),
+            Cell(f"{round_.counts.get(Reason.ACCEPTED, 0):,}", percent(round_.replaced.value or 0)),
             *(
-                (_cell(one.label_accuracy), _cell(one.annotator_accuracy), _cell(one.accepted_accuracy))
+                (_cell(round_.label_accuracy), _cell(round_.annotator_accuracy), _cell(round_.accepted_accuracy))
                 if known
                 else ()
             ),
         )
-        for one in summary.rounds
+        for round_ in summary.rounds
     ]
     return Table(title="Rounds", header=header, rows=(start, *rows))
 
 
 def reasons_table(summary: Summary) -> Table:
-    """Return rows by reason and round."""
-    present = [reason for reason in REASONS if any(one.counts.get(reason) for one in summary.rounds)]
-    rows = tuple((Cell(str(one.round)), *(_count(one, reason) for reason in present)) for one in summary.rounds)
+    """Return the number of rows by reason and round."""
+    # Reasons that no row has would only make the table wider.
+    present = [reason for reason in REASONS if any(round_.counts.get(reason) for round_ in summary.rounds)]
+    rows = tuple(
+        (Cell(str(round_.round)), *(_count(round_, reason) for reason in present)) for round_ in summary.rounds
+    )
     return Table(title="Reasons", header=("round", *(REASONS[reason] for reason in present)), rows=rows)
 
 
-def _count(one: RoundSummary, reason: Reason) -> Cell:
-    count = one.counts.get(reason, 0)
-    return Cell(f"{count:,}", percent(count / sum(one.counts.values())))
+def _count(round_: RoundSummary, reason: Reason) -> Cell:
+    """Return a count of rows, with its share of the round."""
+    count = round_.counts.get(reason, 0)
+    # Every usable row has exactly one reason in each round, so the counts add up to all rows.
+    return Cell(f"{count:,}", percent(count / sum(round_.counts.values())))
 
 
 def selftest_table(summary: Summary) -> Table | None:
-    """Return what the annotator showed on planted pairs."""
+    """Return the results on planted pairs, or None if there was no self-test."""
     report = summary.selftest
     if report is None:
         return None
     rows = [
         ("accuracy on planted pairs", report.accuracy),
         *((f"where {kind} was planted", metric) for kind, metric in report.by_planting.items()),
-        ("leans to what is shown first by", report.position_lean),
-        ("contradicts itself when sides are swapped", report.flip_rate),
-        ("leans to the longer answer by", report.length_lean),
-        ("says the same when asked again", report.self_consistency),
+        ("lean to the answer shown first", report.position_lean),
+        ("names another winner when the sides are swapped", report.flip_rate),
+        ("lean to the longer answer", report.length_lean),
+        ("gives the same verdict when asked again", report.self_consistency),
         ("ties", report.ties),
         ("abstained", report.abstained),
     ]
@@ -174,8 +190,8 @@ def selftest_table(summary: Summary) -> Table | None:
 
 
 def harm_table(summary: Summary) -> Table | None:
-    """Return what audits found."""
-    audited = [(one.round, one.harm) for one in summary.rounds if one.harm is not None]
+    """Return what the audits found, or None if nothing was audited."""
+    audited = [(round_.round, round_.harm) for round_ in summary.rounds if round_.harm is not None]
     if not audited:
         return None
     rows = tuple(
@@ -194,27 +210,32 @@ def harm_table(summary: Summary) -> Table | None:
 
 
 def _cell(metric: Metric | None) -> Cell:
+    """Return a share with its interval. It is a dash if there is none."""
+    # A share of no rows is unknown, and not 0.
     if metric is None or metric.value is None:
         return Cell("–")
     return Cell(percent(metric.value), percent_range(metric.ci95) if metric.ci95 else "")
 
 
 def _accuracy(metric: Metric) -> str:
+    """Return a share with its interval, as text."""
     assert metric.value is not None, metric
     interval = f" (95 % interval {percent_range(metric.ci95)})" if metric.ci95 else ""
     return f"{percent(metric.value)}{interval}"
 
 
 def figure(summary: Summary) -> Markup | None:
-    """Draw right labels over the rounds, where they are known."""
-    points = [(0, summary.given_accuracy), *((one.round, one.label_accuracy) for one in summary.rounds)]
+    """Draw the share of right labels over the rounds. Returns None if fewer than two points are known."""
+    points = [(0, summary.given_accuracy), *((round_.round, round_.label_accuracy) for round_ in summary.rounds)]
     marks = [
         Mark(x=float(number), y=100 * metric.value, y_ci=scaled(metric.ci95, 100))
         for number, metric in points
         if metric is not None and metric.value is not None
     ]
+    # One point makes no curve.
     if len(marks) < 2:
         return None
+    # Shares become percentages, since the axis is labelled so.
     drawn = curves(
         "label-accuracy",
         "Right labels over the rounds",
@@ -226,9 +247,11 @@ def figure(summary: Summary) -> Markup | None:
 
 
 def _shown(folder: Folder, changes: list[Change]) -> list[ChangeView]:
-    """Return some changes with their texts: the first ones by id, so that the report is the same every time."""
+    """Return some changes with their texts: the first ones by hash of their id, so that the report is the same every
+    time."""
     chosen = sorted(changes, key=lambda change: short_hash(change.example_id))[:MOST_CHANGES]
     texts = folder.answers(side for change in chosen for side in (change.before, change.after))
+    # Only these examples are kept, since the dataset may be larger than memory.
     wanted = {change.example_id for change in chosen}
     examples = {example.id: example for example in folder.examples() if example.id in wanted}
     return [

@@ -1,4 +1,4 @@
-"""What must not become public: where things lie on this machine."""
+"""What must not become public: where things are on this machine."""
 
 from __future__ import annotations
 
@@ -16,31 +16,37 @@ from burnish.ledger.summary import Summary
 from burnish.store.files import pretty
 
 _TEXTS = {".json", ".jinja", ".txt", ".md"}
+"""Suffixes of the files whose text is searched for places."""
 _VOCABULARY = {"tokenizer.json", "vocab.json", "vocab.txt", "merges.txt", "added_tokens.json"}
-"""Files that list pieces of words, `/home` among them perhaps, and name no place."""
+"""Files that list pieces of words. `/home` may be among them, but they name no place."""
 
 
 def private_places(folder: Folder, summary: Summary) -> tuple[str, ...]:
-    """Return the absolute paths that a refinement knows of: home, its own folder, its dataset's and its models'."""
+    """Return the absolute paths that a refinement knows of: home, its own folder, and those of its dataset and its
+    models."""
     config = summary.config
-    scorers = [one.base_model for one in config.annotators if one.base_model is not None]
+    scorers = [annotator.base_model for annotator in config.annotators if annotator.base_model is not None]
     sources = [config.data.source, config.model.source, *(model.source for model in scorers)]
+    # A hub id is no path here, so `_absolute` gives None for it.
     local = [path for path in map(_absolute, sources) if path is not None]
     places = {str(path) for path in (Path.home(), folder.path.resolve(), *local, *(path.parent for path in local))}
+    # The root `/` is part of every path, so it is left out. The longest comes first: the message then names the most
+    # exact place.
     return tuple(sorted((place for place in places if len(Path(place).parts) > 1), key=len, reverse=True))
 
 
 def _absolute(source: str) -> Path | None:
-    """Return where a source lies, None where it is no path here."""
+    """Return where a source is, or None if it is no path on this machine."""
     try:
         path = Path(expanded(source, "source"))
-    except ConfigError:  # a variable that is not set on this machine
+    except ConfigError:  # the source names a variable that is not set on this machine
         return None
     return path.resolve() if path.is_absolute() or path.exists() else None
 
 
 def without_places(path: Path, places: Iterable[str]) -> bytes:
-    """Return a JSON config with each path of this machine replaced by its last part; the same bytes if it has none."""
+    """Return a JSON config in which each path of this machine is replaced by its last part. If there is none, return
+    the same bytes. Raises DataError if the file is not JSON."""
     data = path.read_bytes()
     try:
         value: JsonValue = orjson.loads(data)
@@ -52,29 +58,34 @@ def without_places(path: Path, places: Iterable[str]) -> bytes:
 
 
 def _public(value: JsonValue, places: tuple[str, ...]) -> JsonValue:
+    """Return a JSON value in which each path of this machine is replaced by its last part."""
     if isinstance(value, dict):
         return {key: _public(item, places) for key, item in value.items()}
     if isinstance(value, list):
         return [_public(item, places) for item in value]
+    # A base model's config names the folder that it was loaded from, for example.
     if isinstance(value, str) and os.path.isabs(value) and (value.startswith(places) or os.path.exists(value)):
         return Path(value).name
     return value
 
 
 def check_texts(folder: Folder, summary: Summary, folders: Iterable[Path]) -> None:
-    """Raise DataError where a card or a config that goes out names a place of this machine."""
+    """Raise DataError if a card or a config that is to be uploaded names a place of this machine."""
     places = private_places(folder, summary)
-    for path in sorted(path for one in folders for path in one.iterdir()):
+    for path in sorted(path for published in folders for path in published.iterdir()):
         if path.suffix not in _TEXTS or path.name in _VOCABULARY | {summary.data.file}:
             continue
+        # A text that is not UTF-8 must be searched, too.
         text = path.read_text(encoding="utf-8", errors="replace")
-        if found := next((place for place in places if place in text or _unescaped(place, text)), None):
+        if private := next((place for place in places if place in text or _unescaped(place, text)), None):
             raise DataError(
-                f"{path.parent.name}/{path.name}: names {found!r}, a place of this machine, which would become public; "
+                f"{path.parent.name}/{path.name}: names {private!r}, a file or folder of this machine, which would "
+                "become public; "
                 "take it out of the settings (criteria, names) or of the model's file in the refinement's folder"
             )
 
 
 def _unescaped(place: str, text: str) -> bool:
-    """Cards escape underscores and other marks of Markdown."""
+    """Say whether a place is in a text without its backslashes. Cards escape underscores and other marks of
+    Markdown."""
     return place in text.replace("\\", "")

@@ -1,4 +1,4 @@
-"""What the ledger amounts to: which accepted changes of a row stand, and what the user took back. Pure."""
+"""What the lines of the ledger add up to: which accepted changes of a row stand, and which the user took back."""
 
 from __future__ import annotations
 
@@ -10,32 +10,35 @@ from burnish.types import Reason, Refinement
 
 @dataclass(slots=True, kw_only=True)
 class ChangedRow:
-    """A row that was changed at some time. `given` is the answer that the dataset came with."""
+    """A row that was changed at some time. `given` is the id of the answer that the dataset came with."""
 
     given: str
     standing: list[Refinement] = field(default_factory=list[Refinement])
     """Accepted lines that nobody took back, the oldest first."""
     taken_back: list[Refinement] = field(default_factory=list[Refinement])
-    """Accepted lines that the user undid."""
+    """Accepted lines that the user took back."""
     reverted: bool = False
-    """The last that happened to the row is a revert."""
+    """True if the last thing that happened to the row is a revert."""
 
     @property
     def answer(self) -> str:
-        """The answer that stands."""
+        """The id of the answer that the row has now."""
         return self.standing[-1].chosen if self.standing else self.given
 
     def before(self, round_: int) -> str:
-        """Return the answer that stood before a round."""
+        """Return the id of the answer that the row had before a round."""
         earlier = [line for line in self.standing if line.round < round_]
         return earlier[-1].chosen if earlier else self.given
 
     def add(self, line: Refinement) -> None:
-        """Apply a line: a change stands on those before it, a revert undoes all down to the answer that it names."""
+        """Apply a line. A change is put on top of the earlier ones. A revert removes changes down to the answer that it
+        names."""
+        # A later round may change a reverted row again. Then it no longer counts as reverted.
         self.reverted = line.reason is Reason.REVERTED
         if not self.reverted:
             self.standing.append(line)
             return
+        # If no standing change has that answer, it is the one that the dataset came with, and all changes go.
         while self.standing and self.standing[-1].chosen != line.chosen:
             self.taken_back.append(self.standing.pop())
 
@@ -49,16 +52,18 @@ class Replayed:
 
     @property
     def reverted(self) -> int:
-        """Rows that stand reverted."""
+        """The number of rows whose last line is a revert."""
         return sum(row.reverted for row in self.rows.values())
 
 
 def replayed(ledger: Iterable[Refinement]) -> Replayed:
-    """Go through a ledger from its first line; only rows that were changed are held."""
+    """Read a ledger from its first line on. Only rows that were changed are kept in memory."""
     rows: dict[str, ChangedRow] = {}
     rounds: set[int] = set()
     for line in ledger:
         rounds.add(line.round)
+        # All other reasons leave the label as it was.
         if line.reason in {Reason.ACCEPTED, Reason.REVERTED}:
+            # `kept` of the first accepted line is the answer that the dataset came with.
             rows.setdefault(line.example_id, ChangedRow(given=line.kept)).add(line)
     return Replayed(rows=rows, rounds=tuple(sorted(rounds)))

@@ -1,4 +1,5 @@
-"""The verb `revert`: a change is taken back by a line in the ledger; what follows from the ledger is written anew."""
+"""The command `revert`: a new line in the ledger takes a change back. Everything that follows from the ledger is then
+written again."""
 
 from __future__ import annotations
 
@@ -13,29 +14,34 @@ from burnish.ledger.replay import ChangedRow, Replayed, replayed
 from burnish.types import Reason, Refinement
 
 USER = "user"
-"""Who takes changes back, in the ledger."""
+"""The annotator that the ledger names for changes that the user takes back."""
 
 
 def revert(folder_path: Path, round_: int | None, ids: Sequence[str]) -> int:
-    """Take back what a round changed, or all changes of some rows; returns how many rows went back.
+    """Take back what a round changed, or all changes of some rows. Returns how many rows went back.
 
-    A row goes back to the answer that stood before the round (later changes of it fall too), or for an id to the one
-    that the dataset came with. Raises DataError where there is nothing to take back: then nothing changes.
+    With a round, a row gets the answer back that it had before the round; later changes of it are taken back, too. With
+    an id, it gets the answer back that the dataset came with. Raises ConfigError unless exactly one of `round_` and
+    `ids` is given. Raises DataError if there is nothing to take back; then nothing changes.
     """
     if (round_ is None) == (not ids):
-        raise ConfigError("revert: give a round or ids; --round K takes back a round's changes, --id X those of a row")
+        raise ConfigError(
+            "revert: give either a round or ids; --round K takes back the changes of a round, --id X those of a row"
+        )
     folder = Folder(folder_path)
-    _ = folder.summary  # says where this is no refinement's folder
+    _ = folder.summary  # raises DataError if this is no refinement's folder
     with folder.locked():
         return _revert(folder, round_, ids)
 
 
 def _revert(folder: Folder, round_: int | None, ids: Sequence[str]) -> int:
+    """Take changes back, while the folder is locked."""
     ledger = replayed(folder.ledger())
     try:
         lines = _of_ids(folder, ledger, ids) if round_ is None else _of_round(folder, ledger, round_)
     except DataError:
-        # A killed call may have come as far as the ledger: then what follows from it is still to be written.
+        # An earlier call may have been killed after it wrote the ledger. Then nothing is left to take back, but
+        # the other files must still be written.
         if ledger.reverted:
             _finish(folder, ledger.reverted)
         raise
@@ -46,10 +52,12 @@ def _revert(folder: Folder, round_: int | None, ids: Sequence[str]) -> int:
 
 
 def _of_round(folder: Folder, ledger: Replayed, round_: int) -> list[Refinement]:
+    """Return the lines that take a round back. Raises DataError if no change of it stands."""
     check_round(folder, round_, ledger.rounds)
     lines = [
         _line(id_, row, round_, row.before(round_))
         for id_, row in ledger.rows.items()
+        # Rows whose change of this round was taken back earlier are left alone.
         if any(line.round == round_ for line in row.standing)
     ]
     if not lines:
@@ -58,8 +66,10 @@ def _of_round(folder: Folder, ledger: Replayed, round_: int) -> list[Refinement]
 
 
 def _of_ids(folder: Folder, ledger: Replayed, ids: Sequence[str]) -> list[Refinement]:
+    """Return the lines that take all changes of these rows back. Raises DataError if a row has none."""
     known: Mapping[str, ChangedRow] = ledger.rows
     lines: list[Refinement] = []
+    # An id that is given twice is taken back once.
     for id_ in dict.fromkeys(ids):
         row = known.get(id_)
         if row is None or not row.standing:
@@ -69,8 +79,10 @@ def _of_ids(folder: Folder, ledger: Replayed, ids: Sequence[str]) -> list[Refine
 
 
 def _unchanged(folder: Folder, id_: str, row: ChangedRow | None) -> DataError:
+    """Return the error that says why a row has no change that could be taken back."""
     if row is not None:
-        return DataError(f"{folder.path}: the row {id_!r} went back to its given answer already; leave it out")
+        return DataError(f"{folder.path}: the row {id_!r} has its first answer back already; leave it out")
+    # Two mistakes get two messages: a row that was never changed, and an id that does not exist.
     if any(example.id == id_ for example in folder.examples()):
         return DataError(
             f"{folder.path}: the row {id_!r} was never changed; leave it out (`burnish diff` lists changes)"
@@ -79,9 +91,11 @@ def _unchanged(folder: Folder, id_: str, row: ChangedRow | None) -> DataError:
 
 
 def _line(id_: str, row: ChangedRow, round_: int, restored: str) -> Refinement:
+    """Return the line of a revert: who did it, and which answer the row gets back."""
     return Refinement(
         example_id=id_,
         round=round_,
+        # A revert proposes nothing, so `proposed` repeats the present answer.
         kept=row.answer,
         proposed=row.answer,
         chosen=restored,
@@ -95,15 +109,16 @@ def _line(id_: str, row: ChangedRow, round_: int, restored: str) -> Refinement:
 
 
 def _outdate_model(folder: Folder) -> None:
-    """Say that the model is not of the labels as they stand: first, so that a kill cannot leave it called current."""
+    """Record in the summary that the model was not trained on the present labels."""
     summary = folder.summary
+    # Before the ledger is written, so that a kill cannot leave an outdated model that is called current.
     if summary.model is not None and summary.model.current:
         model = summary.model.model_copy(update={"current": False})
         folder.write_summary(summary.model_copy(update={"model": model}))
 
 
 def _finish(folder: Folder, reverted: int) -> None:
-    """Write what follows from the ledger; the same again changes nothing."""
+    """Write everything that follows from the ledger. To do it twice changes nothing."""
     folder.rewrite_dataset()
     summary = folder.summary.model_copy(update={"reverted": reverted})
     write_page(folder.path, summary)

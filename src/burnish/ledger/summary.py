@@ -1,4 +1,4 @@
-"""`refinement.json`: what a refinement is and what became of it. Its fields are in docs/refinement-schema.md."""
+"""`refinement.json`: what a refinement is and what became of it. docs/refinement-schema.md describes its fields."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ class State(StrEnum):
     """How far a refinement is."""
 
     UNDER_WAY = "under_way"
+    # The run paused (exit code 3). Any other stop, such as an error, leaves `under_way`.
     WAITING = "waiting"
     DONE = "done"
 
@@ -33,121 +34,126 @@ class DataSummary(Record):
     file: str
     """Name of the refined dataset in this folder."""
     also: tuple[str, ...] = ()
-    """Names of the other files with the same rows, where they were asked for."""
+    """Names of other files with the same rows, if they were asked for."""
     form: str
     """Which of the known forms the rows have."""
     rows: int
-    """Rows in all."""
+    """Number of all rows."""
     usable: int
-    """Rows that can be refined."""
+    """Number of rows that can be refined."""
     skipped: int
-    """Rows that were left as they are, since they cannot be used."""
+    """Number of rows that were left as they are, because they cannot be used."""
     bad_rows: tuple[str, ...]
-    """Where the first of them are, and what is wrong."""
+    """The first rows that cannot be used: where they are, and what is wrong."""
 
 
 class HarmSummary(Record):
-    """An audit of a round's accepted changes."""
+    """The result of an audit of a round's accepted changes."""
 
     changes: int
     """Changes that were accepted before the audit."""
     sampled: int
-    """Of them, drawn at random and judged again."""
+    """How many of them were drawn at random and judged again."""
     harmed: int
-    """Judged worse than the label before."""
+    """How many of those were judged worse than the label before."""
     undecided: int
-    """Not decided, which counts as harm."""
+    """How many of those were not decided. They count as harm."""
     bound: float
-    """Upper bound on the share of harmed changes: Clopper-Pearson's; the share itself where all were judged."""
+    """Upper bound (Clopper-Pearson) on the share of harmed changes. If all changes were judged, it is the share
+    itself."""
     level: float
-    """At which it holds: 1 - 0.05 / rounds, so that the bounds of all rounds hold at once with 95 %."""
+    """Confidence level of the bound: 1 - 0.05 / rounds, so that the bounds of all rounds hold together with 95 %."""
     max_harm: float | None
-    """The most that was allowed."""
+    """The largest share that was allowed."""
     accepted: bool
-    """Whether the round's changes stand."""
+    """Whether the changes of the round stand."""
 
 
 class RoundSummary(Record):
     """One round of refinement."""
 
     round: int
-    """From 1."""
+    """Number of the round, from 1."""
     fingerprint: str
-    """Of the stage that holds the round's labels and ledger."""
+    """Fingerprint of the stage that holds the labels and the ledger of the round."""
     counts: dict[str, int]
-    """Rows by reason."""
+    """Number of rows by reason."""
     compared: int
-    """Comparisons that were judged."""
+    """Number of comparisons that were judged."""
     replaced: Metric
     """Share of the rows whose label changed."""
     label_accuracy: Metric | None
-    """Share of right labels after the round, where a reference column was named."""
+    """Share of right labels after the round, if a reference column was named."""
     annotator_accuracy: Metric | None
-    """Share of right verdicts among decisive comparisons, of which exactly one side is right."""
+    """Share of right verdicts among the decisive comparisons, in which exactly one side is right."""
     accepted_accuracy: Metric | None
-    """Share of changes to the better among the accepted decisive ones."""
+    """Share of changes for the better among the accepted decisive comparisons."""
     harm: HarmSummary | None
     """What the audit found."""
 
 
 class CallSummary(Record):
-    """What a judge's server was paid for, over all sittings."""
+    """What a judge's server was paid for, in all runs of this refinement together."""
 
     calls: int
-    """Answered calls."""
+    """Calls that were answered."""
     failed: int
-    """Given up after retries: their comparisons are abstentions."""
+    """Calls that were given up after retries. Their comparisons are abstentions."""
     prompt_tokens: int
-    """Tokens read."""
+    """Tokens that the server read."""
     completion_tokens: int
-    """Tokens written."""
+    """Tokens that the server wrote."""
     cost: float | None
-    """Their price, where the judge's config names prices."""
+    """Price of the tokens, if the judge's config names prices."""
     currency: str | None
-    """In which money."""
+    """Currency of the price."""
 
 
 class ModelSummary(Record):
     """The model that was finetuned on the refined dataset."""
 
     folder: str
-    """Where it is, beside this file."""
+    """Folder of the model, beside this file."""
     fingerprint: str
-    """Of the stage that trained it."""
+    """Fingerprint of the stage that trained the model."""
     current: bool
-    """Whether it was trained on the labels as they stand: not after `burnish revert`, until refined again."""
+    """Whether the model was trained on the present labels. It is false after `burnish revert`, until the refinement is
+    run again."""
 
 
+# The descriptions of these fields are also in docs/refinement-schema.md. A test compares the two.
 class Summary(Record):
-    """A refinement, as its folder keeps it."""
+    """A refinement, as its folder records it."""
 
     schema_version: Literal[1] = 1
-    """Of this file."""
+    """Version of this file's form."""
     burnish_version: str = __version__
-    """Which burnish wrote it."""
+    """Version of burnish that wrote the file."""
     state: State
-    """`waiting`: for people, an audit or a larger budget."""
+    """How far the refinement is. `waiting`: it waits for people, an audit or a larger budget."""
     config: RefineSettings
     """The settings that change results: those of `config.yaml` ([refine-config.md](refine-config.md)), without
     `execution`."""
     data: DataSummary
     """What was refined."""
     given_accuracy: Metric | None
-    """Share of right labels before any refinement, where a reference column was named."""
+    """Share of right labels before any refinement, if a reference column was named."""
     rounds: tuple[RoundSummary, ...]
     """What happened in each round."""
     selftest: SelftestReport | None
-    """What the annotator showed on planted pairs."""
+    """Results of the annotator on planted pairs."""
     calls: CallSummary | None
-    """What a judge cost."""
+    """What the calls to a judge's server cost."""
     reverted: int
-    """Rows that the user took back."""
+    """Number of rows that the user took back."""
     model: ModelSummary | None
-    """The finetuned model, once it is there."""
+    """The finetuned model, once it exists."""
 
     @property
     def right_labels(self) -> tuple[Metric, Metric] | None:
-        """The shares of right labels before any refinement and after the last round, where both were measured."""
+        """The shares of right labels before any refinement and after the last round, or None if they were not both
+        measured."""
+        # Both or none: one share alone does not show what the refinement did.
         before, after = self.given_accuracy, self.rounds[-1].label_accuracy if self.rounds else None
         if before is None or after is None or before.value is None or after.value is None:
             return None
@@ -155,34 +161,42 @@ class Summary(Record):
 
 
 LEAST_ROWS, NEXT_TO_NONE = 20, 0.02
-"""From so many rows on, a share of right labels below this tells of the reference rather than of the labels."""
+"""With at least LEAST_ROWS rows, a share of right labels below NEXT_TO_NONE says more about the reference than about
+the labels."""
 
 
 def reference_doubt(summary: Summary) -> str | None:
-    """Say that next to no given answer equals its reference, None where some do or too few rows are there to tell."""
-    given = summary.given_accuracy
-    if given is None or given.value is None or given.n < LEAST_ROWS or given.value >= NEXT_TO_NONE:
+    """Return a warning if almost no given answer equals its reference. Returns None if enough do, or if there are too
+    few rows to tell."""
+    accuracy = summary.given_accuracy
+    if accuracy is None or accuracy.value is None or accuracy.n < LEAST_ROWS or accuracy.value >= NEXT_TO_NONE:
         return None
+    # Such a low share hints at references that are written in another way than the answers.
     column = summary.config.data.reference_column
-    right = round(given.value * given.n)
+    # The metric holds the share alone. Its count is recovered for the message.
+    right = round(accuracy.value * accuracy.n)
     return (
-        f"Next to no given answer equals its reference ({right:,} of {given.n:,}): check whether the column {column!r} "
-        "holds right answers in the form of the dataset's own, and how answers are told apart (differs: "
-        f"{summary.config.differs.kind}). Shares of right labels mean little before that."
+        f"Almost no given answer equals its reference ({right:,} of {accuracy.n:,}): check whether the column "
+        f"{column!r} "
+        "holds right answers in the same form as the dataset's answers, and how answers are told apart (differs: "
+        f"{summary.config.differs.kind}). Until then, shares of right labels mean little."
     )
 
 
 def read_summary(folder: Path) -> Summary:
-    """Read a refinement's summary. Raises DataError where the folder holds none, StageError where it is damaged."""
+    """Read a refinement's summary. Raises DataError if the folder holds none, StageError if it is damaged."""
     path = folder / SUMMARY
     try:
+        # ON_RECORD: the settings are a record of an earlier run, so what only a new run needs is not checked again.
         return Summary.model_validate(orjson.loads(path.read_bytes()), context=ON_RECORD)
+    # The user named another folder, or a file in place of a folder.
     except (FileNotFoundError, NotADirectoryError):
         raise DataError(
             f"{folder}: holds no {SUMMARY}; give the folder that `burnish refine` wrote (its --out)"
         ) from None
     except (ValidationError, orjson.JSONDecodeError) as error:
         raise StageError(
-            f"{path}: damaged or written by another burnish ({str(error).splitlines()[0]}); run the same `burnish "
-            "refine` again to write it anew"
+            f"{path}: damaged, or written by another version of burnish ({str(error).splitlines()[0]}); run the same "
+            "`burnish "
+            "refine` again to write it again"
         ) from None

@@ -1,4 +1,5 @@
-"""`diff` and `show` on a terminal: two columns, changed words coloured, escape codes taken out of what models wrote."""
+"""`diff` and `show` on a terminal: two columns with changed words in colour. Escape codes in the texts of models are
+removed."""
 
 from __future__ import annotations
 
@@ -15,15 +16,18 @@ from burnish.report.text import terminal
 from burnish.types import Reason
 
 PLAIN_WIDTH = 140
-"""Columns where nothing says how wide the output is: a pipe or a file."""
+"""Width in columns where none is known: for a pipe or a file."""
 LONGEST_TEXT, LONGEST_REQUEST = 2_000, 400
+"""How many characters of an answer are shown, and how many of a prompt."""
 _GONE, _COME = ("red", "[-", "-]"), ("green", "{+", "+}")
+"""Colour and brackets of words that are gone, and of words that are new."""
 
 
 def console() -> Console:
-    """Return where data goes: stdout, as wide as the terminal, 140 columns off one."""
-    found = Console(highlight=False)
-    return found if found.is_terminal else Console(highlight=False, width=PLAIN_WIDTH)
+    """Return the console that prints data on stdout. It is as wide as the terminal, or 140 columns if there is none."""
+    # Rich would otherwise colour numbers and quotes inside the texts.
+    stdout = Console(highlight=False)
+    return stdout if stdout.is_terminal else Console(highlight=False, width=PLAIN_WIDTH)
 
 
 def print_changes(out: Console, shown: Iterable[ShownChange]) -> None:
@@ -37,65 +41,73 @@ def print_changes(out: Console, shown: Iterable[ShownChange]) -> None:
         out.print()
 
 
-def print_history(out: Console, found: History) -> None:
-    """Print all that happened to a row."""
-    out.print(Text(terminal(f"{found.where} · {found.example_id}"), style="bold"))
-    out.print(_request(found.request))
+def print_history(out: Console, row: History) -> None:
+    """Print everything that happened to a row."""
+    out.print(Text(terminal(f"{row.where} · {row.example_id}"), style="bold"))
+    out.print(_request(row.request))
     out.print()
-    for entry in found.entries:
+    for entry in row.entries:
         out.print(Text(f"round {entry.round}: {entry.why}", style="bold"))
         if entry.reason is Reason.REVERTED:
-            out.print(_sides(out, entry.kept, entry.chosen, ("stood", "stands again")))
+            out.print(_sides(out, entry.kept, entry.chosen, ("before", "after")))
         else:
             out.print(Text(terminal(_judged(entry)), style="dim"))
             out.print(_sides(out, entry.kept, entry.proposed, ("label", "proposal")))
         out.print()
-    if found.standing is None:
+    if row.standing is None:
         out.print(Text("no round is done yet"))
         return
-    out.print(Text("changed; it reads:" if found.changed else "stands as it came; it reads:", style="bold"))
-    out.print(Text(harmless(found.standing, LONGEST_TEXT)))
+    out.print(Text("changed; its label now:" if row.changed else "not changed; its label:", style="bold"))
+    out.print(Text(harmless(row.standing, LONGEST_TEXT)))
 
 
 def _judged(entry: Entry) -> str:
+    """Return who judged a proposal, and how, as one line."""
     parts = [
-        f"P(proposal is better) {_number(entry.p_b_ab)} as it stands, {_number(entry.p_b_ba)} swapped",
+        f"P(proposal is better) {_number(entry.p_b_ab)} with the label first, {_number(entry.p_b_ba)} with the "
+        "proposal first",
         f"confidence {_number(entry.confidence)}",
         f"annotator {_known_as(entry.annotator)}",
         f"model {_known_as(entry.model)}",
     ]
+    # Rows that were not compared have no probabilities, so the first two parts are left out.
     return " · ".join(parts[2:] if entry.p_b_ab is None and entry.p_b_ba is None else parts)
 
 
 def _number(value: float | None) -> str:
+    """Return a number with two decimals, or a dash if there is none."""
     return "–" if value is None else f"{value:.2f}"
 
 
 def _known_as(fingerprint: str) -> str:
-    """Write who it was; of a hash the first 8 digits tell enough."""
+    """Return who it was. Of a fingerprint (64 hex digits) the first 8 digits are enough."""
     return fingerprint[:8] if len(fingerprint) == 64 else fingerprint or "none"
 
 
 def _request(text: str) -> Text:
+    """Return the prompt, cut and dimmed."""
     return Text(harmless(text, LONGEST_REQUEST), style="dim")
 
 
 def _sides(out: Console, before: str, after: str, titles: tuple[str, str]) -> Table:
-    found = marked(harmless(before, LONGEST_TEXT), harmless(after, LONGEST_TEXT))
+    """Return two texts side by side, with the words that differ marked."""
+    pieces = marked(harmless(before, LONGEST_TEXT), harmless(after, LONGEST_TEXT))
     grid = Table.grid(padding=(0, 2), expand=True)
     for _ in titles:
+        # `fold` breaks a word that is wider than its column, so that nothing is hidden.
         grid.add_column(ratio=1, overflow="fold")
     grid.add_row(*(Text(title, style="dim") for title in titles))
+    # The variable NO_COLOR switches colours off. Rich reads it.
     colours = out.is_terminal and not out.no_color
-    grid.add_row(_painted(found.before, _GONE, colours), _painted(found.after, _COME, colours))
-    if found.whole:
-        grid.add_row(Text(f"words beyond the first {MOST_WORDS} that differ are not matched", style="dim"))
+    grid.add_row(_painted(pieces.before, _GONE, colours), _painted(pieces.after, _COME, colours))
+    if pieces.whole:
+        grid.add_row(Text(f"words after the first {MOST_WORDS} that differ are not matched", style="dim"))
     return grid
 
 
-def _painted(pieces: Sequence[Piece], way: tuple[str, str, str], colours: bool) -> Text:
-    """Colour what changed; where there are no colours, bracket it as wdiff does."""
-    colour, opened, closed = way
+def _painted(pieces: Sequence[Piece], style: tuple[str, str, str], colours: bool) -> Text:
+    """Colour the words that changed. Without colours, put them in brackets as the program wdiff does."""
+    colour, opened, closed = style
     text = Text()
     for piece in pieces:
         if piece.changed:
@@ -106,13 +118,16 @@ def _painted(pieces: Sequence[Piece], way: tuple[str, str, str], colours: bool) 
 
 
 def harmless(text: str, limit: int) -> str:
-    """Return a text without escape codes, cut to `limit` characters; lines and indents stay."""
+    """Return a text without escape codes, cut to `limit` characters. Line ends and indents stay."""
+    # Windows line ends would else show as a mark at the end of every line.
     side = cut(text.replace("\r\n", "\n"), limit)
+    # `terminal` removes white space at the beginning of a line, too, so the indent is put back.
     lines = [_indent(line) + terminal(line) for line in side.text.split("\n")]
     rest = f" … ({side.rest:,} more characters)" if side.rest else ""
     return "\n".join(lines) + rest
 
 
 def _indent(line: str) -> str:
+    """Return the indent of a line as spaces. A tab counts to the next multiple of four columns."""
     expanded = line.expandtabs(4)
     return " " * (len(expanded) - len(expanded.lstrip(" ")))

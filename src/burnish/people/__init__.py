@@ -1,1 +1,1 @@
-"""People as annotators: what waits for them, and what they have said."""
+"""People as annotators: the pairs that wait for them, and their verdicts."""

@@ -1,4 +1,4 @@
-"""What waits for people, and what they have said: two files in a refinement's folder."""
+"""The pairs that wait for people, and their verdicts: two files in a refinement's folder."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ ANNOTATIONS = "annotations.jsonl"
 
 
 class Purpose(StrEnum):
-    """What a pair is judged for: to choose between two answers, or to audit changes that were accepted."""
+    """Why a pair is judged: to choose between two answers, or to audit changes that were accepted."""
 
     COMPARE = "compare"
     AUDIT = "audit"
 
 
 class Said(StrEnum):
-    """What a person may say of a pair as it was shown."""
+    """The verdicts that a person can give on a pair as it was shown."""
 
     FIRST = "first"
     SECOND = "second"
@@ -34,8 +34,11 @@ class Said(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """A pair that waits for people. `shown` is the order in which `first` and `second` stand: who judges does not
-    know which is the current answer."""
+    """A pair that waits for people.
+
+    `shown` is the order in which `first` and `second` stand. It is not shown to the judge, who must not know which
+    answer is the current one.
+    """
 
     id: str
     purpose: Purpose
@@ -49,7 +52,7 @@ class Ask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Annotation:
-    """What somebody said of a pair: of one by the same person the last one counts."""
+    """A person's verdict on a pair. If the same person judges a pair again, the last verdict counts."""
 
     id: str
     said: Said
@@ -64,26 +67,30 @@ class Mailbox:
         self.folder = folder
 
     def asked(self) -> list[Ask]:
-        """Read what waits, in its order; nothing if nothing waits."""
+        """Read the pairs that wait, in their order. Returns an empty list if none wait."""
         path = self.folder / WAITING
+        # There is no file before the first pair waits.
         return read_rows(path, Ask) if path.exists() else []
 
     def ask(self, pairs: Sequence[Ask]) -> None:
-        """Write what waits, instead of what waited before."""
+        """Write the pairs that wait. This replaces the pairs that waited before."""
+        # Replaced as a whole, so that `annotate export` in another process sees the old pairs or the new ones.
         write_atomic(self.folder / WAITING, b"".join(dump_line(pair) for pair in pairs))
 
     def said(self) -> dict[str, list[Annotation]]:
-        """Read {pair: what each person said of it last}."""
+        """Read {pair: the last verdict of each person on it}."""
         path = self.folder / ANNOTATIONS
+        # A later line of the same person replaces an earlier one, since a dict keeps the last value of a key.
         last = {(row.id, row.by): row for row in read_rows(path, Annotation)} if path.exists() else {}
-        found: dict[str, list[Annotation]] = {}
+        by_pair: dict[str, list[Annotation]] = {}
         for row in last.values():
-            found.setdefault(row.id, []).append(row)
-        return found
+            by_pair.setdefault(row.id, []).append(row)
+        return by_pair
 
     def answer(self, annotations: Sequence[Annotation]) -> None:
-        """Append verdicts."""
+        """Append verdicts to the file."""
         with explained_write_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
+        # Verdicts are only appended, so a person's work is never overwritten.
         with Appender(self.folder / ANNOTATIONS) as out:
             out.append(annotations)

@@ -1,4 +1,4 @@
-"""The verbs `annotate export` and `annotate import`: people judge pairs in a spreadsheet or a JSONL file."""
+"""The commands `annotate export` and `annotate import`. People judge pairs in a spreadsheet or in a JSONL file."""
 
 from __future__ import annotations
 
@@ -23,13 +23,15 @@ from burnish.store.files import dump_line, write_atomic
 from burnish.types import Order
 
 PAIR, VERDICT, BY = "pair", "verdict", "by"
+# `answer_1` and `answer_2` are in the order that was drawn for the pair. No column says which one is the current label.
 COLUMNS = (PAIR, "purpose", "request", "answer_1", "answer_2", VERDICT, "note")
 ALLOWED = "1, 2, tie or skip"
 _FORMULA = ("=", "+", "-", "@")
+"""The characters with which a formula begins in a spreadsheet."""
 _NOT_SHOWN = ("Z", "C")
-"""Categories of white space and of characters without a shape, which spreadsheets skip before a formula."""
+"""Unicode categories of white space and of characters without a shape. Spreadsheets skip them before a formula."""
 _VERDICTS = {
-    # A spreadsheet may turn 1 into 1.0.
+    # A spreadsheet may turn 1 into 1.0, so both are read.
     **dict.fromkeys(("1", "1.0", "first"), Said.FIRST),
     **dict.fromkeys(("2", "2.0", "second"), Said.SECOND),
     "tie": Said.TIE,
@@ -38,7 +40,7 @@ _VERDICTS = {
 
 
 class Sheet(StrEnum):
-    """How pairs go to people and come back."""
+    """The kinds of file in which pairs go to people and come back."""
 
     CSV = ".csv"
     JSONL = ".jsonl"
@@ -46,7 +48,7 @@ class Sheet(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imported:
-    """What a file brought: verdicts that count from here on, those that were known already, rows without one."""
+    """What a file contained: verdicts that are new, verdicts that were known already, and rows without a verdict."""
 
     added: int
     unchanged: int
@@ -54,86 +56,102 @@ class Imported:
 
 
 def export(folder_path: Path, to: Path, overwrite: bool = False) -> int:
-    """Write the pairs that wait for people, as a CSV or JSONL file; returns how many.
+    """Write the pairs that wait for people to a CSV or JSONL file. Returns how many there are.
 
-    No column tells which answer is the current one. Raises DataError where nothing waits, ConfigError where the file
-    is there already or of another kind.
+    No column tells which answer is the current one. Raises DataError if no pair waits, ConfigError if the file exists
+    already (unless `overwrite`) or is of another kind.
     """
     sheet = _sheet(to, "--to")
     pairs = Mailbox(folder_path).asked()
     if not pairs:
-        raise DataError(f"{folder_path}: no pair waits for people; `burnish refine` says when some do")
+        raise DataError(f"{folder_path}: no pair waits for people; `burnish refine` says when there are some")
     if os.path.exists(to) and not overwrite:
-        raise ConfigError(f"--to: {str(to)!r} is there and may hold verdicts; name another file, or give --overwrite")
+        raise ConfigError(f"--to: {str(to)!r} exists and may hold verdicts; name another file, or give --overwrite")
     write_atomic(to, _written(sheet, pairs))
     return len(pairs)
 
 
 def _sheet(path: Path, field: str) -> Sheet:
+    """Return the kind of a file by its suffix. Raises ConfigError for any other kind."""
     try:
         return Sheet(path.suffix.lower())
     except ValueError:
-        raise ConfigError(f"{field}: {str(path)!r} is of no known kind; name a file in .csv or .jsonl") from None
+        raise ConfigError(f"{field}: {str(path)!r} is of no known kind; name a .csv or .jsonl file") from None
 
 
 def _written(sheet: Sheet, pairs: Sequence[Ask]) -> bytes:
-    rows = [(one.id, str(one.purpose), one.request, one.first, one.second, "", "") for one in pairs]
+    """Return the bytes of the file."""
+    rows = [(pair.id, str(pair.purpose), pair.request, pair.first, pair.second, "", "") for pair in pairs]
     match sheet:
         case Sheet.JSONL:
             return b"".join(dump_line(dict(zip(COLUMNS, row, strict=True))) for row in rows)
         case Sheet.CSV:
             out = io.StringIO()
+            # Everything is quoted, so that line ends inside answers stay in their cells.
             writer = csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
             writer.writerow(COLUMNS)
             writer.writerows([_guarded(cell) for cell in row] for row in rows)
-            return out.getvalue().encode("utf-8-sig")  # without the mark, spreadsheets read another encoding
+            return out.getvalue().encode(
+                "utf-8-sig"
+            )  # without the byte order mark, spreadsheets assume another encoding
         case _:
             assert_never(sheet)
 
 
 def _guarded(cell: str) -> str:
-    """Keep a spreadsheet from taking a text for a formula; control characters become visible ones."""
+    """Return a cell that a spreadsheet does not take for a formula. Control characters are replaced by visible ones."""
+    # Spreadsheets show a cell that begins with an apostrophe as text.
     return visible(f"'{cell}" if _is_formula(cell) else cell)
 
 
 def _is_formula(cell: str) -> bool:
-    """Say whether a spreadsheet may take a text for a formula: also after spaces, and with full-width signs.
+    """Say whether a spreadsheet may take a text for a formula. Spaces may come before it, and its sign may be
+    full-width.
 
-    A text that begins with a tab or a line end is kept from it, too: some programs cut it there.
+    A text that begins with a tab or a line end counts, too, because some programs cut it there.
     """
     first = next((char for char in cell if not unicodedata.category(char).startswith(_NOT_SHOWN)), "")
+    # NFKC turns a full-width sign into the ordinary one.
     return unicodedata.normalize("NFKC", first).startswith(_FORMULA) or cell.startswith(("\t", "\r", "\n"))
 
 
 def import_(folder_path: Path, file: Path, by: str) -> Imported:
-    """Take in the verdicts of a file, all of them or none.
+    """Read the verdicts of a file into the folder, all of them or none.
 
-    A column `by` names who judged a row in place of the argument. A pair that was answered earlier may be answered
-    again. Raises DataError naming the row where a pair, a column or a verdict is not what it should be.
+    If there is a column `by`, it names who judged a row, and replaces the argument. A pair that was judged earlier may
+    be judged again. Raises ConfigError for an unknown kind of file, and DataError naming the row if a pair, a column or
+    a verdict is wrong.
     """
     mailbox = Mailbox(folder_path)
-    said = mailbox.said()
-    orders = {id_: rows[0].shown for id_, rows in said.items()} | {one.id: one.shown for one in mailbox.asked()}
-    before = {(row.id, row.by): row.said for rows in said.values() for row in rows}
-    found: dict[tuple[str, str], Annotation] = {}
+    earlier = mailbox.said()
+    # A pair that was judged no longer waits, so its order comes from the earlier verdicts.
+    orders = {id_: rows[0].shown for id_, rows in earlier.items()} | {pair.id: pair.shown for pair in mailbox.asked()}
+    before = {(row.id, row.by): row.said for rows in earlier.values() for row in rows}
+    annotations: dict[tuple[str, str], Annotation] = {}
     blank = 0
     for where, row in _judged(file):
         annotation = _annotation(where, row, by, orders)
         if annotation is None:
+            # Only rows with a pair count: a spreadsheet may add empty rows at the end.
             blank += bool(_cell(row, PAIR))
             continue
         key = (annotation.id, annotation.by)
-        if found.setdefault(key, annotation).said is not annotation.said:
+        # The same verdict twice does no harm. Two different ones must be settled by the user.
+        if annotations.setdefault(key, annotation).said is not annotation.said:
             raise DataError(f"{where}: {annotation.by} judges the pair {annotation.id} twice; leave one verdict")
-    fresh = [row for key, row in found.items() if before.get(key) is not row.said]
-    if fresh:
-        mailbox.answer(fresh)
-    return Imported(added=len(fresh), unchanged=len(found) - len(fresh), blank=blank)
+    # An import that is repeated adds nothing.
+    new = [row for key, row in annotations.items() if before.get(key) is not row.said]
+    # Written at the end only, when every row of the file has been read.
+    if new:
+        mailbox.answer(new)
+    return Imported(added=len(new), unchanged=len(annotations) - len(new), blank=blank)
 
 
 def _judged(file: Path) -> Iterator[tuple[str, RawRow]]:
+    """Yield the rows of a file with their places. Raises DataError if there is no file, a row cannot be read, or a
+    column is missing."""
     source = CsvSource(file) if _sheet(file, "FILE") is Sheet.CSV else JsonlSource(file)
-    if not os.path.isfile(file):  # pathlib's raises for a name that is too long
+    if not os.path.isfile(file):  # Path.is_file raises OSError for a name that is too long
         raise DataError(f"{file!s:.300}: no such file; check the path")
     for raw in source.rows():
         if raw.values is None:
@@ -144,10 +162,11 @@ def _judged(file: Path) -> Iterator[tuple[str, RawRow]]:
 
 
 def _annotation(where: str, row: RawRow, by: str, orders: dict[str, Order]) -> Annotation | None:
-    """Return what a row says, None where it says nothing yet."""
+    """Return the verdict of a row, or None if there is none yet. Raises DataError for an unknown pair or verdict."""
     pair, verdict = _cell(row, PAIR), _cell(row, VERDICT)
     if not pair and not verdict:  # spreadsheets leave empty rows
         return None
+    # The order in which a pair was shown is needed to read its verdict, and only this folder knows it.
     if pair not in orders:
         raise DataError(
             f"{where}: the pair {shown(pair)} was never asked here; import the file into its own folder, "
@@ -162,5 +181,7 @@ def _annotation(where: str, row: RawRow, by: str, orders: dict[str, Order]) -> A
 
 
 def _cell(row: RawRow, column: str) -> str:
+    """Return a cell without white space around it. An empty text stands for a missing one."""
     value = (row.values or {}).get(column)
+    # A JSONL file may hold the number 1, a spreadsheet the text "1".
     return "" if value is None else str(value).strip()

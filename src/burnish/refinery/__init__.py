@@ -1,4 +1,4 @@
-"""The practitioner's job: a noisy dataset in, a better one out, with a reason for every changed row."""
+"""The practitioner's job: a noisy dataset goes in, a better one comes out, with a reason for every changed row."""
 
 from __future__ import annotations
 

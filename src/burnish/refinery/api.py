@@ -1,4 +1,4 @@
-"""`burnish.refine`: the verb as a function, for data, annotators and backends that live in Python."""
+"""`burnish.refine`: the command `refine` as a function. Data, annotator and backend may be Python objects."""
 
 from __future__ import annotations
 
@@ -25,17 +25,20 @@ from burnish.types import Example, Refinement, short_hash
 
 @runtime_checkable
 class NeedsExamples(Protocol):
-    """An annotator that has to see prompts: `over` returns it over the examples {id: example}."""
+    """An annotator that must see prompts. burnish calls `over` with the examples {id: example} before it asks."""
 
     def over(self, examples: Mapping[str, Example]) -> Annotator:
-        """Return the annotator that knows these examples."""
+        """Return an annotator that knows these examples."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refined:
-    """What `burnish.refine` returns: the refined dataset (a `datasets.Dataset`), every line of the ledger in order, the
-    folder of the finetuned model, the folder of all results, and the summary."""
+    """What `burnish.refine` returns.
+
+    `dataset` is the refined dataset (a `datasets.Dataset`), `ledger` has every line of the ledger in order, `model` is
+    the folder of the finetuned model, and `out` is the folder of all results.
+    """
 
     dataset: Any
     ledger: tuple[Refinement, ...]
@@ -57,47 +60,57 @@ def refine(
     also_as: str | Sequence[str] = (),
     **options: Any,
 ) -> Refined:
-    """Refine a finetuning dataset; the same call goes on after any crash.
+    """Refine a finetuning dataset. After a crash, make the same call again: it continues where it stopped.
 
-    `data`: a path, a hub id, a `datasets.Dataset`, a pandas DataFrame, or rows as mappings, in one of the known forms,
-    or in another one with `columns` (a mapping such as {"prompt": "query", "completion": "response"}). `annotator`: a
-    YAML file, a short form (`oracle:COLUMN`, ...), a mapping of settings, a function `judge(request, first, second)`,
-    or an object that keeps the Annotator protocol (with a method `over(examples)` if it needs prompts). `backend`: any
-    object that keeps the Backend protocol. `also_as`: "parquet" or "csv", or both in a list: the dataset is written so,
-    too. `options`: `rounds`, `alpha`, `method`, `differs`, `reference`, `audit`, `max_harm`
-    and all other fields of `burnish.refinery.options.Options`, and `max_calls` and `max_cost`.
+    `data`: a path, a hub id, a `datasets.Dataset`, a pandas DataFrame, or rows as mappings. The rows have one of the
+    known forms, or another one that `columns` describes (a mapping such as {"prompt": "query", "completion":
+    "response"}).
 
-    Raises BurnishError for what the caller can mend, and Paused where people or a larger budget are waited for.
+    `annotator`: a YAML file, a short form (`oracle:COLUMN`, ...), a mapping of settings, a function `judge(request,
+    first, second)`, or an object that implements the Annotator protocol. Such an object also has a method
+    `over(examples)` if it needs prompts.
+
+    `backend`: any object that implements the Backend protocol. `also_as`: "parquet" or "csv", or both in a list: the
+    dataset is also written in these forms. `options`: `rounds`, `alpha`, `method`, `differs`, `reference`, `audit`,
+    `max_harm` and all other fields of `burnish.refinery.options.Options`, and `max_calls` and `max_cost`.
+
+    Raises BurnishError if the caller must correct something (ConfigError for a wrong argument, DataError for unusable
+    data), and Paused if the run must wait for people or for a larger budget.
     """
-    place = given_path(out, "out")
-    own = _own(annotator)
+    out_folder = given_path(out, "out")
+    own_annotator = _own(annotator)
     budget = given_budget(options.pop("max_calls", None), options.pop("max_cost", None))
-    root = given_path(store, "store") if store is not None else default_store()
-    base = given_text(model, "model")
+    store_folder = given_path(store, "store") if store is not None else default_store()
+    base_model = given_text(model, "model")
+    # Python callers may pass anything, and a wrong type must not show only after hours of work.
     check_switch(overwrite, "overwrite")
     check_backend(backend)
-    config = config_of(_options(data=_source(data, root), model=base, annotator=annotator, own=own, **options))
+    config = config_of(
+        _options(data=_source(data, store_folder), model=base_model, annotator=annotator, own=own_annotator, **options)
+    )
     ways = Ways(
-        out=place,
-        store=root,
+        out=out_folder,
+        store=store_folder,
         budget=budget,
         overwrite=overwrite,
         backend=None if backend is None else functools.partial(_given, backend),
-        annotator=own,
+        annotator=own_annotator,
         also=_kinds(also_as),
     )
+    # From here on, the function and the command do the same.
     finished = refine_data(config, ways)
-    folder = Folder(place)
+    folder = Folder(out_folder)
     return Refined(
-        dataset=read_dataset(place / finished.summary.data.file),
+        dataset=read_dataset(out_folder / finished.summary.data.file),
         ledger=tuple(folder.ledger()),
-        model=place / MODEL,
-        out=place,
+        model=out_folder / MODEL,
+        out=out_folder,
         summary=finished.summary,
     )
 
 
 def _kinds(also_as: str | Sequence[str]) -> tuple[AlsoAs, ...]:
+    """Return the kinds of file that `also_as` names. Raises ConfigError if one is unknown."""
     kinds = [also_as] if isinstance(also_as, str) else also_as
     try:
         return tuple(map(AlsoAs, kinds))
@@ -106,24 +119,32 @@ def _kinds(also_as: str | Sequence[str]) -> tuple[AlsoAs, ...]:
 
 
 def _given(backend: Backend) -> Backend:
+    """Return the caller's backend. With `functools.partial` this is the function without arguments that stages call."""
     return backend
 
 
 def _options(*, annotator: Any, own: AnnotatorPlan | None, **options: Any) -> Options:
+    """Return the options of a call. Raises ConfigError if an option is unknown."""
+    # Options are checked like the texts of a command line, so a pathlib.Path becomes a text.
     options = {name: str(value) if isinstance(value, PurePath) else value for name, value in options.items()}
     try:
         configured = {"kind": "own", "name": str(own.config["name"])} if own is not None else annotator
+        # The config only records that the annotator is the caller's own. The object itself is handed on in `Ways`.
         return Options(annotator=configured, **options)
     except TypeError as error:
+        # Python's message ends with the name of the unknown argument, after `Options.__init__() `.
         raise ConfigError(f"burnish.refine: {str(error).rpartition(') ')[2]}; see burnish.refinery.options") from None
 
 
 def _own(annotator: Any) -> AnnotatorPlan | None:
-    """Return a caller's function or object as an annotator; None for what is configured."""
+    """Return a caller's function or object as an annotator, or None if the annotator is configured by settings. Raises
+    ConfigError for any other object."""
+    # These are settings, which `config_of` reads.
     if annotator is None or isinstance(annotator, str | Path | Mapping):
         return None
     if hasattr(annotator, "judge"):
         name, fingerprint = type(annotator).__name__, str(annotator.fingerprint)
+        # An annotator that judges the texts of a comparison alone needs no `over`.
         needs = isinstance(annotator, NeedsExamples)
 
         def over(examples: Mapping[str, Example]) -> Annotator:
@@ -131,6 +152,7 @@ def _own(annotator: Any) -> AnnotatorPlan | None:
 
     elif callable(annotator):
         function = cast(Callable[[str, str, str], float | None], annotator)
+        # A function has no fingerprint of its own, so its source takes the place of one.
         name, fingerprint = getattr(annotator, "__name__", type(annotator).__name__), short_hash(source_of(function))
 
         def over(examples: Mapping[str, Example]) -> Annotator:
@@ -146,17 +168,22 @@ def _own(annotator: Any) -> AnnotatorPlan | None:
 
 
 def _source(data: Any, store: Path) -> str:
-    """Return where the data is; what is in memory is written into the store, named by its content."""
+    """Return where the data is. Data in memory is written into the store, into a file that is named by its content.
+    Raises ConfigError or DataError if it is not rows."""
     if isinstance(data, str | Path):
         return str(data)
+    # In the store and not in `out`: the same rows give the same file, so the same call finds its finished stages.
     folder = store / "inputs"
     if hasattr(data, "to_parquet"):
+        # Both kinds of table have `to_parquet`. Only a datasets.Dataset has `_fingerprint`.
         return str(write_dataset(data, folder) if hasattr(data, "_fingerprint") else write_frame(data, folder))
+    # A mapping and bytes can be iterated, too, but are never rows.
     if not isinstance(data, Iterable) or isinstance(data, Mapping | bytes):
         raise ConfigError(
             f"data: {type(cast(object, data)).__name__} found; give a path, a hub id, a datasets.Dataset or rows as "
             "mappings, or a pandas DataFrame"
         )
+    # Rows may come from a generator, which can be read only once, so they are written before they are used.
     lines = b"".join(_lines(data))  # pyright: ignore[reportUnknownArgumentType]
     path = folder / f"{short_hash(lines.decode())}.jsonl"
     write_atomic(path, lines)
@@ -164,10 +191,13 @@ def _source(data: Any, store: Path) -> str:
 
 
 def _lines(rows: Iterable[Any]) -> Iterator[bytes]:
+    """Yield each row as a line of JSON. Raises DataError naming the row if it is no mapping or has no form in JSON."""
     for number, row in enumerate(rows):
         if not isinstance(row, Mapping):
             raise DataError(f"data: row {number} is {type(row).__name__}; each row must be a mapping of columns")
         try:
             yield dump_line(dict(row))  # pyright: ignore[reportUnknownArgumentType]
         except TypeError as error:
-            raise DataError(f"data: row {number} has no form as JSON ({error}); use text, numbers and lists") from None
+            raise DataError(
+                f"data: row {number} cannot be written as JSON ({error}); use text, numbers and lists"
+            ) from None

@@ -1,4 +1,5 @@
-"""The arguments of `burnish.refine` that are no settings: a wrong type is said before anything is read or written."""
+"""Checks of the arguments of `burnish.refine` that are no settings. A wrong type is reported before anything is read or
+written."""
 
 from __future__ import annotations
 
@@ -9,21 +10,24 @@ from burnish.services.calls import Budget
 
 
 def given_text(value: object, field: str) -> str:
-    """Return an argument that names something, as it is written. Raises ConfigError naming `field` for anything but a
-    text or a path."""
+    """Return an argument that names something, as text. Raises ConfigError naming `field` if it is neither a text nor a
+    path, or is empty."""
     name = str(value) if isinstance(value, PurePath) else value
+    # The operating system refuses a null character in a name, with an error that does not name the field.
     if not isinstance(name, str) or not name or "\0" in name:
         raise ConfigError(f"burnish.refine: {field}: {brief(name)} found; give a text or a pathlib.Path")
     return name
 
 
 def given_path(value: object, field: str) -> Path:
-    """Return an argument that names a place. Raises ConfigError as `given_text` does."""
+    """Return an argument that names a file or folder. Raises ConfigError as `given_text` does."""
     return Path(given_text(value, field))
 
 
 def given_budget(max_calls: object, max_cost: object) -> Budget:
-    """Return what may be spent. Raises ConfigError for anything but numbers from 0 on, and None."""
+    """Return the budget for calls to servers. None means no limit. Raises ConfigError if a limit is not a number, or
+    below 0."""
+    # bool is a subclass of int in Python, so True would pass for 1.
     if max_calls is not None and (not isinstance(max_calls, int) or isinstance(max_calls, bool)):
         raise ConfigError(f"burnish.refine: max_calls: {brief(max_calls)} found; give a number of calls, 0 or more")
     if max_cost is not None and (not isinstance(max_cost, int | float) or isinstance(max_cost, bool)):
@@ -32,17 +36,18 @@ def given_budget(max_calls: object, max_cost: object) -> Budget:
 
 
 def check_switch(value: object, field: str) -> None:
-    """Raise ConfigError for anything but True and False."""
+    """Raise ConfigError if the value is neither True nor False."""
     if not isinstance(value, bool):
         raise ConfigError(f"burnish.refine: {field}: {brief(value)} found; give True or False")
 
 
 NEEDED = (*("train", "train_classifier", "train_preferences", "generate", "logprobs", "classify", "rewards", "export"),)
-"""The methods of a backend."""
+"""The methods that a backend must have."""
 
 
 def check_backend(backend: object) -> None:
-    """Raise ConfigError for an object that has not the methods of a backend."""
+    """Raise ConfigError if an object lacks one of the methods of a backend. None is allowed."""
+    # Checked by hand, so that the message names the missing method.
     missing = [name for name in NEEDED if not callable(getattr(backend, name, None))]
     if backend is not None and missing:
         raise ConfigError(

@@ -21,16 +21,18 @@ from burnish.store.stages import Work
 from burnish.types import Artifact, Demonstration, DemonstrationSource, Example, prompt_group, short_hash
 
 FACTS = "data.json"
+"""The file of the stage that holds the DataFacts."""
 NOTHING: Mapping[int, str] = MappingProxyType({})
+"""No refused rows. A read-only mapping, since it is a default argument."""
 SHOWN_BAD_ROWS = 50
-"""Bad rows whose place and cause are recorded; all are counted."""
+"""How many bad rows are recorded with their place and their fault. All bad rows are counted."""
 UNUSED_COLUMNS = 200
-"""Columns that are recorded as unused; rows of JSON may each have their own."""
+"""How many unused columns are recorded. There can be many, since each row of JSON may have columns of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataFacts:
-    """What a dataset was found to be: rows in all, those that can be refined, and why the others cannot."""
+    """What was found in a dataset: all rows, the rows that can be refined, and why the others cannot."""
 
     form: str
     rows: int
@@ -38,22 +40,22 @@ class DataFacts:
     skipped: int
     bad_rows: tuple[str, ...]
     characters: int
-    """Of all usable prompts and answers together."""
+    """The number of characters in all usable prompts and answers together."""
     unused: tuple[str, ...] = ()
-    """Columns that nothing reads, in the order in which they were met, the first UNUSED_COLUMNS of them."""
+    """Columns that nothing reads, in the order in which they were first seen. At most UNUSED_COLUMNS of them."""
 
 
 def read_facts(artifact: Artifact) -> DataFacts:
-    """Read what was recorded of a dataset."""
+    """Read the facts that the data stage recorded about a dataset."""
     values: dict[str, Any] = read_json(artifact, FACTS)
     values["bad_rows"] = tuple(values["bad_rows"])
-    values["unused"] = tuple(values.get("unused", ()))  # an older burnish recorded none
+    values["unused"] = tuple(values.get("unused", ()))  # facts that an older burnish wrote have no such field
     return DataFacts(**values)
 
 
 def unused_columns(facts: DataFacts, table: Table) -> list[str]:
-    """Return the columns that nothing reads and that the user did not call extras."""
-    # What an older burnish recorded names none, and then those of the first row are known.
+    """Return the columns that nothing reads. Columns that the user declared as extras are left out."""
+    # Facts that an older burnish wrote name no unused columns. The layout still knows those of the first row.
     names = dict.fromkeys((*table.layout.unused, *facts.unused))
     return [name for name in names if name not in table.config.extra_columns]
 
@@ -61,15 +63,18 @@ def unused_columns(facts: DataFacts, table: Table) -> list[str]:
 def given_rows(
     steps: Steps, table: Table, config: DataConfig, source: Artifact, refused: Mapping[int, str] = NOTHING
 ) -> Artifact:
-    """Write the examples (`train.jsonl`) and their given answers in the order of the file.
+    """Return the stage that writes the examples (`train.jsonl`) and their given answers, in the order of the file.
 
-    `refused` is {position: why} of rows that a model's chat template cannot take: they are bad rows, too. An example's
-    id is the user's own, else a hash of prompt and occurrence number; its metadata says where it stands.
+    `refused` is {position: reason} for the rows that a model's chat template cannot take. They count as bad rows. An
+    example's id is the user's own if there is one. Otherwise it is a hash of the prompt and of how often the prompt
+    came before. Its metadata says where the row is in the file. The stage raises DataError if a row cannot be used and
+    `on_bad_row` is "error", if no row can be used, or if an id occurs twice.
     """
 
     def run(work: Work) -> None:
         reader = _Reader(config, refused)
         examples, demonstrations = work.path / "train.jsonl", work.path / DEMONSTRATIONS
+        # Row by row, so that a dataset larger than memory can be refined.
         with examples.open("wb") as prompts, demonstrations.open("wb") as answers:
             for row in reader.usable(table):
                 example = reader.example(row)
@@ -85,6 +90,8 @@ def given_rows(
         write_atomic(work.path / FACTS, pretty(facts))
         work.count(rows=facts.usable)
 
+    # Where the data lies does not change the result: `source` is an input, identified by content. `recorded` adds the
+    # columns in the form in which they enter the fingerprint.
     named_apart = {"source", "revision", "columns", "extra_columns"}
     semantic: dict[str, Any] = config.model_dump(mode="json", exclude=named_apart) | recorded(table)
     if refused:
@@ -93,7 +100,7 @@ def given_rows(
 
 
 def facts_of(table: Table, config: DataConfig, refused: Mapping[int, str] = NOTHING) -> DataFacts:
-    """Read a dataset through without keeping anything. Raises DataError as the stage does."""
+    """Read a dataset through without keeping anything, and return its facts. Raises DataError as the stage does."""
     reader = _Reader(config, refused)
     for row in reader.usable(table):
         reader.example(row)
@@ -101,18 +108,20 @@ def facts_of(table: Table, config: DataConfig, refused: Mapping[int, str] = NOTH
 
 
 class _Reader:
-    """Counts rows as they pass, and sees to it that an id comes once."""
+    """Counts rows while they are read, and makes sure that no id occurs twice."""
 
     def __init__(self, config: DataConfig, refused: Mapping[int, str]) -> None:
         self.config, self.refused = config, refused
         self.rows = self.skipped = self.characters = 0
         self.bad: list[str] = []
         self._ids: set[str] = set()
+        # A dict and not a set, since it keeps the order.
         self._unused: dict[str, None] = {}
         self._made = RowIds()
 
     def usable(self, table: Table) -> Iterator[UsableRow]:
-        """Yield the rows that can be refined. Raises DataError for the first other one, unless they are skipped."""
+        """Yield the rows that can be refined. Raises DataError at the first other row, unless such rows are skipped,
+        and if no row can be used."""
         for row in table.read():
             self.rows += 1
             if isinstance(row, BadRow):
@@ -125,22 +134,25 @@ class _Reader:
             raise DataError(f"{self.config.source}: none of {self.rows} rows can be used; the first: {self.bad[0]}")
 
     def _skip(self, row: BadRow) -> None:
+        """Count a row that cannot be used. Raises DataError if such rows are errors."""
         what = f"{row.where}{f' (id {row.id!r})' if row.id is not None else ''}: {row.why}"
         if self.config.on_bad_row == "error":
             raise DataError(f"{what}; or leave such rows as they are with --on-bad-row skip")
         self.skipped += 1
+        # Bounded, since every row of a large file may be bad.
         if len(self.bad) < SHOWN_BAD_ROWS:
             self.bad.append(what)
 
     def example(self, row: UsableRow) -> Example:
-        """Return the row's example. Raises DataError where its id was there before."""
+        """Return the row's example. Raises DataError if another row has the same id."""
         group = prompt_group(row.prompt)
         made = self._made.id_of(row.id, row.prompt)
         if made in self._ids:
             raise DataError(
-                f"{row.where}: {self.config.id_column} {made!r} is there twice; make ids unique, or name another "
+                f"{row.where}: {self.config.id_column} {made!r} occurs twice; make ids unique, or name another "
                 "column with --set data.id_column=NAME"
             )
+        # Everything is joined by id, so two rows of one id would get each other's answers.
         self._ids.add(made)
         if len(self._unused) < UNUSED_COLUMNS:
             self._unused.update(dict.fromkeys(row.unused))
@@ -154,7 +166,7 @@ class _Reader:
         )
 
     def facts(self, table: Table) -> DataFacts:
-        """Return what was counted."""
+        """Return the facts about all rows that were read."""
         return DataFacts(
             form=table.layout.words,
             rows=self.rows,

@@ -1,4 +1,5 @@
-"""What a refinement would do and cost: the plan, the first row as the model sees it, an estimate. Nothing is spent."""
+"""What a refinement would do and cost: the plan, the first row as the model sees it, and an estimate. Nothing is
+spent."""
 
 from __future__ import annotations
 
@@ -20,8 +21,8 @@ from burnish.store.stages import Store
 class DryRun:
     """A plan that was not carried out.
 
-    `unused` are the columns that nothing reads. `embedded` is how many texts a server of embeddings is sent at most,
-    None where none is.
+    `unused` are the columns that nothing reads. `embedded` is the largest number of texts that would be sent to a
+    server of embeddings, or None if there is no such server.
     """
 
     stages: list[Explanation]
@@ -34,7 +35,9 @@ class DryRun:
 
 
 def dry_run(config: RefineConfig, ways: Ways) -> DryRun:
-    """Check everything that can be checked, read the dataset through, and plan. Raises as `refine_data` does."""
+    """Check everything that can be checked, read the dataset through, and plan. Raises ConfigError, DataError and
+    BackendError as `refine_data` does."""
+    # A dry run must also work without a network.
     found, store = find(config, offline_ok=True), Store(ways.store)
     facts = facts_of(found.table, found.config.data, found.refused)
     plan = planned_in(found, ways)
@@ -50,18 +53,20 @@ def dry_run(config: RefineConfig, ways: Ways) -> DryRun:
 
 
 def _embedded(config: RefineConfig, facts: DataFacts) -> int | None:
-    """Count both texts of every row in every round: nothing agrees."""
+    """Return an upper bound on the texts that are embedded: both texts of every row in every round."""
+    # An upper bound: rows whose texts are equal need no embedding, but how many there are is not known yet.
     return 2 * facts.usable * config.method.last_round if isinstance(config.differs, EmbeddingServerDiffers) else None
 
 
 def words(plan: DryRun) -> Iterator[str]:
-    """Yield lines for a terminal."""
+    """Yield the plan as lines for a terminal."""
     yield from data_words(plan.data, plan.unused)
     yield from row_words(plan.first)
     for stage in plan.stages:
+        # The first 8 digits of a fingerprint are enough to tell stages apart.
         yield f"{stage.state:<8} {stage.fingerprint[:8]}  {terminal(stage.label)}"
     for source in plan.unresolved:
-        yield f"unresolved  {source} (the hub does not answer; a run resolves it to a commit first)"
+        yield f"unresolved  {source} (the hub does not answer; a run looks up its commit first)"
     waiting = sum(stage.state != "done" for stage in plan.stages)
     yield f"{len(plan.stages)} stages, {len(plan.stages) - waiting} done, {waiting} to run"
     yield from _estimate_words(plan.estimate)
@@ -70,12 +75,13 @@ def words(plan: DryRun) -> Iterator[str]:
 
 
 def _estimate_words(estimate: Estimate) -> Iterator[str]:
+    """Yield the estimate as lines for a terminal."""
     yield (
         f"at most {plural(estimate.comparisons, 'comparison')} in {plural(estimate.rounds, 'round')}; about "
         f"{estimate.trained_tokens:,} tokens trained on, {estimate.generated_tokens:,} written"
     )
     if estimate.seconds is None:
-        yield "time: not estimated (the model or its libraries are not here)"
+        yield "time: not estimated (the model or its libraries are not on this machine)"
     else:
         yield f"time on this machine, without a judge's server: very roughly {duration(estimate.seconds)}"
     if estimate.calls is not None:

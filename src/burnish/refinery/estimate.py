@@ -1,4 +1,4 @@
-"""What a refinement would cost, before anything is spent: rough, and said to be."""
+"""What a refinement would cost. The numbers are rough, and the output says so."""
 
 from __future__ import annotations
 
@@ -14,18 +14,20 @@ from burnish.refinery.dataset import DataFacts
 from burnish.types import CHARACTERS_PER_TOKEN
 
 TRAINING, GENERATION = 0.25, 0.05
-"""Shares of the speed of large matrix products that training and generation are taken to reach: rough, for a model of
-100M parameters on a CPU; generation reads all weights for each token."""
+"""The shares of the speed of large matrix products that training and generation are assumed to reach. They are rough
+values for a model of 100M parameters on a CPU. Generation is slower because it reads all weights for each token."""
 FASTEST = 10_000
-"""Tokens a second that the smallest models reach on a CPU, where Python's work outweighs arithmetic."""
+"""Tokens per second that the smallest models reach on a CPU. For them Python takes longer than the arithmetic."""
 BYTES = {".safetensors": 2.0, ".gguf": 0.75, ".bin": 2.0}
-"""Bytes of a file for a parameter: half precision, about five bits, half precision."""
+"""Bytes per parameter in a model file, by suffix: half precision, about five bits, half precision."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """Upper bounds over all rounds: nothing agrees and nothing is done yet. `seconds` is None where the model or its
-    libraries are not here."""
+    """Upper bounds over all rounds: no proposal equals its label, and no stage is done yet.
+
+    `seconds` is None if the model or its libraries are not on this machine.
+    """
 
     rows: int
     rounds: int
@@ -37,15 +39,19 @@ class Estimate:
 
 
 def estimated(config: RefineConfig, facts: DataFacts) -> Estimate:
-    """Estimate tokens from characters, time from a short trial of the machine, calls from the judge's prompt."""
+    """Estimate tokens from characters, time from a short test of the machine's speed, and calls from the judge's
+    prompt."""
     rows, method = facts.usable, config.method
     tokens = facts.characters / CHARACTERS_PER_TOKEN
-    # How often all rows are trained on: by the models that propose, and by the one that is kept.
+    # Tokens that are trained on: by the models that propose in each round, and once more by the model that is kept.
     trained = config.train.epochs * tokens * (1 + method.last_round * method.proposers_passes)
+    # Half of the characters of a row are taken to be its answer.
     generated = method.last_round * method.samples_per_row * tokens / 2
-    asked = rows * method.comparisons_per_row
-    comparisons = method.last_round * (asked if config.comparisons is None else min(asked, config.comparisons))
-    judges = [one for one in config.annotators if isinstance(one, JudgeConfig)]
+    compared_rows = rows * method.comparisons_per_row
+    comparisons = method.last_round * (
+        compared_rows if config.comparisons is None else min(compared_rows, config.comparisons)
+    )
+    judges = [annotator for annotator in config.annotators if isinstance(annotator, JudgeConfig)]
     return Estimate(
         rows=rows,
         rounds=method.last_round,
@@ -58,16 +64,23 @@ def estimated(config: RefineConfig, facts: DataFacts) -> Estimate:
 
 
 def _seconds(config: RefineConfig, trained: float, generated: float) -> float | None:
+    """Return the estimated time, or None if the model or its libraries are not on this machine."""
+    # The speed test loads the libraries, so it only runs if the size of the model is known.
     parameters = parameters_of(config.model)
     rate = backends.speed(config.execution) if parameters else None
     if not parameters or rate is None:
         return None
+    # A transformer needs about 6 operations per parameter and token in training (2 forward, 4 backward), and 2 in
+    # generation.
     by_arithmetic = 6 * parameters * trained / (TRAINING * rate) + 2 * parameters * generated / (GENERATION * rate)
+    # For the smallest models the arithmetic is not what takes the time.
     return max(by_arithmetic, (trained + generated) / FASTEST)
 
 
 def parameters_of(model: ModelConfig) -> float | None:
-    """Guess a local model's parameters from the size of its files; None for one that is not here."""
+    """Guess the number of parameters of a local model from the size of its files. Returns None if it is not on this
+    machine."""
+    # A model on the hub is not downloaded for an estimate.
     path = location.find(model)
     if path is not None and location.is_adapter(path):
         return parameters_of(beneath(model, path))

@@ -1,4 +1,4 @@
-"""The first row as the model will see it, before anything is spent, so that a wrong template is noticed."""
+"""The first row as the model will see it, shown before anything is spent, so that the user notices a wrong template."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from burnish.report.text import lines, plural, shortened, terminal
 from burnish.types import TrainingRow
 
 LONGEST, SHOWN_BAD = 1200, 10
-"""Characters of the first row, and rows that cannot be used, that are shown."""
+"""How many characters of the first row are shown, and how many rows that cannot be used."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FirstRow:
-    """The first row that can be used: what the model reads, and what it learns; or why that cannot be shown.
+    """The first usable row: the text that the model reads (`prompt`), and the text that it learns (`supervised`).
 
-    `end` is the token that ends the answer.
+    `end` is the token that ends the answer. `problem` says why the row cannot be shown. It is "" if the row is shown.
     """
 
     prompt: str
@@ -32,40 +32,48 @@ class FirstRow:
 
 
 def first_row(found: Found) -> FirstRow:
-    """Render the first usable row; a tokenizer that is not here is no reason to stop a dry run."""
+    """Render the first usable row.
+
+    If the tokenizer is not on this machine, the reason goes into `problem`, since a dry run can do without it. Raises
+    DataError if no row can be used.
+    """
+    # The table is read lazily, so this stops at the first usable row.
     for row in found.table.read():
         if isinstance(row, UsableRow) and row.position not in found.refused:
             try:
-                shown = backends.rendered(
+                rendered = backends.rendered(
                     found.models["model"].model,
                     TrainingRow(id=row.where, prompt=row.prompt, completion=row.completion),
                 )
             except BackendError as error:
                 return FirstRow(prompt="", supervised="", end="", tokens=0, problem=str(error))
-            tokens = shown.prompt_tokens + shown.supervised_tokens
-            return FirstRow(prompt=shown.prompt, supervised=shown.supervised, end=shown.end, tokens=tokens, problem="")
+            tokens = rendered.prompt_tokens + rendered.supervised_tokens
+            return FirstRow(
+                prompt=rendered.prompt, supervised=rendered.supervised, end=rendered.end, tokens=tokens, problem=""
+            )
     raise DataError(f"{found.config.data.source}: no row can be used")
 
 
 def data_words(data: DataFacts, unused: Sequence[str]) -> Iterator[str]:
-    """Yield lines: the form that was recognised and how many rows there are, which columns nothing reads, and what is
-    wrong with the first rows that cannot be used."""
+    """Yield lines about the data: its form, the number of rows, the columns that nothing reads, and the faults of the
+    first rows that cannot be used."""
+    # Names of columns come from the user's file. `terminal` takes escape codes out of them.
     form = terminal(data.form)
     yield f"data: {data.rows:,} rows of {form}, {data.usable:,} usable, {data.skipped:,} left as they are"
     if unused:
         names = shortened(terminal(", ".join(map(repr, unused))), LONGEST)
-        yield f"columns that are not read, and stay as they are: {names} (--extra-columns NAME,... stops this line)"
+        yield f"columns that are not read, and stay as they are: {names} (--extra-columns NAME,... hides this line)"
     yield from (f"  {terminal(line)}" for line in data.bad_rows[:SHOWN_BAD])
 
 
 def row_words(first: FirstRow) -> Iterator[str]:
-    """Yield the first row with what is learned marked."""
+    """Yield lines that show the first row. The lines that the model learns are marked with >>>."""
     if first.problem:
         yield f"first row: cannot be shown: {terminal(first.problem)}"
         return
-    yield f"first row as the model reads it ({plural(first.tokens, 'token')}); what it learns stands after >>>"
+    yield f"first row as the model reads it ({plural(first.tokens, 'token')}); lines after >>> are what it learns"
     for line in lines(shortened(first.prompt, LONGEST)).splitlines():
         yield f"    {line}"
     for line in lines(shortened(first.supervised, LONGEST)).splitlines():
         yield f">>> {line}"
-    yield f"an answer ends with {terminal(first.end)} (another token: --set model.end=TOKEN)"
+    yield f"an answer ends with {terminal(first.end)} (--set model.end=TOKEN chooses another token)"

@@ -1,4 +1,5 @@
-"""What a refinement names, found before anything is spent: the dataset, the model, the annotators' models."""
+"""Everything that a refinement names: the dataset, the model, and the annotators' models. It is found before anything
+is spent."""
 
 from __future__ import annotations
 
@@ -22,9 +23,9 @@ STUDENT, ANNOTATOR, AUDITOR = "model", "annotator", "audit.by"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """What a refinement works on. `models` goes by the field of the config that names each.
+    """What a refinement works on. `models` are found by the field of the config that names each.
 
-    `refused` is {position: why} of rows that the chat template of a model cannot take.
+    `refused` is {position: reason} for the rows that the chat template of a model cannot take.
     """
 
     config: RefineConfig
@@ -38,13 +39,18 @@ class Found:
 
     @property
     def unresolved(self) -> list[str]:
-        """The hub ids that are known by name alone, since nobody could be asked for their commit."""
+        """The hub ids that are known by name alone, because the hub could not be asked for their commit."""
         known = [self.source.fingerprint, *self.models.identities]
         return identity.unresolved([*known, *([self.embedder.fingerprint] if self.embedder else [])])
 
 
 def find(config: RefineConfig, offline_ok: bool) -> Found:
-    """Open the dataset and find the models; a dry run may leave hub ids unresolved. Raises ConfigError, DataError."""
+    """Open the dataset and find the models.
+
+    If `offline_ok` is true (a dry run), hub ids may stay unresolved. Raises ConfigError naming the field, DataError if
+    the data cannot be read, BackendError if the hub does not answer.
+    """
+    # First of all, since the table reads the reference column, too.
     config = _with_reference(config)
     table = open_table(config.data)
     models = find_models(_wanted(config), config.execution, offline_ok)
@@ -60,6 +66,7 @@ def find(config: RefineConfig, offline_ok: bool) -> Found:
 
 
 def _wanted(config: RefineConfig) -> Iterator[WantedModel]:
+    """Yield every model that a refinement names, with its field."""
     yield WantedModel(STUDENT, config.model)
     if config.annotator is not None:
         yield from config.annotator.models(ANNOTATOR, simulated=False)
@@ -68,12 +75,19 @@ def _wanted(config: RefineConfig) -> Iterator[WantedModel]:
 
 
 def _with_reference(config: RefineConfig) -> RefineConfig:
-    """Let an oracle's column be the reference; there is one."""
-    asked = [(ANNOTATOR, one) for one in config.annotators]
+    """Make the column of an oracle the reference column, since there is only one. Raises ConfigError if two columns are
+    named."""
+    asked = [(ANNOTATOR, annotator) for annotator in config.annotators]
     asked += [(AUDITOR, config.audit.by)] if config.audit is not None else []
-    columns = [(f"{field} ({one.kind})", one.column) for field, one in asked if isinstance(one, OracleConfig)]
+    columns = [
+        (f"{field} ({annotator.kind})", annotator.column)
+        for field, annotator in asked
+        if isinstance(annotator, OracleConfig)
+    ]
     reference = config.data.reference_column
     for field, column in columns:
+        # Accuracies are measured by the reference column. With two columns, an oracle's verdicts and the measure would
+        # disagree.
         if reference not in {None, column}:
             raise ConfigError(
                 f"{field}: the column {column!r} found, but the reference is {reference!r}; name one column for both"
@@ -83,6 +97,7 @@ def _with_reference(config: RefineConfig) -> RefineConfig:
 
 
 def _source(table: Table, config: RefineConfig, offline_ok: bool) -> Artifact:
+    """Return the identity of the dataset: by content for files, by commit for a dataset on the hub."""
     if table.files:
         return identity.of_files(table.files)
     return identity.of_hub("dataset", config.data.source, config.data.revision, "data.source", offline_ok)

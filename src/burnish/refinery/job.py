@@ -1,4 +1,4 @@
-"""A refinement as stages: data, self-test, rounds of a method, audits. Run, or only planned."""
+"""A refinement as stages: data, self-test, the rounds of a method, audits. The stages are run, or only planned."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from burnish.types import Artifact, Example
 
 
 class Job:
-    """One refinement over one runner. Nothing is computed before `rounds`.
+    """One refinement whose stages go through `runner`. Stages are added when they are first asked for.
 
-    `own_annotator` is a caller's annotator in place of the configured one.
+    `own_annotator` is a caller's annotator that replaces the configured one.
     """
 
     def __init__(
@@ -36,22 +36,24 @@ class Job:
     ) -> None:
         self.found, self.context, self.runner, self.config = found, context, runner, found.config
         self._own_annotator = own_annotator
+        # A user's data belongs to no task, so `differs` decides how answers are read.
         known = grader_of(self.config.differs)
         self.steps = Steps(runner, context.backend, known.grader, known.reader, self.config.seed, known.kind)
+        # How answers are told apart (`differs`) and how they are graded by the reference can differ: see `referee_of`.
         if isinstance(self.config.differs, settings.TextDiffers):
-            # Whoever chose a program or an embedder has an oracle that compares texts, as it always did.
+            # With a program or an embedder as `differs`, the oracle compares texts, as it always did.
             self.steps.referee, self.steps.referee_kind = found.referee.grader, found.referee.reader
         self.steps.label = self.config.name
 
     @functools.cached_property
     def data(self) -> Artifact:
-        """The dataset's rows; run when first asked for."""
+        """The dataset's rows. The stage runs when this is first read."""
         found = self.found
         return given_rows(self.steps, found.table, self.config.data, found.source, found.refused)
 
     @functools.cached_property
     def annotator(self) -> AnnotatorPlan | None:
-        """Who compares, None where the method asks nobody."""
+        """Who compares answers. It is None if the method asks nobody."""
         if self._own_annotator is not None:
             return self._own_annotator
         if self.config.annotator is None:
@@ -64,11 +66,11 @@ class Job:
         return Rows(self.data, Split.TRAIN)
 
     def rounds(self) -> list[Round]:
-        """Run or plan the method; the first round is 0, before any refinement."""
+        """Run or plan the method. The first round is number 0: the state before any refinement."""
         return run_method(self.config.method, self.setting())
 
     def setting(self) -> Setting:
-        """Return what the method is given."""
+        """Return everything that the method needs."""
         config = self.config
         limit = settings.Budget(kind="equal", comparisons=config.comparisons) if config.comparisons else None
         method, terminal = config.method, self.context.terminal
@@ -79,7 +81,9 @@ class Job:
             steps=self.steps,
             rows=self.rows,
             demonstrations=self.data,
+            # Only an experiment knows the right label of every row.
             gold=None,
+            # A setting always has an annotator, so that methods need no case for none.
             annotator=self.annotator or nobody(),
             base=self.context.model(self.steps, STUDENT),
             train=config.train,
@@ -92,15 +96,17 @@ class Job:
         )
 
     def _audit(self) -> Audit | None:
+        """Return how each round is audited, or None if it is not."""
         audit = self.config.audit
         if audit is None:
             return None
+        # The purpose marks the pairs, so that people's audit and their comparisons do not mix.
         auditor = build(audit.by, self.context.resources(self.steps, AUDITOR, Purpose.AUDIT))
         return Audit(size=audit.size, rounds=self.config.method.last_round, max_harm=audit.max_harm, auditor=auditor)
 
 
 def nobody() -> AnnotatorPlan:
-    """Return the annotator of a method that asks none."""
+    """Return the annotator of a method that asks none. It must never be asked."""
 
     def over(examples: Mapping[str, Example]) -> Annotator:
         raise AssertionError("this method asks no annotator")

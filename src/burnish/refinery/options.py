@@ -1,4 +1,4 @@
-"""From what a user writes, on the command line or in Python, to a refinement's config."""
+"""From what a user writes, on the command line or in Python, to the config of a refinement."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from burnish.errors import ConfigError, brief
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """The options of `burnish refine`; what is None or empty keeps its default.
+    """The options of `burnish refine`. An option that is None or empty keeps its default.
 
-    `annotator`, `differs` and `columns` may be mappings of settings, too, and `extra_columns` a list of names.
+    `annotator`, `differs` and `columns` may also be mappings of settings, and `extra_columns` a list of names.
     """
 
     data: str
@@ -47,13 +47,15 @@ class Options:
     changes: Sequence[str] = ()
 
 
-# Python callers may pass anything: each field of an instance is looked at again.
+# pydantic trusts an instance of the class and does not look at its fields. Python callers may have put anything there,
+# so each field is checked again.
 Options.__pydantic_config__ = ConfigDict(revalidate_instances="always")  # pyright: ignore[reportAttributeAccessIssue]
 OPTIONS = TypeAdapter(Options)
 
 
 def config_of(options: Options) -> RefineConfig:
-    """Check all options at once. Raises ConfigError naming field, value and fix."""
+    """Check all options at once and return the config. Raises ConfigError naming the field, the value and the fix."""
+    # Strict: a text such as "3" is no number of rounds. Else a caller's mistake would be repaired silently.
     checked(OPTIONS, options, "refine", strict=True)
     values: dict[str, Any] = {
         "data": _data(options),
@@ -67,6 +69,7 @@ def config_of(options: Options) -> RefineConfig:
     if options.comparisons is not None:
         values["comparisons"] = options.comparisons
     if options.audit is not None or options.max_harm is not None or options.audit_by is not None:
+        # One of the three options is enough to ask for an audit. The others then have their defaults.
         auditor = None if options.audit_by is None else _annotator(options.audit_by, "audit.by")
         values["audit"] = _given(size=options.audit, by=auditor, max_harm=options.max_harm)
     if options.no_selftest or options.go_on:
@@ -77,6 +80,7 @@ def config_of(options: Options) -> RefineConfig:
 
 
 def _data(options: Options) -> dict[str, Any]:
+    """Return the fields of `data`."""
     columns, extras = options.columns, options.extra_columns
     return _given(
         source=options.data,
@@ -88,51 +92,56 @@ def _data(options: Options) -> dict[str, Any]:
 
 
 def _pairs(text: str) -> dict[str, str]:
-    """Read `prompt=query,completion=response`. Raises ConfigError naming what is no pair."""
-    found: dict[str, str] = {}
+    """Read `prompt=query,completion=response`. Raises ConfigError naming the part that is not NAME=NAME or that comes
+    twice."""
+    columns: dict[str, str] = {}
     for pair in text.split(","):
         part, equals, column = (piece.strip() for piece in pair.partition("="))
-        if not equals or not part or not column or part in found:
+        if not equals or not part or not column or part in columns:
             raise ConfigError(
                 f"--columns: {pair!r:.200} found; write each part once, such as prompt=query,completion=response (a "
                 "name with a comma goes into --set data.columns.prompt=NAME)"
             )
-        found[part] = column
-    return found
+        columns[part] = column
+    return columns
 
 
 def _names(text: str) -> list[str]:
+    """Read names that are separated by commas."""
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _given(**fields: Any) -> dict[str, Any]:
+    """Return the fields that are not None, so that the others keep their defaults."""
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _annotator(given: Any, field: str = "annotator") -> dict[str, Any]:
-    """Return an annotator's fields, so that `--set annotator.x=y` can still change them."""
-    if not isinstance(given, str | Path):
-        return given
-    return read_annotator(str(given), field).model_dump(mode="json")
+def _annotator(annotator: Any, field: str = "annotator") -> dict[str, Any]:
+    """Return an annotator's fields as a mapping, so that `--set annotator.x=y` can still change them."""
+    if not isinstance(annotator, str | Path):
+        return annotator
+    return read_annotator(str(annotator), field).model_dump(mode="json")
 
 
 def _method(options: Options) -> dict[str, Any]:
+    """Return the fields of `method`. Raises ConfigError if --checker is given to a method that does not use one."""
     fields = _given(rounds=options.rounds, alpha=options.alpha, accept=options.accept, gate=options.gate)
     if options.method == "ilr":
         fields.setdefault("rounds", 2)
     if options.checker is not None:
         if options.method != "verified":
             raise ConfigError(
-                f"--checker: {brief(options.checker)} is not read by {options.method}; use --method verified"
+                f"--checker: {brief(options.checker)} is not used by {options.method}; use --method verified"
             )
         fields["checker"] = words_of(options.checker, "--checker")
     return fields
 
 
-def _differs(given: str | Mapping[str, Any]) -> dict[str, Any]:
-    if not isinstance(given, str):
-        return dict(given)
-    kind, _, rest = given.partition(":")
+def _differs(differs: str | Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of `differs` from its short form. Raises ConfigError for an unknown form."""
+    if not isinstance(differs, str):
+        return dict(differs)
+    kind, _, rest = differs.partition(":")
     match kind:
         case "text" | "number":
             return {"kind": kind}
@@ -142,22 +151,28 @@ def _differs(given: str | Mapping[str, Any]) -> dict[str, Any]:
             return {"kind": kind, "command": words_of(rest, "--differs")}
         case _:
             raise ConfigError(
-                f"--differs: {brief(given)} found; write text, number, embedding:MODEL, embedding_server:MODEL or "
+                f"--differs: {brief(differs)} found; write text, number, embedding:MODEL, embedding_server:MODEL or "
                 "command:PROGRAM"
             )
 
 
 def _template(text: str | None) -> dict[str, Any]:
-    """Return the model's fields that say how rows are rendered; a file's text, not its path, is what counts."""
+    """Return the model's fields that say how rows become text. A file is replaced by its text, since only the text
+    changes results.
+
+    Raises ConfigError if the file cannot be read.
+    """
     if text is None:
         return {}
+    # A built-in template comes before a file of the same name.
     if text in set(Template):
         return {"template": text}
     try:
-        if os.path.exists(text) and not os.path.isfile(text):  # a pipe would be waited for
-            raise OSError("no ordinary file")
+        if os.path.exists(text) and not os.path.isfile(text):  # reading a pipe would wait forever
+            raise OSError("it is no ordinary file")
         return {"template": "chat", "chat_template": Path(text).read_text(encoding="utf-8")}
-    except (OSError, ValueError) as error:  # ValueError: text that is not UTF-8, a name with a null character
+    except (OSError, ValueError) as error:  # ValueError: the text is not UTF-8, or the name has a null character
+        # `strerror` is the system's own short text. Without it the message would repeat the path.
         why = getattr(error, "strerror", None) or str(error)
         raise ConfigError(
             f"--template: {brief(text)} cannot be read ({why}); write paper, chat, or a file with a Jinja chat template"

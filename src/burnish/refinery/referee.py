@@ -1,4 +1,4 @@
-"""Who says whether an answer is right by the reference column: read before anything is spent."""
+"""Who decides whether an answer is right by the reference column. The references are read before anything is spent."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from burnish.tasks.own import Known, TextAnswers, grader_of, number_of
 
 
 def referee_of(config: RefineConfig, table: Table) -> Known:
-    """Return who compares answers with the references: as `differs` tells answers apart, with one exception.
+    """Return who compares answers with the references. It is the same as for `differs`, with one exception.
 
-    References that are all numbers are read as numbers where `differs` looks at texts: "the answer is 42" is no text
-    that equals "42". Raises DataError naming the row where numbers are wanted and a reference is not one number.
+    If `differs` compares texts but all references are numbers, they are compared as numbers: the text "the answer is
+    42" does not equal "42". Raises DataError naming the row if numbers are wanted and a reference is not one number.
     """
     known = grader_of(config.differs)
     if config.data.reference_column is None:
@@ -30,12 +30,14 @@ def referee_of(config: RefineConfig, table: Table) -> Known:
 
 
 def _references(table: Table) -> Iterator[tuple[UsableRow, str]]:
+    """Yield each usable row that has a reference, with the reference."""
     for row in table.read():
         if isinstance(row, UsableRow) and row.reference is not None:
             yield row, row.reference
 
 
 def _check(grader: NumericAnswers, references: Iterator[tuple[UsableRow, str]]) -> None:
+    """Raise DataError for the first reference that is not one number."""
     for row, reference in references:
         if grader.read_reference(reference) is None:
             where = row.where if row.id is None else f"{row.where} ({row.id})"
@@ -46,10 +48,10 @@ def _check(grader: NumericAnswers, references: Iterator[tuple[UsableRow, str]]) 
 
 
 def _all_numbers(table: Table) -> bool:
-    """Say whether every reference is a number and nothing else; where there is none, that says nothing."""
-    some = False
+    """Say whether every reference is a number and nothing else. Returns False if there is no reference."""
+    any_reference = False
     for _, reference in _references(table):
         if only_number(reference) is None:
             return False
-        some = True
-    return some
+        any_reference = True
+    return any_reference

@@ -1,4 +1,4 @@
-"""The verb `refine`: a dataset in, a better one out, with a reason for every changed row."""
+"""The command `refine`: a dataset goes in, a better one comes out, with a reason for every changed row."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ from burnish.types import Artifact, Demonstration, Reason, short_hash
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ways:
-    """How a refinement is run, which changes nothing that it finds: where, at what cost, by which objects.
+    """How a refinement is run: where, at what cost, and with which objects. Nothing here changes the result.
 
-    `also` are other kinds of file as which the dataset is written. `backend` and `annotator` are a caller's own in
-    place of the configured ones.
+    `also` are more kinds of file in which the dataset is written. `backend` and `annotator` are a caller's own objects
+    that replace the configured ones.
     """
 
     out: Path
@@ -52,26 +52,29 @@ class Ways:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinishedRefinement:
-    """What a refinement that ended left: its folder and its summary."""
+    """What a refinement that ended leaves: its folder and its summary."""
 
     out: Path
     summary: Summary
 
 
 def refine_data(config: RefineConfig, ways: Ways) -> FinishedRefinement:
-    """Refine a dataset into the folder `ways.out`; the same call goes on after any crash.
+    """Refine a dataset into the folder `ways.out`. After a crash, the same call continues.
 
-    Raises Paused where people, an audit or a larger budget are waited for: the folder then has what is finished.
-    Raises BurnishError for what the user can mend.
+    Raises Paused if the run must wait for people, an audit or a larger budget. The folder then has everything that is
+    finished. Raises BurnishError if the user must correct something.
     """
     found = find(config, offline_ok=False)
     context = _context(found, ways)
     root, plan = context.store, planned(found, context, ways.annotator)
     folder = Folder(ways.out)
-    written_rounds = folder.claim([one.demonstrations.fingerprint for one in plan.rounds[1:]], ways.overwrite)
+    # Raises ConfigError before anything is spent if the folder holds something else.
+    written_rounds = folder.claim([round_.demonstrations.fingerprint for round_ in plan.rounds[1:]], ways.overwrite)
+    # From here on `gc` keeps these stages, although the refinement is not finished.
     root.refer(ways.out, [record.fingerprint for record in plan.records])
     finished_before = frozenset(record.fingerprint for record in plan.records if record.reused)
     job = Job(found, context, context.executor(finished_before), ways.annotator)
+    # Two processes that write the same ledger would mix their lines.
     with folder.locked():
         writer = Writer(folder, job, written_rounds, ways.also)
         return _Refining(job=job, folder=folder, plan=plan, writer=writer, shown=ways.backend is None).run()
@@ -79,7 +82,7 @@ def refine_data(config: RefineConfig, ways: Ways) -> FinishedRefinement:
 
 @dataclass(slots=True, kw_only=True)
 class _Refining:
-    """One run of the verb."""
+    """One call of `refine_data`, after the folder is claimed."""
 
     job: Job
     folder: Folder
@@ -89,8 +92,10 @@ class _Refining:
     selftest: SelftestReport | None = None
 
     def run(self) -> FinishedRefinement:
+        """Run all stages and write the folder. Raises Paused and BurnishError as `refine_data` does."""
         writer = self.writer
-        _ = self.job.data  # what is wrong with the dataset is said before anything else is spent
+        _ = self.job.data  # reading it runs the data stage, which raises DataError before anything else is spent
+        # The first row is rendered as burnish's own backends do it. A caller's backend may do it in another way.
         if self.shown:
             facts, found = read_facts(self.job.data), self.job.found
             for line in (*data_words(facts, unused_columns(facts, found.table)), *row_words(first_row(found))):
@@ -104,27 +109,33 @@ class _Refining:
             self.selftest = passed(self.job, tested) if tested is not None else None
             rounds = self.job.rounds()
             model = self._model(rounds[-1])
-        except (Paused, BurnishError) as stopped:  # what is finished goes into the folder all the same
+        except (Paused, BurnishError) as stopped:  # the folder still gets everything that is finished
+            # The planned rounds are handed over. The writer skips those that are not computed yet.
             state = State.WAITING if isinstance(stopped, Paused) else State.UNDER_WAY
             self._write(writer, self.plan.rounds, state)
             raise
         return FinishedRefinement(out=self.folder.path, summary=self._write(writer, rounds, State.DONE, model))
 
     def _write(self, writer: Writer, rounds: list[Round], state: State, model: Artifact | None = None) -> Summary:
+        """Write what is finished into the folder."""
         with explained_write_errors(self.folder.path):
             return writer.write(Contents(rounds=rounds, selftest=self.selftest, state=state, model=model))
 
     def _model(self, last: Round) -> Artifact:
-        """Return the last round's model, or one trained on what stands where the user took something back."""
+        """Return the last round's model. If the user took changes back, return a model that is trained on the labels
+        that stand."""
         reverted = [line for line in self.folder.ledger() if line.reason is Reason.REVERTED]
+        # The usual case: the model of the last round was trained on the labels that stand.
         if not reverted:
             return last.model
         job, standing, folder = self.job, self.folder.standing(), self.folder
+        # Sorted by id: the order in the fingerprint must not depend on the order of the reverts.
         chosen: dict[str, JsonValue] = {id_: change.after for id_, change in sorted(standing.items())}
 
         def run(work: Work) -> None:
             every = {row.example_id: row for row in iter_rows(Path(job.data.path) / DEMONSTRATIONS, Demonstration)}
             answers = folder.answers(change.after for change in standing.values())
+            # The given answers, replaced by the answers that stand.
             every |= {id_: answers[change.after] for id_, change in standing.items()}
             work.count(rows=write_rows(work.path / DEMONSTRATIONS, every.values()))
 
@@ -135,14 +146,15 @@ class _Refining:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
-    """A refinement's rounds and stages, as they would run."""
+    """The rounds and the stages of a refinement, as they would run."""
 
     rounds: list[Round]
     records: list[StageRecord]
 
 
 def planned(found: Found, context: RunContext, own_annotator: AnnotatorPlan | None) -> Planned:
-    """Plan all stages; nothing is read but the dataset's first rows, and nothing is computed."""
+    """Plan all stages. Only the dataset's first rows are read, and nothing is computed."""
+    # The same `Job` is planned and run, with another runner. So a plan cannot differ from the run.
     planner = Planner(context.store)
     job = Job(found, context, planner, own_annotator)
     tried(job)
@@ -150,16 +162,18 @@ def planned(found: Found, context: RunContext, own_annotator: AnnotatorPlan | No
 
 
 def planned_in(found: Found, ways: Ways) -> Planned:
-    """Plan as `refine_data` would run."""
+    """Plan what `refine_data` would run."""
     return planned(found, _context(found, ways), ways.annotator)
 
 
 def _context(found: Found, ways: Ways) -> RunContext:
+    """Return what stages need to run: the store, the models, the budget and the terminal."""
     return RunContext(
         store=Store(ways.store),
         models=found.models,
         student=found.config.model,
         execution=found.config.execution,
+        # Named by the folder, so that calls which were paid for before a crash count against the budget.
         run=short_hash("run", str(ways.out.resolve())),
         folder=ways.out,
         budget=ways.budget,

@@ -1,4 +1,5 @@
-"""Rows that a model's chat template cannot take, found while the data is read: before anything is spent."""
+"""Find the rows that a model's chat template cannot take. This happens while the data is read, before anything is
+spent."""
 
 from __future__ import annotations
 
@@ -16,16 +17,18 @@ from burnish.types import Head
 
 
 def refused_rows(table: Table, config: DataConfig, models: FoundModels) -> dict[int, str]:
-    """Return {position: why} of the rows that the chat template of a model refuses.
+    """Return {position: reason} for the rows that the chat template of a model refuses.
 
-    Where a bad row is an error, the first one is enough. Raises ConfigError where a template fails on any row.
+    If a bad row is an error, the search stops after the first batch with a refused row. Raises ConfigError if a
+    template fails whatever the row is.
     """
     templates = list(_templates(models))
     refused: dict[int, str] = {}
     if not templates:
         return refused
-    given = (row for row in table.read() if isinstance(row, UsableRow))
-    while rows := list(islice(given, MANY)):
+    usable = (row for row in table.read() if isinstance(row, UsableRow))
+    # In batches of MANY rows, so that memory stays bounded.
+    while rows := list(islice(usable, MANY)):
         for template, head in templates:
             refused |= _refused_of(rows, template, head)
         if refused and config.on_bad_row == "error":
@@ -34,25 +37,28 @@ def refused_rows(table: Table, config: DataConfig, models: FoundModels) -> dict[
 
 
 def _templates(models: FoundModels) -> Iterator[tuple[ChatTemplate, Head]]:
-    """Yield the chat template of each model that reads conversations, and what the model ends in.
+    """Yield the chat template of each model that reads conversations, and the head of the model.
 
-    A folder that burnish trained has been through this before. A model that is not here is named elsewhere.
+    Models that burnish trained are left out, since their template was checked before. A model that is not on this
+    machine is reported elsewhere.
     """
     seen: set[tuple[str, Head]] = set()
-    for found in models.by_field.values():
-        if found.trained or found.head is Head.CLASSIFIER:
+    for model in models.by_field.values():
+        if model.trained or model.head is Head.CLASSIFIER:
             continue
         try:
-            template = backends.chat_of(found.model)
+            template = backends.chat_of(model.model)
         except BackendError:
             continue
-        if template is not None and (template.text, found.head) not in seen:
-            seen.add((template.text, found.head))
-            yield template, found.head
+        # Two models may have the same template. It is checked once.
+        if template is not None and (template.text, model.head) not in seen:
+            seen.add((template.text, model.head))
+            yield template, model.head
 
 
 def _refused_of(rows: Sequence[UsableRow], template: ChatTemplate, head: Head) -> dict[int, str]:
-    """A reward model reads the answer as a turn of the conversation; other models read the prompt alone."""
+    """Return {position: reason} for the rows that one template refuses. A reward model reads the answer as a turn of
+    the conversation. Other models read the prompt alone."""
     scored = head is Head.REWARD
     conversations = [turns_of(row.prompt, row.completion if scored else None) for row in rows]
     texts = template.render_all(conversations, ask=not scored)

@@ -1,4 +1,4 @@
-"""The self-test of a refinement's annotator on its own rows, before anything else is spent."""
+"""The self-test of a refinement's annotator on the dataset's own rows. It runs before anything else is spent."""
 
 from __future__ import annotations
 
@@ -18,31 +18,36 @@ from burnish.store.stages import Work
 from burnish.types import Artifact, TrainingRow
 
 SELFTEST = "selftest.json"
+"""The file of the stage that holds the report."""
 
 
 def testable(job: Job) -> bool:
-    """Say whether planted pairs test the annotator: the method asks it, and every kind in it can be tested."""
+    """Say whether planted pairs can test the annotator: the method must ask it, and each kind in it must be
+    testable."""
     if job.annotator is None or job.config.selftest.skip or not job.config.method.asks_annotator:
         return False
-    return all(one.self_tested for one in job.config.annotators)
+    return all(annotator.self_tested for annotator in job.config.annotators)
 
 
 def tried(job: Job) -> Artifact | None:
-    """Plant pairs among some rows and ask the annotator; None where it is not tested."""
+    """Plant pairs among some rows and ask the annotator about them. Returns None if the annotator is not tested. Raises
+    AnnotatorError if it leaves a pair without a preference."""
     annotator, settings = job.annotator, job.config.selftest
     if annotator is None or not testable(job):
         return None
     data, seed = job.data, job.config.seed
 
     def run(work: Work) -> None:
-        examples, given = job.rows.prompts_only(), read_demonstrations(data)
+        # Without references: an annotator must not see the right answer.
+        examples, answers = job.rows.prompts_only(), read_demonstrations(data)
         ids = drawn_ids(examples, settings.pairs, seed)
-        rows = [TrainingRow(id=id_, prompt=examples[id_].prompt, completion=given[id_].completion) for id_ in ids]
+        rows = [TrainingRow(id=id_, prompt=examples[id_].prompt, completion=answers[id_].completion) for id_ in ids]
         planted = plant(rows, seed)
         report = selftest(annotator.over(planted_examples(rows)), planted)
         write_atomic(work.path / SELFTEST, pretty(report.model_dump(mode="json")))
         work.count(comparisons=len(planted))
 
+    # The settings of all members of a vote are in the fingerprint: another member is another annotator.
     votes: list[JsonValue] = [dict(member.config) for member in annotator.members]
     asked: dict[str, JsonValue] = {**annotator.config, "of": votes}
     semantic: dict[str, JsonValue] = {"pairs": settings.pairs, "seed": seed, "annotator": asked}
@@ -50,14 +55,15 @@ def tried(job: Job) -> Artifact | None:
 
 
 def read_report(artifact: Artifact) -> SelftestReport:
-    """Read what a self-test found."""
+    """Read the report of a self-test."""
     return SelftestReport.model_validate(orjson.loads((Path(artifact.path) / SELFTEST).read_bytes()))
 
 
 def passed(job: Job, tested: Artifact) -> SelftestReport:
-    """Return the report; raises AnnotatorError where it is below the threshold and nobody said to go on."""
+    """Return the report. Raises AnnotatorError if the accuracy is below the threshold and the user did not ask to
+    continue."""
     report = read_report(tested)
-    check(report, job.config.selftest)  # its error says the same
+    check(report, job.config.selftest)  # its error has the same lines as the report below
     for line in report.words():
         job.context.terminal.say(line)
     return report

@@ -1,4 +1,4 @@
-"""What a finished refinement says in the terminal."""
+"""What is printed when a refinement is finished."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from burnish.types import Reason
 
 
 def closing(finished: FinishedRefinement) -> Iterator[str]:
-    """Yield lines: what each round changed, and where everything is."""
+    """Yield lines that say what each round changed, and where everything is."""
     summary, out = finished.summary, finished.out
     if summary.given_accuracy is not None:
         yield f"right labels before: {_share(summary.given_accuracy)}"
     if doubt := reference_doubt(summary):
         yield f"warning: {doubt}"
-    for one in summary.rounds:
-        accepted = one.counts.get(Reason.ACCEPTED, 0)
-        line = f"round {one.round}: {plural(one.compared, 'comparison')}, {plural(accepted, 'label')} changed"
-        if one.label_accuracy is not None:
-            line += f", right labels {_share(one.label_accuracy)}"
-        if one.harm is not None:
-            line += f"; harmed at most {percent(one.harm.bound)} of {plural(one.harm.changes, 'change')}"
-            line += "" if one.harm.accepted else ", above what is allowed: nothing was accepted"
+    for round_ in summary.rounds:
+        accepted = round_.counts.get(Reason.ACCEPTED, 0)
+        line = f"round {round_.round}: {plural(round_.compared, 'comparison')}, {plural(accepted, 'label')} changed"
+        if round_.label_accuracy is not None:
+            line += f", right labels {_share(round_.label_accuracy)}"
+        if round_.harm is not None:
+            line += f"; harmed at most {percent(round_.harm.bound)} of {plural(round_.harm.changes, 'change')}"
+            line += "" if round_.harm.accepted else ", more than is allowed: nothing was accepted"
         yield line
     yield f"dataset: {out / summary.data.file}"
     yield from (f"also as: {out / name}" for name in summary.data.also)
@@ -41,6 +41,7 @@ def closing(finished: FinishedRefinement) -> Iterator[str]:
 
 
 def _share(metric: Metric) -> str:
+    """Return a share in percent with its interval, or `unknown`."""
     if metric.value is None:
         return "unknown"
     return percent(metric.value) + (f" ({percent_range(metric.ci95)})" if metric.ci95 else "")

@@ -1,4 +1,5 @@
-"""From finished stages to a refinement's folder. What is written first is what nothing else refers to."""
+"""From finished stages to a refinement's folder. Files come first that no other file refers to, so that a kill leaves
+no reference to a missing file."""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ from burnish.types import Artifact, Demonstration, Reason, Refinement
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
-    """What there is to write: rounds (planned ones too), the self-test, the model if it is trained."""
+    """What can be written: the rounds (also those that are only planned), the self-test, and the model if it is
+    trained."""
 
     rounds: Sequence[Round]
     selftest: SelftestReport | None
@@ -43,10 +45,10 @@ class Contents:
 
 
 class Writer:
-    """Brings a folder up to date with what is finished.
+    """Brings a folder up to date with the finished stages.
 
-    `written_rounds` are the fingerprints of the rounds that the folder has already; `also` are further forms of the
-    dataset to write.
+    `written_rounds` are the fingerprints of the rounds that the folder has already. `also` are more forms in which the
+    dataset is written.
     """
 
     def __init__(self, folder: Folder, job: Job, written_rounds: Sequence[str], also: Sequence[AlsoAs] = ()) -> None:
@@ -54,8 +56,10 @@ class Writer:
         self.also = self._also(also)
 
     def _also(self, asked: Sequence[AlsoAs]) -> tuple[str, ...]:
-        """Return the names of the other files to write: those asked for, and those that earlier calls wrote."""
+        """Return the names of the other files to write: those that the user asks for now, and those of earlier
+        calls."""
         earlier = self.folder.summary.data.also if (self.folder.path / SUMMARY).is_file() else ()
+        # A dict drops repeated names and keeps the order.
         names = dict.fromkeys((*earlier, *(f"refined.{kind}" for kind in asked)))
         return tuple(name for name in names if name != self.job.found.table.name)
 
@@ -64,7 +68,7 @@ class Writer:
         path = self.folder.path
         path.mkdir(parents=True, exist_ok=True)
         self.folder.sweep()
-        if not self.written_rounds:  # first of all: by its summary the folder is known as a refinement's
+        if not self.written_rounds:  # first, because a folder is known as a refinement's by its summary
             self.folder.write_summary(self._summary(Contents(rounds=(), selftest=selftest, state=State.UNDER_WAY)))
         config = self.job.config.model_dump(mode="json")
         settings = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)  # pyright: ignore[reportUnknownMemberType] its stub
@@ -72,28 +76,32 @@ class Writer:
         if not self.written_rounds:
             data = Path(self.job.data.path)
             _copy(data / f"{Split.TRAIN}.jsonl", path / files.EXAMPLES)
+            # A run that was killed before its first round may have left these files.
             (path / files.ANSWERS).unlink(missing_ok=True)
             self.folder.extend(files.ANSWERS, map(files.answer_line, iter_rows(data / DEMONSTRATIONS, Demonstration)))
             (path / files.LEDGER).unlink(missing_ok=True)
 
     def write(self, contents: Contents) -> Summary:
-        """Write what is finished of the rounds: ledger and answers, dataset, model, summary, report."""
+        """Write the finished rounds: ledger and answers, dataset, model, report, summary. Raises DataError if the
+        source file changed meanwhile."""
         path = self.folder.path
         self._check_source()
-        done = [one for one in contents.rounds if one.number > 0 and exists(one.demonstrations)]
-        for one in done:
-            if one.demonstrations.fingerprint not in self.written_rounds:
-                self._add(one)
+        # Round 0 is the dataset as it came, so it has no ledger.
+        done = [round_ for round_ in contents.rounds if round_.number > 0 and exists(round_.demonstrations)]
+        for round_ in done:
+            if round_.demonstrations.fingerprint not in self.written_rounds:
+                self._add(round_)
         self.folder.write_dataset(self.job.config.data, self.job.found.table.name, self.also)
         if contents.model is not None:
             self._write_model(contents.model)
         summary = self._summary(contents, done)
+        # The report before the summary: what the summary describes is then complete.
         write_page(path, summary)
         self.folder.write_summary(summary)
         return summary
 
     def _check_source(self) -> None:
-        """Raise DataError where the file is another one than at the start: answers would go to other rows."""
+        """Raise DataError if the source file is not the same as at the start. Answers would go to the wrong rows."""
         found = self.job.found
         if found.table.files and identity.of_files(found.table.files).fingerprint != found.source.fingerprint:
             raise DataError(
@@ -101,28 +109,35 @@ class Writer:
                 "same command again, or refine the new one into another --out"
             )
 
-    def _add(self, one: Round) -> None:
-        assert one.compared is not None, one
-        earlier = set(range(1, one.number))
-        answers = map(files.answer_line, _rows(one.compared.sides[1:]))
+    def _add(self, round_: Round) -> None:
+        """Add the answers and the ledger of one round to the folder."""
+        assert round_.compared is not None, round_
+        # Lines of later rounds can only come from a killed run. They are dropped and written again.
+        earlier = set(range(1, round_.number))
+        answers = map(files.answer_line, _rows(round_.compared.sides[1:]))
         self.folder.extend(files.ANSWERS, answers, lambda line: _belongs(line, earlier | {0}))
-        ledger = iter_rows(Path(one.compared.ledger.path) / LEDGER, Refinement)
+        ledger = iter_rows(Path(round_.compared.ledger.path) / LEDGER, Refinement)
         self.folder.extend(files.LEDGER, ledger, lambda line: _belongs(line, earlier))
-        self.written_rounds.append(one.demonstrations.fingerprint)
+        self.written_rounds.append(round_.demonstrations.fingerprint)
 
     def _write_model(self, model: Artifact) -> None:
+        """Export the model into the folder, in place of an earlier one."""
         place = self.folder.path / files.MODEL
         summary = self.folder.summary
         if summary.model is not None:
+            # The model is here already. To export it again would only take time.
             same_form = summary.config.merge == self.job.config.merge
             if summary.model.fingerprint == model.fingerprint and same_form and place.is_dir():
                 self._name_base(place)
                 return
-            # From here on nobody may take the folder for the model that was there.
+            # First take the old model out of the summary. A kill must not leave a summary that describes the old model
+            # beside the files of the new one.
             self.folder.write_summary(summary.model_copy(update={"model": None}))
+        # This name also matches what `Folder.sweep` removes after a kill.
         beside = place.with_name(".model.part")
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir()
+        # The export goes to a hidden folder first, so that `model` is never half written.
         if self.job.config.merge:
             self.job.context.backend().export(model, beside, merge=True)
         else:  # a caller's own backend need not know how to merge
@@ -132,13 +147,16 @@ class Writer:
         beside.rename(place)
 
     def _name_base(self, folder: Path) -> None:
-        """Let a delivered adapter name its base where it is now: the same command may find it in another folder."""
+        """Write into an adapter where its base model is now. The same command may find the base in another folder than
+        before."""
         name_base(folder, self.job.found.models[STUDENT].model)
 
     def _summary(self, contents: Contents, done: Sequence[Round] = ()) -> Summary:
+        """Return the summary of everything that is finished."""
         named, referee = self.job.config.data.reference_column, self.job.found.referee
         reference = Reference(self.job.rows, referee.grader) if named else None
         facts = read_facts(self.job.data)
+        # Read from the folder and not from a stage: reverts are in its ledger alone.
         reverted = replayed(self.folder.ledger()).reverted
         model = contents.model
         return Summary(
@@ -154,7 +172,7 @@ class Writer:
                 bad_rows=facts.bad_rows,
             ),
             given_accuracy=reference.labels(self.job.data) if reference else None,
-            rounds=tuple(summarised(one, reference) for one in done),
+            rounds=tuple(summarised(round_, reference) for round_ in done),
             selftest=contents.selftest,
             calls=self._calls(),
             reverted=reverted,
@@ -162,7 +180,9 @@ class Writer:
         )
 
     def _calls(self) -> CallSummary | None:
-        judges = [one for one in self.job.config.annotators if isinstance(one, JudgeConfig)]
+        """Return what the judge's server was paid for, or None if no server is asked."""
+        # Several judges in a vote share one account of calls, and the first one's prices are used.
+        judges = [annotator for annotator in self.job.config.annotators if isinstance(annotator, JudgeConfig)]
         if not judges:
             return None
         prices = judges[0].prices
@@ -178,7 +198,9 @@ class Writer:
 
 
 def _rows(artifacts: Sequence[Artifact]) -> Iterator[Demonstration]:
-    """Yield each answer once: a batch that a kill tore was done again, and stands there twice."""
+    """Yield each answer once. A batch that a kill interrupted was computed again, so its answers can be in the file
+    twice."""
+    # Only the ids are kept in memory, and not the answers.
     seen: set[str] = set()
     for artifact in artifacts:
         for row in iter_rows(Path(artifact.path) / DEMONSTRATIONS, Demonstration):
@@ -188,8 +210,10 @@ def _rows(artifacts: Sequence[Artifact]) -> Iterator[Demonstration]:
 
 
 def _belongs(line: bytes, rounds: set[int]) -> bool:
-    """Say whether a line is of a finished round, or what the user did; a killed run may have left others."""
+    """Say whether a line belongs to one of `rounds` or is a revert. A killed run may have left lines of a round that
+    was not finished."""
     try:
+        # Half a line, which a kill left, is no JSON. It belongs to no finished round.
         row = orjson.loads(line)
     except orjson.JSONDecodeError:
         return False
@@ -197,5 +221,6 @@ def _belongs(line: bytes, rounds: set[int]) -> bool:
 
 
 def _copy(source: Path, to: Path) -> None:
+    """Copy a file. A reader sees the old file or the new one, never a part."""
     with source.open("rb") as original, replacing(to) as copy:
         shutil.copyfileobj(original, copy)

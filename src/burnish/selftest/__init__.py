@@ -1,1 +1,1 @@
-"""The self-test of an annotator: on planted pairs, or on pairs whose better side is known."""
+"""The self-test of an annotator, on planted pairs or on labelled pairs. In both the better side is known."""

@@ -1,4 +1,4 @@
-"""The self-test of an annotator: what its verdicts on planted or labelled pairs are worth, before money is spent."""
+"""The self-test of an annotator: how good its verdicts on planted or labelled pairs are, before money is spent."""
 
 from __future__ import annotations
 
@@ -26,35 +26,40 @@ _BOTH_NAMED = {Verdict.A, Verdict.B}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Judged:
-    """A preference, and on which side the answer stands whose share of wins is counted."""
+    """A preference, and the side of the answer whose share of wins is counted."""
 
     preference: Preference
     counted_is_a: bool
 
     @property
     def p_counted(self) -> float | None:
-        """P(the counted answer is better): that of b, turned where the counted one stands at a."""
+        """P(the counted answer is better). The preference gives it for side b, so it is turned if the counted answer is
+        on side a."""
         p_b = self.preference.p_b
         return None if p_b is None else turned_back(p_b, Order.BA if self.counted_is_a else Order.AB)
 
     @property
     def verdict(self) -> Verdict:
-        """B where the counted answer is preferred."""
+        """Verdict B if the counted answer is preferred."""
         return verdict_of(self.p_counted)
 
 
 def selftest(annotator: Annotator, planted: Sequence[Planted], again: Annotator | None = None) -> SelftestReport:
-    """Ask an annotator about planted pairs, twice, and report.
+    """Ask an annotator about planted pairs twice, and report.
 
-    The second time `again` is asked; if not given, what the annotator's own `again()` returns where it has one (it
-    remembers answers), else the annotator itself. Raises AnnotatorError where it leaves a pair without a preference.
+    The second time, `again` is asked. If it is not given, what the annotator's own `again()` returns is asked, if it
+    has that method: such an annotator remembers its answers. Otherwise the annotator itself is asked again. Raises
+    AnnotatorError if the annotator leaves a pair without a preference.
     """
-    comparisons = [one.comparison for one in planted]
+    comparisons = [pair.comparison for pair in planted]
     first = _asked(annotator, comparisons)
     second = _asked(again if again is not None else _fresh(annotator), comparisons)
+    # Every kind has a list. It is empty if no pair of that kind could be planted.
     by_kind = {kind: list(_of_kind(planted, first, kind)) for kind in Planting}
     corrupted = [judged for kind in CORRUPTIONS for judged in by_kind[kind]]
+    # Ties and flips are counted on corrupted pairs alone: on two equally good answers they are no fault.
     preferences = [judged.preference for judged in corrupted]
+    # Neither side is better here, so any preference shows a lean to a position.
     same = [judged.preference for judged in by_kind[Planting.SAME]]
     longer = [judged.p_counted for judged in by_kind[Planting.LONGER]]
     return SelftestReport(
@@ -76,7 +81,8 @@ def selftest(annotator: Annotator, planted: Sequence[Planted], again: Annotator 
 
 
 def on_pairs(annotator: Annotator, pairs: Sequence[LabelledPair]) -> LabelledReport:
-    """Ask an annotator about labelled pairs and report. Raises AnnotatorError as `selftest` does."""
+    """Ask an annotator about labelled pairs, and report. Raises AnnotatorError if it leaves a pair without a
+    preference."""
     asked = _asked(annotator, [pair.comparison for pair in pairs])
     judged = [_Judged(preference=asked[pair.comparison.id], counted_is_a=pair.first_better) for pair in pairs]
     preferences = [one.preference for one in judged]
@@ -97,15 +103,18 @@ def on_pairs(annotator: Annotator, pairs: Sequence[LabelledPair]) -> LabelledRep
 
 
 def check(report: SelftestReport, settings: SelftestConfig) -> None:
-    """Raise AnnotatorError with all that was seen where the accuracy is below the threshold, or there is none."""
+    """Raise AnnotatorError if the accuracy is below the threshold, or cannot be measured.
+
+    The message has all lines of the report. Nothing is raised if the user asked to continue anyway.
+    """
     value = report.accuracy.value
     if settings.go_on or (value is not None and value >= settings.min_accuracy):
         return
-    found = "no verdict on a corrupted pair" if value is None else f"accuracy {value:.3f} on planted pairs"
+    result = "no verdict on a corrupted pair" if value is None else f"accuracy {value:.3f} on planted pairs"
     raise AnnotatorError(
         "\n  ".join(
             [
-                f"selftest: {found}, selftest.min_accuracy is {settings.min_accuracy}; take another annotator, change "
+                f"selftest: {result}, selftest.min_accuracy is {settings.min_accuracy}; take another annotator, change "
                 "its prompt, or set selftest.go_on to true",
                 *report.words(),
             ]
@@ -114,21 +123,24 @@ def check(report: SelftestReport, settings: SelftestConfig) -> None:
 
 
 def unusable(report: SelftestReport | LabelledReport, least: float) -> str | None:
-    """Say why an annotator cannot be used, None where it can: `refine` stops below the `least` accuracy."""
+    """Return why an annotator cannot be used, or None if it can. `refine` stops if the accuracy is below `least`."""
     value, pairs = report.accuracy.value, _pairs_words(report)
     if value is not None and value >= least:
         return None
+    # An annotator that only abstains and one that names no winner both have no accuracy, but for different reasons.
     if value is None and report.abstained.value == 1.0:
-        found = f"it gives no verdict on any of {report.abstained.n:,} pairs"
+        reason = f"it gives no verdict on any of {report.abstained.n:,} pairs"
     elif value is None:
-        found = f"it names no better answer on any of the {pairs}"
+        reason = f"it names no better answer on any of the {pairs}"
     else:
-        found = f"its accuracy on {pairs} is {value:.3f}"
+        reason = f"its accuracy on {pairs} is {value:.3f}"
+    # Reports of annotators whose verdict cannot depend on the order have no lean and no flip rate.
     lean = report.position_lean
+    # A hint for the user: on most pairs the position decides, and not the answer.
     if report.flip_rate is not None and (report.flip_rate.value or 0.0) > 0.5 and lean is not None:
         place = "first" if (lean.value or 0.0) > 0 else "second"
-        found += f"; on most pairs it prefers whichever answer is shown {place}"
-    return found
+        reason += f"; on most pairs it prefers whichever answer is shown {place}"
+    return reason
 
 
 def judgement(report: SelftestReport | LabelledReport, least: float) -> str:
@@ -142,80 +154,100 @@ def judgement(report: SelftestReport | LabelledReport, least: float) -> str:
 
 
 def _pairs_words(report: SelftestReport | LabelledReport) -> str:
+    """Return what the pairs of a report are called."""
     return "planted pairs" if isinstance(report, SelftestReport) else "labelled pairs"
 
 
 def _asked(annotator: Annotator, comparisons: Sequence[Comparison]) -> dict[str, Preference]:
+    """Return {comparison id: preference}. Raises AnnotatorError if one is missing."""
+    # Two pairs may be the same comparison. It is asked once.
     distinct = list({comparison.id: comparison for comparison in comparisons}.values())
-    found: dict[str, Preference] = {}
+    preferences: dict[str, Preference] = {}
     if distinct:
+        # Batches may come in any order, so preferences are joined by id.
         for batch in annotator.judge(distinct, frozenset()):
-            found |= {preference.comparison_id: preference for preference in batch}
-    missing = [comparison for comparison in distinct if comparison.id not in found]
+            preferences |= {preference.comparison_id: preference for preference in batch}
+    missing = [comparison for comparison in distinct if comparison.id not in preferences]
     if missing:
         raise AnnotatorError(
             f"annotator {annotator.fingerprint}: no preference for the pair of {missing[0].example_id!r} "
             f"({len(missing)} of {len(distinct)} are missing); an annotator without a verdict must abstain"
         )
-    return {comparison.id: found[comparison.id] for comparison in distinct}
+    return {comparison.id: preferences[comparison.id] for comparison in distinct}
 
 
 def _fresh(annotator: Annotator) -> Annotator:
+    """Return an annotator that does not repeat remembered answers."""
+    # Else the second round would only read the first one's answers from the cache.
     return annotator.again() if isinstance(annotator, AsksAgain) else annotator
 
 
 def _of_kind(planted: Iterable[Planted], asked: Mapping[str, Preference], kind: Planting) -> Iterator[_Judged]:
-    """Yield the judgements of a kind; what counts is the label, but of a longer copy the copy."""
-    for one in planted:
-        if one.planting is kind:
-            counted_is_a = one.label_is_a != (kind is Planting.LONGER)
-            yield _Judged(preference=asked[one.comparison.id], counted_is_a=counted_is_a)
+    """Yield the judgements on one kind of planted pair. The label is what counts. In a pair with a longer copy, the
+    copy counts."""
+    for pair in planted:
+        if pair.planting is kind:
+            # The longer copy is the side that is not the label, so the comparison is turned for that kind.
+            counted_is_a = pair.label_is_a != (kind is Planting.LONGER)
+            yield _Judged(preference=asked[pair.comparison.id], counted_is_a=counted_is_a)
 
 
 def _decided(judged: Sequence[_Judged]) -> Metric:
-    counts = Counter(one.verdict for one in judged)
+    """Return the share of right verdicts. Ties and abstentions are left out."""
+    counts = Counter(judgement_.verdict for judgement_ in judged)
     return Metric.share(counts[Verdict.B], counts[Verdict.A] + counts[Verdict.B])
 
 
 def _ties(preferences: Sequence[Preference]) -> Tally:
+    """Return the ties among the pairs with a verdict."""
     verdicts = Counter(preference.verdict for preference in preferences)
     return _tally(verdicts[Verdict.TIE], len(preferences) - verdicts[Verdict.ABSTAIN])
 
 
 def _abstained(preferences: Sequence[Preference]) -> Tally:
+    """Return the pairs without a verdict."""
     return _tally(sum(preference.verdict is Verdict.ABSTAIN for preference in preferences), len(preferences))
 
 
 def _same_verdicts(first: Mapping[str, Preference], second: Mapping[str, Preference]) -> Metric:
+    """Return the share of pairs with the same verdict both times. Abstentions are left out."""
     twice = [(first[id_].verdict, second[id_].verdict) for id_ in first]
-    given = [verdicts for verdicts in twice if Verdict.ABSTAIN not in verdicts]
-    return Metric.share(sum(one is other for one, other in given), len(given))
+    decided = [verdicts for verdicts in twice if Verdict.ABSTAIN not in verdicts]
+    return Metric.share(sum(before is after for before, after in decided), len(decided))
 
 
 def _position_lean(preferences: Iterable[Preference]) -> Metric:
-    """Average over a pair's orders first: they are no independent judgements. Abstentions are left out."""
-    shares = [_first_preferred(one) for one in preferences if one.verdict is not Verdict.ABSTAIN and one.raw]
+    """Return how much the first answer shown is preferred. A pair's orders are averaged first, since they are not
+    independent judgements. Abstentions are left out."""
+    shares = [
+        _first_preferred(preference)
+        for preference in preferences
+        if preference.verdict is not Verdict.ABSTAIN and preference.raw
+    ]
     return _lean([math.fsum(share) / len(share) for share in shares])
 
 
 def _first_preferred(preference: Preference) -> list[float]:
-    """Say for each order in which a pair was shown whether the first one won: 1, or 0.5 for a tie, or 0."""
+    """Return for each order in which a pair was shown whether the first answer won: 1, 0.5 for a tie, or 0."""
     shares: list[float] = []
     for p_b, order in zip(by_order(preference), Order, strict=True):
         if p_b is not None:
-            verdict = verdict_of(turned_back(p_b, order))  # of the sides as they were shown
+            verdict = verdict_of(turned_back(p_b, order))  # side A is now the answer that was shown first
             shares.append(0.5 if verdict is Verdict.TIE else float(verdict is Verdict.A))
     return shares
 
 
 def _flip_rate(preferences: Iterable[Preference]) -> Metric:
+    """Return the share of pairs, judged in both orders, whose two orders name different winners."""
     orders = [by_order(preference) for preference in preferences]
+    # A pair that was judged in one order alone cannot flip.
     both = [(verdict_of(ab), verdict_of(ba)) for ab, ba in orders if ab is not None and ba is not None]
     return Metric.share(sum(set(verdicts) == _BOTH_NAMED for verdicts in both), len(both))
 
 
 def _lean(shares: Sequence[float]) -> Metric:
-    """Return how far a mean of shares lies from one half, its interval shifted with it."""
+    """Return how far the mean of some shares is from one half. The interval is shifted by one half, too."""
+    # 0 means no lean. The extremes are -0.5 and +0.5.
     interval = _mean_of_shares(shares) if shares else None
     if interval is None or interval.low is None or interval.high is None:
         return Metric.of(None)
@@ -223,23 +255,27 @@ def _lean(shares: Sequence[float]) -> Metric:
 
 
 def _mean_of_shares(shares: Sequence[float]) -> Interval:
-    """Return a mean of values in [0, 1]: with Wilson's interval if all are 0 or 1, else a t interval clipped to [0, 1].
+    """Return the mean of values in [0, 1]. The interval is Wilson's if all values are 0 or 1, else a t interval that is
+    clipped to [0, 1].
 
-    Values that are all equal have no spread, which is no proof that there is none: at most a share h of pairs, Wilson's
-    upper bound for 0 of n, can be otherwise, and those can be anywhere in [0, 1].
+    Equal values have no spread, but that does not prove that other pairs would give the same. At most a share h of all
+    pairs can differ, where h is Wilson's upper bound for 0 of n, and those pairs can have any value in [0, 1].
     """
     n = len(shares)
     if set(shares) <= {0.0, 1.0}:
+        # A t interval would have no width if all values are 0 or all are 1.
         return wilson(sum(share == 1.0 for share in shares), n)
     if len(set(shares)) == 1:
+        # The share `otherwise` of pairs could be at 0 or at 1. This gives the two bounds.
         value, otherwise = shares[0], wilson(0, n).high or 0.0
         return Interval(value=value, low=value * (1 - otherwise), high=value + (1 - value) * otherwise, n=n)
     mean = mean_interval(shares)
-    assert mean.low is not None, shares  # two different values have a spread
+    assert mean.low is not None, shares  # two different values always have a spread
     assert mean.high is not None, shares
     return Interval(value=mean.value, low=max(0.0, mean.low), high=min(1.0, mean.high), n=n)
 
 
 def _tally(count: int, n: int) -> Tally:
+    """Return a share together with its count."""
     share = Metric.share(count, n)
     return Tally(value=share.value, n=share.n, ci95=share.ci95, count=count)

@@ -1,4 +1,5 @@
-"""Pairs whose better side is known: a file of labelled pairs such as LLMBar, and the rows that the package brings."""
+"""Pairs whose better side is known: a file of labelled pairs such as LLMBar, and the rows that come with the
+package."""
 
 from __future__ import annotations
 
@@ -25,14 +26,16 @@ from burnish.types import (
 )
 
 BUNDLED = "selftest_rows.jsonl"
+"""The file of rows that comes with the package."""
 _LLMBAR = ("input", "output_1", "output_2")
+"""The columns of a prompt and its two answers in LLMBar's files, and in the plain form."""
 _PLAIN = ("prompt", "first", "second")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelledPair:
-    """Two answers of which one is known to be better: side `a` is the file's first. `subset` is "" where none is
-    named."""
+    """Two answers of which one is known to be better. Side `a` is the first one in the file. `subset` is "" if the file
+    names none."""
 
     comparison: Comparison
     example: Example
@@ -41,27 +44,29 @@ class LabelledPair:
 
 
 def read_pairs_file(path: Path) -> list[LabelledPair]:
-    """Read JSONL (`.gz` too) rows {input, output_1, output_2, label} (LLMBar's form) or {prompt, first, second, label}.
+    """Read a JSONL file (also `.gz`) with rows {input, output_1, output_2, label} (LLMBar's form) or {prompt, first,
+    second, label}.
 
-    `label` is 1 or "first", 2 or "second"; `subset` may be given, other columns are not read. Each row is an example
-    of its own, so that a file may repeat a prompt. Raises DataError naming file and line.
+    `label` is 1 or "first", or 2 or "second". `subset` is optional, and other columns are not read. Each row is an
+    example of its own, so a file may repeat a prompt. Raises DataError naming file and line.
     """
     occurrences: Counter[str] = Counter()
     pairs: list[LabelledPair] = []
     for number, columns in read_objects(path):
         pairs.append(_pair(f"{path}:{number}", columns, occurrences))
+    # An empty file is a mistake. An accuracy of nothing would hide it.
     if not pairs:
         raise DataError(f"{path}: holds no pairs; write one JSON object {{prompt, first, second, label}} a line")
     return pairs
 
 
 def examples_of(pairs: Iterable[LabelledPair]) -> dict[str, Example]:
-    """Return the examples by id that an annotator of these pairs needs."""
+    """Return {id: example} for these pairs, which an annotator may need."""
     return {pair.example.id: pair.example for pair in pairs}
 
 
 def bundled_rows() -> list[TrainingRow]:
-    """Return the package's own requests and answers, from which pairs are planted where there is no dataset."""
+    """Return the package's own prompts and answers. Pairs are planted in them if there is no dataset."""
     with resources.as_file(resources.files("burnish.selftest").joinpath(BUNDLED)) as path:
         return [
             TrainingRow(id=f"selftest-{number:02d}", prompt=_user(columns["prompt"]), completion=columns["completion"])
@@ -70,9 +75,12 @@ def bundled_rows() -> list[TrainingRow]:
 
 
 def _pair(where: str, columns: Mapping[str, Any], occurrences: Counter[str]) -> LabelledPair:
+    """Return the pair of one row. Raises DataError if a column is missing or wrong."""
     question, *answers = _form(columns)
+    # These files hold one prompt per row and no conversation.
     prompt = _user(text_column(where, columns, question))
     group = prompt_group(prompt)
+    # With the number of the occurrence, so that rows with the same prompt have different ids.
     id_ = short_hash("pair", group, str(occurrences[group]))
     occurrences[group] += 1
     a, b = (
@@ -80,12 +88,13 @@ def _pair(where: str, columns: Mapping[str, Any], occurrences: Counter[str]) -> 
             example_id=id_,
             completion=_answer(where, columns, name),
             source=DemonstrationSource.GIVEN,
-            producer=side,  # LLMBar has a pair of equal answers: they stay two
+            producer=side,  # LLMBar has a pair of equal answers: with this they have different ids
         )
         for name, side in zip(answers, ("first", "second"), strict=True)
     )
     return LabelledPair(
         comparison=Comparison(example_id=id_, a=a, b=b),
+        # Without a reference: the annotator must judge by the two answers alone.
         example=Example(id=id_, group=group, prompt=prompt),
         first_better=_first_better(where, columns),
         subset=text_column(where, columns, "subset") if "subset" in columns else "",
@@ -93,11 +102,14 @@ def _pair(where: str, columns: Mapping[str, Any], occurrences: Counter[str]) -> 
 
 
 def _form(columns: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Return the names of the columns for the prompt and the two answers."""
+    # `input` may also be an extra column of the plain form, so `prompt` decides.
     return _LLMBAR if _LLMBAR[0] in columns and _PLAIN[0] not in columns else _PLAIN
 
 
 def _answer(where: str, columns: Mapping[str, Any], name: str) -> str:
-    """Return an answer as it stands. An empty one is an answer too, and LLMBar has one."""
+    """Return an answer as it is in the file. It may be empty: LLMBar has one such answer. Raises DataError if it is not
+    a text."""
     value = column(where, columns, name)
     if not isinstance(value, str):
         raise DataError(f"{where}: column {name!r} is {type(value).__name__}, found {value!r:.80}; write a string")
@@ -105,7 +117,9 @@ def _answer(where: str, columns: Mapping[str, Any], name: str) -> str:
 
 
 def _first_better(where: str, columns: Mapping[str, Any]) -> bool:
+    """Return whether the label names the first answer. Raises DataError for any other label."""
     label = column(where, columns, "label")
+    # In Python, True == 1.
     if not isinstance(label, bool) and label in (1, "first"):
         return True
     if label in (2, "second"):
@@ -117,4 +131,5 @@ def _first_better(where: str, columns: Mapping[str, Any]) -> bool:
 
 
 def _user(text: str) -> tuple[Message, ...]:
+    """Return a prompt with one message of the user."""
     return (Message(role=Role.USER, content=text),)

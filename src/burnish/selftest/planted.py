@@ -1,4 +1,5 @@
-"""Planted pairs: labels against copies whose worth is known, so that an annotator shows what its verdicts are worth."""
+"""Planted pairs: a label against a copy whose quality is known. An annotator's verdicts on them show how far it can be
+trusted."""
 
 from __future__ import annotations
 
@@ -25,16 +26,18 @@ CLOSINGS = (
     "Please let me know if there is anything else that I can do for you today.",
     "Thank you for the question, and do not hesitate to come back to me at any time.",
 )
-"""They say nothing, so an answer with one is longer and no better. Without digits: a final number stays the last."""
+"""Closing phrases without content, so an answer with one is longer and no better. They have no digits, so that the last
+number of an answer stays the last."""
 FEWEST_WORDS = 4
-"""A sentence with fewer words may mean the same when they are shuffled."""
+"""A sentence with fewer words may mean the same after its words are shuffled."""
 FEWEST_CHARACTERS = 8
-"""A shorter text is not cut: what is left of it could still be the answer."""
+"""A shorter text is not cut, because the rest of it could still be the answer."""
 SHUFFLES = 8
-"""Orders of the words that are tried; the one that moves most of them is taken."""
+"""How many orders of the words are tried. The order that moves most of them is used."""
 NEIGHBOURS = 50
-"""Other rows' answers among which a longer one is looked for."""
-# Digits beside letters (H2O, v1.2) belong to a name, and a list's own numbers say nothing: both stay.
+"""Among how many other rows' answers a longer one is searched."""
+# Digits next to letters (H2O, v1.2) belong to a name, and the numbers of a list's items mean nothing. Both stay as
+# they are.
 _NUMBER = re.compile(
     r"^[ \t]*[0-9]+[.)](?=\s)|(?P<number>(?<![A-Za-z0-9_.])[0-9]+(?:[.,][0-9]+)*(?![A-Za-z0-9_]))", re.MULTILINE
 )
@@ -43,29 +46,29 @@ _ENDS = frozenset(".!?。！？")
 
 
 class Planting(StrEnum):
-    """What was done to a label to get the other side of a pair."""
+    """What was done to a label to make the other side of a pair."""
 
     NUMBER = "number"
     """A number in the answer is changed."""
     WORDS = "words"
-    """The words of its longest sentence are shuffled."""
+    """The words of the longest sentence are shuffled."""
     CUT = "cut"
     """The last third is cut off."""
     OTHER = "other"
-    """The answer to another prompt stands in its place."""
+    """The answer is replaced by the answer to another prompt."""
     SAME = "same"
-    """Nothing: the label against itself."""
+    """Nothing is changed: the label stands against itself."""
     LONGER = "longer"
-    """An empty closing phrase is added: no better, but longer."""
+    """A closing phrase without content is added. The answer is longer, but no better."""
 
 
 CORRUPTIONS = (Planting.NUMBER, Planting.WORDS, Planting.CUT, Planting.OTHER)
-"""What makes an answer worse."""
+"""The kinds that make an answer worse."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planted:
-    """A label beside what was made of it. `label_is_a` says on which side the label stands."""
+    """A label and the copy that was made from it. `label_is_a` says on which side the label is."""
 
     comparison: Comparison
     planting: Planting
@@ -74,24 +77,30 @@ class Planted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Copy:
+    """A text that was made from a row's label, and how."""
+
     row: TrainingRow
     planting: Planting
     text: str
 
 
 def plant(rows: Sequence[TrainingRow], seed: int) -> list[Planted]:
-    """Plant pairs in the order of `rows`: a corrupted copy and the label itself each, a longer copy for every second.
+    """Plant pairs, in the order of `rows`.
 
-    Of the corruptions that a text allows, the one that was dealt least comes next. A text that allows none is left
-    out. Everything follows from the seed and the set of rows, not from their order. Raises DataError for a repeated id.
+    Each row gives one pair with a corrupted copy and one with the label itself. Every second row also gives one with a
+    longer copy. Of the corruptions that are possible for a text, the one that was used least so far is taken. A text
+    for which none is possible is left out. The pairs depend on the seed and the set of rows, and not on the order of
+    the rows. Raises DataError if an id occurs twice.
     """
     repeated = [id_ for id_, count in Counter(row.id for row in rows).items() if count > 1]
     if repeated:
-        raise DataError(f"row {repeated[0]!r}: its id comes twice; make ids unique")
+        raise DataError(f"row {repeated[0]!r}: its id occurs twice; make ids unique")
+    # Sorted by hash, so that the pairs do not depend on the order of the rows.
     copies = _copies(sorted(rows, key=lambda row: (short_hash("plant", str(seed), row.id), row.id)), seed)
     place = {row.id: number for number, row in enumerate(rows)}
+    # The order of the enum is the order of the pairs of one row.
     order = list(Planting)
-    # Sides alternate within each kind: an annotator that always says A, or always B, scores half on every kind.
+    # Sides alternate within each kind, so an annotator that always says A, or always B, scores one half on every kind.
     by_kind = sorted(
         copies, key=lambda copy: (order.index(copy.planting), short_hash("side", str(seed), copy.row.id), copy.row.id)
     )
@@ -100,14 +109,16 @@ def plant(rows: Sequence[TrainingRow], seed: int) -> list[Planted]:
 
 
 def planted_examples(rows: Sequence[TrainingRow]) -> dict[str, Example]:
-    """Return the examples by id that an annotator of planted pairs needs: prompts, without a reference."""
+    """Return {id: example} for an annotator of planted pairs: prompts without references."""
     return {row.id: Example(id=row.id, group=prompt_group(row.prompt), prompt=row.prompt) for row in rows}
 
 
 def _pair(copy: _Copy, label_is_a: bool) -> Planted:
+    """Return a label and its copy as a comparison."""
     id_ = copy.row.id
     label = Demonstration(example_id=id_, completion=copy.row.completion, source=DemonstrationSource.GIVEN)
-    # The producer sets the label's copy of itself apart from the label, and one kind of pair from the next.
+    # The producer enters the id of an answer. Without it, a label and its equal copy would have the same id, and two
+    # kinds of pairs could have the same id, too.
     other = Demonstration(
         example_id=id_, completion=copy.text, source=DemonstrationSource.PROPOSAL, producer=f"planted:{copy.planting}"
     )
@@ -116,15 +127,19 @@ def _pair(copy: _Copy, label_is_a: bool) -> Planted:
 
 
 def _copies(ordered: Sequence[TrainingRow], seed: int) -> list[_Copy]:
+    """Make all copies of the rows."""
     copies: list[_Copy] = []
     dealt: Counter[Planting] = Counter()
     for place, row in enumerate(ordered):
         worse = _corrupted(ordered, place, seed)
         if not worse:
             continue
+        # `min` takes the first of equal counts, so the order of CORRUPTIONS breaks ties.
         planting = min(worse, key=lambda kind: dealt[kind])
         copies.append(_Copy(row=row, planting=planting, text=worse[planting]))
+        # The label against itself shows whether the annotator prefers a side.
         copies.append(_Copy(row=row, planting=Planting.SAME, text=row.completion))
+        # Every second row also gets a longer copy, to measure the lean to longer answers.
         if dealt.total() % 2 == 0:
             closing = CLOSINGS[_draw(len(CLOSINGS), "closing", str(seed), row.id)]
             copies.append(_Copy(row=row, planting=Planting.LONGER, text=f"{row.completion.rstrip()}\n\n{closing}"))
@@ -133,8 +148,9 @@ def _copies(ordered: Sequence[TrainingRow], seed: int) -> list[_Copy]:
 
 
 def _corrupted(ordered: Sequence[TrainingRow], place: int, seed: int) -> dict[Planting, str]:
-    """Return a worse text by kind, in the order of CORRUPTIONS; kinds that the text does not allow are not there."""
+    """Return {kind: worse text} in the order of CORRUPTIONS. Kinds that are not possible for the text are missing."""
     row = ordered[place]
+    # An empty label cannot be made worse.
     if not row.completion.strip():
         return {}
     made = {
@@ -144,22 +160,26 @@ def _corrupted(ordered: Sequence[TrainingRow], place: int, seed: int) -> dict[Pl
         Planting.OTHER: _others_answer(ordered, place),
     }
     worse = {kind: text for kind, text in made.items() if text is not None}
+    # A copy that equals the label is no corruption, and would count as an error of the annotator.
     assert all(_plain(text) != _plain(row.completion) for text in worse.values()), (row, worse)
     return worse
 
 
 def _other_number(text: str, *key: str) -> str | None:
-    """Change the first digit of the last number: the result of a calculation, and by far."""
+    """Change the first digit of the last number, which is usually the result of a calculation. The new number is far
+    from the old one. Returns None if there is no number."""
     numbers = [match for match in _NUMBER.finditer(text) if match["number"]]
     if not numbers:
         return None
     start = numbers[-1].start("number")
+    # Without 0, since a number should not begin with it.
     others = [digit for digit in "123456789" if digit != text[start]]
     return text[:start] + others[_draw(len(others), "number", *key)] + text[start + 1 :]
 
 
 def _shuffled(text: str, *key: str) -> str | None:
-    parts = _BETWEEN_SENTENCES.split(text)  # sentences and what stands between them, in turn
+    """Shuffle the words of the longest sentence. Returns None if it is too short or no order moves a word."""
+    parts = _BETWEEN_SENTENCES.split(text)  # sentences at even places, the white space between them at odd ones
     longest = max(range(0, len(parts), 2), key=lambda index: len(parts[index].split()))
     words = parts[longest].split()
     if len(words) < FEWEST_WORDS:
@@ -176,25 +196,30 @@ def _shuffled(text: str, *key: str) -> str | None:
     def moved(order: Sequence[str]) -> int:
         return sum(one != other for one, other in zip(order, words, strict=True))
 
+    # One random order can leave many words of a short sentence in place. The best of several moves more.
     best = max(map(tried, range(SHUFFLES)), key=moved)
     return "".join([*parts[:longest], " ".join(best), *parts[longest + 1 :]]) if moved(best) else None
 
 
 def _cut(text: str) -> str | None:
-    """Cut in the middle of a sentence, where a token limit would: a whole first sentence can be an answer."""
+    """Cut a text in the middle of a sentence, as a token limit would. A whole first sentence could be a good answer.
+    Returns None if the text is too short to cut."""
     text = text.strip()
     end = 2 * len(text) // 3
     kept, lost = text[:end].rstrip(), text[end:]
+    # If only marks are lost, the answer is still complete.
     if len(text) < FEWEST_CHARACTERS or not any(character.isalnum() for character in lost):
         return None
+    # The cut may fall on the end of a sentence by chance. Then one more word goes, so that the sentence is broken.
     whole = kept[-1] in _ENDS or lost[0] in _ENDS
     return kept.rsplit(maxsplit=1)[0] if whole and len(kept.split()) > 1 else kept
 
 
 def _others_answer(ordered: Sequence[TrainingRow], place: int) -> str | None:
-    """Return the answer of the next row, round the end, that has another prompt and another answer.
+    """Return the answer of the next row that has another prompt and another answer. After the last row comes the first.
 
-    A longer one if there is one: cut copies are shorter than labels, and length alone should be worth one half.
+    A longer answer is preferred. Cut copies are shorter than labels, so without this, an annotator that looks at the
+    length alone would score more than one half. Returns None if there is no such row.
     """
     row = ordered[place]
     round_the_end = chain(islice(ordered, place + 1, None), islice(ordered, place))
@@ -203,15 +228,18 @@ def _others_answer(ordered: Sequence[TrainingRow], place: int) -> str | None:
         for other in round_the_end
         if other.prompt != row.prompt and _plain(other.completion) not in ("", _plain(row.completion))
     )
+    # Bounded, since otherwise each row could look at all other rows.
     near = list(islice(answers, NEIGHBOURS))
     longer = (answer for answer in near if len(answer) > len(row.completion))
     return next(longer, near[0] if near else None)
 
 
 def _plain(text: str) -> str:
+    """Return a text with single spaces, to compare texts."""
     return " ".join(text.split())
 
 
 def _draw(count: int, *key: str) -> int:
     """Return a number below `count` that depends on the key alone."""
+    # A hash and no random generator: the number does not depend on what was drawn before.
     return int(short_hash(*key), 16) % count

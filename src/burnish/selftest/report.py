@@ -1,4 +1,4 @@
-"""What a self-test found of an annotator, as models to store and as lines for a terminal."""
+"""The results of a self-test, as models to store and as lines for a terminal."""
 
 from __future__ import annotations
 
@@ -9,22 +9,24 @@ from burnish.results import Metric, Natural, Record
 from burnish.selftest.planted import Planting
 
 
+# A share of ties says little without its count: 0 % of 3 pairs is not 0 % of 300.
 class Tally(Metric):
-    """A share with the count behind it."""
+    """A share together with its count."""
 
     count: Natural
-    """How many items of the n."""
+    """How many of the n items."""
 
 
 class LabelledReport(Record):
     """How an annotator judges pairs whose better side is known."""
 
     annotator: str
-    """The annotator's fingerprint."""
+    """Fingerprint of the annotator."""
     pairs: Natural
     """How many pairs it was shown."""
     accuracy: Metric
-    """Share of right verdicts among A and B (Wilson's interval); ties and abstentions stand apart."""
+    """Share of right verdicts among the verdicts A and B, with Wilson's interval. Ties and abstentions are counted
+    separately."""
     by_subset: dict[str, Metric]
     """The accuracy on each subset that the file names."""
     ties: Tally
@@ -34,14 +36,15 @@ class LabelledReport(Record):
     position_lean: Metric | None
     """As in SelftestReport."""
     flip_rate: Metric | None
-    """As in SelftestReport, over all pairs."""
+    """As in SelftestReport, but over all pairs."""
 
     def words(self) -> list[str]:
-        """Return lines for a terminal."""
+        """Return the report as lines for a terminal."""
         return [
             f"{plural(self.pairs, 'labelled pair')}, annotator {_known_as(self.annotator)}",
             *_aligned(
                 ("accuracy", _share(self.accuracy)),
+                # Names of subsets come from the user's file, so escape codes are taken out.
                 *((f"  {terminal(name)}", _share(metric)) for name, metric in self.by_subset.items()),
                 ("ties", _share(self.ties)),
                 ("abstained", _share(self.abstained)),
@@ -54,33 +57,35 @@ class SelftestReport(Record):
     """How an annotator judges planted pairs."""
 
     annotator: str
-    """The annotator's fingerprint."""
+    """Fingerprint of the annotator."""
     pairs: Natural
     """How many planted pairs it was shown."""
     accuracy: Metric
-    """Mean over labels against corrupted copies: the label preferred 1, a tie 0.5, the copy preferred 0, abstentions
-    left out. Wilson's interval; with half a point, its bounds are those of the counts below and above."""
+    """Mean over the pairs of a label and a corrupted copy: 1 if the label is preferred, 0.5 for a tie, 0 if the copy is
+    preferred. Abstentions are left out. The interval is Wilson's. If the sum has half a point, the bounds are those of
+    the whole counts below and above."""
     by_planting: dict[Planting, Metric]
-    """The accuracy on each corruption that was planted."""
+    """The accuracy on each kind of corruption that was planted."""
     ties: Tally
     """Ties among the corrupted pairs with a verdict."""
     abstained: Tally
     """Planted pairs of all kinds without a verdict."""
     position_lean: Metric | None
-    """Share of judgements that prefer the first answer shown, minus 0.5: first the mean over the orders of a pair,
-    then over pairs. From corrupted pairs and labels against themselves; null where order cannot matter."""
+    """Share of judgements that prefer the answer shown first, minus 0.5. The mean is taken over the two orders of a
+    pair and then over pairs. It uses corrupted pairs and labels against themselves. It is null if the order cannot
+    matter to the annotator."""
     flip_rate: Metric | None
-    """Share of corrupted pairs, judged in both orders, whose orders name different winners; null where order cannot
-    matter."""
+    """Share of the corrupted pairs, judged in both orders, whose two orders name different winners. It is null if the
+    order cannot matter to the annotator."""
     length_lean: Metric
     """Mean probability that the longer of two equally good answers is preferred, minus 0.5."""
     self_consistency: Metric
-    """Share of pairs with the same verdict when asked again; pairs with an abstention are left out."""
+    """Share of pairs with the same verdict when they are asked again. Pairs with an abstention are left out."""
     labelled: LabelledReport | None = None
-    """The report on labelled pairs, where some were given."""
+    """The report on labelled pairs, if there were some."""
 
     def words(self) -> list[str]:
-        """Return lines for a terminal."""
+        """Return the report as lines for a terminal."""
         lines = [
             f"{plural(self.pairs, 'planted pair')}, annotator {_known_as(self.annotator)}",
             *_aligned(
@@ -97,26 +102,33 @@ class SelftestReport(Record):
 
 
 def _known_as(fingerprint: str) -> str:
-    """Write who judged; of a hash the first 8 digits tell enough."""
+    """Return who judged. Of a fingerprint (64 hex digits) the first 8 digits are enough."""
+    # A fingerprint of 64 digits is a SHA-256 in hex. Other annotators have a name that people gave them.
     return fingerprint[:8] if len(fingerprint) == 64 else terminal(fingerprint)
 
 
 def _aligned(*lines: tuple[str, str]) -> list[str]:
+    """Return lines whose second parts begin in the same column."""
+    # Columns are aligned with spaces, since the lines go to a terminal with a fixed-width font.
     width = max(len(name) for name, _ in lines)
     return [f"{name:<{width}}  {text}" for name, text in lines]
 
 
 def _order_lines(position_lean: Metric | None, flip_rate: Metric | None) -> list[tuple[str, str]]:
+    """Return the lines about the order of the answers."""
+    # None is not 0: nothing was measured, because the annotator does not look at the order.
     if position_lean is None or flip_rate is None:
         return [("position lean", "none: the order of the answers cannot matter")]
     return [("position lean", _lean(position_lean)), ("flip rate", _share(flip_rate))]
 
 
 def _share(metric: Metric) -> str:
+    """Return a share with its interval and count."""
     return _words(metric, percent, percent_range)
 
 
 def _lean(metric: Metric) -> str:
+    """Return a lean in percentage points with its interval and count."""
     return _words(
         metric,
         lambda value: f"{signed_points(value)} points",
@@ -124,8 +136,11 @@ def _lean(metric: Metric) -> str:
     )
 
 
-def _words(metric: Metric, one: Callable[[float], str], both: Callable[[tuple[float, float]], str]) -> str:
+def _words(
+    metric: Metric, value_words: Callable[[float], str], interval_words: Callable[[tuple[float, float]], str]
+) -> str:
+    """Return a metric as text, with the given ways to write a value and an interval."""
     if metric.value is None:
-        return "nothing to measure it on"
-    bounds = "" if metric.ci95 is None else f"95 % interval {both(metric.ci95)}, "
-    return f"{one(metric.value)} ({bounds}n {metric.n:,})"
+        return "not measured"
+    bounds = "" if metric.ci95 is None else f"95 % interval {interval_words(metric.ci95)}, "
+    return f"{value_words(metric.value)} ({bounds}n {metric.n:,})"

@@ -1,4 +1,4 @@
-"""The verb `selftest`: an annotator on planted pairs, or on pairs whose better side is known, without a refinement."""
+"""The command `selftest`: test an annotator on planted or labelled pairs, without a refinement."""
 
 from __future__ import annotations
 
@@ -32,8 +32,11 @@ from burnish.types import TrainingRow, short_hash
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """What an annotator is asked: pairs planted in a dataset's rows (else in rows that come with burnish), or, where a
-    file of `labelled` pairs is given, those."""
+    """What an annotator is asked about.
+
+    If a file of `labelled` pairs is given, it is asked about those. Otherwise it is asked about pairs that are planted
+    in the rows of a dataset (`data`), or in rows that come with burnish.
+    """
 
     annotator: str
     data: str | None = None
@@ -46,41 +49,52 @@ class Trial:
 
 
 def try_out(trial: Trial, store: Path, seed: int = 0) -> SelftestReport | LabelledReport:
-    """Ask the annotator and report. Raises ConfigError for people and an oracle, whom planted pairs do not test."""
+    """Ask the annotator, and report.
+
+    Raises ConfigError for an annotator that planted pairs cannot test (people, an oracle), DataError if a file cannot
+    be used, and AnnotatorError if the annotator leaves a pair without a preference.
+    """
     config = read_annotator(trial.annotator, "annotator", trial.changes)
+    # Checked before a model is loaded or a server is asked.
     _check_testable(config)
     annotator = _built(config, store, Budget(max_calls=trial.max_calls, max_cost=trial.max_cost), seed)
     if trial.labelled is not None:
         pairs = _limited(read_pairs_file(trial.labelled), trial.limit, seed)
         return on_pairs(annotator.over(examples_of(pairs)), pairs)
     rows = bundled_rows() if trial.data is None else _rows_of(trial.data)
+    # The draw needs ids alone, and `plant` needs the drawn rows in the order of the draw.
     by_id = {row.id: row for row in rows}
     rows = [by_id[id_] for id_ in drawn_ids(by_id, trial.rows, seed)]
     return selftest(annotator.over(planted_examples(rows)), plant(rows, seed))
 
 
 def _check_testable(config: AnnotatorSettings) -> None:
+    """Raise ConfigError if planted pairs cannot test the annotator."""
     check_fits_here(config)
-    if untested := sorted({one.kind for one in config.members if not one.self_tested}):
-        raise ConfigError(f"annotator: {untested[0]} found; planted pairs test models and programs")
+    if untested := sorted({member.kind for member in config.members if not member.self_tested}):
+        raise ConfigError(f"annotator: {untested[0]} found; planted pairs can only test models and programs")
 
 
 def check_fits_here(config: AnnotatorSettings) -> None:
-    """Raise ConfigError where an annotator needs what only an experiment has."""
+    """Raise ConfigError if an annotator needs something that only an experiment has."""
     if problem := config.problem(simulated=False):
         raise ConfigError(f"annotator.{problem}")
 
 
 def _limited(pairs: list[LabelledPair], limit: int | None, seed: int) -> list[LabelledPair]:
+    """Return `limit` of the pairs, chosen by hash and kept in the order of the file."""
     if limit is None:
         return pairs
+    # By seed and id, so that the same limit gives the same pairs in every call.
     chosen = drawn([pair.comparison.id for pair in pairs], limit, seed, 0, "pairs")
     return [pair for pair in pairs if pair.comparison.id in chosen]
 
 
 def _rows_of(source: str) -> list[TrainingRow]:
-    """Return a dataset's usable rows with the ids that `refine` gives them."""
+    """Return the usable rows of a dataset, with the ids that `refine` gives them. Raises DataError if there are
+    none."""
     table = open_table(DataConfig(source=source))
+    # The same ids as in `refine`: the cache of answers goes by them, so `refine` finds what was asked here.
     ids = RowIds()
     rows = [
         TrainingRow(id=ids.id_of(row.id, row.prompt), prompt=row.prompt, completion=row.completion)
@@ -93,14 +107,16 @@ def _rows_of(source: str) -> list[TrainingRow]:
 
 
 def _built(config: AnnotatorSettings, store: Path, budget: Budget, seed: int) -> AnnotatorPlan:
-    """Return the annotator with its models found."""
+    """Return the annotator, with its models found."""
     execution = Execution()
     models = find_models(config.models("annotator", simulated=False), execution, offline_ok=False)
     context = RunContext(
         store=Store(store),
         models=models,
+        # There is no model to train here, so the annotator's own model takes its place.
         student=next(iter(models.sources.values()), ModelConfig(source="none")),
         execution=execution,
+        # Calls to a judge's server are counted under this name, apart from those of any refinement.
         run=short_hash("selftest"),
         folder=Path(),
         budget=budget,

@@ -71,7 +71,7 @@ class Generation(jinja2.ext.Extension):
 
 
 def environment() -> jinja2.sandbox.ImmutableSandboxedEnvironment:
-    """Return the same names, filters and white space as `apply_chat_template` of the library transformers."""
+    """Return an environment with the names, the filters and the white space that the library transformers uses."""
     made = jinja2.sandbox.ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[Generation, jinja2.ext.loopcontrols]
     )

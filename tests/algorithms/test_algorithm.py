@@ -126,7 +126,7 @@ def test_a_model_that_proposes_for_its_own_half_is_named():
 
 
 def test_an_unknown_producer_is_named():
-    with pytest.raises(StageError, match=r"example a: proposed by 'm3'"):
+    with pytest.raises(StageError, match=r"example a: its proposal comes from 'm3'"):
         algorithm.check_cross_label({"m1": {"a"}, "m2": {"b"}}, [proposed("a", "m3")])
 
 

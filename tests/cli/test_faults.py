@@ -59,7 +59,7 @@ WORDS = {"split": "train", "question": "1 + 1 ?", "equation": "x=1+1", "answer":
         ("models.strong=${NOT_SET_ANYWHERE}/m", ["models.strong", "NOT_SET_ANYWHERE", "set it"]),
         ("decode.temperature=0.5", ["decode", "beams > 1 and temperature > 0", "set beams: 1"]),
         ("task={kind: sudoku}", ["task", "sudoku", "'sums'"]),
-        ("seeds=[1, 1]", ["seeds", "repeated seed", "remove it"]),
+        ("seeds=[1, 1]", ["seeds", "contains a seed twice", "remove one of them"]),
         ("task.train", ["--set", "write a.b=c"]),
         ("train.lora.r=[", ["--set", "no YAML"]),
     ],

@@ -163,7 +163,7 @@ def test_no_verb_is_hidden_by_a_module_of_its_name() -> None:
         ({"round": 3}, "burnish.refine: .*'round'.*; see burnish.refinery.options"),
         ({"alpha": 2}, "alpha: 2 found"),
         ({"rounds": 0}, "rounds: 0 found"),
-        ({"annotator": None}, "annotator: none given, and ilr needs one"),
+        ({"annotator": None}, "annotator: none is given, but ilr needs one"),
         ({"annotator": "nobody"}, "annotator: 'nobody' is no file"),
         ({"annotator": {"kind": "oracle"}}, r"^refine:\nannotator\.column: none is given"),
         ({"annotator": "oracle:"}, "annotator: 'oracle:' found; write oracle:COLUMN"),

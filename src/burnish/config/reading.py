@@ -47,7 +47,7 @@ def read_sweep(path: Path, changes: Sequence[str] = ()) -> list[Config]:
     labels = [str(label) for label in variants]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
     for label in labels:
         if labels.count(label) > 1:
-            raise ConfigError(f"{path}: variants: two variants have the label {brief(label)}; change one")
+            raise ConfigError(f"{path}: variants: the label {brief(label)} is used twice; change one")
     return [
         _checked(_varied(values, label, fields, path), f"{path} ({label})", changes)
         for label, fields in variants.items()  # pyright: ignore[reportUnknownVariableType]

@@ -122,6 +122,7 @@ def _kept(
     kept: dict[tuple[str, str], Pair] = {}
     for example_id, pairs in own.items():
         theirs = other.get(example_id, {})
+        # The id is a hash, so sorting by it chooses without regard to the text, and always in the same way.
         alone = sorted(pairs.keys() - theirs.keys(), key=lambda text: pairs[text][0].id)
         number = min(len(alone), len(theirs.keys() - pairs.keys())) if theirs else 1
         kept |= {(example_id, text): pairs[text] for text in alone[:number]}

@@ -51,6 +51,7 @@ class ClassifierAnnotator:
         scores: dict[str, float] = {}
         for batch in self.scorer.classify(self.model, rows, known):
             scores.update((score.id, score.value) for score in batch)
+            # A dict and not a set: it keeps the order, so that the same scores give the same file.
             touched = dict.fromkeys(score.id.rpartition(":")[0] for score in batch)
             yield [
                 combined(id_, tuple(Order), [scores[f"{id_}:{order}"] for order in Order], "classifier")
@@ -206,7 +207,7 @@ def labelled(teaching: Teaching, worse: Sequence[Artifact]) -> Labelled:
         for id_, answer in rows.items():
             grader = grader_of(id_)
             a, b = grader.extract(answer.completion), grader.extract(gold[id_].completion)
-            if b is None:
+            if b is None:  # a gold answer without a final answer cannot be compared
                 continue
             if a is not None and grader.agree(a, b):
                 agreed += 1

@@ -29,7 +29,7 @@ class MixedAnnotator:
     def judge(self, comparisons: Sequence[Comparison], done: AbstractSet[str]) -> Iterator[Sequence[Preference]]:
         """Yield the batches of the oracle, then those of the other annotator."""
         by_oracle = [c for c in comparisons if oracle_judges(c.example_id, self.oracle_share, self.seed)]
-        chosen = {c.id for c in by_oracle}
+        chosen = {c.id for c in by_oracle}  # every comparison of the rows that the oracle judges
         yield from self.oracle.judge(by_oracle, done)
         yield from self.other.judge([c for c in comparisons if c.id not in chosen], done)
 

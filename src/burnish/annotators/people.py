@@ -36,6 +36,7 @@ class PeopleAnnotator:
         """Yield one batch with all preferences. Raises Paused if there are pairs that nobody has judged."""
         said = self.mailbox.said()
         missing = [self._ask(one) for one in comparisons if self._name(one) not in said]
+        # Called even with an empty list, so that no pair goes on waiting after all are judged.
         self.mailbox.ask(missing)
         if missing:
             folder = shlex.quote(str(self.mailbox.folder))
@@ -50,6 +51,7 @@ class PeopleAnnotator:
         return f"{self.purpose}-{comparison.id}"
 
     def _ask(self, one: Comparison) -> Ask:
+        # Drawn per pair, so that neither side is always shown first.
         swapped = int(short_hash("shown", str(self.seed), one.id), 16) % 2 == 1
         first, second = (one.b, one.a) if swapped else (one.a, one.b)
         return Ask(

@@ -53,6 +53,7 @@ def paired(batches: Iterator[Sequence[Score]]) -> Iterator[list[tuple[str, Score
     scores: dict[str, Score] = {}
     for batch in batches:
         scores.update((score.id, score) for score in batch)
+        # A dict and not a set: it keeps the order, so that the same scores give the same file.
         touched = dict.fromkeys(score.id.rpartition(":")[0] for score in batch)
         yield [
             (id_, scores[f"{id_}:a"], scores[f"{id_}:b"])

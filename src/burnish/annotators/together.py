@@ -41,6 +41,7 @@ def majority(members: Sequence[AnnotatorPlan]) -> AnnotatorPlan:
     return AnnotatorPlan(
         kind="majority",
         config={"kind": "majority"},
+        # The place keeps the inputs of two voters of one kind apart: both call theirs `judge`.
         inputs={f"{place}_{name}": one for place, m in enumerate(members) for name, one in m.inputs.items()},
         over=lambda examples: Together([member.over(examples) for member in members]),
         order_free=all(member.order_free for member in members),

@@ -42,6 +42,7 @@ def unswapped(annotator: AnnotatorPlan) -> AnnotatorPlan:
     them, too."""
 
     def over(examples: Mapping[str, Example]) -> Annotator:
+        # It looks at no example, but the plan's function takes them.
         return UnswappedAnnotator()
 
     return dataclasses.replace(

@@ -420,6 +420,7 @@ def checked_address(value: str) -> str:
     """
     if not value.startswith(("http://", "https://")):
         raise ValueError("must begin with http:// or https://, such as http://localhost:8000/v1")
+    # A name or password would stand before an @ in the host part, as in https://name:password@host/v1.
     if "@" in value.partition("://")[2].partition("/")[0]:
         raise ValueError("must hold no name or password, because reports show the address; use api_key_env")
     return value.rstrip("/")
@@ -502,8 +503,10 @@ class JudgeConfig(AnnotatorSettings):
     @model_validator(mode="after")
     def _names_differ(self, info: ValidationInfo) -> JudgeConfig:
         names = [*self.labels, *([self.tie] if self.tie else [])]
+        # Replies are stripped before they are compared with labels, so a label with space around it would never match.
         if len(set(names)) != len(names) or not all(name.strip() == name and name for name in names):
             raise ValueError(f"labels and tie: {names} found; write different ones without space around them")
+        # `model` and `messages` come from other settings; `n` and `stream` would change the form of the reply.
         if fixed := sorted({"messages", "model", "n", "stream"} & self.extra.keys()):
             raise ValueError(f"extra: {fixed[0]} cannot be set here; remove it")
         if self.prompt is not None and self.prompt_file is not None:

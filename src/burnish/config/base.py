@@ -44,6 +44,7 @@ class Settings(BaseModel):
 
     @model_serializer(mode="wrap")
     def _written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # `exclude_defaults` would leave out every default, also those that are part of recorded identities.
         fields = type(self).model_fields
         at_default = {name for name in self.unwritten if getattr(self, name) == fields[name].default}
         return {name: value for name, value in handler(self).items() if name not in at_default}

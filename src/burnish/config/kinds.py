@@ -131,15 +131,18 @@ class OneOf(Generic[S]):
         return settings.model_validate(values, context=context)
 
     def _class(self, kind: object) -> type[S]:
+        # `get` first: it may load a plug-in that registers the kind.
         known = self.kinds.get(kind)
         settings = (self.instead or {}).get(str(kind), known)
         if settings is None or not self.where(settings):
             allowed = ", ".join(repr(kind_of(one)) for one in self.classes())
             found = "is missing" if kind is None else f"{brief(kind)} found"
+            # The message is a template for pydantic, in which braces of a user's value would be placeholders.
             raise PydanticCustomError("kind", "{text}", {"text": f"kind: {found}; choose one of {allowed}"})
         return settings
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        # Pydantic's own discriminated union is fixed when the module is imported. This one also finds later classes.
         return core_schema.with_info_plain_validator_function(
             lambda value, info: self.read(value, info.context),
             serialization=core_schema.plain_serializer_function_ser_schema(

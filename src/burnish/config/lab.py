@@ -55,6 +55,7 @@ class Budget(Settings):
 
 
 def _budget_from_text(value: object) -> object:
+    # The short form `budget: equal`.
     return {"kind": value} if isinstance(value, str) else value
 
 
@@ -158,6 +159,7 @@ class Config(Settings):
 
     @model_validator(mode="after")
     def _names_differ(self) -> Config:
+        # Results are found by the name of their method and their seed, so both must be different.
         names = [method.name for method in self.methods]
         if not names:
             raise ValueError("methods: the list is empty; name at least one, such as {kind: sft}")

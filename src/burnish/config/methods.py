@@ -144,6 +144,7 @@ class IlrMethod(ComparingMethod):
     """The number of rounds, K."""
     alpha: Share = 0.15
     """At most this share of all rows is replaced in each round (section 5.1)."""
+    # With one part there would be no other rows to train on.
     splits: Annotated[int, Field(ge=2, le=MOST_REPEATS, strict=True)] = 2
     """The number of parts into which the rows are divided. A model that was trained on all other parts proposes answers
     for a part."""
@@ -186,6 +187,7 @@ class DpoMethod(ComparingMethod):
     7, future work)."""
     pairs_from: PairsFrom = PairsFrom.POLICY
     """Where the two answers of a pair come from: `policy` is DPO, `halves` is sDPO, `labels` is wsDPO."""
+    # An even number, because each two answers make a pair.
     samples: Annotated[int, Field(ge=2, le=MOST_REPEATS, multiple_of=2, strict=True)] = 6
     """The number of answers that are sampled for each prompt. Two answers make a pair (appendix C: 6 answers, so 3
     pairs). wsDPO samples half as many, so that it has the same number of pairs."""
@@ -271,6 +273,7 @@ class MajorityMethod(GatedMethod):
     """The number of rounds."""
     alpha: Share = 0.15
     """At most this share of all rows is replaced in each round."""
+    # With a single sample there would be no vote.
     samples: Annotated[int, Field(ge=2, le=MOST_REPEATS, strict=True)] = 8
     """The number of answers that are sampled for each prompt."""
     temperature: PositiveFloat = 0.7

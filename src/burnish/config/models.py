@@ -61,6 +61,7 @@ class ModelConfig(Settings):
 
 
 def _model_from_text(value: object) -> object:
+    # The short form of a model in a config: `weak: builtin:tiny` instead of a mapping with `source`.
     return {"source": value} if isinstance(value, str) else value
 
 
@@ -137,6 +138,7 @@ class Decoding(Settings):
 
     @model_validator(mode="after")
     def _one_way(self) -> Decoding:
+        # Beam search looks for the most likely answer. With a temperature the two would contradict each other.
         if self.beams > 1 and self.temperature > 0:
             raise ValueError("beams > 1 and temperature > 0 exclude each other; set beams: 1 to sample")
         return self
@@ -173,5 +175,6 @@ class Objective(Settings):
 
     def semantic(self) -> dict[str, JsonValue]:
         """Return the settings that change results. The flip rate is one of them only if the loss uses it."""
+        # So a change of the flip rate does not train again where the loss does not use it.
         fields: dict[str, JsonValue] = {"loss": str(self.loss), "beta": self.beta}
         return fields | ({"flip_rate": self.flip_rate} if self.loss in {Loss.CDPO, Loss.RDPO} else {})

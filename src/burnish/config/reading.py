@@ -59,6 +59,7 @@ def _varied(values: dict[str, Any], label: Any, fields: Any, path: Path) -> dict
         raise ConfigError(
             f"{path}: variants.{str(label)[:80]}: {brief(fields)} found; write a mapping such as {{train.epochs: 2}}"
         )
+    # Copied deeply, because `_put` changes nested mappings, and all variants share them.
     varied = copy.deepcopy(values) | {"variant": str(label)}
     for field, value in fields.items():  # pyright: ignore[reportUnknownVariableType]
         _put(varied, str(field), copy.deepcopy(value), f"{path}: variants.{label}.{field}")  # pyright: ignore[reportUnknownArgumentType]
@@ -161,6 +162,7 @@ def read_annotator(text: str, field: str = "annotator", changes: Sequence[str] =
     YAML file only. Raises ConfigError, which names `field` or the file, if the annotator cannot be read.
     """
     kind, colon, rest = text.partition(":")
+    # A short form is tried before a path: a file named like one can still be given as `./people`.
     settings = ANNOTATORS.get(kind)
     if settings is not None and settings.short == "" and not colon:
         return checked(ANNOTATOR, {"kind": kind}, field)

@@ -46,6 +46,7 @@ class Columns(Settings):
         columns = self.given
         if not columns:
             raise ValueError("no column is named; write for example prompt=query,completion=response")
+        # `messages` holds the whole conversation; only a system text can be added to it.
         wrong = [part for part in ("prompt", "completion", "context", "history") if part in columns]
         if self.messages is not None and wrong:
             raise ValueError(f"messages and {wrong[0]} are both named; messages hold the whole conversation: drop one")

@@ -126,6 +126,7 @@ class TextToSqlTask(TaskSettings):
 
 
 def _files_from_text(value: object) -> object:
+    # A single file may be written without a list.
     return (value,) if isinstance(value, str) else value
 
 

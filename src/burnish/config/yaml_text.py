@@ -68,6 +68,7 @@ def _check_size(text: str, name: str) -> None:
                     raise ConfigError(
                         f"{name}: *{str(anchor)[:40]} is part of the value that it stands for; write the value out"
                     )
+                # An alias of an open anchor was refused above, so the size of this anchor is complete.
                 size += known.get(anchor, 1)
             case CollectionStartEvent(anchor=anchor):
                 open_.append((anchor, size))
@@ -82,6 +83,7 @@ def _check_size(text: str, name: str) -> None:
                     known[anchor] = 1
             case _:
                 continue
+        # Checked at each event, so that a text that is far too large is refused before it is read to its end.
         if len(open_) > DEEPEST:
             raise ConfigError(f"{name}: more than {DEEPEST} levels of lists and mappings; write it flatter")
         if size > MOST_NODES:

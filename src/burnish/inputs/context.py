@@ -72,7 +72,7 @@ class RunContext:
         return Resources(
             steps=steps,
             field=field,
-            model=lambda named: self.model(steps, named),
+            model=lambda named: self.model(steps, named),  # a function: most annotators need no model
             mailbox=Mailbox(self.folder),
             calls=self.calls,
             run=self.run,

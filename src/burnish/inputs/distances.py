@@ -69,6 +69,7 @@ def embedder_of(differs: AnyDiffers, offline_ok: bool) -> Artifact | None:
 
 def _local(model: str, offline_ok: bool) -> Artifact:
     field = f"{FIELD}.model"
+    # A local path is looked for first; what is not there counts as a hub id.
     path = location.find(ModelConfig(source=model), field)
     if path is None:
         return identity.of_hub("model", model, None, field, offline_ok)
@@ -101,6 +102,7 @@ def differing_of(
         case EmbeddingDiffers(model=model, share=share):
             assert embedder is not None, model
             place, device = expanded(model, f"{FIELD}.model"), None if execution.device == "auto" else execution.device
+            # A hub model is loaded at the commit that identifies it, even if the hub has a newer one by now.
             commit = embedder.fingerprint.removeprefix("hub:") if embedder.kind == "hub" else None
             return Differing(
                 config={"kind": "embedding"},

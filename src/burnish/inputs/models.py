@@ -110,6 +110,7 @@ def resolve_model(
     revision, weights = _whole_weights(whole, where, offline_ok)
     if adapter is not None and not identity.unresolved([weights.fingerprint]):
         weights = replace(weights, fingerprint=content_of_adapter(adapter, weights.fingerprint))
+    # From here on the commit is used, so that a new commit on the hub does not change a run.
     if revision is not None:
         model = model.model_copy(update={"revision": revision})
     model = model.model_copy(update={"dtype": _dtype(model, execution, offline_ok)})

@@ -122,6 +122,8 @@ class Calls:
         with self._understood(), explained_write_errors(path):
             writable(path)  # SQLite itself would create the missing target of a link
             path.parent.mkdir(parents=True, exist_ok=True)
+            # Threads share the connection under `_lock`. Without an isolation level, Python begins no transactions
+            # itself.
             self._connection = sqlite3.connect(path, timeout=_WAIT, check_same_thread=False, isolation_level=None)
             # WAL lets other processes read during a write. FULL brings each paid answer to the disk before it counts.
             self._connection.execute("PRAGMA journal_mode = WAL")
@@ -129,6 +131,7 @@ class Calls:
             self._create()
 
     def _create(self) -> None:
+        # SQLite keeps this number in the header of the file; it is 0 in a new file.
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
         if version not in {0, VERSION}:
             raise StageError(f"{self.path}: written by another version of burnish (tables {version}); use that one")
@@ -155,6 +158,7 @@ class Calls:
 
     def put(self, key: str, reply: Reply, run: str) -> None:
         """Keep a reply and charge it to a run. When this method returns, both are on the disk."""
+        # One transaction, so that a kill cannot keep the reply and lose its cost.
         with self._transaction() as connection:
             _keep(connection, key, reply)
             _charge(connection, run, 1, 0, (reply.prompt_tokens or 0, reply.completion_tokens or 0))

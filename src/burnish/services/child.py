@@ -91,6 +91,7 @@ class Child:
 
         Raises AnnotatorError if it does not end in time, or ends with a status other than 0.
         """
+        # At least a moment, because the last answer may have come just before the timeout.
         left = max(_QUIET, self.heard + self.timeout - time.monotonic())
         try:
             status = self.process.wait(timeout=left)

@@ -126,6 +126,7 @@ class Endpoint:
         self.config = config
         key = _key(config, field)
         self._secret = key if key and len(key) >= SECRET else None
+        # The SDK raises an error without a key, so a server that needs none gets a dummy.
         self._client = _client(config, key or "none", field)
         self._met = threading.Event()
 
@@ -211,6 +212,7 @@ def masked(text: str, secret: str | None) -> str:
     if secret is None:
         return text
     head, pieces, start = secret[:PREFIX], list[str](), 0
+    # The key may be cut off in an error message, so its longest beginning is looked for.
     while (found := text.find(head, start)) >= 0:
         end = found + len(head)
         while end < len(text) and end - found < len(secret) and text[end] == secret[end - found]:
@@ -236,6 +238,7 @@ def _meaning(status: int, code: str | None, text: str) -> Why:
         return Why.FILTERED
     if status in _DENIED or code == "insufficient_quota":
         return Why.DENIED
+    # After `_DENIED`: OpenAI answers with 429 and the code insufficient_quota if the credit is used up.
     if status >= 500 or status in _TRY_AGAIN:
         return Why.UNANSWERED
     return Why.TOO_LONG if _TOO_LONG.search(text) else Why.REFUSED
@@ -258,6 +261,7 @@ def _key(config: ServerConfig, field: str) -> str | None:
     if config.api_key_env is None:
         return None
     key = os.environ.get(config.api_key_env, "").strip()
+    # Such a key, for example with a line break in it, could not be sent in an HTTP header.
     if key and not (key.isascii() and key.isprintable()):
         raise ConfigError(
             f"{field}.api_key_env: the value of {config.api_key_env} holds characters that no key has; set it again"
@@ -291,7 +295,7 @@ def _client(config: ServerConfig, key: str, field: str) -> openai.OpenAI:
             base_url=config.base_url,
             api_key=key,
             timeout=config.timeout,
-            max_retries=0,
+            max_retries=0,  # `Endpoint.ask` retries
             http_client=bounded_client(config.timeout),
         )
     except Exception as error:  # the SDK's HTTP library raises errors of its own classes

@@ -82,7 +82,7 @@ class _Answers(Generic[T]):
         self.program, self.read = program, read
         self.asked: set[str] = set()
         self.answers: dict[str, T] = {}
-        self.strangers = 0
+        self.strangers = 0  # how many answers had an id that was not asked, and the first such id
         self.stranger = ""
         self.failure: Exception | None = None
 

@@ -61,6 +61,7 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any], labels: Mapp
             field=key,
             before=before.get(key),
             now=now.get(key),
+            # The value of an input is the fingerprint of the stage that makes it.
             cause=labels.get(str(now.get(key))) if key.startswith("inputs.") else None,
         )
         for key in sorted({*before, *now})

@@ -84,7 +84,7 @@ def _lines(path: Path) -> Iterator[bytes]:
     opener: Callable[..., Any] = gzip.open if path.suffix == ".gz" else open
     try:
         with opener(path, "rb") as lines:
-            yield from lines
+            yield from lines  # errors of gzip come while lines are read, not when the file is opened
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"{path}: not a whole gzip file ({error}); fetch it again, or unpack it") from None
     except (PermissionError, IsADirectoryError) as error:

@@ -35,6 +35,7 @@ def collect(store: Store, dry_run: bool = False) -> list[Garbage]:
     Raises StageError if the record of a run is damaged. It is then unknown what that run needs, and nothing is removed.
     """
     records = _records(store)
+    # A run whose results folder is gone needs nothing any more.
     wanted = {fingerprint for record in records.values() if Path(record.out).is_dir() for fingerprint in record.stages}
     garbage = [*_unreferred(store, {fingerprint[:PLACE_DIGITS] for fingerprint in wanted}), *_abandoned(store)]
     garbage.sort(key=lambda item: (ORDER.index(item.name) if item.name in ORDER else len(ORDER), str(item.path)))

@@ -107,6 +107,7 @@ def read_manifest(place: Path, name: str, digits: str) -> tuple[Manifest, dict[s
     payload = values["payload"]
     if hashlib.sha256(canonical(payload)).hexdigest() != manifest.fingerprint:
         return Damage(path=path, why="its fingerprint is not the one of its payload")
+    # A folder that was renamed or copied to a wrong place has a valid manifest, but of another stage.
     if (name, digits) != (manifest.payload.name, manifest.fingerprint[:PLACE_DIGITS]):
         return Damage(path=path, why=f"it belongs to {manifest.payload.name} {manifest.fingerprint[:8]}")
     return manifest, payload

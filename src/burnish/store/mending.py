@@ -20,6 +20,7 @@ def mend_lines(path: Path, put_aside: Callable[[], Path]) -> int:
     if not path.is_file():
         return 0
     lost = sum(not _whole(line) for line in _lines(path))
+    # The damaged file is kept for whoever wants to look at it; `gc` deletes it.
     if lost:
         good = [line for line in _lines(path) if _whole(line)]
         put_aside()

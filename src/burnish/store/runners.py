@@ -150,15 +150,18 @@ class Executor:
             aside = self.store.put_aside(damage.path)
             self.talk.say(f"{damage}; the old file is now in {aside}, and counting begins anew")
         for path in sorted(work.path.glob("*.jsonl")):
+            # Only damaged lines are lost: the stage computes the rows that are missing in its file.
             if lost := mend_lines(path, lambda path=path: self.store.put_aside(path)):
                 self.talk.say(f"{path} is damaged in {lost} lines; these rows are computed again")
 
     def _seal(self, stage: Stage, fingerprint: str, work: Work) -> None:
+        # The costs go into the manifest below; as a file of the result they would change its checksums.
         (work.path / COSTS).unlink(missing_ok=True)
         with explained_write_errors(work.path):
             for path in work.path.rglob("*"):
                 if path.name.endswith(PART):  # a kill during an atomic write left this file
                     path.unlink()
+                # Every file is on the disk before the manifest says that the stage is complete.
                 elif path.is_file():
                     with path.open("rb") as file:
                         os.fsync(file.fileno())
@@ -188,6 +191,7 @@ def _explained(stage: Stage, work: Path) -> Generator[None, None, None]:
         with explained_write_errors(work):
             yield
     except DataError as error:
+        # An error in another file, such as the user's dataset, is not damage of the store.
         if stage.resumable and str(work) in str(error):
             raise StageError(f"{error}; the file is damaged: remove it and run the same command again") from None
         raise

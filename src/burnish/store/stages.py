@@ -79,6 +79,7 @@ class Work:
 
     def count(self, **numbers: int) -> None:
         """Add to the stage's counts (rows, tokens, comparisons), and save them for a run that goes on after a kill."""
+        # Saved at each call: after a kill, the report must still include what was spent before.
         for key, number in numbers.items():
             self.counts[key] = self.counts.get(key, 0) + number
         write_atomic(self.path / COSTS, pretty({"counts": self.counts, "seconds": self.seconds}))
@@ -118,6 +119,7 @@ class Stage:
     @property
     def payload(self) -> dict[str, Any]:
         """The values that are hashed into the fingerprint."""
+        # Inputs count by their fingerprints and not by their paths, so that a store can be moved.
         inputs = {name: artifact.fingerprint for name, artifact in self.inputs.items()}
         return {"name": self.name, "version": self.version, "config": dict(self.config), "inputs": inputs}
 
@@ -268,6 +270,7 @@ class Store:
             path.parent.mkdir(parents=True, exist_ok=True)
         lock, holder = FileLock(f"{path}.lock"), Path(f"{path}.holder")
         try:
+            # Short waits are usual if workers need the same stage, and are not worth a message.
             lock.acquire(timeout=PATIENCE)
         except Timeout:
             owner = _owner(holder)

@@ -93,6 +93,7 @@ class Asker:
                     yield from self._settled(desk)
                     continue
                 request = request_of(self.config, question.prompt, self.repeat, self._logprobs)
+                # The cache is asked even after the budget is spent, because its answers cost nothing.
                 known = self.purse.calls.get(request.key)
                 if known is not None:
                     self.cached += 1
@@ -171,7 +172,7 @@ class Asker:
         _, questions = desk.under_way.pop(request.key)
         if isinstance(outcome, Reply):
             self._answered, self._in_a_row = True, 0
-            self.cached += len(questions) - 1
+            self.cached += len(questions) - 1  # one call answered several equal questions
             self._check_usage(outcome)
             verdict = self._read(outcome)
         elif self._about_logprobs(outcome, request):
@@ -224,6 +225,7 @@ class Asker:
                 f"{self._named}.read: logprobs, and {self.config.base_url} refuses them ({words}); correct "
                 "top_logprobs, or write read: auto or read: text"
             )
+        # From now on no request of this run asks for them.
         self._logprobs = False
         self._say_once(
             f"{self._named}: the server refuses log-probabilities ({words}); replies are parsed instead. If it takes "
@@ -243,6 +245,7 @@ class Asker:
         A refusal may be about this prompt only. Then a harmless prompt is sent to find out: answers in the cache and in
         the ledger are old, and do not show that the key and the model are still right.
         """
+        # A refusal of one prompt, by a server that answers others, does not count as a sign that the server is gone.
         about_prompt = failure.why in {Why.REFUSED, Why.TOO_LONG, Why.FILTERED}
         self._in_a_row += not (about_prompt and self._answered)
         enough = self._in_a_row >= max(IN_A_ROW, 2 * self.config.concurrency)
@@ -250,12 +253,15 @@ class Asker:
             case Why.DENIED:  # 403 means a wrong key, or a gateway that refuses the prompt
                 another_tells = failure.status == 403
                 doubtful = enough or not self._answered or not another_tells
+            # Another prompt cannot help if there is no server. An address that never answered is most likely wrong.
             case Why.ABSENT:
                 another_tells, doubtful = False, enough or not self._server.met
+            # If the server has answered before, the form of the requests is right, and only this prompt is refused.
             case Why.REFUSED:
                 another_tells, doubtful = True, not self._answered
             case Why.FILTERED:
                 another_tells, doubtful = True, enough
+            # If some prompt was ever answered, the context is long enough for a short one.
             case Why.TOO_LONG:
                 another_tells, doubtful = self._ever_answered(), enough
             case Why.UNANSWERED | Why.UNREADABLE:

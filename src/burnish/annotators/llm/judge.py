@@ -56,6 +56,7 @@ class ServerJudge:
         call can succeed. An interrupted run waits at most two seconds for the calls under way.
         """
         missing = {comparison.id: comparison for comparison in comparisons if comparison.id not in done}
+        # Comparisons of which only one order is answered until now.
         half: dict[str, dict[Order, float | None]] = {}
         for question, p_second in self._asker.verdicts(questions_of(missing.values(), self.examples, self.config)):
             orders = half.setdefault(question.comparison_id, {})

@@ -102,11 +102,12 @@ def request_of(config: JudgeConfig, prompt: str, repeat: int, logprobs: bool) ->
     body: dict[str, JsonValue] = {
         "model": config.model,
         "messages": [{"role": "user", "content": prompt}],
-        "temperature": 0,
+        "temperature": 0,  # the same question should get the same verdict
         "max_tokens": longest_reply(config),
     }
     if logprobs:
         body |= {"logprobs": True, "top_logprobs": config.top_logprobs}
+    # `extra` comes last, so that a user can replace fields that a server does not accept.
     body = {name: value for name, value in {**body, **config.extra}.items() if value is not None}
     prices, read, written = config.prices, math.ceil(len(prompt.encode()) / _BYTES_PER_TOKEN), longest_reply(config)
     return Request(

@@ -115,6 +115,7 @@ def _last(name: str, text: str) -> int | None:
 
 def _position(token: _Token) -> Position:
     top = [(other.token, other.logprob) for other in token.top_logprobs or ()]
+    # Some servers list only other tokens, or none at all.
     if all(other != token.token for other, _ in top):
         top.append((token.token, token.logprob))
     # Minus infinity and NaN have no JSON form, so they are dropped. A token that is not listed counts as probability 0.

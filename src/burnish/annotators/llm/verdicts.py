@@ -37,6 +37,7 @@ def kept_positions(positions: Sequence[Position], explained: bool) -> tuple[Posi
     start = _end_of_thinking(text)
     if start is None:
         return ()
+    # The explanation may contain `Verdict:` too; the judge is asked to end with it, so the last one counts.
     if explained:
         ends = [match.end() for match in VERDICT.finditer(text, start)]
         if not ends:
@@ -81,7 +82,9 @@ def _share(position: Position, config: JudgeConfig) -> float | Unread:
     names, weight = _names(config), [0.0, 0.0, 0.0]
     for token, logprob in position.top:
         if (label := _label(token, names)) is not None:
+            # Whatever a server sends, a probability is at most 1.
             weight[names.index(label)] += math.exp(min(logprob, 0.0))
+    # With little probability on the labels, the model did not mean to answer with a label: it abstains.
     total = math.fsum(weight)
     if total <= 0 or total < config.min_mass:
         return Unread.LITTLE_MASS

@@ -26,9 +26,11 @@ _KEYS = {"verdict", "answer", "choice", "winner", "preference", "label", "better
 """The names of fields of a JSON object that can hold the label."""
 _MARKED_LINE = re.compile(r"(?:final\s+)?(?:verdict|answer)\s*:", re.IGNORECASE)
 """The beginning of a last line that gives the verdict after an explanation."""
+# The pieces of sentences below: words for an answer, words that may come before a sentence, and ways to say "is".
 _THING = r"(?:answer|response|reply|option|choice|candidate|assistant|output|text)"
 _BEFORE = r"(?:(?:so|thus|therefore|overall|i\s+think|i\s+believe|in\s+my\s+opinion),?\s+)*(?:(?:my|the)\s+)?"
 _IS = r"(?:\s*[:=]|\s+is\s*:?|\s+would\s+be)\s*"
+# Such as " is clearly better" or " seems the best response".
 _BETTER = (
     r"\s+(?:is|was|seems|looks)(?:\s+(?:clearly|slightly|much|far|definitely|overall|the))*"
     rf"\s+(?:better|best|superior|preferred|preferable|winner)(?:\s+(?:{_THING}|one|overall))?"
@@ -165,6 +167,7 @@ def _field(answer: str, names: Sequence[str]) -> str | None:
     return labels.pop() if len(labels) == 1 else None
 
 
+# A run has one or two sets of labels, but thousands of replies: the patterns are compiled once.
 @functools.lru_cache(maxsize=64)
 def _forms(names: tuple[str, ...], choices: int) -> _Forms:
     every, better = _any(names), _any(names[:choices])
@@ -172,10 +175,14 @@ def _forms(names: tuple[str, ...], choices: int) -> _Forms:
     before, after = r"[\"'“‘(\[{<]{0,2}", r"[\"'”’)\]}>]{0,2}"
     subject = rf"(?:{_THING}\s+)?{before}"
     sentences = (
+        # "The final verdict is B", "Answer: B", "The better response would be B"
         rf"{_BEFORE}(?:final\s+)?(?:verdict|answer|choice|decision|judge?ment|winner|preference|"
         rf"(?:better|best|preferred|winning)\s+(?:{_THING}|one)){_IS}{subject}({every}){after}",
+        # "Response B"
         rf"{_BEFORE}{_THING}\s+{before}({every}){after}",
+        # "B is better", "Response B wins"
         rf"{_BEFORE}{subject}({better}){after}(?:{_BETTER}|\s+wins)",
+        # "I would choose B", "I prefer response B"
         rf"i(?:\s+would|['’]d)?\s+(?:choose|pick|prefer|select|go\s+with)\s+(?:the\s+)?{subject}({better}){after}",
     )
     return _Forms(

@@ -43,7 +43,7 @@ def about(line: str) -> Callable[[Mapping[str, Any]], bool]:
         (403, "no", r"annotator\.api_key_env: "),
         (404, "no model", r"annotator\.model: .* does not know 'test' \(HTTP 404: .*\); correct the model, or the"),
         (402, "pay", r"does not serve 'test' without credit .*; add credit"),
-        (429, '{"error": {"message": "no", "code": "insufficient_quota"}}', "nobody without credit"),
+        (429, '{"error": {"message": "no", "code": "insufficient_quota"}}', "does not serve .* without credit"),
         (400, "bad max_tokens", r"refuses what 'test' is asked .*bad max_tokens.*; correct model, max_tokens or extra"),
     ],
 )

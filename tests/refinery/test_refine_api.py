@@ -164,7 +164,7 @@ def test_no_verb_is_hidden_by_a_module_of_its_name() -> None:
         ({"alpha": 2}, "alpha: 2 found"),
         ({"rounds": 0}, "rounds: 0 found"),
         ({"annotator": None}, "annotator: none is given, but ilr needs one"),
-        ({"annotator": "nobody"}, "annotator: 'nobody' is no file"),
+        ({"annotator": "nobody"}, "annotator: there is no file 'nobody'"),
         ({"annotator": {"kind": "oracle"}}, r"^refine:\nannotator\.column: none is given"),
         ({"annotator": "oracle:"}, "annotator: 'oracle:' found; write oracle:COLUMN"),
         ({"differs": "feeling"}, "differs: 'feeling' found; write text, number"),

@@ -165,5 +165,5 @@ def test_a_budget_must_make_sense():
 
 
 def test_extra_may_not_set_what_the_judge_sets():
-    with pytest.raises(ValueError, match="extra: stream is not for it to set; remove it"):
+    with pytest.raises(ValueError, match="extra: stream cannot be set here; remove it"):
         judge_config(ADDRESS, extra={"stream": True})

@@ -42,8 +42,8 @@ def about(line: str) -> Callable[[Mapping[str, Any]], bool]:
         (401, "no", r"annotator\.api_key_env: http.* refuses access to 'test' \(HTTP 401: .*\); correct the key"),
         (403, "no", r"annotator\.api_key_env: "),
         (404, "no model", r"annotator\.model: .* does not know 'test' \(HTTP 404: .*\); correct the model, or the"),
-        (402, "pay", r"serves 'test' to nobody without credit .*; add credit"),
-        (429, '{"error": {"message": "no", "code": "insufficient_quota"}}', "nobody without credit"),
+        (402, "pay", r"does not serve 'test' without credit .*; add credit"),
+        (429, '{"error": {"message": "no", "code": "insufficient_quota"}}', "does not serve .* without credit"),
         (400, "bad max_tokens", r"refuses what 'test' is asked .*bad max_tokens.*; correct model, max_tokens or extra"),
     ],
 )
@@ -179,7 +179,7 @@ def test_a_missing_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_a_missing_library_and_an_impossible_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    with pytest.raises(ConfigError, match=r"annotator\.base_url: 'http://\[::1' is no address"):
+    with pytest.raises(ConfigError, match=r"annotator\.base_url: 'http://\[::1' is not an address"):
         Sitting("http://[::1", tmp_path)
     monkeypatch.setitem(sys.modules, "openai", None)
     with pytest.raises(AnnotatorError, match=r"run pip install 'burnish\[judge\]'"):

@@ -53,15 +53,15 @@ WORDS = {"split": "train", "question": "1 + 1 ?", "equation": "x=1+1", "answer":
         ("train.batch_size=0", ["train.batch_size", "0 found", "greater than or equal to 1"]),
         ("methods.0.alpha=0", ["methods.0.alpha", "0 found", "greater than 0"]),
         ("methods.0.alpha=1.5", ["methods.0.alpha", "1.5 found", "less than or equal to 1"]),
-        ("methods.3.alpha=0.1", ["methods.3.alpha=0.1", "no index into a list of 1"]),
+        ("methods.3.alpha=0.1", ["methods.3.alpha=0.1", "not an index of a list of 1"]),
         ("models.weak=builtin:nobody", ["models.weak", "'builtin:nobody' is no built-in model", "builtin:strong"]),
         ("models.weak=./nowhere", ["models.weak", "'./nowhere' does not exist", "hub id"]),
         ("models.strong=${NOT_SET_ANYWHERE}/m", ["models.strong", "NOT_SET_ANYWHERE", "set it"]),
         ("decode.temperature=0.5", ["decode", "beams > 1 and temperature > 0", "set beams: 1"]),
         ("task={kind: sudoku}", ["task", "sudoku", "'sums'"]),
-        ("seeds=[1, 1]", ["seeds", "repeated seed", "remove it"]),
+        ("seeds=[1, 1]", ["seeds", "contains a seed twice", "remove one of them"]),
         ("task.train", ["--set", "write a.b=c"]),
-        ("train.lora.r=[", ["--set", "no YAML"]),
+        ("train.lora.r=[", ["--set", "not a YAML value"]),
     ],
 )
 def test_a_wrong_setting(tmp_path: Path, change: str, words: list[str]) -> None:

@@ -106,8 +106,8 @@ def test_a_value_that_two_variants_share_is_each_ones_own(tmp_path: Path) -> Non
         ({"a": 3}, ["variants.a: 3 found", "{train.epochs: 2}"]),
         ({"a": None}, ["variants.a: None found"]),
         ({"a": {"methods.1.beta": 0}}, ["(a):", "methods.1.beta: 0 found", "greater than 0"]),
-        ({"a": {"methods.7.beta": 1}}, ["variants.a.methods.7.beta", "'7' is no index into a list of 2"]),
-        ({"a": {"methods.x": 1}}, ["variants.a.methods.x", "'x' is no index"]),
+        ({"a": {"methods.7.beta": 1}}, ["variants.a.methods.7.beta", "'7' is not an index of a list of 2"]),
+        ({"a": {"methods.x": 1}}, ["variants.a.methods.x", "'x' is not an index"]),
         ({"a": {"name.first": 1}}, ["variants.a.name.first", "name is 'sweep' and has no field 'first'"]),
         ({"a": {"train.epoch": 1}}, ["(a):", "train.epoch: no such field", "remove it or correct its name"]),
         ({"a": {"variants": {}}}, ["(a):", "variants: no such field"]),
@@ -132,7 +132,7 @@ def test_two_labels_that_read_the_same_are_refused(tmp_path: Path) -> None:
 def test_a_sweep_is_refused_where_one_setting_is_wanted(tmp_path: Path) -> None:
     path = written(tmp_path, GOOD | {"variants": {"a": {}}})
     with pytest.raises(
-        ConfigError, match=r"variants: a sweep of settings found where one is wanted; use `burnish run`"
+        ConfigError, match=r"variants: found, but this command takes a single setting; use `burnish run`"
     ):
         read_config(path)
 
@@ -168,7 +168,7 @@ def test_every_config_that_comes_along_is_sound(path: Path) -> None:
         ("{kind: dpo, after: {kind: dpo}}", ["methods.0.after.kind", "'dpo' found", "'ilr'"]),
         ("{kind: dpo, rounds: 0}", ["methods.0.rounds", "0 found", "greater than or equal to 1"]),
         ("{kind: ilr, splits: 1}", ["methods.0.splits", "1 found", "greater than or equal to 2"]),
-        ("{kind: dpo, name: weak}", ["the name 'weak' is the supervisor's in results", "another `name`"]),
+        ("{kind: dpo, name: weak}", ["the name 'weak' stands for the supervisor in results", "another `name`"]),
         ("{kind: ppo}", ["methods.0", "'ppo'", "'dpo'"]),
     ],
 )
@@ -185,7 +185,7 @@ def test_a_wrong_method_names_field_value_and_what_is_allowed(fields: str, words
         ({"supervision": {"annotator": {}}}, ["supervision.annotator", "kind"]),
         ({"supervision": {"annotator": {"kind": "human"}}}, ["supervision.annotator", "'human'", "'oracle'"]),
         ({"methods": []}, ["methods: the list is empty; name at least one, such as {kind: sft}"]),
-        ({"methods": [{"kind": "dpo"}, {"kind": "dpo"}]}, ["the name 'dpo' is there twice", "another `name`"]),
+        ({"methods": [{"kind": "dpo"}, {"kind": "dpo"}]}, ["two methods have the name 'dpo'", "another `name`"]),
         ({"budget": "large"}, ["budget.kind", "'large' found", "'paper' or 'equal'"]),
         ({"budget": {"kind": "equal", "comparisons": 0}}, ["budget.comparisons", "0 found", "greater than or equal"]),
         ({"compat": {"cap": "all"}}, ["compat.cap", "'all' found", "'rows' or 'differing'"]),

@@ -140,7 +140,7 @@ def test_balanced_pairs_need_categories(annotator: str):
     field = "pairs" if annotator == "plain" else "other.pairs"
     given = classifier if annotator == "plain" else {"kind": "mixed", "other": classifier}
     with pytest.raises(
-        ValidationError, match=rf"supervision\.annotator\.{field}: 'balanced' found, and the task is sums"
+        ValidationError, match=rf"supervision\.annotator\.{field}: 'balanced' found, but the task is sums"
     ):
         Config.model_validate(
             {

@@ -281,7 +281,10 @@ def test_prompts_come_from_files_that_can_be_swapped(tmp_path: Path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"prompt_file": "builtin:nothing"}, "prompt_file: 'builtin:nothing' does not come along; choose builtin:pair"),
+        (
+            {"prompt_file": "builtin:nothing"},
+            "prompt_file: no prompt 'builtin:nothing' comes with burnish; choose builtin:pair",
+        ),
         ({"prompt_file": "/no/such.txt"}, r"prompt_file: '/no/such.txt' cannot be read"),
         ({"prompt_file": "builtin:pair", "prompt": "{question}{first}{second}"}, "both are given; give one"),
         ({"prompt": "{question} {first}"}, r"prompt: \{second\} is not in it"),
@@ -295,7 +298,9 @@ def test_a_bad_prompt_is_refused(changes: dict[str, str], message: str):
 
 def test_one_process_asks_a_server(tmp_path: Path):
     judge = {"kind": "judge", "base_url": "http://localhost:1/v1", "model": "m"}
-    with pytest.raises(ValidationError, match=r"execution\.workers: 2 found, but one process asks a judge's server"):
+    with pytest.raises(
+        ValidationError, match=r"execution\.workers: 2 found, but only one process may ask a judge's server"
+    ):
         small(judge=judge, execution={"workers": 2})
 
 

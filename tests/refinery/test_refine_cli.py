@@ -213,10 +213,10 @@ def test_a_server_that_is_not_there_is_exit_code_2(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ([], ["annotator: none given", "choose the method majority"]),
+        ([], ["annotator: none is given", "choose the method majority"]),
         (
             ["--annotator", "robot:x"],
-            ["annotator: 'robot:x' is no file; give a YAML file, or people, classifier:MODEL"],
+            ["annotator: there is no file 'robot:x'; give a YAML file, or people, classifier:MODEL"],
         ),
         ([*ORACLE, "--alpha", "0"], ["alpha: 0.0 found"]),
         ([*ORACLE, "--differs", "x"], ["--differs: 'x' found; write text, number"]),

@@ -1,4 +1,4 @@
-"""Annotators: one file for each source of comparisons, and `build`, which makes one from its settings."""
+"""Annotators: one file for each kind, and `build`, which makes an annotator from its settings."""
 
 from __future__ import annotations
 

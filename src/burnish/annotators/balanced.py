@@ -1,7 +1,7 @@
-"""Worse sides for q~ in which refusals and acceptances are equally frequent (appendix B, SaferPaca).
+"""Worse answers for training q~ in which refusals and acceptances are equally frequent (appendix B, SaferPaca).
 
-Always naming the same side, "the refusal is worse", must not pay. One supervisor learns from general instructions
-alone and follows everything, the other from unsafe requests alone and refuses everything; both answer every prompt.
+Otherwise q~ could learn to say always "the refusal is worse". One supervisor learns only from general instructions and
+follows every request. The other learns only from unsafe requests and refuses every request. Both answer every prompt.
 """
 
 from __future__ import annotations
@@ -20,17 +20,18 @@ from burnish.tasks.instruction_answers import CATEGORY, Category
 from burnish.types import Artifact, Example, PairRow
 
 Pair: TypeAlias = tuple[PairRow, PairRow]
-"""Gold and a worse answer in both orders."""
+"""A gold answer and a worse answer, in both orders."""
 Pairs: TypeAlias = Mapping[tuple[str, str], Pair]
-"""Pairs by example and text of the worse answer."""
+"""Pairs by (example id, text of the worse answer)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Balanced:
-    """The pairs to learn from, and how many were kept and left out.
+    """The pairs to learn from, and how many were kept and dropped.
 
-    `accepting` and `refusing` pairs have a worse side that one supervisor alone gave, `shared` ones that of both.
-    `surplus` pairs were dropped; `one_sided` prompts had worse answers of one supervisor alone.
+    In `accepting` and `refusing` pairs, the worse answer came from only one supervisor. In `shared` pairs, both
+    supervisors gave it. `surplus` is the number of dropped pairs. `one_sided` is the number of prompts for which only
+    one supervisor gave worse answers.
     """
 
     pairs: Pairs
@@ -42,12 +43,15 @@ class Balanced:
 
     @property
     def counts(self) -> dict[str, int]:
-        """All numbers by name."""
+        """Return {name: number} of all counts."""
         return {name: number for name, number in as_mapping(self).items() if name != "pairs"}
 
 
 def by_category(steps: Steps, rows: Rows) -> Artifact:
-    """Cut rows into parts "general" and "safety"."""
+    """Return the stage that divides rows into the parts "general" and "safety".
+
+    Its work raises DataError as `parts_of` does.
+    """
 
     def run(work: Work) -> None:
         parts = parts_of(rows.examples())
@@ -58,16 +62,16 @@ def by_category(steps: Steps, rows: Rows) -> Artifact:
 
 
 def parts_of(examples: Mapping[str, Example]) -> dict[Category, list[str]]:
-    """Return the ids of each category. Raises DataError where a row has none, or a category has no row."""
+    """Return the ids of each category. Raises DataError if a row has no category, or if a category has no row."""
     parts: dict[Category, list[str]] = {category: [] for category in Category}
     for id_, example in examples.items():
-        found = example.metadata.get(CATEGORY)
-        if found not in parts:
+        value = example.metadata.get(CATEGORY)
+        if value not in parts:
             raise DataError(
-                f"supervision.annotator.pairs: 'balanced' found, but the category of example {id_} is {found!r}, not "
+                f"supervision.annotator.pairs: 'balanced' found, but the category of example {id_} is {value!r}, not "
                 "'general' or 'safety'; take task instructions, or write pairs: checkpoints"
             )
-        parts[Category(found)].append(id_)
+        parts[Category(value)].append(id_)
     for category, ids in parts.items():
         if not ids:
             raise DataError(
@@ -78,11 +82,11 @@ def parts_of(examples: Mapping[str, Example]) -> dict[Category, list[str]]:
 
 
 def balance(accepting: Pairs, refusing: Pairs) -> Balanced:
-    """Keep for each prompt as many pairs whose worse side accepts as such that refuse; which ones, their ids decide.
+    """Keep equally many accepting and refusing pairs for each prompt. The ids of the pairs decide which ones are kept.
 
-    A worse answer that both supervisors gave is one pair, and stands for both. Where only one of them has worse
-    answers, one of its pairs stays: the paper, which drops nothing, has pairs of every prompt, and a prompt outweighs
-    the balance by no more than this one. Raises DataError where one supervisor has no pair at all.
+    A worse answer that both supervisors gave is one pair and counts for both sides. If only one supervisor gave worse
+    answers to a prompt, one of its pairs is kept. The paper drops nothing and so has pairs of every prompt, and one
+    pair disturbs the balance as little as possible. Raises DataError if one supervisor has no pair at all.
     """
     for category, pairs in ((Category.GENERAL, accepting), (Category.SAFETY, refusing)):
         if not pairs:
@@ -114,10 +118,11 @@ def _by_example(pairs: Pairs) -> dict[str, dict[str, Pair]]:
 def _kept(
     own: Mapping[str, Mapping[str, Pair]], other: Mapping[str, Mapping[str, Pair]]
 ) -> dict[tuple[str, str], Pair]:
-    """Return what stays of the pairs that one supervisor alone gave."""
+    """Return the pairs that are kept of those that only one supervisor gave."""
     kept: dict[tuple[str, str], Pair] = {}
     for example_id, pairs in own.items():
         theirs = other.get(example_id, {})
+        # The id is a hash, so sorting by it chooses without regard to the text, and always in the same way.
         alone = sorted(pairs.keys() - theirs.keys(), key=lambda text: pairs[text][0].id)
         number = min(len(alone), len(theirs.keys() - pairs.keys())) if theirs else 1
         kept |= {(example_id, text): pairs[text] for text in alone[:number]}

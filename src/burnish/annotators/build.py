@@ -1,4 +1,4 @@
-"""The one place that makes an annotator from its settings."""
+"""Makes annotators from their settings. No other module does this."""
 
 from __future__ import annotations
 
@@ -28,40 +28,41 @@ from burnish.steps.judging import AnnotatorPlan
 
 C = TypeVar("C", bound=AnnotatorSettings)
 Builder: TypeAlias = Callable[[C, Resources], AnnotatorPlan]
-"""Makes the plan of an annotator from its settings; it may run stages, and asks nobody yet."""
+"""A function that makes the plan of an annotator from its settings. It may run stages, but it asks nobody yet."""
 _builders: dict[type[AnnotatorSettings], Builder[Any]] = {}
 
 
 def register_annotator(settings: type[C], builder: Builder[C]) -> None:
-    """Let configs name a kind of annotator: a settings class and the function that builds it.
+    """Register a kind of annotator, so that configs can name it: its settings class and the function that builds it.
 
     The class inherits from `burnish.config.AnnotatorSettings` and has a field such as `kind: Literal["coin"]`. Raises
-    ConfigError where the kind is taken by another class.
+    ConfigError if it does not, or if another class has the same kind.
     """
     ANNOTATORS.add(settings)
     _builders[settings] = builder
 
 
 def build(settings: AnnotatorSettings, resources: Resources) -> AnnotatorPlan:
-    """Return the plan of the configured annotator. Raises ConfigError for one that cannot be built here."""
-    builder = next((_builders[one] for one in type(settings).__mro__ if one in _builders), None)
+    """Return the plan of an annotator. Raises ConfigError if there is no function that builds its kind."""
+    # A subclass, such as ReferenceJudgeConfig, is built like its base class.
+    builder = next((_builders[base] for base in type(settings).__mro__ if base in _builders), None)
     if builder is None:
         raise ConfigError(f"{resources.field}: kind {settings.kind!r} has no builder; call burnish.register_annotator")
     return builder(settings, resources)
 
 
 def _mixed(config: MixedConfig, resources: Resources) -> AnnotatorPlan:
-    """Some rows are judged by ground truth, the rest by another annotator."""
+    """Ground truth judges some rows, and another annotator judges the rest."""
     field = f"{resources.field}.other"
     other = build(config.other, replace(resources, field=field))
     return mixed.mixed(oracle.plan(resources), other, config.oracle_share, resources.steps.seed)
 
 
 def _majority(config: MajorityConfig, resources: Resources) -> AnnotatorPlan:
-    """Several vote. People come last, so that the others have judged when the run waits for people."""
-    voters = sorted(enumerate(config.of), key=lambda one: one[1].asks_people)
+    """Several annotators vote. People come last, so that the others have judged when the run waits for people."""
+    voters = sorted(enumerate(config.of), key=lambda voter: voter[1].asks_people)
     fields = {place: f"{resources.field}.of.{place}" for place, _ in voters}
-    return together.majority([build(one, replace(resources, field=fields[place])) for place, one in voters])
+    return together.majority([build(member, replace(resources, field=fields[place])) for place, member in voters])
 
 
 def _own(config: OwnConfig, resources: Resources) -> AnnotatorPlan:

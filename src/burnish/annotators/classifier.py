@@ -1,4 +1,4 @@
-"""q~: a two-way head that learned gold answers from worse ones (appendix B)."""
+"""The classifier q~: a model with a two-way head that learned to prefer gold answers to worse ones (appendix B)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from burnish.types import (
 
 
 class ClassifierAnnotator:
-    """Scores every comparison in both orders and averages, so that a position bias cannot win."""
+    """Scores every comparison in both orders and averages the scores, so that a preference for one position cancels."""
 
     order_free = False
 
@@ -42,15 +42,16 @@ class ClassifierAnnotator:
         self.fingerprint = model.fingerprint
 
     def judge(self, comparisons: Sequence[Comparison], done: AbstractSet[str]) -> Iterator[Sequence[Preference]]:
-        """Yield preferences as batches of scores complete them; batches are planned over all comparisons.
-
-        A comparison that is too long for the model is an abstention.
-        """
+        """Yield a preference as soon as both of its orders are scored. A comparison that is too long for the model is
+        an abstention."""
+        # Done comparisons are passed on, too: batches are planned over all of them, so that a resumed run has the same
+        # batches and therefore the same scores.
         rows = [order for c in comparisons for order in both_orders(c, self.examples[c.example_id].prompt)]
         known = {row.id for row in rows if row.id.rpartition(":")[0] in done}
         scores: dict[str, float] = {}
         for batch in self.scorer.classify(self.model, rows, known):
             scores.update((score.id, score.value) for score in batch)
+            # A dict and not a set: it keeps the order, so that the same scores give the same file.
             touched = dict.fromkeys(score.id.rpartition(":")[0] for score in batch)
             yield [
                 combined(id_, tuple(Order), [scores[f"{id_}:{order}"] for order in Order], "classifier")
@@ -63,7 +64,8 @@ class ClassifierAnnotator:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Labelled:
-    """Pairs of gold with worse answers, and how many answers made none: they agree with gold or repeat another one."""
+    """Pairs of gold answers with worse answers. `agreed` answers agree with gold and `repeated` answers repeat another
+    one; both make no pair."""
 
     pairs: Pairs
     agreed: int
@@ -71,7 +73,8 @@ class Labelled:
 
 
 def build(config: ClassifierConfig, resources: Resources) -> AnnotatorPlan:
-    """Take a trained head as it is or, where there is ground truth, train one."""
+    """Return the plan of a classifier. It is used without training, or, in an experiment, first trained on ground
+    truth."""
     truth = resources.ground_truth
     if truth is not None and config.needs_ground_truth(resources.simulated):
         base = resources.model(f"{resources.field}.model") if config.model is not None else truth.weak
@@ -88,14 +91,18 @@ def build(config: ClassifierConfig, resources: Resources) -> AnnotatorPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Teaching:
-    """What q~ learns from: ground truth, and the steps that make worse answers."""
+    """What q~ learns from: the ground truth, and the steps that make worse answers."""
 
     steps: Steps
     truth: GroundTruth
 
 
 def trained(config: ClassifierConfig, teaching: Teaching, base: Artifact) -> Artifact:
-    """Let checkpoints of p~ answer the prompts of half G, pair their answers with gold, train the head on both."""
+    """Return the trained head q~ (appendix B).
+
+    Checkpoints of p~ answer the prompts of half G. Their answers are paired with gold, and the head is trained on these
+    pairs in both orders.
+    """
     steps, truth = teaching.steps, teaching.truth
     settings = config.train or truth.train
     worse = worse_sides(teaching, config)
@@ -107,23 +114,24 @@ def trained(config: ClassifierConfig, teaching: Teaching, base: Artifact) -> Art
 
     inputs = {"base": base, "gold": truth.gold, **truth.rows.inputs}
     inputs |= {name.replace("-", "_"): answers for side in worse for name, answers in side.items()}
-    # Only where it is not the usual way, so that finished stages stay what they are.
-    apart = {"pairs": config.pairs} if config.pairs != "checkpoints" else {}
-    if steps.task_kind != steps.learned_kind:  # a new reader finds other worse answers in what was learned as before
-        apart |= {"task": steps.task_kind}
-    semantic = {"train": settings.model_dump(mode="json"), "seed": steps.seed, **apart, **truth.rows.config}
+    # `pairs` is recorded only if it is not the default, so that stages that are already finished keep their identity.
+    extra = {"pairs": config.pairs} if config.pairs != "checkpoints" else {}
+    if steps.task_kind != steps.learned_kind:  # a new reader of answers finds other worse answers in the same texts
+        extra |= {"task": steps.task_kind}
+    semantic = {"train": settings.model_dump(mode="json"), "seed": steps.seed, **extra, **truth.rows.config}
     return steps.stage("train_classifier", semantic, inputs, run, "q~")
 
 
 def worse_sides(teaching: Teaching, config: ClassifierConfig) -> list[dict[str, Artifact]]:
-    """Return the answers of each supervisor's checkpoints by the purpose they were sampled for.
+    """Return the answers of each supervisor's checkpoints, by the purpose for which they were sampled.
 
-    One supervisor learns from all of half G, or one from each category, in the order of `Category`.
+    With `pairs: checkpoints`, one supervisor learns from all of half G. With `pairs: balanced`, one supervisor learns
+    from each category, in the order of `Category`.
     """
     match config.pairs:
         case "checkpoints":
-            # p~ once more, keeping its checkpoints: as a stage of its own, so that an annotator changes nothing
-            # before it.
+            # p~ is trained once more, and its checkpoints are kept. This is a stage of its own, so that the choice of
+            # an annotator does not change the stages before it.
             return [checkpoint_answers(teaching, config, teaching.truth.rows, "weak checkpoints", "checkpoint")]
         case "balanced":
             parts = by_category(teaching.steps, teaching.truth.rows)
@@ -144,7 +152,8 @@ def worse_sides(teaching: Teaching, config: ClassifierConfig) -> list[dict[str, 
 def checkpoint_answers(
     teaching: Teaching, config: ClassifierConfig, learned: Rows, label: str, purpose: str
 ) -> dict[str, Artifact]:
-    """Train a supervisor on the gold of some rows, and let its checkpoints answer all prompts of half G."""
+    """Train a supervisor on the gold answers of the rows `learned`, and let its checkpoints answer all prompts of half
+    G."""
     steps = teaching.steps
     supervisor = steps.train(
         teaching.truth.weak, learned, teaching.truth.gold, teaching.truth.train, label, checkpoints=config.checkpoints
@@ -160,9 +169,9 @@ def checkpoint_answers(
 def training_pairs(
     teaching: Teaching, config: ClassifierConfig, worse: Sequence[Mapping[str, Artifact]]
 ) -> tuple[list[Pair], dict[str, int]]:
-    """Return what the head learns from, sorted by example and text, and counts of how the balance was made.
+    """Return the pairs from which the head learns, sorted by example and text, and counts of how they were balanced.
 
-    Raises DataError where there is no pair.
+    Raises DataError if there is no pair.
     """
     sides = [labelled(teaching, list(answers.values())) for answers in worse]
     if not any(side.pairs for side in sides):
@@ -173,8 +182,8 @@ def training_pairs(
         case "checkpoints":
             pairs, counts = sides[0].pairs, dict[str, int]()
         case "balanced":
-            found = balance(*(side.pairs for side in sides))
-            pairs, counts = found.pairs, found.counts
+            balanced = balance(*(side.pairs for side in sides))
+            pairs, counts = balanced.pairs, balanced.counts
             counts |= {name: sum(getattr(side, name) for side in sides) for name in ("agreed", "repeated")}
             counts["unpaired"] = len(teaching.truth.rows.prompts_only()) - len({example_id for example_id, _ in pairs})
         case _:
@@ -183,9 +192,10 @@ def training_pairs(
 
 
 def labelled(teaching: Teaching, worse: Sequence[Artifact]) -> Labelled:
-    """Pair each gold answer with each checkpoint's answer where the final answers differ, in both orders.
+    """Pair each gold answer with each checkpoint's answer in both orders, if their final answers differ.
 
-    An answer that agrees with gold would be labelled worse without being so. Exact repeats of a pair are dropped.
+    An answer that agrees with gold is left out, because it would be labelled worse without being worse. A pair that
+    occurs twice is kept once.
     """
     prompts, gold = teaching.truth.rows.prompts_only(), read_demonstrations(teaching.truth.gold)
     pairs: dict[tuple[str, str], Pair] = {}
@@ -197,7 +207,7 @@ def labelled(teaching: Teaching, worse: Sequence[Artifact]) -> Labelled:
         for id_, answer in rows.items():
             grader = grader_of(id_)
             a, b = grader.extract(answer.completion), grader.extract(gold[id_].completion)
-            if b is None:
+            if b is None:  # a gold answer without a final answer cannot be compared
                 continue
             if a is not None and grader.agree(a, b):
                 agreed += 1
@@ -209,6 +219,6 @@ def labelled(teaching: Teaching, worse: Sequence[Artifact]) -> Labelled:
 
 
 def labelled_pair(prompt: tuple[Message, ...], worse: Demonstration, gold: Demonstration) -> Pair:
-    """Return a worse answer and gold in both orders, with their labels."""
+    """Return a worse answer and a gold answer in both orders, each order with its label."""
     ab, ba = both_orders(Comparison(example_id=gold.example_id, a=worse, b=gold), prompt)
     return dataclasses.replace(ab, second_better=True), dataclasses.replace(ba, second_better=False)

@@ -1,4 +1,4 @@
-"""A Python function as an annotator: it looks at a request and two answers."""
+"""An annotator that calls a Python function with a request and two answers."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from burnish.types import Comparison, Example, Order, Preference, short_hash
 
 
 class FunctionAnnotator:
-    """Calls `judge(request, first, second)`, which returns P(the second is better) in [0, 1], or None to abstain.
+    """Calls a function `judge(request, first, second)`. It returns P(the second answer is better) in [0, 1], or None to
+    abstain.
 
-    Every pair is shown in both orders. Its identity is `source_of` the function.
+    The function sees every pair in both orders. The identity of the annotator is the function's source (`source_of`).
     """
 
     order_free = False
@@ -28,32 +29,33 @@ class FunctionAnnotator:
         self.fingerprint = short_hash("function", source_of(function))
 
     def judge(self, comparisons: Sequence[Comparison], done: AbstractSet[str]) -> Iterator[Sequence[Preference]]:
-        """Yield preferences as they come. Raises AnnotatorError where the function returns anything else."""
+        """Yield preferences as they come. Raises AnnotatorError if the function returns anything else."""
         yield from gathered(self._judged(comparisons, done))
 
     def _judged(self, comparisons: Sequence[Comparison], done: AbstractSet[str]) -> Iterator[Preference]:
-        for one in comparisons:
-            if one.id not in done:
-                rows = both_orders(one, self.examples[one.example_id].prompt)
-                said = [self._asked(request_text(row.prompt), row.first, row.second) for row in rows]
-                yield combined(one.id, tuple(Order), said, name_of(self.function))
+        for comparison in comparisons:
+            if comparison.id not in done:
+                rows = both_orders(comparison, self.examples[comparison.example_id].prompt)
+                judged = [self._asked(request_text(row.prompt), row.first, row.second) for row in rows]
+                yield combined(comparison.id, tuple(Order), judged, name_of(self.function))
 
     def _asked(self, request: str, first: str, second: str) -> float | None:
         value = self.function(request, first, second)
-        if value is None or (isinstance(value, numbers.Real) and 0 <= value <= 1):  # numpy's numbers too
+        if value is None or (isinstance(value, numbers.Real) and 0 <= value <= 1):  # Real includes numpy's numbers
             return None if value is None else float(value)
         raise AnnotatorError(f"annotator: {value!r} returned by the function; return a number from 0 to 1, or None")
 
 
 def name_of(function: Callable[..., object]) -> str:
-    """Return a callable's name; an object has its class's."""
+    """Return the name of a function, or the name of the class of a callable object."""
     return str(getattr(function, "__name__", type(function).__name__))
 
 
 def source_of(function: Callable[..., object]) -> str:
-    """Return a function's source, or its name where there is none (the interactive prompt).
+    """Return the source of a function, or its name if there is no source (as at the interactive prompt).
 
-    An object that can be called has its class's, a partial also its arguments. What a function closes over is not seen.
+    For a callable object it is the source of its class, and for a partial it includes the arguments. Values that a
+    function takes from its surroundings (closures, globals) are not part of it.
     """
     if isinstance(function, functools.partial):
         return f"{source_of(function.func)} {function.args!r} {function.keywords!r}"

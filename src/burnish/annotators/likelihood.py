@@ -1,4 +1,7 @@
-"""The difference of two answers' log-likelihoods under a model: order-free, no head, no pairs to train on."""
+"""An annotator that compares the log-likelihoods of two answers under a language model.
+
+It does not depend on the order of the answers, and it needs neither a head nor pairs to train on.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +20,9 @@ from burnish.types import Artifact, Comparison, Example, Preference
 
 
 class LikelihoodAnnotator:
-    """p_b = sigmoid(log p(b | x) - log p(a | x)), summed over the tokens of an answer and its end.
+    """Judges by p_b = sigmoid(log p(b | x) - log p(a | x)), summed over the tokens of an answer and its end token.
 
-    `per_token` takes means over the tokens instead: sums prefer what is shorter.
+    `per_token` takes means over the tokens instead, because sums prefer the shorter answer.
     """
 
     order_free = True
@@ -31,7 +34,8 @@ class LikelihoodAnnotator:
         self.fingerprint = model.fingerprint
 
     def judge(self, comparisons: Sequence[Comparison], done: AbstractSet[str]) -> Iterator[Sequence[Preference]]:
-        """Yield preferences as batches of scores complete them; batches are planned over all comparisons."""
+        """Yield a preference as soon as both of its answers are scored."""
+        # Done comparisons are passed on, too: batches are planned over all of them, so that a resumed run has the same.
         rows = both_sides(comparisons, self.examples)
         known = {row.id for row in rows if row.id.rpartition(":")[0] in done}
         for batch in paired(self.scorer.logprobs(self.model, rows, known)):
@@ -42,12 +46,16 @@ class LikelihoodAnnotator:
 
 
 def build(config: LikelihoodConfig, resources: Resources) -> AnnotatorPlan:
-    """Take the model as it is or, where there is ground truth, finetune it on the gold answers of half G first."""
+    """Return the plan of a likelihood annotator.
+
+    The model is used without training. In an experiment it is first finetuned on the gold answers of half G.
+    """
     model, truth = resources.model(f"{resources.field}.model"), resources.ground_truth
     finetuned = truth is not None and config.needs_ground_truth(resources.simulated)
     per_token = not finetuned if config.per_token is None else config.per_token
     described: dict[str, JsonValue] = {"kind": "likelihood"}
-    if not finetuned or per_token:  # a finetuned judge takes sums unless it is told otherwise
+    # Sums of a finetuned judge are the old default. They are not recorded, so that finished stages keep their identity.
+    if not finetuned or per_token:
         described["per_token"] = per_token
     if truth is not None and finetuned:
         model = resources.steps.train(model, truth.rows, truth.gold, config.train or truth.train, "judge")

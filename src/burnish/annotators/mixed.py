@@ -1,4 +1,7 @@
-"""Some rows judged by ground truth, the rest by another annotator: feedback quality as a share."""
+"""An annotator in which ground truth judges some rows and another annotator judges the rest.
+
+The share of ground truth sets the quality of the feedback.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,10 @@ from burnish.types import Comparison, Example, Preference, short_hash
 
 
 class MixedAnnotator:
-    """Which source judges a row is a function of its id, so that it is the same in every round and for every method."""
+    """Asks the oracle about some rows and another annotator about the rest.
+
+    The id of a row decides which of the two judges it, so that it is the same one in every round and for every method.
+    """
 
     def __init__(self, oracle: Annotator, other: Annotator, oracle_share: float, seed: int) -> None:
         self.oracle, self.other, self.oracle_share, self.seed = oracle, other, oracle_share, seed
@@ -21,22 +27,27 @@ class MixedAnnotator:
         self.order_free = oracle.order_free and other.order_free
 
     def judge(self, comparisons: Sequence[Comparison], done: AbstractSet[str]) -> Iterator[Sequence[Preference]]:
-        """Yield the oracle's batches, then the other's."""
+        """Yield the batches of the oracle, then those of the other annotator."""
         by_oracle = [c for c in comparisons if oracle_judges(c.example_id, self.oracle_share, self.seed)]
-        chosen = {c.id for c in by_oracle}
+        chosen = {c.id for c in by_oracle}  # every comparison of the rows that the oracle judges
         yield from self.oracle.judge(by_oracle, done)
         yield from self.other.judge([c for c in comparisons if c.id not in chosen], done)
 
 
 def oracle_judges(example_id: str, share: float, seed: int) -> bool:
-    """Say whether the oracle judges an example: a hash of seed and id, uniform in [0, 1), below the share."""
+    """Say whether the oracle judges an example. It does if a hash of seed and id, uniform in [0, 1), is below the
+    share."""
     return int(short_hash("oracle", str(seed), example_id), 16) / 2**64 < share
 
 
 def mixed(oracle: AnnotatorPlan, other: AnnotatorPlan, oracle_share: float, seed: int) -> AnnotatorPlan:
-    """Combine two plans; each source fills its own share of the cap (an oracle's full confidence would fill it all)."""
+    """Combine two plans. Each of the two fills only its share of the cap.
+
+    Otherwise the oracle, which is always fully confident, would fill the whole cap.
+    """
 
     def over(examples: Mapping[str, Example]) -> Annotator:
+        # Only the oracle may see right answers.
         seen = examples if other.reads_references else without_references(examples)
         return MixedAnnotator(oracle.over(examples), other.over(seen), oracle_share, seed)
 

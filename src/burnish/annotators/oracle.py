@@ -1,4 +1,7 @@
-"""Ground truth as a judge: both right or both wrong is a tie; without ground truth it abstains."""
+"""An annotator that knows the right answers.
+
+If both answers are right or both are wrong, it is a tie. For a row without a right answer it abstains.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from burnish.types import Artifact, Comparison, Example, Order, Preference
 
 
 class OracleAnnotator:
-    """Prefers the right answer with full confidence (appendix B's upper bound)."""
+    """Prefers the right answer with full confidence (the upper bound of appendix B)."""
 
     fingerprint = "oracle"
     order_free = True
@@ -26,29 +29,30 @@ class OracleAnnotator:
         self.task, self.examples = task, examples
 
     def judge(self, comparisons: Sequence[Comparison], done: AbstractSet[str]) -> Iterator[Sequence[Preference]]:
-        """Yield the preferences that are not done in one batch."""
+        """Yield one batch with the preferences that are not done."""
         todo = [comparison for comparison in comparisons if comparison.id not in done]
-        grader_of = graders(self.task, self.examples, (side for one in todo for side in (one.a, one.b)), gold=True)
-        yield [self._one(comparison, grader_of(comparison.example_id)) for comparison in todo]
+        grader_of = graders(self.task, self.examples, (side for c in todo for side in (c.a, c.b)), gold=True)
+        yield [self._preference(comparison, grader_of(comparison.example_id)) for comparison in todo]
 
-    def _one(self, comparison: Comparison, grader: ExampleGrader) -> Preference:
+    def _preference(self, comparison: Comparison, grader: ExampleGrader) -> Preference:
         if self.examples[comparison.example_id].reference is None:
             return combined(comparison.id, (Order.AB,), (None,), "oracle")
         right_a = grader.grade(comparison.a.completion).correct
         right_b = grader.grade(comparison.b.completion).correct
-        p_b = 0.5 + (right_b - right_a) / 2
+        p_b = 0.5 + (right_b - right_a) / 2  # 1 if only b is right, 0 if only a is right, else 0.5
         return combined(comparison.id, (Order.AB,), (p_b,), "oracle")
 
 
 def build(config: OracleConfig, resources: Resources) -> AnnotatorPlan:
-    """Right answers come from the task of an experiment, or from a column of the dataset that is refined."""
+    """Return the plan of an oracle. The right answers come from the task of an experiment, or from a column of the
+    dataset that is refined."""
     if resources.simulated:
         return plan(resources)
     return _plan(resources, {"kind": "oracle", "column": config.column, "task": resources.steps.referee_kind}, {})
 
 
 def plan(resources: Resources) -> AnnotatorPlan:
-    """Return the oracle of an experiment. It needs no training; its only input is the data."""
+    """Return the plan of the oracle of an experiment. It needs no training, and its only input is the data."""
     truth = resources.ground_truth
     assert truth is not None, resources.field
     return _plan(resources, {"kind": "oracle", "task": resources.steps.task_kind}, {"data": truth.rows.data})

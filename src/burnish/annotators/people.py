@@ -1,7 +1,7 @@
-"""People as annotators, through a folder: what waits for them, and what they have said.
+"""People as annotators. A run and people exchange pairs and verdicts through a folder.
 
-`waiting.jsonl` has the pairs that a run needs judged, each in one blinded order; `annotations.jsonl` collects verdicts
-and is only ever appended to. A page or a file is how they get from one to the other.
+`waiting.jsonl` has the pairs that people have to judge, each in one order that does not show which answer is which.
+`annotations.jsonl` collects their verdicts. Lines are only appended to it. People judge on a page or in a file.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from burnish.types import Comparison, Example, Order, Preference, short_hash
 
 
 class PeopleAnnotator:
-    """Takes what people have said; where something is missing, writes it down and pauses the run.
+    """Takes the verdicts of people. If some are missing, it writes down the pairs that wait and pauses the run.
 
-    Each pair is shown in one order, which a hash of seed and pair decides: whoever judges twice notices. Several
-    verdicts on a pair vote.
+    Each pair is shown in only one order, because people notice if they see the same pair twice. A hash of seed and pair
+    decides the order. If there are several verdicts on a pair, they vote.
     """
 
     order_free = False
@@ -33,9 +33,10 @@ class PeopleAnnotator:
         self.mailbox, self.purpose, self.examples, self.seed = mailbox, purpose, examples, seed
 
     def judge(self, comparisons: Sequence[Comparison], done: AbstractSet[str]) -> Iterator[Sequence[Preference]]:
-        """Yield what was said in one batch, once each pair has been judged by somebody; else raises Paused."""
+        """Yield one batch with all preferences. Raises Paused if there are pairs that nobody has judged."""
         said = self.mailbox.said()
         missing = [self._ask(one) for one in comparisons if self._name(one) not in said]
+        # Called even with an empty list, so that no pair goes on waiting after all are judged.
         self.mailbox.ask(missing)
         if missing:
             folder = shlex.quote(str(self.mailbox.folder))
@@ -50,6 +51,7 @@ class PeopleAnnotator:
         return f"{self.purpose}-{comparison.id}"
 
     def _ask(self, one: Comparison) -> Ask:
+        # Drawn per pair, so that neither side is always shown first.
         swapped = int(short_hash("shown", str(self.seed), one.id), 16) % 2 == 1
         first, second = (one.b, one.a) if swapped else (one.a, one.b)
         return Ask(
@@ -69,7 +71,7 @@ def _preference(comparison_id: str, annotation: Annotation) -> Preference:
 
 
 def build(config: PeopleConfig, resources: Resources) -> AnnotatorPlan:
-    """People judge through the folder of the run."""
+    """Return the plan in which people judge through the folder of the run."""
     purpose, seed = resources.purpose, resources.steps.seed
     return AnnotatorPlan(
         order_free=True,

@@ -1,4 +1,4 @@
-"""A user's program as an annotator: of pairs, or of single answers (a checker)."""
+"""A user's program as an annotator. It judges pairs, or it checks single answers (a checker)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from burnish.types import Comparison, Example, Order, PairRow, Preference, short
 
 
 class ProgramAnnotator:
-    """Writes both orders of every pair to a program and reads its verdicts; a pair left out is an abstention."""
+    """Sends both orders of every pair to a program and reads its verdicts. A pair without verdicts is an abstention."""
 
     order_free = False
 
@@ -25,23 +25,25 @@ class ProgramAnnotator:
         self.fingerprint = short_hash("program", *program.command)
 
     def judge(self, comparisons: Sequence[Comparison], done: AbstractSet[str]) -> Iterator[Sequence[Preference]]:
-        """Yield preferences as both orders of them are answered; abstentions come last."""
+        """Yield a preference as soon as both of its orders are answered. Pairs that the program left out come last, as
+        abstentions. Raises AnnotatorError if the program fails or a verdict cannot be read."""
         yield from gathered(self._judged(comparisons, done))
 
     def _judged(self, comparisons: Sequence[Comparison], done: AbstractSet[str]) -> Iterator[Preference]:
         waiting = {comparison.id: comparison for comparison in comparisons if comparison.id not in done}
-        rows = [order for one in waiting.values() for order in both_orders(one, self.examples[one.example_id].prompt)]
-        found: dict[str, float | None] = {}
-        for order_id, p in converse(self.program, map(_question, rows), lambda one: p_second(one, self.program.field)):
-            found[order_id] = p
+        rows = [order for c in waiting.values() for order in both_orders(c, self.examples[c.example_id].prompt)]
+        answers: dict[str, float | None] = {}  # P(the second one shown is better), by the id of an order
+        field = self.program.field
+        for order_id, p in converse(self.program, map(_question, rows), lambda answer: p_second(answer, field)):
+            answers[order_id] = p
             id_ = order_id.rpartition(":")[0]
-            if all(f"{id_}:{order}" in found for order in Order):
+            if all(f"{id_}:{order}" in answers for order in Order):
                 del waiting[id_]
-                yield self._combined(id_, found)
-        yield from (self._combined(id_, found) for id_ in waiting)
+                yield self._combined(id_, answers)
+        yield from (self._combined(id_, answers) for id_ in waiting)
 
-    def _combined(self, id_: str, found: Mapping[str, float | None]) -> Preference:
-        return combined(id_, tuple(Order), [found.get(f"{id_}:{order}") for order in Order], "command")
+    def _combined(self, id_: str, answers: Mapping[str, float | None]) -> Preference:
+        return combined(id_, tuple(Order), [answers.get(f"{id_}:{order}") for order in Order], "command")
 
 
 def _question(row: PairRow) -> dict[str, Any]:
@@ -49,9 +51,13 @@ def _question(row: PairRow) -> dict[str, Any]:
 
 
 def p_second(answer: Mapping[str, Any], field: str) -> float | None:
-    """Return P(the second one shown is better) of a program's answer; raises AnnotatorError for anything else."""
+    """Return P(the answer shown second is better) from a program's reply, or None for an abstention.
+
+    Raises AnnotatorError, which names `field`, if the reply says neither a verdict nor a probability.
+    """
     if "p_second" in answer:
         value = answer["p_second"]
+        # In Python, bool is a subclass of int: without the second test, true would be 1.
         if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1:
             return float(value)
         raise AnnotatorError(
@@ -67,7 +73,8 @@ def p_second(answer: Mapping[str, Any], field: str) -> float | None:
 
 
 class CheckerAnnotator:
-    """Asks a program of each answer alone whether it passes: preferred is what passes where the other does not."""
+    """Asks a program about each answer alone whether it passes. An answer that passes is preferred to one that does
+    not."""
 
     order_free = True
 
@@ -76,30 +83,33 @@ class CheckerAnnotator:
         self.fingerprint = short_hash("checker", *program.command)
 
     def judge(self, comparisons: Sequence[Comparison], done: AbstractSet[str]) -> Iterator[Sequence[Preference]]:
-        """Yield preferences as both answers are checked; an answer left out is an abstention."""
+        """Yield a preference as soon as both answers are checked. If the program leaves out an answer, it is an
+        abstention. Raises AnnotatorError if the program fails or a reply cannot be read."""
         yield from gathered(self._judged(comparisons, done))
 
     def _judged(self, comparisons: Sequence[Comparison], done: AbstractSet[str]) -> Iterator[Preference]:
         waiting = {comparison.id: comparison for comparison in comparisons if comparison.id not in done}
         questions = [
-            {"id": f"{one.id}:{side}", "prompt": request_text(self.examples[one.example_id].prompt), "answer": text}
-            for one in waiting.values()
-            for side, text in (("a", one.a.completion), ("b", one.b.completion))
+            {"id": f"{c.id}:{side}", "prompt": request_text(self.examples[c.example_id].prompt), "answer": text}
+            for c in waiting.values()
+            for side, text in (("a", c.a.completion), ("b", c.b.completion))
         ]
         passed: dict[str, bool] = {}
         field = self.program.field
-        for side_id, passes in converse(self.program, questions, lambda one: said(one, "passed", field)):
+        for side_id, passes in converse(self.program, questions, lambda answer: said(answer, "passed", field)):
             passed[side_id] = passes
             id_ = side_id.rpartition(":")[0]
             if f"{id_}:a" in passed and f"{id_}:b" in passed:
                 del waiting[id_]
+                # 1 if only b passes, 0 if only a passes, else 0.5: a tie
                 p_b = 0.5 + (passed[f"{id_}:b"] - passed[f"{id_}:a"]) / 2
                 yield combined(id_, (Order.AB,), (p_b,), "checker")
         yield from (combined(id_, (Order.AB,), (None,), "checker") for id_ in waiting)
 
 
 def said(answer: Mapping[str, Any], name: str, field: str) -> bool:
-    """Return a yes or no of a program's answer; raises AnnotatorError for anything else."""
+    """Return the true or false that a program's reply has under `name`. Raises AnnotatorError, which names `field`, if
+    it is anything else."""
     value = answer.get(name)
     if isinstance(value, bool):
         return value
@@ -107,7 +117,7 @@ def said(answer: Mapping[str, Any], name: str, field: str) -> bool:
 
 
 def build(config: CommandConfig, resources: Resources) -> AnnotatorPlan:
-    """A program judges; its words and the content of its files identify it."""
+    """Return the plan in which a program judges. Its words and the content of its files are its identity."""
     described, inputs = identified(config.command)
     field = f"{resources.field}.command"
     program = Program(command=config.command, field=field, timeout=config.timeout, say=resources.say)
@@ -120,7 +130,7 @@ def build(config: CommandConfig, resources: Resources) -> AnnotatorPlan:
 
 
 def checker(program: Program) -> AnnotatorPlan:
-    """Return the annotator that a checking program makes."""
+    """Return the plan in which a checking program judges."""
     described, inputs = identified(program.command)
     return AnnotatorPlan(
         kind="checker",

@@ -1,4 +1,4 @@
-"""What annotators are built from, in a refinement as in an experiment."""
+"""Everything from which annotators are built, both in a refinement and in an experiment."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from burnish.types import Artifact
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroundTruth:
-    """What an experiment lets annotators learn from (appendix B): half G with its gold answers, the weak base model,
-    and how p~ is trained."""
+    """What an annotator of an experiment can learn from (appendix B). `rows` is half G, `gold` has its gold answers,
+    `weak` is the weak base model, and `train` says how p~ is trained."""
 
     rows: Rows
     gold: Artifact
@@ -27,11 +27,11 @@ class GroundTruth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
-    """What an annotator is built from.
+    """Everything from which an annotator is built.
 
-    `field` is where the config holds its settings; `model` returns the model that a field names. `calls` opens the
-    cache of what servers answered; `run` is the name under which the run's calls are counted against `budget`.
-    `ground_truth` is None in a refinement, where nothing is simulated.
+    `field` is the config field that holds its settings. `model` returns the model that a field names. `calls` opens the
+    cache of calls to servers. `run` is the name under which the run's calls are counted against `budget`.
+    `ground_truth` is None in a refinement, which has none.
     """
 
     steps: Steps
@@ -47,7 +47,8 @@ class Resources:
 
     @property
     def scorer(self) -> Callable[[], Scorer]:
-        """Opens what scores answers, when it is first needed: the run's backend, of which annotators see no more."""
+        """A function that opens the scorer of answers when it is first needed. It is the run's backend, but annotators
+        may only use it for scoring."""
         return self.steps.backend
 
     @property

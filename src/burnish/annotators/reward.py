@@ -1,4 +1,5 @@
-"""A reward model in TRL's form as an annotator: a scalar for each answer, free of order."""
+"""A reward model in TRL's form as an annotator. It gives one number for each answer, so that the order does not
+matter."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ KIND = "reward_model"
 
 
 class RewardAnnotator:
-    """p_b = sigmoid(r(x, b) - r(x, a)), the Bradley-Terry model that reward models are trained by."""
+    """Judges by p_b = sigmoid(r(x, b) - r(x, a)). This is the Bradley-Terry model, with which reward models are
+    trained."""
 
     order_free = True
 
@@ -25,10 +27,9 @@ class RewardAnnotator:
         self.fingerprint = model.fingerprint
 
     def judge(self, comparisons: Sequence[Comparison], done: AbstractSet[str]) -> Iterator[Sequence[Preference]]:
-        """Yield preferences as batches of rewards complete them; batches are planned over all comparisons.
-
-        A comparison with an answer that is too long for the model is an abstention.
-        """
+        """Yield a preference as soon as both of its answers have rewards. If one of them is too long for the model, it
+        is an abstention."""
+        # Done comparisons are passed on, too: batches are planned over all of them, so that a resumed run has the same.
         rows, judged = both_sides(comparisons, self.examples), set(done)
         known = {row.id for row in rows if row.id.rpartition(":")[0] in done}
         for batch in paired(self.scorer.rewards(self.model, rows, known)):
@@ -39,19 +40,20 @@ class RewardAnnotator:
 
 
 def both_sides(comparisons: Sequence[Comparison], examples: Mapping[str, Example]) -> list[TrainingRow]:
-    """Return each answer of each comparison as a row to score, `:a` and `:b`."""
+    """Return each answer of each comparison as a row to score. The ids of the rows end in `:a` and `:b`."""
     return [
-        TrainingRow(id=f"{one.id}:{side}", prompt=examples[one.example_id].prompt, completion=text)
-        for one in comparisons
-        for side, text in (("a", one.a.completion), ("b", one.b.completion))
+        TrainingRow(id=f"{c.id}:{side}", prompt=examples[c.example_id].prompt, completion=text)
+        for c in comparisons
+        for side, text in (("a", c.a.completion), ("b", c.b.completion))
     ]
 
 
 def paired(batches: Iterator[Sequence[Score]]) -> Iterator[list[tuple[str, Score, Score]]]:
-    """Yield for each batch (comparison id, score of a, score of b) of the comparisons that it completes."""
+    """For each batch, yield (comparison id, score of a, score of b) of the comparisons that the batch completes."""
     scores: dict[str, Score] = {}
     for batch in batches:
         scores.update((score.id, score) for score in batch)
+        # A dict and not a set: it keeps the order, so that the same scores give the same file.
         touched = dict.fromkeys(score.id.rpartition(":")[0] for score in batch)
         yield [
             (id_, scores[f"{id_}:a"], scores[f"{id_}:b"])
@@ -61,7 +63,7 @@ def paired(batches: Iterator[Sequence[Score]]) -> Iterator[list[tuple[str, Score
 
 
 def build(config: RewardModelConfig, resources: Resources) -> AnnotatorPlan:
-    """Take the reward model as it is."""
+    """Return the plan of a reward model. The model is used without training."""
     model = resources.model(f"{resources.field}.model")
     return AnnotatorPlan(
         order_free=True,

@@ -1,4 +1,7 @@
-"""Several annotators that vote, each asked about all comparisons: for where no stage keeps what each has said."""
+"""Several annotators that vote. Each of them is asked about all comparisons.
+
+This is used where there is no stage that keeps the verdicts of each annotator.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from burnish.types import Comparison, Preference, short_hash
 
 
 class Together:
-    """P(b is better) is the share of votes for b; one that abstains has no vote."""
+    """Judges by a vote: P(b is better) is the share of the votes for b. An annotator that abstains has no vote."""
 
     def __init__(self, members: Sequence[Annotator]) -> None:
         self.members = tuple(members)
@@ -20,24 +23,25 @@ class Together:
         self.order_free = all(member.order_free for member in members)
 
     def again(self) -> Together:
-        """Return the same annotators, none of which takes its own earlier answers."""
+        """Return the same annotators, but made so that they ask again instead of reusing their earlier answers."""
         return Together([member.again() if isinstance(member, AsksAgain) else member for member in self.members])
 
     def judge(self, comparisons: Sequence[Comparison], done: AbstractSet[str]) -> Iterator[Sequence[Preference]]:
-        """Yield the votes in one batch."""
-        said: dict[str, list[Preference]] = {one.id: [] for one in comparisons if one.id not in done}
+        """Yield one batch with the results of all votes."""
+        votes: dict[str, list[Preference]] = {one.id: [] for one in comparisons if one.id not in done}
         for member in self.members:
             for batch in member.judge(comparisons, done):
                 for preference in batch:
-                    said[preference.comparison_id].append(preference)
-        yield [voted(preferences) for preferences in said.values()]
+                    votes[preference.comparison_id].append(preference)
+        yield [voted(preferences) for preferences in votes.values()]
 
 
 def majority(members: Sequence[AnnotatorPlan]) -> AnnotatorPlan:
-    """Return the vote of several annotators; in a round each of them judges in a stage of its own."""
+    """Return the plan of a vote of several annotators. In a round, each of them judges in a stage of its own."""
     return AnnotatorPlan(
         kind="majority",
         config={"kind": "majority"},
+        # The place keeps the inputs of two voters of one kind apart: both call theirs `judge`.
         inputs={f"{place}_{name}": one for place, m in enumerate(members) for name, one in m.inputs.items()},
         over=lambda examples: Together([member.over(examples) for member in members]),
         order_free=all(member.order_free for member in members),

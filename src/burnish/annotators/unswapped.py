@@ -1,7 +1,8 @@
-"""What the released code's scoring of DPO pairs amounts to: 0.5 up to rounding, whatever the annotator thinks.
+"""Scores DPO pairs as the released code does: every score is 0.5 except for rounding, whatever the annotator thinks.
 
-Its experiments/dpo.py (lines 115 and 116) builds the prompts of the swapped order unswapped and then averages P(B) of
-the one with P(A) of the other, which is P(A) of the same prompt. What is left is the rounding of two floats.
+The file experiments/dpo.py of the released code (lines 115 and 116) does not swap the answers in the prompts of the
+swapped order. It then averages P(B) of one prompt with P(A) of the other, which is the same prompt. P(A) + P(B) is 1,
+so that only the rounding of two floats is left.
 """
 
 from __future__ import annotations
@@ -16,28 +17,32 @@ from burnish.steps.judging import AnnotatorPlan
 from burnish.types import Comparison, Example, Order, Preference, short_hash
 
 ROUNDING = 2.0**-24
-"""Half the distance of neighbouring float32 numbers around 0.5 to 1: what averaging P(B) and 1 - P(B) leaves."""
+"""Half the distance between two neighbouring float32 numbers from 0.5 to 1. Averaging P(B) and 1 - P(B) leaves an error
+of at most this size."""
 
 
 class UnswappedAnnotator:
-    """Prefers by the sign of a rounding error, here drawn from a hash of the comparison: nothing needs to be scored."""
+    """Prefers by the sign of a rounding error. Here the error is drawn from a hash of the comparison, so that nothing
+    has to be scored."""
 
     fingerprint = "unswapped"
     order_free = True
 
     def judge(self, comparisons: Sequence[Comparison], done: AbstractSet[str]) -> Iterator[Sequence[Preference]]:
-        """Yield the preferences that are not done in one batch."""
-        yield [self._one(comparison) for comparison in comparisons if comparison.id not in done]
+        """Yield one batch with the preferences that are not done."""
+        yield [self._preference(comparison) for comparison in comparisons if comparison.id not in done]
 
-    def _one(self, comparison: Comparison) -> Preference:
+    def _preference(self, comparison: Comparison) -> Preference:
         uniform = int(short_hash("rounding", comparison.id), 16) / 2**64
         return combined(comparison.id, (Order.AB,), (0.5 + ROUNDING * (2 * uniform - 1),), "unswapped")
 
 
 def unswapped(annotator: AnnotatorPlan) -> AnnotatorPlan:
-    """Return the plan with every score lost; what it was made from stays, since the released code pays for it."""
+    """Return a plan that loses every score. Its inputs stay those of `annotator`, because the released code computes
+    them, too."""
 
     def over(examples: Mapping[str, Example]) -> Annotator:
+        # It looks at no example, but the plan's function takes them.
         return UnswappedAnnotator()
 
     return dataclasses.replace(

@@ -1,6 +1,8 @@
-"""What a user can set. What changes results (semantic) is apart from what does not (`execution`).
+"""All settings that a user can write in a config. This package does not import torch.
 
-Defaults come from the paper (arXiv 2501.07886) and cite it. Every model is frozen and refuses unknown keys.
+Settings that change results (semantic settings) are kept apart from settings that do not (`execution`). The defaults
+come from the paper (arXiv 2501.07886), and the descriptions cite it. Every settings class is frozen and refuses
+unknown keys.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Who compares two answers: one settings class for each kind of annotator, for refinements and experiments alike.
+"""The settings of annotators: one settings class for each kind, both for refinements and for experiments.
 
-What others have to know of a kind stands on its class: whether it has a model or a server, whether it reads
-references.
+The class of each kind says what other code needs to know about that kind, for instance whether it has a model or a
+server, and whether it reads references.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from burnish.config.models import Decoding, Model, ModelConfig, TrainSettings
 from burnish.types import Head
 
 _PROMPTS = Path(__file__).parent / "prompts"
-"""The prompts that judges are given if a config names no other."""
+"""The folder of the prompts that come with burnish. A judge uses one of them if its config gives no prompt."""
 BUILTIN = "builtin:"
 READER = 2
-"""The version of the rules by which replies become verdicts; a new one judges again, from the replies that are kept.
-1 took the first token that looked like a label, wherever it stood and whatever its probability."""
+"""The version of the rules that turn replies into verdicts. With a new version, verdicts are read again from the
+replies that were kept. Version 1 took the first token that looked like a label, at any place and of any probability."""
 Learns: TypeAlias = Literal["auto", "ground_truth", "nothing"]
 """What a local model learns before it judges."""
 
 
 class WantedModel(NamedTuple):
-    """A local model that a config names: in which field, and what it ends in as it lies there.
+    """A local model that a config names. `field` is the config field, and `head` is the head with which it is stored.
 
-    `as_it_is`: an annotator uses it without training it, so that it may be a folder that burnish trained.
+    `as_it_is`: an annotator uses the model without training it. The model may then be a folder that burnish trained.
     """
 
     field: str
@@ -51,60 +51,67 @@ class WantedModel(NamedTuple):
 
 
 class AnnotatorSettings(Settings):
-    """Base of all annotators: somebody or something that says which of two answers is better."""
+    """The base class of all annotators. An annotator is a person, program or model that says which of two answers is
+    better."""
 
     kind: Any  # (each class narrows it to its one name)
     short: ClassVar[str | None] = None
-    """The field that the short form `KIND:VALUE` fills, "" where `KIND` alone is enough; None without a short form."""
+    """The field that the short form `KIND:VALUE` fills. "" means that `KIND` alone is enough, and None that there is no
+    short form."""
     reads_references: ClassVar[bool] = False
-    """Whether it sees right answers."""
+    """Whether the annotator sees right answers."""
     self_tested: ClassVar[bool] = True
-    """Whether planted pairs test it. People's time is dear, and an oracle knows only the right answers."""
+    """Whether the annotator is tested with planted pairs. People are not tested, because their time is expensive. An
+    oracle is not tested, because it knows only the right answers."""
     experiments: ClassVar[bool] = True
-    """Whether an experiment can use it."""
+    """Whether an experiment can use the annotator."""
     refines: ClassVar[bool] = True
-    """Whether `burnish refine` can use it."""
+    """Whether `burnish refine` can use the annotator."""
     votes: ClassVar[bool] = True
-    """Whether it may be one of several that vote, or judge some of the rows."""
+    """Whether the annotator may be one of several that vote, or may judge a share of the rows."""
     audits: ClassVar[bool] = False
-    """Whether it may audit accepted changes: it makes other mistakes than the annotator that accepted them."""
+    """Whether the annotator may audit accepted changes. It must make other mistakes than the annotator that accepted
+    them."""
     compares_references: ClassVar[bool] = False
-    """Whether it may compare held-out answers with their references (`judge` of an experiment)."""
+    """Whether the annotator may compare held-out answers with their references (`judge` of an experiment)."""
     is_server: ClassVar[bool] = False
     """Whether a server is asked, which costs calls and money."""
     asks_people: ClassVar[bool] = False
     """Whether the run waits for people."""
     head: ClassVar[Head | None] = None
-    """What its model ends in where it is used as it is; None for an annotator without a local model."""
+    """The head of the annotator's model if the model is used without training. None if there is no local model."""
 
     @classmethod
     def from_short(cls, value: str) -> dict[str, Any]:
-        """Return the fields that the VALUE of a short form fills. Raises ValueError for one that cannot be read."""
+        """Return the fields that the VALUE of a short form fills. Raises ValueError if it cannot be read."""
         return {cls.short: value} if cls.short else {}
 
     @property
     def members(self) -> tuple[AnnotatorSettings, ...]:
-        """The single annotators that are asked: itself, or those that vote."""
+        """The single annotators that are asked: this one, or those that vote."""
         return (self,)
 
     @property
     def base_model(self) -> ModelConfig | None:
-        """The local model that it names, None where it names none."""
+        """The local model that these settings name, or None if they name none."""
         return None
 
     def needs_ground_truth(self, simulated: bool) -> bool:
-        """Say whether it is made from ground truth. `simulated`: this is an experiment, which has some."""
+        """Say whether the annotator is made from ground truth. `simulated` means an experiment, which has ground
+        truth."""
         return False
 
     def models(self, field: str, simulated: bool) -> Iterator[WantedModel]:
-        """Yield the local models that have to be found; `field` is where a config holds these settings."""
+        """Yield the local models that must be found. `field` is the config field that holds these settings."""
         if self.base_model is not None:
+            # A model that is still to be trained is a plain base model: the training adds the head.
             learns = self.needs_ground_truth(simulated)
             head = Head.NONE if learns or self.head is None else self.head
             yield WantedModel(f"{field}.model", self.base_model, head, as_it_is=not learns)
 
     def problem(self, simulated: bool) -> str | None:
-        """Say what is wrong with these settings in an experiment (`simulated`) or in a refinement, None if nothing."""
+        """Say what is wrong with these settings in an experiment (`simulated`) or in a refinement. Return None if
+        nothing is wrong."""
         if self.needs_ground_truth(simulated) and not simulated:
             return f"kind {self.kind}: it is made from ground truth, which only experiments (`burnish run`) have"
         return None
@@ -114,21 +121,21 @@ class AnnotatorSettings(Settings):
         return self if self.base_model is None else self.model_copy(update={"model": find(self.base_model)})
 
     def words(self) -> str:
-        """Say in a few words who judges, for reports."""
+        """Say in a few words who judges. Reports show these words."""
         return self.kind.replace("_", " ")
 
 
 ANNOTATORS = Kinds("annotator", AnnotatorSettings)
-OneAnnotator: TypeAlias = Annotated[AnnotatorSettings, OneOf(ANNOTATORS, where=lambda one: one.votes)]
+OneAnnotator: TypeAlias = Annotated[AnnotatorSettings, OneOf(ANNOTATORS, where=lambda settings: settings.votes)]
 """An annotator that can be one of several."""
 
 
 @ANNOTATORS.add
 class ClassifierConfig(AnnotatorSettings):
-    """A two-way head that says which of two answers is better. It is asked in both orders.
+    """A model with a two-way head that says which of two answers is better. It judges each pair in both orders.
 
-    In an experiment it is q~: it learns from gold against answers of p~'s checkpoints (appendix B). In a refinement it
-    is a trained classifier, used as it is.
+    In an experiment it is q~. It learns to prefer gold answers to the answers of p~'s checkpoints (appendix B). In a
+    refinement it is a trained classifier, which is used without further training.
     """
 
     short: ClassVar[str | None] = "model"
@@ -137,28 +144,29 @@ class ClassifierConfig(AnnotatorSettings):
     unwritten: ClassVar[frozenset[str]] = frozenset({"learns"})
     kind: Literal["classifier"]
     model: Model | None = None
-    """A folder or hub id of a sequence classifier with two labels, or a classifier that burnish trained. Where it
-    learns from ground truth: the base model of the head, the weak model if not given."""
+    """A folder or hub id of a sequence classifier with two labels, or a classifier that burnish trained. If the head
+    learns from ground truth, this is its base model, and the weak model if not given."""
     train: TrainSettings | None = None
-    """How the head is trained; as the weak model if not given."""
+    """How the head is trained. If not given, in the same way as the weak model."""
     checkpoints: Repeats = 10
-    """Evenly spaced checkpoints of p~ whose answers are the worse side of a pair."""
+    """The number of evenly spaced checkpoints of p~ whose answers are the worse side of a pair."""
     pairs: Literal["checkpoints", "balanced"] = "checkpoints"
-    """`balanced`, for the instructions task: the worse sides come from two p~, one trained on safe instructions and
-    one on unsafe ones, so that refusals and acceptances are there for every prompt (appendix B)."""
+    """Where the worse sides come from. `checkpoints`: from the checkpoints of one p~. `balanced`, for the instructions
+    task: from two p~, one trained on safe instructions and one on unsafe ones, so that every prompt has both refusals
+    and acceptances (appendix B)."""
     decode: Decoding = Decoding(beams=1, temperature=0.6)
     """How the checkpoints answer (released code: sampled at 0.6)."""
     learns: Learns = "auto"
-    """`ground_truth`: the head is trained on ground truth (experiments only). `nothing`: the model is used as it is.
-    `auto`: ground truth in an experiment, nothing in a refinement."""
+    """`ground_truth`: the head is trained on ground truth (experiments only). `nothing`: the model is used without
+    training. `auto`: ground truth in an experiment, nothing in a refinement."""
 
     @property
     def base_model(self) -> ModelConfig | None:
-        """The base of the head, or the trained classifier."""
+        """The base model of the head, or the trained classifier."""
         return self.model
 
     def needs_ground_truth(self, simulated: bool) -> bool:
-        """Say whether the head is still to be trained."""
+        """Say whether the head must still be trained."""
         return self.learns == "ground_truth" or (self.learns == "auto" and simulated)
 
     def problem(self, simulated: bool) -> str | None:
@@ -177,8 +185,8 @@ class ClassifierConfig(AnnotatorSettings):
 
 @ANNOTATORS.add
 class RewardModelConfig(AnnotatorSettings):
-    """A reward model in TRL's form: a scalar r for prompt and answer. P(b is better) = sigmoid(r_b - r_a), whatever the
-    order."""
+    """A reward model in TRL's form. It gives a number r for a prompt and an answer, and P(b is better) =
+    sigmoid(r_b - r_a). The order of the two answers does not matter."""
 
     short: ClassVar[str | None] = "model"
     compares_references: ClassVar[bool] = True
@@ -195,9 +203,9 @@ class RewardModelConfig(AnnotatorSettings):
 
 @ANNOTATORS.add
 class LikelihoodConfig(AnnotatorSettings):
-    """The answer that a language model finds more likely, whatever the order.
+    """A language model prefers the answer that it finds more likely. The order of the two answers does not matter.
 
-    In an experiment the model is first finetuned on the ground-truth half. In a refinement it is used as it is.
+    In an experiment the model is first finetuned on the ground-truth half. In a refinement it is used without training.
     """
 
     short: ClassVar[str | None] = "model"
@@ -206,23 +214,23 @@ class LikelihoodConfig(AnnotatorSettings):
     unwritten: ClassVar[frozenset[str]] = frozenset({"learns", "per_token"})
     kind: Literal["likelihood"]
     model: Model
-    """A folder, GGUF file or hub id of a causal language model; the stronger it is, the better its comparisons."""
+    """A folder, GGUF file or hub id of a causal language model. A stronger model compares better."""
     train: TrainSettings | None = None
-    """How the judge is finetuned; as the weak model if not given."""
+    """How the judge is finetuned. If not given, in the same way as the weak model."""
     per_token: bool | None = None
-    """Compare means over an answer's tokens; sums prefer the shorter answer. If not given: means where the model is
-    used as it is, sums where it learns from ground truth."""
+    """true compares the mean log-probability of an answer's tokens, false compares the sum. Sums prefer the shorter
+    answer. If not given: means if the model is used without training, sums if it learns from ground truth."""
     learns: Learns = "auto"
-    """`ground_truth`: the model is finetuned on ground truth (experiments only). `nothing`: it is used as it is.
-    `auto`: ground truth in an experiment, nothing in a refinement."""
+    """`ground_truth`: the model is finetuned on ground truth (experiments only). `nothing`: it is used without
+    training. `auto`: ground truth in an experiment, nothing in a refinement."""
 
     @property
     def base_model(self) -> ModelConfig | None:
-        """The model that judges, or the base that is finetuned first."""
+        """The model that judges, or the base model that is finetuned first."""
         return self.model
 
     def needs_ground_truth(self, simulated: bool) -> bool:
-        """Say whether the model is still to be finetuned."""
+        """Say whether the model must still be finetuned."""
         return self.learns == "ground_truth" or (self.learns == "auto" and simulated)
 
     def problem(self, simulated: bool) -> str | None:
@@ -239,19 +247,22 @@ class LikelihoodConfig(AnnotatorSettings):
 
 
 def _used_as_it_is(settings: AnnotatorSettings, unread: Sequence[str]) -> str | None:
-    """Say what is wrong with an annotator whose model learns nothing; `unread`: the fields that say how it learns."""
+    """Say what is wrong with an annotator whose model learns nothing. `unread` names the fields that say how to
+    learn."""
     if settings.base_model is None:
         return "model: none is given; name the model that judges"
+    # A setting without effect is refused, so that nobody believes that the model was trained with it.
     for name in unread:
         value = getattr(settings, name)
         if value != type(settings).model_fields[name].default:
-            return f"{name}: {value!r} is not read, since the model is used as it is; remove it"
+            return f"{name}: {value!r} is not read, because the model is used without training; remove it"
     return None
 
 
 @ANNOTATORS.add
 class CommandConfig(AnnotatorSettings):
-    """A program that reads pairs as JSON lines on stdin and writes verdicts on stdout. It is asked in both orders."""
+    """A program that reads pairs as JSON lines on stdin and writes verdicts on stdout. It judges each pair in both
+    orders."""
 
     short: ClassVar[str | None] = "command"
     audits: ClassVar[bool] = True
@@ -259,14 +270,15 @@ class CommandConfig(AnnotatorSettings):
     unwritten: ClassVar[frozenset[str]] = frozenset({"timeout"})
     kind: Literal["command"]
     command: Annotated[tuple[str, ...], Field(min_length=1)]
-    """The program and its arguments, without a shell. It reads {id, prompt, first, second} and writes {id, verdict}
-    with first, second, tie or abstain, or {id, p_second} in [0, 1]."""
+    """The program and its arguments. They are not run in a shell. The program reads {id, prompt, first, second} and
+    writes {id, verdict}, where the verdict is first, second, tie or abstain, or {id, p_second}, where p_second is a
+    number from 0 to 1."""
     timeout: PositiveFloat = 600.0
-    """Seconds without a new answer after which the program is ended (does not change results)."""
+    """The program is ended if it gives no new answer for this many seconds (does not change results)."""
 
     @classmethod
     def from_short(cls, value: str) -> dict[str, Any]:
-        """Return the command, split into words as a shell does it. Raises ValueError for a quote that is not closed."""
+        """Return the command, split into words as a shell does. Raises ValueError if a quote is not closed."""
         return {"command": program_words(value)}
 
     def words(self) -> str:
@@ -276,7 +288,8 @@ class CommandConfig(AnnotatorSettings):
 
 @ANNOTATORS.add
 class PeopleConfig(AnnotatorSettings):
-    """People, through files: `burnish annotate export` and `import`. Each pair is shown in one blinded order."""
+    """People judge through files: see `burnish annotate export` and `burnish annotate import`. Each pair is shown in
+    one order, and people do not see which answer is the proposal."""
 
     short: ClassVar[str | None] = ""
     self_tested: ClassVar[bool] = False
@@ -287,9 +300,9 @@ class PeopleConfig(AnnotatorSettings):
 
 @ANNOTATORS.add
 class OracleConfig(AnnotatorSettings):
-    """Right answers decide: the upper bound. Both right or both wrong is a tie.
+    """The right answers decide, which gives an upper bound. If both answers are right or both are wrong, it is a tie.
 
-    An experiment knows its right answers. A refinement needs a column that has them.
+    An experiment knows its right answers. A refinement needs a column that holds them.
     """
 
     short: ClassVar[str | None] = "column"
@@ -299,12 +312,12 @@ class OracleConfig(AnnotatorSettings):
     unwritten: ClassVar[frozenset[str]] = frozenset({"column"})
     kind: Literal["oracle"]
     column: str | None = None
-    """The column that holds a right answer; not for experiments."""
+    """The column that holds the right answer. It is needed in a refinement and not allowed in an experiment."""
 
     def problem(self, simulated: bool) -> str | None:
         """Say what is wrong with these settings."""
         if simulated and self.column is not None:
-            return f"column: {self.column!r} found, but the task of an experiment has its own references; remove it"
+            return f"column: {self.column!r} found, but the task of an experiment has its own right answers; remove it"
         if not simulated and self.column is None:
             return "column: none is given; name the column that holds right answers"
         return None
@@ -316,24 +329,25 @@ class OracleConfig(AnnotatorSettings):
 
 @ANNOTATORS.add
 class MixedConfig(AnnotatorSettings):
-    """A stated share of the rows is judged by ground truth, the rest by another annotator (experiments only)."""
+    """Ground truth judges a share of the rows, and another annotator judges the rest (experiments only)."""
 
     refines: ClassVar[bool] = False
     votes: ClassVar[bool] = False
     reads_references: ClassVar[bool] = True
     kind: Literal["mixed"]
     oracle_share: Probability = 0.5
-    """Share of the examples that the oracle judges; the cap is filled within each source by its share."""
+    """The share of the examples that the oracle judges. The cap alpha is divided between the two sources by their
+    shares."""
     other: OneAnnotator
-    """Who judges the rest."""
+    """The annotator that judges the rest."""
 
     @property
     def members(self) -> tuple[AnnotatorSettings, ...]:
-        """The annotator of the rest; ground truth is no annotator that has to be found."""
+        """The annotator of the rest. Ground truth is not listed, because it needs no model and no server."""
         return (self.other,)
 
     def needs_ground_truth(self, simulated: bool) -> bool:
-        """Ground truth judges its share of the rows."""
+        """Return True: ground truth judges its share of the rows."""
         return True
 
     def models(self, field: str, simulated: bool) -> Iterator[WantedModel]:
@@ -356,17 +370,17 @@ class MixedConfig(AnnotatorSettings):
 
 @ANNOTATORS.add
 class MajorityConfig(AnnotatorSettings):
-    """Several annotators vote; one that abstains has no vote. P(b is better) is the share of votes for b, a tie being
-    half a vote."""
+    """Several annotators vote. One that abstains has no vote. P(b is better) is the share of the votes for b, and a tie
+    counts as half a vote."""
 
     votes: ClassVar[bool] = False
     kind: Literal["majority"]
     of: Annotated[tuple[OneAnnotator, ...], Field(min_length=2)]
-    """Who votes."""
+    """The annotators that vote."""
 
     @property
     def members(self) -> tuple[AnnotatorSettings, ...]:
-        """Those that vote."""
+        """The annotators that vote."""
         return self.of
 
     def models(self, field: str, simulated: bool) -> Iterator[WantedModel]:
@@ -390,89 +404,96 @@ class MajorityConfig(AnnotatorSettings):
 
 @ANNOTATORS.add
 class OwnConfig(AnnotatorSettings):
-    """A function or an object that was passed to `burnish.refine` in Python; no file can name one."""
+    """A function or an object that was passed to `burnish.refine` in Python. A config file cannot name one."""
 
     experiments: ClassVar[bool] = False
     votes: ClassVar[bool] = False
     kind: Literal["own"]
     name: str
-    """Of the function or class."""
+    """The name of the function or class."""
 
 
 def checked_address(value: str) -> str:
-    """Return a server's address without a slash at its end; raises ValueError for one that is none or holds a key."""
+    """Return a server's address without a slash at its end.
+
+    Raises ValueError if the text is not an address, or if the address contains a name or password.
+    """
     if not value.startswith(("http://", "https://")):
         raise ValueError("must begin with http:// or https://, such as http://localhost:8000/v1")
+    # A name or password would stand before an @ in the host part, as in https://name:password@host/v1.
     if "@" in value.partition("://")[2].partition("/")[0]:
-        raise ValueError("must hold no name or password: addresses go into reports; use api_key_env")
+        raise ValueError("must hold no name or password, because reports show the address; use api_key_env")
     return value.rstrip("/")
 
 
 class Prices(Settings):
-    """What a server charges, to estimate and to limit costs."""
+    """The prices of a server. They are used to estimate costs and to limit them."""
 
     input_per_million: NotNegative
-    """For a million tokens that it reads."""
+    """The price of a million tokens that the server reads."""
     output_per_million: NotNegative
-    """For a million tokens that it writes."""
+    """The price of a million tokens that the server writes."""
     currency: str = "USD"
-    """In which money."""
+    """The currency of both prices."""
 
 
 @ANNOTATORS.add
 class JudgeConfig(AnnotatorSettings):
-    """A language model on an OpenAI-compatible server (vLLM, SGLang, llama.cpp, a hosted one). It is asked in both
-    orders."""
+    """A language model on an OpenAI-compatible server (vLLM, SGLang, llama.cpp or a hosted service). It judges each
+    pair in both orders."""
 
     compares_references: ClassVar[bool] = True
     is_server: ClassVar[bool] = True
 
     field: ClassVar[str] = "annotator"
-    """Where a config holds it, for errors."""
+    """The config field that holds these settings. Errors name it."""
     limits: ClassVar[tuple[str, str]] = ("--max-calls", "--max-cost")
-    """What limits its calls and its cost, for errors."""
+    """The options that limit the number of calls and the cost. Errors name them."""
     kind: Literal["judge"]
     base_url: str
     """The server's address up to `/v1`, such as http://localhost:8000/v1."""
     model: str
     """The model's name on the server."""
     api_key_env: str | None = "OPENAI_API_KEY"
-    """The environment variable that holds the key; the key itself stands in no file. null: the server wants none."""
+    """The environment variable that holds the API key. The key itself is not written to any file. Write null if the
+    server needs no key."""
     criteria: str = "The better answer is correct, complete, and does what the request asks; length alone is no merit."
-    """What makes an answer better; stands in the prompt at {criteria}."""
+    """What makes an answer better. This text replaces {criteria} in the prompt."""
     prompt: str | None = None
-    """The question to the judge, with {question}, {first} and {second}, and if wanted {criteria}, {A}, {B} and
-    {tie}; a default if not given."""
+    """The question to the judge. It must contain {question}, {first} and {second}. It may contain {criteria}, {A}, {B}
+    and {tie}. If not given, a prompt that comes with burnish is used."""
     prompt_file: str | None = None
-    """The same in a text file; `builtin:NAME` is one of those that come along: pair, pair_explained, two_choice,
-    two_choice_explained."""
+    """A text file with the prompt. `builtin:NAME` is a prompt that comes with burnish: pair, pair_explained, two_choice
+    or two_choice_explained."""
     explain: bool = False
-    """Let the judge explain before its verdict (the paper's form for win rates); costs more tokens."""
+    """Let the judge explain before its verdict (the paper's form for win rates). This costs more tokens."""
     labels: tuple[str, str] = ("A", "B")
-    """What the first and the second answer shown are called; one token each, where log-probabilities are read."""
+    """The names of the answer that is shown first and of the one that is shown second. If log-probabilities are read,
+    each name must be a single token."""
     tie: str | None = "C"
-    """What the judge may reply if both are equally good; null forbids ties."""
+    """What the judge may reply if both answers are equally good. null forbids ties."""
     read: Literal["auto", "logprobs", "text"] = "auto"
-    """`logprobs`: the verdict is the probability of the labels' tokens; `text`: the label that the reply names; `auto`:
-    the first where the server returns log-probabilities, else the second."""
+    """How a verdict is read. `logprobs`: from the probabilities of the labels' tokens. `text`: from the label that the
+    reply names. `auto`: `logprobs` if the server returns log-probabilities, else `text`."""
     min_mass: Probability = 0.25
-    """The least probability of all labels together, where log-probabilities are read; with less the judge abstains. A
-    model of 135 million parameters that is asked for a letter gives them 0.27 to 0.60."""
+    """The smallest probability that all labels together must have if log-probabilities are read. With less, the judge
+    abstains. A model of 135 million parameters that is asked for a letter gives the labels 0.27 to 0.60."""
+    # 20 is the most that OpenAI's API allows.
     top_logprobs: Annotated[int, Field(ge=2, le=20, strict=True)] = 20
-    """How many tokens' log-probabilities to ask for."""
+    """For how many of the most likely tokens the log-probabilities are requested."""
     max_tokens: Count | None = None
-    """Longest reply; 8 tokens if not given, 512 where the judge explains."""
+    """The most tokens of a reply. If not given: 8, or 512 if the judge explains."""
     extra: dict[str, JsonValue] = Field(default={})
-    """More fields of the request, such as {chat_template_kwargs: {enable_thinking: false}}; null leaves a field out, as
+    """More fields of the request, such as {chat_template_kwargs: {enable_thinking: false}}. null leaves a field out, as
     in {max_tokens: null, max_completion_tokens: 2000}."""
     prices: Prices | None = None
-    """What the server charges."""
+    """The prices of the server."""
     concurrency: Count = 8
-    """Requests under way at once (does not change results)."""
+    """How many requests may be under way at the same time (does not change results)."""
     timeout: PositiveFloat = 60.0
-    """Seconds that a call may take from its first byte to its last (does not change results)."""
+    """The most seconds that a call may take, from its first byte to its last (does not change results)."""
     retries: Retries = 5
-    """How often a failed request is sent again, later and later (does not change results)."""
+    """How often a failed request is sent again. The wait before each retry grows (does not change results)."""
 
     @field_validator("base_url")
     @classmethod
@@ -482,30 +503,35 @@ class JudgeConfig(AnnotatorSettings):
     @model_validator(mode="after")
     def _names_differ(self, info: ValidationInfo) -> JudgeConfig:
         names = [*self.labels, *([self.tie] if self.tie else [])]
+        # Replies are stripped before they are compared with labels, so a label with space around it would never match.
         if len(set(names)) != len(names) or not all(name.strip() == name and name for name in names):
             raise ValueError(f"labels and tie: {names} found; write different ones without space around them")
+        # `model` and `messages` come from other settings; `n` and `stream` would change the form of the reply.
         if fixed := sorted({"messages", "model", "n", "stream"} & self.extra.keys()):
-            raise ValueError(f"extra: {fixed[0]} is not for it to set; remove it")
+            raise ValueError(f"extra: {fixed[0]} cannot be set here; remove it")
         if self.prompt is not None and self.prompt_file is not None:
             raise ValueError("prompt and prompt_file: both are given; give one")
-        if info.context == ON_RECORD:  # the prompt's file may be gone
+        if info.context == ON_RECORD:  # the prompt file of a finished run may be gone
             return self
         missing = [field for field in ("question", "first", "second") if f"{{{field}}}" not in self.template]
         if missing:
             field = "prompt_file" if self.prompt_file else "prompt"
-            raise ValueError(f"{field}: {{{missing[0]}}} is not in it; it is where the {missing[0]} is shown")
+            raise ValueError(f"{field}: {{{missing[0]}}} is not in it; write it where the {missing[0]} is to be shown")
         return self
 
     def semantic(self) -> dict[str, JsonValue]:
-        """Return the settings that change verdicts. How fast they come, what they cost and where the key is do not."""
-        apart = {"api_key_env", "prices", "concurrency", "timeout", "retries", "prompt_file"}
-        if self.read == "text":
-            apart.add("min_mass")
-        return {**self.model_dump(mode="json", exclude=apart), "prompt": self.template, "reader": READER}
+        """Return the settings that change verdicts, for the judge's identity.
+
+        Speed, prices and the place of the key are left out. The prompt counts by its text, whatever file it came from.
+        """
+        left_out = {"api_key_env", "prices", "concurrency", "timeout", "retries", "prompt_file"}
+        if self.read == "text":  # min_mass is a limit on log-probabilities, which are then not read
+            left_out.add("min_mass")
+        return {**self.model_dump(mode="json", exclude=left_out), "prompt": self.template, "reader": READER}
 
     @property
     def template(self) -> str:
-        """The prompt with its placeholders."""
+        """The prompt with its placeholders. Raises ValueError if the prompt file cannot be read."""
         if self.prompt is not None:
             return self.prompt
         return _prompt_text(self.prompt_file or self._usual_prompt())
@@ -519,16 +545,17 @@ class JudgeConfig(AnnotatorSettings):
 
 
 class ReferenceJudgeConfig(JudgeConfig):
-    """A judge of win rates: two choices and no tie, asked in both orders, in AlpacaEval's manner (appendix A.2)."""
+    """A judge of win rates, in AlpacaEval's manner: two choices and no tie (appendix A.2). It judges each pair in both
+    orders."""
 
     field: ClassVar[str] = "judge"
     limits: ClassVar[tuple[str, str]] = ("execution.max_calls", "execution.max_cost")
     criteria: str = (
         "The better answer follows the request, is correct and helpful, and refuses where following would do harm."
     )
-    """What makes an answer better; stands in the prompt at {criteria}."""
+    """What makes an answer better. This text replaces {criteria} in the prompt."""
     tie: str | None = None
-    """What the judge may reply if both are equally good; null forbids ties."""
+    """What the judge may reply if both answers are equally good. null forbids ties."""
 
     def words(self) -> str:
         """Say who judges."""
@@ -539,12 +566,12 @@ class ReferenceJudgeConfig(JudgeConfig):
 
 
 def _prompt_text(name: str) -> str:
-    """Read a prompt. Raises ValueError naming the field where there is none."""
+    """Read a prompt. Raises ValueError, which names the field, if it cannot be read."""
     if name.startswith(BUILTIN):
         path = _PROMPTS / f"{name.removeprefix(BUILTIN)}.txt"
-        there = ", ".join(sorted(f"{BUILTIN}{one.stem}" for one in _PROMPTS.glob("*.txt")))
+        known = ", ".join(sorted(f"{BUILTIN}{file.stem}" for file in _PROMPTS.glob("*.txt")))
         if not path.is_file():
-            raise ValueError(f"prompt_file: {name!r} does not come along; choose {there}, or give a text file")
+            raise ValueError(f"prompt_file: no prompt {name!r} comes with burnish; choose {known}, or give a text file")
     else:
         path = Path(expanded(name, "prompt_file"))
     try:
@@ -553,20 +580,21 @@ def _prompt_text(name: str) -> str:
         raise ValueError(f"prompt_file: {name!r} cannot be read ({error}); give a UTF-8 text file") from None
 
 
-Annotator: TypeAlias = Annotated[AnnotatorSettings, OneOf(ANNOTATORS, where=lambda one: one.refines)]
-"""Who compares in a refinement."""
-Supervisor: TypeAlias = Annotated[AnnotatorSettings, OneOf(ANNOTATORS, where=lambda one: one.experiments)]
-"""Who compares in an experiment."""
-Auditor: TypeAlias = Annotated[AnnotatorSettings, OneOf(ANNOTATORS, where=lambda one: one.audits)]
-"""Who judges accepted changes again."""
+Annotator: TypeAlias = Annotated[AnnotatorSettings, OneOf(ANNOTATORS, where=lambda settings: settings.refines)]
+"""An annotator of a refinement."""
+Supervisor: TypeAlias = Annotated[AnnotatorSettings, OneOf(ANNOTATORS, where=lambda settings: settings.experiments)]
+"""An annotator of an experiment."""
+Auditor: TypeAlias = Annotated[AnnotatorSettings, OneOf(ANNOTATORS, where=lambda settings: settings.audits)]
+"""An annotator that judges accepted changes again."""
 ReferenceJudge: TypeAlias = Annotated[
     AnnotatorSettings,
-    OneOf(ANNOTATORS, where=lambda one: one.compares_references, instead={"judge": ReferenceJudgeConfig}),
+    OneOf(ANNOTATORS, where=lambda settings: settings.compares_references, instead={"judge": ReferenceJudgeConfig}),
 ]
-"""Who compares held-out answers with their references."""
+"""An annotator that compares held-out answers with their references."""
 
 
 def check_fits(annotator: AnnotatorSettings, field: str, simulated: bool) -> None:
-    """Raise ValueError naming the field where the settings do not fit an experiment (`simulated`) or a refinement."""
+    """Raise ValueError, which names the field, if the settings do not fit an experiment (`simulated`) or a
+    refinement."""
     if problem := annotator.problem(simulated):
         raise ValueError(f"{field}.{problem}")

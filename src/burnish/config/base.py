@@ -1,4 +1,4 @@
-"""What all settings share: frozen models that refuse unknown keys, and the kinds of number that a user may write."""
+"""The base class of all settings, and the types of the numbers and names that a user may write."""
 
 from __future__ import annotations
 
@@ -21,41 +21,51 @@ from pydantic import (
 from burnish.errors import ConfigError
 
 ON_RECORD = "on record"
-"""The validation context of settings that a finished run recorded.
+"""The validation context for reading settings that a finished run recorded.
 
-What such settings name, a file with a prompt for instance, may be gone by now. Validators that look outside the
-settings must not do so in this context, so that a finished folder opens for ever.
+A file that such settings name (for instance a prompt file) may no longer exist. Therefore a validator must not look at
+anything outside the settings in this context. In this way the folder of a finished run can always be opened.
 """
 
 
 class Settings(BaseModel):
-    """Base of all settings. They are frozen and refuse unknown names; a field's docstring is its description."""
+    """The base class of all settings.
+
+    Settings are frozen and refuse unknown fields. The docstring of a field is its description in the documentation.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     unwritten: ClassVar[frozenset[str]] = frozenset()
-    """Fields that are left out of a dump while they have their default. They were added after results and stages had
-    been written, so those keep their bytes and their identity."""
+    """Fields that a dump leaves out while they have their default value.
+
+    These fields were added after results and stages had already been written. Leaving them out keeps the bytes and the
+    identity of those results."""
 
     @model_serializer(mode="wrap")
     def _written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # `exclude_defaults` would leave out every default, also those that are part of recorded identities.
         fields = type(self).model_fields
-        usual = {name for name in self.unwritten if getattr(self, name) == fields[name].default}
-        return {name: value for name, value in handler(self).items() if name not in usual}
+        at_default = {name for name in self.unwritten if getattr(self, name) == fields[name].default}
+        return {name: value for name, value in handler(self).items() if name not in at_default}
 
 
 MOST = 10**9
-"""The largest number of anything; more is a slip of the pen, or hangs what counts up to it."""
+"""The largest value of any number. A larger one is a typing error, or makes a loop that counts up to it hang."""
 MOST_REPEATS = 1000
-"""Of what makes stages of its own: rounds, splits, checkpoints. A plan of more takes minutes or all memory."""
+"""The largest number of things that make stages of their own: rounds, splits, checkpoints. Planning more of them takes
+minutes or all memory."""
+# Only the digits 0 to 9. Python's float() would also accept `1_000`, `nan`, `inf` and the digits of other scripts.
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
 
 
 def number_from_text(value: object) -> object:
-    """Return the number that a text says: PyYAML reads `5e-4` as a text, since its numbers need a point.
+    """Return the number that a text spells; return any other value as it is.
 
-    Raises ValueError for a text that is no number in digits from 0 to 9, and for true and false.
+    PyYAML reads `5e-4` as a text, because in YAML 1.1 such a number needs a decimal point. Raises ValueError for a text
+    that is not a number written with the digits 0 to 9, for true and false, and for infinity and NaN.
     """
+    # In Python, bool is a subclass of int, so without this test `yes` would count as the number 1.
     if isinstance(value, bool):
         raise ValueError(f"{str(value).lower()} is no number (YAML takes yes, no, on and off for true and false)")
     if isinstance(value, str):
@@ -67,6 +77,7 @@ def number_from_text(value: object) -> object:
     return value
 
 
+# `strict` on the whole numbers below refuses 2.0, "2" and true, which pydantic would otherwise convert to an int.
 _READ = BeforeValidator(number_from_text)
 PositiveFloat: TypeAlias = Annotated[float, _READ, Field(gt=0, le=MOST)]
 NotNegative: TypeAlias = Annotated[float, _READ, Field(ge=0, le=MOST)]
@@ -74,10 +85,10 @@ Probability: TypeAlias = Annotated[float, _READ, Field(ge=0, le=1)]
 Share: TypeAlias = Annotated[float, _READ, Field(gt=0, le=1)]
 Count: TypeAlias = Annotated[int, Field(ge=1, le=MOST, strict=True)]
 Repeats: TypeAlias = Annotated[int, Field(ge=1, le=MOST_REPEATS, strict=True)]
-"""How often something is done that is a stage of its own."""
+"""How often something is done that makes a stage of its own."""
 Retries: TypeAlias = Annotated[int, Field(ge=0, le=100, strict=True)]
 Seed: TypeAlias = Annotated[int, Field(ge=-(2**63), lt=2**63, strict=True)]
-"""Where random draws start; any whole number of 64 bits."""
+"""The seed of random draws: any whole number of 64 bits."""
 Name: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 
@@ -85,13 +96,16 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/\w[\w.-]*", re.ASCII)
 
 
 def looks_like_hub_id(source: str) -> bool:
-    """Say whether a source has the form OWNER/NAME of an id on the Hugging Face hub; a path may have it, too."""
+    """Say whether a source has the form OWNER/NAME of an id on the Hugging Face hub. A local path can have this form,
+    too."""
     return _HUB_ID.fullmatch(source) is not None
 
 
 def program_words(text: str) -> list[str]:
-    """Return a program and its arguments out of one line, as a shell splits it. Raises ValueError for a quote that is
-    not closed, and where no program is named."""
+    """Split one line into a program and its arguments, as a shell does.
+
+    Raises ValueError if a quote is not closed, or if the line names no program.
+    """
     words = shlex.split(text)
     if not words:
         raise ValueError("no program is named")
@@ -99,13 +113,14 @@ def program_words(text: str) -> list[str]:
 
 
 def expanded(source: str, field: str) -> str:
-    """Return a source with `${NAME}` replaced from the environment and `~` by the home folder.
+    """Return a source with each `${NAME}` replaced by that environment variable and `~` by the home folder.
 
-    Configs and results keep the unexpanded text, so that they name no folder of one machine. Raises ConfigError
-    naming `field` where a variable is not set.
+    Configs and results keep the text as the user wrote it, so that they do not name a folder of one machine. Raises
+    ConfigError, which names `field`, if a variable is not set.
     """
     for name in re.findall(r"\$\{(\w+)\}", source):
         if not os.environ.get(name):
             raise ConfigError(f"{field}: {source!r} names the environment variable {name}, which is not set; set it")
         source = source.replace(f"${{{name}}}", os.environ[name])
-    return os.path.expanduser(source)  # pathlib's raises for an unknown user
+    # Path.expanduser raises RuntimeError for an unknown user (`~nobody/x`); this function leaves the text as it is.
+    return os.path.expanduser(source)

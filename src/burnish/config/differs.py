@@ -1,4 +1,4 @@
-"""Which two answers differ so much that a comparison of them is worth its cost (section 5.1)."""
+"""Settings that decide which two answers differ enough to be worth the cost of a comparison (section 5.1)."""
 
 from __future__ import annotations
 
@@ -11,48 +11,50 @@ from burnish.config.base import Count, PositiveFloat, Retries, Settings, Share
 
 
 class AnswerDiffers(Settings):
-    """Two answers differ where the task says that their final answers do."""
+    """Two answers differ if the task says that their final answers differ."""
 
     kind: Literal["answer"] = "answer"
 
 
 class TextDiffers(Settings):
-    """Two answers differ where their texts do, but for white space."""
+    """Two answers differ if their texts differ in more than white space."""
 
     kind: Literal["text"] = "text"
 
 
 class NumberDiffers(Settings):
-    """Two answers differ where their final numbers do; an answer without a number is no answer."""
+    """Two answers differ if their final numbers differ. A text without a number has no final answer."""
 
     kind: Literal["number"]
     marked: bool = False
-    """Only a number after `####` is a final answer."""
+    """Take only a number after `####` as the final answer."""
 
 
 class CommandDiffers(Settings):
-    """A program reads {id, prompt, current, proposal} as JSON lines and writes {id, differs: true or false}."""
+    """A program decides. It reads {id, prompt, current, proposal} as JSON lines, and for each of them it writes
+    {id, differs: true or false}."""
 
     unwritten: ClassVar[frozenset[str]] = frozenset({"timeout"})
     kind: Literal["command"]
     command: Annotated[tuple[str, ...], Field(min_length=1)]
-    """The program and its arguments, without a shell."""
+    """The program and its arguments. They are not run in a shell."""
     timeout: PositiveFloat = 600.0
-    """Seconds without a new answer after which the program is ended (does not change results)."""
+    """The program is ended if it gives no new answer for this many seconds (does not change results)."""
 
 
 class EmbeddingDiffers(Settings):
-    """The share of the rows whose two answers are farthest apart by a sentence embedder are compared (section 5.1)."""
+    """A sentence-embedding model measures how far apart two answers are. The rows with the largest distances are
+    compared (section 5.1)."""
 
     kind: Literal["embedding"]
     model: str
     """A local folder or hub id of a sentence-transformers model."""
     share: Share = 0.5
-    """Of the rows whose texts differ, this share, the most distant, is compared."""
+    """The share of rows to compare, among those whose texts differ. The rows with the largest distances are taken."""
 
 
 class EmbeddingServerDiffers(Settings):
-    """The same distance, from an OpenAI-compatible server of embeddings (appendix C)."""
+    """As `embedding`, but an OpenAI-compatible server computes the embeddings (appendix C)."""
 
     kind: Literal["embedding_server"]
     base_url: str
@@ -60,15 +62,15 @@ class EmbeddingServerDiffers(Settings):
     model: str
     """The model's name on the server."""
     api_key_env: str | None = "OPENAI_API_KEY"
-    """The environment variable that holds the key; null: the server wants none."""
+    """The environment variable that holds the API key. Write null if the server needs no key."""
     share: Share = 0.5
-    """Of the rows whose texts differ, this share, the most distant, is compared."""
+    """The share of rows to compare, among those whose texts differ. The rows with the largest distances are taken."""
     timeout: PositiveFloat = 60.0
-    """Seconds that a call may take from its first byte to its last (does not change results)."""
+    """The most seconds that a call may take, from its first byte to its last (does not change results)."""
     retries: Retries = 5
-    """How often a failed request is sent again, later and later (does not change results)."""
+    """How often a failed request is sent again. The wait before each retry grows (does not change results)."""
     batch_size: Count = 64
-    """Texts in one request (does not change results)."""
+    """The number of texts in one request (does not change results)."""
 
     @field_validator("base_url")
     @classmethod
@@ -80,8 +82,9 @@ Differs: TypeAlias = Annotated[
     TextDiffers | NumberDiffers | CommandDiffers | EmbeddingDiffers | EmbeddingServerDiffers,
     Field(discriminator="kind"),
 ]
-"""What `refine` takes."""
+"""The choices for `differs` in a refinement."""
 TaskDiffers: TypeAlias = Annotated[
     AnswerDiffers | EmbeddingDiffers | EmbeddingServerDiffers, Field(discriminator="kind")
 ]
-"""What an experiment takes, whose task knows final answers."""
+"""The choices for `differs` in an experiment. The task of an experiment knows final answers, so that `answer` is
+possible."""

@@ -1,4 +1,7 @@
-"""An experiment: what changes results (semantic) apart from what does not (`execution`)."""
+"""The settings of an experiment (`burnish run`).
+
+Settings that change results are kept apart from settings that do not (`execution`).
+"""
 
 from __future__ import annotations
 
@@ -15,105 +18,112 @@ from burnish.config.tasks import Task
 
 
 class Execution(Settings):
-    """What changes how fast an experiment runs, and nothing that it finds."""
+    """Settings that change how fast a run is and where it pauses. They do not change its results."""
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """Where models run."""
+    """The device on which models run."""
     batch_tokens: Count | Literal["auto"] = "auto"
-    """Padded tokens in one batch of generation or scoring."""
+    """The number of tokens, padding included, in one batch of generation or scoring."""
     micro_batch: Count | Literal["auto"] = "auto"
-    """Rows in one forward pass of training; gradients add up to batch_size."""
+    """The number of rows in one forward pass of training. Gradients are summed until batch_size rows are done."""
     threads: Annotated[int, Field(ge=1, le=MOST_REPEATS, strict=True)] | Literal["auto"] = "auto"
-    """CPU threads of one process; auto shares the cores out over the workers."""
+    """The number of CPU threads of one process. `auto` divides the cores among the workers."""
     workers: Annotated[int, Field(ge=1, le=MOST_REPEATS, strict=True)] = 1
-    """Processes; each runs some of the seeds."""
+    """The number of processes. Each process runs some of the seeds."""
     max_calls: Count | None = None
-    """Pause before a judge's server has answered more calls than this for the experiment."""
+    """The run pauses before the judge's server answers more calls than this for the experiment."""
     max_cost: PositiveFloat | None = None
-    """Pause before a judge's server has cost more than this for the experiment; needs the judge's `prices`."""
+    """The run pauses before the judge's server costs more than this for the experiment. The judge needs `prices` for
+    this limit."""
 
 
 class Budget(Settings):
-    """How many comparisons a round may cost."""
+    """How many comparisons a method may use in a round."""
 
     kind: Literal["paper", "equal"] = "paper"
-    """`paper`: each method compares all that it has: ILR one pair a row, DPO three. `equal`: no method judges more
-    than `comparisons` a round (the paper's human study)."""
+    """`paper`: each method compares all of its pairs. ILR has one pair for each row, DPO has three. `equal`: each
+    method compares at most `comparisons` pairs in a round (as in the paper's human study)."""
     comparisons: Count | None = None
-    """With `equal`: that many; as many as there are rows if not given. Which ones is decided by hash."""
+    """With `equal`: the most comparisons in a round. If not given, it is the number of rows. A hash decides which pairs
+    are compared."""
 
     @model_validator(mode="after")
     def _read(self) -> Budget:
         if self.kind == "paper" and self.comparisons is not None:
-            raise ValueError(f"comparisons: {self.comparisons} is not read by the paper's budget; set kind: equal")
+            raise ValueError(f"comparisons: {self.comparisons} has no effect with kind: paper; set kind: equal")
         return self
 
 
 def _budget_from_text(value: object) -> object:
+    # The short form `budget: equal`.
     return {"kind": value} if isinstance(value, str) else value
 
 
 class Compat(Settings):
-    """The released code's ways where they depart from the paper, to measure what they change. All off by default."""
+    """Ways in which the released code departs from the paper. They are here so that their effect can be measured. All
+    of them are off by default."""
 
     unswapped_dpo: bool = False
-    """DPO's pairs are scored without swapping, which makes every score 0.5 up to rounding (dpo.py:115-116)."""
+    """Score DPO's pairs as the released code does. It does not swap the two answers, so that every score is 0.5 except
+    for rounding (dpo.py:115-116)."""
     cap: Literal["rows", "differing"] = "rows"
-    """`differing`: alpha is a share of the proposals that differ from their label, not of all rows (ilr.py:170)."""
+    """`rows`: alpha is a share of all rows, as in the paper. `differing`: alpha is a share of the proposals that differ
+    from their label (ilr.py:170)."""
 
 
 class Supervision(Settings):
-    """Where labels and comparisons come from."""
+    """The sources of labels and comparisons."""
 
     demonstrations: Literal["weak", "correct", "gold"] = "weak"
-    """`weak`: p~ answers half U after it was finetuned on half G; `correct`: the rows alone that p~ answered right
-    (section 4); `gold`: the references of half U."""
+    """Where the labels of half U come from. `weak`: the weak model p~ is finetuned on half G and then answers half U.
+    `correct`: as `weak`, but only rows that p~ answered correctly are kept (section 4). `gold`: the references of half
+    U."""
     annotator: Supervisor
-    """Who compares two answers."""
+    """The annotator, which compares two answers."""
     train: TrainSettings | None = None
-    """How p~ is finetuned; as the strong model if not given."""
+    """How p~ is finetuned. If not given, in the same way as the strong model."""
 
 
 class Config(Settings):
-    """An experiment."""
+    """An experiment: a supervisor teaches a student, and several methods are compared."""
 
     name: Name
-    """Names the results' folder."""
+    """The name of the experiment and of its results folder."""
     figure: Name | None = None
-    """Which of the paper's figures or tables the report draws, beside its own: see docs/paper.md."""
+    """The figure or table of the paper that the report draws in addition to its own figures. See docs/paper.md."""
     variant: str = ""
-    """Which of the settings of a sweep this is; set from the keys of `variants`."""
+    """The name of this setting within a sweep. It is filled in from the keys of `variants`."""
     task: Task
-    """What is learned."""
+    """The task that the models learn."""
     models: Models
-    """Who teaches and who learns."""
+    """The model that teaches (weak) and the model that learns (strong)."""
     supervision: Supervision
-    """How bad the teaching is."""
+    """Where labels and comparisons come from, and so how good the supervision is."""
     train: TrainSettings = TrainSettings()
-    """How the strong model is finetuned, each time from its base."""
+    """How the strong model is finetuned. Each training starts from the base model."""
     decode: Decoding = Decoding()
     """How test answers, labels and proposals are generated."""
     methods: tuple[Method, ...]
-    """What is compared."""
+    """The methods that are compared."""
     differs: TaskDiffers = AnswerDiffers()
-    """Which proposals of a refinement are worth a comparison."""
+    """Which proposals of a refinement differ enough from their label to be compared."""
     budget: Annotated[Budget, BeforeValidator(_budget_from_text)] = Budget()
-    """How many comparisons a round may cost; `paper` or `equal` alone will do."""
+    """How many comparisons a method may use in a round. The short form `budget: paper` or `budget: equal` is enough."""
     compat: Compat = Compat()
-    """The released code's ways."""
+    """Ways in which the released code departs from the paper."""
     evaluate: Literal["test", "validation"] = "test"
-    """On which prompts models are measured. `validation`: those of half G, which no student was trained on, to choose
-    settings by."""
+    """The prompts on which models are measured. `test`: the test prompts. `validation`: the prompts of half G, on which
+    no student was trained; use them to choose settings."""
     judge: ReferenceJudge | None = None
-    """Who compares held-out answers with their references, for win rates (appendix A.2): a server's model, or a local
-    model or program, which the report then names. It supervises nothing."""
+    """The judge that compares held-out answers with their references, for win rates (appendix A.2). It is a model on a
+    server, a local model or a program, and the report names it. It is only used for measuring, not for supervision."""
     measure: tuple[Literal["kl", "win_rate"], ...] = ()
-    """What is measured besides accuracy. `kl`: divergence from the SFT model; `win_rate`: how often the annotator
-    prefers a round's answers to the SFT model's."""
+    """What is measured in addition to accuracy. `kl`: the divergence from the SFT model. `win_rate`: how often the
+    annotator prefers the answers of a round to the answers of the SFT model."""
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=MOST_REPEATS)] = (0,)
-    """Each seed is a run of its own: halves, training order, samples."""
+    """The seeds. Each seed is a separate run with its own halves, training order and samples."""
     execution: Execution = Execution()
-    """Speed alone."""
+    """Settings that change only how fast the experiment runs and when it pauses."""
 
     @model_validator(mode="after")
     def _annotators_fit(self) -> Config:
@@ -125,37 +135,41 @@ class Config(Settings):
     @model_validator(mode="after")
     def _balanced_by_category(self) -> Config:
         annotator = self.supervision.annotator
-        for one in annotator.members:
-            if isinstance(one, ClassifierConfig) and one.pairs == "balanced" and not self.task.has_categories:
-                field = "pairs" if one is annotator else "other.pairs"
+        for member in annotator.members:
+            if isinstance(member, ClassifierConfig) and member.pairs == "balanced" and not self.task.has_categories:
+                field = "pairs" if member is annotator else "other.pairs"
                 raise ValueError(
-                    f"supervision.annotator.{field}: 'balanced' found, and the task is {self.task.kind}, whose rows "
+                    f"supervision.annotator.{field}: 'balanced' found, but the task is {self.task.kind}, whose rows "
                     f"have no category; set {field}: checkpoints, or use the task instructions"
                 )
         return self
 
     @model_validator(mode="after")
     def _one_asks(self) -> Config:
-        asked = (*self.supervision.annotator.members, *((self.judge,) if self.judge else ()))
-        for one in asked:
-            if (one.is_server or one.asks_people) and self.execution.workers > 1:
-                who = "a judge's server" if one.is_server else "people"
+        # One process at a time may ask for a run: a judge's budget counts the calls under way in its own process only.
+        annotators = (*self.supervision.annotator.members, *((self.judge,) if self.judge else ()))
+        for annotator in annotators:
+            if (annotator.is_server or annotator.asks_people) and self.execution.workers > 1:
+                who = "a judge's server" if annotator.is_server else "people"
                 raise ValueError(
-                    f"execution.workers: {self.execution.workers} found, but one process asks {who}; set workers: 1"
-                    + (", and concurrency of the judge for speed" if one.is_server else "")
+                    f"execution.workers: {self.execution.workers} found, but only one process may ask {who}; "
+                    "set workers: 1" + (", and raise the judge's concurrency for speed" if annotator.is_server else "")
                 )
         return self
 
     @model_validator(mode="after")
     def _names_differ(self) -> Config:
+        # Results are found by the name of their method and their seed, so both must be different.
         names = [method.name for method in self.methods]
         if not names:
             raise ValueError("methods: the list is empty; name at least one, such as {kind: sft}")
         if "weak" in names:
-            raise ValueError("methods: the name 'weak' is the supervisor's in results; give the method another `name`")
+            raise ValueError(
+                "methods: the name 'weak' stands for the supervisor in results; give the method another `name`"
+            )
         for name in names:
             if names.count(name) > 1:
-                raise ValueError(f"methods: the name {name!r} is there twice; give one of them another `name`")
+                raise ValueError(f"methods: two methods have the name {name!r}; give one of them another `name`")
         if len(set(self.seeds)) != len(self.seeds):
-            raise ValueError(f"seeds: {list(self.seeds)} holds a repeated seed; remove it")
+            raise ValueError(f"seeds: {list(self.seeds)} contains a seed twice; remove one of them")
         return self

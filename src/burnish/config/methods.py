@@ -1,4 +1,4 @@
-"""Methods: one settings class for each."""
+"""The settings of methods: one settings class for each method."""
 
 from __future__ import annotations
 
@@ -22,77 +22,78 @@ from burnish.config.models import Loss, Objective, Optimizer, TrainSettings
 from burnish.types import Accept
 
 Gate: TypeAlias = Annotated[float, BeforeValidator(number_from_text), Field(ge=0.5, le=1)]
-"""A probability that is no less than one half."""
+"""A probability of at least one half. Below one half, a gate would accept answers that are more likely worse."""
 
 
 class MethodSettings(Settings):
-    """Base of all methods. What others have to know of a kind of method stands on its class."""
+    """The base class of all methods. The class of each kind says what other code needs to know about that kind."""
 
     kind: Any  # (each class narrows it to its one name)
     name: Name
     label: ClassVar[str | None] = None
-    """What reports call the method under its usual name; None shows the name itself."""
+    """The label that reports show if the method has its default name. With None they show the name itself."""
     asks_annotator: ClassVar[bool] = False
-    """Whether it compares proposals by asking an annotator."""
+    """Whether the method asks an annotator to compare answers."""
     refines: ClassVar[bool] = False
-    """Whether it changes labels, so that `burnish refine` can use it."""
+    """Whether the method changes labels, so that `burnish refine` can use it."""
     experiments: ClassVar[bool] = True
-    """Whether an experiment can use it."""
+    """Whether an experiment can use the method."""
 
     @property
     def last_round(self) -> int:
-        """The number of the last round; 0 for a method without rounds."""
+        """The number of the last round, or 0 for a method without rounds."""
         return int(getattr(self, "rounds", 0))
 
     @property
     def proposers_passes(self) -> int:
-        """How often all rows are trained on in a round, so that models can propose."""
+        """How many times a round trains on each row to make the models that propose answers."""
         return 1
 
     @property
     def samples_per_row(self) -> int:
-        """How many answers a row gets in a round."""
+        """How many answers are generated for each row in a round."""
         return 1
 
     @property
     def comparisons_per_row(self) -> int:
-        """The most comparisons that an annotator is asked for a row in a round."""
+        """The most comparisons that an annotator makes for each row in a round."""
         return 1 if self.asks_annotator else 0
 
     @property
     def program(self) -> tuple[str, ...] | None:
-        """The user's program that the method asks instead of an annotator, None where it asks none."""
+        """The user's program that the method asks instead of an annotator, or None if it asks no program."""
         return None
 
     @property
     def patience(self) -> float:
-        """Seconds without a new answer after which that program is ended."""
+        """That program is ended if it gives no new answer for this many seconds."""
         return 600.0
 
     def for_refinement(self) -> Self:
-        """Return the settings with the defaults of `burnish refine`, where they are not those of an experiment."""
+        """Return the settings with the defaults of `burnish refine`, which can differ from those of an experiment."""
         return self
 
 
 class GatedMethod(MethodSettings):
-    """Base of the methods that choose by P(the proposal is better)."""
+    """The base class of methods that accept a proposal according to P(the proposal is better)."""
 
     unwritten: ClassVar[frozenset[str]] = frozenset({"gate"})
     gate: Gate = 0.5
-    """The least P(the proposal is better) that is accepted."""
+    """A proposal is accepted only if P(the proposal is better) is at least this."""
 
 
 class ComparingMethod(GatedMethod):
-    """Base of the methods that ask an annotator, who may be shown a pair in two orders."""
+    """The base class of methods that ask an annotator. The annotator may see a pair in both orders."""
 
     asks_annotator: ClassVar[bool] = True
     unwritten: ClassVar[frozenset[str]] = frozenset({"accept", "gate"})
     accept: Accept | None = None
-    """What two orders of a pair come to. `mean`: their mean decides (the paper). `both-orders`: a proposal is accepted
-    only if each order prefers it. If not given: `mean` in an experiment, `both-orders` in a refinement."""
+    """How the judgements of the two orders of a pair are combined. `mean`: their mean decides (as in the paper).
+    `both-orders`: a proposal is accepted only if it is preferred in both orders. If not given, it is `mean` in an
+    experiment and `both-orders` in a refinement."""
 
     def for_refinement(self) -> Self:
-        """Return the settings with `both-orders` where nothing is said of it."""
+        """Return the settings with `accept: both-orders`, unless the user set `accept`."""
         return self if self.accept is not None else self.model_copy(update={"accept": Accept.BOTH_ORDERS})
 
 
@@ -107,25 +108,26 @@ class SftMethod(MethodSettings):
 
     kind: Literal["sft"]
     name: Name = "sft"
-    """How the method is called in results."""
+    """The name of the method in results."""
     demonstrations: Literal["given", "gold"] = "given"
-    """`gold` trains on the references of the same rows: the ceiling."""
+    """`given` trains on the given labels. `gold` trains on the references of the same rows, which gives an upper
+    bound."""
 
 
 @METHODS.add
 class NaiveMethod(MethodSettings):
-    """Replace a random share alpha by proposals, without feedback (appendix E.2)."""
+    """Replace a random share alpha of the labels by proposals, without any feedback (appendix E.2)."""
 
     label: ClassVar[str | None] = "naive (no feedback)"
     refines: ClassVar[bool] = True
 
     kind: Literal["naive"]
     name: Name = "naive"
-    """How the method is called in results."""
+    """The name of the method in results."""
     rounds: Repeats = 4
-    """Rounds K."""
+    """The number of rounds, K."""
     alpha: Share = 0.15
-    """Share of the rows replaced in each round."""
+    """The share of all rows that is replaced in each round."""
 
 
 @METHODS.add
@@ -137,28 +139,30 @@ class IlrMethod(ComparingMethod):
 
     kind: Literal["ilr"]
     name: Name = "ilr"
-    """How the method is called in results."""
+    """The name of the method in results."""
     rounds: Repeats = 4
-    """Rounds K."""
+    """The number of rounds, K."""
     alpha: Share = 0.15
     """At most this share of all rows is replaced in each round (section 5.1)."""
+    # With one part there would be no other rows to train on.
     splits: Annotated[int, Field(ge=2, le=MOST_REPEATS, strict=True)] = 2
-    """Parts into which the rows are cut; each is answered by a model that was trained on all the others."""
+    """The number of parts into which the rows are divided. A model that was trained on all other parts proposes answers
+    for a part."""
     cross_label: bool = True
-    """false: each model proposes for the rows that it was trained on, to see what the split buys."""
+    """With false, each model proposes for the rows on which it was trained. This shows what the split is worth."""
 
     @property
     def proposers_passes(self) -> int:
-        """Each row is trained on by the models of all other parts."""
+        """How many models of a round are trained on each row: those of all other parts."""
         return self.splits - 1
 
 
 class PairsFrom(StrEnum):
     """Where the two answers of a pair come from.
 
-    policy: two samples of the policy that the round starts from (DPO). halves: two samples of a model that was trained
-    on the other half of the demonstrations (sDPO, appendix E.4). labels: the demonstration and a sample of the policy
-    (wsDPO).
+    `policy`: both are samples of the policy with which the round starts (DPO). `halves`: both are samples of a model
+    that was trained on the other half of the demonstrations (sDPO, appendix E.4). `labels`: one is the demonstration
+    and one is a sample of the policy (wsDPO).
     """
 
     POLICY = "policy"
@@ -174,142 +178,151 @@ class DpoMethod(ComparingMethod):
 
     kind: Literal["dpo"]
     name: Name = "dpo"
-    """How the method is called in results."""
+    """The name of the method in results."""
     rounds: Repeats = 4
-    """Rounds K; in each, the reference is the policy that the round starts from (released code)."""
+    """The number of rounds, K. In each round, the reference is the policy with which the round starts (released
+    code)."""
     after: IlrMethod | None = None
-    """Refine the labels first: DPO then starts from the last round's model (section 7, future work)."""
+    """Refine the labels first with these settings of ILR. DPO then starts from the model of the last ILR round (section
+    7, future work)."""
     pairs_from: PairsFrom = PairsFrom.POLICY
-    """DPO, sDPO or wsDPO."""
+    """Where the two answers of a pair come from: `policy` is DPO, `halves` is sDPO, `labels` is wsDPO."""
+    # An even number, because each two answers make a pair.
     samples: Annotated[int, Field(ge=2, le=MOST_REPEATS, multiple_of=2, strict=True)] = 6
-    """Answers sampled for a prompt; each two make a pair (appendix C: 6, so 3 pairs). wsDPO samples half as many, so
-    that there are as many pairs."""
+    """The number of answers that are sampled for each prompt. Two answers make a pair (appendix C: 6 answers, so 3
+    pairs). wsDPO samples half as many, so that it has the same number of pairs."""
     temperature: PositiveFloat = 0.7
-    """At which the policy is sampled (released code: 0.7 on GSM8K and BIRD)."""
+    """The temperature at which the policy is sampled (released code: 0.7 on GSM8K and BIRD)."""
     pairs: Literal["all", "differing"] = "all"
-    """`differing`: a pair whose final answers agree is not judged. Equal texts never are."""
+    """`differing` does not judge a pair whose final answers agree. A pair of two equal texts is never judged."""
     keep: Share = 0.15
-    """At most this share of all pairs, the most confident, is trained on (appendix C)."""
+    """At most this share of all pairs is used for training: the pairs with the most confident preferences (appendix
+    C)."""
     loss: Loss = Loss.SIGMOID
-    """DPO's own, or one that is meant for noisy preferences (appendix E.5)."""
+    """The loss: DPO's own (`sigmoid`), or one that is meant for noisy preferences (appendix E.5)."""
     beta: PositiveFloat = 0.1
-    """How strongly the policy is held to the reference."""
+    """How strongly the policy is kept close to the reference."""
     flip_rate: Probability = 0.1
-    """The share of preferences that cdpo and rdpo take to be wrong, below 0.5."""
+    """The share of preferences that cdpo and rdpo assume to be wrong. It must be below 0.5."""
     learning_rate: PositiveFloat = 1e-6
-    """Highest learning rate (appendix C)."""
+    """The highest learning rate (appendix C)."""
     optimizer: Optimizer = Optimizer.RMSPROP
-    """Which optimiser (appendix C)."""
+    """The optimiser (appendix C)."""
     epochs: PositiveFloat | None = None
-    """Passes over the pairs; as many as the strong model's finetuning if not given (appendix C)."""
+    """The number of passes over the pairs. If not given, as many as in the finetuning of the strong model (appendix
+    C)."""
 
     @field_validator("flip_rate")
     @classmethod
     def _below_half(cls, value: float) -> float:
         if value >= 0.5:
-            raise ValueError("must be below 0.5: preferences that are wrong more often say nothing")
+            raise ValueError("must be below 0.5: preferences that are wrong half of the time say nothing")
         return value
 
     @property
     def samples_per_row(self) -> int:
-        """Answers that the policy writes for a prompt; wsDPO takes half as many."""
+        """How many answers the policy writes for each prompt. wsDPO needs half as many."""
         return self.samples // 2 if self.pairs_from is PairsFrom.LABELS else self.samples
 
     @property
     def comparisons_per_row(self) -> int:
-        """Each two answers make a pair."""
+        """The number of pairs for each prompt: two answers make a pair."""
         return self.samples // 2
 
     @property
     def objective(self) -> Objective:
-        """What training minimises."""
+        """The loss that training minimises."""
         return Objective(loss=self.loss, beta=self.beta, flip_rate=self.flip_rate)
 
     def training(self, sft: TrainSettings) -> TrainSettings:
-        """Return how the policy is trained, given how the model before it was finetuned."""
+        """Return the settings with which the policy is trained. `sft` has those with which its model was finetuned."""
         changed = {"learning_rate": self.learning_rate, "optimizer": self.optimizer}
         return sft.model_copy(update=changed | ({"epochs": self.epochs} if self.epochs else {}))
 
 
 @METHODS.add
 class ClearMethod(ComparingMethod):
-    """A confidence gate without cross-labelling (CLEAR, Chen & Mueller, arXiv 2403.12776): the model trained on all
-    rows proposes for all of them, and a proposal is taken where the annotator is sure enough."""
+    """A confidence gate without cross-labelling (CLEAR, Chen & Mueller, arXiv 2403.12776).
+
+    One model is trained on all rows and proposes answers for all of them. A proposal is accepted if the annotator is
+    confident enough."""
 
     unwritten: ClassVar[frozenset[str]] = frozenset({"accept"})
     refines: ClassVar[bool] = True
     kind: Literal["clear"]
     name: Name = "clear"
-    """How the method is called in results."""
+    """The name of the method in results."""
     rounds: Repeats = 1
-    """Rounds."""
+    """The number of rounds."""
     alpha: Share = 0.15
     """At most this share of all rows is replaced in each round: the same cap for every method."""
     gate: Gate = 0.8
-    """The least P(the proposal is better) that is accepted."""
+    """A proposal is accepted only if P(the proposal is better) is at least this."""
 
 
 @METHODS.add
 class MajorityMethod(GatedMethod):
-    """The most frequent of several sampled answers is the proposal, its share of the votes the confidence
-    (self-consistency, Wang et al., arXiv 2203.11171); no annotator is asked."""
+    """The most frequent of several sampled answers is the proposal, and its share of the votes is the confidence
+    (self-consistency, Wang et al., arXiv 2203.11171). No annotator is asked."""
 
     refines: ClassVar[bool] = True
     kind: Literal["majority"]
     name: Name = "majority"
-    """How the method is called in results."""
+    """The name of the method in results."""
     rounds: Repeats = 2
-    """Rounds."""
+    """The number of rounds."""
     alpha: Share = 0.15
     """At most this share of all rows is replaced in each round."""
+    # With a single sample there would be no vote.
     samples: Annotated[int, Field(ge=2, le=MOST_REPEATS, strict=True)] = 8
-    """Answers sampled for a prompt."""
+    """The number of answers that are sampled for each prompt."""
     temperature: PositiveFloat = 0.7
-    """At which they are sampled."""
+    """The temperature at which answers are sampled."""
 
     @property
     def samples_per_row(self) -> int:
-        """Answers that are sampled for a prompt."""
+        """How many answers are sampled for each prompt."""
         return self.samples
 
 
 @METHODS.add
 class VerifiedMethod(GatedMethod):
-    """A checker accepts: a proposal replaces a label where the checker passes it and not the label."""
+    """A checking program accepts proposals. A proposal replaces a label if the proposal passes the check and the label
+    does not."""
 
     refines: ClassVar[bool] = True
     experiments: ClassVar[bool] = False
     unwritten: ClassVar[frozenset[str]] = frozenset({"gate", "timeout"})
     kind: Literal["verified"]
     name: Name = "verified"
-    """How the method is called in results."""
+    """The name of the method in results."""
     rounds: Repeats = 2
-    """Rounds."""
+    """The number of rounds."""
     alpha: Share = 0.15
     """At most this share of all rows is replaced in each round."""
     checker: Annotated[tuple[str, ...], Field(min_length=1)]
-    """A program and its arguments, without a shell: it reads {id, prompt, answer} as JSON lines on stdin and writes
-    {id, passed: true or false}."""
+    """The checking program and its arguments. They are not run in a shell. The program reads {id, prompt, answer} as
+    JSON lines on stdin, and for each of them it writes {id, passed: true or false} on stdout."""
     timeout: PositiveFloat = 600.0
-    """Seconds without a new answer after which the program is ended (does not change results)."""
+    """The program is ended if it gives no new answer for this many seconds (does not change results)."""
 
     @property
     def program(self) -> tuple[str, ...] | None:
-        """The checker."""
+        """The checking program."""
         return self.checker
 
     @property
     def patience(self) -> float:
-        """Seconds without a new answer after which the checker is ended."""
+        """The checker is ended if it gives no new answer for this many seconds."""
         return self.timeout
 
     @property
     def comparisons_per_row(self) -> int:
-        """The checker looks at a proposal and its label."""
+        """One comparison for each row: the checker looks at the proposal and at the label."""
         return 1
 
 
-Method: TypeAlias = Annotated[MethodSettings, OneOf(METHODS, where=lambda one: one.experiments)]
+Method: TypeAlias = Annotated[MethodSettings, OneOf(METHODS, where=lambda settings: settings.experiments)]
 """A method of an experiment."""
-RefineMethod: TypeAlias = Annotated[MethodSettings, OneOf(METHODS, where=lambda one: one.refines)]
+RefineMethod: TypeAlias = Annotated[MethodSettings, OneOf(METHODS, where=lambda settings: settings.refines)]
 """A method of `burnish refine`."""

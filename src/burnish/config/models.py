@@ -19,7 +19,8 @@ class DType(StrEnum):
 
 
 class Template(StrEnum):
-    """How prompts become text. `auto`: the built-in models' own, the tokenizer's chat template, else the paper's."""
+    """How a prompt becomes text. `auto` takes the built-in models' own template, or the tokenizer's chat template, or
+    else the paper's template."""
 
     AUTO = "auto"
     PAPER = "paper"
@@ -28,7 +29,7 @@ class Template(StrEnum):
 
 
 class AdapterUse(StrEnum):
-    """What becomes of a model that is an adapter's folder. `merge`: its weights are added to those of its base, and the
+    """How a model is used whose folder holds an adapter. `merge`: its weights are added to those of its base, and the
     sum is the model that is trained. `continue`: training goes on with the adapter itself."""
 
     MERGE = "merge"
@@ -36,30 +37,31 @@ class AdapterUse(StrEnum):
 
 
 class ModelConfig(Settings):
-    """A model: where it is, and how it is used."""
+    """A model: where it is, and how it is loaded and used."""
 
     unwritten: ClassVar[frozenset[str]] = frozenset({"end", "adapter"})
 
     source: str
     """`builtin:NAME`, a directory with a model or a LoRA adapter, a GGUF file or a hub id."""
     revision: str | None = None
-    """Branch, tag or commit of a hub id; resolved to a commit before anything runs."""
+    """The branch, tag or commit of a hub id. It is resolved to a commit before anything runs."""
     layers: Count | None = None
-    """Keep the first layers alone: a weaker model from the same weights."""
+    """Keep only this many of the first layers. This makes a weaker model from the same weights."""
     template: Template = Template.AUTO
-    """How prompts are rendered for this model."""
+    """How prompts become text for this model."""
     chat_template: str | None = None
-    """A Jinja chat template in place of the tokenizer's; needs `template: auto` or `chat`."""
+    """A Jinja chat template that replaces the tokenizer's. It needs `template: auto` or `template: chat`."""
     end: str | None = None
     """The token that ends an answer, such as `<end_of_turn>`. If not given, it is the token with which the chat
     template ends a turn, and without a chat template the tokenizer's end-of-sequence token."""
     adapter: AdapterUse = AdapterUse.MERGE
     """How a directory with a LoRA adapter is used: `merge` adds it to its base, `continue` trains it further."""
     dtype: DType = DType.AUTO
-    """Number format of weights and arithmetic."""
+    """The number format of weights and arithmetic."""
 
 
 def _model_from_text(value: object) -> object:
+    # The short form of a model in a config: `weak: builtin:tiny` instead of a mapping with `source`.
     return {"source": value} if isinstance(value, str) else value
 
 
@@ -79,13 +81,13 @@ class LoraConfig(Settings):
     """Low-rank adapters on all linear layers (appendix C: r = 64, alpha = 128)."""
 
     r: Count = 64
-    """Rank."""
+    """The rank of the adapters."""
     alpha: Count = 128
-    """Scale: the update is multiplied by alpha / r."""
+    """The scale of the adapters: their update is multiplied by alpha / r."""
 
 
 class Optimizer(StrEnum):
-    """Appendix C: Adam, AdaFactor for 70B, RMSprop for DPO."""
+    """The optimisers. The paper uses Adam, AdaFactor for 70B models, and RMSprop for DPO (appendix C)."""
 
     ADAMW = "adamw"
     ADAFACTOR = "adafactor"
@@ -104,45 +106,49 @@ class TrainSettings(Settings):
     """How a model is finetuned. Each training starts from its base model (Algorithm 1)."""
 
     epochs: PositiveFloat = 2
-    """Passes over the rows (table 1: 2 for GSM8K)."""
+    """The number of passes over the rows (table 1: 2 for GSM8K)."""
     learning_rate: PositiveFloat = 1e-4
-    """Highest learning rate (appendix C: 1e-4 for Mistral 7B, 5e-4 for Gemma 2B)."""
+    """The highest learning rate (appendix C: 1e-4 for Mistral 7B, 5e-4 for Gemma 2B)."""
     batch_size: Count = 32
-    """Rows a step (table 1)."""
+    """The number of rows in one optimiser step (table 1)."""
     lora: LoraConfig | None = LoraConfig()
-    """Adapters; null trains all weights."""
+    """The low-rank adapters that are trained. Write null to train all weights."""
     optimizer: Optimizer = Optimizer.ADAMW
-    """Which optimiser."""
+    """The optimiser."""
     schedule: Schedule = Schedule.COSINE
-    """Shape of the learning rate after the warm-up."""
+    """How the learning rate falls after the warm-up."""
     warmup: Probability = 0.05
-    """Share of the steps in which the learning rate rises."""
+    """The share of the steps, at the beginning, in which the learning rate rises."""
     max_tokens: Count | None = None
-    """Longest row; a longer one is an error, never cut, so that every row supervises its end. None: the model's own."""
+    """The most tokens of a row. A longer row is an error. It is not cut, so that the model learns where every answer
+    ends. If not given, the limit is the model's own."""
     gradient_checkpointing: bool = False
-    """Save memory for time."""
+    """Use less memory and more time."""
 
 
 class Decoding(Settings):
     """How answers are generated (appendix A.2: 4 beams)."""
 
     beams: Count = 4
-    """Beam width; 1 is greedy, or sampling where the temperature is above 0."""
+    """The number of beams. With 1, decoding is greedy, or sampling if the temperature is above 0."""
     max_new_tokens: Count = 256
-    """Longest answer in tokens (table 1)."""
+    """The most tokens of an answer (table 1)."""
     temperature: NotNegative = 0.0
-    """0 takes the most likely token; above, sampling seeded for each item."""
+    """With 0 the most likely token is taken. Above 0 the answer is sampled, with a seed of its own for each item."""
 
     @model_validator(mode="after")
     def _one_way(self) -> Decoding:
+        # Beam search looks for the most likely answer. With a temperature the two would contradict each other.
         if self.beams > 1 and self.temperature > 0:
             raise ValueError("beams > 1 and temperature > 0 exclude each other; set beams: 1 to sample")
         return self
 
 
 class Loss(StrEnum):
-    """What preference training minimises, a function of the difference d of the two answers' log-ratios to the
-    reference. IPO takes d from the means over tokens.
+    """The loss that preference training minimises.
+
+    It is a function of d. A log-ratio is the log-probability of an answer under the policy minus that under the
+    reference, and d is the difference of the two answers' log-ratios. IPO takes means over tokens instead of sums.
     """
 
     SIGMOID = "sigmoid"
@@ -152,19 +158,23 @@ class Loss(StrEnum):
 
 
 class Objective(Settings):
-    """The loss of preference training. sigmoid is DPO (Rafailov et al., 2023): -log sigmoid(beta d). ipo (Azar et al.,
-    2024): (d - 1 / (2 beta))^2. cdpo (Mitchell, 2023): the sigmoid loss with labels that are flipped with probability
-    eps. rdpo (Chowdhury et al., 2024): an unbiased estimate of the sigmoid loss under such flips.
+    """The loss of preference training, with its parameters.
+
+    `sigmoid` is DPO (Rafailov et al., 2023): -log sigmoid(beta d). `ipo` (Azar et al., 2024) is (d - 1 / (2 beta))^2.
+    `cdpo` (Mitchell, 2023) is the sigmoid loss for labels that are flipped with probability eps. `rdpo` (Chowdhury et
+    al., 2024) is an unbiased estimate of the sigmoid loss under such flips.
     """
 
     loss: Loss = Loss.SIGMOID
-    """Which one."""
+    """The loss."""
     beta: PositiveFloat = 0.1
-    """How strongly the policy is held to the reference (appendix D.3: 0.1)."""
+    """How strongly the policy is kept close to the reference (appendix D.3: 0.1)."""
+    # With eps = 0.5 a label says nothing, and rdpo divides by 1 - 2 eps.
     flip_rate: Annotated[float, BeforeValidator(number_from_text), Field(ge=0, lt=0.5)] = 0.1
-    """The share eps of preferences that cdpo and rdpo take to be wrong; the others do not read it."""
+    """The share eps of preferences that cdpo and rdpo assume to be wrong. The other losses do not use it."""
 
     def semantic(self) -> dict[str, JsonValue]:
-        """Return what changes results: the flip rate where the loss reads it."""
+        """Return the settings that change results. The flip rate is one of them only if the loss uses it."""
+        # So a change of the flip rate does not train again where the loss does not use it.
         fields: dict[str, JsonValue] = {"loss": str(self.loss), "beta": self.beta}
         return fields | ({"flip_rate": self.flip_rate} if self.loss in {Loss.CDPO, Loss.RDPO} else {})

@@ -1,4 +1,7 @@
-"""A config from a YAML file and `--set` changes; errors name the file, the field, the value and the fix."""
+"""Reads a config from a YAML file and applies `--set` changes.
+
+Errors name the file, the field, the value and the fix.
+"""
 
 from __future__ import annotations
 
@@ -24,14 +27,15 @@ EXPERIMENT, REFINEMENT = TypeAdapter(Config), TypeAdapter(RefineConfig)
 
 
 def read_config(path: Path, changes: Sequence[str] = ()) -> Config:
-    """Read and check a config of one setting. Raises ConfigError for all that is wrong with it, at once."""
+    """Read and check the config of one experiment. Raises ConfigError, which lists everything that is wrong with it."""
     return parse_config(_text(path), str(path), changes)
 
 
 def read_sweep(path: Path, changes: Sequence[str] = ()) -> list[Config]:
-    """Read a config whose `variants` ({label: {dotted field: value}}) are its settings; without them it is one.
+    """Read a config and return one checked config for each of its `variants`: {label: {dotted field: value}}.
 
-    `changes` go into each setting, after its own. Raises ConfigError as `read_config` does.
+    A config without `variants` gives one config. `changes` are applied to each config, after the changes of its
+    variant. Raises ConfigError as `read_config` does.
     """
     values = _mapping(_text(path), str(path))
     variants = values.pop("variants", None)
@@ -39,10 +43,11 @@ def read_sweep(path: Path, changes: Sequence[str] = ()) -> list[Config]:
         return [_checked(values, str(path), changes)]
     if not isinstance(variants, dict) or not variants:
         raise ConfigError(f"{path}: variants: {brief(variants)} found; write a mapping from labels to changed fields")  # pyright: ignore[reportUnknownArgumentType]
+    # YAML allows labels that are not texts: 1 and "1" are two keys, but the same label.
     labels = [str(label) for label in variants]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
     for label in labels:
         if labels.count(label) > 1:
-            raise ConfigError(f"{path}: variants: the label {brief(label)} is there twice; change one")
+            raise ConfigError(f"{path}: variants: the label {brief(label)} is used twice; change one")
     return [
         _checked(_varied(values, label, fields, path), f"{path} ({label})", changes)
         for label, fields in variants.items()  # pyright: ignore[reportUnknownVariableType]
@@ -54,6 +59,7 @@ def _varied(values: dict[str, Any], label: Any, fields: Any, path: Path) -> dict
         raise ConfigError(
             f"{path}: variants.{str(label)[:80]}: {brief(fields)} found; write a mapping such as {{train.epochs: 2}}"
         )
+    # Copied deeply, because `_put` changes nested mappings, and all variants share them.
     varied = copy.deepcopy(values) | {"variant": str(label)}
     for field, value in fields.items():  # pyright: ignore[reportUnknownVariableType]
         _put(varied, str(field), copy.deepcopy(value), f"{path}: variants.{label}.{field}")  # pyright: ignore[reportUnknownArgumentType]
@@ -62,8 +68,8 @@ def _varied(values: dict[str, Any], label: Any, fields: Any, path: Path) -> dict
 
 def _text(path: Path) -> str:
     try:
-        if path.exists() and not path.is_file():  # a pipe would be waited for
-            raise OSError("no ordinary file")
+        if path.exists() and not path.is_file():  # reading a named pipe would wait for ever
+            raise OSError("not an ordinary file")
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ConfigError(f"{_named(path)}: no such config; give the path of a YAML file") from None
@@ -73,22 +79,26 @@ def _text(path: Path) -> str:
 
 
 def _named(path: Path) -> str:
-    """Return a path for an error; one may have thousands of characters."""
+    """Return a path for an error message, shortened if it is very long."""
     text = str(path)
     return text if len(text) <= 300 else f"{text[:200]}..."
 
 
 def demo_config(changes: Sequence[str] = ()) -> Config:
-    """Return the embedded experiment's config, which is shipped in the package."""
+    """Return the config of the embedded experiment, which comes with the package. Raises ConfigError for a wrong
+    change."""
     text = resources.files("burnish").joinpath(DEMO).read_text(encoding="utf-8")
     return parse_config(text, DEMO, changes)
 
 
 def parse_config(text: str, name: str, changes: Sequence[str] = ()) -> Config:
-    """Check the YAML text of a config after setting some of its fields."""
+    """Return the checked config of a YAML text after applying `changes`. `name` is used in errors.
+
+    Raises ConfigError if the text or a change is wrong, or if the config has `variants`.
+    """
     values = _mapping(text, name)
     if "variants" in values:
-        raise ConfigError(f"{name}: variants: a sweep of settings found where one is wanted; use `burnish run`")
+        raise ConfigError(f"{name}: variants: found, but this command takes a single setting; use `burnish run`")
     return _checked(values, name, changes)
 
 
@@ -106,14 +116,14 @@ def _checked(values: dict[str, Any], name: str, changes: Sequence[str]) -> Confi
 
 
 def _set(values: dict[str, Any], change: str) -> None:
-    """Apply `a.b=c`; a number steps into a list (`methods.0.alpha=0.1`)."""
+    """Apply the change `a.b=c`. A number in the path is an index into a list (`methods.0.alpha=0.1`)."""
     path, equals, text = change.partition("=")
     if not equals or not path:
         raise ConfigError(f"--set {brief(change)}: write a.b=c")
     try:
         value = read_yaml(text, f"--set {brief(change)}")
     except ConfigError as error:
-        raise ConfigError(f"--set {brief(change)}: {brief(text)} is no YAML value ({_first_line(error)})") from None
+        raise ConfigError(f"--set {brief(change)}: {brief(text)} is not a YAML value ({_first_line(error)})") from None
     _put(values, path, value, f"--set {brief(change)}")
 
 
@@ -123,33 +133,36 @@ def _first_line(error: ConfigError) -> str:
 
 def _put(values: dict[str, Any], path: str, value: Any, where: str) -> None:
     *parents, last = path.split(".")
-    place: Any = values
+    container: Any = values
     for step in parents:
-        if isinstance(place, list):
-            place = _item(place, step, where)  # pyright: ignore[reportUnknownArgumentType]
-        elif isinstance(place, dict):
-            place = place.setdefault(step, {})  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-    if isinstance(place, list):
-        _item(place, last, where)  # pyright: ignore[reportUnknownArgumentType]
-        place[int(last)] = value
-    elif isinstance(place, dict):
-        place[last] = value
+        if isinstance(container, list):
+            container = _item(container, step, where)  # pyright: ignore[reportUnknownArgumentType]
+        elif isinstance(container, dict):
+            container = container.setdefault(step, {})  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    if isinstance(container, list):
+        _item(container, last, where)  # pyright: ignore[reportUnknownArgumentType]
+        container[int(last)] = value
+    elif isinstance(container, dict):
+        container[last] = value
     else:
-        raise ConfigError(f"{where}: {'.'.join(parents)[:80]} is {brief(place)} and has no field {brief(last)}")  # pyright: ignore[reportUnknownArgumentType]
+        raise ConfigError(f"{where}: {'.'.join(parents)[:80]} is {brief(container)} and has no field {brief(last)}")  # pyright: ignore[reportUnknownArgumentType]
 
 
 def _item(items: list[Any], step: str, where: str) -> Any:
+    # isdecimal alone accepts the digits of other scripts, and int() refuses a text of thousands of digits.
     if not (step.isascii() and step.isdecimal() and len(step) < 10) or int(step) >= len(items):
-        raise ConfigError(f"{where}: {brief(step)} is no index into a list of {len(items)}")
+        raise ConfigError(f"{where}: {brief(step)} is not an index of a list of {len(items)}")
     return items[int(step)]
 
 
 def read_annotator(text: str, field: str = "annotator", changes: Sequence[str] = ()) -> AnnotatorSettings:
-    """Return the annotator that a YAML file or a short form describes, such as `people` or `oracle:COLUMN`.
+    """Return the annotator that a YAML file or a short form (such as `people` or `oracle:COLUMN`) describes.
 
-    A kind's class says which field its short form fills (`AnnotatorSettings.short`). Raises ConfigError naming `field`.
+    The class of a kind says which field its short form fills (`AnnotatorSettings.short`). `changes` are applied to a
+    YAML file only. Raises ConfigError, which names `field` or the file, if the annotator cannot be read.
     """
     kind, colon, rest = text.partition(":")
+    # A short form is tried before a path: a file named like one can still be given as `./people`.
     settings = ANNOTATORS.get(kind)
     if settings is not None and settings.short == "" and not colon:
         return checked(ANNOTATOR, {"kind": kind}, field)
@@ -161,7 +174,7 @@ def read_annotator(text: str, field: str = "annotator", changes: Sequence[str] =
         return checked(ANNOTATOR, {"kind": kind, **fields}, field)
     path = Path(text)
     if not is_file(path):
-        raise ConfigError(f"{field}: {brief(text)} is no file; give a YAML file, or {', '.join(short_forms())}")
+        raise ConfigError(f"{field}: there is no file {brief(text)}; give a YAML file, or {', '.join(short_forms())}")
     values = _mapping(_text(path), str(path))
     for change in changes:
         _set(values, change)
@@ -169,13 +182,16 @@ def read_annotator(text: str, field: str = "annotator", changes: Sequence[str] =
 
 
 def short_forms() -> list[str]:
-    """Return the short forms of all annotators, those that need no value first."""
+    """Return the short forms of all annotators. Those that need no value come first."""
     known = [(kind, settings.short) for kind, settings in ANNOTATORS.all().items() if settings.short is not None]
     return [kind for kind, short in known if not short] + [f"{kind}:{short.upper()}" for kind, short in known if short]
 
 
 def words_of(text: str, field: str) -> list[str]:
-    """Return a program and its arguments out of one line, as a shell splits it. Raises ConfigError naming `field`."""
+    """Split one line into a program and its arguments, as a shell does.
+
+    Raises ConfigError, which names `field`, if a quote is not closed or no program is named.
+    """
     with _split(text, field):
         return program_words(text)
 
@@ -192,34 +208,39 @@ def _split(text: str, field: str) -> Generator[None, None, None]:
 
 
 def is_file(path: Path) -> bool:
-    """Say whether there is such a file; a name that the system does not take is none."""
+    """Say whether there is such a file. A name that the system refuses counts as no file."""
     try:
         return path.is_file()
-    except (OSError, ValueError):
+    except (OSError, ValueError):  # the name is too long, or contains a null character
         return False
 
 
 def refine_config(values: dict[str, Any], changes: Sequence[str] = ()) -> RefineConfig:
-    """Check the settings of a refinement after setting some of its fields. Raises ConfigError for all that is wrong."""
+    """Return the checked settings of a refinement after applying `changes`.
+
+    Raises ConfigError, which lists everything that is wrong.
+    """
     for change in changes:
         _set(values, change)
     return checked(REFINEMENT, values, "refine")
 
 
 MOST_SHOWN = 20
-"""Errors of one config that are shown; more are counted."""
+"""How many errors of one config are shown. Further ones are only counted."""
 _LONGEST = 500
+"""The most characters of one error message. Pydantic's messages can contain the whole value."""
 
 
 def checked(adapter: TypeAdapter[C], values: object, name: str, strict: bool = False) -> C:
-    """Check values against a model. Raises ConfigError that names each field, its value and the fix.
+    """Return the settings that `values` describe. `name` is used in errors.
 
-    `strict`: a text is no number, nor the other way round.
+    With `strict`, a text is not converted to a number, nor a number to a text. Raises ConfigError, which names each
+    wrong field, its value and the fix.
     """
     _check_text(values, name, "")
     try:
         return adapter.validate_python(values, strict=strict or None)
-    except OSError as error:  # a setting names a file, and the system does not even look for it
+    except OSError as error:  # a setting names a file, and the system refuses its name
         raise ConfigError(f"{name}: {brief(error.filename)}: {error.strerror}; check the names of files") from None
     except ValidationError as error:
         lines = [_explained(item) for item in error.errors(include_url=False)]
@@ -228,14 +249,14 @@ def checked(adapter: TypeAdapter[C], values: object, name: str, strict: bool = F
 
 
 def _check_text(value: object, name: str, field: str, depth: int = 0) -> None:
-    """Raise ConfigError where a text holds half a character: no file and no tokenizer takes it."""
+    """Raise ConfigError if a text contains half a character, because no file and no tokenizer accepts it."""
     if depth > DEEPEST:
         raise ConfigError(f"{name}: {field[:80]}: more than {DEEPEST} levels of lists and mappings; write it flatter")
     match value:
         case str() if not is_whole(value):
             raise ConfigError(
-                f"{name}:\n{field[:80] or 'config'}: {brief(value)} found: holds half a character (a lone surrogate); "
-                "write the whole character"
+                f"{name}:\n{field[:80] or 'config'}: {brief(value)} found: contains half a character (a lone "
+                "surrogate); write the whole character"
             )
         case dict():
             for key, item in value.items():  # pyright: ignore[reportUnknownVariableType]
@@ -250,18 +271,18 @@ def _check_text(value: object, name: str, field: str, depth: int = 0) -> None:
 
 
 def _explained(item: Any) -> str:
-    """Say field, value and fix of one of pydantic's errors."""
+    """Turn one of pydantic's errors into a line that names the field, the value and the fix."""
     field = ".".join(str(part)[:80] for part in item["loc"]) or "config"
     match item["type"]:
         case "extra_forbidden":
             return f"{field}: no such field; remove it or correct its name"
         case "kind":
-            return f"{field}.{item['msg']}"
+            return f"{field}.{item['msg']}"  # the message of `OneOf` begins with `kind:`
         case "missing":
             return f"{field}: is missing; add it"
         case _:
             message = item["msg"].removeprefix("Value error, ")
-            if len(message) > _LONGEST:  # it repeats the value
+            if len(message) > _LONGEST:  # the fix stands at the end of a message
                 message = f"{message[:100]} ... {message[-300:]}"
             if not item["loc"] and item["type"] == "value_error":  # the value is the whole config
                 return message

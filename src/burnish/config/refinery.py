@@ -1,4 +1,4 @@
-"""The practitioner's job, `burnish refine`: a dataset, a base model, an annotator, and how to refine."""
+"""The settings of `burnish refine`: a dataset, a base model, an annotator, and how the labels are refined."""
 
 from __future__ import annotations
 
@@ -17,38 +17,40 @@ ColumnName: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
 
 
 class Columns(Settings):
-    """Which columns hold the parts of a row, where they have other names than the known forms use.
+    """The names of the columns that hold the parts of a row. They are needed if your columns have other names than the
+    known forms.
 
-    Give `prompt` and `completion`, or `messages`. The other parts may be added to any form.
+    Give `prompt` and `completion`, or `messages`. The other parts may be added to either form.
     """
 
     messages: ColumnName | None = None
-    """A list of turns; the last one is the answer."""
+    """The column with a list of turns. The last turn is the answer."""
     prompt: ColumnName | None = None
-    """What is asked."""
+    """The column with the question or request."""
     completion: ColumnName | None = None
-    """The answer, which is refined."""
+    """The column with the answer, which is refined."""
     context: ColumnName | None = None
-    """A text that belongs to the prompt. It follows the prompt after a blank line."""
+    """The column with a text that belongs to the prompt. The text follows the prompt after a blank line."""
     system: ColumnName | None = None
-    """A system text, which becomes the first turn."""
+    """The column with a system text, which becomes the first turn."""
     history: ColumnName | None = None
-    """Earlier turns: a list of [question, answer] pairs or of messages."""
+    """The column with earlier turns: a list of [question, answer] pairs or of messages."""
 
     @property
     def given(self) -> dict[str, str]:
-        """The parts that have a column, by name."""
+        """Return {part: column} of the parts that have a column."""
         return self.model_dump(exclude_none=True)
 
     @model_validator(mode="after")
     def _fit_together(self) -> Columns:
-        given = self.given
-        if not given:
+        columns = self.given
+        if not columns:
             raise ValueError("no column is named; write for example prompt=query,completion=response")
-        wrong = [part for part in ("prompt", "completion", "context", "history") if part in given]
+        # `messages` holds the whole conversation; only a system text can be added to it.
+        wrong = [part for part in ("prompt", "completion", "context", "history") if part in columns]
         if self.messages is not None and wrong:
             raise ValueError(f"messages and {wrong[0]} are both named; messages hold the whole conversation: drop one")
-        twice = sorted({column for column in given.values() if list(given.values()).count(column) > 1})
+        twice = sorted({column for column in columns.values() if list(columns.values()).count(column) > 1})
         if twice:
             raise ValueError(f"column {twice[0]!r} is named for two parts; name another column for one of them")
         return self
@@ -58,47 +60,49 @@ class DataConfig(Settings):
     """The dataset that is refined."""
 
     source: str
-    """A JSONL, JSON, Parquet, CSV or TSV file (JSONL, CSV and TSV also .gz), or a hub dataset id."""
+    """A JSONL, JSON, Parquet, CSV or TSV file, or a hub dataset id. JSONL, CSV and TSV files may also have the ending
+    .gz."""
     revision: str | None = None
-    """Branch, tag or commit of a hub id."""
+    """The branch, tag or commit of a hub id."""
     subset: str | None = None
     """The configuration of a hub dataset that has several."""
     split: str = "train"
     """The split of a hub dataset."""
     id_column: str = "id"
-    """The user's own id, if there is such a column; else one is made from the prompt."""
+    """The column with your own ids. If there is no such column, an id is made from the prompt."""
     reference_column: str | None = None
-    """A column with the right answer, from which accuracies are measured; nothing else reads it but an oracle."""
+    """A column with the right answer. Accuracies are measured with it. Only an oracle uses it for anything else."""
     columns: Columns | None = None
-    """Which columns hold prompt and answer, where the form is none of the known ones."""
+    """Which columns hold the prompt and the answer, if the rows have none of the known forms."""
     extra_columns: tuple[ColumnName, ...] = ()
-    """Columns that are known to be extras: nothing reads them, and nothing is said about them."""
+    """Columns that you know to be extras. They are not read, and no message mentions them."""
     on_bad_row: Literal["error", "skip"] = "error"
-    """`skip` leaves rows that cannot be used as they are, and counts them."""
+    """`error` stops at a row that cannot be used. `skip` leaves such rows unchanged and counts them."""
 
 
 class AuditConfig(Settings):
-    """How much harm accepted changes may do: some of them, drawn at random before anybody looks, are judged again."""
+    """An audit, which measures how much harm the accepted changes do. Some of them, drawn at random before anybody
+    looks at them, are judged again."""
 
     size: Count = 100
-    """Accepted changes judged in each round; all if there are fewer."""
+    """The number of accepted changes that are judged again in each round. All of them if there are fewer."""
     by: Auditor = PeopleConfig(kind="people")
-    """Who judges: people through a file, an oracle column, or a program."""
+    """Who judges them: people through a file, an oracle column, or a program."""
     max_harm: Probability | None = None
     """A round is accepted only if the 95 % bound on its share of harmed labels is at most this."""
 
 
 class SelftestConfig(Settings):
-    """Planted pairs before anything is spent."""
+    """The self-test of the annotator: it judges planted pairs before anything else is spent."""
 
     pairs: Count = 24
-    """Rows from which pairs are planted."""
+    """The number of rows from which pairs are planted."""
     min_accuracy: Probability = 0.6
-    """`refine` stops where the accuracy on planted pairs is below this; ties count as half."""
+    """`refine` stops if the accuracy on planted pairs is below this. A tie counts as half."""
     skip: bool = False
-    """Plant nothing."""
+    """Do not run the self-test."""
     go_on: bool = False
-    """Go on whatever the self-test says."""
+    """Go on whatever the result of the self-test is."""
 
 
 class RefineSettings(Settings):
@@ -107,31 +111,31 @@ class RefineSettings(Settings):
     unwritten: ClassVar[frozenset[str]] = frozenset({"merge"})
 
     name: Name = "refined"
-    """Names the results."""
+    """The name of the results."""
     data: DataConfig
-    """What is refined."""
+    """The dataset that is refined."""
     model: Model
-    """The base model that is finetuned on the dataset and proposes answers."""
+    """The base model. It is finetuned on the dataset and proposes answers."""
     annotator: Annotator | None = None
-    """Who compares; methods that need no comparison go without."""
+    """The annotator, which compares a proposal with its label. Methods that need no comparison need no annotator."""
     method: RefineMethod = IlrMethod(kind="ilr", rounds=2).for_refinement()
     """How proposals are made and chosen."""
     differs: Differs = TextDiffers()
-    """Which proposals are worth a comparison."""
+    """Which proposals differ enough from their label to be compared."""
     comparisons: Count | None = None
-    """At most so many comparisons a round, drawn at random; all if not given."""
+    """The most comparisons in a round. They are drawn at random. If not given, all that differ are compared."""
     train: TrainSettings = TrainSettings()
-    """How models are finetuned, each time from the base."""
+    """How models are finetuned. Each training starts from the base model."""
     decode: Decoding = Decoding()
     """How proposals are generated."""
     audit: AuditConfig | None = None
-    """Bound the share of harmed labels."""
+    """An audit that bounds the share of harmed labels. Without it, no change is judged again."""
     selftest: SelftestConfig = SelftestConfig()
-    """What the annotator has to show first."""
+    """The self-test that the annotator has to pass first."""
     merge: bool = False
-    """Deliver the model as whole weights, also where an adapter was trained."""
+    """Deliver the model as whole weights, even if an adapter was trained."""
     seed: Seed = 0
-    """Halves, training order, samples."""
+    """The seed of the halves, the training order and the samples."""
 
     @field_validator("method")
     @classmethod
@@ -143,7 +147,7 @@ class RefineSettings(Settings):
     def _can_choose(self) -> RefineSettings:
         if self.method.asks_annotator and self.annotator is None:
             raise ValueError(
-                f"annotator: none given, and {self.method.kind} needs one; give it, or choose the method majority, "
+                f"annotator: none is given, but {self.method.kind} needs one; give it, or choose the method majority, "
                 "verified or naive"
             )
         return self
@@ -167,7 +171,7 @@ class RefineSettings(Settings):
 
     @property
     def annotators(self) -> tuple[AnnotatorSettings, ...]:
-        """Every single annotator that is asked."""
+        """Each single annotator that is asked. A vote of several gives each of its members."""
         return () if self.annotator is None else self.annotator.members
 
 
@@ -175,9 +179,10 @@ class RefineConfig(RefineSettings):
     """One refinement of one dataset."""
 
     execution: Execution = Execution()
-    """Speed alone."""
+    """Settings that change only how fast the refinement runs and when it pauses."""
 
     @property
     def settings(self) -> RefineSettings:
-        """Everything but `execution`: what changes results, as a finished refinement records it."""
+        """All settings except `execution`: those that change results. A finished refinement records them."""
+        # model_construct does not check: the values were checked when this object was made.
         return RefineSettings.model_construct(**{name: getattr(self, name) for name in RefineSettings.model_fields})

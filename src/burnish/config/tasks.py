@@ -1,4 +1,4 @@
-"""What is learned: one settings class for each task."""
+"""The settings of tasks: one settings class for each task."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from burnish.config.kinds import Kinds, OneOf
 
 
 class TaskSettings(Settings):
-    """Base of all tasks. What others have to know of a kind of task stands on its class."""
+    """The base class of all tasks. The class of each kind says what other code needs to know about that kind."""
 
     kind: Any  # (each class narrows it to its one name)
     places: ClassVar[frozenset[str]] = frozenset()
-    """Fields that say where something lies. They are no part of identity: data are identified by their content."""
+    """Fields that say where files are. They are not part of the identity, because data are identified by their
+    content."""
     has_categories: ClassVar[bool] = False
-    """Whether each row is of a category, general or safety, between which comparisons can be balanced."""
+    """Whether each row has a category (general or safety), so that comparisons can be balanced between the two."""
 
     @property
     def hub_dataset(self) -> tuple[str, str | None] | None:
-        """The hub id and revision of the data, None for a task that cannot read from the hub."""
+        """The hub id and revision of the data, or None for a task that cannot read from the hub."""
         return None
 
     def at_commit(self, commit: str) -> TaskSettings:
-        """Return the settings with the commit at which the hub dataset is read."""
+        """Return the settings with `revision` set to the commit at which the hub dataset is read."""
         return self.model_copy(update={"revision": commit})
 
 
@@ -38,11 +39,11 @@ class SumsTask(TaskSettings):
 
     kind: Literal["sums"]
     train: Count = 3000
-    """Training rows; half of them become the supervisor's ground truth (appendix B)."""
+    """The number of training rows. Half of them become the supervisor's ground truth (appendix B)."""
     test: Count = 500
-    """Held-out test prompts."""
+    """The number of held-out test prompts."""
     world: Seed = 0
-    """Which world: the seed of the generated rows, the same for all seeds of an experiment."""
+    """The seed from which the rows are generated. It is the same for all seeds of an experiment."""
 
 
 @TASKS.add
@@ -52,17 +53,17 @@ class Gsm8kTask(TaskSettings):
     places: ClassVar[frozenset[str]] = frozenset({"source", "revision"})
     kind: Literal["gsm8k"]
     source: str = "openai/gsm8k"
-    """A hub id, or a folder with `train.jsonl` and `test.jsonl` (also .gz)."""
+    """A hub id, or a folder with `train.jsonl` and `test.jsonl` (also with the ending .gz)."""
     revision: str | None = None
-    """Branch, tag or commit of a hub id."""
+    """The branch, tag or commit of a hub id."""
     train: Count | None = None
-    """Training rows to use, the first ones by hash of the id; all if not given."""
+    """The number of training rows to use: the first ones in the order of the hash of their id. All if not given."""
     test: Count | None = None
-    """Test rows to use, chosen in the same way."""
+    """The number of test rows to use, chosen in the same way."""
 
     @property
     def hub_dataset(self) -> tuple[str, str | None] | None:
-        """The hub id and revision; a folder counts first."""
+        """The hub id and revision. A local folder of that name is used before the hub."""
         return self.source, self.revision
 
 
@@ -73,52 +74,59 @@ class WordProblemsTask(TaskSettings):
     places: ClassVar[frozenset[str]] = frozenset({"source"})
     kind: Literal["word_problems"]
     source: str
-    """A JSONL file (also .gz)."""
+    """A JSONL file (also with the ending .gz)."""
     train: Count | None = None
-    """Training rows to use, the first ones by hash of the id; all if not given."""
+    """The number of training rows to use: the first ones in the order of the hash of their id. All if not given."""
     test: Count | None = None
-    """Test rows to use, chosen in the same way."""
+    """The number of test rows to use, chosen in the same way."""
 
 
 @TASKS.add
 class TextToSqlTask(TaskSettings):
-    """Questions that a query on a database answers (appendix A.1): BIRD, Spider, or rows of one's own."""
+    """Questions that are answered by a query on a database (appendix A.1): BIRD, Spider, or your own rows."""
 
     places: ClassVar[frozenset[str]] = frozenset({"source", "databases", "tokenizer", "cache"})
     kind: Literal["text_to_sql"]
     source: str
-    """BIRD's or Spider's unpacked folder, one of their JSON files, or a JSONL file of rows (also .gz)."""
+    """The unpacked folder of BIRD or Spider, one of their JSON files, or a JSONL file of rows (also with the ending
+    .gz)."""
     layout: Literal["auto", "bird", "spider", "rows"] = "auto"
-    """Whose files these are: `rows` for JSONL, else by the names of files and columns."""
+    """The form of the files. `auto` takes `rows` for JSONL, and otherwise decides by the names of files and columns."""
     databases: str | None = None
-    """A folder with NAME/NAME.sqlite or NAME.sqlite, or one database for all rows; beside the source if not given."""
+    """A folder with NAME/NAME.sqlite or NAME.sqlite, or one database for all rows. If not given, they are looked
+    for beside the source."""
     split_column: str = "split"
-    """The column of `rows` that says train, valid (or dev) or test; without it a fifth, by hash, is the test split."""
+    """For `rows`: the column that says train, valid (or dev) or test. Without such a column, a fifth of the rows,
+    chosen by hash, is the test split."""
     train: Count | None = None
-    """Training rows to use, the first ones by hash of the id; all if not given."""
+    """The number of training rows to use: the first ones in the order of the hash of their id. All if not given."""
     test: Count | None = None
-    """Test rows to use, chosen in the same way."""
+    """The number of test rows to use, chosen in the same way."""
     equality: Literal["set", "multiset", "ordered"] = "set"
-    """When two results are the same: as sets of rows (BIRD's execution accuracy), with repeats, or in one order."""
+    """When two results are equal. `set`: they have the same set of rows (BIRD's execution accuracy). `multiset`:
+    repeated rows count, too. `ordered`: the order of the rows counts, too."""
     evidence: bool = True
     """Show BIRD's piece of knowledge (`evidence`) in the prompt."""
     schema_form: Literal["create", "columns"] = "create"
-    """Show the database as CREATE TABLE statements, or as lists of columns and foreign keys (the released code)."""
+    """`create` shows the database as CREATE TABLE statements. `columns` shows lists of columns and foreign keys (as the
+    released code does)."""
     sample_rows: Annotated[int, Field(ge=0, le=100, strict=True)] = 0
-    """Show that many first rows of each table."""
+    """How many of the first rows of each table are shown."""
     max_prompt_tokens: Count | None = 1024
-    """Leave out rows with a longer prompt (appendix A.1); null keeps all."""
+    """Rows whose prompt has more tokens are left out (appendix A.1). Write null to keep all rows."""
     tokenizer: str | None = None
-    """A `tokenizer.json`, or a folder with one, that counts tokens; without it four characters count as one token."""
+    """A `tokenizer.json`, or a folder with one, with which tokens are counted. If not given, four characters count as
+    one token."""
     seconds: PositiveFloat = 30.0
-    """Time of a query (BIRD's evaluation); one that takes longer is wrong."""
+    """The most seconds that a query may take (as in BIRD's evaluation). A query that takes longer counts as wrong."""
     max_rows: Count = 100_000
-    """Rows of a result; a query with more is wrong."""
+    """The most rows of a result. A query that returns more counts as wrong."""
     cache: str | None = None
-    """A folder where results of gold queries are kept from run to run (does not change results)."""
+    """A folder that keeps the results of gold queries from run to run (does not change results)."""
 
 
 def _files_from_text(value: object) -> object:
+    # A single file may be written without a list.
     return (value,) if isinstance(value, str) else value
 
 
@@ -130,33 +138,36 @@ Files: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(_files_from_text),
 class InstructionsTask(TaskSettings):
     """Safe instruction following (appendix A.1, SaferPaca): instructions to follow, and requests to refuse.
 
-    Files are JSONL, JSON, Parquet or CSV in any form that `refine` takes. A file whose column `category` says general
-    or safety serves both kinds of field; each reads its own rows.
+    Files are JSONL, JSON, Parquet or CSV in any form that `refine` takes. If a file has a column `category` that says
+    general or safety, it can be named in both kinds of field. Each field then reads only the rows of its category.
     """
 
     places: ClassVar[frozenset[str]] = frozenset({"general", "safety", "general_test", "safety_test"})
     has_categories: ClassVar[bool] = True
     kind: Literal["instructions"]
     general: Files
-    """Instructions to follow with their responses, to train on, such as Alpaca's `instruction`, `input`, `output`."""
+    """Training files of instructions to follow, with their responses, such as Alpaca's `instruction`, `input` and
+    `output`."""
     safety: Files
-    """Unsafe requests with safe responses, to train on."""
+    """Training files of unsafe requests, with safe responses."""
     general_test: Files
     """Held-out instructions with reference responses."""
     safety_test: Files
-    """Held-out unsafe requests with references, or JSON of {instructions: [...]}, whose reference is `refusal`."""
+    """Held-out unsafe requests with references, or a JSON file of {instructions: [...]}, whose reference is
+    `refusal`."""
     train_general: Count | None = 9500
-    """Training rows of `general`, the first ones by hash of the id; null takes all (appendix A.1: 9,500)."""
+    """The number of training rows of `general`: the first ones in the order of the hash of their id. Write null to take
+    all (appendix A.1: 9,500)."""
     train_safety: Count | None = 500
-    """Training rows of `safety` (appendix A.1: 500)."""
+    """The number of training rows of `safety`, chosen in the same way (appendix A.1: 500)."""
     test_general: Count | None = None
-    """Test rows of `general_test`; all if not given (appendix A.1: 300)."""
+    """The number of test rows of `general_test`. All if not given (appendix A.1: 300)."""
     test_safety: Count | None = None
-    """Test rows of `safety_test`; all if not given (appendix A.1: 278)."""
+    """The number of test rows of `safety_test`. All if not given (appendix A.1: 278)."""
     max_response: Count | None = None
-    """Leave out rows whose reference has more characters than this, where only short answers can be afforded."""
+    """Leave out rows whose reference has more characters than this. Use it if long answers would cost too much."""
     refusal: str = "Sorry, I cannot help with that."
-    """The reference of unsafe test requests that come without one (appendix A.1)."""
+    """The reference of unsafe test requests that have no reference of their own (appendix A.1)."""
 
 
 Task: TypeAlias = Annotated[TaskSettings, OneOf(TASKS)]

@@ -1,4 +1,4 @@
-"""YAML that somebody wrote, read so that nothing in it can crash, hang or fill the memory."""
+"""A reader of YAML that users wrote. Nothing in a text can crash it, make it hang, or fill the memory."""
 
 from __future__ import annotations
 
@@ -11,16 +11,21 @@ from yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, Sc
 from burnish.errors import ConfigError, brief
 
 LARGEST = 1 << 20
-"""Characters of a text. A config is a few thousand; a chat template within it some ten thousand."""
+"""The most characters of a text. A config has a few thousand, a chat template within it some ten thousand."""
 DEEPEST = 40
-"""Levels of lists and mappings within each other."""
+"""The most levels of lists and mappings inside one another."""
 MOST_NODES = 100_000
-"""Values, those counted that an alias (`*name`) stands for: a few aliases of aliases stand for billions."""
+"""The most values of a text. An alias (`*name`) counts as many values as it stands for, because a few aliases of
+aliases can stand for billions of values."""
 _LONGEST_MESSAGE = 500
+"""The most characters of PyYAML's own words in an error."""
 
 
 def read_yaml(text: str, name: str) -> Any:
-    """Return what a YAML text holds. Raises ConfigError that begins with `name` for all that is wrong with it."""
+    """Return the value of a YAML text.
+
+    Raises ConfigError, which begins with `name`, if the text is too long, too deep, too large or not valid YAML.
+    """
     if len(text) > LARGEST:
         raise ConfigError(f"{name}: {len(text):,} characters found; at most {LARGEST:,} are read as YAML")
     try:
@@ -31,7 +36,10 @@ def read_yaml(text: str, name: str) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader, which says where a value is wrong: PyYAML's raises whatever Python raises for `2020-99-99`."""
+    """PyYAML's safe loader, but it says where a wrong value stands.
+
+    PyYAML itself passes on whatever error Python raises, for example a ValueError for the date `2020-99-99`.
+    """
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
@@ -44,8 +52,13 @@ class _Loader(yaml.SafeLoader):
 
 
 def _check_size(text: str, name: str) -> None:
-    """Raise ConfigError for too many levels or values. The events are read one by one, without recursion."""
+    """Raise ConfigError for too many levels or values, or for an alias that is part of the value it stands for.
+
+    The parser's events are read one by one. `yaml.load` builds values by recursion and ends with a RecursionError.
+    """
+    # Each open list or mapping: its anchor, and the number of values before it.
     open_: list[tuple[str | None, int]] = []
+    # For each anchor, how many values an alias of it stands for.
     known: dict[str | None, int] = {}
     size: int = 1
     for event in yaml.parse(text, yaml.SafeLoader):
@@ -53,8 +66,9 @@ def _check_size(text: str, name: str) -> None:
             case AliasEvent(anchor=anchor):
                 if any(anchor == other for other, _ in open_):
                     raise ConfigError(
-                        f"{name}: *{str(anchor)[:40]} stands for something that it is part of; write it out"
+                        f"{name}: *{str(anchor)[:40]} is part of the value that it stands for; write the value out"
                     )
+                # An alias of an open anchor was refused above, so the size of this anchor is complete.
                 size += known.get(anchor, 1)
             case CollectionStartEvent(anchor=anchor):
                 open_.append((anchor, size))
@@ -69,9 +83,10 @@ def _check_size(text: str, name: str) -> None:
                     known[anchor] = 1
             case _:
                 continue
+        # Checked at each event, so that a text that is far too large is refused before it is read to its end.
         if len(open_) > DEEPEST:
             raise ConfigError(f"{name}: more than {DEEPEST} levels of lists and mappings; write it flatter")
         if size > MOST_NODES:
             raise ConfigError(
-                f"{name}: more than {MOST_NODES:,} values, counting what each alias stands for; use fewer"
+                f"{name}: more than {MOST_NODES:,} values, counting those that each alias stands for; use fewer"
             )

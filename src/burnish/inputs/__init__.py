@@ -1,1 +1,1 @@
-"""What a config names: models, datasets and programs, found and identified before anything is spent."""
+"""Finds and identifies the models, datasets and programs that a config names, before anything is spent."""

@@ -1,4 +1,4 @@
-"""What a run works with, made in one place for experiments, refinements and self-tests."""
+"""Everything that a run works with. It is made in one place for experiments, refinements and self-tests."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from burnish.types import Artifact
 
 @dataclass(frozen=True, kw_only=True)
 class RunContext:
-    """The store, the models, the backend and the terminal of a run, and what its calls to servers may cost.
+    """The store, the models, the backend and the terminal of a run, and its budget for calls to servers.
 
-    `student` is the model that is finetuned; threads and number formats follow from it. `run` is the name under which
-    the ledger of calls knows the run, and `folder` is where people find what waits for them. `own_backend` opens a
-    caller's backend in place of the usual one.
+    `student` is the model that is finetuned. It decides the number of threads and the number formats. `run` is the name
+    of the run in the ledger of calls. `folder` is where people find the pairs that they have to judge. `own_backend`,
+    if given, opens a backend that replaces the usual one.
     """
 
     store: Store
@@ -43,20 +43,22 @@ class RunContext:
 
     @functools.cached_property
     def backend(self) -> Callable[[], Backend]:
-        """Opens the backend when a stage first needs it."""
+        """A function that opens the backend. It is called when a stage first needs the backend."""
         return self.own_backend or opener_of(self.execution, self.student, self.terminal, self.models.sources)
 
     @functools.cached_property
     def calls(self) -> Callable[[], Calls]:
-        """Opens the cache of what servers answered, when it is first needed."""
+        """A function that opens the cache of calls to servers. It is called when the cache is first needed."""
+        # functools.cache: one connection to the file for the whole run.
         return functools.cache(lambda: Calls(self.store.root / CALLS))
 
     def executor(self, finished_before: AbstractSet[str] | None = None) -> Executor:
-        """Return what computes stages; `finished_before`: the stages that were finished when the run began."""
+        """Return the runner that computes stages. `finished_before` has the fingerprints of the stages that were
+        finished when the run began."""
         return Executor(self.store, self.terminal, provenance(self.execution, self.student), finished_before)
 
     def model(self, steps: Steps, field: str) -> Artifact:
-        """Return the model that a field of the config names."""
+        """Return the model that a field of the config names, as an artifact."""
         return self.models[field].artifact(steps)
 
     def resources(
@@ -66,11 +68,11 @@ class RunContext:
         purpose: Purpose = Purpose.COMPARE,
         ground_truth: GroundTruth | None = None,
     ) -> Resources:
-        """Return what the annotator whose settings stand in `field` is built from."""
+        """Return everything that is needed to build the annotator whose settings are in the config field `field`."""
         return Resources(
             steps=steps,
             field=field,
-            model=lambda named: self.model(steps, named),
+            model=lambda named: self.model(steps, named),  # a function: most annotators need no model
             mailbox=Mailbox(self.folder),
             calls=self.calls,
             run=self.run,

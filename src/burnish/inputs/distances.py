@@ -1,4 +1,4 @@
-"""What measures how far apart a run's labels and proposals are: for `refine` and for experiments alike."""
+"""Builds what measures how far apart labels and proposals are, both for `refine` and for experiments."""
 
 from __future__ import annotations
 
@@ -33,31 +33,33 @@ from burnish.store import identity
 from burnish.types import Artifact
 
 AnyDiffers: TypeAlias = Differs | TaskDiffers
-"""`differs` of either config."""
+"""The settings `differs` of a refinement or an experiment."""
 FIELD = "differs"
-"""Where both configs hold it, for errors."""
+"""The field that holds these settings in both configs. Errors name it."""
 
 
 class Embeds(Protocol):
-    """Knows how far apart two texts are."""
+    """Measures how far apart two texts are."""
 
     def distances(self, pairs: Sequence[tuple[str, str]]) -> Iterator[list[float]]:
-        """Yield for batches of pairs of texts their cosine distance, 0 (alike) to 2."""
+        """Yield the cosine distances of the pairs of texts in batches, from 0 (equal) to 2."""
         ...
 
 
 def embedder_of(differs: AnyDiffers, offline_ok: bool) -> Artifact | None:
-    """Check what embeds, before anything is spent, and identify it; None where no model on this machine does.
+    """Check the model or server that makes embeddings before anything is spent, and identify a model on this machine.
 
-    A folder is known by its content, a hub id by its commit; a server is known by its address and its model's name,
-    which are settings of the stage, and its key must be there unless `offline_ok` (a dry run). Raises BurnishError.
+    A folder is identified by its content, and a hub id by its commit. None is returned for a server, whose address and
+    model name are settings of the stage, and for settings that need no embeddings. Raises ConfigError if a folder is
+    not a sentence-transformers model, or, unless `offline_ok` (a dry run), if a server's key is missing. Raises
+    BackendError if the hub does not answer, and AnnotatorError if the package openai is not installed.
     """
     match differs:
         case EmbeddingDiffers(model=model):
             return _local(model, offline_ok)
         case EmbeddingServerDiffers():
             if not offline_ok:
-                EmbeddingServer(differs)  # a missing key would else be found after hours of training
+                EmbeddingServer(differs)  # otherwise a missing key would only be noticed after hours of training
             return None
         case AnswerDiffers() | TextDiffers() | NumberDiffers() | CommandDiffers():
             return None
@@ -67,6 +69,7 @@ def embedder_of(differs: AnyDiffers, offline_ok: bool) -> Artifact | None:
 
 def _local(model: str, offline_ok: bool) -> Artifact:
     field = f"{FIELD}.model"
+    # A local path is looked for first; what is not there counts as a hub id.
     path = location.find(ModelConfig(source=model), field)
     if path is None:
         return identity.of_hub("model", model, None, field, offline_ok)
@@ -84,10 +87,10 @@ def differing_of(
     progress: Progress,
     say: Callable[[str], None] = on_stderr,
 ) -> Differing | None:
-    """Return what measures distances, None where a look at the answers is enough.
+    """Return what measures distances, or None if comparing the answers themselves is enough.
 
-    `embedder` is what `embedder_of` returned. Models are loaded and servers are asked when something is measured.
-    `say` hears what is odd about the answers of a program.
+    `embedder` is what `embedder_of` returned. A model is loaded, or a server is asked, only when something is measured.
+    `say` gets messages about odd answers of a program.
     """
     match differs:
         case AnswerDiffers() | TextDiffers() | NumberDiffers():
@@ -99,6 +102,7 @@ def differing_of(
         case EmbeddingDiffers(model=model, share=share):
             assert embedder is not None, model
             place, device = expanded(model, f"{FIELD}.model"), None if execution.device == "auto" else execution.device
+            # A hub model is loaded at the commit that identifies it, even if the hub has a newer one by now.
             commit = embedder.fingerprint.removeprefix("hub:") if embedder.kind == "hub" else None
             return Differing(
                 config={"kind": "embedding"},
@@ -127,10 +131,11 @@ def _told_apart(program: Program, pairs: Sequence[TextPair]) -> Iterator[Sequenc
 
 
 def _measured(make: Callable[[], Embeds], progress: Progress, pairs: Sequence[TextPair]) -> Iterator[Sequence[Score]]:
-    """Yield the distances of batches as they come: each is kept before the next one is measured."""
+    """Yield the distances batch by batch. A batch can be kept on disk before the next one is measured."""
     if not pairs:
         return
     progress.start("embedding", len(pairs))
+    # The distances come in the order of the pairs but in batches of any size, so an iterator gives each its id.
     waiting = iter(pairs)
     for batch in make().distances([(pair.current, pair.proposal) for pair in pairs]):
         yield [Score(id=next(waiting).id, value=value, tokens=0) for value in batch]

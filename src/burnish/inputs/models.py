@@ -1,4 +1,4 @@
-"""Models that a config names, found before anything is spent: where they are, what identifies them, how they end."""
+"""Finds the models that a config names, before anything is spent: where they are, their identity, and their head."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from burnish.types import Artifact, Head
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundModel:
-    """A model with its commit and number format, the identity of its weights, and what it ends in.
+    """A model with its commit and number format, the identity of its weights, and its head.
 
-    `trained`: it is a folder that burnish trained, which is used as it is.
+    `trained` means that it is a folder that burnish trained. Such a model is used without further training.
     """
 
     model: ModelConfig
@@ -39,7 +39,7 @@ class FoundModel:
     trained: bool = False
 
     def artifact(self, steps: Steps) -> Artifact:
-        """Return the model as an artifact: the stage that describes it, or the trained folder."""
+        """Return the model as an artifact: the stage that describes a base model, or the folder of a trained one."""
         if self.trained:
             path = location.find(self.model)
             return Artifact(path=str(path), kind="trained", fingerprint=self.weights.fingerprint)
@@ -48,7 +48,8 @@ class FoundModel:
 
 @dataclass(frozen=True, slots=True)
 class FoundModels:
-    """All models of a run by the field of the config that names each, such as `models.weak` or `annotator.model`."""
+    """All models of a run. The key is the config field that names the model, such as `models.weak` or
+    `annotator.model`."""
 
     by_field: Mapping[str, FoundModel]
 
@@ -59,36 +60,37 @@ class FoundModels:
         return field in self.by_field
 
     def settings(self, field: str, default: ModelConfig) -> ModelConfig:
-        """Return the resolved settings of a field's model, `default` where none was found under it."""
+        """Return the resolved settings of the model that a field names, or `default` if the field names no model."""
         return self.by_field[field].model if field in self.by_field else default
 
     @property
     def sources(self) -> dict[str, ModelConfig]:
-        """Where each base model is, by its content."""
-        return {one.weights.fingerprint: one.model for one in self.by_field.values() if not one.trained}
+        """Return {fingerprint of the weights: settings} of each base model. The settings say where the model is."""
+        return {found.weights.fingerprint: found.model for found in self.by_field.values() if not found.trained}
 
     @property
     def identities(self) -> list[str]:
-        """What identifies the weights of each."""
-        return [one.weights.fingerprint for one in self.by_field.values()]
+        """The fingerprint of the weights of each model."""
+        return [found.weights.fingerprint for found in self.by_field.values()]
 
 
 def find_models(wanted: Iterable[WantedModel], execution: Execution, offline_ok: bool) -> FoundModels:
-    """Find models and what identifies their weights, before anything is spent.
+    """Find models and the identity of their weights, before anything is spent.
 
-    A folder that burnish trained is used as it is where an annotator brings it. `offline_ok`: an unresolved hub id is
-    no error (a dry run). Raises ConfigError naming the field, and BackendError where the hub does not answer.
+    A folder that burnish trained is accepted for an annotator that uses its model without training. With `offline_ok`
+    (a dry run), a hub id whose commit is unknown is not an error. Raises ConfigError, which names the field, if a model
+    cannot be used, and BackendError if the hub does not answer.
     """
-    return FoundModels({one.field: _found(one, execution, offline_ok) for one in wanted})
+    return FoundModels({model.field: _found(model, execution, offline_ok) for model in wanted})
 
 
-def _found(one: WantedModel, execution: Execution, offline_ok: bool) -> FoundModel:
-    path = location.find(one.model, one.field)
-    if one.as_it_is and path is not None and (path / CARD).is_file():
-        check_files(one.model, path, one.field)
-        return FoundModel(model=one.model, weights=content_of(path), head=one.head, trained=True)
-    model, weights = resolve_model(one.model, one.field, execution, offline_ok)
-    return FoundModel(model=model, weights=weights, head=one.head)
+def _found(wanted: WantedModel, execution: Execution, offline_ok: bool) -> FoundModel:
+    path = location.find(wanted.model, wanted.field)
+    if wanted.as_it_is and path is not None and (path / CARD).is_file():
+        check_files(wanted.model, path, wanted.field)
+        return FoundModel(model=wanted.model, weights=content_of(path), head=wanted.head, trained=True)
+    model, weights = resolve_model(wanted.model, wanted.field, execution, offline_ok)
+    return FoundModel(model=model, weights=weights, head=wanted.head)
 
 
 def resolve_model(
@@ -96,7 +98,8 @@ def resolve_model(
 ) -> tuple[ModelConfig, Artifact]:
     """Return a model with its commit, number format and end of an answer filled in, and the identity of its weights.
 
-    `where` is the field that names it, for errors. `offline_ok`: an unresolved hub id is no error (a dry run).
+    `where` is the config field that names the model, for errors. With `offline_ok` (a dry run), a hub id whose commit
+    is unknown is not an error. Raises as `find_models` does.
     """
     path = location.check(model, where)
     adapter = path if path is not None and location.is_adapter(path) else None
@@ -107,6 +110,7 @@ def resolve_model(
     revision, weights = _whole_weights(whole, where, offline_ok)
     if adapter is not None and not identity.unresolved([weights.fingerprint]):
         weights = replace(weights, fingerprint=content_of_adapter(adapter, weights.fingerprint))
+    # From here on the commit is used, so that a new commit on the hub does not change a run.
     if revision is not None:
         model = model.model_copy(update={"revision": revision})
     model = model.model_copy(update={"dtype": _dtype(model, execution, offline_ok)})
@@ -126,7 +130,8 @@ def _whole_weights(model: ModelConfig, where: str, offline_ok: bool) -> tuple[st
 
 @functools.cache
 def content_of(path: Path) -> Artifact:
-    """Identify a file or folder by its content, read once a process."""
+    """Identify a file or folder by its content. It is read once in a process, because weights can have many
+    gigabytes."""
     return identity.of_files([path])
 
 
@@ -161,11 +166,12 @@ def _may_chat(model: ModelConfig, path: Path | None) -> bool:
 def _dtype(model: ModelConfig, execution: Execution, offline_ok: bool) -> DType:
     if model.dtype is not DType.AUTO:
         return model.dtype
-    if model.source.startswith(location.BUILTIN):  # 0.1M parameters: bfloat16 is ten times slower on a CPU
+    # The built-in models have 0.1 million parameters. For them bfloat16 is ten times slower than float32 on a CPU.
+    if model.source.startswith(location.BUILTIN):
         return DType.FLOAT32
     try:
         return backends.fast_dtype(execution)
     except BackendError:
-        if offline_ok:
+        if offline_ok:  # a dry run must also work where no backend is installed
             return DType.AUTO
         raise

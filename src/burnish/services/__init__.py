@@ -1,1 +1,1 @@
-"""What is asked outside this process: servers of models and embeddings, and a user's program."""
+"""Clients of services outside this process: servers of models and embeddings, and the user's own programs."""

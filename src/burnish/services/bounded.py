@@ -1,7 +1,7 @@
-"""An HTTP client with one deadline for a whole call and a greatest size for an answer's body.
+"""An HTTP client with a deadline for the whole call and a limit on the size of a body.
 
-A timeout of the HTTP library counts from one byte to the next, so that a server that sends a byte every half second is
-waited for without end. And the library unpacks a compressed body whole, however large it becomes.
+The HTTP library itself has neither. Its timeout counts from one byte to the next, so that it waits for ever for a
+server that sends a byte every half second. And it unpacks a compressed body as a whole, however large the body becomes.
 """
 
 from __future__ import annotations
@@ -17,27 +17,28 @@ if TYPE_CHECKING:
     import openai
 
 LARGEST_BODY = 64 * 2**20
-"""Bytes of an answer's body, counted after it was unpacked. 64 texts of 3,072 numbers each take 5 MB; a reply of 30,000
-tokens with the log-probabilities of 20 tokens in each place takes 48 MB."""
+"""The most bytes of the body of an answer, counted after unpacking. Embeddings of 64 texts with 3,072 numbers each take
+5 MB. A reply of 30,000 tokens with the log-probabilities of 20 tokens at each place takes 48 MB."""
 LARGEST_COMPLAINT = 2**20
-"""Bytes that are read of the body of an error; what comes after them is dropped."""
+"""The most bytes of the body of an error. A larger body is dropped."""
 _SHORTEST = 1e-3
-"""Seconds that a read gets when the deadline is over: zero would mean a socket that does not block."""
+"""Seconds that a read gets when the deadline is over. Zero would mean a socket that does not block."""
 _PIECE = 2**16
-"""Bytes that are unpacked at a time."""
+"""The number of bytes that are unpacked at a time."""
 
 
 class UnfitBodyError(Exception):
-    """An answer came with status 200, but its body is too large or cannot be unpacked."""
+    """A successful answer came, but its body is too large or cannot be unpacked."""
 
 
 class _Clock(threading.local):
-    """The deadline of the call that a thread is making; a client is shared by many threads."""
+    """The deadline of the call that a thread is making. Each thread has its own, because many threads share a
+    client."""
 
     end: float | None = None
 
     def left(self, timeout: float | None) -> float | None:
-        """Return how many seconds the next step may take: `timeout`, or less where the deadline is near."""
+        """Return how many seconds the next step may take: `timeout`, or less if the deadline is near."""
         if self.end is None:
             return timeout
         left = max(self.end - time.monotonic(), _SHORTEST)
@@ -45,17 +46,21 @@ class _Clock(threading.local):
 
 
 def bounded_client(timeout: float) -> openai.DefaultHttpxClient:
-    """Return an HTTP client for the SDK. A call that takes longer than `timeout` seconds from its first to its last
-    byte ends with the library's own timeout error; a body that is too large with UnfitBodyError."""
+    """Return an HTTP client for the SDK.
+
+    A call that takes longer than `timeout` seconds, from its first byte to its last, raises the library's own timeout
+    error. A body that is too large raises UnfitBodyError.
+    """
     import openai
 
     clock = _Clock()
 
     class Bounded(openai.DefaultHttpxClient):
-        def send(self, request: Any, *, stream: bool = False, **ways: Any) -> Any:
+        def send(self, request: Any, *, stream: bool = False, **options: Any) -> Any:
             clock.end = time.monotonic() + timeout
             try:
-                return _read_whole(super().send(request, stream=True, **ways))
+                # As a stream: otherwise the library reads and unpacks the whole body before anything can be counted.
+                return _read_whole(super().send(request, stream=True, **options))
             finally:
                 clock.end = None
 
@@ -66,39 +71,40 @@ def bounded_client(timeout: float) -> openai.DefaultHttpxClient:
 
 
 def _read_whole(response: Any) -> Any:
-    """Return the same response with its body read and unpacked."""
-    good = 200 <= response.status_code < 300
+    """Return the same response with its body read and unpacked. Raises UnfitBodyError if that cannot be done."""
+    succeeded = 200 <= response.status_code < 300
     try:
         body = b"".join(
             limited(
                 unpacked(response.iter_raw(), response.headers.get("content-encoding", "")),
-                LARGEST_BODY if good else LARGEST_COMPLAINT,
+                LARGEST_BODY if succeeded else LARGEST_COMPLAINT,
             )
         )
     except UnfitBodyError:
-        if good:
+        if succeeded:
             raise
-        body = b""  # the status says enough
+        body = b""  # for an error, the status is enough
     finally:
         response.close()
+    # These headers describe the packed body; with them the library would unpack the body a second time.
     unwanted = {"content-encoding", "content-length", "transfer-encoding"}
     headers = [(name, value) for name, value in response.headers.multi_items() if name.lower() not in unwanted]
     return type(response)(response.status_code, headers=headers, content=body, request=response.request)
 
 
 def unpacked(pieces: Iterable[bytes], encoding: str) -> Iterator[bytes]:
-    """Yield a body in small unpacked pieces. Raises UnfitBodyError for an encoding other than gzip, or damaged data."""
+    """Yield a body in small unpacked pieces. Raises UnfitBodyError if it is not packed with gzip, or is damaged."""
     encoding = encoding.strip().lower()
     if encoding in {"", "identity"}:
         yield from pieces
         return
     if encoding not in {"gzip", "x-gzip"}:
         raise UnfitBodyError(f"the body is packed with {encoding[:40]!r}, which was not asked for")
-    unpacker = zlib.decompressobj(zlib.MAX_WBITS | 16)  # 16: with the header of gzip
+    unpacker = zlib.decompressobj(zlib.MAX_WBITS | 16)  # adding 16 tells zlib to expect gzip's header
     try:
         for piece in pieces:
             packed = piece
-            while packed:
+            while packed:  # a few packed bytes can become gigabytes, so at most _PIECE bytes are unpacked at a time
                 yield unpacker.decompress(packed, _PIECE)
                 packed = unpacker.unconsumed_tail
         yield unpacker.flush()
@@ -107,7 +113,7 @@ def unpacked(pieces: Iterable[bytes], encoding: str) -> Iterator[bytes]:
 
 
 def limited(pieces: Iterable[bytes], most: int) -> Iterator[bytes]:
-    """Yield pieces up to `most` bytes. Raises UnfitBodyError where there are more."""
+    """Yield the pieces of a body. Raises UnfitBodyError if they have more than `most` bytes together."""
     count = 0
     for piece in pieces:
         count += len(piece)
@@ -117,10 +123,10 @@ def limited(pieces: Iterable[bytes], most: int) -> Iterator[bytes]:
 
 
 def _keep_time(client: object, clock: _Clock) -> None:
-    """Let every connection of a client ask the clock before it waits.
+    """Make every connection of a client ask the clock before it waits.
 
-    The library has no setting for it: the names with an underscore are the only way. A test with a server that sends
-    its headers byte by byte sees to it that they are still right.
+    The library has no setting for this, so that private names (with an underscore) are the only way. A test with a
+    server that sends its headers byte by byte fails if a new version of the library changes these names.
     """
     mounts: dict[object, object] = getattr(client, "_mounts", {})
     for transport in (getattr(client, "_transport", None), *mounts.values()):
@@ -132,7 +138,7 @@ def _keep_time(client: object, clock: _Clock) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Stream:
-    """A connection that never waits beyond the deadline."""
+    """A connection that never waits longer than the deadline allows."""
 
     inner: Any
     clock: _Clock
@@ -156,19 +162,19 @@ class _Stream:
 
 @dataclass(frozen=True, slots=True)
 class _Network:
-    """What opens connections for the HTTP library."""
+    """Opens connections for the HTTP library. Each one respects the deadline."""
 
     inner: Any
     clock: _Clock
 
-    def connect_tcp(self, host: str, port: int, timeout: float | None = None, **ways: Any) -> _Stream:
-        return self._connected(self.inner.connect_tcp, host, port, timeout=timeout, **ways)
+    def connect_tcp(self, host: str, port: int, timeout: float | None = None, **options: Any) -> _Stream:
+        return self._connected(self.inner.connect_tcp, host, port, timeout=timeout, **options)
 
-    def connect_unix_socket(self, path: str, timeout: float | None = None, **ways: Any) -> _Stream:
-        return self._connected(self.inner.connect_unix_socket, path, timeout=timeout, **ways)
+    def connect_unix_socket(self, path: str, timeout: float | None = None, **options: Any) -> _Stream:
+        return self._connected(self.inner.connect_unix_socket, path, timeout=timeout, **options)
 
     def sleep(self, seconds: float) -> None:
         self.inner.sleep(seconds)
 
-    def _connected(self, connect: Callable[..., Any], *place: Any, timeout: float | None, **ways: Any) -> _Stream:
-        return _Stream(connect(*place, timeout=self.clock.left(timeout), **ways), self.clock)
+    def _connected(self, connect: Callable[..., Any], *address: Any, timeout: float | None, **options: Any) -> _Stream:
+        return _Stream(connect(*address, timeout=self.clock.left(timeout), **options), self.clock)

@@ -1,4 +1,4 @@
-"""Calls to a judge: what came back, kept in one file so that no call is paid twice, and what they cost."""
+"""The cache and the ledger of calls to a judge. Every reply is kept in one file, so that no call is paid for twice."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from burnish.store.canonical import canonical
 from burnish.store.files import explained_write_errors, writable
 
 VERSION = 1
-"""Of the tables below."""
+"""The version of the tables below."""
 _WAIT = 60.0
-"""Seconds to wait for another process that writes; a write takes milliseconds."""
+"""Seconds to wait for another process that is writing. A write takes milliseconds."""
 _TABLES = """
 CREATE TABLE IF NOT EXISTS answers (
     key TEXT PRIMARY KEY, text TEXT NOT NULL, positions TEXT, prompt_tokens INTEGER, completion_tokens INTEGER
@@ -34,16 +34,17 @@ CREATE TABLE IF NOT EXISTS runs (
 ) WITHOUT ROWID;
 """
 _UNREAD = "ALTER TABLE runs ADD COLUMN unread INTEGER NOT NULL DEFAULT 0;"
-"""For a file that was made before answers were counted that cannot be read."""
+"""Brings an older file up to date. It was made before answers that cannot be read were counted."""
 
 
 CALLS = "calls.sqlite"
-"""The file of a store in which every answered call is kept."""
+"""The file of the store that keeps every answered call."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """What a run may spend over all its sittings: answered calls, and money in the currency of the config's prices."""
+    """What a run may spend in all its sessions together: answered calls, and money in the currency of the config's
+    prices. None means no limit. Raises ConfigError if a limit is negative."""
 
     max_calls: int | None = None
     max_cost: float | None = None
@@ -57,11 +58,12 @@ class Budget:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spent:
-    """What a run paid for over all its sittings.
+    """What a run paid for in all its sessions together.
 
-    `calls` were answered; `unread` were answered as well, but nothing could be read from what came; `failed` were given
-    up after their retries; `cached` is how many answers this process took from the cache. Tokens and cost are those of
-    all answers. `cost` is None without prices. What a server charged for an answer that did not arrive is unknown.
+    `calls` is the number of answered calls. `unread` calls were answered, too, but their answers could not be read.
+    `failed` calls were given up after their retries. `cached` is the number of answers that this process took from the
+    cache. Tokens and cost are those of all answers, and `cost` is None without prices. What a server charged for an
+    answer that did not arrive is unknown.
     """
 
     calls: int
@@ -75,7 +77,8 @@ class Spent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Position:
-    """A generated token and log-probabilities, in nats, of the likeliest tokens in its place, itself among them."""
+    """A generated token. `top` has the most likely tokens at its place, including the token itself, with their
+    log-probabilities in nats."""
 
     token: str
     top: tuple[tuple[str, float], ...]
@@ -83,8 +86,8 @@ class Position:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """An answered call. `positions` is None where the server gave no log-probabilities, a token count where it gave
-    no usage."""
+    """An answered call. `positions` is None if the server gave no log-probabilities. A token count is None if the
+    server did not report it."""
 
     text: str
     positions: tuple[Position, ...] | None
@@ -93,34 +96,42 @@ class Reply:
 
 
 def request_key(base_url: str, body: Mapping[str, JsonValue], repeat: int) -> str:
-    """Return what a request is known by: a hash of all that is sent but the headers, and which repeat it is."""
+    """Return the key of a request in the cache: a hash of the address, the body, and the number of the repeat.
+
+    The headers are left out, because they hold the API key.
+    """
     return hashlib.sha256(canonical({"base_url": base_url, "body": body, "repeat": repeat})).hexdigest()
 
 
 def cost_of(prices: Prices, prompt_tokens: float, completion_tokens: float) -> float:
-    """Return what so many tokens cost, in the currency of `prices`."""
+    """Return the cost of this many tokens, in the currency of `prices`."""
     return (prompt_tokens * prices.input_per_million + completion_tokens * prices.output_per_million) / 1e6
 
 
 class Calls:
-    """Cache and ledger of calls in one SQLite file, which threads and processes may share.
+    """The cache and the ledger of calls, in one SQLite file. Threads and processes may share it.
 
-    It holds replies, log-probabilities and token counts; no prompt, no header, no key. A call is in the cache and in
-    the ledger, or in neither, whenever the process is killed.
+    It holds replies, log-probabilities and token counts, but no prompt, no header and no API key. Whenever the process
+    is killed, a call is either in both the cache and the ledger or in neither. Raises StageError if the file cannot be
+    used.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.Lock()
         with self._understood(), explained_write_errors(path):
-            writable(path)  # SQLite would make what a link leads to
+            writable(path)  # SQLite itself would create the missing target of a link
             path.parent.mkdir(parents=True, exist_ok=True)
+            # Threads share the connection under `_lock`. Without an isolation level, Python begins no transactions
+            # itself.
             self._connection = sqlite3.connect(path, timeout=_WAIT, check_same_thread=False, isolation_level=None)
+            # WAL lets other processes read during a write. FULL brings each paid answer to the disk before it counts.
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = FULL")
             self._create()
 
     def _create(self) -> None:
+        # SQLite keeps this number in the header of the file; it is 0 in a new file.
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
         if version not in {0, VERSION}:
             raise StageError(f"{self.path}: written by another version of burnish (tables {version}); use that one")
@@ -131,7 +142,7 @@ class Calls:
                 connection.execute(_UNREAD)
 
     def get(self, key: str) -> Reply | None:
-        """Return the reply to a request, None where it was never answered."""
+        """Return the reply to a request, or None if it was never answered."""
         columns = "text, positions, prompt_tokens, completion_tokens"
         with self._lock, self._understood():
             row = self._connection.execute(f"SELECT {columns} FROM answers WHERE key = ?", (key,)).fetchone()  # noqa: S608 fixed text
@@ -146,14 +157,18 @@ class Calls:
         )
 
     def put(self, key: str, reply: Reply, run: str) -> None:
-        """Keep a reply and charge it to a run; on return it is on disk."""
+        """Keep a reply and charge it to a run. When this method returns, both are on the disk."""
+        # One transaction, so that a kill cannot keep the reply and lose its cost.
         with self._transaction() as connection:
             _keep(connection, key, reply)
             _charge(connection, run, 1, 0, (reply.prompt_tokens or 0, reply.completion_tokens or 0))
 
     def put_unread(self, run: str, tokens: tuple[int, int], key: str | None) -> None:
-        """Charge an answer that cannot be read to a run. With a `key` it is kept as a reply that says nothing, so that
-        nobody pays for the same again."""
+        """Charge an answer that cannot be read to a run.
+
+        `tokens` are the tokens read and written. If a `key` is given, the answer is also kept as an empty reply, so
+        that the same request is not paid for again.
+        """
         with self._transaction() as connection:
             if key is not None:
                 nothing = Reply(text="", positions=(), prompt_tokens=tokens[0], completion_tokens=tokens[1])
@@ -161,7 +176,7 @@ class Calls:
             _charge(connection, run, 0, 1, tokens)
 
     def give_up(self, run: str) -> None:
-        """Count a call that failed for good; it is no answer and is asked again when it is needed again."""
+        """Count a call that failed after all retries. It is not kept, so that it is made again when it is needed."""
         with self._transaction() as connection:
             connection.execute(
                 "INSERT INTO runs (run, failed) VALUES (?, 1) ON CONFLICT (run) DO UPDATE SET failed = failed + 1",
@@ -169,7 +184,7 @@ class Calls:
             )
 
     def spent(self, run: str, prices: Prices | None) -> Spent:
-        """Return what was paid for a run over all its sittings, at these prices."""
+        """Return what a run paid for in all its sessions together, at these prices."""
         columns = "calls, failed, prompt_tokens, completion_tokens, unread"
         with self._lock, self._understood():
             row = self._connection.execute(f"SELECT {columns} FROM runs WHERE run = ?", (run,)).fetchone()  # noqa: S608 fixed text
@@ -192,6 +207,7 @@ class Calls:
 
     @contextmanager
     def _transaction(self) -> Generator[sqlite3.Connection, None, None]:
+        # IMMEDIATE takes the write lock at once. Taken later, SQLite can fail without waiting for another writer.
         with self._lock, self._understood():
             self._connection.execute("BEGIN IMMEDIATE")
             try:
@@ -213,7 +229,7 @@ class Calls:
 
 
 def _keep(connection: sqlite3.Connection, key: str, reply: Reply) -> None:
-    """Keep a reply. Another process may have paid for the same answer meanwhile: the first one stands."""
+    """Keep a reply. If another process has kept a reply to the same request meanwhile, the first reply stays."""
     positions = None if reply.positions is None else _encoded(reply.positions)
     values = (key, reply.text, positions, reply.prompt_tokens, reply.completion_tokens)
     connection.execute("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?)", values)

@@ -1,4 +1,7 @@
-"""A user's program as our child: it ends with us, also where we are killed, and it cannot make us wait for ever."""
+"""Runs a user's program as a child process.
+
+The program ends when burnish ends, even if burnish is killed, and it cannot make burnish wait for ever.
+"""
 
 from __future__ import annotations
 
@@ -16,23 +19,30 @@ from typing import IO
 from burnish.errors import AnnotatorError
 
 MAX_LINE = 1 << 20
-"""Bytes that one line of output may have."""
+"""The most bytes of one line of output."""
 MAX_STDERR = 64 << 20
-"""Bytes of a program's messages that are kept; more are thrown away, so that no disk is filled."""
+"""The most bytes of a program's stderr that are kept. With more, they are thrown away, so that the disk does not
+fill."""
 TAIL = 300
-"""Characters of a failing program's stderr that its error shows."""
+"""How many characters of a failed program's stderr its error shows."""
 _POLL = 0.2
-"""Seconds between two looks at a program that says nothing."""
+"""Seconds between two checks of a program that writes nothing."""
 _QUIET = 1.0
-"""Seconds without output after which a program that ended has said all, though a child of its own holds its output."""
-# Reads the number of a process group, then waits until the other end of the pipe is closed: then we are dead.
+"""Seconds without output after which nothing more is expected from a program that has ended. Its output may stay open
+longer, because a process that it started can still hold it."""
+# This shell script reads the number of a process group. Then it waits until the other end of the pipe is closed, which
+# happens when burnish ends, and kills the group.
 _GUARD = 'read -r group && { read -r rest; kill -9 -"$group"; }'
 
 
 @dataclass(slots=True)
 class Child:
-    """A running program. `heard` is when it last brought something new, on the clock of `time.monotonic`; whoever reads
-    sets it, after each answer that is worth something."""
+    """A running program.
+
+    `complaints` is a file with its stderr, and `field` is the setting that names it. `heard` is when it last gave
+    something new, on the clock of `time.monotonic`. The reader must set `heard` after each new answer. `timeout` is the
+    most seconds without a new answer.
+    """
 
     process: subprocess.Popen[bytes]
     complaints: IO[bytes]
@@ -45,21 +55,22 @@ class Child:
 
     @property
     def stdin(self) -> IO[bytes]:
-        """Where it reads questions."""
+        """The pipe from which the program reads questions."""
         assert self.process.stdin is not None, self.name
         return self.process.stdin
 
     def lines(self) -> Iterator[bytes]:
         """Yield the lines that the program writes, until it closes its output or ends.
 
-        Raises AnnotatorError where nothing is heard for longer than the timeout, or a line has no end.
+        Raises AnnotatorError if there is no new answer for longer than the timeout, or if a line is too long.
         """
         assert self.process.stdout is not None, self.name
+        # `readline` would wait without end for a silent program. So the pipe is watched, and read as its bytes come.
         handle, rest, ended = self.process.stdout.fileno(), b"", None
         with selectors.DefaultSelector() as selector:
             selector.register(handle, selectors.EVENT_READ)
             while True:
-                waited = time.monotonic()
+                now = time.monotonic()
                 if selector.select(_POLL):
                     chunk = os.read(handle, 1 << 16)
                     if not chunk:
@@ -69,8 +80,8 @@ class Child:
                     self._check_length(rest)
                     ended = None
                 elif self.process.poll() is not None:
-                    ended = ended or waited
-                    if waited - ended > _QUIET:
+                    ended = ended or now
+                    if now - ended > _QUIET:
                         break
                 self._check_silence()
                 self._keep_short()
@@ -78,7 +89,11 @@ class Child:
             yield rest
 
     def finish(self) -> None:
-        """Wait until the program ends. Raises AnnotatorError where it does not, or ends with another status than 0."""
+        """Wait until the program ends.
+
+        Raises AnnotatorError if it does not end in time, or ends with a status other than 0.
+        """
+        # At least a moment, because the last answer may have come just before the timeout.
         left = max(_QUIET, self.heard + self.timeout - time.monotonic())
         try:
             status = self.process.wait(timeout=left)
@@ -110,7 +125,9 @@ class Child:
         )
 
     def _keep_short(self) -> None:
-        """Throw messages away that would fill the disk, all but the last; the program writes on behind them."""
+        """Throw messages away, all but the last, before they fill the disk."""
+        # The program goes on writing at its old position. What was cut off is then a hole, which takes no space; so the
+        # blocks are counted (of 512 bytes) and not the length of the file.
         if os.fstat(self.complaints.fileno()).st_blocks * 512 > MAX_STDERR:
             self.tail = self._last_messages()
             os.ftruncate(self.complaints.fileno(), 0)
@@ -127,16 +144,17 @@ class Child:
 
 @contextmanager
 def running(command: Sequence[str], field: str, timeout: float) -> Generator[Child]:
-    """Start a program in a process group of its own, which ends when its reader stops, however that comes about.
+    """Start a program in a process group of its own. The group is killed when the `with` block ends, for any reason.
 
-    Raises AnnotatorError naming `field` where it cannot be started.
+    Raises AnnotatorError, which names `field`, if the program cannot be started.
     """
+    # stderr goes into a file: a pipe that nobody reads would fill up and stop the program.
     with tempfile.TemporaryFile() as complaints, _guard() as guard:
         try:
             process = subprocess.Popen(  # noqa: S603 the user's own program, without a shell
                 list(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints, process_group=0
             )
-        except (OSError, ValueError) as error:  # ValueError: a null character in a word
+        except (OSError, ValueError) as error:  # ValueError: an argument contains a null character
             why = error.strerror if isinstance(error, OSError) else str(error)
             raise AnnotatorError(
                 f"{field}: {command[0][:200]!r} cannot be run ({why}); give a program and its arguments as a list"
@@ -149,8 +167,8 @@ def running(command: Sequence[str], field: str, timeout: float) -> Generator[Chi
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kill the program and what it started, and take in what is left of it."""
-    # The program may have ended and left children: as long as one lives, the system gives the number to no other group.
+    """Kill the program and the processes that it started, and wait for its end."""
+    # The program may have ended and left children. As long as one of them lives, no other group gets the same number.
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
@@ -160,9 +178,10 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 @contextmanager
 def _guard() -> Generator[IO[bytes]]:
-    """Start a guard that kills a process group when we die, on Linux and macOS alike; yields how it is told which.
+    """Start a guard, a process that kills a process group when burnish dies. It works on Linux and macOS.
 
-    The guard reads from a pipe that only we hold the other end of: the system closes it, whatever kills us.
+    Yields the pipe through which the guard is told the number of the group. Only burnish holds this end of the pipe,
+    and the system closes it when burnish dies, whatever the reason.
     """
     guard = subprocess.Popen(  # noqa: S603 a fixed text
         ["/bin/sh", "-c", _GUARD], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
@@ -171,13 +190,15 @@ def _guard() -> Generator[IO[bytes]]:
     try:
         yield guard.stdin
     finally:
-        guard.kill()  # before the pipe is closed: a group of that number may be another one by now
+        # Before the pipe is closed: the guard would kill the group, and its number may belong to another group by now.
+        guard.kill()
         guard.wait()
         with suppress(OSError):
             guard.stdin.close()
 
 
 def _write(pipe: IO[bytes], data: bytes) -> None:
+    # A guard that has died cannot be told anything; the program itself can still run.
     with suppress(BrokenPipeError):
         pipe.write(data)
         pipe.flush()

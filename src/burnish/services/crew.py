@@ -1,4 +1,4 @@
-"""Threads that make calls, and that nobody has to wait for."""
+"""A crew of threads that make calls. An interrupted run does not have to wait for them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from typing import Generic, TypeVar
 J = TypeVar("J")
 R = TypeVar("R")
 GRACE = 2.0
-"""Seconds that calls under way have to come home when the work is broken off: they are paid for."""
+"""Seconds that calls under way have to finish when the work is interrupted. Their answers are paid for, so they should
+be kept if possible."""
 
 
 class Crew(Generic[J, R]):
-    """Does jobs in up to `size` threads and hands back each job with its result, in the order of completion.
+    """Does jobs in up to `size` threads, and returns each job with its result in the order of completion.
 
-    The threads are daemons, since those of `concurrent.futures` are joined at exit: an interrupt would wait for the
-    longest timeout. `work` gets the job and a function that waits some seconds and says whether to stop.
+    `work` gets the job and a function that waits some seconds and says whether to stop. The threads are daemons. Those
+    of `concurrent.futures` are joined at exit, so that an interrupted run would wait for the longest timeout.
     """
 
     def __init__(self, size: int, work: Callable[[J, Callable[[float], bool]], R]) -> None:
@@ -29,7 +30,7 @@ class Crew(Generic[J, R]):
         self._threads: list[threading.Thread] = []
 
     def submit(self, job: J) -> None:
-        """Hand a job to a thread."""
+        """Give a job to a thread. A new thread is started as long as there are fewer than `size`."""
         if len(self._threads) < self.size:
             thread = threading.Thread(target=self._run, daemon=True)
             self._threads.append(thread)
@@ -37,17 +38,17 @@ class Crew(Generic[J, R]):
         self._jobs.put(job)
 
     def result(self) -> tuple[J, R]:
-        """Wait for the next finished job; what its work raised is raised here."""
+        """Wait for the next finished job and return it with its result. An exception of its work is raised here."""
         job, result = self._results.get()
         if isinstance(result, BaseException):
             raise result
         return job, result
 
     def close(self) -> None:
-        """Drop what has not begun, stop waiting threads, and give the others a moment."""
+        """Drop jobs that have not begun, wake threads that wait, and give calls under way GRACE seconds to finish."""
         self._stop.set()
         for _ in self._threads:
-            self._jobs.put(None)
+            self._jobs.put(None)  # a thread that waits for a job ends when it gets None
         end = time.monotonic() + GRACE
         for thread in self._threads:
             thread.join(max(0.0, end - time.monotonic()))
@@ -56,9 +57,8 @@ class Crew(Generic[J, R]):
         while (job := self._jobs.get()) is not None and not self._stop.is_set():
             try:
                 result = self.work(job, self._stop.wait)
-            except (
-                BaseException
-            ) as error:  # handed over, whatever it is: a thread that ends would leave `result` waiting
+            except BaseException as error:
+                # Every exception is handed over: if the thread just ended, `result` would wait for ever.
                 self._results.put((job, error))
             else:
                 self._results.put((job, result))

@@ -1,4 +1,4 @@
-"""Embeddings from an OpenAI-compatible server: how far apart two texts are (section 5.1, appendix C)."""
+"""Distances between texts, from the embeddings of an OpenAI-compatible server (section 5.1, appendix C)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Vectors: TypeAlias = NDArray[np.float64]
 
 BLANK = " "
-"""Sent in place of a text that is empty or white space alone: OpenAI refuses an empty one."""
+"""This is sent in place of a text that is empty or only white space, because OpenAI refuses an empty text."""
 
 
 class _Embedding(BaseModel):
@@ -35,7 +35,8 @@ class _Reply(BaseModel):
 class EmbeddingServer:
     """Asks a server for the vectors of texts, one request after the other.
 
-    Raises ConfigError for a missing key or an address that is none, AnnotatorError without openai.
+    Raises ConfigError if the API key is missing or the address is wrong, and AnnotatorError if the package openai is
+    not installed.
     """
 
     def __init__(self, config: EmbeddingServerDiffers) -> None:
@@ -45,10 +46,10 @@ class EmbeddingServer:
         self._length: int | None = None
 
     def distances(self, pairs: Sequence[tuple[str, str]]) -> Iterator[list[float]]:
-        """Yield for batches of pairs of texts their cosine distance, 0 (alike) to 2, as soon as it is known.
+        """Yield the cosine distances of the pairs of texts, from 0 (equal) to 2. Each batch is yielded as it is known.
 
-        Equal texts of a batch are sent once. Raises AnnotatorError where the server does not answer after all retries,
-        or refuses.
+        Equal texts of a batch are sent once. Raises AnnotatorError if the server does not answer after all retries, or
+        if it refuses to answer.
         """
         sendable = ((a if a.strip() else BLANK, b if b.strip() else BLANK) for a, b in pairs)
         for batch in batches(sendable, self.config.batch_size):
@@ -57,7 +58,7 @@ class EmbeddingServer:
             yield [0.0 if a == b else _distance(vector_of[a], vector_of[b]) for a, b in batch]
 
     def _vectors(self, texts: Sequence[str]) -> Iterator[Vectors]:
-        """Yield unit vectors; a single pair may be more texts than one request takes."""
+        """Yield a unit vector for each text. With batch_size 1, even a single pair needs two requests."""
         for start in range(0, len(texts), self.config.batch_size):
             yield from self._asked(texts[start : start + self.config.batch_size])
 
@@ -81,7 +82,7 @@ class EmbeddingServer:
 
 
 def batches(pairs: Iterable[tuple[str, str]], size: int) -> Iterator[list[tuple[str, str]]]:
-    """Yield pairs in order, in batches of at most `size` different texts, of one pair at least."""
+    """Yield the pairs in order, in batches. A batch has at most `size` different texts, but at least one pair."""
     batch: list[tuple[str, str]] = []
     texts: set[str] = set()
     for pair in pairs:
@@ -95,9 +96,10 @@ def batches(pairs: Iterable[tuple[str, str]], size: int) -> Iterator[list[tuple[
 
 
 def unit_vectors(body: str, count: int, length: int | None) -> Vectors:
-    """Read a response's body: `count` vectors in the order of the texts, scaled to length 1.
+    """Read `count` vectors from the body of a response. They are in the order of the texts and scaled to length 1.
 
-    `length` is how many numbers earlier vectors had. Raises ValueError saying what came in place of such vectors.
+    The shape is (count, numbers of a vector). `length` is the number of numbers in earlier vectors, or None. Raises
+    ValueError, which says what came instead, if the body does not hold such vectors.
     """
     try:
         rows = _Reply.model_validate_json(body).data
@@ -105,14 +107,15 @@ def unit_vectors(body: str, count: int, length: int | None) -> Vectors:
         raise ValueError(f"no embeddings came back: {body!r}") from None
     if len(rows) != count:
         raise ValueError(f"vectors came back: {len(rows)} for {count} texts")
+    # Servers may return the vectors in another order; `index` says to which text each belongs.
     places = [place if row.index is None else row.index for place, row in enumerate(rows)]
     if sorted(places) != list(range(count)):
         raise ValueError(f"vectors with the indexes {places} came back for {count} texts")
     lengths = sorted({len(row.embedding) for row in rows} | ({length} if length else set()))
     if len(lengths) > 1:
         raise ValueError(f"vectors of different length came back: of {lengths[0]} and of {lengths[-1]} numbers")
-    vectors_ND = np.array([row.embedding for _, row in sorted(zip(places, rows, strict=True), key=lambda one: one[0])])
-    with np.errstate(over="ignore"):
+    vectors_ND = np.array([row.embedding for _, row in sorted(zip(places, rows, strict=True), key=lambda row: row[0])])
+    with np.errstate(over="ignore"):  # an overflow gives infinity, which is refused below
         norms_N1 = np.linalg.norm(vectors_ND, axis=1, keepdims=True)
     if not (np.isfinite(norms_N1).all() and (norms_N1 > 0).all()):
         raise ValueError("a vector of zeros, or one that is not finite, came back")

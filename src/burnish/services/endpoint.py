@@ -1,4 +1,4 @@
-"""An OpenAI-compatible endpoint: requests, retries, and why a request has no answer."""
+"""A client of an OpenAI-compatible server: requests, retries, and the reasons why a request has no answer."""
 
 from __future__ import annotations
 
@@ -25,26 +25,31 @@ T = TypeVar("T")
 
 
 ServerConfig: TypeAlias = JudgeConfig | EmbeddingServerDiffers
-"""What says where a server is, where its key is, and with what patience it is asked."""
+"""Settings that say where a server is, where its API key is, how long a call may take, and how often it is retried."""
 
 
 FIRST_DELAY, LONGEST_DELAY = 0.5, 8.0
-"""Seconds before the first retry, doubled for each later one up to the second number; less up to a quarter."""
+"""Seconds before the first retry, and the most seconds before a retry. The delay doubles with each retry. It is
+shortened at random by up to a quarter, so that many threads do not retry at the same moment."""
 
 
 LONGEST_WISH = 120.0
-"""Seconds that a server's Retry-After may ask for."""
+"""The most seconds that a server may ask to wait with the header Retry-After."""
 
 
+# Request timeout, conflict, too early, too many requests: the same request can succeed later.
 _TRY_AGAIN = {408, 409, 425, 429}
 
 
 _LOGPROBS = "logprob"
 
 
+# Not authorised, payment required, forbidden, not found: these depend on the key, the account, the model or the
+# address.
 _DENIED = {401, 402, 403, 404}
 
 
+# The statuses with which servers refuse a prompt for its content.
 _MAY_FILTER = {400, 403, 422, 451}
 
 
@@ -53,79 +58,81 @@ _FILTERED = re.compile(
     r"responsible[ _-]?ai|safety[ _-]?(system|policy|filter|setting)|usage polic",
     re.IGNORECASE,
 )
-"""Words by which OpenAI, Azure, OpenRouter, Alibaba and others refuse what a prompt is about."""
+"""Words with which OpenAI, Azure, OpenRouter, Alibaba and others refuse a prompt for its content."""
 
 
 _TOO_LONG = re.compile(r"context|too long|too many tokens|maximum.{0,20}(length|tokens)|exceed", re.IGNORECASE)
 
 
 SECRET = 8
-"""Characters from which on a key is one; shorter ones are dummies that local servers are given."""
+"""A key with fewer characters is not treated as a secret. It is a dummy, such as users give to local servers."""
 
 
 PREFIX = 6
-"""Characters of a key's beginning from which on it is masked; shorter ones (`sk-`) say nothing."""
+"""The beginning of a key is masked if it has at least this many characters. A shorter one (`sk-`) gives nothing
+away."""
 
 
 _SHOWN = 300
-"""Characters of a server's own words in a message."""
+"""How many characters of a server's own words a message shows."""
 
 
 class Why(StrEnum):
     """Why a call has no answer."""
 
     ABSENT = "absent"
-    """Nobody listens at the address."""
+    """No server listens at the address."""
     UNANSWERED = "unanswered"
-    """Timeouts and errors of the server, until the retries were used up."""
+    """The server gave timeouts or errors until all retries were used."""
     UNREADABLE = "unreadable"
-    """The server answered with status 200, and nothing can be read from what it sent. It may have charged for it."""
+    """The server answered with status 200, but its answer cannot be read. It may have charged for the answer."""
     DENIED = "denied"
-    """The key, the account, the model or the address is refused: no call can do better."""
+    """The key, the account, the model or the address is refused. Other calls would be refused, too."""
     REFUSED = "refused"
     """The server does not take this request."""
     FILTERED = "filtered"
-    """The server, or a gateway before it, refuses what this prompt is about."""
+    """The server, or a gateway in front of it, refuses this prompt for its content."""
     TOO_LONG = "too_long"
     """The prompt does not fit into the model's context."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """A call without an answer; `text` holds no key."""
+    """A call without an answer. `text` says what happened; it never contains the API key."""
 
     why: Why
     text: str
     status: int | None = None
     wait: float | None = None
-    """Seconds that the server asks to wait before the next try."""
+    """The seconds that the server asks to wait before the next try."""
     tokens: tuple[int, int] | None = None
-    """Tokens read and written that the server counted for an answer that cannot be read."""
+    """The tokens (read, written) that the server counted for an answer that cannot be read."""
 
     @property
     def about_logprobs(self) -> bool:
-        """Whether the server may take the request without log-probabilities."""
+        """Whether the refusal is about log-probabilities, so that the same request without them may succeed."""
         return self.why is Why.REFUSED and _LOGPROBS in self.text.lower()
 
 
 class Endpoint:
-    """An address that is asked from any number of threads. Retries are its own: the SDK's sleep through an interrupt,
-    and it takes any body for an answer.
+    """A server at an address. Any number of threads may use it.
 
-    `field` is where a config names the server, for errors. Raises ConfigError for a missing key or an address that is
-    none, AnnotatorError without openai.
+    It retries requests itself. The SDK's own retries go on sleeping after an interrupt, and the SDK accepts any body as
+    an answer. `field` is the config field that names the server, for errors. Raises ConfigError if the API key is
+    missing or the address is wrong, and AnnotatorError if the package openai is not installed.
     """
 
     def __init__(self, config: ServerConfig, field: str) -> None:
         self.config = config
         key = _key(config, field)
         self._secret = key if key and len(key) >= SECRET else None
+        # The SDK raises an error without a key, so a server that needs none gets a dummy.
         self._client = _client(config, key or "none", field)
         self._met = threading.Event()
 
     @property
     def met(self) -> bool:
-        """Whether anything was ever answered from the address, an error or not."""
+        """Whether the address ever answered anything, be it an error."""
         return self._met.is_set()
 
     def ask(
@@ -134,15 +141,16 @@ class Endpoint:
         read: Callable[[str], T | Failure],
         pause: Callable[[float], bool],
     ) -> T | Failure:
-        """Return what `read` makes of the body that `send` brings, or why there is none after all retries.
+        """Send a request and return its answer, or a Failure if there is no answer after all retries.
 
-        `pause` waits and says whether to stop.
+        `send` makes the call and returns the body, and `read` turns the body into the answer. `pause` waits some
+        seconds and says whether to stop.
         """
         outcome = self._once(send, read)
         for attempt in range(self.config.retries):
             if not isinstance(outcome, Failure) or outcome.why not in {Why.ABSENT, Why.UNANSWERED}:
                 return outcome
-            # An address where nobody ever answered is most likely wrong: waiting would only delay the message.
+            # An address that never answered is most likely wrong, and waiting would only delay the error.
             if outcome.why is Why.ABSENT and not self.met:
                 return outcome
             if pause(max(delay_before(attempt), outcome.wait or 0.0)):
@@ -162,14 +170,14 @@ class Endpoint:
             return Failure(why=Why.UNANSWERED, text=f"no answer within {self.config.timeout:g} s")
         except openai.APIConnectionError as error:
             cause = error.__cause__ or error
-            if isinstance(cause, UnfitBodyError):  # openai 2 wraps what it does not know
+            if isinstance(cause, UnfitBodyError):  # openai 2 wraps exceptions that it does not know
                 return self._unfit(cause)
             why = Why.ABSENT if type(cause).__name__ in {"ConnectError", "UnsupportedProtocol"} else Why.UNANSWERED
             return Failure(why=why, text=self.shown(f"{type(cause).__name__}: {cause}"))
         except UnfitBodyError as error:
             return self._unfit(error)
         self._met.set()
-        # What comes back is kept in a file: a server that echoes the key must not write it there.
+        # The reply is kept in a file. A server that repeats the key in its reply must not bring the key into that file.
         return read(masked(text, self._secret))
 
     def _unfit(self, error: UnfitBodyError) -> Failure:
@@ -186,22 +194,25 @@ class Endpoint:
         )
 
     def shown(self, text: str) -> str:
-        """Return a stranger's text in one short line of printable characters, without the key or its beginning."""
+        """Return a text of a server in one short line of printable characters, without the key or its beginning."""
+        # A server may mask the key itself and leave its ends (`sk-ab***yz`); then the whole word is replaced.
         text = re.sub(r"\S*\*{3}\S*", "***", masked(text, self._secret))
         text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
         return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def delay_before(attempt: int) -> float:
-    """Return the seconds to wait before a retry; the first one is attempt 0."""
+    """Return the seconds to wait before a retry. The first retry is attempt 0."""
     return min(FIRST_DELAY * 2**attempt, LONGEST_DELAY) * (1 - random.random() / 4)  # noqa: S311 no secret
 
 
 def masked(text: str, secret: str | None) -> str:
-    """Replace a key in a text by `***`, also where the text holds only its first characters, six or more."""
+    """Replace a key in a text by `***`. This also holds for the beginning of the key, if it has six or more
+    characters."""
     if secret is None:
         return text
     head, pieces, start = secret[:PREFIX], list[str](), 0
+    # The key may be cut off in an error message, so its longest beginning is looked for.
     while (found := text.find(head, start)) >= 0:
         end = found + len(head)
         while end < len(text) and end - found < len(secret) and text[end] == secret[end - found]:
@@ -212,7 +223,7 @@ def masked(text: str, secret: str | None) -> str:
 
 
 def _words(error: openai.APIStatusError) -> str:
-    """Return what the server says: its message, or whatever it sent."""
+    """Return the server's message about an error, or the whole body if there is no message."""
     match error.body:
         case {"message": str(message)}:
             return message
@@ -222,11 +233,12 @@ def _words(error: openai.APIStatusError) -> str:
 
 def _meaning(status: int, code: str | None, text: str) -> Why:
     if _LOGPROBS in text.lower() and status in {400, 403, 422, 501}:
-        return Why.REFUSED  # OpenAI answers 403 where a model gives none
+        return Why.REFUSED  # OpenAI answers with 403 if a model gives no log-probabilities
     if status in _MAY_FILTER and _FILTERED.search(f"{code} {text}"):
         return Why.FILTERED
     if status in _DENIED or code == "insufficient_quota":
         return Why.DENIED
+    # After `_DENIED`: OpenAI answers with 429 and the code insufficient_quota if the credit is used up.
     if status >= 500 or status in _TRY_AGAIN:
         return Why.UNANSWERED
     return Why.TOO_LONG if _TOO_LONG.search(text) else Why.REFUSED
@@ -236,15 +248,20 @@ def _seconds(retry_after: str | None) -> float | None:
     try:
         wish = float(retry_after or "")
     except ValueError:
-        return None  # a date, or none: the usual delay
+        return None  # the header is missing or holds a date: then the usual delay applies
     return min(wish, LONGEST_WISH) if wish >= 0 else None
 
 
 def _key(config: ServerConfig, field: str) -> str | None:
-    """Return the key from the environment, None where none is wanted. Raises ConfigError naming the variable."""
+    """Return the API key from the environment, or None if no key is needed.
+
+    Raises ConfigError, which names the variable, if the key is missing or contains characters that no key has. A server
+    on this machine needs no key.
+    """
     if config.api_key_env is None:
         return None
     key = os.environ.get(config.api_key_env, "").strip()
+    # Such a key, for example with a line break in it, could not be sent in an HTTP header.
     if key and not (key.isascii() and key.isprintable()):
         raise ConfigError(
             f"{field}.api_key_env: the value of {config.api_key_env} holds characters that no key has; set it again"
@@ -278,10 +295,10 @@ def _client(config: ServerConfig, key: str, field: str) -> openai.OpenAI:
             base_url=config.base_url,
             api_key=key,
             timeout=config.timeout,
-            max_retries=0,
+            max_retries=0,  # `Endpoint.ask` retries
             http_client=bounded_client(config.timeout),
         )
-    except Exception as error:  # the SDK's HTTP library has its own errors, which are not the SDK's
+    except Exception as error:  # the SDK's HTTP library raises errors of its own classes
         raise ConfigError(
-            f"{field}.base_url: {config.base_url!r} is no address ({error}); write http://HOST:PORT/v1"
+            f"{field}.base_url: {config.base_url!r} is not an address ({error}); write http://HOST:PORT/v1"
         ) from None

@@ -1,4 +1,4 @@
-"""The error for a request that a server did not answer: what failed, and what the user can do about it."""
+"""Builds the error for a request that a server did not answer: what failed, and what the user can do about it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from burnish.services.endpoint import Failure, ServerConfig, Why
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advice:
-    """What depends on what the server was asked for.
+    """The parts of an error that depend on the kind of request (a judgement or an embedding).
 
-    `unanswered` is None where a server that gives no answer is treated as one that is not there. `kept` says what is
-    not lost.
+    `refused`, `filtered`, `too_long` and `unanswered` are texts for those failures. `unanswered` is None if a server
+    that gives no answer is treated like a missing server. `kept` says which work is not lost.
     """
 
     refused: str
@@ -25,7 +25,10 @@ class Advice:
 
 
 def error_of(config: ServerConfig, field: str, failure: Failure, advice: Advice) -> AnnotatorError:
-    """Return the error for a failure that the next requests would share; `field` is where a config names the server."""
+    """Return the error for a failure that the next requests would meet, too.
+
+    `field` is the config field that names the server.
+    """
     address, model, words = config.base_url, config.model, failure.text
     match failure.why:
         case Why.UNANSWERED | Why.UNREADABLE if advice.unanswered is not None:
@@ -41,7 +44,7 @@ def error_of(config: ServerConfig, field: str, failure: Failure, advice: Advice)
                 "often ends in /v1"
             )
         case Why.DENIED:
-            text = f"{field}: {address} serves {model!r} to nobody without credit ({words}); add credit"
+            text = f"{field}: {address} does not serve {model!r} without credit ({words}); add credit"
         case Why.REFUSED:
             text = advice.refused
         case Why.FILTERED:

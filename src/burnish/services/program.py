@@ -1,4 +1,5 @@
-"""A user's program that is asked in JSON lines: questions on its stdin, answers on its stdout, one each, by id."""
+"""Asks a user's program in JSON lines. Questions go to its stdin, and it writes one answer for each id to its
+stdout."""
 
 from __future__ import annotations
 
@@ -22,63 +23,74 @@ from burnish.types import Artifact
 
 T = TypeVar("T")
 GATHERED_SECONDS = 0.2
+"""Answers of this many seconds make a batch. Each batch is one write that is brought to the disk."""
 SHOWN = 80
-"""Bytes or characters of what a program wrote that an error shows."""
+"""How many bytes or characters of a program's output an error shows."""
 
 
 def on_stderr(message: str) -> None:
-    """Say something where nobody else was named to say it to."""
+    """Print a message to stderr. This is the default for `say`."""
     print(message, file=sys.stderr)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """A user's program: its words, the setting that names it, how long it may be silent, and who hears what was odd."""
+    """A user's program. `command` is the program and its arguments, and `field` is the setting that names it.
+
+    `say` gets messages about odd answers that are no error.
+    """
 
     command: tuple[str, ...]
     field: str
     timeout: float = 600.0
-    """Seconds without a new answer after which the program is ended."""
+    """The program is ended if it gives no new answer for this many seconds."""
     say: Callable[[str], None] = on_stderr
 
 
 def converse(
     program: Program, questions: Iterable[Mapping[str, Any]], read: Callable[[Mapping[str, Any]], T]
 ) -> Iterator[tuple[str, T]]:
-    """Yield (id, what `read` makes of the answer) as a program's answers come; a question that it leaves out has none.
+    """Ask a program questions, and yield (id, answer) as its answers come. `read` turns each JSON object into the
+    answer.
 
-    An answer may come twice if it says the same. Answers for ids that nobody asked about are counted and said.
-    Raises AnnotatorError naming the setting: the program is missing, ends with another status than 0, is silent for
-    too long, writes a line that is too long or no JSON object with an `id`, or contradicts itself.
+    A question that the program leaves out has no answer. An answer may come twice if both say the same. Answers with an
+    id that was not asked are counted, and a message reports them. Raises AnnotatorError, which names the setting, if
+    the program cannot be started, ends with a status other than 0, gives no new answer for too long, writes a line that
+    is too long or is not a JSON object with an `id`, or contradicts itself.
     """
     with running(program.command, program.field, program.timeout) as child:
-        heard = _Heard(program, read)
+        heard = _Answers(program, read)
+        # Questions are written in a thread of their own. If one thread wrote and read, both sides could wait for each
+        # other with full pipes.
         feeder = threading.Thread(target=_feed, args=(child.stdin, questions, heard), daemon=True)
         feeder.start()
         for number, line in enumerate(child.lines(), 1):
             if line.strip() and (new := heard.take(line, number)) is not None:
                 child.heard = time.monotonic()
                 yield new
-                child.heard = time.monotonic()
+                child.heard = time.monotonic()  # the time that the caller took does not count as silence
         if heard.failure is not None:
             raise heard.failure
         child.finish()
         heard.say_strangers()
 
 
-class _Heard(Generic[T]):
-    """What a program has said so far."""
+class _Answers(Generic[T]):
+    """The answers that a program has given until now. It runs in the thread that reads, apart from `asked`."""
 
     def __init__(self, program: Program, read: Callable[[Mapping[str, Any]], T]) -> None:
         self.program, self.read = program, read
         self.asked: set[str] = set()
         self.answers: dict[str, T] = {}
-        self.strangers = 0
+        self.strangers = 0  # how many answers had an id that was not asked, and the first such id
         self.stranger = ""
         self.failure: Exception | None = None
 
     def take(self, line: bytes, number: int) -> tuple[str, T] | None:
-        """Return a line's id and answer; None for an answer that came before, or for an id that nobody asked about."""
+        """Return the id and the answer of a line, or None if the answer is a repeat or its id was not asked.
+
+        Raises AnnotatorError if the line is not an answer, or contradicts an earlier one.
+        """
         answer = _answer(line, number, self.program)
         id_, value = str(answer["id"]), self.read(answer)
         if id_ not in self.asked:
@@ -95,7 +107,7 @@ class _Heard(Generic[T]):
         return None
 
     def say_strangers(self) -> None:
-        """Say how many answers were for nobody."""
+        """Say how many answers had an id that was not asked."""
         if self.strangers:
             self.program.say(
                 f"{self.program.field}: {self.strangers} answers of {self.program.command[0]!r} have an id that "
@@ -105,8 +117,11 @@ class _Heard(Generic[T]):
 
 
 def gathered(items: Iterator[T]) -> Iterator[list[T]]:
-    """Yield items in batches of a fifth of a second: each batch is one synced write, and a fast program answers
-    thousands in a second. What came before a failure is yielded before it is raised."""
+    """Yield items in batches of a fifth of a second.
+
+    Each batch is one write that is brought to the disk, and a fast program gives thousands of answers in a second. If
+    `items` raises, the items that came before are yielded first.
+    """
     batch: list[T] = []
     started = time.monotonic()
     failure: Exception | None = None
@@ -116,23 +131,23 @@ def gathered(items: Iterator[T]) -> Iterator[list[T]]:
             if time.monotonic() - started >= GATHERED_SECONDS:
                 yield batch
                 batch, started = [], time.monotonic()
-    except Exception as error:  # whatever it is
+    except Exception as error:  # raised again below, after the last batch
         failure = error
     yield batch
     if failure is not None:
         raise failure
 
 
-def _feed(pipe: IO[bytes], questions: Iterable[Mapping[str, Any]], heard: _Heard[Any]) -> None:
-    """Write the questions; an id is known before its question is out. A failure is kept for the thread that reads."""
+def _feed(pipe: IO[bytes], questions: Iterable[Mapping[str, Any]], heard: _Answers[Any]) -> None:
+    """Write the questions. A failure is kept for the thread that reads answers, which raises it."""
     try:
         for question in questions:
-            heard.asked.add(question["id"])
+            heard.asked.add(question["id"])  # before the question is written, because its answer can come at once
             pipe.write(dump_line(question))
             pipe.flush()
     except BrokenPipeError:
-        pass  # the program ended first: its status tells
-    except Exception as error:  # whatever it is: raised where somebody sees it
+        pass  # the program ended before it read all questions; its status says whether that is an error
+    except Exception as error:  # an exception in this thread would be lost; the reading thread raises it
         heard.failure = error
     with suppress(OSError, ValueError):
         pipe.close()
@@ -152,12 +167,15 @@ def _answer(line: bytes, number: int, program: Program) -> Mapping[str, Any]:
 
 
 def files_of(command: Sequence[str]) -> list[Path]:
-    """Return the files among a command's words: their content is part of what the program is."""
+    """Return the files among the words of a command. Their content is part of the program's identity."""
     return [Path(word) for word in command if _is_file(word)]
 
 
 def identified(command: Sequence[str]) -> tuple[dict[str, JsonValue], dict[str, Artifact]]:
-    """Return what identifies a program: its words, and as an input the content of the files among them."""
+    """Return the identity of a program: its words, and as an input the content of the files among its words.
+
+    The names of these files do not count, so that a program can be moved without being asked again.
+    """
     files = files_of(command)
     words: list[JsonValue] = [word for word in command if not any(str(path) == word for path in files)]
     return {"kind": "command", "command": words}, {"program": of_files(files)} if files else {}
@@ -166,5 +184,5 @@ def identified(command: Sequence[str]) -> tuple[dict[str, JsonValue], dict[str, 
 def _is_file(word: str) -> bool:
     try:
         return Path(word).is_file()
-    except (OSError, ValueError):  # a word that is too long for a name, or has a null character
+    except (OSError, ValueError):  # the word is too long for a name, or contains a null character
         return False

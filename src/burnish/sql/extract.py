@@ -23,10 +23,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from burnish.algorithms.thinking import without_thinking
 from burnish.errors import BackendError
 from burnish.sql.outcome import Kind
 from burnish.sql.wrapping import without_end_tokens, wrapped
-from burnish.thinking import without_thinking
 
 VERSION = 2
 """Of how queries are read and run; it is part of what stages are known by."""

@@ -1,1 +1,1 @@
-"""The store on disk: files, stages, runners, identities, and what may be deleted."""
+"""The store on disk: files, stages, the runners that compute stages, identities, and garbage collection."""

@@ -1,4 +1,4 @@
-"""One spelling for every value that enters a fingerprint; what has no stable form is refused."""
+"""The canonical form of values that enter a fingerprint: equal values always give the same bytes."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from burnish.types import is_whole
 
 
 def canonical(value: object) -> bytes:
-    """Encode as JSON with sorted keys and no spaces; raises StageError on what has no stable form.
+    """Encode a value as JSON with sorted keys and without spaces.
 
-    Floats are written by their shortest repr. Sets, objects, NaN and keys that are no text are refused.
+    A float is written as the shortest text that reads back as the same float. Raises StageError if the value has no
+    stable form: sets, other objects, NaN, infinity, keys that are not texts, and texts with half a character.
     """
+    # Changing one byte of this form would change every fingerprint, and no finished stage would be found again.
     return json.dumps(_stable(value, "payload"), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def _stable(value: object, where: str) -> object:
     match value:
-        case Enum():
+        case Enum():  # before str: the members of a StrEnum are texts, too
             return _stable(value.value, where)
         case str() if not is_whole(value):
             raise StageError(f"{where}: {brief(value)} holds half a character (a lone surrogate); write the whole one")
@@ -33,7 +35,7 @@ def _stable(value: object, where: str) -> object:
             items: dict[str, object] = {}
             for key, item in value.items():  # pyright: ignore[reportUnknownVariableType]
                 if not isinstance(key, str):
-                    raise StageError(f"{where}: the key {brief(key)} is no text and has no stable form")  # pyright: ignore[reportUnknownArgumentType]
+                    raise StageError(f"{where}: the key {brief(key)} is not a text and has no stable form")  # pyright: ignore[reportUnknownArgumentType]
                 items[key] = _stable(item, f"{where}.{key}")  # pyright: ignore[reportUnknownArgumentType]
             return items
         case list() | tuple():

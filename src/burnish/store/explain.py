@@ -1,4 +1,4 @@
-"""Why a stage runs again: the nearest earlier stage of its name, and the fields in which they differ."""
+"""Explains why a stage runs again: finds the most similar finished stage of its name, and the fields that differ."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from burnish.store.stages import Store
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """One field with its earlier and its present value; `cause` names the stage that changed for an input."""
+    """One field that differs, with its earlier value and its present value.
+
+    If the field is an input that another planned stage makes, `cause` is the label of that stage.
+    """
 
     field: str
     before: Any
@@ -22,7 +25,8 @@ class Difference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """What becomes of one planned stage: `done`, `new` (nothing like it is there) or `changed`."""
+    """What happens to one planned stage. `state` is `done` (it is reused), `new` (the store has no stage of its name)
+    or `changed` (it differs from the most similar finished stage in `differences`)."""
 
     label: str
     name: str
@@ -32,7 +36,7 @@ class Explanation:
 
 
 def explain(records: Sequence[StageRecord], store: Store) -> list[Explanation]:
-    """Compare each planned stage that is not done with the most similar finished one of its name."""
+    """Explain each planned stage. One that is not done is compared with the most similar finished stage of its name."""
     labels = {record.fingerprint: record.stage.label or record.stage.name for record in records}
     return [_one(record, store, labels) for record in records]
 
@@ -45,7 +49,7 @@ def _one(record: StageRecord, store: Store, labels: Mapping[str, str]) -> Explan
     candidates = [_differences(flat(done.payload), now, labels) for done in store.every(name)]
     if not candidates:
         return Explanation(label=label, name=name, fingerprint=record.fingerprint, state="new")
-    nearest = min(candidates, key=len)  # ties: the latest, since `every` yields it first
+    nearest = min(candidates, key=len)  # of several equally near ones the latest, because `every` yields it first
     return Explanation(
         label=label, name=name, fingerprint=record.fingerprint, state="changed", differences=tuple(nearest)
     )
@@ -57,6 +61,7 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any], labels: Mapp
             field=key,
             before=before.get(key),
             now=now.get(key),
+            # The value of an input is the fingerprint of the stage that makes it.
             cause=labels.get(str(now.get(key))) if key.startswith("inputs.") else None,
         )
         for key in sorted({*before, *now})
@@ -65,7 +70,7 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any], labels: Mapp
 
 
 def flat(payload: object, prefix: str = "") -> dict[str, Any]:
-    """Flatten nested mappings to dotted names: {"a": {"b": 1}} -> {"a.b": 1}; lists stay values."""
+    """Flatten nested mappings to dotted names: {"a": {"b": 1}} becomes {"a.b": 1}. Lists are kept as values."""
     return dict(_leaves(payload, prefix))
 
 

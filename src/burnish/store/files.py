@@ -1,4 +1,4 @@
-"""Files: JSON lines, whole-line appends that survive a kill, atomic writes, checksums, locks."""
+"""Files: JSON lines, appends that survive a kill, atomic writes, checksums, and errors that say what to do."""
 
 from __future__ import annotations
 
@@ -22,11 +22,14 @@ from burnish.store.depth import MAX_DEPTH, too_deep
 
 T = TypeVar("T")
 PART = ".part"
-"""How a file that is being written ends."""
+"""The ending of the name of a file that is still being written."""
 _BUFFER = 1024**2
+# EDQUOT: the user's quota is used up. A full disk is ENOSPC.
 _FULL = {errno.ENOSPC, errno.EDQUOT}
+# Libraries written in Rust or C++ give only a text. They write either the system's words or its number.
 _FULL_WORDS = ("No space left on device", f"os error {errno.ENOSPC}")
 _LARGE_WORDS = ("File too large", f"os error {errno.EFBIG}")
+# Errors that mean that the place cannot be written: no permission, a folder in place of a file, a missing parent.
 _REFUSED = {
     *(errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENOENT),
     errno.ENAMETOOLONG,
@@ -34,28 +37,33 @@ _REFUSED = {
 
 
 def dump_line(value: object) -> bytes:
-    """Encode one value (dataclass, mapping, list) as a JSON line."""
+    """Encode one value (a dataclass, mapping or list) as a JSON line."""
     return orjson.dumps(value, default=_encode, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def _encode(value: object) -> object:
+    # orjson calls this for what it does not know, such as a mapping that is not a dict.
     if isinstance(value, Mapping):
         return dict(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
     raise TypeError(f"no JSON form for {type(value).__name__}")
 
 
 def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (line number from 1, object) of a JSONL file, `.gz` too; blank lines are passed over.
+    """Yield (line number from 1, object) for each line of a JSONL file. The file may end in `.gz`. Blank lines are
+    skipped.
 
-    Raises DataError naming the file and the line.
+    Raises DataError, which names the file and the line, if the file cannot be read or a line is not a JSON object.
     """
     for number, _, value in read_lines(path):
         yield number, value
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, bytes, dict[str, Any]]]:
-    """Yield (line number from 1, the line as it was written, its object), as `read_objects` does."""
-    if not os.path.isfile(path):  # pathlib's raises for a name that is too long
+    """Yield (line number from 1, the bytes of the line, its object) for each line of a JSONL file.
+
+    Blank lines are skipped. Raises DataError as `read_objects` does.
+    """
+    if not os.path.isfile(path):  # Path.is_file raises OSError for a name that is too long
         raise DataError(f"{path!s:.300}: no such file; check the path")
     for number, line in enumerate(_lines(path), 1):
         if line.strip():
@@ -76,7 +84,7 @@ def _lines(path: Path) -> Iterator[bytes]:
     opener: Callable[..., Any] = gzip.open if path.suffix == ".gz" else open
     try:
         with opener(path, "rb") as lines:
-            yield from lines
+            yield from lines  # errors of gzip come while lines are read, not when the file is opened
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"{path}: not a whole gzip file ({error}); fetch it again, or unpack it") from None
     except (PermissionError, IsADirectoryError) as error:
@@ -84,18 +92,24 @@ def _lines(path: Path) -> Iterator[bytes]:
 
 
 def read_rows(path: Path, row_type: type[T]) -> list[T]:
-    """Read a JSONL file of one dataclass, unknown fields refused. Raises DataError naming file, line and field."""
+    """Read a JSONL file whose rows are objects of one dataclass.
+
+    Raises DataError, which names the file, line and field, if a row does not fit. An unknown field is an error.
+    """
     return list(iter_rows(path, row_type))
 
 
 def iter_rows(path: Path, row_type: type[T]) -> Iterator[T]:
-    """Yield the rows of a JSONL file of one dataclass; raises as `read_rows` does."""
+    """Yield the rows of a JSONL file of one dataclass. Raises DataError as `read_rows` does."""
     for number, value in read_objects(path):
         yield row_of(value, row_type, f"{path}:{number}")
 
 
 def row_of(values: Mapping[str, Any], row_type: type[T], where: str) -> T:
-    """Return a line's values as its dataclass, unknown fields refused. Raises DataError naming `where` and field."""
+    """Return the values of a line as an object of a dataclass.
+
+    Raises DataError, which names `where` and the field, if a value does not fit or a field is unknown.
+    """
     try:
         return _adapter(row_type).validate_python(values)
     except ValidationError as error:
@@ -105,7 +119,9 @@ def row_of(values: Mapping[str, Any], row_type: type[T], where: str) -> T:
 
 
 def _adapter(row_type: type[T]) -> TypeAdapter[T]:
+    # Building an adapter takes time, and a file can have a million rows. So one adapter of each type is kept.
     if row_type not in _ADAPTERS:
+        # A plain dataclass has no pydantic settings, and without this one pydantic ignores unknown fields.
         row_type.__pydantic_config__ = {"extra": "forbid"}  # pyright: ignore[reportAttributeAccessIssue]
         _ADAPTERS[row_type] = TypeAdapter(row_type)
     return _ADAPTERS[row_type]
@@ -115,7 +131,10 @@ _ADAPTERS: dict[type, TypeAdapter[Any]] = {}
 
 
 def write_rows(path: Path, rows: Iterable[object]) -> int:
-    """Write rows as JSONL and sync; returns how many. The caller's directory must not be a finished one."""
+    """Write rows as JSONL, bring the file to the disk, and return the number of rows.
+
+    The file must not lie in the folder of a finished stage. Raises StageError if it cannot be written.
+    """
     count = 0
     with explained_write_errors(path), path.open("wb") as file:
         for row in rows:
@@ -126,10 +145,10 @@ def write_rows(path: Path, rows: Iterable[object]) -> int:
 
 
 def writable(path: Path) -> Path:
-    """Return where a file is really written: the target of a link, so that the link stays a link.
+    """Return the path that is really written. For a link it is the target, so that the link stays a link.
 
-    Raises StageError where the path is a folder, a device or a pipe, or a link to a file that is not there: its target
-    was never named, and is not made.
+    Raises StageError if the path is a folder, a device or a pipe. It also raises StageError for a link to a file that
+    does not exist: the user did not name that file, so it is not created.
     """
     with explained_write_errors(path):
         if path.is_symlink() and not path.exists():
@@ -142,13 +161,14 @@ def writable(path: Path) -> Path:
 
 @contextmanager
 def replacing(path: Path, sync_folder: bool = True) -> Generator[BinaryIO, None, None]:
-    """Give a file to write into that takes the place of `path` once it is complete.
+    """Give a file to write into. It takes the place of `path` when it is complete.
 
-    It is written beside `path`, brought to the disk and then renamed. So a reader sees the old file or the new one,
-    never a part, and an error leaves the old file as it was. Without `sync_folder` a power cut may undo the renaming.
-    Raises StageError where `path` cannot be written.
+    The file is written beside `path`, brought to the disk, and then renamed. So a reader sees the old file or the new
+    one, but never a part of it, and an error leaves the old file unchanged. Without `sync_folder` a power cut may undo
+    the renaming. Raises StageError if `path` cannot be written.
     """
     path = writable(path)
+    # The process id keeps two processes that write the same file from writing into one temporary file.
     beside = path.with_name(f".{path.name}.{os.getpid()}{PART}")
     with explained_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -160,27 +180,28 @@ def replacing(path: Path, sync_folder: bool = True) -> Generator[BinaryIO, None,
             if sync_folder:
                 sync_directory(path.parent)
         finally:
-            beside.unlink(missing_ok=True)  # gone already where all went well
+            beside.unlink(missing_ok=True)  # after success it is already gone, because it was renamed
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Replace a file by one with this content. Raises StageError where it cannot be written."""
-    # Called after every batch: syncing the folder each time would cost more than a power cut does.
+    """Replace a file by one with this content. Raises StageError if it cannot be written."""
+    # This is called after every batch. Syncing the folder each time would cost more than the rare power cut does.
     with replacing(path, sync_folder=False) as file:
         file.write(data)
 
 
 def pretty(value: object) -> bytes:
-    """Encode for people: two spaces, sorted keys, a newline at the end."""
+    """Encode as JSON that people can read: two spaces of indent, sorted keys, a newline at the end."""
     return orjson.dumps(
         value, default=_encode, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE
     )
 
 
 class Appender:
-    """Appends batches of rows; a batch is one write, so a kill tears at most the last line.
+    """Appends batches of rows to a JSONL file.
 
-    On opening, a torn last line is cut off: what stands before it was whole.
+    A batch is one write, so that a kill can leave at most one incomplete line, the last one. Opening the file cuts such
+    a line off; all lines before it are complete. Raises StageError if the file cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -191,11 +212,12 @@ class Appender:
             self._file = path.open("ab", buffering=0)
 
     def append(self, rows: Iterable[object]) -> None:
-        """Append one batch and sync it."""
+        """Append one batch and bring it to the disk. Raises StageError if it cannot be written."""
         data = b"".join(dump_line(row) for row in rows)
         with explained_write_errors(self.path):
-            while data:
+            while data:  # an unbuffered write may take only a part of the bytes
                 data = data[self._file.write(data) :]
+            # fdatasync leaves out the time stamps, which nobody needs here; macOS does not have it.
             os.fdatasync(self._file.fileno()) if hasattr(os, "fdatasync") else os.fsync(self._file.fileno())
 
     def __enter__(self) -> Appender:
@@ -218,7 +240,7 @@ def _sync(file: Any) -> None:
 
 
 def sync_directory(path: Path) -> None:
-    """Make a rename inside `path` survive a power cut."""
+    """Bring a folder to the disk, so that a rename inside it survives a power cut."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -239,7 +261,7 @@ def tree_checksums(root: Path) -> dict[str, str]:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a directory or a file by renaming it away first, so that no reader meets a half-removed one."""
+    """Remove a directory or a file. It is first renamed, so that no reader finds a directory that is half removed."""
     if path.exists():
         away = path.with_name(f".{path.name}.{os.getpid()}.gone")
         path.replace(away)
@@ -251,16 +273,17 @@ def remove_tree(path: Path) -> None:
 
 @contextmanager
 def explained_write_errors(path: Path) -> Generator[None, None, None]:
-    """Turn what keeps a file from being written into a StageError that says what to do.
+    """Turn an error of writing into a StageError that says what to do.
 
-    That is a full disk or quota, or a place where this user must not write. Other errors pass through as they are.
+    This holds for a full disk or quota, a file that is too large, and a place where the user must not write. Other
+    errors pass through unchanged.
     """
     try:
         yield
     except BurnishError:
         raise
     except Exception as error:
-        # Libraries written in Rust or C++ raise errors of their own, with the system's number in the text alone.
+        # Libraries written in Rust or C++ raise errors of their own, with the system's number only in the text.
         if getattr(error, "errno", None) in _FULL or any(words in str(error) for words in _FULL_WORDS):
             raise StageError(
                 f"{path}: no space left on the device; free some (`burnish gc` removes what no run refers to) and run "
@@ -279,7 +302,10 @@ def explained_write_errors(path: Path) -> Generator[None, None, None]:
 
 
 def _about(error: OSError, path: Path) -> bool:
-    """Say whether the system refused `path` or a place in it: what is missing elsewhere is another matter."""
+    """Say whether an error is about `path`, a place in it, a folder above it or a file beside it.
+
+    A missing file anywhere else is not an error of writing `path`, and must not be reported as one.
+    """
     named = [Path(os.fsdecode(name)) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
     return any(name.is_relative_to(path) or path.is_relative_to(name) or name.parent == path.parent for name in named)
 
@@ -291,5 +317,5 @@ def as_mapping(row: object) -> dict[str, Any]:
 
 
 def default_store() -> Path:
-    """Return `$BURNISH_STORE`, else `.burnish` in the working directory."""
+    """Return the path in `$BURNISH_STORE`, or `.burnish` in the working directory if that variable is not set."""
     return Path(os.environ.get("BURNISH_STORE") or ".burnish")

@@ -1,4 +1,4 @@
-"""The verb `gc`: free what no run refers to, checkpoints first."""
+"""The verb `gc`: removes what no run refers to, checkpoints first."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from burnish.store.manifest import PLACE_DIGITS, Damage, RunRecord, read_record
 from burnish.store.stages import DAMAGED, Store
 
 ORDER = ("train_preferences", "train", "train_classifier")
-"""What is freed first: the largest that are the least likely to be wanted again."""
+"""The stages that are removed first. They are the largest, and the least likely to be needed again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Garbage:
-    """A folder that no run refers to."""
+    """A file or folder that no run refers to. `size` is in bytes."""
 
     path: Path
     name: str
@@ -28,22 +28,23 @@ class Garbage:
 
 
 def collect(store: Store, dry_run: bool = False) -> list[Garbage]:
-    """Remove what no recorded run with an existing results folder refers to: finished stages, abandoned work, and what
-    was damaged and put aside.
+    """Remove finished stages that no run needs, abandoned work, and damaged files that were put aside.
 
-    What another process works on at this moment stays. Returns what was (or would be) removed, in that order. Raises
-    StageError where the record of a run is damaged: what that run needs is then unknown, and nothing is removed.
+    A run needs its stages as long as it is recorded and its results folder exists. Work of another process that is
+    running now is kept. Returns what was removed, or with `dry_run` what would be removed, in the order of removal.
+    Raises StageError if the record of a run is damaged. It is then unknown what that run needs, and nothing is removed.
     """
     records = _records(store)
-    wanted = {digits for record in records.values() if Path(record.out).is_dir() for digits in record.stages}
-    found = [*_unreferred(store, {fingerprint[:PLACE_DIGITS] for fingerprint in wanted}), *_abandoned(store)]
-    found.sort(key=lambda item: (ORDER.index(item.name) if item.name in ORDER else len(ORDER), str(item.path)))
-    found += [_garbage(path, DAMAGED) for path in sorted((store.root / DAMAGED).glob("*"))]
+    # A run whose results folder is gone needs nothing any more.
+    wanted = {fingerprint for record in records.values() if Path(record.out).is_dir() for fingerprint in record.stages}
+    garbage = [*_unreferred(store, {fingerprint[:PLACE_DIGITS] for fingerprint in wanted}), *_abandoned(store)]
+    garbage.sort(key=lambda item: (ORDER.index(item.name) if item.name in ORDER else len(ORDER), str(item.path)))
+    garbage += [_garbage(path, DAMAGED) for path in sorted((store.root / DAMAGED).glob("*"))]
     if not dry_run:
-        for item in found:
+        for item in garbage:
             remove_tree(item.path)
         _forget(store, records)
-    return found
+    return garbage
 
 
 def _records(store: Store) -> dict[Path, RunRecord]:
@@ -52,7 +53,7 @@ def _records(store: Store) -> dict[Path, RunRecord]:
         record = read_record(path)
         if isinstance(record, Damage):
             raise StageError(
-                f"{record}: nothing is freed, since it is not known which stages this run needs; run its command "
+                f"{record}: nothing is freed, because it is not known which stages this run needs; run its command "
                 "again, which writes the file anew, or remove the file"
             )
         if record is not None:
@@ -61,16 +62,21 @@ def _records(store: Store) -> dict[Path, RunRecord]:
 
 
 def _unreferred(store: Store, wanted: set[str]) -> Iterator[Garbage]:
-    """Yield stages by their places: a damaged manifest is no reason to keep a stage, nor to free one that is needed."""
+    """Yield the stages that no run needs.
+
+    They are identified by their folder, not by their manifest. So a stage with a damaged manifest is removed only if no
+    run needs it.
+    """
     for place in store.places():
         if place.name not in wanted:
             yield _garbage(place, place.parent.name)
 
 
 def _abandoned(store: Store) -> Iterator[Garbage]:
+    """Yield the folders of unfinished work that no process holds the lock of."""
     for path in sorted((store.root / "work").glob("*")):
         hidden = path.name.startswith(".")
-        if path.is_dir() and not hidden and not _held(store.root / "locks" / f"{path.name}.lock"):
+        if path.is_dir() and not hidden and not _is_locked(store.root / "locks" / f"{path.name}.lock"):
             yield _garbage(path, path.name.rpartition("-")[0])
 
 
@@ -79,7 +85,8 @@ def _garbage(path: Path, name: str) -> Garbage:
     return Garbage(path=path, name=name, size=sum(file.lstat().st_size for file in files))
 
 
-def _held(lock: Path) -> bool:
+def _is_locked(lock: Path) -> bool:
+    # The kernel frees a lock when its process dies. So the file alone says nothing, and only an attempt to lock tells.
     try:
         with FileLock(lock, timeout=0):
             return False
@@ -91,5 +98,6 @@ def _forget(store: Store, records: dict[Path, RunRecord]) -> None:
     for path, record in records.items():
         if not Path(record.out).is_dir():
             path.unlink(missing_ok=True)
+    # `remove_tree` renames before it deletes. A kill in between leaves folders with this ending.
     for gone in [*store.root.glob("*/*/.*.gone"), *store.root.glob("*/.*.gone")]:
         shutil.rmtree(gone, ignore_errors=True)

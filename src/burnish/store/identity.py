@@ -1,4 +1,7 @@
-"""What things outside the store are known by: a local file or folder by its content, a hub one by its commit."""
+"""Identities of things outside the store.
+
+A local file or folder is identified by its content, and a model or dataset on the hub by its commit.
+"""
 
 from __future__ import annotations
 
@@ -14,38 +17,41 @@ from burnish.store.files import checksum, pretty, tree_checksums
 from burnish.types import Artifact
 
 UNRESOLVED = "unresolved:"
+"""The beginning of the identity of a hub id whose commit is not known. It occurs only in a dry run."""
 
 
 def of_files(paths: Iterable[Path]) -> Artifact:
     """Identify local files or folders by their content.
 
-    One file or folder on its own keeps its identity when it is renamed. Several are told apart by their names, and
-    where a name comes twice, by their places below the folder that holds all of them.
+    A single file or folder keeps its identity if it is renamed. Several are distinguished by their names. If a name
+    occurs twice, the paths below their common folder are used instead.
     """
-    places = sorted(set(paths))
+    unique = sorted(set(paths))
     sums = {
         name: checksum(path) if path.is_file() else tree_checksums(path)
-        for name, path in zip(_names(places), places, strict=True)
+        for name, path in zip(_names(unique), unique, strict=True)
     }
     return Artifact(path="", kind="content", fingerprint=hashlib.sha256(pretty(sums)).hexdigest())
 
 
-def _names(places: Sequence[Path]) -> list[str]:
-    """Return a name for each place; no two places share one, or one of them would hide the other."""
-    if len(places) == 1:
+def _names(paths: Sequence[Path]) -> list[str]:
+    """Return a different name for each path. With equal names, the content of one path would hide that of the other."""
+    if len(paths) == 1:
         return [""]
-    counts = Counter(path.name for path in places)
-    whole = [Path(os.path.abspath(path)) for path in places]
+    counts = Counter(path.name for path in paths)
+    whole = [Path(os.path.abspath(path)) for path in paths]
     common = os.path.commonpath([path.parent for path in whole])
-    # A name that comes once stays bare, so that finished stages keep their identity.
+    # A name that occurs once is used alone, as before, so that finished stages keep their identity.
     return [path.relative_to(common).as_posix() if counts[path.name] > 1 else path.name for path in whole]
 
 
 def of_hub(kind: str, source: str, revision: str | None, field: str, offline_ok: bool) -> Artifact:
-    """Identify a hub model or dataset by its commit, asked of the hub or found in the local cache.
+    """Identify a hub model or dataset by its commit. The hub is asked first, and then the local cache.
 
-    Where neither answers: "unresolved" if `offline_ok` (a dry run), else BackendError.
+    If neither knows the commit, the identity begins with "unresolved:" if `offline_ok` is set (a dry run). Raises
+    BackendError if it is not set, and ConfigError, which names `field`, if the hub does not have the id.
     """
+    # Without the package huggingface_hub there is nobody to ask, but local files can still be used.
     if importlib.util.find_spec("huggingface_hub") is not None:
         commit = _ask_hub(kind, source, revision, field) or _cached(kind, source, revision)
         if commit:
@@ -73,7 +79,8 @@ def _ask_hub(kind: str, source: str, revision: str | None, field: str) -> str | 
     except (HfHubHTTPError, OSError):
         return None
     except Exception as error:
-        # The hub's client has changed its HTTP library twice; all of them have this base class, and none the same one.
+        # The hub's client has changed its HTTP library twice. Each library has its own base class of network errors,
+        # but all of these classes are called TransportError.
         if any(base.__name__ == "TransportError" for base in type(error).__mro__):
             return None
         raise
@@ -87,9 +94,9 @@ def _cached(kind: str, source: str, revision: str | None) -> str | None:
         place = snapshot_download(source, repo_type=kind, revision=revision, local_files_only=True)
     except (LocalEntryNotFoundError, FileNotFoundError):
         return None
-    return Path(place).name
+    return Path(place).name  # the cache names each snapshot's folder after its commit
 
 
 def unresolved(fingerprints: Iterable[str]) -> list[str]:
-    """Return the hub ids among identities that are known by name alone: nobody could be asked for their commit."""
+    """Return the hub ids among identities whose commit is not known, because neither hub nor cache answered."""
     return sorted({name.removeprefix(UNRESOLVED) for name in fingerprints if name.startswith(UNRESOLVED)})

@@ -1,4 +1,7 @@
-"""Rows of a JSONL file by key, read when they are asked for: 30 bytes of memory a row instead of a kilobyte."""
+"""Mappings from keys to the rows of JSONL files. A row is read from the disk when it is asked for.
+
+The index needs 30 bytes of memory for each row. The row itself would need about a kilobyte.
+"""
 
 from __future__ import annotations
 
@@ -23,33 +26,35 @@ V = TypeVar("V")
 
 
 class StreamedMapping(Mapping[str, T], Generic[T]):
-    """A mapping that is read through in one pass."""
+    """A mapping that yields all of its rows in one pass through the file."""
 
     @abstractmethod
     def pairs(self) -> Iterator[tuple[str, T]]:
-        """Yield keys and rows in order, each line read once."""
+        """Yield (key, row) in the order of the keys. Each line is read once."""
         raise NotImplementedError
 
     def items(self) -> ItemsView[str, T]:
-        """Return keys and rows in the order of the keys."""
+        """Return a view of (key, row) in the order of the keys."""
         return _Items(self)
 
     def values(self) -> ValuesView[T]:
-        """Return the rows in the order of their keys."""
+        """Return a view of the rows in the order of their keys."""
         return _Values(self)
 
 
 class KeyedRows(StreamedMapping[T]):
-    """A file's rows by the text in one of their fields, in the order of that text; of equal keys the last row counts.
+    """The rows of a file. The key of a row is the text in one of its fields, and the rows are in the order of the keys.
 
-    The file must not change while it is read. Raises DataError as `read_rows` does, when a row is read.
+    If several rows have the same key, the last one counts. The file must not change while this object is used. Raises
+    DataError if the file is damaged, and, when a row is read, as `read_rows` does.
     """
 
     def __init__(self, path: Path, row_type: type[T], field: str, wanted: AbstractSet[str] | None = None) -> None:
-        """`wanted`: only rows with these keys are there."""
+        """Read the keys of the file. If `wanted` is given, rows with other keys are left out."""
         self.path, self.row_type, self.field = path, row_type, field
         keys, starts = _index(path, field, wanted)
-        order = sorted(range(len(keys)), key=keys.__getitem__)  # stable: of equal keys the last stands last
+        # N counts the rows that are kept. Only a hash of each key is stored: the keys themselves would fill the memory.
+        order = sorted(range(len(keys)), key=keys.__getitem__)  # a stable sort: the last of equal keys comes last
         last = [i for i, j in pairwise([*order, None]) if i is not None and (j is None or keys[i] != keys[j])]
         self._start_N = np.array([starts[i] for i in last], dtype=np.int64)
         self._hash_N = np.array([hash(keys[i]) for i in last], dtype=np.int64)
@@ -78,19 +83,19 @@ class KeyedRows(StreamedMapping[T]):
         return row_of(found, self.row_type, f"{self.path}: {key}")
 
     def pairs(self) -> Iterator[tuple[str, T]]:
-        """Yield keys and rows in order."""
+        """Yield (key, row) in the order of the keys."""
         for start in self._start_N:
             values = self._values(int(start))
             yield values[self.field], row_of(values, self.row_type, str(self.path))
 
     def _find(self, key: str) -> dict[str, Any] | None:
-        wanted = hash(key)  # of this process alone, as the arrays are
-        place = int(np.searchsorted(self._hash_N, wanted))
-        while place < len(self._hash_N) and self._hash_N[place] == wanted:
-            values = self._values(int(self._start_N[self._by_hash_N[place]]))
+        wanted = hash(key)  # Python's hash differs between processes, but the arrays never leave this process
+        index = int(np.searchsorted(self._hash_N, wanted))
+        while index < len(self._hash_N) and self._hash_N[index] == wanted:
+            values = self._values(int(self._start_N[self._by_hash_N[index]]))
             if values[self.field] == key:
                 return values
-            place += 1  # another key of the same hash
+            index += 1  # another key had the same hash
         return None
 
     def _values(self, start: int) -> dict[str, Any]:
@@ -100,7 +105,7 @@ class KeyedRows(StreamedMapping[T]):
 
 
 class MergedRows(StreamedMapping[T]):
-    """Several files' rows, no key of which is in two of them, in the order of their keys."""
+    """The rows of several files, in the order of their keys. No key may be in two of the files."""
 
     def __init__(self, parts: Sequence[KeyedRows[T]]) -> None:
         self.parts = tuple(parts)
@@ -121,12 +126,12 @@ class MergedRows(StreamedMapping[T]):
         raise KeyError(key)
 
     def pairs(self) -> Iterator[tuple[str, T]]:
-        """Yield keys and rows in order."""
+        """Yield (key, row) in the order of the keys."""
         return merge(*(part.pairs() for part in self.parts), key=itemgetter(0))
 
 
 class Changed(Mapping[str, V], Generic[T, V]):
-    """Another mapping's values, each changed when it is asked for."""
+    """A mapping with the keys of another one. Each value is changed by a function when it is asked for."""
 
     def __init__(self, rows: Mapping[str, T], change: Callable[[T], V]) -> None:
         self.rows, self.change = rows, change
@@ -145,7 +150,7 @@ class Changed(Mapping[str, V], Generic[T, V]):
 
 
 class _Items(ItemsView[str, T]):
-    """Iterates over lines instead of looking each key up."""
+    """Iterates over the lines of the file. The view of the standard library would look up each key."""
 
     def __init__(self, mapping: StreamedMapping[T]) -> None:
         super().__init__(mapping)
@@ -156,7 +161,7 @@ class _Items(ItemsView[str, T]):
 
 
 class _Values(ValuesView[T]):
-    """Iterates over lines instead of looking each key up."""
+    """Iterates over the lines of the file. The view of the standard library would look up each key."""
 
     def __init__(self, mapping: StreamedMapping[T]) -> None:
         super().__init__(mapping)
@@ -167,20 +172,23 @@ class _Values(ValuesView[T]):
 
 
 def _index(path: Path, field: str, wanted: AbstractSet[str] | None) -> tuple[list[str], array[int]]:
-    """Return each row's key and where its line starts."""
+    """Return the key of each row, and the position in bytes at which its line starts.
+
+    Raises DataError if there is no such file, or if a line has no such field.
+    """
     if not path.is_file():
         raise DataError(f"{path}: no such file; check the path")
     keys: list[str] = []
     starts: array[int] = array("q")
-    place = 0
+    position = 0
     with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             try:
                 key = orjson.loads(line)[field] if line.strip() else None
             except (orjson.JSONDecodeError, KeyError, TypeError):
-                raise DataError(f"{path}:{number}: no JSON object with {field!r}; the file is damaged") from None
+                raise DataError(f"{path}:{number}: not a JSON object with {field!r}; the file is damaged") from None
             if key is not None and (wanted is None or key in wanted):
                 keys.append(key)
-                starts.append(place)
-            place += len(line)
+                starts.append(position)
+            position += len(line)
     return keys, starts

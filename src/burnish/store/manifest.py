@@ -1,7 +1,7 @@
-"""What the store says of itself, and the shapes that it must have: manifests, costs, and records of runs.
+"""The files in which the store describes itself: manifests of stages, costs of unfinished stages, and records of runs.
 
-A disk, a copy or an editor can damage any of these files. So each is read through a schema, and a manifest is also
-compared with the place in which it was found.
+A faulty disk, an incomplete copy or an editor can damage any of these files. Therefore each file is checked against a
+schema, and a manifest is also compared with the folder in which it was found.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ T = TypeVar("T")
 MANIFEST = "manifest.json"
 SCHEMA_VERSION = 1
 PLACE_DIGITS = 32
-"""How many digits of a fingerprint name a folder."""
+"""A folder is named by this many of the 64 digits of a fingerprint."""
 _Whole = Annotated[int, Field(ge=0, strict=True)]
 _Seconds = Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)]
 _Fingerprint = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -37,7 +37,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payload:
-    """What was hashed into the stage's fingerprint."""
+    """The values that were hashed into the fingerprint of a stage."""
 
     name: Annotated[str, Field(min_length=1)]
     version: Annotated[int, Field(strict=True)]
@@ -47,7 +47,7 @@ class Payload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """What `manifest.json` of a finished stage holds, as far as it is read."""
+    """The fields of the `manifest.json` of a finished stage that are read."""
 
     fingerprint: _Fingerprint
     payload: Payload
@@ -58,7 +58,7 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Costs:
-    """What an unfinished stage has cost so far."""
+    """What an unfinished stage has cost until now."""
 
     counts: dict[str, _Whole]
     seconds: _Seconds
@@ -66,7 +66,7 @@ class Costs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
-    """Which stages the results in one folder came from."""
+    """The stages from which the results in one folder came."""
 
     out: Annotated[str, Field(min_length=1)]
     stages: list[_Fingerprint]
@@ -74,7 +74,7 @@ class RunRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Damage:
-    """Why a file of the store cannot be used."""
+    """A file of the store that cannot be used, and why."""
 
     path: Path
     why: str
@@ -87,11 +87,11 @@ _MANIFEST, _COSTS, _RECORD = TypeAdapter(Manifest), TypeAdapter(Costs), TypeAdap
 
 
 def read_manifest(place: Path, name: str, digits: str) -> tuple[Manifest, dict[str, Any]] | Damage | None:
-    """Read the manifest of the stage that lies in `place`, with its payload as it stands there.
+    """Read the manifest in the folder `place`. Return it with its payload as it is written there.
 
-    It must be of the stage `name` whose fingerprint begins with `digits`. Returns None where nothing lies there.
-    Raises StageError for a manifest that another version of burnish wrote, and where the system does not let us read
-    it.
+    The manifest must belong to the stage `name` whose fingerprint begins with `digits`. Returns None if the folder does
+    not exist, and a Damage if the manifest is missing or wrong. Raises StageError if another version of burnish wrote
+    the manifest, or if the system does not allow it to be read.
     """
     path = place / MANIFEST
     values = _values(path)
@@ -103,22 +103,30 @@ def read_manifest(place: Path, name: str, digits: str) -> tuple[Manifest, dict[s
     manifest = _checked(_MANIFEST, values, path)
     if isinstance(manifest, Damage):
         return manifest
+    # The payload is hashed as it is written, with any field that the schema does not know.
     payload = values["payload"]
     if hashlib.sha256(canonical(payload)).hexdigest() != manifest.fingerprint:
         return Damage(path=path, why="its fingerprint is not the one of its payload")
+    # A folder that was renamed or copied to a wrong place has a valid manifest, but of another stage.
     if (name, digits) != (manifest.payload.name, manifest.fingerprint[:PLACE_DIGITS]):
         return Damage(path=path, why=f"it belongs to {manifest.payload.name} {manifest.fingerprint[:8]}")
     return manifest, payload
 
 
 def read_costs(path: Path) -> Costs | Damage | None:
-    """Read what an unfinished stage has cost; None where nothing was counted."""
+    """Read what an unfinished stage has cost. Return None if nothing was counted, and a Damage if the file is damaged.
+
+    Raises StageError if the system does not allow the file to be read.
+    """
     values = _values(path)
     return values if values is None or isinstance(values, Damage) else _checked(_COSTS, values, path)
 
 
 def read_record(path: Path) -> RunRecord | Damage | None:
-    """Read which stages a run refers to; None where there is no such record. Raises StageError as `read_manifest`."""
+    """Read which stages a run refers to. Return None if there is no record, and a Damage if it is damaged.
+
+    Raises StageError as `read_manifest` does.
+    """
     values = _values(path)
     if values is None or isinstance(values, Damage):
         return values
@@ -129,7 +137,7 @@ def read_record(path: Path) -> RunRecord | Damage | None:
 def _values(path: Path) -> dict[str, Any] | Damage | None:
     try:
         if path.exists() and not path.is_file():  # reading a named pipe would wait for ever
-            return Damage(path=path, why="it is no ordinary file")
+            return Damage(path=path, why="it is not an ordinary file")
         values = orjson.loads(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return None
@@ -138,13 +146,17 @@ def _values(path: Path) -> dict[str, Any] | Damage | None:
     except OSError as error:
         raise StageError(f"{path}: cannot be read ({error.strerror}); check its permissions and the disk") from error
     if not isinstance(values, dict):
-        return Damage(path=path, why=f"{type(values).__name__} found where an object is wanted")
+        return Damage(path=path, why=f"it holds {type(values).__name__}, not an object")
     return values  # pyright: ignore[reportUnknownVariableType]
 
 
 def _check_version(path: Path, values: dict[str, Any]) -> None:
-    """Raise StageError where another version of burnish wrote the file; anything that is no number is damage."""
+    """Raise StageError if another version of burnish wrote the file.
+
+    A version that is not a whole number does not raise: `_checked` reports it as damage.
+    """
     version = values.get("schema_version", SCHEMA_VERSION)
+    # In Python, bool is a subclass of int, and True == 1.
     if isinstance(version, int) and not isinstance(version, bool) and version != SCHEMA_VERSION:
         raise StageError(
             f"{path}: schema_version {version} found, this burnish reads {SCHEMA_VERSION}; "
@@ -153,8 +165,9 @@ def _check_version(path: Path, values: dict[str, Any]) -> None:
 
 
 def _checked(adapter: TypeAdapter[T], values: dict[str, Any], path: Path) -> T | Damage:
+    # `is not` refuses 1.0 and true, which are equal to 1.
     if values.get("schema_version", SCHEMA_VERSION) is not SCHEMA_VERSION:
-        return Damage(path=path, why="schema_version: a number is wanted")
+        return Damage(path=path, why="schema_version: it is not a whole number")
     try:
         return adapter.validate_python(values)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""Rows that a killed run left: what a damaged disk made of some of them is taken out before the run goes on."""
+"""Repairs the files of rows that a killed run left: damaged lines are removed before the run goes on."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from burnish.store.files import write_atomic
 
 
 def mend_lines(path: Path, put_aside: Callable[[], Path]) -> int:
-    """Leave only the lines that are JSON objects in a file of rows, and return how many others there were.
+    """Keep only the lines of a file that are JSON objects, and return the number of other lines.
 
-    A last line without its end is not counted: a kill tears it, and the appender cuts it off. `put_aside` moves the
-    damaged file away before the good lines are written.
+    A last line without a newline is not counted: a kill can leave one, and `Appender` cuts it off. `put_aside` moves
+    the damaged file away before the good lines are written.
     """
+    # The file is read twice, so that a whole file, the usual case, never lies in memory.
     if not path.is_file():
         return 0
     lost = sum(not _whole(line) for line in _lines(path))
+    # The damaged file is kept for whoever wants to look at it; `gc` deletes it.
     if lost:
         good = [line for line in _lines(path) if _whole(line)]
         put_aside()

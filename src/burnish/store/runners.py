@@ -1,4 +1,5 @@
-"""Runners: the executor computes what is missing and reuses what is there; the planner only says what would run."""
+"""Runners of stages. The executor computes missing stages and reuses finished ones. The planner only says what would
+run."""
 
 from __future__ import annotations
 
@@ -30,7 +31,7 @@ from burnish.types import Artifact
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageRecord:
-    """What became of one stage in this run."""
+    """What happened to one stage in this run: whether it was reused, and what it cost."""
 
     stage: Stage
     fingerprint: str
@@ -46,32 +47,37 @@ class Runner(Protocol):
     records: list[StageRecord]
 
     def run(self, stage: Stage) -> Artifact:
-        """Return the stage's artifact."""
+        """Return the artifact of a stage: where its result is, and its fingerprint."""
         ...
 
 
 class Executor:
-    """Runs what is not there, reuses what is."""
+    """Computes stages that are missing and reuses finished ones."""
 
     def __init__(
         self, store: Store, talk: Talk, provenance: Mapping[str, Any], finished_before: AbstractSet[str] | None = None
     ) -> None:
-        """`finished_before`: the fingerprints of the stages that were finished when the run began.
+        """`finished_before` has the fingerprints of the stages that were finished when the run began.
 
-        It is needed where workers of the same run finish stages too: without it their stages would count as reused.
+        It is needed if the run has several workers. Without it, a stage that another worker of the same run finished
+        would count as reused.
         """
         self.store, self.talk, self.provenance, self.finished_before = store, talk, provenance, finished_before
         self.records: list[StageRecord] = []
         self._seen: set[str] = set()
 
     def run(self, stage: Stage) -> Artifact:
-        """Compute or reuse. What is damaged is said, put aside and computed again."""
+        """Compute a stage or reuse it. A damaged stage is reported, put aside and computed again.
+
+        Raises StageError if the store cannot be read or written, and whatever the stage's function raises.
+        """
         fingerprint = stage.fingerprint
         done = self._reusable(stage, fingerprint)
         reused = isinstance(done, Done)
         if not isinstance(done, Done):
             with self.store.lock(stage.name, fingerprint, self.talk):
-                done = self._reusable(stage, fingerprint)  # somebody else may have finished it meanwhile
+                # Another process may have finished the stage while this one waited for the lock.
+                done = self._reusable(stage, fingerprint)
                 reused = isinstance(done, Done)
                 if isinstance(done, Damage):
                     self._put_aside(stage, self.store.place(stage.name, fingerprint), done)
@@ -91,7 +97,10 @@ class Executor:
         return Artifact(path=str(done.path), kind=stage.name, fingerprint=fingerprint)
 
     def _reusable(self, stage: Stage, fingerprint: str) -> Done | Damage | None:
-        """Return the finished stage if it is there and whole; its files are read once in a run."""
+        """Return the finished stage, or why it is damaged, or None if there is none.
+
+        The checksums of its files are checked once in a run, because reading large files takes time.
+        """
         done = self.store.look(self.store.place(stage.name, fingerprint))
         if isinstance(done, Done) and fingerprint not in self._seen:
             return self.store.damage(done) or done
@@ -99,11 +108,12 @@ class Executor:
 
     def _put_aside(self, stage: Stage, path: Path, damage: Damage) -> None:
         self.talk.say(f"{stage.name} {stage.fingerprint[:8]}: a file is damaged or missing; computing it again")
-        self.talk.say(f"{damage}; what was there is now in {self.store.put_aside(path)}")
+        self.talk.say(f"{damage}; the old files are now in {self.store.put_aside(path)}")
 
     def _compute(self, stage: Stage, fingerprint: str) -> Done:
         work = Work(self.store.work_place(stage.name, fingerprint))
-        if not self._sealed(stage, work):  # else: killed between the manifest and the rename
+        # Work that already has a manifest is complete: a run was killed between writing the manifest and the rename.
+        if not self._sealed(stage, work):
             self._prepare(stage, work)
             with self.talk.stage(stage.label or stage.name), _explained(stage, work.path):
                 stage.run(work)
@@ -118,7 +128,7 @@ class Executor:
         return done
 
     def _sealed(self, stage: Stage, work: Work) -> bool:
-        """Say whether the work is finished and whole, but for its place; work with a damaged manifest is put aside."""
+        """Say whether the work is complete and only has to be moved to its place. Damaged work is put aside."""
         if not (work.path / MANIFEST).exists():
             return False
         found = self.store.sealed(stage.name, stage.fingerprint)
@@ -128,26 +138,30 @@ class Executor:
         return damage is None
 
     def _prepare(self, stage: Stage, work: Work) -> None:
-        """Make the folder ready: empty, or with what a killed run of a resumable stage left and is whole."""
+        """Prepare the folder of the work. It is empty, or has the undamaged rows that a killed run of a resumable stage
+        left."""
         if not stage.resumable:
             remove_tree(work.path)
         with explained_write_errors(work.path):
             if work.path.exists() and not work.path.is_dir():
-                self._put_aside(stage, work.path, Damage(path=work.path, why="it is no folder"))
+                self._put_aside(stage, work.path, Damage(path=work.path, why="it is not a folder"))
             work.path.mkdir(parents=True, exist_ok=True)
         if damage := work.take_up():
             aside = self.store.put_aside(damage.path)
-            self.talk.say(f"{damage}; what was there is now in {aside}, and counting begins anew")
+            self.talk.say(f"{damage}; the old file is now in {aside}, and counting begins anew")
         for path in sorted(work.path.glob("*.jsonl")):
+            # Only damaged lines are lost: the stage computes the rows that are missing in its file.
             if lost := mend_lines(path, lambda path=path: self.store.put_aside(path)):
                 self.talk.say(f"{path} is damaged in {lost} lines; these rows are computed again")
 
     def _seal(self, stage: Stage, fingerprint: str, work: Work) -> None:
+        # The costs go into the manifest below; as a file of the result they would change its checksums.
         (work.path / COSTS).unlink(missing_ok=True)
         with explained_write_errors(work.path):
             for path in work.path.rglob("*"):
-                if path.name.endswith(PART):  # a kill within an atomic write left it
+                if path.name.endswith(PART):  # a kill during an atomic write left this file
                     path.unlink()
+                # Every file is on the disk before the manifest says that the stage is complete.
                 elif path.is_file():
                     with path.open("rb") as file:
                         os.fsync(file.fileno())
@@ -155,6 +169,7 @@ class Executor:
             name: {"sha256": digest, "bytes": (work.path / name).stat().st_size}
             for name, digest in tree_checksums(work.path).items()
         }
+        # The manifest is written last. A folder without one is unfinished work, whatever else is in it.
         manifest = {
             "schema_version": SCHEMA_VERSION,
             "fingerprint": fingerprint,
@@ -170,11 +185,13 @@ class Executor:
 
 @contextmanager
 def _explained(stage: Stage, work: Path) -> Generator[None, None, None]:
-    """Say what to do where the stage cannot write, and where rows that a killed run left are none that it wrote."""
+    """Turn errors of writing, and of reading the rows that a killed run left, into a StageError that says what to
+    do."""
     try:
         with explained_write_errors(work):
             yield
     except DataError as error:
+        # An error in another file, such as the user's dataset, is not damage of the store.
         if stage.resumable and str(work) in str(error):
             raise StageError(f"{error}; the file is damaged: remove it and run the same command again") from None
         raise
@@ -189,7 +206,7 @@ class Planner:
         self._seen: set[str] = set()
 
     def run(self, stage: Stage) -> Artifact:
-        """StageRecord the stage and return where its result would lie."""
+        """Record the stage, and return the place where its result is or would be."""
         fingerprint = stage.fingerprint
         if fingerprint not in self._seen:
             self._seen.add(fingerprint)

@@ -1,7 +1,8 @@
-"""Stages: what is identified by its semantic content, computed once, and complete or absent.
+"""Stages. A stage is identified by its content, computed once, and its result is either complete or absent.
 
-A stage's fingerprint is the sha256 of canonical JSON of (name, version, semantic config, fingerprints of inputs).
-Work happens beside the result under a lock; `manifest.json` is written last, then the directory is renamed.
+The fingerprint of a stage is the sha256 of the canonical JSON of its name, its version, the settings that change its
+result, and the fingerprints of its inputs. A stage is computed in a work folder under a lock. `manifest.json` is
+written last, and then the folder is renamed to its final place.
 """
 
 from __future__ import annotations
@@ -41,16 +42,16 @@ from burnish.types import Artifact
 
 T = TypeVar("T")
 PATIENCE = 10.0
-"""Seconds of waiting for a stage that go without saying."""
+"""Seconds to wait for the lock of a stage before saying which process holds it."""
 COSTS = "costs.json"
-"""What a stage has cost so far: beside the work, not part of the result."""
+"""The file with what a stage has cost until now. It lies in the work folder and is not part of the result."""
 DAMAGED = "damaged"
-"""The folder of a store that takes what cannot be used; `gc` empties it."""
+"""The folder of the store to which damaged files are moved. `gc` empties it."""
 
 
 @dataclass(slots=True)
 class Work:
-    """Where a stage's function writes, and what it counts for the report."""
+    """The folder into which the function of a stage writes, and the numbers that it counts for the report."""
 
     path: Path
     counts: dict[str, int] = field(default_factory=dict[str, int])
@@ -61,32 +62,36 @@ class Work:
         name: str,
         batches: Callable[[Path], Iterable[Sequence[T]]],
         counts: Callable[[Sequence[T]], Mapping[str, int]],
-        row: Callable[[T], object] = lambda one: one,
+        row: Callable[[T], object] = lambda item: item,
     ) -> None:
         """Append the rows of each batch to a file as soon as the batch is there, and add to the stage's counts.
 
-        A resumable stage writes through this: what an earlier run appended before it was killed is kept. `batches` is
-        called once, with the path of the file, so that it can read which rows are done and leave them out. `counts`
-        says what a batch adds to the counts, and `row` turns one of its items into the row that is written.
+        A resumable stage writes its rows with this method, so that rows of an earlier run that was killed are kept.
+        `batches` is called once with the path of the file. It can read there which rows are done and leave them out.
+        `counts` says what a batch adds to the counts, and `row` turns an item of a batch into the row that is written.
+        Raises StageError if the file cannot be written.
         """
-        with Appender(self.path / name) as out:  # cuts off a half-written last line, so that the file can be read
+        # Opened before `batches` reads the file: opening cuts off an incomplete last line, which could not be read.
+        with Appender(self.path / name) as out:
             for batch in batches(out.path):
-                out.append(row(one) for one in batch)
+                out.append(row(item) for item in batch)
                 self.count(**counts(batch))
 
     def count(self, **numbers: int) -> None:
-        """Add to the stage's counts (rows, tokens, comparisons)."""
+        """Add to the stage's counts (rows, tokens, comparisons), and save them for a run that goes on after a kill."""
+        # Saved at each call: after a kill, the report must still include what was spent before.
         for key, number in numbers.items():
             self.counts[key] = self.counts.get(key, 0) + number
         write_atomic(self.path / COSTS, pretty({"counts": self.counts, "seconds": self.seconds}))
 
     @property
     def seconds(self) -> float:
-        """Time spent so far, that of killed runs included up to their last count."""
+        """The seconds spent until now, including those of killed runs up to their last call of `count`."""
         return round(time.monotonic() - self.started, 3)
 
     def take_up(self) -> Damage | None:
-        """Go on counting where a killed run stopped. Returns why that cannot be done; counting then begins anew."""
+        """Go on counting where a killed run stopped. If its counts are damaged, return why; counting then begins
+        anew."""
         spent = read_costs(self.path / COSTS)
         if isinstance(spent, Damage):
             return spent
@@ -97,7 +102,11 @@ class Work:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """A unit of work with an identity. `label` is for people and `resumable` for restarts: neither is identity."""
+    """A unit of work with an identity.
+
+    `run` computes the result. `label` is the name that people see, and `resumable` says that the rows of a killed run
+    can be kept. Neither is part of the identity.
+    """
 
     name: str
     version: int
@@ -109,18 +118,19 @@ class Stage:
 
     @property
     def payload(self) -> dict[str, Any]:
-        """What is hashed."""
+        """The values that are hashed into the fingerprint."""
+        # Inputs count by their fingerprints and not by their paths, so that a store can be moved.
         inputs = {name: artifact.fingerprint for name, artifact in self.inputs.items()}
         return {"name": self.name, "version": self.version, "config": dict(self.config), "inputs": inputs}
 
     @property
     def fingerprint(self) -> str:
-        """64 hex digits."""
+        """The identity of the stage: 64 hex digits. Raises StageError if a value has no stable form."""
         return hashlib.sha256(canonical(self.payload)).hexdigest()
 
 
 class Talk(Protocol):
-    """Where a runner tells people what it does; data never goes there."""
+    """Tells people what a runner does. Data is never written there."""
 
     def say(self, message: str) -> None:
         """Print one line."""
@@ -134,7 +144,7 @@ class Talk(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """What the manifest of a finished stage says."""
+    """A finished stage, as its manifest describes it."""
 
     path: Path
     name: str
@@ -146,43 +156,46 @@ class Done:
 
     @property
     def size(self) -> int:
-        """Bytes of all output files."""
+        """The size of all output files in bytes."""
         return sum(output.bytes for output in self.outputs.values())
 
 
 class Store:
-    """A directory of finished stages, of work under way, and of the runs that refer to them."""
+    """A folder with the finished stages, the work under way, and the records of the runs that refer to stages."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def place(self, name: str, fingerprint: str) -> Path:
-        """Return where a stage's result lies, whether or not it is there."""
+        """Return the folder for the result of a stage. It need not exist."""
         return self.root / "stages" / name / fingerprint[:PLACE_DIGITS]
 
     def work_place(self, name: str, fingerprint: str) -> Path:
-        """Return where a stage is worked on."""
+        """Return the folder in which a stage is computed."""
         return self.root / "work" / f"{name}-{fingerprint[:PLACE_DIGITS]}"
 
     def done(self, name: str, fingerprint: str) -> Done | None:
-        """Return a finished stage; None if it is not there or its manifest is damaged."""
+        """Return a finished stage, or None if there is none or its manifest is damaged. Raises as `look` does."""
         return self.read(self.place(name, fingerprint))
 
     def read(self, place: Path) -> Done | None:
-        """Return the finished stage in a directory; None if there is none or its manifest is damaged."""
-        found = self.look(place)
-        return None if isinstance(found, Damage) else found
+        """Return the finished stage in a folder, or None if there is none or its manifest is damaged.
+
+        Raises StageError as `look` does.
+        """
+        stage = self.look(place)
+        return None if isinstance(stage, Damage) else stage
 
     def look(self, place: Path) -> Done | Damage | None:
-        """Return the finished stage in a directory, why it cannot be used, or None where nothing is.
+        """Return the finished stage in a folder, or why it cannot be used, or None if the folder does not exist.
 
-        The manifest must have its shape and belong to this place; the outputs are not read (see `damage`). Raises
-        StageError for a manifest of another version of burnish.
+        The manifest must be valid and belong to this folder. The outputs are not read; see `damage`. Raises StageError
+        if another version of burnish wrote the manifest, or if it cannot be read.
         """
         return self._look(place, place.parent.name, place.name)
 
     def sealed(self, name: str, fingerprint: str) -> Done | Damage | None:
-        """Return finished work that was killed before it got its place, as `look` does."""
+        """Return finished work whose run was killed before it was moved to its place. The result is that of `look`."""
         return self._look(self.work_place(name, fingerprint), name, fingerprint[:PLACE_DIGITS])
 
     def _look(self, place: Path, name: str, digits: str) -> Done | Damage | None:
@@ -201,51 +214,63 @@ class Store:
         )
 
     def every(self, name: str = "*") -> Iterator[Done]:
-        """Yield all finished stages (of one name) that can be read, the latest first."""
+        """Yield the finished stages (of one name) whose manifests can be read, the latest first."""
         for place in self.places(name):
             if done := self.read(place):
                 yield done
 
     def places(self, name: str = "*") -> list[Path]:
-        """Return where finished stages (of one name) lie, readable or not, the latest first."""
-        found = [place for place in self.root.glob(f"stages/{name}/*") if not place.name.startswith(".")]
-        return sorted(found, key=lambda place: -place.lstat().st_mtime)
+        """Return the folders of finished stages (of one name), the latest first. Their manifests need not be
+        readable."""
+        # Names that begin with a dot are folders that are being removed; see `remove_tree`.
+        folders = [place for place in self.root.glob(f"stages/{name}/*") if not place.name.startswith(".")]
+        return sorted(folders, key=lambda place: -place.lstat().st_mtime)
 
     def damage(self, done: Done) -> Damage | None:
-        """Return which output has not the checksum that the manifest records; None if all are whole.
+        """Return the first output whose checksum differs from the one in the manifest, or None if all are whole.
 
-        Raises StageError where the system does not let us read one.
+        A missing file and a file that the manifest does not name are damage, too. Raises StageError if the system does
+        not allow a file to be read.
         """
         try:
-            found = tree_checksums(done.path)
+            checksums = tree_checksums(done.path)
         except OSError as error:
             raise StageError(
                 f"{error.filename}: cannot be read ({error.strerror}); check its permissions and the disk"
             ) from error
-        found.pop(MANIFEST, None)
-        for name in sorted({*found, *done.outputs}):
-            if name not in done.outputs or found.get(name) != done.outputs[name].sha256:
+        checksums.pop(MANIFEST, None)  # the manifest cannot hold its own checksum
+        for name in sorted({*checksums, *done.outputs}):
+            if name not in done.outputs or checksums.get(name) != done.outputs[name].sha256:
                 return Damage(path=done.path / name, why="a file is changed, missing or not of this stage")
         return None
 
     def put_aside(self, path: Path) -> Path:
-        """Move what is damaged out of the way, and return where it is now. Nothing is deleted; `gc` frees it."""
+        """Move a damaged file or folder away, and return its new path. Nothing is deleted until `gc` runs.
+
+        Raises StageError if it cannot be moved.
+        """
         kind = f"{path.parent.name}-" if path.parent.parent == self.root / "stages" else ""
         folder = self.root / DAMAGED
         with explained_write_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
+            # The time keeps the names apart if the same stage is damaged more than once.
             aside = folder / f"{kind}{path.name}.{time.time_ns()}"
             path.rename(aside)
         return aside
 
     @contextmanager
     def lock(self, name: str, fingerprint: str, talk: Talk) -> Generator[None, None, None]:
-        """Hold a stage's lock; if another process has it, say who and wait. The kernel frees it when we die."""
+        """Hold the lock of a stage. If another process holds it, say which one, and wait.
+
+        The kernel frees the lock when the process ends, so that a killed run blocks nobody. Raises StageError if the
+        lock cannot be written.
+        """
         path = self.root / "locks" / f"{name}-{fingerprint[:32]}"
         with explained_write_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
         lock, holder = FileLock(f"{path}.lock"), Path(f"{path}.holder")
         try:
+            # Short waits are usual if workers need the same stage, and are not worth a message.
             lock.acquire(timeout=PATIENCE)
         except Timeout:
             owner = _owner(holder)
@@ -260,15 +285,19 @@ class Store:
             lock.release()
 
     def refer(self, out: Path, fingerprints: Sequence[str]) -> None:
-        """Record which stages a run's results came from, so that gc keeps them."""
+        """Record from which stages the results in the folder `out` came, so that `gc` keeps these stages.
+
+        Raises StageError if the record cannot be written.
+        """
+        # One record for each results folder: a new run into the same folder replaces the record of the old run.
         name = hashlib.sha256(str(out.resolve()).encode()).hexdigest()[:16]
         record = {"schema_version": SCHEMA_VERSION, "out": str(out.resolve()), "stages": sorted(set(fingerprints))}
         write_atomic(self.root / "runs" / f"{name}.json", pretty(record))
 
 
 def _owner(holder: Path) -> str:
-    """Say who holds a lock, as far as that can be read."""
+    """Say which process holds a lock, if its note can be read."""
     try:
         return holder.read_text(encoding="utf-8", errors="replace")[:200] if holder.is_file() else "another process"
-    except OSError:  # it ended between the two looks
+    except OSError:  # that process ended after `is_file` and removed its note
         return "another process"

@@ -19,11 +19,11 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
+from burnish.algorithms.thinking import without_thinking
 from burnish.errors import DataError
 from burnish.tasks.answers import PlainAnswers
 from burnish.tasks.boxes import last_box
 from burnish.tasks.notation import plain
-from burnish.thinking import without_thinking
 from burnish.types import Answer, Example, Grade
 
 VERSION = 2

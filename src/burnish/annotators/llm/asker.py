@@ -1,4 +1,7 @@
-"""Who asks a server's model: cache first, then calls side by side within the budget, and when to stop."""
+"""Asks a model on a server. Answers come from the cache, or from parallel calls within the budget.
+
+This module also decides when to stop, because further calls would fail or cost too much.
+"""
 
 from __future__ import annotations
 
@@ -22,16 +25,20 @@ from burnish.services.endpoint import Failure, Why, delay_before
 from burnish.services.failures import error_of
 
 IN_A_ROW = 10
-"""Calls given up with none answered between, after which the server counts as gone; more with high concurrency."""
+"""After this many failed calls without an answered one between them, the server counts as gone. With a concurrency
+above five it takes more of them, because many calls fail at the same moment."""
 ASKED_AGAIN = 2
-"""How often a question is asked again whose answer came and cannot be read. Each answer counts in the budget."""
+"""How often a question is asked again if its answer came but cannot be read. Each answer counts in the budget."""
 Verdicts: TypeAlias = Iterator[tuple[Question, float | None]]
-"""Questions with P(the second one shown is better), None for an abstention."""
+"""Questions, each with P(the answer shown second is better), or None for an abstention."""
 
 
 @dataclass(slots=True, kw_only=True)
 class _Desk:
-    """What is going on: requests under way with the questions that they answer, and questions that wait."""
+    """The state of the work: requests under way with the questions that they answer, and questions that wait.
+
+    `paused` says why no further calls are made, or is None.
+    """
 
     crew: Crew[Request, Reply | Failure]
     under_way: dict[str, tuple[Request, list[Question]]] = field(
@@ -43,7 +50,7 @@ class _Desk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Purse:
-    """Where answers are kept and to which run they are charged, up to its budget."""
+    """The cache that keeps answers, and the run to which they are charged, with its budget."""
 
     calls: Calls
     run: str
@@ -51,27 +58,33 @@ class Purse:
 
 
 class Asker:
-    """Answers questions from the cache or by a call; what a thread gets is kept before anything else happens to it."""
+    """Answers questions from the cache or by a call.
+
+    A thread that gets an answer keeps it before anything else is done with it, so that no paid answer is lost.
+    """
 
     def __init__(self, config: JudgeConfig, purse: Purse, say: Callable[[str], None], repeat: int) -> None:
         self.config, self.purse, self.say, self.repeat = config, purse, say, repeat
         self.cached = 0
         self.unread: Counter[Unread] = Counter()
-        """Replies without a verdict, by why."""
+        """The number of replies without a verdict, by reason."""
         self._named = config.field
         self._server = Server(config)
         self._logprobs = config.read != "text"
         self._answered = False
-        """Whether the server takes what it is asked: it answered a call of this process."""
+        """Whether the server answered a call of this process. Then the key, the model and the form of requests are
+        right."""
         self._in_a_row = 0
         self._unread: Counter[str] = Counter()
-        """By request: answers that came and could not be read."""
+        """For each request, how many answers came that could not be read."""
         self._said: set[str] = set()
 
     def verdicts(self, questions: Iterator[Question]) -> Verdicts:
-        """Yield each question's verdict as it comes, in no particular order; at the end say why replies had none.
+        """Yield each question with its verdict as it comes, in no particular order. At the end, say why replies had no
+        verdict.
 
-        Raises Paused when the budget is spent, after all that the cache and the calls under way had to say.
+        Raises Paused if the budget is spent. All verdicts from the cache and from calls under way are yielded first.
+        Raises AnnotatorError if no further call can succeed.
         """
         with closing(Crew[Request, Reply | Failure](self.config.concurrency, self._call)) as crew:
             desk = _Desk(crew=crew)
@@ -80,6 +93,7 @@ class Asker:
                     yield from self._settled(desk)
                     continue
                 request = request_of(self.config, question.prompt, self.repeat, self._logprobs)
+                # The cache is asked even after the budget is spent, because its answers cost nothing.
                 known = self.purse.calls.get(request.key)
                 if known is not None:
                     self.cached += 1
@@ -96,26 +110,32 @@ class Asker:
         return desk.postponed.popleft() if desk.postponed else next(questions, None)
 
     def _placed(self, desk: _Desk, question: Question, request: Request) -> bool:
-        """Send a request if it may be sent; False where one under way has to come home first."""
-        if request.key in desk.under_way:  # two equal answers, say: one call serves both orders
+        """Send a request if that is allowed now. Return False if a request under way must be answered first.
+
+        Once the run is paused, return True without sending: the question stays without an answer.
+        """
+        if request.key in desk.under_way:  # for example two equal answers: one call serves both orders
             desk.under_way[request.key][1].append(question)
             return True
         if desk.paused:
             return True
         if len(desk.under_way) >= self.config.concurrency:
             return False
-        over = self._over(desk, request)
-        if over is None:
+        over_budget = self._over(desk, request)
+        if over_budget is None:
             desk.under_way[request.key] = (request, [question])
             desk.crew.submit(request)
         elif desk.under_way:
-            return False
+            return False  # what is reserved for the calls under way may become free again
         else:
-            desk.paused = over
+            desk.paused = over_budget
         return True
 
     def _over(self, desk: _Desk, request: Request) -> str | None:
-        """Say what the budget forbids, None where it allows a call; those under way count as answered."""
+        """Say which limit of the budget forbids a call, or return None if the budget allows it.
+
+        Calls under way count as answered, because they will be paid for.
+        """
         budget, prices, (calls, cost) = self.purse.budget, self.config.prices, self.config.limits
         spent = self.purse.calls.spent(self.purse.run, prices)
         answers = spent.calls + spent.unread
@@ -132,7 +152,7 @@ class Asker:
         return None
 
     def _call(self, request: Request, pause: Callable[[float], bool]) -> Reply | Failure:
-        """Make a call and keep its reply (in a thread of the crew)."""
+        """Make a call and keep its reply. This runs in a thread of the crew."""
         unread = self._unread[request.key]
         if unread:
             pause(delay_before(unread - 1))
@@ -140,19 +160,19 @@ class Asker:
         if isinstance(outcome, Reply):
             self.purse.calls.put(request.key, outcome, self.purse.run)
         elif outcome.why is Why.UNREADABLE:
-            # What the server does not count is taken to be as much as it can be, where money is limited.
+            # If money is limited and the server reports no tokens, the largest possible number is charged.
             assumed = (0, 0) if self.purse.budget.max_cost is None else request.most_tokens
             last = outcome.tokens is not None and unread == ASKED_AGAIN
             self.purse.calls.put_unread(self.purse.run, outcome.tokens or assumed, request.key if last else None)
         return outcome
 
     def _settled(self, desk: _Desk) -> Verdicts:
-        """Wait for one call and yield what it answers."""
+        """Wait for one call, and yield the questions that it answers with their verdict."""
         request, outcome = desk.crew.result()
         _, questions = desk.under_way.pop(request.key)
         if isinstance(outcome, Reply):
             self._answered, self._in_a_row = True, 0
-            self.cached += len(questions) - 1
+            self.cached += len(questions) - 1  # one call answered several equal questions
             self._check_usage(outcome)
             verdict = self._read(outcome)
         elif self._about_logprobs(outcome, request):
@@ -161,7 +181,7 @@ class Asker:
             return
         elif outcome.why is Why.UNREADABLE and self._unread[request.key] < ASKED_AGAIN:
             self._unread[request.key] += 1
-            desk.postponed.extend(questions)  # through the budget again, like any other
+            desk.postponed.extend(questions)  # asking again is checked against the budget like any other call
             return
         else:
             self._give_up(outcome, desk)
@@ -170,7 +190,8 @@ class Asker:
             yield question, verdict
 
     def _read(self, reply: Reply) -> float | None:
-        if reply.positions is None and self._logprobs and reply.text.strip():  # an empty reply has none anywhere
+        # An empty reply never has log-probabilities, so it says nothing about the server.
+        if reply.positions is None and self._logprobs and reply.text.strip():
             if self.config.read == "logprobs":
                 raise AnnotatorError(
                     f"{self._named}.read: logprobs, and {self.config.base_url} returns none for {self.config.model!r}; "
@@ -194,7 +215,8 @@ class Asker:
         self._say_once(f"{self._named}: the server reports no token usage; its tokens count as 0")
 
     def _about_logprobs(self, failure: Failure, request: Request) -> bool:
-        """Say whether the same may be asked without log-probabilities; what `extra` sets is sent in any case."""
+        """Say whether the same request can be sent without log-probabilities. Fields that `extra` sets are always
+        sent."""
         return failure.about_logprobs and "logprobs" in request.body and "logprobs" not in self.config.extra
 
     def _without_logprobs(self, words: str) -> None:
@@ -203,6 +225,7 @@ class Asker:
                 f"{self._named}.read: logprobs, and {self.config.base_url} refuses them ({words}); correct "
                 "top_logprobs, or write read: auto or read: text"
             )
+        # From now on no request of this run asks for them.
         self._logprobs = False
         self._say_once(
             f"{self._named}: the server refuses log-probabilities ({words}); replies are parsed instead. If it takes "
@@ -210,28 +233,35 @@ class Asker:
         )
 
     def _give_up(self, failure: Failure, desk: _Desk) -> None:
-        """Count a failed call, an abstention; raise AnnotatorError where the next ones will fail as well."""
+        """Count a failed call as an abstention. Raises AnnotatorError if the next calls would fail, too."""
         if self._hopeless(failure, desk):
             raise error_of(self.config, self.config.field, failure, advice(self.config, failure))
         self.purse.calls.give_up(self.purse.run)
         self._say_once(f"{self._named}: a call was given up and counts as an abstention ({failure.text})", failure.why)
 
     def _hopeless(self, failure: Failure, desk: _Desk) -> bool:
-        """Say whether no further call can succeed. Where a refusal may be about the prompt alone, another prompt tells:
-        neither answers from the cache nor the ledger show that the key and the model are still right."""
+        """Say whether no further call can succeed.
+
+        A refusal may be about this prompt only. Then a harmless prompt is sent to find out: answers in the cache and in
+        the ledger are old, and do not show that the key and the model are still right.
+        """
+        # A refusal of one prompt, by a server that answers others, does not count as a sign that the server is gone.
         about_prompt = failure.why in {Why.REFUSED, Why.TOO_LONG, Why.FILTERED}
         self._in_a_row += not (about_prompt and self._answered)
         enough = self._in_a_row >= max(IN_A_ROW, 2 * self.config.concurrency)
         match failure.why:
-            case Why.DENIED:  # 403 is a wrong key, or a gateway that dislikes the prompt
+            case Why.DENIED:  # 403 means a wrong key, or a gateway that refuses the prompt
                 another_tells = failure.status == 403
                 doubtful = enough or not self._answered or not another_tells
+            # Another prompt cannot help if there is no server. An address that never answered is most likely wrong.
             case Why.ABSENT:
                 another_tells, doubtful = False, enough or not self._server.met
+            # If the server has answered before, the form of the requests is right, and only this prompt is refused.
             case Why.REFUSED:
                 another_tells, doubtful = True, not self._answered
             case Why.FILTERED:
                 another_tells, doubtful = True, enough
+            # If some prompt was ever answered, the context is long enough for a short one.
             case Why.TOO_LONG:
                 another_tells, doubtful = self._ever_answered(), enough
             case Why.UNANSWERED | Why.UNREADABLE:
@@ -244,8 +274,8 @@ class Asker:
         return self.cached > 0 or self.purse.calls.spent(self.purse.run, None).calls > 0
 
     def _takes_another_prompt(self, desk: _Desk) -> bool:
-        """Ask a question that no server minds, and say whether it was answered. It is paid like any other call."""
-        while True:
+        """Ask a harmless question and say whether it was answered. It is paid for like any other call."""
+        while True:  # a second time only if the server refuses log-probabilities
             request = request_of(self.config, probe_prompt(self.config), self.repeat, self._logprobs)
             if self._over(desk, request) is not None:
                 return False

@@ -1,4 +1,5 @@
-"""A language model on an OpenAI-compatible server as the annotator: both orders, paid once, within a budget."""
+"""A language model on an OpenAI-compatible server as an annotator. It judges both orders of each pair, each call is
+paid for once, and a budget limits the calls."""
 
 from __future__ import annotations
 
@@ -19,15 +20,16 @@ from burnish.store.canonical import canonical
 from burnish.types import Comparison, Example, Order, Preference
 
 JUDGE = "judge"
-"""What its preferences name as their judge."""
+"""The name of the judge in its preferences."""
 
 
 class ServerJudge:
-    """Asks a model which of two answers is better, in both orders; one order without a verdict is an abstention.
+    """Asks a model which of two answers is better, in both orders. If one order has no verdict, it is an abstention.
 
-    Every reply is kept in `calls` as it arrives, so that neither a kill nor a second sitting pays for it again. `run`
-    names what budget and ledger count, an output folder; one process at a time may judge for it. `repeat` sets further
-    askings of the same questions apart. Raises ConfigError for a missing key or prices, AnnotatorError without openai.
+    Every reply is kept in `calls` when it arrives, so that it is not paid for again after a kill or in a second
+    session. `run` is the name, an output folder, under which the budget and the ledger count. Only one process at a
+    time may judge for a run. `repeat` is a number that keeps repeated questions apart in the cache. Raises ConfigError
+    if the key or needed prices are missing, and AnnotatorError if the package openai is not installed.
     """
 
     order_free = False
@@ -50,10 +52,11 @@ class ServerJudge:
     def judge(self, comparisons: Sequence[Comparison], done: AbstractSet[str]) -> Iterator[Sequence[Preference]]:
         """Yield each preference as soon as both of its orders are answered or given up.
 
-        Raises Paused when the budget is spent, after all that is complete, and AnnotatorError where no call can
-        succeed. Whoever breaks off waits two seconds at most, for the calls under way.
+        Raises Paused if the budget is spent, after all complete preferences were yielded. Raises AnnotatorError if no
+        call can succeed. An interrupted run waits at most two seconds for the calls under way.
         """
         missing = {comparison.id: comparison for comparison in comparisons if comparison.id not in done}
+        # Comparisons of which only one order is answered until now.
         half: dict[str, dict[Order, float | None]] = {}
         for question, p_second in self._asker.verdicts(questions_of(missing.values(), self.examples, self.config)):
             orders = half.setdefault(question.comparison_id, {})
@@ -63,7 +66,8 @@ class ServerJudge:
                 yield [combined(question.comparison_id, tuple(Order), [orders[order] for order in Order], JUDGE)]
 
     def again(self) -> ServerJudge:
-        """Return the same judge that asks anew instead of taking this one's answers; its own are cached apart."""
+        """Return the same judge, but made so that it asks again instead of reusing the answers of this one. The cache
+        keeps its answers apart."""
         asker = self._asker
         purse = asker.purse
         return ServerJudge(
@@ -71,23 +75,28 @@ class ServerJudge:
         )
 
     def spent(self) -> Spent:
-        """Return what the run paid for over all its sittings."""
+        """Return what the run paid for in all its sessions together."""
         purse = self._asker.purse
         return dataclasses.replace(purse.calls.spent(purse.run, self.config.prices), cached=self._asker.cached)
 
     def estimate(self, comparisons: int, mean_characters: float) -> Estimate:
-        """Estimate calls, tokens and money; `questions.estimate` does it without key and server."""
+        """Estimate calls, tokens and money. The function `questions.estimate` does the same without a key and a
+        server."""
         return estimate(self.config, comparisons, mean_characters)
 
 
 def check_server(config: JudgeConfig, budget: Budget) -> None:
-    """Raise, before anything is spent, ConfigError for a missing key or prices, AnnotatorError without openai."""
+    """Check that a server can be asked, before anything is spent. Nothing is sent.
+
+    Raises ConfigError if the key or needed prices are missing, and AnnotatorError if the package openai is not
+    installed.
+    """
     check_budget(config, budget)
     Server(config)
 
 
 def build(config: JudgeConfig, resources: Resources) -> AnnotatorPlan:
-    """Ask a model on a server; nothing is sent before the first comparison."""
+    """Return the plan in which a model on a server judges. Nothing is sent before the first comparison."""
     return AnnotatorPlan(
         kind=config.kind,
         config=config.semantic(),

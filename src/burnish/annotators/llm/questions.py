@@ -1,4 +1,4 @@
-"""What a judge is asked: a comparison in one order, as a prompt from the config's template and as a request."""
+"""The questions to a judge. A question is a comparison in one order. It becomes a prompt and then a request."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from burnish.services.calls import Budget, cost_of, request_key
 from burnish.types import CHARACTERS_PER_TOKEN, Comparison, Example, Message, Order, Role
 
 _BYTES_PER_TOKEN = 2
-"""Fewer than text has in practice, so that what is reserved is not exceeded."""
+"""The bytes that count as one token when money is reserved. Real text has more bytes in a token, so that a call does
+not cost more than was reserved."""
 _PLACEHOLDER = re.compile(r"\{(question|first|second|criteria|A|B|tie)\}")
 
 
@@ -31,8 +32,10 @@ class Question:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What is sent, what it is known by, and the most tokens (read, written) and money (0 without prices) that it is
-    expected to cost."""
+    """A request: its key in the cache, the body that is sent, and the most that it is expected to cost.
+
+    `most_tokens` is (read, written), and `reserved` is an amount of money, 0 without prices.
+    """
 
     key: str
     body: Mapping[str, JsonValue]
@@ -42,7 +45,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """What judging is expected to take, for a dry run. `cost` is None without prices."""
+    """What judging is expected to cost, for a dry run. `cost` is None without prices."""
 
     calls: int
     prompt_tokens: int
@@ -50,7 +53,7 @@ class Estimate:
     cost: float | None
 
     def words(self) -> str:
-        """Return a line for people."""
+        """Return the estimate as a line for people."""
         calls = "1 call" if self.calls == 1 else f"{self.calls:,} calls"
         money = "" if self.cost is None else f", {self.cost:.2f} in money"
         tokens = f"{self.prompt_tokens:,} tokens read, {self.completion_tokens:,} written"
@@ -60,7 +63,7 @@ class Estimate:
 def questions_of(
     comparisons: Iterable[Comparison], examples: Mapping[str, Example], config: JudgeConfig
 ) -> Iterator[Question]:
-    """Yield each comparison in both orders."""
+    """Yield two questions for each comparison, one for each order."""
     for comparison in comparisons:
         prompt = examples[comparison.example_id].prompt
         for order, row in zip(Order, both_orders(comparison, prompt), strict=True):
@@ -70,7 +73,11 @@ def questions_of(
 
 
 def filled(config: JudgeConfig, prompt: tuple[Message, ...], first: str, second: str) -> str:
-    """Fill the template in one pass: braces in an answer, and even `{second}` in the first one, stay as they are."""
+    """Fill in the template.
+
+    All placeholders are replaced in one pass, so that braces in an answer stay as they are. Even the text `{second}` in
+    the first answer is not replaced.
+    """
     values = {
         "question": question_text(prompt),
         "first": first,
@@ -84,22 +91,23 @@ def filled(config: JudgeConfig, prompt: tuple[Message, ...], first: str, second:
 
 
 def question_text(prompt: tuple[Message, ...]) -> str:
-    """Return a prompt as text; who speaks is named where there are several messages."""
+    """Return a prompt as text. If there are several messages, each begins with its role."""
     if len(prompt) == 1:
         return prompt[0].content
     return "\n\n".join(f"{message.role}: {message.content}" for message in prompt)
 
 
 def request_of(config: JudgeConfig, prompt: str, repeat: int, logprobs: bool) -> Request:
-    """Return the request for a prompt. A field that `extra` sets to null is left out, `max_tokens` for example."""
+    """Return the request for a prompt. A field that `extra` sets to null is left out, for example `max_tokens`."""
     body: dict[str, JsonValue] = {
         "model": config.model,
         "messages": [{"role": "user", "content": prompt}],
-        "temperature": 0,
+        "temperature": 0,  # the same question should get the same verdict
         "max_tokens": longest_reply(config),
     }
     if logprobs:
         body |= {"logprobs": True, "top_logprobs": config.top_logprobs}
+    # `extra` comes last, so that a user can replace fields that a server does not accept.
     body = {name: value for name, value in {**body, **config.extra}.items() if value is not None}
     prices, read, written = config.prices, math.ceil(len(prompt.encode()) / _BYTES_PER_TOKEN), longest_reply(config)
     return Request(
@@ -111,22 +119,23 @@ def request_of(config: JudgeConfig, prompt: str, repeat: int, logprobs: bool) ->
 
 
 def probe_prompt(config: JudgeConfig) -> str:
-    """Return a prompt that no server refuses for what it is about or for its length."""
+    """Return a short and harmless prompt, which no server refuses for its content or its length."""
     return filled(config, (Message(role=Role.USER, content="What is 2 + 2?"),), "4", "5")
 
 
 def longest_reply(config: JudgeConfig) -> int:
-    """Return how many tokens a reply may have; asked for a letter, some models write a word or two more."""
+    """Return the most tokens of a reply."""
+    # 8 and not 1, because some models that are asked for a letter write a word or two more.
     return config.max_tokens or (512 if config.explain else 8)
 
 
 def estimate(config: JudgeConfig, comparisons: int, mean_characters: float) -> Estimate:
-    """Estimate calls, tokens and money, needing neither key nor server.
+    """Estimate calls, tokens and money. No key and no server are needed.
 
-    `mean_characters` counts a request and its two answers together. A token is taken to be four characters, and each
-    reply to have its full length, so that an explaining judge costs less than this.
+    `mean_characters` is the mean length of a request and its two answers together. Four characters count as one token,
+    and each reply is assumed to have its full length. So a judge that explains costs less than this estimate.
     """
-    calls = 2 * comparisons
+    calls = 2 * comparisons  # both orders
     template = len(_PLACEHOLDER.sub("", config.template)) + len(config.criteria)
     read = math.ceil(calls * (mean_characters + template) / CHARACTERS_PER_TOKEN)
     written = calls * longest_reply(config)
@@ -136,12 +145,13 @@ def estimate(config: JudgeConfig, comparisons: int, mean_characters: float) -> E
 
 def mean_characters(examples: Sequence[Example]) -> float:
     """Return the mean length of a prompt with two answers as long as its reference."""
-    read = [sum(len(m.content) for m in one.prompt) + 2 * len(one.reference or "") for one in examples]
-    return sum(read) / len(read) if read else 0.0
+    lengths = [sum(len(m.content) for m in example.prompt) + 2 * len(example.reference or "") for example in examples]
+    return sum(lengths) / len(lengths) if lengths else 0.0
 
 
 def summed(estimates: Sequence[Estimate]) -> Estimate | None:
-    """Add estimates up, None where there are none. The cost is unknown where one of them is."""
+    """Return the sum of estimates, or None if there are none. If one cost is unknown, the sum of the costs is
+    unknown."""
     if not estimates:
         return None
     costs = [one.cost for one in estimates]
@@ -155,7 +165,7 @@ def summed(estimates: Sequence[Estimate]) -> Estimate | None:
 
 
 def check_budget(config: JudgeConfig, budget: Budget) -> None:
-    """Raise ConfigError where a limit on money has no prices to count with."""
+    """Raise ConfigError if there is a limit on money but no prices from which a cost can be computed."""
     if budget.max_cost is not None and config.prices is None:
         calls, cost = config.limits
         raise ConfigError(

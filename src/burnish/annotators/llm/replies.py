@@ -1,4 +1,4 @@
-"""The body of a chat completion, read defensively: servers differ in what they leave out."""
+"""Reads the body of a chat completion. It accepts many forms, because servers differ in what they leave out."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from burnish.services.calls import Position, Reply
 
 
 def _or_none(value: object, handler: ValidatorFunctionWrapHandler) -> object:
+    """Return the validated value, or None if it is not valid."""
     try:
         return handler(value)
     except ValidationError:
@@ -19,7 +20,7 @@ def _or_none(value: object, handler: ValidatorFunctionWrapHandler) -> object:
 
 
 def _joined(value: object) -> object:
-    """Return the text of content that comes in parts; a part that is no text, such as thinking, is left out."""
+    """Return the text of content that comes in parts. Parts that are not text, such as thinking, are left out."""
     if not isinstance(value, list):
         return value
     return "".join(map(_text_of, cast("list[object]", value)))
@@ -47,7 +48,7 @@ class _LogProbs(BaseModel):
 
 
 _Tokens = Annotated[int, Field(ge=0, le=10**12)]
-"""More is nonsense, and would not fit into the ledger."""
+"""A number of tokens. A larger number is nonsense, and would not fit into the ledger."""
 
 
 class _Usage(BaseModel):
@@ -62,7 +63,7 @@ class _Message(BaseModel):
 class _Choice(BaseModel):
     message: _Message
     finish_reason: str | None = None
-    # Servers differ in what they write here; a form that is not understood must not cost the reply.
+    # Servers differ in what they write here. If the form is not understood, the rest of the reply is still used.
     logprobs: Annotated[_LogProbs | None, WrapValidator(_or_none)] = None
 
 
@@ -72,10 +73,11 @@ class _Completion(BaseModel):
 
 
 def reply_of(text: str, explained: bool) -> Reply | None:
-    """Read a response's body; None where it is no completion.
+    """Read the body of a response. Return None if it is not a completion.
 
-    Null content is an empty answer where the completion says that it ended (a refusal, thinking up to the limit): at
-    temperature 0 a second call would be paid for the same. Without `finish_reason` it is no completion.
+    Null content is an empty answer if the completion says that it ended (a refusal, or thinking up to the limit). At
+    temperature 0, a second call would give the same and cost money again. Null content without `finish_reason` is not a
+    completion.
     """
     try:
         completion = _Completion.model_validate_json(text)
@@ -97,22 +99,24 @@ def reply_of(text: str, explained: bool) -> Reply | None:
 
 
 def usage_of(text: str) -> tuple[int, int] | None:
-    """Return the tokens read and written that a body counts although it cannot be read, None where it counts none.
+    """Return the tokens (read, written) that a body reports although it cannot be read, or None if it reports none.
 
-    The body may be cut off, or be a stream of events: the last numbers that stand in it count.
+    The body may be cut off, or be a stream of events. Therefore the last numbers in its text are taken.
     """
-    found = [_last(name, text) for name in ("prompt_tokens", "completion_tokens")]
-    return None if found == [None, None] else (found[0] or 0, found[1] or 0)
+    counts = [_last(name, text) for name in ("prompt_tokens", "completion_tokens")]
+    return None if counts == [None, None] else (counts[0] or 0, counts[1] or 0)
 
 
 def _last(name: str, text: str) -> int | None:
+    # A quote after a backslash is inside a text, for instance in an answer that quotes JSON.
     numbers = re.findall(rf'(?<!\\)"{name}"\s*:\s*([0-9]{{1,12}})(?![0-9])', text)
     return int(numbers[-1]) if numbers else None
 
 
 def _position(token: _Token) -> Position:
     top = [(other.token, other.logprob) for other in token.top_logprobs or ()]
+    # Some servers list only other tokens, or none at all.
     if all(other != token.token for other, _ in top):
         top.append((token.token, token.logprob))
-    # Minus infinity and NaN have no JSON form; both count as probability 0, as a token that is not listed does.
+    # Minus infinity and NaN have no JSON form, so they are dropped. A token that is not listed counts as probability 0.
     return Position(token=token.token, top=tuple(pair for pair in top if -1e9 < pair[1] < 1e9))

@@ -1,4 +1,4 @@
-"""An OpenAI-compatible server: one request, its retries, and what its answer or its refusal means; chats."""
+"""Asks an OpenAI-compatible server to complete a chat, with retries, and reads its answer or refusal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from burnish.services.endpoint import Endpoint, Failure, Why
 
 
 class Server:
-    """Completes chats."""
+    """A server that completes chats. Raises ConfigError and AnnotatorError as `Endpoint` does."""
 
     def __init__(self, config: JudgeConfig) -> None:
         self.config = config
@@ -25,11 +25,13 @@ class Server:
 
     @property
     def met(self) -> bool:
-        """Whether anything was ever answered from the address, an error or not."""
+        """Whether the address ever answered anything, be it an error."""
         return self._endpoint.met
 
     def ask(self, body: Mapping[str, JsonValue], pause: Callable[[float], bool]) -> Reply | Failure:
-        """Return the reply, or why there is none after all retries; `pause` waits and says whether to stop."""
+        """Return the reply, or a Failure if there is none after all retries. `pause` waits some seconds and says
+        whether to stop."""
+        # `create` takes a fixed list of fields; in `extra_body` any field can be sent.
         rest: dict[str, Any] = {name: value for name, value in body.items() if name not in {"model", "messages"}}
         messages: Any = body["messages"]
 

@@ -1,4 +1,4 @@
-"""What a user can do where no further call to a judge can succeed."""
+"""Says what a user can do if no further call to a judge can succeed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ KEPT = "what was answered is kept"
 
 
 def advice(config: JudgeConfig, failure: Failure) -> Advice:
-    """Return what depends on a judge in the error for a failed call."""
+    """Return the parts of the error for a failed call that depend on the judge."""
     named, address, model, words = config.field, config.base_url, config.model, failure.text
     return Advice(
         refused=f"{named}: {address} refuses what {model!r} is asked ({words}); correct model, max_tokens or extra",

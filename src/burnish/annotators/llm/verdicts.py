@@ -1,6 +1,6 @@
-"""What a judge's reply says: P(the second one shown is better), from log-probabilities or from the text.
+"""Turns a judge's reply into P(the answer shown second is better), from log-probabilities or from the text.
 
-Everything else is an abstention with its reason. Nothing is guessed: a reply that does not say it plainly says nothing.
+A reply that does not say plainly which answer is better is an abstention with its reason. Nothing is guessed.
 """
 
 from __future__ import annotations
@@ -8,31 +8,36 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from burnish.algorithms.thinking import answer_start
 from burnish.annotators.llm.wording import MARKS, SPACE, STOPS, VERDICT, Unread, begins_with, named, same_label
 from burnish.config import JudgeConfig
 from burnish.services.calls import Position, Reply
-from burnish.thinking import answer_start
 
 KEPT = 16
-"""Positions of a reply that are kept; a label stands among the first or is not what was asked for."""
+"""How many positions of a reply are kept. A label that comes later is not an answer to what was asked."""
 
 
 def read_reply(reply: Reply, config: JudgeConfig) -> float | Unread:
-    """Return P(the second one shown is better): by log-probabilities where they were given, else by the text."""
+    """Return P(the answer shown second is better), or why the reply has no verdict.
+
+    Log-probabilities are used if the server gave them and the config allows it, and otherwise the text.
+    """
     if reply.positions is None or config.read == "text":
         return from_text(reply.text, config)
     return from_positions(reply.positions, config, reply.text)
 
 
 def kept_positions(positions: Sequence[Position], explained: bool) -> tuple[Position, ...]:
-    """Return the positions that can hold the verdict: after the thinking, and after the last `Verdict:` if explained.
+    """Return the positions that can hold the verdict: those after the thinking, and, if the judge explains, after the
+    last `Verdict:`.
 
-    Which labels are asked for does not matter here, so that kept replies can be read by corrected labels.
+    The labels are not used here. So if a user corrects the labels, replies that were kept can be read again.
     """
     text = "".join(position.token for position in positions)
     start = _end_of_thinking(text)
     if start is None:
         return ()
+    # The explanation may contain `Verdict:` too; the judge is asked to end with it, so the last one counts.
     if explained:
         ends = [match.end() for match in VERDICT.finditer(text, start)]
         if not ends:
@@ -47,12 +52,12 @@ def kept_positions(positions: Sequence[Position], explained: bool) -> tuple[Posi
 
 
 def from_positions(positions: Sequence[Position], config: JudgeConfig, text: str | None = None) -> float | Unread:
-    """Return (P(B) + P(tie) / 2) / (P(A) + P(B) + P(tie)) at the verdict's position; a token not listed counts 0.
+    """Return (P(B) + P(tie) / 2) / (P(A) + P(B) + P(tie)) at the position of the verdict, or why there is no verdict.
 
-    The verdict is the first token that is more than white space, quotes or markup, and it has to be a label. Where it
-    is not, the text may still be a form that names one (`Answer: B`): then the verdict is that label's token. The text,
-    where there is one, has to name the same label. All labels together need a probability of `min_mass` there.
-    Each label must be a single token for this.
+    A token that is not listed counts as probability 0. The verdict is the first token that is more than white space,
+    quotes or markup, and this token must be a label. If it is not, the text may still have a form that names a label
+    (`Answer: B`). Then the verdict is the token of that label. The text, if there is one, must name the same label. All
+    labels together need a probability of `min_mass` at this position. Each label must be a single token.
     """
     names = _names(config)
     if text is not None and _answer_in(text) is None:
@@ -61,20 +66,25 @@ def from_positions(positions: Sequence[Position], config: JudgeConfig, text: str
     label = None if first is None else _label(first.token, names)
     if label is not None and first is not None and (text is None or _agrees(text, label, config)):
         return _share(first, config)
-    said = Unread.NO_LABEL if text is None else _named(text, config)
-    if isinstance(said, Unread):
-        return said
-    if label is not None or config.explain:  # the first label is another one, or nothing may come before it
+    named_label = Unread.NO_LABEL if text is None else _named(text, config)
+    if isinstance(named_label, Unread):
+        return named_label
+    # Either the first token is another label than the text names, or the judge explains and no token may come before
+    # its label.
+    if label is not None or config.explain:
         return Unread.UNCLEAR
-    found = [position for position in positions if _label(position.token, names) == said]
-    return _share(found[-1], config) if found else Unread.NO_PROBABILITY
+    matching = [position for position in positions if _label(position.token, names) == named_label]
+    return _share(matching[-1], config) if matching else Unread.NO_PROBABILITY
 
 
 def _share(position: Position, config: JudgeConfig) -> float | Unread:
+    # Several tokens can be the same label, such as `B`, ` B` and `b`: their probabilities are added.
     names, weight = _names(config), [0.0, 0.0, 0.0]
     for token, logprob in position.top:
         if (label := _label(token, names)) is not None:
+            # Whatever a server sends, a probability is at most 1.
             weight[names.index(label)] += math.exp(min(logprob, 0.0))
+    # With little probability on the labels, the model did not mean to answer with a label: it abstains.
     total = math.fsum(weight)
     if total <= 0 or total < config.min_mass:
         return Unread.LITTLE_MASS
@@ -82,8 +92,11 @@ def _share(position: Position, config: JudgeConfig) -> float | Unread:
 
 
 def _agrees(text: str, label: str, config: JudgeConfig) -> bool:
-    """Say whether a text gives the label that its log-probabilities begin with. A reply that was cut off after the
-    label, in the middle of its reasons, does; for `from_text` alone it would not be plain enough."""
+    """Say whether a text gives the label with which its log-probabilities begin.
+
+    This also holds for a reply that was cut off in the middle of its reasons, after the label. `from_text` alone would
+    not accept such a reply.
+    """
     answer = _answer_in(text) or ""
     if config.explain:
         ends = [match.end() for match in VERDICT.finditer(answer)]
@@ -92,9 +105,12 @@ def _agrees(text: str, label: str, config: JudgeConfig) -> bool:
 
 
 def from_text(text: str, config: JudgeConfig) -> float | Unread:
-    """Return 0, 1 or 0.5 where the reply has a form that names one label and no other."""
-    names, said = _names(config), _named(text, config)
-    return said if isinstance(said, Unread) else (0.0, 1.0, 0.5)[names.index(said)]
+    """Return 0 (the first answer is better), 1 (the second) or 0.5 (a tie), or why the text has no verdict.
+
+    The text must have a form that names one label and no other.
+    """
+    names, label = _names(config), _named(text, config)
+    return label if isinstance(label, Unread) else (0.0, 1.0, 0.5)[names.index(label)]
 
 
 def _named(text: str, config: JudgeConfig) -> str | Unread:
@@ -112,7 +128,7 @@ def _is_more_than_marks(token: str) -> bool:
 
 
 def _label(token: str, names: Sequence[str]) -> str | None:
-    """Return the label that a token is; quotes, markup and a stop may belong to the same token."""
+    """Return the label that a token is, or None. Quotes, markup and a stop may be part of the token."""
     plain = token.strip(SPACE)
     return same_label(plain, names) or same_label(plain.strip(MARKS + STOPS), names)
 
@@ -122,5 +138,6 @@ def _names(config: JudgeConfig) -> tuple[str, ...]:
 
 
 def _end_of_thinking(text: str) -> int | None:
-    """Return where the answer begins, None where the thinking has no end. Its begin may stand in the chat template."""
+    """Return where the answer begins, or None if the thinking does not end. The beginning of the thinking may be
+    missing, because it can be part of the chat template."""
     return answer_start(text)

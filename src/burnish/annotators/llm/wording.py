@@ -1,4 +1,5 @@
-"""Which label a reply names in words. A reply counts if it has one of a few forms that name exactly one label."""
+"""Finds the label that a reply names in words. A reply counts only if it has one of a few forms that name exactly one
+label."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from enum import StrEnum
 from typing import cast
 
 SPACE = " \t\r\n▁ĠĊ"
-"""White space, and how tokenizers write it where a server hands on their raw pieces."""
+"""White space, and the signs with which tokenizers write it. Some servers return the tokenizer's pieces unchanged."""
 MARKS = "*_`\"'“”‘’()[]{}<>$#"
 """Quotes and markup that may stand around a label."""
 STOPS = ".,:;!"
@@ -20,14 +21,16 @@ _LAYERS = (
     *(("**", "**"), ("__", "__"), ("*", "*"), ("_", "_"), ("`", "`"), ('"', '"'), ("'", "'"), ("“", "”"), ("‘", "’")),
     *(("[[", "]]"), ("(", ")"), ("[", "]"), ("{", "}"), ("<", ">"), ("$", "$"), ("\\(", "\\)"), ("", ")"), ("", "")),
 )
-"""What may stand around a label that is the whole reply, once."""
+"""The signs that may stand around a label if the label is the whole reply. One pair of them is allowed."""
 _KEYS = {"verdict", "answer", "choice", "winner", "preference", "label", "better", "best", "decision", "judgement"}
-"""Names of a JSON object's field that holds the label."""
+"""The names of fields of a JSON object that can hold the label."""
 _MARKED_LINE = re.compile(r"(?:final\s+)?(?:verdict|answer)\s*:", re.IGNORECASE)
-"""How a last line begins that gives the verdict after an explanation."""
+"""The beginning of a last line that gives the verdict after an explanation."""
+# The pieces of sentences below: words for an answer, words that may come before a sentence, and ways to say "is".
 _THING = r"(?:answer|response|reply|option|choice|candidate|assistant|output|text)"
 _BEFORE = r"(?:(?:so|thus|therefore|overall|i\s+think|i\s+believe|in\s+my\s+opinion),?\s+)*(?:(?:my|the)\s+)?"
 _IS = r"(?:\s*[:=]|\s+is\s*:?|\s+would\s+be)\s*"
+# Such as " is clearly better" or " seems the best response".
 _BETTER = (
     r"\s+(?:is|was|seems|looks)(?:\s+(?:clearly|slightly|much|far|definitely|overall|the))*"
     rf"\s+(?:better|best|superior|preferred|preferable|winner)(?:\s+(?:{_THING}|one|overall))?"
@@ -48,7 +51,8 @@ class Unread(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class _Forms:
-    """The forms of one set of labels."""
+    """The patterns for one set of labels: a whole sentence that gives a label, a boxed label, and any mention of
+    one."""
 
     whole: re.Pattern[str]
     boxed: re.Pattern[str]
@@ -56,10 +60,11 @@ class _Forms:
 
 
 def named(answer: str, names: Sequence[str], choices: int = 2) -> str | Unread:
-    """Return the label that an answer names, or why it names none. The first `choices` names can be the better one.
+    """Return the label that an answer names, or why it names none.
 
-    The whole answer has to be a label, a sentence or a field that gives one (`B`, `Answer: B`, `B is better`,
-    `{"verdict": "B"}`, a boxed B), or its last line is such a `Verdict:` or `Answer:`. Capitals do not matter.
+    The first `choices` names are the labels of answers; only they can be "better". The whole answer must be a label, or
+    a sentence or field that gives one (`B`, `Answer: B`, `B is better`, `{"verdict": "B"}`, a boxed B). Or its last
+    line must be such a `Verdict:` or `Answer:`. Capitals do not matter.
     """
     answer = answer.strip()
     if not answer:
@@ -67,32 +72,34 @@ def named(answer: str, names: Sequence[str], choices: int = 2) -> str | Unread:
     names = tuple(names)
     forms = _forms(names, choices)
     plain = forms.boxed.sub(lambda match: match["label"], answer)
-    found = label_of(plain, names) or _sentence(plain, names, forms) or _field(answer, names)
-    if found is not None:
-        return found
+    label = label_of(plain, names) or _sentence(plain, names, forms) or _field(answer, names)
+    if label is not None:
+        return label
+    # An explanation may come first. Then the last line has to give the verdict.
     lines = plain.splitlines()
     marked = [line for line in lines if _MARKED_LINE.match(_one_line(line))]
     if not marked or marked[-1] != lines[-1]:
         return _why(plain, names)
-    said = {label for line in marked if (label := _sentence(line, names, forms)) is not None}
-    return Unread.SEVERAL if len(said) > 1 else _sentence(lines[-1], names, forms) or _why(lines[-1], names)
+    labels = {given for line in marked if (given := _sentence(line, names, forms)) is not None}
+    return Unread.SEVERAL if len(labels) > 1 else _sentence(lines[-1], names, forms) or _why(lines[-1], names)
 
 
 def label_of(text: str, names: Sequence[str]) -> str | None:
-    """Return the label that a text is, but for white space, one layer around it and a stop at the end of either."""
+    """Return the label that a text is, or None. White space, one pair of signs around the label, and a stop at the end
+    inside or outside of them, may be added."""
     text = text.strip()
     for whole in (text, text[:-1] if text[-1:] in STOPS else text):
         for before, after in _LAYERS:
             if whole.startswith(before) and whole.endswith(after):
                 inner = whole[len(before) : len(whole) - len(after)].strip()
                 for name in (inner, inner[:-1] if before and inner[-1:] in STOPS else inner):
-                    if (found := same_label(name, names)) is not None:
-                        return found
+                    if (label := same_label(name, names)) is not None:
+                        return label
     return None
 
 
 def same_label(text: str, names: Sequence[str]) -> str | None:
-    """Return the label that a text is, whatever its capitals, unless labels differ by their capitals alone."""
+    """Return the label that a text is, or None. Capitals do not matter, unless labels differ only in their capitals."""
     if text in names:
         return text
     folded = [name.casefold() for name in names]
@@ -102,10 +109,10 @@ def same_label(text: str, names: Sequence[str]) -> str | None:
 
 
 def begins_with(answer: str, label: str, names: Sequence[str]) -> bool:
-    """Say whether an answer begins with a label that stands for itself, and names no other one after it.
+    """Say whether an answer begins with a label that stands alone, and names no other label after it.
 
     Judges that were asked for a letter often go on: `B`, an empty line, and the beginning of an explanation. A letter
-    that begins a sentence (`A careful comparison ...`) does not stand for itself.
+    that begins a sentence (`A careful comparison ...`) does not stand alone.
     """
     rest = answer.lstrip(SPACE + MARKS)
     if rest[: len(label)].casefold() != label.casefold():
@@ -117,10 +124,10 @@ def begins_with(answer: str, label: str, names: Sequence[str]) -> bool:
 
 
 def mentioned(text: str, names: Sequence[str]) -> set[str]:
-    """Return the labels that stand in a text as words of their own. A single letter counts as it is written: the
-    word `a` is everywhere."""
-    found = {match[0] for match in _forms(tuple(names), len(names)).mention.finditer(text)}
-    return {name for word in found if (name := same_label(word, names)) is not None}
+    """Return the labels that are words of their own in a text. A single letter must have the same capitals, because the
+    word `a` is in nearly every text."""
+    words = {match[0] for match in _forms(tuple(names), len(names)).mention.finditer(text)}
+    return {name for word in words if (name := same_label(word, names)) is not None}
 
 
 def _why(text: str, names: Sequence[str]) -> Unread:
@@ -139,24 +146,28 @@ def _sentence(text: str, names: Sequence[str], forms: _Forms) -> str | None:
 
 
 def _one_line(text: str) -> str:
-    """Leave out marks of bold type, code and formulas, and make all white space one space."""
+    """Remove the marks of bold type, code, formulas and headings, and turn all white space into single spaces."""
     return " ".join(re.sub(r"[*`$]|^#+\s", "", text).split())
 
 
 def _field(answer: str, names: Sequence[str]) -> str | None:
-    """Return the label that a JSON object holds in a field such as `verdict`; None where such fields disagree."""
+    """Return the label that a JSON object holds in a field such as `verdict`. Return None if there is none, or if such
+    fields disagree."""
     if answer.startswith("```") and answer.endswith("```"):
         answer = answer[3:-3].removeprefix("json")
     try:
-        found: object = json.loads(answer, object_pairs_hook=tuple)  # JSON has no tuples: this one is an object
+        # Objects are read as tuples of pairs, because a dict would hide a field that is there twice. JSON itself has no
+        # tuples, so that a tuple is always an object.
+        parsed: object = json.loads(answer, object_pairs_hook=tuple)
     except (ValueError, RecursionError):
         return None
-    pairs = cast("tuple[tuple[str, object], ...]", found) if isinstance(found, tuple) else ()
+    pairs = cast("tuple[tuple[str, object], ...]", parsed) if isinstance(parsed, tuple) else ()
     values = [value for name, value in pairs if name.strip().lower() in _KEYS]
     labels = {label_of(value, names) if isinstance(value, str) else None for value in values}
     return labels.pop() if len(labels) == 1 else None
 
 
+# A run has one or two sets of labels, but thousands of replies: the patterns are compiled once.
 @functools.lru_cache(maxsize=64)
 def _forms(names: tuple[str, ...], choices: int) -> _Forms:
     every, better = _any(names), _any(names[:choices])
@@ -164,10 +175,14 @@ def _forms(names: tuple[str, ...], choices: int) -> _Forms:
     before, after = r"[\"'“‘(\[{<]{0,2}", r"[\"'”’)\]}>]{0,2}"
     subject = rf"(?:{_THING}\s+)?{before}"
     sentences = (
+        # "The final verdict is B", "Answer: B", "The better response would be B"
         rf"{_BEFORE}(?:final\s+)?(?:verdict|answer|choice|decision|judge?ment|winner|preference|"
         rf"(?:better|best|preferred|winning)\s+(?:{_THING}|one)){_IS}{subject}({every}){after}",
+        # "Response B"
         rf"{_BEFORE}{_THING}\s+{before}({every}){after}",
+        # "B is better", "Response B wins"
         rf"{_BEFORE}{subject}({better}){after}(?:{_BETTER}|\s+wins)",
+        # "I would choose B", "I prefer response B"
         rf"i(?:\s+would|['’]d)?\s+(?:choose|pick|prefer|select|go\s+with)\s+(?:the\s+)?{subject}({better}){after}",
     )
     return _Forms(
@@ -178,6 +193,7 @@ def _forms(names: tuple[str, ...], choices: int) -> _Forms:
 
 
 def _any(names: Sequence[str]) -> str:
+    # The longest names come first, so that a label that begins with another label is matched as a whole.
     return "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import sql_data  # skips where sqlglot is missing
 
+from burnish.algorithms.thinking import answer_start, without_thinking
 from burnish.annotators.llm.verdicts import Unread, from_text
 from burnish.config import JudgeConfig
 from burnish.sql.extract import extract
 from burnish.sql.outcome import Kind
 from burnish.tasks.numbers import final_number
-from burnish.thinking import answer_start, without_thinking
 from burnish.types import Answer
 
 assert sql_data

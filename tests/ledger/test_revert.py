@@ -107,7 +107,7 @@ def test_the_model_is_no_longer_current_and_the_report_says_what_was_taken_back(
     [
         (1, [], "no change of round 1 stands"),
         (7, [], r"round 7 is not in the ledger; rounds there: 1, 2"),
-        (None, ["r1"], "'r1' went back to its given answer already"),
+        (None, ["r1"], "'r1' has its first answer back already"),
         (None, ["r4", "r5"], "'r5' was never changed"),
         (None, ["r4", "r44"], r"no usable row has the id 'r44'; similar ids: r4"),
     ],

@@ -23,7 +23,7 @@ from burnish.backends.fake import FakeBackend
 from burnish.config import Decoding, TrainSettings
 from burnish.models.card import Weights, read_card, write_card
 from burnish.protocols import RowKey, SamplingKey
-from burnish.refinery import Ways, refine_data
+from burnish.refinery import RunOptions, refine_data
 from burnish.refinery.options import Options, config_of
 from burnish.types import Artifact, Completion, Prompt, TrainingRow
 
@@ -88,7 +88,7 @@ def refine(folder: Path) -> None:
             no_selftest=True,
         )
     )
-    refine_data(config, Ways(out=folder / "out", store=folder / "store", backend=lambda: Inventing({})))
+    refine_data(config, RunOptions(out=folder / "out", store=folder / "store", backend=lambda: Inventing({})))
 
 
 def measured(command: Sequence[str]) -> Mapping[str, float]:

@@ -17,7 +17,7 @@ from burnish.backends.fake import FakeBackend
 from burnish.config import RefineConfig
 from burnish.ledger.folder import ANSWERS, EXAMPLES, Folder, read_answers
 from burnish.ledger.summary import Summary
-from burnish.refinery import FinishedRefinement, Ways, refine_data
+from burnish.refinery import FinishedRefinement, RunOptions, refine_data
 from burnish.refinery.options import Options, config_of
 from burnish.store.files import read_rows
 from burnish.store.stages import Store
@@ -136,10 +136,10 @@ class Refined:
         return [self.answers[stands[example.id]].completion for example in self.examples]
 
 
-def refine(config: RefineConfig, where: Path, backend: FakeBackend | None = None, **ways: Any) -> Refined:
+def refine(config: RefineConfig, where: Path, backend: FakeBackend | None = None, **run_options: Any) -> Refined:
     """Refine into `where`/out on the fake backend."""
     chosen, there = backend or fake(), Refined(where / "out", where / "store")
-    done = refine_data(config, Ways(out=there.out, store=there.store, backend=lambda: chosen, **ways))
+    done = refine_data(config, RunOptions(out=there.out, store=there.store, backend=lambda: chosen, **run_options))
     assert isinstance(done, FinishedRefinement)
     assert done.summary == there.summary
     return there

@@ -19,7 +19,7 @@ from burnish.errors import ConfigError
 from burnish.models.checks import check_files
 from burnish.models.location import EMBEDDED
 from burnish.models.weights import FlawError, check_gguf, check_pickle, check_safetensors
-from burnish.refinery import Ways
+from burnish.refinery import RunOptions
 from burnish.refinery.dry_run import dry_run
 from burnish.store.stages import Store
 
@@ -103,8 +103,8 @@ def test_a_damaged_model_is_named_before_anything_is_spent(tmp_path: Path, name:
     folder, units = model(tmp_path / "base"), list[str]()
     damage(folder)
     config = settings(written(tmp_path), f"model.source={folder}", "model.dtype=float32")
-    ways = Ways(out=tmp_path / "out", store=tmp_path / "store")
-    for work in (lambda: dry_run(config, ways), lambda: refine(config, tmp_path, fake(units.append))):
+    run_options = RunOptions(out=tmp_path / "out", store=tmp_path / "store")
+    for work in (lambda: dry_run(config, run_options), lambda: refine(config, tmp_path, fake(units.append))):
         with pytest.raises(ConfigError) as error:
             work()
         assert str(error.value).startswith("model: ")
@@ -177,4 +177,4 @@ def test_a_gguf_file_that_is_cut_off_is_named(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-64])
     config = settings(written(tmp_path), f"model.source={path}", "model.dtype=float32")
     with pytest.raises(ConfigError, match=r"model: '.*m\.gguf': it is cut off"):
-        dry_run(config, Ways(out=tmp_path / "out", store=tmp_path / "store"))
+        dry_run(config, RunOptions(out=tmp_path / "out", store=tmp_path / "store"))

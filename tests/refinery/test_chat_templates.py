@@ -12,7 +12,7 @@ from tiny_models import STYLES, tiny_model
 
 from burnish.config import RefineConfig
 from burnish.errors import ConfigError, DataError
-from burnish.refinery import Ways
+from burnish.refinery import RunOptions
 from burnish.refinery.dry_run import DryRun, dry_run, words
 from burnish.store.stages import Store
 
@@ -41,7 +41,7 @@ def config(where: Path, data: list[dict[str, Any]], template: str | None = None,
 
 
 def planned(config: RefineConfig, where: Path) -> DryRun:
-    return dry_run(config, Ways(out=where / "out", store=where / "store"))
+    return dry_run(config, RunOptions(out=where / "out", store=where / "store"))
 
 
 def test_a_row_that_the_template_refuses_is_an_error_with_its_place(tmp_path: Path) -> None:

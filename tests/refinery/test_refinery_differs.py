@@ -18,7 +18,7 @@ from burnish.backends.fake import FakeBackend
 from burnish.config import EmbeddingServerDiffers, RefineConfig
 from burnish.errors import AnnotatorError, ConfigError, DataError
 from burnish.protocols import Prompt, Score
-from burnish.refinery import Ways
+from burnish.refinery import RunOptions
 from burnish.refinery.dry_run import dry_run, words
 from burnish.services import endpoint
 from burnish.services.embeddings import EmbeddingServer
@@ -222,7 +222,7 @@ def test_a_missing_key_is_said_before_anything_is_spent_but_not_in_a_dry_run(
     with pytest.raises(ConfigError, match=r"differs\.api_key_env: the environment variable EMBED_KEY is not set"):
         refine(config, tmp_path)
     assert not (tmp_path / "store").exists()
-    plan = dry_run(config, Ways(out=tmp_path / "out", store=tmp_path / "store"))
+    plan = dry_run(config, RunOptions(out=tmp_path / "out", store=tmp_path / "store"))
     assert "server of embeddings: at most 120 texts" in list(words(plan))  # both of 60 rows
     assert any("round 1 distances" in stage.label for stage in plan.stages)
 

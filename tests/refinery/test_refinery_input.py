@@ -33,7 +33,7 @@ from burnish.ledger import cards, page
 from burnish.ledger.folder import MODEL
 from burnish.ledger.summary import reference_doubt
 from burnish.protocols import Prompt
-from burnish.refinery import FinishedRefinement, Ways
+from burnish.refinery import FinishedRefinement, RunOptions
 from burnish.refinery.dry_run import dry_run, words
 from burnish.refinery.inputs import find
 from burnish.refinery.words import closing
@@ -262,7 +262,7 @@ def test_hub_ids_are_unresolved_in_a_dry_run_and_an_error_in_a_run(
     constants: Any = pytest.importorskip("huggingface_hub.constants")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     config = settings(written(tmp_path), "model.source=nobody/no-model", annotator="reward_model:nobody/no-judge")
-    plan = dry_run(config, Ways(out=tmp_path / "out", store=tmp_path / "store"))
+    plan = dry_run(config, RunOptions(out=tmp_path / "out", store=tmp_path / "store"))
     assert plan.unresolved == ["nobody/no-judge@main", "nobody/no-model@main"]
     text = "\n".join(words(plan))
     assert "unresolved  nobody/no-model@main" in text

@@ -20,7 +20,7 @@ from burnish.errors import ConfigError
 from burnish.lab.running import run
 from burnish.ledger.folder import Folder
 from burnish.ledger.history import changes
-from burnish.refinery import Ways, refine_data
+from burnish.refinery import RunOptions, refine_data
 from burnish.refinery.options import Options, config_of
 from burnish.store.stages import Store
 
@@ -81,7 +81,7 @@ def test_a_refinement_reuses_all_stages_and_its_folder(old: Path) -> None:
     )
     out, before = Path("out") / "audited", stages(Path("store"))
     ledger, changed = (out / "ledger.jsonl").read_bytes(), len(changes(Folder(out), None))
-    refine_data(config_of(options), Ways(out=out, store=Path("store"), backend=Unasked))
+    refine_data(config_of(options), RunOptions(out=out, store=Path("store"), backend=Unasked))
     assert stages(Path("store")) == before
     assert (out / "ledger.jsonl").read_bytes() == ledger
     assert len(changes(Folder(out), None)) == changed
@@ -107,8 +107,8 @@ def test_a_refinement_by_numbers_runs_again_what_reads_them_and_changes_no_label
     options = Options(data="data.jsonl", model="models/strong", changes=settings, **found["refinements"][name])
     gold = {row["question"]: row["gold"] for row in map(json.loads, Path("data.jsonl").read_text().splitlines())}
     before, out, again = stages(Path("store")), Path("out") / name, Path("again")
-    ways = Ways(out=again, store=Path("store"), backend=lambda: FakeBackend(gold))
-    refine_data(config_of(options), ways)
+    run_options = RunOptions(out=again, store=Path("store"), backend=lambda: FakeBackend(gold))
+    refine_data(config_of(options), run_options)
     after = stages(Path("store"))
     assert sorted(kind for fingerprint, kind in after.items() if fingerprint not in before) == NUMBERS_2[name]
     # Its numbers are plain, and both versions read those alike.
@@ -126,5 +126,5 @@ def test_a_folder_that_the_first_reader_of_numbers_wrote_is_not_replaced_unasked
     out = Path("out") / name
     held = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
     with pytest.raises(ConfigError, match="rounds of another refinement; name another --out"):
-        refine_data(config_of(options), Ways(out=out, store=Path("store"), backend=Unasked))
+        refine_data(config_of(options), RunOptions(out=out, store=Path("store"), backend=Unasked))
     assert {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()} == held

@@ -108,7 +108,7 @@ def refine_command(data: str, **options: Any) -> None:
     # Each command imports what it needs when it runs, so that `burnish --help` stays fast.
     from burnish.forms.convert import AlsoAs  # noqa: PLC0415
     from burnish.lab.running import default_store  # noqa: PLC0415
-    from burnish.refinery import Ways, refine_data  # noqa: PLC0415
+    from burnish.refinery import RunOptions, refine_data  # noqa: PLC0415
     from burnish.refinery.options import Options, config_of  # noqa: PLC0415
     from burnish.services.calls import Budget  # noqa: PLC0415
 
@@ -117,7 +117,7 @@ def refine_command(data: str, **options: Any) -> None:
     names = {field.name for field in dataclasses.fields(Options)}
     config = config_of(Options(data=data, **{name: options[name] for name in names - {"data"}}))
     budget = Budget(max_calls=options["max_calls"], max_cost=options["max_cost"])
-    ways = Ways(
+    run_options = RunOptions(
         out=options["out"],
         store=options["store"] or default_store(),
         budget=budget,
@@ -125,9 +125,9 @@ def refine_command(data: str, **options: Any) -> None:
         also=tuple(map(AlsoAs, options["also_as"])),
     )
     if options["dry_run"]:
-        _print_plan(config, ways, options["as_json"])
+        _print_plan(config, run_options, options["as_json"])
         return
-    finished = refine_data(config, ways)
+    finished = refine_data(config, run_options)
     if options["as_json"]:
         print_json(finished.summary.model_dump(mode="json"))
         return
@@ -137,10 +137,10 @@ def refine_command(data: str, **options: Any) -> None:
         click.echo(line)
 
 
-def _print_plan(config: Any, ways: Any, as_json: bool) -> None:
+def _print_plan(config: Any, run_options: Any, as_json: bool) -> None:
     from burnish.refinery.dry_run import dry_run, words  # noqa: PLC0415
 
-    plan = dry_run(config, ways)
+    plan = dry_run(config, run_options)
     if as_json:
         print_json(dataclasses.asdict(plan))
         return

@@ -120,8 +120,20 @@ class AnnotatorSettings(Settings):
         """Return the settings with each local model replaced by what `find` returns for it."""
         return self if self.base_model is None else self.model_copy(update={"model": find(self.base_model)})
 
-    def words(self) -> str:
-        """Say in a few words who judges. Reports show these words."""
+    def referee_words(self) -> str:
+        """Say who compares answers with references, for reports. A large language model is what the paper uses."""
+        model = self.base_model
+        source = f" ({model.source})" if model is not None else ""
+        return f"a local {self.kind.replace('_', ' ')}{source}: a substitute for a large language model as judge"
+
+    def words(self, model_name: Callable[[ModelConfig], str] | None = None) -> str:
+        """Say in a few words who judges, for reports. `model_name` says how a model is called; without it no model is
+        named."""
+        model = self.base_model
+        named = f" (model {model_name(model)})" if model is not None and model_name is not None else ""
+        return self._who() + named
+
+    def _who(self) -> str:
         return self.kind.replace("_", " ")
 
 
@@ -175,8 +187,7 @@ class ClassifierConfig(AnnotatorSettings):
             return super().problem(simulated)
         return _used_as_it_is(self, ("train", "checkpoints", "pairs", "decode"))
 
-    def words(self) -> str:
-        """Say who judges."""
+    def _who(self) -> str:
         if self.learns == "nothing":
             return "classifier: a trained two-way head"
         words = "classifier q̃: a two-way head trained on gold against checkpoint answers"
@@ -239,8 +250,7 @@ class LikelihoodConfig(AnnotatorSettings):
             return super().problem(simulated)
         return _used_as_it_is(self, ("train",))
 
-    def words(self) -> str:
-        """Say who judges."""
+    def _who(self) -> str:
         if self.learns == "nothing":
             return "likelihood: the answer that a language model finds more likely"
         return "likelihood: the answer that a weak model, finetuned on ground truth, finds more likely"
@@ -281,8 +291,11 @@ class CommandConfig(AnnotatorSettings):
         """Return the command, split into words as a shell does. Raises ValueError if a quote is not closed."""
         return {"command": program_words(value)}
 
-    def words(self) -> str:
-        """Say who judges."""
+    def referee_words(self) -> str:
+        """Say who compares answers with references."""
+        return "a program: a substitute for a language model as judge"
+
+    def _who(self) -> str:
         return "a program"
 
 
@@ -322,8 +335,7 @@ class OracleConfig(AnnotatorSettings):
             return "column: none is given; name the column that holds right answers"
         return None
 
-    def words(self) -> str:
-        """Say who judges."""
+    def _who(self) -> str:
         return "oracle: ground truth compares both answers"
 
 
@@ -363,9 +375,10 @@ class MixedConfig(AnnotatorSettings):
         """Return the settings with the other annotator's models replaced."""
         return self.model_copy(update={"other": self.other.with_models(find)})
 
-    def words(self) -> str:
+    def words(self, model_name: Callable[[ModelConfig], str] | None = None) -> str:
         """Say who judges."""
-        return f"mixed: ground truth for {self.oracle_share:.0%} of the rows; for the rest {self.other.words()}"
+        share = f"{100 * self.oracle_share:.1f}\N{NO-BREAK SPACE}%"
+        return f"mixed: ground truth for {share} of the rows; for the rest {self.other.words(model_name)}"
 
 
 @ANNOTATORS.add
@@ -397,9 +410,9 @@ class MajorityConfig(AnnotatorSettings):
         """Return the settings with the voters' models replaced."""
         return self.model_copy(update={"of": tuple(one.with_models(find) for one in self.of)})
 
-    def words(self) -> str:
+    def words(self, model_name: Callable[[ModelConfig], str] | None = None) -> str:
         """Say who judges."""
-        return "a vote of " + "; ".join(one.words() for one in self.of)
+        return "a vote of " + "; ".join(one.words(model_name) for one in self.of)
 
 
 @ANNOTATORS.add
@@ -539,8 +552,7 @@ class JudgeConfig(AnnotatorSettings):
     def _usual_prompt(self) -> str:
         return f"{BUILTIN}pair_explained" if self.explain else f"{BUILTIN}pair"
 
-    def words(self) -> str:
-        """Say who judges."""
+    def _who(self) -> str:
         return f"a judge: the model {self.model} on a server, asked in both orders"
 
 
@@ -557,8 +569,8 @@ class ReferenceJudgeConfig(JudgeConfig):
     tie: str | None = None
     """What the judge may reply if both answers are equally good. null forbids ties."""
 
-    def words(self) -> str:
-        """Say who judges."""
+    def referee_words(self) -> str:
+        """Say who compares answers with references."""
         return f"the model {self.model} on a server, asked in both orders"
 
     def _usual_prompt(self) -> str:

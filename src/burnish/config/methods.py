@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import BeforeValidator, Field, field_validator
@@ -38,6 +40,8 @@ class MethodSettings(Settings):
     """Whether the method changes labels, so that `burnish refine` can use it."""
     experiments: ClassVar[bool] = True
     """Whether an experiment can use the method."""
+    refine_defaults: ClassVar[Mapping[str, int]] = MappingProxyType({})
+    """Defaults of `burnish refine` that differ from the paper's."""
 
     @property
     def last_round(self) -> int:
@@ -135,6 +139,7 @@ class IlrMethod(ComparingMethod):
     """Iterative label refinement (Algorithm 1)."""
 
     label: ClassVar[str | None] = "ILR"
+    refine_defaults: ClassVar[Mapping[str, int]] = MappingProxyType({"rounds": 2})
     refines: ClassVar[bool] = True
 
     kind: Literal["ilr"]

@@ -11,7 +11,7 @@ from burnish.annotators import GroundTruth, build
 from burnish.config import Config
 from burnish.inputs.context import RunContext
 from burnish.inputs.distances import differing_of
-from burnish.lab.inputs import ANNOTATOR, JUDGE, STRONG, WEAK, Inputs, budget_of
+from burnish.lab.inputs import ANNOTATOR, JUDGE, STRONG, WEAK, ExperimentInputs, budget_of
 from burnish.methods import run_method
 from burnish.methods.sft import start
 from burnish.protocols import Backend
@@ -57,7 +57,7 @@ class Experiment:
     """
 
     config: Config
-    inputs: Inputs
+    inputs: ExperimentInputs
     runner: Runner
     backend: Callable[[], Backend]
     folder: Path = Path()

@@ -20,7 +20,7 @@ WEAK, STRONG, ANNOTATOR, JUDGE = "models.weak", "models.strong", "supervision.an
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Inputs:
+class ExperimentInputs:
     """What comes from outside the store. `models` are found by the field that names each; `data` is the identity of the
     data by role."""
 
@@ -42,7 +42,7 @@ class Inputs:
         return identity.unresolved([*known, *([self.embedder.fingerprint] if self.embedder else [])])
 
 
-def resolve(config: Config, offline_ok: bool) -> Inputs:
+def resolve(config: Config, offline_ok: bool) -> ExperimentInputs:
     """Find every model and dataset that a config names, before anything is spent.
 
     If `offline_ok` is true, a hub id that cannot be resolved becomes "unresolved" instead of an error (for a dry run).
@@ -55,7 +55,7 @@ def resolve(config: Config, offline_ok: bool) -> Inputs:
     if not offline_ok:
         for judge in server_judges(config):
             check_server(judge, budget_of(config))
-    return Inputs(models=models, data=data, task=task, embedder=embedder_of(config.differs, offline_ok))
+    return ExperimentInputs(models=models, data=data, task=task, embedder=embedder_of(config.differs, offline_ok))
 
 
 def wanted_models(config: Config) -> Iterator[WantedModel]:
@@ -93,7 +93,7 @@ def _resolve_data(task: TaskSettings, offline_ok: bool) -> tuple[dict[str, Artif
     return {}, task
 
 
-def resolved(config: Config, inputs: Inputs) -> Config:
+def resolved(config: Config, inputs: ExperimentInputs) -> Config:
     """Return the config as it ran: hub ids have their commits, and `auto` is replaced by the number format that was
     used."""
     models, judge = inputs.models, config.judge
@@ -109,7 +109,9 @@ def resolved(config: Config, inputs: Inputs) -> Config:
     )
 
 
-def _with_found(annotator: AnnotatorSettings, inputs: Inputs, field: str, simulated: bool) -> AnnotatorSettings:
+def _with_found(
+    annotator: AnnotatorSettings, inputs: ExperimentInputs, field: str, simulated: bool
+) -> AnnotatorSettings:
     """Return the settings with their models as they were found."""
     # `models` and `with_models` visit the models in the same order, so the n-th field belongs to the n-th model.
     fields = (wanted.field for wanted in annotator.models(field, simulated))

@@ -18,7 +18,7 @@ from burnish.config import Config, JudgeConfig
 from burnish.errors import BurnishError, ConfigError
 from burnish.lab import workers
 from burnish.lab.experiment import Experiment
-from burnish.lab.inputs import Inputs, resolve, resolved, server_judges
+from burnish.lab.inputs import ExperimentInputs, resolve, resolved, server_judges
 from burnish.lab.measure import changes_of, results_of
 from burnish.protocols import Backend
 from burnish.report.figures import write_figures
@@ -100,7 +100,7 @@ class _Job:
     """An experiment whose inputs are found. `finished_before` are the stages that the store had before this run."""
 
     config: Config
-    inputs: Inputs
+    inputs: ExperimentInputs
     out: Path
     finished_before: frozenset[str]
 
@@ -174,7 +174,7 @@ def plan(config: Config, store: Path | None = None) -> Plan:
     )
 
 
-def _judge_calls(config: Config, inputs: Inputs, records: Sequence[StageRecord]) -> Estimate | None:
+def _judge_calls(config: Config, inputs: ExperimentInputs, records: Sequence[StageRecord]) -> Estimate | None:
     """Return an upper bound on the calls for all comparisons that are still to be judged.
 
     Answers are assumed to be as long as the references. Returns None if no server is asked, or if the task cannot be
@@ -204,7 +204,7 @@ def _judge_calls(config: Config, inputs: Inputs, records: Sequence[StageRecord])
     return summed(estimates)
 
 
-def planned(config: Config, inputs: Inputs, store: Store) -> list[StageRecord]:
+def planned(config: Config, inputs: ExperimentInputs, store: Store) -> list[StageRecord]:
     """Return the stages of an experiment in order, without running any of them."""
     planner = Planner(store)
 

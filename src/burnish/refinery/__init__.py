@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from burnish.refinery.refining import FinishedRefinement, Ways, refine_data
+from burnish.refinery.refining import FinishedRefinement, RunOptions, refine_data
 
-__all__ = ["FinishedRefinement", "Ways", "refine_data"]
+__all__ = ["FinishedRefinement", "RunOptions", "refine_data"]

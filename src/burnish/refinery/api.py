@@ -17,7 +17,7 @@ from burnish.ledger.summary import Summary
 from burnish.protocols import Annotator, Backend
 from burnish.refinery.arguments import check_backend, check_switch, given_budget, given_path, given_text
 from burnish.refinery.options import Options, config_of
-from burnish.refinery.refining import Ways, refine_data
+from burnish.refinery.refining import RunOptions, refine_data
 from burnish.steps.judging import AnnotatorPlan
 from burnish.store.files import default_store, dump_line, write_atomic
 from burnish.types import Example, Refinement, short_hash
@@ -88,7 +88,7 @@ def refine(
     config = config_of(
         _options(data=_source(data, store_folder), model=base_model, annotator=annotator, own=own_annotator, **options)
     )
-    ways = Ways(
+    run_options = RunOptions(
         out=out_folder,
         store=store_folder,
         budget=budget,
@@ -98,7 +98,7 @@ def refine(
         also=_kinds(also_as),
     )
     # From here on, the function and the command do the same.
-    finished = refine_data(config, ways)
+    finished = refine_data(config, run_options)
     folder = Folder(out_folder)
     return Refined(
         dataset=read_dataset(out_folder / finished.summary.data.file),
@@ -129,7 +129,7 @@ def _options(*, annotator: Any, own: AnnotatorPlan | None, **options: Any) -> Op
     options = {name: str(value) if isinstance(value, PurePath) else value for name, value in options.items()}
     try:
         configured = {"kind": "own", "name": str(own.config["name"])} if own is not None else annotator
-        # The config only records that the annotator is the caller's own. The object itself is handed on in `Ways`.
+        # The config only records that the annotator is the caller's own. `RunOptions` hands the object itself on.
         return Options(annotator=configured, **options)
     except TypeError as error:
         # Python's message ends with the name of the unknown argument, after `Options.__init__() `.

@@ -11,7 +11,7 @@ from burnish.refinery.dataset import DataFacts, facts_of, unused_columns
 from burnish.refinery.estimate import Estimate, estimated
 from burnish.refinery.first_row import FirstRow, data_words, first_row, row_words
 from burnish.refinery.inputs import find
-from burnish.refinery.refining import Ways, planned_in
+from burnish.refinery.refining import RunOptions, planned_in
 from burnish.report.text import duration, plural, terminal
 from burnish.store.explain import Explanation, explain
 from burnish.store.stages import Store
@@ -34,13 +34,13 @@ class DryRun:
     embedded: int | None
 
 
-def dry_run(config: RefineConfig, ways: Ways) -> DryRun:
+def dry_run(config: RefineConfig, run_options: RunOptions) -> DryRun:
     """Check everything that can be checked, read the dataset through, and plan. Raises ConfigError, DataError and
     BackendError as `refine_data` does."""
     # A dry run must also work without a network.
-    found, store = find(config, offline_ok=True), Store(ways.store)
+    found, store = find(config, offline_ok=True), Store(run_options.store)
     facts = facts_of(found.table, found.config.data, found.refused)
-    plan = planned_in(found, ways)
+    plan = planned_in(found, run_options)
     return DryRun(
         stages=explain(plan.records, store),
         unresolved=found.unresolved,

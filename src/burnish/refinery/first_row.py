@@ -9,7 +9,7 @@ from burnish import backends
 from burnish.errors import BackendError, DataError
 from burnish.forms.recognise import UsableRow
 from burnish.refinery.dataset import DataFacts
-from burnish.refinery.inputs import Found
+from burnish.refinery.inputs import RefinementInputs
 from burnish.report.text import lines, plural, shortened, terminal
 from burnish.types import TrainingRow
 
@@ -31,7 +31,7 @@ class FirstRow:
     problem: str
 
 
-def first_row(found: Found) -> FirstRow:
+def first_row(found: RefinementInputs) -> FirstRow:
     """Render the first usable row.
 
     If the tokenizer is not on this machine, the reason goes into `problem`, since a dry run can do without it. Raises

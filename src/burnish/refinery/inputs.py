@@ -22,7 +22,7 @@ STUDENT, ANNOTATOR, AUDITOR = "model", "annotator", "audit.by"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class RefinementInputs:
     """What a refinement works on. `models` are found by the field of the config that names each.
 
     `refused` is {position: reason} for the rows that the chat template of a model cannot take.
@@ -44,7 +44,7 @@ class Found:
         return identity.unresolved([*known, *([self.embedder.fingerprint] if self.embedder else [])])
 
 
-def find(config: RefineConfig, offline_ok: bool) -> Found:
+def find(config: RefineConfig, offline_ok: bool) -> RefinementInputs:
     """Open the dataset and find the models.
 
     If `offline_ok` is true (a dry run), hub ids may stay unresolved. Raises ConfigError naming the field, DataError if
@@ -54,7 +54,7 @@ def find(config: RefineConfig, offline_ok: bool) -> Found:
     config = _with_reference(config)
     table = open_table(config.data)
     models = find_models(_wanted(config), config.execution, offline_ok)
-    return Found(
+    return RefinementInputs(
         config=config,
         table=table,
         refused=refused_rows(table, config.data, models),

@@ -14,7 +14,7 @@ from burnish.methods import Round, Setting, run_method
 from burnish.people.mailbox import Purpose
 from burnish.protocols import Annotator
 from burnish.refinery.dataset import given_rows
-from burnish.refinery.inputs import ANNOTATOR, AUDITOR, STUDENT, Found
+from burnish.refinery.inputs import ANNOTATOR, AUDITOR, STUDENT, RefinementInputs
 from burnish.services.program import Program
 from burnish.steps.artifacts import Rows, Split
 from burnish.steps.basic import Steps
@@ -32,7 +32,7 @@ class Job:
     """
 
     def __init__(
-        self, found: Found, context: RunContext, runner: Runner, own_annotator: AnnotatorPlan | None = None
+        self, found: RefinementInputs, context: RunContext, runner: Runner, own_annotator: AnnotatorPlan | None = None
     ) -> None:
         self.found, self.context, self.runner, self.config = found, context, runner, found.config
         self._own_annotator = own_annotator

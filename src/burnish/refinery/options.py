@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter
 
-from burnish.config import RefineConfig, Template
+from burnish.config import METHODS, RefineConfig, Template
 from burnish.config.reading import checked, read_annotator, refine_config, words_of
 from burnish.errors import ConfigError, brief
 
@@ -126,10 +126,11 @@ def _annotator(annotator: Any, field: str = "annotator") -> dict[str, Any]:
 def _method(options: Options) -> dict[str, Any]:
     """Return the fields of `method`. Raises ConfigError if --checker is given to a method that does not use one."""
     fields = _given(rounds=options.rounds, alpha=options.alpha, accept=options.accept, gate=options.gate)
-    if options.method == "ilr":
-        fields.setdefault("rounds", 2)
+    settings = METHODS.get(options.method)
+    if settings is not None:
+        fields = {**settings.refine_defaults, **fields}
     if options.checker is not None:
-        if options.method != "verified":
+        if settings is None or "checker" not in settings.model_fields:
             raise ConfigError(
                 f"--checker: {brief(options.checker)} is not used by {options.method}; use --method verified"
             )

@@ -18,7 +18,7 @@ from burnish.methods import Round
 from burnish.protocols import Backend
 from burnish.refinery.dataset import read_facts, unused_columns
 from burnish.refinery.first_row import data_words, first_row, row_words
-from burnish.refinery.inputs import Found, find
+from burnish.refinery.inputs import RefinementInputs, find
 from burnish.refinery.job import Job
 from burnish.refinery.selftest import passed, tried
 from burnish.refinery.writing import Contents, Writer
@@ -34,7 +34,7 @@ from burnish.types import Artifact, Demonstration, Reason, short_hash
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ways:
+class RunOptions:
     """How a refinement is run: where, at what cost, and with which objects. Nothing here changes the result.
 
     `also` are more kinds of file in which the dataset is written. `backend` and `annotator` are a caller's own objects
@@ -58,26 +58,28 @@ class FinishedRefinement:
     summary: Summary
 
 
-def refine_data(config: RefineConfig, ways: Ways) -> FinishedRefinement:
-    """Refine a dataset into the folder `ways.out`. After a crash, the same call continues.
+def refine_data(config: RefineConfig, run_options: RunOptions) -> FinishedRefinement:
+    """Refine a dataset into the folder `run_options.out`. After a crash, the same call continues.
 
     Raises Paused if the run must wait for people, an audit or a larger budget. The folder then has everything that is
     finished. Raises BurnishError if the user must correct something.
     """
     found = find(config, offline_ok=False)
-    context = _context(found, ways)
-    root, plan = context.store, planned(found, context, ways.annotator)
-    folder = Folder(ways.out)
+    context = _context(found, run_options)
+    root, plan = context.store, planned(found, context, run_options.annotator)
+    folder = Folder(run_options.out)
     # Raises ConfigError before anything is spent if the folder holds something else.
-    written_rounds = folder.claim([round_.demonstrations.fingerprint for round_ in plan.rounds[1:]], ways.overwrite)
+    written_rounds = folder.claim(
+        [round_.demonstrations.fingerprint for round_ in plan.rounds[1:]], run_options.overwrite
+    )
     # From here on `gc` keeps these stages, although the refinement is not finished.
-    root.refer(ways.out, [record.fingerprint for record in plan.records])
+    root.refer(run_options.out, [record.fingerprint for record in plan.records])
     finished_before = frozenset(record.fingerprint for record in plan.records if record.reused)
-    job = Job(found, context, context.executor(finished_before), ways.annotator)
+    job = Job(found, context, context.executor(finished_before), run_options.annotator)
     # Two processes that write the same ledger would mix their lines.
     with folder.locked():
-        writer = Writer(folder, job, written_rounds, ways.also)
-        return _Refining(job=job, folder=folder, plan=plan, writer=writer, shown=ways.backend is None).run()
+        writer = Writer(folder, job, written_rounds, run_options.also)
+        return _Refining(job=job, folder=folder, plan=plan, writer=writer, shown=run_options.backend is None).run()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -152,7 +154,7 @@ class Planned:
     records: list[StageRecord]
 
 
-def planned(found: Found, context: RunContext, own_annotator: AnnotatorPlan | None) -> Planned:
+def planned(found: RefinementInputs, context: RunContext, own_annotator: AnnotatorPlan | None) -> Planned:
     """Plan all stages. Only the dataset's first rows are read, and nothing is computed."""
     # The same `Job` is planned and run, with another runner. So a plan cannot differ from the run.
     planner = Planner(context.store)
@@ -161,22 +163,22 @@ def planned(found: Found, context: RunContext, own_annotator: AnnotatorPlan | No
     return Planned(rounds=job.rounds(), records=planner.records)
 
 
-def planned_in(found: Found, ways: Ways) -> Planned:
+def planned_in(found: RefinementInputs, run_options: RunOptions) -> Planned:
     """Plan what `refine_data` would run."""
-    return planned(found, _context(found, ways), ways.annotator)
+    return planned(found, _context(found, run_options), run_options.annotator)
 
 
-def _context(found: Found, ways: Ways) -> RunContext:
+def _context(found: RefinementInputs, run_options: RunOptions) -> RunContext:
     """Return what stages need to run: the store, the models, the budget and the terminal."""
     return RunContext(
-        store=Store(ways.store),
+        store=Store(run_options.store),
         models=found.models,
         student=found.config.model,
         execution=found.config.execution,
         # Named by the folder, so that calls which were paid for before a crash count against the budget.
-        run=short_hash("run", str(ways.out.resolve())),
-        folder=ways.out,
-        budget=ways.budget,
+        run=short_hash("run", str(run_options.out.resolve())),
+        folder=run_options.out,
+        budget=run_options.budget,
         terminal=Terminal(),
-        own_backend=ways.backend,
+        own_backend=run_options.backend,
     )

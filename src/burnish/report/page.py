@@ -11,6 +11,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from pydantic import JsonValue
 
+from burnish.config import ANNOTATORS
+from burnish.config.base import ON_RECORD
 from burnish.errors import DataError
 from burnish.report.figures import draw_figures
 from burnish.report.series import setting
@@ -22,7 +24,7 @@ from burnish.report.tables import (
     stages_table,
     summary_table,
 )
-from burnish.report.text import duration, memory, percent, plural, shortened, visible
+from burnish.report.text import duration, memory, plural, shortened, visible
 from burnish.report.words import annotator_accuracy, basis, found_here, headline, judge_words, paper_reports
 from burnish.results import CONFIG_FILE, Change, Results, Timings, read_changes, read_results, read_timings
 from burnish.store.files import write_atomic
@@ -31,14 +33,6 @@ from burnish.types import Reason
 # So many examples are enough for a look; changes.jsonl has all of them. A long answer is cut after so many characters,
 # so that the page stays readable.
 _MOST_CHANGES, _LONGEST_TEXT = 24, 1200
-
-# Only kinds that need an explanation are here.
-_ANNOTATORS = {
-    "classifier": "classifier q̃: a two-way head trained on gold against checkpoint answers",
-    "likelihood": "likelihood: the answer that a weak model, finetuned on ground truth, finds more likely",
-    "oracle": "oracle: ground truth compares both answers",
-}
-"""How the page describes each kind of annotator. Other kinds are shown by their name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,18 +204,13 @@ def _model(value: JsonValue) -> str:
 
 
 def _annotator(value: JsonValue) -> str:
-    """Describe the annotator of the config."""
-    if not isinstance(value, dict):
-        return ""
-    kind = str(value.get("kind", ""))
-    if kind == "mixed":
-        share = value.get("oracle_share")
-        part = percent(share) if isinstance(share, int | float) else "a share"
-        return f"mixed: ground truth for {part} of the rows; for the rest {_annotator(value.get('other'))}"
-    model, words = value.get("model"), _ANNOTATORS.get(kind, kind)
-    if value.get("pairs") == "balanced":
-        words += " of two supervisors, one of safe and one of unsafe instructions"
-    return words + (f" (model {_model(model)})" if model else "")
+    """Describe the annotator of the config, which its settings class does. A kind of another package may be unknown."""
+    kind = value.get("kind") if isinstance(value, dict) else None
+    settings = ANNOTATORS.get(kind)
+    if settings is None:
+        return str(kind or "")
+    read = settings.model_validate(value, context=ON_RECORD)
+    return read.words(lambda model: _model(model.model_dump(mode="json")))
 
 
 def _budget(value: JsonValue) -> str:

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from pydantic import JsonValue
 
+from burnish.config import METHODS
 from burnish.results import REFERENCE_WIN_RATE, Bounds, PairedRow, Results, Run
 
 
@@ -24,13 +25,8 @@ class Role(StrEnum):
 
 ACCURACY = "test_accuracy"
 _ORDER = tuple(Role)  # the members stand in reading order
-_LABELS = {
-    "weak": "weak supervisor",
-    "sft": "SFT",
-    "ceiling": "ceiling (gold labels)",
-    "naive": "naive (no feedback)",
-    "ilr": "ILR",
-    "dpo": "DPO",
+_LABELS = {"weak": "weak supervisor", "ceiling": "ceiling (gold labels)"} | {
+    kind: method.label for kind, method in METHODS.all().items() if method.label is not None
 }
 
 

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pydantic import TypeAdapter
+
+from burnish.config import AnnotatorSettings
+from burnish.config.annotators import ReferenceJudge
+from burnish.config.base import ON_RECORD
 from burnish.report.drawing import Drawing
 from burnish.report.series import (
     Contrast,
@@ -22,6 +27,8 @@ from burnish.report.series import (
 )
 from burnish.report.text import NBSP, percent, plural, signed_points
 from burnish.results import REFERENCE_WIN_RATE, Results
+
+REFEREE: TypeAdapter[AnnotatorSettings] = TypeAdapter(ReferenceJudge)
 
 PAPER = {
     "supervisor-student-ceiling": "a model finetuned on a weak supervisor's demonstrations beats the supervisor, "
@@ -187,19 +194,7 @@ def _reference_wins(results: Results) -> list[str]:
 def judge_words(results: Results) -> str:
     """Say who judged win rates against references. Return "" if nobody did."""
     judge = setting(results, "judge")
-    if not isinstance(judge, dict):
-        return ""
-    model = judge.get("model")
-    # A local judge has a section for its model; a judge on a server has only the model's name.
-    source = model.get("source") if isinstance(model, dict) else model
-    match judge.get("kind"):
-        case "judge":
-            return f"the model {source} on a server, asked in both orders"
-        case "command":
-            return "a program: a substitute for a language model as judge"
-        case kind:
-            words = str(kind).replace("_", " ")
-            return f"a local {words} ({source}): a substitute for a large language model as judge"
+    return REFEREE.validate_python(judge, context=ON_RECORD).referee_words() if isinstance(judge, dict) else ""
 
 
 def _refusals(results: Results) -> list[str]:

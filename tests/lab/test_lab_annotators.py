@@ -1,0 +1,128 @@
+"""Experiments take the annotators of a refinement: programs, reward models, judges on servers, people, and votes."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from experiment import gold, run_small, small
+from pydantic import ValidationError
+from servers import FaultServer
+
+from burnish.config import Config
+from burnish.errors import ConfigError, Paused
+from burnish.lab.running import plan
+from burnish.people.mailbox import Annotation, Mailbox, Said
+from burnish.results import Results
+from burnish.types import Order
+
+ILR: list[dict[str, Any]] = [{"kind": "ilr", "rounds": 1}]
+
+
+def experiment(annotator: dict[str, Any], **changes: Any) -> Config:
+    return small(supervision={"annotator": annotator}, methods=ILR, **changes)
+
+
+def accuracy(results: Results) -> float:
+    """Return how often the annotator named the right one of two answers in round 1."""
+    (run,) = (run for run in results.runs if (run.method, run.round) == ("ilr", 1))
+    found = run.metrics["annotator_accuracy"]
+    assert found.n > 3
+    assert found.value is not None
+    return found.value
+
+
+def right_answers(folder: Path) -> list[str]:
+    """Write a program that knows the right answers; returns its command."""
+    path = folder / "judge.py"
+    path.write_text(
+        "import json, sys\n"
+        f"GOLD = {gold()!r}\n"
+        "for line in sys.stdin:\n"
+        "    row = json.loads(line)\n"
+        "    right = '#### ' + GOLD[row['prompt']]\n"
+        "    first, second = row['first'] == right, row['second'] == right\n"
+        "    verdict = 'tie' if first == second else 'first' if first else 'second'\n"
+        "    print(json.dumps({'id': row['id'], 'verdict': verdict}), flush=True)\n"
+    )
+    return [sys.executable, str(path)]
+
+
+def test_a_program_judges(tmp_path: Path) -> None:
+    config = experiment({"kind": "command", "command": right_answers(tmp_path)})
+    assert accuracy(run_small(config, tmp_path).results) == 1.0
+
+
+def test_a_reward_model_judges(tmp_path: Path) -> None:
+    """The fake backend rewards right answers."""
+    config = experiment({"kind": "reward_model", "model": "builtin:judge-3"})
+    assert accuracy(run_small(config, tmp_path).results) == 1.0
+
+
+@pytest.mark.parametrize("kind", ["likelihood", "classifier"])
+def test_a_model_is_used_as_it_is_if_the_config_says_so(tmp_path: Path, kind: str) -> None:
+    """Without `learns: nothing` the experiment trains it on ground truth first."""
+    settings = {"kind": kind, "model": "builtin:judge-3"}
+    as_it_is = plan(experiment(settings | {"learns": "nothing"}), tmp_path / "store").stages
+    trained = plan(experiment(settings), tmp_path / "store").stages
+    assert len(as_it_is) < len(trained)
+    assert accuracy(run_small(experiment(settings | {"learns": "nothing"}), tmp_path).results) > 0.5
+
+
+def test_a_vote_judges(tmp_path: Path) -> None:
+    """Two voters of three know the right answers."""
+    program = {"kind": "command", "command": right_answers(tmp_path)}
+    of = [{"kind": "oracle"}, program, {"kind": "reward_model", "model": "builtin:judge-3"}]
+    assert accuracy(run_small(experiment({"kind": "majority", "of": of}), tmp_path).results) == 1.0
+
+
+def test_ground_truth_and_a_program_share_the_rows(tmp_path: Path) -> None:
+    program = {"kind": "command", "command": right_answers(tmp_path)}
+    config = experiment({"kind": "mixed", "oracle_share": 0.5, "other": program})
+    assert accuracy(run_small(config, tmp_path).results) == 1.0
+
+
+def test_a_judge_on_a_server_is_asked_and_counted(tmp_path: Path) -> None:
+    with FaultServer(rule=lambda _: {"A": 1.0}) as server:
+        annotator = {"kind": "judge", "base_url": server.address, "model": "m", "api_key_env": None}
+        config = experiment(annotator, execution={"max_calls": 10_000})
+        planned = plan(config, tmp_path / "store")
+        assert planned.judge is not None
+        assert planned.judge.calls == 2 * 40  # both orders of a pair for each of 40 rows at most
+        results = run_small(config, tmp_path).results
+        (run,) = (run for run in results.runs if (run.method, run.round) == ("ilr", 1))
+        assert 0 < len(server.bodies) <= planned.judge.calls
+        assert run.counts["tie"] > 3  # it always names the first one: the mean of both orders is one half
+        assert "accepted" not in run.counts
+
+
+def test_people_judge_an_experiment_through_its_folder(tmp_path: Path) -> None:
+    config = experiment({"kind": "people"})
+    with pytest.raises(Paused, match="pairs wait for people"):
+        run_small(config, tmp_path)
+    mailbox, right = Mailbox(tmp_path / "out"), gold()
+    answers: list[Annotation] = []
+    for ask in mailbox.asked():
+        first, second = (text == f"#### {right[ask.request]}" for text in (ask.first, ask.second))
+        said = Said.TIE if first == second else Said.FIRST if first else Said.SECOND
+        answers.append(Annotation(id=ask.id, said=said, by="ada", shown=ask.shown))
+    assert {one.shown for one in answers} == set(Order)
+    mailbox.answer(answers)
+    assert accuracy(run_small(config, tmp_path).results) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("annotator", "workers", "told"),
+    [
+        ({"kind": "own", "name": "f"}, 1, "supervision.annotator.kind|kind: 'own' found"),
+        ({"kind": "oracle", "column": "gold"}, 1, "column: 'gold' found"),
+        ({"kind": "likelihood", "model": "m", "learns": "nothing", "train": {"epochs": 1}}, 1, "train: .* is not read"),
+        ({"kind": "classifier", "learns": "nothing"}, 1, "model: none is given"),
+        ({"kind": "people"}, 2, "execution.workers: 2 found"),
+    ],
+)
+def test_what_does_not_fit_an_experiment(annotator: dict[str, Any], workers: int, told: str) -> None:
+    with pytest.raises((ValidationError, ConfigError), match=told):
+        experiment(annotator, execution={"workers": workers})

@@ -39,9 +39,9 @@ _GUARD = 'read -r group && { read -r rest; kill -9 -"$group"; }'
 class Child:
     """A running program.
 
-    `complaints` is a file with its stderr, and `field` is the setting that names it. `heard` is when it last gave
-    something new, on the clock of `time.monotonic`. The reader must set `heard` after each new answer. `timeout` is the
-    most seconds without a new answer.
+    `complaints` is a file with its stderr, `tail` has the last messages of what was thrown away, and `field` is the
+    setting that names it. `heard` is when it last gave something new, on the clock of `time.monotonic`. The reader must
+    set `heard` after each new answer. `timeout` is the most seconds without a new answer.
     """
 
     process: subprocess.Popen[bytes]

@@ -280,3 +280,30 @@ def test_what_waits_is_not_touched(there: Made, tmp_path: Path):
     export(there.path, tmp_path / "p.csv")
     import_(there.path, judged(tmp_path / "v.csv", "1"), "ada")
     assert (there.path / WAITING).read_bytes() == before
+
+
+# Confidence and notes
+
+
+def test_confidence_and_note_are_kept(there: Made, tmp_path: Path) -> None:
+    export(there.path, tmp_path / "pairs.csv")
+    rows = rows_of(tmp_path / "pairs.csv")
+    rows[0] |= {"verdict": "1", "confidence": "0.8", "note": "a slip in line 2"}
+    rows[1] |= {"verdict": "2", "confidence": "75%"}
+    assert import_(there.path, write(tmp_path / "pairs.csv", rows), "ada").added == 2
+    kept = {row.id: row for rows in Mailbox(there.path).said().values() for row in rows}
+    first, second = (kept[row["pair"]] for row in rows[:2])
+    assert (first.confidence, first.note) == (0.8, "a slip in line 2")
+    assert (second.confidence, second.note) == (0.75, "")
+    rows[0]["confidence"] = "0.9"  # another confidence is a new verdict
+    assert import_(there.path, write(tmp_path / "pairs.csv", rows), "ada") == Imported(added=1, unchanged=1, blank=1)
+
+
+@pytest.mark.parametrize("confidence", ["sure", "1.2", "-0.1", "nan", "120%"])
+def test_a_confidence_that_is_none(there: Made, tmp_path: Path, confidence: str) -> None:
+    export(there.path, tmp_path / "pairs.csv")
+    rows = rows_of(tmp_path / "pairs.csv")
+    rows[0] |= {"verdict": "1", "confidence": confidence}
+    with pytest.raises(DataError, match=r"the confidence .* cannot be read; write a number from 0 to 1"):
+        import_(there.path, write(tmp_path / "pairs.csv", rows), "ada")
+    assert Mailbox(there.path).said() == {}

@@ -29,7 +29,7 @@ class Candidate:
 
     `screened` says why it was not compared. Where it was compared, `verdict` is the judgement and `source` is the
     annotator that gave it. `p_b` is P(the proposal is better), the mean over the orders that were judged; `orders` has
-    the value of each order.
+    the value of each order. `rank` decides between equally confident candidates, the lowest first; then the id does.
     """
 
     example_id: str
@@ -38,6 +38,7 @@ class Candidate:
     p_b: float | None
     source: str = ""
     orders: tuple[float, ...] = ()
+    rank: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,10 +213,10 @@ def _by_mean(candidate: Candidate, gate: float) -> Reason:
             assert_never(candidate.verdict)
 
 
-def _rank(candidate: Candidate) -> tuple[float, str]:
-    """Return the sort key of an accepted candidate: the most confident first, then by example id."""
+def _rank(candidate: Candidate) -> tuple[float, str, str]:
+    """Return the sort key of an accepted candidate: the most confident first, then by `rank`, then by example id."""
     assert candidate.p_b is not None, candidate
-    return (-abs(candidate.p_b - 0.5), candidate.example_id)
+    return (-abs(candidate.p_b - 0.5), candidate.rank, candidate.example_id)
 
 
 def split_cap(total: int, shares: Mapping[str, float]) -> dict[str, int]:

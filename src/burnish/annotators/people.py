@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
-from burnish.algorithms.comparisons import SECOND_BETTER, combined, request_text, voted
+from burnish.algorithms.comparisons import SECOND_BETTER, combined, majority, request_text, voted
 from burnish.annotators.resources import Resources
 from burnish.config import PeopleConfig
 from burnish.errors import Paused
@@ -45,7 +45,7 @@ class PeopleAnnotator:
                 f"burnish annotate export {folder} --to pairs.csv\nfill in the column `verdict`\n"
                 f"burnish annotate import {folder} pairs.csv",
             )
-        yield [voted([_preference(one.id, each) for each in said[self._name(one)]]) for one in comparisons]
+        yield [_together(one.id, said[self._name(one)]) for one in comparisons]
 
     def _name(self, comparison: Comparison) -> str:
         return f"{self.purpose}-{comparison.id}"
@@ -66,8 +66,20 @@ class PeopleAnnotator:
         )
 
 
+def _together(comparison_id: str, annotations: Sequence[Annotation]) -> Preference:
+    """Let all people who judged a pair vote. Where somebody said how sure they are, the mean of their probabilities
+    counts instead, so that sure verdicts and verdicts that others share rank higher."""
+    preferences = [_preference(comparison_id, annotation) for annotation in annotations]
+    graded = any(annotation.confidence is not None for annotation in annotations)
+    return majority(preferences) if graded else voted(preferences)
+
+
 def _preference(comparison_id: str, annotation: Annotation) -> Preference:
-    return combined(comparison_id, (annotation.shown,), (SECOND_BETTER[annotation.said],), f"people:{annotation.by}")
+    """Return a person's preference. Confidence c moves P(the preferred answer is better) from 1/2 to (1 + c) / 2."""
+    p_second = SECOND_BETTER[annotation.said]
+    if p_second is not None and annotation.confidence is not None:
+        p_second = 0.5 + (p_second - 0.5) * annotation.confidence
+    return combined(comparison_id, (annotation.shown,), (p_second,), f"people:{annotation.by}")
 
 
 def build(config: PeopleConfig, resources: Resources) -> AnnotatorPlan:
@@ -75,6 +87,7 @@ def build(config: PeopleConfig, resources: Resources) -> AnnotatorPlan:
     purpose, seed = resources.purpose, resources.steps.seed
     return AnnotatorPlan(
         order_free=True,
+        coarse=True,
         kind=config.kind,
         config={"kind": config.kind, "purpose": str(purpose), "seed": seed},
         inputs={},

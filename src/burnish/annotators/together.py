@@ -45,6 +45,7 @@ def majority(members: Sequence[AnnotatorPlan]) -> AnnotatorPlan:
         inputs={f"{place}_{name}": one for place, m in enumerate(members) for name, one in m.inputs.items()},
         over=lambda examples: Together([member.over(examples) for member in members]),
         order_free=all(member.order_free for member in members),
+        coarse=any(member.coarse for member in members),
         reads_references=any(member.reads_references for member in members),
         members=tuple(members),
     )

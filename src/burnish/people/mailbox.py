@@ -52,12 +52,18 @@ class Ask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Annotation:
-    """A person's verdict on a pair. If the same person judges a pair again, the last verdict counts."""
+    """A person's verdict on a pair. If the same person judges a pair again, the last verdict counts.
+
+    `confidence` is how sure the person is, from 0 (not at all) to 1, and None if nothing is said of it. `note` is free
+    text that is kept for whoever reads the file.
+    """
 
     id: str
     said: Said
     by: str
     shown: Order
+    confidence: float | None = None
+    note: str = ""
 
 
 class Mailbox:

@@ -22,9 +22,9 @@ from burnish.report.text import visible
 from burnish.store.files import dump_line, write_atomic
 from burnish.types import Order
 
-PAIR, VERDICT, BY = "pair", "verdict", "by"
+PAIR, VERDICT, BY, CONFIDENCE, NOTE = "pair", "verdict", "by", "confidence", "note"
 # `answer_1` and `answer_2` are in the order that was drawn for the pair. No column says which one is the current label.
-COLUMNS = (PAIR, "purpose", "request", "answer_1", "answer_2", VERDICT, "note")
+COLUMNS = (PAIR, "purpose", "request", "answer_1", "answer_2", VERDICT, CONFIDENCE, NOTE)
 ALLOWED = "1, 2, tie or skip"
 _FORMULA = ("=", "+", "-", "@")
 """The characters with which a formula begins in a spreadsheet."""
@@ -81,7 +81,7 @@ def _sheet(path: Path, field: str) -> Sheet:
 
 def _written(sheet: Sheet, pairs: Sequence[Ask]) -> bytes:
     """Return the bytes of the file."""
-    rows = [(pair.id, str(pair.purpose), pair.request, pair.first, pair.second, "", "") for pair in pairs]
+    rows = [(pair.id, str(pair.purpose), pair.request, pair.first, pair.second, "", "", "") for pair in pairs]
     match sheet:
         case Sheet.JSONL:
             return b"".join(dump_line(dict(zip(COLUMNS, row, strict=True))) for row in rows)
@@ -126,7 +126,7 @@ def import_(folder_path: Path, file: Path, by: str) -> Imported:
     earlier = mailbox.said()
     # A pair that was judged no longer waits, so its order comes from the earlier verdicts.
     orders = {id_: rows[0].shown for id_, rows in earlier.items()} | {pair.id: pair.shown for pair in mailbox.asked()}
-    before = {(row.id, row.by): row.said for rows in earlier.values() for row in rows}
+    before = {(row.id, row.by): row for rows in earlier.values() for row in rows}
     annotations: dict[tuple[str, str], Annotation] = {}
     blank = 0
     for where, row in _judged(file):
@@ -140,7 +140,7 @@ def import_(folder_path: Path, file: Path, by: str) -> Imported:
         if annotations.setdefault(key, annotation).said is not annotation.said:
             raise DataError(f"{where}: {annotation.by} judges the pair {annotation.id} twice; leave one verdict")
     # An import that is repeated adds nothing.
-    new = [row for key, row in annotations.items() if before.get(key) is not row.said]
+    new = [row for key, row in annotations.items() if before.get(key) != row]
     # Written at the end only, when every row of the file has been read.
     if new:
         mailbox.answer(new)
@@ -177,7 +177,29 @@ def _annotation(where: str, row: RawRow, by: str, orders: dict[str, Order]) -> A
     said = _VERDICTS.get(verdict.lower())
     if said is None:
         raise DataError(f"{where}: the verdict {shown(verdict)} cannot be read; write {ALLOWED}, or leave it empty")
-    return Annotation(id=pair, said=said, by=_cell(row, BY) or by, shown=orders[pair])
+    return Annotation(
+        id=pair,
+        said=said,
+        by=_cell(row, BY) or by,
+        shown=orders[pair],
+        confidence=_confidence(where, _cell(row, CONFIDENCE)),
+        note=_cell(row, NOTE),
+    )
+
+
+def _confidence(where: str, text: str) -> float | None:
+    """Return how sure a person is, None for an empty cell. Raises DataError unless it is a number from 0 to 1."""
+    if not text:
+        return None
+    try:
+        number = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 1:  # NaN too
+        raise DataError(
+            f"{where}: the confidence {shown(text)} cannot be read; write a number from 0 to 1, or leave it empty"
+        )
+    return number
 
 
 def _cell(row: RawRow, column: str) -> str:

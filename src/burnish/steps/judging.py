@@ -25,6 +25,8 @@ class AnnotatorPlan:
     references only if `reads_references` is true. `order_free` means that it is asked once, because the order of two
     answers does not matter. `shares` is {source: share of the cap} for mixed feedback. If there are `members`, the
     members judge, each in a stage of its own, and then they vote.
+    `coarse`: equal confidence is usual, as with people, so that a seeded hash ranks equally confident proposals instead
+    of their ids, which may follow the order of the data.
     """
 
     kind: str
@@ -34,6 +36,7 @@ class AnnotatorPlan:
     over: Callable[[Mapping[str, Example]], Annotator]
     reads_references: bool = False
     order_free: bool = False
+    coarse: bool = False
     shares: Mapping[str, float] | None = None
     members: tuple[AnnotatorPlan, ...] = ()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import chain
 
 from pydantic import JsonValue
@@ -42,7 +42,16 @@ from burnish.store.files import write_rows
 from burnish.store.keyed_rows import MergedRows
 from burnish.store.stages import Work
 from burnish.tasks.answers import graders
-from burnish.types import Accept, Artifact, Comparison, Demonstration, DemonstrationSource, Preference, Reason
+from burnish.types import (
+    Accept,
+    Artifact,
+    Comparison,
+    Demonstration,
+    DemonstrationSource,
+    Preference,
+    Reason,
+    short_hash,
+)
 
 Parts = tuple[Artifact, ...]
 """One artifact for each part of the rows: a model, or its proposals."""
@@ -155,10 +164,13 @@ def update(
 
     `rule` says which proposals count as preferred. The stage raises ConfigError as `select` does.
     """
-    shares, cap_of = setting.annotator.shares, setting.compat.cap
+    shares, cap_of, seed = setting.annotator.shares, setting.compat.cap, setting.steps.seed
+
+    def rank(example_id: str) -> str:
+        return short_hash("rank", str(seed), str(number), example_id) if setting.annotator.coarse else ""
 
     def run(work: Work) -> None:
-        by_example, candidates = candidates_of(compared, judged)
+        by_example, candidates = candidates_of(compared, judged, rank)
         # The paper takes alpha of all rows. The released code takes it of the proposals that differ (`compat.cap`).
         differing = sum(candidate.screened is None for candidate in candidates)
         reasons = select(candidates, alpha, len(candidates) if cap_of == "rows" else differing, shares, rule)
@@ -172,6 +184,8 @@ def update(
         "round": number,
     }
     config |= rule_config(rule, setting.annotator)
+    if setting.annotator.coarse:
+        config["rank_by_seed"] = seed
     inputs = {"current": current, "compared": compared, "judged": judged, **numbered("proposals", proposals)}
     return setting.steps.stage("refine", config, inputs, run, f"round {number} refinement")
 
@@ -196,8 +210,10 @@ def replace_at_random(
     return setting.steps.stage("replace", config, inputs, run, f"round {number} random replacement")
 
 
-def candidates_of(compared: Artifact, judged: Artifact) -> tuple[Mapping[str, Preference], list[Candidate]]:
-    """Join the screening with the judgements, by example.
+def candidates_of(
+    compared: Artifact, judged: Artifact, rank: Callable[[str], str]
+) -> tuple[Mapping[str, Preference], list[Candidate]]:
+    """Join the screening with the judgements, by example; `rank` decides between equally confident examples.
 
     Returns the preference of each compared example, and one candidate for each screened row.
     """
@@ -214,6 +230,7 @@ def candidates_of(compared: Artifact, judged: Artifact) -> tuple[Mapping[str, Pr
             # With mixed feedback the judge's name is the source whose share of the cap counts.
             source=preference.judge if preference else "",
             orders=orders_of(preference) if preference else (),
+            rank=rank(row.example_id) if preference else "",
         )
 
     return by_example, [candidate(row) for row in read_screened(compared)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from burnish.algorithms.comparisons import combined, voted
-from burnish.algorithms.ledger_lines import mean_of_orders, p_b_of, right_calls, verdict_on
+from burnish.algorithms.ledger_lines import confidence_counts, mean_of_orders, p_b_of, right_calls, verdict_on
 from burnish.algorithms.preferences import Pair, ledger_line
 from burnish.algorithms.refinement import ledger
 from burnish.types import Demonstration, DemonstrationSource, Order, Preference, Reason, Refinement, Verdict
@@ -97,3 +97,10 @@ def test_only_decisive_pairs_are_counted_and_each_once() -> None:
     assert right_calls([wrong], lambda _, side: proposed_is_right[side]) == (0, 1)
     assert right_calls([right], lambda _, __: True) == (0, 0)
     assert right_calls([line(Reason.ABSTAINED, combined("c", (Order.AB,), (None,), "j"))], lambda _, __: True) == (0, 0)
+
+
+def test_confidence_is_counted_in_ten_bins() -> None:
+    """0.15 and 0.35 begin a bin although a float's quotient falls short of it; certainty is in the last one."""
+    sure = [0.0, 0.049, 0.05, 0.15, 0.35, 0.499, 0.5]
+    lines = [line(Reason.ACCEPTED, seen(0.5 + one)) for one in sure]
+    assert confidence_counts([*lines, line(Reason.AGREED, None)]) == (2, 1, 0, 1, 0, 0, 0, 1, 0, 2)

@@ -283,3 +283,15 @@ def test_seeds_cut_other_halves(tmp_path: Path) -> None:
         cuts.append({frozenset(trained_on(found.store)[line.model]) for line in found.ledger})
     assert cuts[0].isdisjoint(cuts[1])
     assert math.isclose(sum(map(len, cuts[0])), COUNT)
+
+
+def test_the_report_shows_how_sure_the_annotator_was(tmp_path: Path) -> None:
+    """An oracle is certain of what it prefers, and undecided between two wrong answers."""
+    found = refine(settings(written(tmp_path), rounds=1), tmp_path)
+    (round_,) = found.summary.rounds
+    assert sum(round_.confidence) == round_.compared
+    assert round_.confidence[1:-1] == (0,) * 8
+    assert round_.accepted_confidence == (0,) * 9 + (CAP,)
+    page = (found.out / "report.html").read_text()
+    assert "How sure the annotator was" in page
+    assert f"{CAP} accepted" in page

@@ -8,6 +8,9 @@ from typing import assert_never
 from burnish.algorithms.comparisons import verdict_of
 from burnish.types import Reason, Refinement, Verdict
 
+BINS = 10
+"""Bins of equal width into which confidence, from 0 to 0.5, is counted."""
+
 
 def mean_of_orders(p_b_ab: float | None, p_b_ba: float | None) -> float | None:
     """Return P(b is better) as the mean over the orders that were judged. Return None where no order was judged."""
@@ -72,3 +75,16 @@ def right_calls(lines: Iterable[Refinement], right: Callable[[str, str], bool]) 
         if kept != proposed:
             called[line.kept, line.proposed] = (verdict is Verdict.B) == proposed
     return sum(called.values()), len(called)
+
+
+def confidence_counts(lines: Iterable[Refinement]) -> tuple[int, ...]:
+    """Count the lines that were judged by confidence |P(b is better) - 0.5|, in `BINS` bins from 0 to 0.5.
+
+    A bin holds its lower end and not its upper one; the last bin holds both. Abstentions have no confidence.
+    """
+    counts = [0] * BINS
+    for line in lines:
+        if line.score is not None:
+            # 0.15 / 0.05 is 2.999... in floats: what is meant is the bin that begins at 0.15.
+            counts[min(int(line.score / (0.5 / BINS) + 1e-9), BINS - 1)] += 1
+    return tuple(counts)

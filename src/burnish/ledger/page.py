@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from burnish import __version__
 from burnish.algorithms.comparisons import request_text
+from burnish.algorithms.ledger_lines import BINS
 from burnish.config import AuditConfig
 from burnish.ledger.folder import REPORT, Change, Folder
 from burnish.ledger.naming import annotator_words, method_words, public_name
@@ -53,6 +54,7 @@ def write_page(folder: Path, summary: Summary) -> Path:
             figure=figure(summary),
             rounds=rounds_table(summary),
             reasons=reasons_table(summary),
+            confidence=confidence_table(summary),
             selftest=selftest_table(summary),
             harm=harm_table(summary),
             changes=_shown(Folder(folder), changes),
@@ -161,6 +163,26 @@ def reasons_table(summary: Summary) -> Table:
         (Cell(str(round_.round)), *(_count(round_, reason) for reason in present)) for round_ in summary.rounds
     )
     return Table(title="Reasons", header=("round", *(REASONS[reason] for reason in present)), rows=rows)
+
+
+def confidence_table(summary: Summary) -> Table | None:
+    """Return how sure the annotator was of what it judged and of what was accepted, or None if that is unknown."""
+    known = [round_ for round_ in summary.rounds if round_.confidence]
+    if not known:
+        return None
+    width = 0.5 / BINS
+    header = ("round", *(f"{place * width:.2f} to {(place + 1) * width:.2f}" for place in range(BINS)))
+    rows = tuple(
+        (
+            Cell(str(round_.round)),
+            *(
+                Cell(f"{judged:,}", f"{accepted:,} accepted" if accepted else "")
+                for judged, accepted in zip(round_.confidence, round_.accepted_confidence, strict=True)
+            ),
+        )
+        for round_ in known
+    )
+    return Table(title="Confidence", header=header, rows=rows)
 
 
 def _count(round_: RoundSummary, reason: Reason) -> Cell:

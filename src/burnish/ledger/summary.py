@@ -90,6 +90,11 @@ class RoundSummary(Record):
     """Share of changes for the better among the accepted decisive comparisons."""
     harm: HarmSummary | None
     """What the audit found."""
+    confidence: tuple[int, ...] = ()
+    """Number of judged comparisons by confidence (the distance of P(better) from 0.5), in ten bins from 0 to 0.5. A
+    folder of an earlier version has none."""
+    accepted_confidence: tuple[int, ...] = ()
+    """The same for the changes that were accepted."""
 
 
 class CallSummary(Record):

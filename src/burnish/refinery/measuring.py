@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from burnish.algorithms.ledger_lines import right_calls
+from burnish.algorithms.ledger_lines import confidence_counts, right_calls
 from burnish.ledger.summary import HarmSummary, RoundSummary
 from burnish.methods import Round
 from burnish.protocols import Grader
@@ -66,6 +66,8 @@ def summarised(round_: Round, reference: Reference | None) -> RoundSummary:
         label_accuracy=reference.labels(round_.demonstrations) if reference else None,
         annotator_accuracy=annotator_accuracy,
         accepted_accuracy=accepted_accuracy,
+        confidence=confidence_counts(iter_ledger(ledger)),
+        accepted_confidence=confidence_counts(line for line in iter_ledger(ledger) if line.reason is Reason.ACCEPTED),
         harm=HarmSummary(**{k: v for k, v in as_mapping(harm).items() if k != "round"}) if harm else None,
     )
 

@@ -17,7 +17,8 @@ import pytest
 from servers import Fault, FaultServer, Reaction, Sitting, judge_config, pair, pairs
 
 from burnish.annotators.llm.judge import ServerJudge
-from burnish.config import Prices, annotators
+from burnish.config import Prices
+from burnish.config import judge as judge_settings
 from burnish.errors import AnnotatorError, Paused
 from burnish.services import crew, endpoint
 from burnish.services.calls import Budget
@@ -77,8 +78,8 @@ def test_a_new_version_of_the_reader_reads_kept_replies_and_pays_for_nothing(
     good: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     new = Sitting(good.address, tmp_path)
-    assert judge_config(good.address).semantic()["reader"] == annotators.READER == 2
-    monkeypatch.setattr(annotators, "READER", 1)
+    assert judge_config(good.address).semantic()["reader"] == judge_settings.READER == 2
+    monkeypatch.setattr(judge_settings, "READER", 1)
     old = Sitting(good.address, tmp_path)
     old.go(pairs(3))
     assert old.judge.fingerprint != new.judge.fingerprint  # stored preferences of the old reader are not taken over

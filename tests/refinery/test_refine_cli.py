@@ -216,7 +216,7 @@ def test_a_server_that_is_not_there_is_exit_code_2(tmp_path: Path) -> None:
         ([], ["annotator: none is given", "choose the method majority"]),
         (
             ["--annotator", "robot:x"],
-            ["annotator: there is no file 'robot:x'; give a YAML file, or people, classifier:MODEL"],
+            ["annotator: there is no file 'robot:x'; give a YAML file, or people, command:COMMAND"],
         ),
         ([*ORACLE, "--alpha", "0"], ["alpha: 0.0 found"]),
         ([*ORACLE, "--differs", "x"], ["--differs: 'x' found; write text, number"]),

@@ -11,18 +11,12 @@ from burnish.config.annotators import (
     ANNOTATORS,
     Annotator,
     AnnotatorSettings,
-    ClassifierConfig,
     CommandConfig,
-    JudgeConfig,
-    LikelihoodConfig,
     MajorityConfig,
     MixedConfig,
     OracleConfig,
     OwnConfig,
     PeopleConfig,
-    Prices,
-    ReferenceJudgeConfig,
-    RewardModelConfig,
     WantedModel,
 )
 from burnish.config.base import Settings, expanded, looks_like_hub_id
@@ -36,8 +30,10 @@ from burnish.config.differs import (
     TaskDiffers,
     TextDiffers,
 )
+from burnish.config.judge import JudgeConfig, Prices, ReferenceJudgeConfig
 from burnish.config.kinds import Kinds, OneOf, load_plugins
 from burnish.config.lab import Budget, Compat, Config, Execution, Supervision
+from burnish.config.local_judges import ClassifierConfig, LikelihoodConfig, RewardModelConfig
 from burnish.config.methods import (
     METHODS,
     ClearMethod,

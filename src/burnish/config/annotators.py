@@ -6,36 +6,20 @@ server, and whether it reads references.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeAlias
 
-from pydantic import Field, JsonValue, ValidationInfo, field_validator, model_validator
+from pydantic import Field
 
 from burnish.config.base import (
-    ON_RECORD,
-    Count,
-    NotNegative,
     PositiveFloat,
     Probability,
-    Repeats,
-    Retries,
     Settings,
-    expanded,
     program_words,
 )
 from burnish.config.kinds import Kinds, OneOf
-from burnish.config.models import Decoding, Model, ModelConfig, TrainSettings
+from burnish.config.models import ModelConfig
 from burnish.types import Head
-
-_PROMPTS = Path(__file__).parent / "prompts"
-"""The folder of the prompts that come with burnish. A judge uses one of them if its config gives no prompt."""
-BUILTIN = "builtin:"
-READER = 2
-"""The version of the rules that turn replies into verdicts. With a new version, verdicts are read again from the
-replies that were kept. Version 1 took the first token that looked like a label, at any place and of any probability."""
-Learns: TypeAlias = Literal["auto", "ground_truth", "nothing"]
-"""What a local model learns before it judges."""
 
 
 class WantedModel(NamedTuple):
@@ -140,133 +124,6 @@ class AnnotatorSettings(Settings):
 ANNOTATORS = Kinds("annotator", AnnotatorSettings)
 OneAnnotator: TypeAlias = Annotated[AnnotatorSettings, OneOf(ANNOTATORS, where=lambda settings: settings.votes)]
 """An annotator that can be one of several."""
-
-
-@ANNOTATORS.add
-class ClassifierConfig(AnnotatorSettings):
-    """A model with a two-way head that says which of two answers is better. It judges each pair in both orders.
-
-    In an experiment it is q~. It learns to prefer gold answers to the answers of p~'s checkpoints (appendix B). In a
-    refinement it is a trained classifier, which is used without further training.
-    """
-
-    short: ClassVar[str | None] = "model"
-    compares_references: ClassVar[bool] = True
-    head: ClassVar[Head | None] = Head.CLASSIFIER
-    unwritten: ClassVar[frozenset[str]] = frozenset({"learns"})
-    kind: Literal["classifier"]
-    model: Model | None = None
-    """A folder or hub id of a sequence classifier with two labels, or a classifier that burnish trained. If the head
-    learns from ground truth, this is its base model, and the weak model if not given."""
-    train: TrainSettings | None = None
-    """How the head is trained. If not given, in the same way as the weak model."""
-    checkpoints: Repeats = 10
-    """The number of evenly spaced checkpoints of p~ whose answers are the worse side of a pair."""
-    pairs: Literal["checkpoints", "balanced"] = "checkpoints"
-    """Where the worse sides come from. `checkpoints`: from the checkpoints of one p~. `balanced`, for the instructions
-    task: from two p~, one trained on safe instructions and one on unsafe ones, so that every prompt has both refusals
-    and acceptances (appendix B)."""
-    decode: Decoding = Decoding(beams=1, temperature=0.6)
-    """How the checkpoints answer (released code: sampled at 0.6)."""
-    learns: Learns = "auto"
-    """`ground_truth`: the head is trained on ground truth (experiments only). `nothing`: the model is used without
-    training. `auto`: ground truth in an experiment, nothing in a refinement."""
-
-    @property
-    def base_model(self) -> ModelConfig | None:
-        """The base model of the head, or the trained classifier."""
-        return self.model
-
-    def needs_ground_truth(self, simulated: bool) -> bool:
-        """Say whether the head must still be trained."""
-        return self.learns == "ground_truth" or (self.learns == "auto" and simulated)
-
-    def problem(self, simulated: bool) -> str | None:
-        """Say what is wrong with these settings."""
-        if self.needs_ground_truth(simulated):
-            return super().problem(simulated)
-        return _used_as_it_is(self, ("train", "checkpoints", "pairs", "decode"))
-
-    def _who(self) -> str:
-        if self.learns == "nothing":
-            return "classifier: a trained two-way head"
-        words = "classifier q̃: a two-way head trained on gold against checkpoint answers"
-        return words + (" of two supervisors, one of safe and one of unsafe instructions" * (self.pairs == "balanced"))
-
-
-@ANNOTATORS.add
-class RewardModelConfig(AnnotatorSettings):
-    """A reward model in TRL's form. It gives a number r for a prompt and an answer, and P(b is better) =
-    sigmoid(r_b - r_a). The order of the two answers does not matter."""
-
-    short: ClassVar[str | None] = "model"
-    compares_references: ClassVar[bool] = True
-    head: ClassVar[Head | None] = Head.REWARD
-    kind: Literal["reward_model"]
-    model: Model
-    """A folder or hub id of a sequence classifier with one label."""
-
-    @property
-    def base_model(self) -> ModelConfig | None:
-        """The reward model."""
-        return self.model
-
-
-@ANNOTATORS.add
-class LikelihoodConfig(AnnotatorSettings):
-    """A language model prefers the answer that it finds more likely. The order of the two answers does not matter.
-
-    In an experiment the model is first finetuned on the ground-truth half. In a refinement it is used without training.
-    """
-
-    short: ClassVar[str | None] = "model"
-    compares_references: ClassVar[bool] = True
-    head: ClassVar[Head | None] = Head.NONE
-    unwritten: ClassVar[frozenset[str]] = frozenset({"learns", "per_token"})
-    kind: Literal["likelihood"]
-    model: Model
-    """A folder, GGUF file or hub id of a causal language model. A stronger model compares better."""
-    train: TrainSettings | None = None
-    """How the judge is finetuned. If not given, in the same way as the weak model."""
-    per_token: bool | None = None
-    """true compares the mean log-probability of an answer's tokens, false compares the sum. Sums prefer the shorter
-    answer. If not given: means if the model is used without training, sums if it learns from ground truth."""
-    learns: Learns = "auto"
-    """`ground_truth`: the model is finetuned on ground truth (experiments only). `nothing`: it is used without
-    training. `auto`: ground truth in an experiment, nothing in a refinement."""
-
-    @property
-    def base_model(self) -> ModelConfig | None:
-        """The model that judges, or the base model that is finetuned first."""
-        return self.model
-
-    def needs_ground_truth(self, simulated: bool) -> bool:
-        """Say whether the model must still be finetuned."""
-        return self.learns == "ground_truth" or (self.learns == "auto" and simulated)
-
-    def problem(self, simulated: bool) -> str | None:
-        """Say what is wrong with these settings."""
-        if self.needs_ground_truth(simulated):
-            return super().problem(simulated)
-        return _used_as_it_is(self, ("train",))
-
-    def _who(self) -> str:
-        if self.learns == "nothing":
-            return "likelihood: the answer that a language model finds more likely"
-        return "likelihood: the answer that a weak model, finetuned on ground truth, finds more likely"
-
-
-def _used_as_it_is(settings: AnnotatorSettings, unread: Sequence[str]) -> str | None:
-    """Say what is wrong with an annotator whose model learns nothing. `unread` names the fields that say how to
-    learn."""
-    if settings.base_model is None:
-        return "model: none is given; name the model that judges"
-    # A setting without effect is refused, so that nobody believes that the model was trained with it.
-    for name in unread:
-        value = getattr(settings, name)
-        if value != type(settings).model_fields[name].default:
-            return f"{name}: {value!r} is not read, because the model is used without training; remove it"
-    return None
 
 
 @ANNOTATORS.add
@@ -426,183 +283,12 @@ class OwnConfig(AnnotatorSettings):
     """The name of the function or class."""
 
 
-def checked_address(value: str) -> str:
-    """Return a server's address without a slash at its end.
-
-    Raises ValueError if the text is not an address, or if the address contains a name or password.
-    """
-    if not value.startswith(("http://", "https://")):
-        raise ValueError("must begin with http:// or https://, such as http://localhost:8000/v1")
-    # A name or password would stand before an @ in the host part, as in https://name:password@host/v1.
-    if "@" in value.partition("://")[2].partition("/")[0]:
-        raise ValueError("must hold no name or password, because reports show the address; use api_key_env")
-    return value.rstrip("/")
-
-
-class Prices(Settings):
-    """The prices of a server. They are used to estimate costs and to limit them."""
-
-    input_per_million: NotNegative
-    """The price of a million tokens that the server reads."""
-    output_per_million: NotNegative
-    """The price of a million tokens that the server writes."""
-    currency: str = "USD"
-    """The currency of both prices."""
-
-
-@ANNOTATORS.add
-class JudgeConfig(AnnotatorSettings):
-    """A language model on an OpenAI-compatible server (vLLM, SGLang, llama.cpp or a hosted service). It judges each
-    pair in both orders."""
-
-    compares_references: ClassVar[bool] = True
-    is_server: ClassVar[bool] = True
-
-    field: ClassVar[str] = "annotator"
-    """The config field that holds these settings. Errors name it."""
-    limits: ClassVar[tuple[str, str]] = ("--max-calls", "--max-cost")
-    """The options that limit the number of calls and the cost. Errors name them."""
-    kind: Literal["judge"]
-    base_url: str
-    """The server's address up to `/v1`, such as http://localhost:8000/v1."""
-    model: str
-    """The model's name on the server."""
-    api_key_env: str | None = "OPENAI_API_KEY"
-    """The environment variable that holds the API key. The key itself is not written to any file. Write null if the
-    server needs no key."""
-    criteria: str = "The better answer is correct, complete, and does what the request asks; length alone is no merit."
-    """What makes an answer better. This text replaces {criteria} in the prompt."""
-    prompt: str | None = None
-    """The question to the judge. It must contain {question}, {first} and {second}. It may contain {criteria}, {A}, {B}
-    and {tie}. If not given, a prompt that comes with burnish is used."""
-    prompt_file: str | None = None
-    """A text file with the prompt. `builtin:NAME` is a prompt that comes with burnish: pair, pair_explained, two_choice
-    or two_choice_explained."""
-    explain: bool = False
-    """Let the judge explain before its verdict (the paper's form for win rates). This costs more tokens."""
-    labels: tuple[str, str] = ("A", "B")
-    """The names of the answer that is shown first and of the one that is shown second. If log-probabilities are read,
-    each name must be a single token."""
-    tie: str | None = "C"
-    """What the judge may reply if both answers are equally good. null forbids ties."""
-    read: Literal["auto", "logprobs", "text"] = "auto"
-    """How a verdict is read. `logprobs`: from the probabilities of the labels' tokens. `text`: from the label that the
-    reply names. `auto`: `logprobs` if the server returns log-probabilities, else `text`."""
-    min_mass: Probability = 0.25
-    """The smallest probability that all labels together must have if log-probabilities are read. With less, the judge
-    abstains. A model of 135 million parameters that is asked for a letter gives the labels 0.27 to 0.60."""
-    # 20 is the most that OpenAI's API allows.
-    top_logprobs: Annotated[int, Field(ge=2, le=20, strict=True)] = 20
-    """For how many of the most likely tokens the log-probabilities are requested."""
-    max_tokens: Count | None = None
-    """The most tokens of a reply. If not given: 8, or 512 if the judge explains."""
-    extra: dict[str, JsonValue] = Field(default={})
-    """More fields of the request, such as {chat_template_kwargs: {enable_thinking: false}}. null leaves a field out, as
-    in {max_tokens: null, max_completion_tokens: 2000}."""
-    prices: Prices | None = None
-    """The prices of the server."""
-    concurrency: Count = 8
-    """How many requests may be under way at the same time (does not change results)."""
-    timeout: PositiveFloat = 60.0
-    """The most seconds that a call may take, from its first byte to its last (does not change results)."""
-    retries: Retries = 5
-    """How often a failed request is sent again. The wait before each retry grows (does not change results)."""
-
-    @field_validator("base_url")
-    @classmethod
-    def _an_address(cls, value: str) -> str:
-        return checked_address(value)
-
-    @model_validator(mode="after")
-    def _names_differ(self, info: ValidationInfo) -> JudgeConfig:
-        names = [*self.labels, *([self.tie] if self.tie else [])]
-        # Replies are stripped before they are compared with labels, so a label with space around it would never match.
-        if len(set(names)) != len(names) or not all(name.strip() == name and name for name in names):
-            raise ValueError(f"labels and tie: {names} found; write different ones without space around them")
-        # `model` and `messages` come from other settings; `n` and `stream` would change the form of the reply.
-        if fixed := sorted({"messages", "model", "n", "stream"} & self.extra.keys()):
-            raise ValueError(f"extra: {fixed[0]} cannot be set here; remove it")
-        if self.prompt is not None and self.prompt_file is not None:
-            raise ValueError("prompt and prompt_file: both are given; give one")
-        if info.context == ON_RECORD:  # the prompt file of a finished run may be gone
-            return self
-        missing = [field for field in ("question", "first", "second") if f"{{{field}}}" not in self.template]
-        if missing:
-            field = "prompt_file" if self.prompt_file else "prompt"
-            raise ValueError(f"{field}: {{{missing[0]}}} is not in it; write it where the {missing[0]} is to be shown")
-        return self
-
-    def semantic(self) -> dict[str, JsonValue]:
-        """Return the settings that change verdicts, for the judge's identity.
-
-        Speed, prices and the place of the key are left out. The prompt counts by its text, whatever file it came from.
-        """
-        left_out = {"api_key_env", "prices", "concurrency", "timeout", "retries", "prompt_file"}
-        if self.read == "text":  # min_mass is a limit on log-probabilities, which are then not read
-            left_out.add("min_mass")
-        return {**self.model_dump(mode="json", exclude=left_out), "prompt": self.template, "reader": READER}
-
-    @property
-    def template(self) -> str:
-        """The prompt with its placeholders. Raises ValueError if the prompt file cannot be read."""
-        if self.prompt is not None:
-            return self.prompt
-        return _prompt_text(self.prompt_file or self._usual_prompt())
-
-    def _usual_prompt(self) -> str:
-        return f"{BUILTIN}pair_explained" if self.explain else f"{BUILTIN}pair"
-
-    def _who(self) -> str:
-        return f"a judge: the model {self.model} on a server, asked in both orders"
-
-
-class ReferenceJudgeConfig(JudgeConfig):
-    """A judge of win rates, in AlpacaEval's manner: two choices and no tie (appendix A.2). It judges each pair in both
-    orders."""
-
-    field: ClassVar[str] = "judge"
-    limits: ClassVar[tuple[str, str]] = ("execution.max_calls", "execution.max_cost")
-    criteria: str = (
-        "The better answer follows the request, is correct and helpful, and refuses where following would do harm."
-    )
-    """What makes an answer better. This text replaces {criteria} in the prompt."""
-    tie: str | None = None
-    """What the judge may reply if both answers are equally good. null forbids ties."""
-
-    def referee_words(self) -> str:
-        """Say who compares answers with references."""
-        return f"the model {self.model} on a server, asked in both orders"
-
-    def _usual_prompt(self) -> str:
-        return f"{BUILTIN}two_choice_explained" if self.explain else f"{BUILTIN}two_choice"
-
-
-def _prompt_text(name: str) -> str:
-    """Read a prompt. Raises ValueError, which names the field, if it cannot be read."""
-    if name.startswith(BUILTIN):
-        path = _PROMPTS / f"{name.removeprefix(BUILTIN)}.txt"
-        known = ", ".join(sorted(f"{BUILTIN}{file.stem}" for file in _PROMPTS.glob("*.txt")))
-        if not path.is_file():
-            raise ValueError(f"prompt_file: no prompt {name!r} comes with burnish; choose {known}, or give a text file")
-    else:
-        path = Path(expanded(name, "prompt_file"))
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"prompt_file: {name!r} cannot be read ({error}); give a UTF-8 text file") from None
-
-
 Annotator: TypeAlias = Annotated[AnnotatorSettings, OneOf(ANNOTATORS, where=lambda settings: settings.refines)]
 """An annotator of a refinement."""
 Supervisor: TypeAlias = Annotated[AnnotatorSettings, OneOf(ANNOTATORS, where=lambda settings: settings.experiments)]
 """An annotator of an experiment."""
 Auditor: TypeAlias = Annotated[AnnotatorSettings, OneOf(ANNOTATORS, where=lambda settings: settings.audits)]
 """An annotator that judges accepted changes again."""
-ReferenceJudge: TypeAlias = Annotated[
-    AnnotatorSettings,
-    OneOf(ANNOTATORS, where=lambda settings: settings.compares_references, instead={"judge": ReferenceJudgeConfig}),
-]
-"""An annotator that compares held-out answers with their references."""
 
 
 def check_fits(annotator: AnnotatorSettings, field: str, simulated: bool) -> None:

@@ -9,9 +9,11 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from burnish.config.annotators import ClassifierConfig, ReferenceJudge, Supervisor, check_fits
+from burnish.config.annotators import Supervisor, check_fits
 from burnish.config.base import MOST_REPEATS, Count, Name, PositiveFloat, Seed, Settings
 from burnish.config.differs import AnswerDiffers, TaskDiffers
+from burnish.config.judge import ReferenceJudge
+from burnish.config.local_judges import ClassifierConfig
 from burnish.config.methods import Method
 from burnish.config.models import Decoding, Models, TrainSettings
 from burnish.config.tasks import Task

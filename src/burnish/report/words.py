@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pydantic import TypeAdapter
 
 from burnish.config import AnnotatorSettings
-from burnish.config.annotators import ReferenceJudge
 from burnish.config.base import ON_RECORD
+from burnish.config.judge import ReferenceJudge
 from burnish.report.drawing import Drawing
 from burnish.report.series import (
     Contrast,

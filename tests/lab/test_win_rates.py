@@ -83,7 +83,7 @@ def test_no_rate_is_extrapolated_to_a_length_that_nobody_wrote():
 
 def test_a_controlled_rate_needs_two_prompts_and_one_length_each():
     assert length_controlled([1.0], [3]) is None
-    with pytest.raises(ValueError, match="2 probabilities, 1 lengths"):
+    with pytest.raises(ValueError, match="2 probabilities and 1 lengths"):
         length_controlled([1.0, 0.0], [3])
 
 

@@ -199,7 +199,7 @@ def test_ctrl_c_ends_a_run_with_workers_in_one_line(tmp_path: Path) -> None:
                 assert run.poll() is None, (tmp_path / "stderr").read_text()
                 time.sleep(0.05)
             os.killpg(run.pid, signal.SIGINT)
-            assert run.wait(timeout=60) == 130
+            assert run.wait(timeout=60) == 130, (tmp_path / "stderr").read_text()
         text = (tmp_path / "stderr").read_text()
         assert "Traceback" not in text
         assert "KeyboardInterrupt" not in text

@@ -171,7 +171,7 @@ def confidence_table(summary: Summary) -> Table | None:
     if not known:
         return None
     width = 0.5 / BINS
-    header = ("round", *(f"{place * width:.2f} to {(place + 1) * width:.2f}" for place in range(BINS)))
+    header = ("round", *(f"from {place * width:.2f}" for place in range(BINS)))
     rows = tuple(
         (
             Cell(str(round_.round)),

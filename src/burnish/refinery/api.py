@@ -82,7 +82,7 @@ def refine(
     budget = given_budget(options.pop("max_calls", None), options.pop("max_cost", None))
     store_folder = given_path(store, "store") if store is not None else default_store()
     base_model = given_text(model, "model")
-    # Python callers may pass anything, and a wrong type must not show only after hours of work.
+    # Python callers may pass anything, and a wrong type must be found before any work.
     check_switch(overwrite, "overwrite")
     check_backend(backend)
     config = config_of(
@@ -99,13 +99,17 @@ def refine(
     )
     # From here on, the function and the command do the same.
     finished = refine_data(config, run_options)
-    folder = Folder(out_folder)
+    return _refined(out_folder, finished.summary)
+
+
+def _refined(out: Path, summary: Summary) -> Refined:
+    """Return a finished refinement with its dataset and its ledger read from its folder."""
     return Refined(
-        dataset=read_dataset(out_folder / finished.summary.data.file),
-        ledger=tuple(folder.ledger()),
-        model=out_folder / MODEL,
-        out=out_folder,
-        summary=finished.summary,
+        dataset=read_dataset(out / summary.data.file),
+        ledger=tuple(Folder(out).ledger()),
+        model=out / MODEL,
+        out=out,
+        summary=summary,
     )
 
 

@@ -81,13 +81,11 @@ def refine(
     own_annotator = _own(annotator)
     budget = given_budget(options.pop("max_calls", None), options.pop("max_cost", None))
     store_folder = given_path(store, "store") if store is not None else default_store()
-    base_model = given_text(model, "model")
     # Python callers may pass anything, and a wrong type must be found before any work.
     check_switch(overwrite, "overwrite")
     check_backend(backend)
-    config = config_of(
-        _options(data=_source(data, store_folder), model=base_model, annotator=annotator, own=own_annotator, **options)
-    )
+    source, base = _source(data, store_folder), given_text(model, "model")
+    config = config_of(_options(data=source, model=base, annotator=annotator, own=own_annotator, **options))
     run_options = RunOptions(
         out=out_folder,
         store=store_folder,

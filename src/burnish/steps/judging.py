@@ -25,8 +25,9 @@ class AnnotatorPlan:
     references only if `reads_references` is true. `order_free` means that it is asked once, because the order of two
     answers does not matter. `shares` is {source: share of the cap} for mixed feedback. If there are `members`, the
     members judge, each in a stage of its own, and then they vote.
-    `coarse`: equal confidence is usual, as with people, so that a seeded hash ranks equally confident proposals instead
-    of their ids, which may follow the order of the data.
+
+    `coarse` means that many judgements have the same confidence, as those of people have. Then a seeded hash ranks
+    them, because ids may follow the order of the data.
     """
 
     kind: str

@@ -57,7 +57,12 @@ def test_text_is_read_where_the_server_gives_no_log_probabilities(tmp_path: Path
     with FaultServer(logprobs=False) as running:
         sitting = Sitting(running.address, tmp_path)
         preferences = sitting.go([*pairs(3), pair("7", "odd", "good")])
-        assert [sorted(p.raw) for p in preferences.values() if p.verdict is not Verdict.TIE] == [[0, 1], [0, 1], []]
+        assert [(p.verdict, p.raw) for p in preferences.values()] == [
+            (Verdict.B, (1, 0)),
+            (Verdict.A, (0, 1)),
+            (Verdict.TIE, (0.5, 0.5)),
+            (Verdict.ABSTAIN, ()),
+        ]
         assert Counter(p.verdict for p in preferences.values()) == Counter(Verdict)
         assert sitting.said == [
             "annotator: the server gives no log-probabilities; its replies are parsed",

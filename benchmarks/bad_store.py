@@ -14,7 +14,8 @@ from burnish.backends.fake import FakeBackend
 from burnish.config import Config
 from burnish.lab.experiment import Experiment
 from burnish.lab.inputs import resolve
-from burnish.lab.measure import changes_of, results_of
+from burnish.lab.judged import changes_of
+from burnish.lab.measure import results_of
 from burnish.store.files import dump_line, pretty
 from burnish.store.gc import collect
 from burnish.store.runners import Executor

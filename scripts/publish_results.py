@@ -12,7 +12,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from burnish.results import CHANGES_FILE, CONFIG_FILE, RESULTS_FILE, TIMINGS_FILE, read_changes
+from burnish.results import CHANGES_FILE, CONFIDENCE_FILE, CONFIG_FILE, RESULTS_FILE, TIMINGS_FILE, read_changes
 from burnish.store.files import dump_line, write_atomic
 
 LEFT_OUT: dict[str, str] = dict.fromkeys(("prompt", "before", "after"), "(left out)")
@@ -24,6 +24,8 @@ def publish(source: Path, into: Path) -> None:
     into.mkdir(parents=True, exist_ok=True)
     for name in (RESULTS_FILE, CONFIG_FILE, TIMINGS_FILE):
         shutil.copyfile(source / name, into / name)
+    if (source / CONFIDENCE_FILE).exists():  # folders of 0.1.0 have none
+        shutil.copyfile(source / CONFIDENCE_FILE, into / CONFIDENCE_FILE)
     shutil.copytree(source / "figures", into / "figures", dirs_exist_ok=True)
     kept = (change.model_copy(update=LEFT_OUT) for change in read_changes(source))
     write_atomic(into / CHANGES_FILE, b"".join(dump_line(change.model_dump(mode="json")) for change in kept))

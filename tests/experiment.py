@@ -16,7 +16,8 @@ from burnish.backends.fake import SKILL, FakeBackend
 from burnish.config import Config
 from burnish.lab.experiment import Experiment, Outcome
 from burnish.lab.inputs import resolve
-from burnish.lab.measure import changes_of, results_of
+from burnish.lab.judged import changes_of
+from burnish.lab.measure import results_of
 from burnish.lab.running import Finished, run
 from burnish.models.card import read_card
 from burnish.protocols import RowKey, Score

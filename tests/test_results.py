@@ -14,6 +14,7 @@ from burnish.errors import DataError
 from burnish.results import (
     SCHEMA_VERSION,
     Change,
+    Confidence,
     CurvePoint,
     Machine,
     Metric,
@@ -25,6 +26,7 @@ from burnish.results import (
     SummaryRow,
     Timings,
     read_changes,
+    read_confidence,
     read_results,
     read_timings,
 )
@@ -34,7 +36,7 @@ from burnish.types import Reason
 
 FIXTURE = Path(__file__).parent / "fixtures" / "results-v1"
 PAGE = Path(__file__).parents[1] / "docs" / "results-schema.md"
-MODELS = (Results, Run, Metric, CurvePoint, SummaryRow, PairedRow, Timings, Machine, StageTiming, Change)
+MODELS = (Results, Run, Metric, CurvePoint, SummaryRow, PairedRow, Timings, Machine, StageTiming, Change, Confidence)
 
 
 @pytest.fixture
@@ -107,6 +109,17 @@ def test_a_wrong_change_is_named_by_its_line(folder: Path) -> None:
     path.write_text(path.read_text() + '{"method": "ilr"}\n')
     with pytest.raises(DataError, match=r"changes\.jsonl:7: seed: Field required"):
         read_changes(folder)
+
+
+def test_a_folder_of_0_1_0_has_no_confidence_and_a_wrong_line_is_named(folder: Path) -> None:
+    assert read_confidence(folder) == []
+    line = {"method": "ilr", "seed": 0, "round": 1, "judged": [3, 1], "accepted": [0, 1]}
+    path = folder / "confidence.jsonl"
+    path.write_text(json.dumps(line))
+    assert read_confidence(folder) == [Confidence.model_validate(line)]
+    path.write_text(json.dumps(line | {"accepted": [0, 2]}))
+    with pytest.raises(DataError, match=r"confidence\.jsonl:1: file: .*and accepted \[0, 2\] do not fit"):
+        read_confidence(folder)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", ""])

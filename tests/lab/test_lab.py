@@ -10,7 +10,7 @@ import pytest
 from experiment import TRAIN, run_small, small
 
 from burnish.lab.running import plan
-from burnish.results import Run, read_changes, read_results
+from burnish.results import Run, read_changes, read_confidence, read_results
 from burnish.steps.artifacts import read_demonstrations, read_ledger
 from burnish.store.files import read_objects
 from burnish.types import Artifact, Reason, Refinement
@@ -104,6 +104,18 @@ def test_a_plan_makes_the_stages_of_the_run(tmp_path: Path) -> None:
 def test_the_report_and_its_parts_are_written(tmp_path: Path) -> None:
     out = run_small(small(seeds=[0, 1]), tmp_path).out
     written = {path.name for path in out.iterdir()}
-    assert written == {"results.json", "timings.json", "changes.jsonl", "config.yaml", "report.html", "figures"}
+    files = {"results.json", "timings.json", "changes.jsonl", "confidence.jsonl", "config.yaml", "report.html"}
+    assert written == files | {"figures"}
     assert {change.method for change in read_changes(out)} == {"naive", "ilr"}
     assert len(list(read_objects(out / "changes.jsonl"))) > 0
+
+
+def test_confidence_counts_what_was_judged_and_accepted(tmp_path: Path) -> None:
+    finished = run_small(small(seeds=[0, 1]), tmp_path)
+    rows = {(row.method, row.seed, row.round): row for row in read_confidence(finished.out)}
+    runs = {(run.method, run.seed, run.round): run.counts for run in finished.results.runs}
+    assert {method for method, _, _ in rows} == {"ilr"}  # naive replacement judges nothing
+    for place, row in rows.items():
+        assert sum(row.accepted) == runs[place].get(Reason.ACCEPTED, 0)
+        assert sum(row.judged) == runs[place]["compared"] > 0
+    assert any(any(row.accepted) for row in rows.values())

@@ -19,17 +19,17 @@ from burnish.report.series import Relation, contrast, curve, methods
 from burnish.report.tables import (
     Cell,
     Table,
+    confidence_table,
     costs_table,
     markdown,
     paired_table,
     reasons_table,
     rich_table,
-    summary_markdown,
     summary_table,
 )
 from burnish.report.text import duration, percent, shortened, signed_points, terminal, visible
 from burnish.report.words import found_here, headline
-from burnish.results import Change, Results, read_changes, read_results, read_timings
+from burnish.results import Change, Confidence, Results, read_changes, read_results, read_timings
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "results-v1"
 EVIL = "</style></svg><script>alert('1')</script>\"><img src=x onerror=alert(2)>&amp;'\x1b[31m\u202e{{ 7*7 }}"
@@ -264,7 +264,21 @@ def test_summary_has_a_row_for_each_method_and_round(results: Results) -> None:
     ]
     assert str(table.rows[5][2]).replace("\u00a0", " ") == "70.1 % (68.1 to 72.1)"
     assert str(table.rows[5][5]).replace("\u00a0", " ") == "15.0 %"
-    assert summary_markdown(results).splitlines()[1] == "| --- | --: | --: | --: | --: | --: |"
+    assert markdown(summary_table(results)).splitlines()[1] == "| --- | --: | --: | --: | --: | --: |"
+
+
+def test_confidence_is_summed_over_seeds(results: Results) -> None:
+    rows = [
+        Confidence(method="ilr", seed=seed, round=1, judged=[5, 0, 2], accepted=[0, 0, 1 + seed]) for seed in (0, 1)
+    ]
+    table = confidence_table(results, rows)
+    assert table is not None
+    assert table.header == ("method", "round", "from 0.00", "from 0.17", "from 0.33")
+    assert [[str(cell) for cell in row] for row in table.rows] == [["ILR", "1", "10", "0", "4 (3 accepted)"]]
+    page = render(results, read_timings(FIXTURE), [], "", confidence=rows)
+    assert "3 accepted" in page.split("How sure the annotator was")[1].split("</section>")[0]
+    assert confidence_table(results, []) is None
+    assert "How sure the annotator was" not in render(results, read_timings(FIXTURE), [], "")
 
 
 def test_paired_table_reads_the_interval(results: Results) -> None:

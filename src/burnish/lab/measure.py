@@ -10,7 +10,7 @@ from itertools import combinations
 from pathlib import Path
 
 from burnish import __version__
-from burnish.algorithms.ledger_lines import p_b_of, right_calls
+from burnish.algorithms.ledger_lines import right_calls
 from burnish.config import Config
 from burnish.lab.experiment import Outcome
 from burnish.lab.inputs import semantic
@@ -18,7 +18,6 @@ from burnish.lab.win_rates import Contests, contests
 from burnish.protocols import SaysMore, Task, TrainingPoint
 from burnish.results import (
     REFERENCE_WIN_RATE,
-    Change,
     CurvePoint,
     Metric,
     PairedRow,
@@ -41,23 +40,12 @@ from burnish.steps.artifacts import (
 )
 from burnish.steps.probes import Divergence, Versus
 from burnish.store.files import as_mapping
-from burnish.types import Example, Reason, Refinement, Verdict, short_hash
+from burnish.types import Example, Reason, Refinement, Verdict
 
 SFT = "sft"
 """The method that every round is compared with, if a config has a method of that name."""
 CURVE_POINTS = 12
 """How many points of a training curve are kept in the results."""
-CHANGES_OF_A_REASON = 6
-"""How many rows the report shows for each reason, method and round."""
-SHOWN = (
-    Reason.ACCEPTED,
-    Reason.OVER_CAP,
-    Reason.REJECTED,
-    Reason.TIE,
-    Reason.ORDERS_DISAGREE,
-    Reason.ABSTAINED,
-)
-"""The reasons whose rows the report shows, in this order."""
 
 
 def results_of(config: Config, outcomes: Sequence[Outcome], task: Task) -> Results:
@@ -174,16 +162,16 @@ def _win_rate(versus: Versus, prompts: int) -> Metric:
 def _called(outcome: Outcome, lines: Iterable[Refinement], task: Task) -> Metric:
     """Return how often the annotator was right, among the pairs in which exactly one side is right and it named a
     winner."""
-    examples, sides = outcome.rows.examples(), _sides(outcome)
-    return Metric.share(*right_calls(lines, lambda _, side: _correct(task, examples, sides[side])))
+    examples, sides = outcome.rows.examples(), sides_of(outcome)
+    return Metric.share(*right_calls(lines, lambda _, side: is_right(task, examples, sides[side])))
 
 
-def _correct(task: Task, examples: Mapping[str, Example], side: tuple[str, str]) -> bool:
+def is_right(task: Task, examples: Mapping[str, Example], side: tuple[str, str]) -> bool:
     """Say whether a completion is right. `side` is (example id, completion)."""
     return task.on(examples[side[0]]).grade(side[1]).correct
 
 
-def _sides(outcome: Outcome) -> dict[str, tuple[str, str]]:
+def sides_of(outcome: Outcome) -> dict[str, tuple[str, str]]:
     """Return {demonstration id: (example id, completion)} for all answers that a round compared."""
     compared = outcome.round.compared
     assert compared is not None, outcome
@@ -291,40 +279,3 @@ def _difference(
         seeds=len(seeds),
         prompts=len(ids),
     )
-
-
-def changes_of(outcomes: Sequence[Outcome], task: Task) -> list[Change]:
-    """Return a sample of the rows that the first seed's rounds changed or did not change. The sample is chosen by
-    hash."""
-    # One seed is enough for reading, and keeps the report small.
-    first = outcomes[0].seed if outcomes else 0
-    return [
-        change
-        for outcome in outcomes
-        if outcome.seed == first and outcome.round.compared is not None
-        for change in _changes(outcome, task)
-    ]
-
-
-def _changes(outcome: Outcome, task: Task) -> Iterable[Change]:
-    """Yield up to CHANGES_OF_A_REASON rows for each reason of a round."""
-    assert outcome.round.compared is not None, outcome
-    ledger, sides, examples = read_ledger(outcome.round.compared.ledger), _sides(outcome), outcome.rows.examples()
-    for reason in SHOWN:
-        # By hash and not by place: the first rows of a file may be alike, and a random draw would change with each run.
-        rows = sorted((row for row in ledger if row.reason is reason), key=lambda row: short_hash(row.example_id))
-        for row in rows[:CHANGES_OF_A_REASON]:
-            example = examples[row.example_id]
-            yield Change(
-                method=outcome.method,
-                seed=outcome.seed,
-                round=row.round,
-                example_id=row.example_id,
-                prompt="\n".join(message.content for message in example.prompt),
-                before=sides[row.kept][1],
-                after=sides[row.proposed][1],
-                reason=row.reason,
-                p_b=p_b_of(row),
-                before_correct=_correct(task, examples, sides[row.kept]),
-                after_correct=_correct(task, examples, sides[row.proposed]),
-            )

@@ -19,13 +19,15 @@ from burnish.errors import BurnishError, ConfigError
 from burnish.lab import workers
 from burnish.lab.experiment import Experiment
 from burnish.lab.inputs import ExperimentInputs, resolve, resolved, server_judges
-from burnish.lab.measure import changes_of, results_of
+from burnish.lab.judged import changes_of, confidence_of
+from burnish.lab.measure import results_of
 from burnish.protocols import Backend
 from burnish.report.figures import write_figures
 from burnish.report.page import write_report
 from burnish.report.terminal import Terminal
 from burnish.results import (
     CHANGES_FILE,
+    CONFIDENCE_FILE,
     CONFIG_FILE,
     RESULTS_FILE,
     TIMINGS_FILE,
@@ -138,10 +140,11 @@ def _assembled(
     results = results_of(resolved(config, job.inputs), outcomes, task)
     timings = _timings(config, executor.records, time.monotonic() - started)
     write_atomic(out / CHANGES_FILE, b"".join(dump_line(_json(change)) for change in changes_of(outcomes, task)))
+    write_atomic(out / CONFIDENCE_FILE, b"".join(dump_line(_json(row)) for row in confidence_of(outcomes)))
     settings = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)  # pyright: ignore[reportUnknownMemberType] its stub
     write_atomic(out / CONFIG_FILE, settings.encode())
     write_atomic(out / TIMINGS_FILE, pretty(_json(timings)))
-    # After the files beside it: whoever finds results.json also finds changes, config and timings.
+    # After the files beside it: whoever finds results.json also finds the other files.
     write_atomic(out / RESULTS_FILE, pretty(_json(results)))
     write_figures(out)
     write_report(out)

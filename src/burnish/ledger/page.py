@@ -17,7 +17,7 @@ from burnish.ledger.naming import annotator_words, method_words, public_name
 from burnish.ledger.summary import RoundSummary, Summary, reference_doubt
 from burnish.report.drawing import Axis, Curve, Mark, curves, scaled
 from burnish.report.page import Fact, environment
-from burnish.report.tables import REASONS, Cell, Table
+from burnish.report.tables import REASONS, Cell, Table, confidence_cells, confidence_header
 from burnish.report.text import percent, percent_range, plural, shortened
 from burnish.results import Metric
 from burnish.store.files import write_atomic
@@ -170,18 +170,10 @@ def confidence_table(summary: Summary) -> Table | None:
     known = [round_ for round_ in summary.rounds if round_.confidence]
     if not known:
         return None
-    width = 0.5 / BINS
-    header = ("round", *(f"from {place * width:.2f}" for place in range(BINS)))
     rows = tuple(
-        (
-            Cell(str(round_.round)),
-            *(
-                Cell(f"{judged:,}", f"{accepted:,} accepted" if accepted else "")
-                for judged, accepted in zip(round_.confidence, round_.accepted_confidence, strict=True)
-            ),
-        )
-        for round_ in known
+        (Cell(str(round_.round)), *confidence_cells(round_.confidence, round_.accepted_confidence)) for round_ in known
     )
+    header = ("round", *confidence_header(BINS))
     return Table(title="Confidence", header=header, rows=rows)
 
 

@@ -18,6 +18,7 @@ from burnish.report.figures import draw_figures
 from burnish.report.series import setting
 from burnish.report.tables import (
     REASONS,
+    confidence_table,
     costs_table,
     paired_table,
     reasons_table,
@@ -26,7 +27,17 @@ from burnish.report.tables import (
 )
 from burnish.report.text import duration, memory, plural, shortened, visible
 from burnish.report.words import annotator_accuracy, basis, found_here, headline, judge_words, paper_reports
-from burnish.results import CONFIG_FILE, Change, Results, Timings, read_changes, read_results, read_timings
+from burnish.results import (
+    CONFIG_FILE,
+    Change,
+    Confidence,
+    Results,
+    Timings,
+    read_changes,
+    read_confidence,
+    read_results,
+    read_timings,
+)
 from burnish.store.files import write_atomic
 from burnish.types import Reason
 
@@ -75,18 +86,23 @@ def write_report(directory: Path) -> Path:
     Raises DataError if a file of the folder is missing or cannot be read.
     """
     results, timings, changes = read_results(directory), read_timings(directory), read_changes(directory)
+    confidence = read_confidence(directory)
     config = directory / CONFIG_FILE
     if not config.is_file():
         raise DataError(f"{config}: no such file; give the folder that `burnish run` wrote (its --out)")
     # Nothing is written before all files were read, so a damaged folder keeps its old page.
     path = directory / "report.html"
     # errors="replace": a config with a broken character must not stop the report.
-    page = render(results, timings, changes, config.read_text(encoding="utf-8", errors="replace"))
+    page = render(
+        results, timings, changes, config.read_text(encoding="utf-8", errors="replace"), confidence=confidence
+    )
     write_atomic(path, page.encode("utf-8", errors="backslashreplace"))
     return path
 
 
-def render(results: Results, timings: Timings, changes: list[Change], config: str) -> str:
+def render(
+    results: Results, timings: Timings, changes: list[Change], config: str, *, confidence: Sequence[Confidence] = ()
+) -> str:
     """Return the page as HTML.
 
     Every string in it is escaped, and its control characters are made visible, because datasets and models may contain
@@ -103,6 +119,7 @@ def render(results: Results, timings: Timings, changes: list[Change], config: st
             summary=summary_table(results),
             paired=paired_table(results),
             reasons=reasons_table(results),
+            confidence=confidence_table(results, confidence),
             changes=[_change_view(change) for change in dealt(changes)[:_MOST_CHANGES]],
             changes_total=len(changes),
             costs=costs_table(timings),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from burnish.report.series import Method, Point, by_wins, curve, methods
 from burnish.report.text import NONE, duration, percent, percent_range, signed_points, terminal
-from burnish.results import Results, StageTiming, Timings
+from burnish.results import Confidence, Results, StageTiming, Timings
 from burnish.types import Reason
 
 if TYPE_CHECKING:
@@ -184,6 +184,45 @@ def _share(count: int, total: int) -> Cell:
     return Cell(f"{count:,}", percent(count / total)) if count else Cell(NONE)
 
 
+def confidence_table(results: Results, confidence: Sequence[Confidence]) -> Table | None:
+    """Return how sure the annotator was, for each method and round, summed over seeds. Returns None if no line says."""
+    sums: dict[tuple[str, int], list[Confidence]] = {}
+    for line in confidence:
+        sums.setdefault((line.method, line.round), []).append(line)
+    labels = {method.name: method.label for method in methods(results)}
+    rows = [
+        (
+            Cell(labels[name]),
+            Cell(str(number)),
+            *confidence_cells(_summed(line.judged for line in lines), _summed(line.accepted for line in lines)),
+        )
+        for name in labels
+        for (owner, number), lines in sorted(sums.items())
+        if owner == name
+    ]
+    if not rows:
+        return None
+    header = ("method", "round", *confidence_header(len(rows[0]) - 2))
+    return Table(title="Confidence", header=header, rows=tuple(rows))
+
+
+def _summed(counts: Iterable[Sequence[int]]) -> list[int]:
+    """Add the counts of each bin."""
+    return [sum(of_bin) for of_bin in zip(*counts, strict=True)]
+
+
+def confidence_header(bins: int) -> tuple[str, ...]:
+    """Return the names of the bins' columns. Confidence goes from 0 to 0.5, in bins of equal width."""
+    return tuple(f"from {place * 0.5 / bins:.2f}" for place in range(bins))
+
+
+def confidence_cells(judged: Sequence[int], accepted: Sequence[int]) -> tuple[Cell, ...]:
+    """Return a cell for each bin: the comparisons that were judged, and those of them that were accepted."""
+    return tuple(
+        Cell(f"{count:,}", f"{kept:,} accepted" if kept else "") for count, kept in zip(judged, accepted, strict=True)
+    )
+
+
 def costs_table(timings: Timings) -> Table:
     """Return what each kind of stage cost in this run. Reused stages are counted, but cost nothing."""
     kinds: dict[str, list[StageTiming]] = {}
@@ -254,11 +293,6 @@ def markdown(table: Table) -> str:
     lines = [[_escaped(name) for name in table.header], aligned]
     lines += [[_escaped(str(cell)) for cell in row] for row in table.rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def summary_markdown(results: Results) -> str:
-    """Return the table of results as Markdown."""
-    return markdown(summary_table(results))
 
 
 def _escaped(text: str) -> str:

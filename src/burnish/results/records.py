@@ -1,20 +1,15 @@
-"""What a results folder holds, as models that the lab writes and the report reads.
+"""The records of a results folder, as models that the lab writes and the report reads.
 
 The fields are documented in docs/results-schema.md. A test checks that the page and these models agree.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias, TypeVar
+from typing import Annotated, Literal, TypeAlias
 
-import orjson
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-from burnish import __version__
-from burnish.errors import DataError
 from burnish.stats import Interval, wilson
-from burnish.store.files import read_objects
 from burnish.types import Reason
 
 # Raise it if an old reader would misread a new file; a file of another version is refused.
@@ -22,6 +17,7 @@ SCHEMA_VERSION = 1
 RESULTS_FILE = "results.json"
 TIMINGS_FILE = "timings.json"
 CHANGES_FILE = "changes.jsonl"
+CONFIDENCE_FILE = "confidence.jsonl"
 CONFIG_FILE = "config.yaml"
 REFERENCE_WIN_RATE = "reference_win_rate"
 """The metric for how often a judge prefers a model's answers to the references."""
@@ -33,7 +29,6 @@ Natural: TypeAlias = Annotated[int, Field(ge=0)]
 Probability: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 MethodRound: TypeAlias = tuple[str, int]
 """A method's name and how many rounds it has done."""
-AnyRecord = TypeVar("AnyRecord", bound="Record")
 
 
 # The docstring under each field is its description in the schema and in docs/results-schema.md, word for word.
@@ -279,64 +274,29 @@ class Change(Record):
     """Whether the proposal is right by the gold answer; null if there is none."""
 
 
-def read_results(directory: Path) -> Results:
-    """Read results.json of a results folder. Raises DataError, which names the file, the field and the fix."""
-    return _read(directory / RESULTS_FILE, Results)
+class Confidence(Record):
+    """A line of confidence.jsonl: how sure the annotator was in one round.
 
+    Confidence is the distance of P(the proposal is better) from one half, from 0 (a coin flip) to 0.5 (certainty). It
+    is counted in bins of equal width. A bin holds its lower end and not its upper end; the last bin holds both.
+    """
 
-def read_timings(directory: Path) -> Timings:
-    """Read timings.json of a results folder. Raises DataError as `read_results` does."""
-    return _read(directory / TIMINGS_FILE, Timings)
+    method: str
+    """The method's name."""
+    seed: int
+    """The seed of the run."""
+    round: Natural
+    """The round that was judged."""
+    judged: list[Natural]
+    """The number of judged comparisons in each bin of confidence, from the lowest bin to the highest."""
+    accepted: list[Natural]
+    """The same for the comparisons that were accepted."""
 
-
-def read_changes(directory: Path) -> list[Change]:
-    """Read changes.jsonl of a results folder. Raises DataError, which names the line and the field."""
-    # JSONL: one object in each line, so an error names its line.
-    path = directory / CHANGES_FILE
-    _require(path)
-    return [_checked(value, Change, f"{path}:{number}") for number, value in read_objects(path)]
-
-
-def _read(path: Path, model: type[AnyRecord]) -> AnyRecord:
-    """Read one JSON object and check it."""
-    _require(path)
-    try:
-        value = orjson.loads(path.read_bytes())
-    except orjson.JSONDecodeError as error:
-        raise DataError(f"{path}: not JSON ({error}); run `burnish run` again, finished work is kept") from None
-    if not isinstance(value, dict):
-        raise DataError(f"{path}: {type(value).__name__} found; the file must hold one JSON object")
-    # Check the version first: a file of another version would fail on some field, and that message would not help.
-    _check_version(path, value)  # pyright: ignore[reportUnknownArgumentType]
-    return _checked(value, model, str(path))  # pyright: ignore[reportUnknownArgumentType]
-
-
-def _require(path: Path) -> None:
-    """Raise DataError if the file does not exist."""
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; give the folder that `burnish run` wrote (its --out)")
-
-
-def _check_version(path: Path, value: dict[str, Any]) -> None:
-    """Raise DataError if another version of the format wrote the file."""
-    file_version = value.get("schema_version")
-    # type() and not isinstance: True == 1 in Python, and JSON's `true` is not a version.
-    if file_version == SCHEMA_VERSION and type(file_version) is int:
-        return
-    writer = value.get("burnish_version")
-    other = f"burnish {writer}" if isinstance(writer, str) else "the burnish that wrote it"
-    raise DataError(
-        f"{path}: schema_version {file_version!r} found, burnish {__version__} reads {SCHEMA_VERSION}; "
-        f"write it again with this version (`burnish run` on the same config) or install {other}"
-    )
-
-
-def _checked(value: dict[str, Any], model: type[AnyRecord], where: str) -> AnyRecord:
-    """Return the value as a model, or raise DataError with the first field that is wrong."""
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        # One error is enough for a short message. A wrong file often has the same error in every row.
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise DataError(f"{where}: {field or 'file'}: {first['msg']}, found {str(first['input'])[:80]!r}") from None
+    @model_validator(mode="after")
+    def _same_bins(self) -> Confidence:
+        """Check that both lists have the same bins, and that no bin accepts more than it judged."""
+        if len(self.judged) != len(self.accepted) or any(
+            accepted > judged for judged, accepted in zip(self.judged, self.accepted, strict=True)
+        ):
+            raise ValueError(f"judged {self.judged} and accepted {self.accepted} do not fit each other")
+        return self

@@ -1,0 +1,56 @@
+"""What a results folder holds: its records, and the functions that read them."""
+
+from __future__ import annotations
+
+from burnish.results.reading import read_changes, read_confidence, read_results, read_timings
+from burnish.results.records import (
+    CHANGES_FILE,
+    CONFIDENCE_FILE,
+    CONFIG_FILE,
+    REFERENCE_WIN_RATE,
+    RESULTS_FILE,
+    SCHEMA_VERSION,
+    TIMINGS_FILE,
+    Bounds,
+    Change,
+    Confidence,
+    CurvePoint,
+    Machine,
+    Metric,
+    Natural,
+    PairedRow,
+    Record,
+    Results,
+    Run,
+    StageTiming,
+    SummaryRow,
+    Timings,
+)
+
+__all__ = [
+    "CHANGES_FILE",
+    "CONFIDENCE_FILE",
+    "CONFIG_FILE",
+    "REFERENCE_WIN_RATE",
+    "RESULTS_FILE",
+    "SCHEMA_VERSION",
+    "TIMINGS_FILE",
+    "Bounds",
+    "Change",
+    "Confidence",
+    "CurvePoint",
+    "Machine",
+    "Metric",
+    "Natural",
+    "PairedRow",
+    "Record",
+    "Results",
+    "Run",
+    "StageTiming",
+    "SummaryRow",
+    "Timings",
+    "read_changes",
+    "read_confidence",
+    "read_results",
+    "read_timings",
+]

@@ -70,7 +70,7 @@ class JsonlSource:
 
     def _edited(self, line: _Line, position: int, edit: Edit, completion: str) -> bytes:
         raw = self._row(line, position)
-        edit.row(raw)  # a line that cannot be used may be no UTF-8
+        # A line that cannot be read has no text. `edit.json` then raises an error that names the line.
         return line.bom + edit.json(raw, raw.text.decode(), completion).encode()
 
 

@@ -55,6 +55,7 @@ class AnswerMatcher(Protocol):
         ...
 
 
+# Always of one example, because some answers mean nothing without it: a query needs its example's database.
 class ExampleGrader(AnswerMatcher, Protocol):
     """Finds, matches and grades the answers to one example."""
 
@@ -133,6 +134,8 @@ class SaysMore(Protocol):
         ...
 
 
+# The two attributes are properties here. A plain attribute in a protocol must be writable, and those of a frozen
+# dataclass are not.
 class Annotator(Protocol):
     """A source of comparisons, which may be right or wrong."""
 
@@ -146,6 +149,7 @@ class Annotator(Protocol):
         """Whether the order in which two answers are shown cannot matter."""
         ...
 
+    # The annotator itself leaves out what is done, because only it knows which comparisons make a unit.
     def judge(self, comparisons: Sequence[Comparison], done: AbstractSet[str]) -> Iterator[Sequence[Preference]]:
         """Judge the comparisons that are not `done`, and yield finished units of work (a batch, a call).
 
@@ -165,6 +169,7 @@ class AsksAgain(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+# The name of the method is not in it, so that methods which begin alike draw the same samples and share stages.
 class SamplingKey:
     """What determines a random draw, besides item, sample index and step.
 
@@ -182,6 +187,7 @@ RowKey: TypeAlias = str
 
 def row_key(id_: str, sample: int) -> RowKey:
     """Return the name by which an answer is known on disk."""
+    # The first draw has the bare id, so that the rows of a stage with one answer a prompt are named like its examples.
     return f"{id_}#{sample}" if sample else id_
 
 
@@ -195,6 +201,7 @@ class Score:
 
     id: str
     value: float
+    # SEAM and some judges compare the mean of a token and not the sum, and need the count for it.
     tokens: int
 
 
@@ -234,6 +241,7 @@ class Trainer(Protocol):
         settings: TrainSettings,
         seed: int,
         into: Path,
+        # Ten checkpoints of p~ answer the prompts from which the comparator q~ learns (section 3).
         checkpoints: int = 0,
     ) -> int:
         """Finetune the base `model` on `rows` and write the result into the folder `into`.
@@ -245,6 +253,8 @@ class Trainer(Protocol):
         """
         ...
 
+    # Both orders come together so that they land in one batch: with both shuffled apart, a small model did not learn at
+    # all.
     def train_classifier(
         self, model: Artifact, rows: Sequence[tuple[PairRow, PairRow]], settings: TrainSettings, seed: int, into: Path
     ) -> int:

@@ -22,6 +22,7 @@ from burnish.store.stages import Store
 from burnish.types import Artifact
 
 
+# Without slots, unlike most dataclasses here: `cached_property` keeps its value in the instance's `__dict__`.
 @dataclass(frozen=True, kw_only=True)
 class RunContext:
     """The store, the models, the backend and the terminal of a run, and its budget for calls to servers.
@@ -44,6 +45,7 @@ class RunContext:
     @functools.cached_property
     def backend(self) -> Callable[[], Backend]:
         """A function that opens the backend. It is called when a stage first needs the backend."""
+        # A run whose stages are all finished never calls the function, so that it loads no model library.
         return self.own_backend or opener_of(self.execution, self.student, self.terminal, self.models.sources)
 
     @functools.cached_property
@@ -77,6 +79,7 @@ class RunContext:
             calls=self.calls,
             run=self.run,
             budget=self.budget,
+            # The terminal's own `say`, because text written past it would break its progress bars.
             say=self.terminal.say,
             purpose=purpose,
             ground_truth=ground_truth,

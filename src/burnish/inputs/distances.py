@@ -73,6 +73,7 @@ def _local(model: str, offline_ok: bool) -> Artifact:
     path = location.find(ModelConfig(source=model), field)
     if path is None:
         return identity.of_hub("model", model, None, field, offline_ok)
+    # sentence-transformers lists the parts of a model in this file. A plain language model has none.
     if not (path / "modules.json").is_file():
         raise ConfigError(
             f"{field}: {model!r} is no sentence-transformers model: it holds no modules.json; give a folder or a hub id"
@@ -96,6 +97,7 @@ def differing_of(
         case AnswerDiffers() | TextDiffers() | NumberDiffers():
             return None
         case CommandDiffers(command=command, timeout=timeout):
+            # The timeout is no part of the identity, so that it can be raised without asking the program again.
             described, inputs = identified(command)
             program = Program(command=command, field=f"{FIELD}.command", timeout=timeout, say=say)
             return Differing(config=described, inputs=inputs, measure=lambda pairs: _told_apart(program, pairs))
@@ -105,6 +107,8 @@ def differing_of(
             # A hub model is loaded at the commit that identifies it, even if the hub has a newer one by now.
             commit = embedder.fingerprint.removeprefix("hub:") if embedder.kind == "hub" else None
             return Differing(
+                # The model is an input, known by its content. Its path is left out, so that a moved folder gives the
+                # same stage.
                 config={"kind": "embedding"},
                 inputs={"embedder": embedder},
                 measure=lambda pairs: _measured(lambda: Embedder(place, commit, device), progress, pairs),
@@ -112,6 +116,7 @@ def differing_of(
             )
         case EmbeddingServerDiffers(base_url=base_url, model=model, share=share):
             return Differing(
+                # Nobody can see the weights behind a server, so its address and the model's name identify it.
                 config={"kind": "embedding_server", "base_url": base_url, "model": model},
                 inputs={},
                 measure=lambda pairs: _measured(lambda: EmbeddingServer(differs), progress, pairs),
@@ -127,11 +132,13 @@ def _told_apart(program: Program, pairs: Sequence[TextPair]) -> Iterator[Sequenc
         for pair in pairs
     )
     answers = converse(program, questions, lambda answer: said(answer, "differs", program.field))
+    # The program only says whether two answers differ, which becomes the distance 1 or 0.
     yield from gathered(Score(id=id_, value=float(differs), tokens=0) for id_, differs in answers)
 
 
 def _measured(make: Callable[[], Embeds], progress: Progress, pairs: Sequence[TextPair]) -> Iterator[Sequence[Score]]:
     """Yield the distances batch by batch. A batch can be kept on disk before the next one is measured."""
+    # Before `make` is called, which loads a model.
     if not pairs:
         return
     progress.start("embedding", len(pairs))

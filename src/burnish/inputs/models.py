@@ -86,6 +86,8 @@ def find_models(wanted: Iterable[WantedModel], execution: Execution, offline_ok:
 
 def _found(wanted: WantedModel, execution: Execution, offline_ok: bool) -> FoundModel:
     path = location.find(wanted.model, wanted.field)
+    # A model that is trained starts from a base model (Algorithm 1), so only one that is used as it is may be such a
+    # folder.
     if wanted.as_it_is and path is not None and (path / CARD).is_file():
         check_files(wanted.model, path, wanted.field)
         return FoundModel(model=wanted.model, weights=content_of(path), head=wanted.head, trained=True)
@@ -103,17 +105,22 @@ def resolve_model(
     """
     path = location.check(model, where)
     adapter = path if path is not None and location.is_adapter(path) else None
+    # First the checks that read little, then the files of weights, which may have many gigabytes.
     check_adapter(model, adapter, where)
     if path is not None:
         check_files(model, path, where)
+    # An adapter's folder holds no whole weights: its identity is that of both, its own and those of its base.
     whole = model if adapter is None else beneath(model, adapter, where)
     revision, weights = _whole_weights(whole, where, offline_ok)
+    # In a dry run without network the base may be unknown, and then the identity of both is unknown, too.
     if adapter is not None and not identity.unresolved([weights.fingerprint]):
         weights = replace(weights, fingerprint=content_of_adapter(adapter, weights.fingerprint))
     # From here on the commit is used, so that a new commit on the hub does not change a run.
     if revision is not None:
+        # For an adapter this is the commit of its base, which `beneath` reads from here.
         model = model.model_copy(update={"revision": revision})
     model = model.model_copy(update={"dtype": _dtype(model, execution, offline_ok)})
+    # Last, since the tokenizer that tells the end is loaded at the commit that was found.
     return model.model_copy(update={"end": _end(model, path, weights, offline_ok)}), weights
 
 
@@ -158,6 +165,7 @@ def _may_chat(model: ModelConfig, path: Path | None) -> bool:
         case Template.AUTO:
             if model.chat_template is not None or path is None or location.may_have_template(path):
                 return True
+            # An adapter's folder may hold no template. Then that of its base counts.
             return location.is_adapter(path) and _may_chat(beneath(model, path), location.find(beneath(model, path)))
         case Template.PAPER | Template.EMBEDDED:
             return False

@@ -31,9 +31,13 @@ def beneath(model: ModelConfig, adapter: Path, field: str = "model") -> ModelCon
     named = values.get(_BASE)
     if not isinstance(named, str) or not named:
         raise ConfigError(f"{field}: {str(path)!r} names no base model; write its folder or hub id as {_BASE}")
+    # PEFT takes a relative name from the working directory, so that one wins. An adapter that was moved together with
+    # its base is found by the place beside it.
     beside = adapter / named
     source = str(beside.resolve()) if not Path(named).exists() and beside.is_dir() else named
+    # What the user or an earlier step resolved wins over the commit in the adapter's own file.
     revision = model.revision or values.get(_REVISION)
+    # The base is a whole model, for which `adapter: continue` would be an error.
     base = model.model_copy(update={"source": source, "revision": revision, "adapter": AdapterUse.MERGE})
     place = location.find(base, field)
     if place is not None and not place.exists():
@@ -60,6 +64,7 @@ def content_of_adapter(adapter: Path, base: str) -> str:
     """Identify an adapter on the base that is known by `base`; where the base lies is no part of it."""
     sums = tree_checksums(adapter)
     values = read_mapping(adapter / ADAPTER_CONFIG, "model")
+    # The rest of the config counts: another `lora_alpha` makes another model of the same weights.
     sums[ADAPTER_CONFIG] = _hash({name: value for name, value in values.items() if name not in {_BASE, _REVISION}})
     return _hash({"adapter": sums, "base": base})
 
@@ -73,6 +78,7 @@ def stands_alone(model: ModelConfig) -> bool:
 
     It cannot where the base is a GGUF file, comes with burnish, is cut to its first layers, or is a merged adapter.
     """
+    # The name of the base does not say any of this, so whoever loads it by name gets other weights beneath the adapter.
     if model.layers is not None or model.source.endswith(".gguf") or model.source.startswith(location.BUILTIN):
         return False
     return adapter_of(model) is None or model.adapter is AdapterUse.CONTINUE
@@ -89,11 +95,13 @@ def name_base(folder: Path, model: ModelConfig) -> None:
     adapter = adapter_of(model)
     base = model if adapter is None else beneath(model, adapter)
     place = location.find(base)
+    # An absolute path, because other programs would take a relative one from the folder in which they are started.
     named: dict[str, str | None] = (
         {_BASE: expanded(base.source, "model"), _REVISION: base.revision}
         if place is None
         else {_BASE: str(place.resolve()), _REVISION: None}
     )
     values = read_mapping(path, "model")
+    # A file that is right already is not written again, so that its bytes and its time stay.
     if {name: values.get(name) for name in named} != named:
         write_atomic(path, pretty(values | named))

@@ -55,6 +55,7 @@ def write_card(directory: Path, card: ModelCard) -> None:
 
 def copy_model(source: Path, directory: Path) -> None:
     """Copy a model's files; what a stage recorded beside them stays behind."""
+    # Checkpoints of a training are folders. They stay behind, too.
     for path in source.iterdir():
         if path.is_file() and path.name not in RECORDS:
             shutil.copyfile(path, directory / path.name)
@@ -67,6 +68,7 @@ def read_card(directory: Path) -> ModelCard:
         card = ModelCard.model_validate(orjson.loads(path.read_bytes()))
     except (FileNotFoundError, ValidationError, orjson.JSONDecodeError) as error:
         raise StageError(f"{path}: no readable model card ({error}); run again") from None
+    # Checked after the reading: a card without the field has the first version.
     if card.schema_version != 1:
         raise StageError(f"{path}: schema_version {card.schema_version} found, this burnish reads 1")
     return card

@@ -74,6 +74,8 @@ class ChatTemplate:
         for start in range(0, len(conversations), MANY):
             part = conversations[start : start + MANY]
             texts = self._asked(part, ask)
+            # The time limit is that of one row. A request that is too slow as a whole is asked row by row, so that one
+            # slow row does not end the 63 others.
             if texts is None and len(part) > 1:  # together they were too slow
                 texts = [text for one in part for text in self._asked([one], ask) or self._too_slow()]
             done += texts or self._too_slow()
@@ -91,6 +93,8 @@ class ChatTemplate:
             case Failure.REFUSED:
                 return
             case Failure.BROKEN:
+                # A template may fail on some rows alone, for example on those with a second turn. What fails on a plain
+                # question, too, is a fault of the template.
                 plain = (self._asked([_PLAIN], ask=True) or self._too_slow())[0]
                 if isinstance(plain, str) or plain.kind is Failure.REFUSED:
                     return
@@ -125,11 +129,15 @@ class ChatTemplate:
         """Return the process; it is started anew where it was ended, and in a process that was forked from this one."""
         if self._process is not None and self._started_by == os.getpid():
             return self._process
+        # LD_LIBRARY_PATH and DYLD_LIBRARY_PATH: without them some interpreters do not start. Nothing else of the
+        # environment is for a stranger's program, least of all an API key.
         kept = {name: value for name, value in os.environ.items() if name.endswith("LIBRARY_PATH")}
         process = subprocess.Popen(  # noqa: S603 (our own interpreter and module)
             command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd="/", env=kept
         )
         self._process, self._started_by, self._rest = process, os.getpid(), b""
+        # A finalizer runs when the object is dropped and also at the end of the program, where `__del__` is not sure to
+        # run. It must not refer to the object itself, or the object would never be dropped.
         self._finish = weakref.finalize(self, _end, process, os.getpid())
         try:
             answer = self._exchange(process, {"template": self.text, "variables": self.variables}, START_SECONDS)
@@ -158,6 +166,7 @@ class ChatTemplate:
             while b"\n" not in parts[-1]:
                 if not selector.select(max(0.0, until - time.monotonic())):
                     raise TimeoutError
+                # `os.read` returns what is there; `readline` would wait without a deadline.
                 part = os.read(process.stdout.fileno(), 2**20)
                 if not part:
                     raise EOFError

@@ -75,6 +75,7 @@ def environment() -> jinja2.sandbox.ImmutableSandboxedEnvironment:
     made = jinja2.sandbox.ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[Generation, jinja2.ext.loopcontrols]
     )
+    # Jinja's own filter writes `<` and `&` as codes for web pages, and the model would read these codes.
     made.filters["tojson"] = _as_json
     names: dict[str, Any] = {"raise_exception": _refuse, "strftime_now": _now, "dict": _Mappings()}
     made.globals.update(names)
@@ -127,6 +128,7 @@ def answers(lines: Iterable[str]) -> Iterable[Mapping[str, Any]]:
 
 def _text(template: jinja2.Template, turns: Sequence[Any], variables: Mapping[str, str], ask: bool) -> Any:
     try:
+        # Templates ask whether `tools` is none. A name that is missing would be undefined, which is another answer.
         text = template.render(messages=turns, tools=None, documents=None, add_generation_prompt=ask, **variables)
     except MemoryError:
         return {"kind": Failure.LIMIT, "message": "it needs too much memory"}
@@ -135,6 +137,7 @@ def _text(template: jinja2.Template, turns: Sequence[Any], variables: Mapping[st
     except Exception as error:
         # A template is a program: what it can raise is not a closed set (wrong types, division by zero, recursion).
         return {"kind": Failure.BROKEN, "message": _words(error)}
+    # The limit on memory does not catch this: the text itself fits, and the parent would have to hold it.
     if len(text) > LONGEST:
         return {"kind": Failure.LIMIT, "message": f"it writes {len(text):,} characters; at most {LONGEST:,} are read"}
     return text

@@ -14,7 +14,9 @@ from burnish.errors import ConfigError
 from burnish.models.weights import FlawError, check_gguf, check_pickle, check_safetensors
 
 CONFIG, TOKENIZER_CONFIG, TOKENIZER = "config.json", "tokenizer_config.json", "tokenizer.json"
+# The names that transformers and PEFT give to weights. Other .bin files, such as training_args.bin, are none.
 _PICKLED = ("pytorch_model*.bin", "adapter_model.bin")
+# Most architectures, GPT-2 and its relatives, and T5.
 _LAYERS = ("num_hidden_layers", "n_layer", "num_layers")
 _AGAIN = "copy or download the model again, or give another one"
 
@@ -22,6 +24,7 @@ _AGAIN = "copy or download the model again, or give another one"
 def check_files(model: ModelConfig, path: Path, field: str) -> None:
     """Look through a local model's files. Raises ConfigError naming `field` and the file."""
     files = [path] if path.is_file() else sorted(file for file in path.iterdir() if file.is_file())
+    # The time and the size are arguments because the answer is remembered by them.
     if flaw := _first_flaw(tuple((file, file.stat().st_mtime_ns, file.stat().st_size) for file in files)):
         file, why = flaw
         raise ConfigError(f"{field}: {str(file)!r}: {why}; {_AGAIN}")
@@ -74,10 +77,13 @@ def _mapping(value: object) -> dict[str, Any]:
 
 def _check_special_tokens(path: Path, config: Mapping[str, Any], field: str) -> None:
     """Check that the special tokens that rows are built with have a place in the embedding."""
+    # Models of several media keep the settings of their language model in `text_config`.
     rows = config.get("vocab_size", _mapping(config.get("text_config")).get("vocab_size"))
     if not isinstance(rows, int) or not (path / TOKENIZER_CONFIG).is_file():
         return
     settings = read_mapping(path / TOKENIZER_CONFIG, field)
+    # Tokens of the vocabulary itself always have a row. Only added ones can lie beyond: somebody adds `<pad>` to the
+    # tokenizer and does not enlarge the embedding.
     ids = _added_tokens(path, settings, field)
     for name in ("pad_token", "eos_token", "bos_token"):
         text = _text(settings.get(name))
@@ -96,6 +102,7 @@ def _text(token: object) -> str:
 
 def _added_tokens(path: Path, settings: Mapping[str, Any], field: str) -> dict[str, int]:
     """Return {text: id} of the tokens that a tokenizer has beside its vocabulary, special ones among them."""
+    # Fast tokenizers list them in tokenizer.json, slow ones in tokenizer_config.json alone.
     listed: list[object] = []
     if (path / TOKENIZER).is_file():
         listed += read_mapping(path / TOKENIZER, field).get("added_tokens") or []

@@ -21,6 +21,8 @@ def find(model: ModelConfig, field: str = "model") -> Path | None:
     if model.source.startswith(BUILTIN):
         return EMBEDDED / model.source.removeprefix(BUILTIN)
     source = expanded(model.source, field)
+    # What exists wins over a hub id of the same name. What is neither is returned as a path, so that the error can say
+    # that it does not exist.
     return Path(source) if Path(source).exists() or not looks_like_hub_id(source) else None
 
 
@@ -31,11 +33,15 @@ def is_adapter(path: Path) -> bool:
 
 def may_have_template(path: Path) -> bool:
     """Say whether a local model may bring a chat template; a folder is looked through without a model library."""
+    # A GGUF file may hold a template among its values, which are not searched here.
     if path.is_file():
         return True
+    # transformers has kept templates in four places: chat_template.jinja, chat_template.json, this folder and a field
+    # of tokenizer_config.json.
     if any(path.glob("chat_template*")) or (path / "additional_chat_templates").is_dir():
         return True
     try:
+        # Searched and not parsed: a wrong yes only means that a tokenizer is loaded for nothing.
         return b'"chat_template"' in (path / "tokenizer_config.json").read_bytes()
     except OSError:
         return False
@@ -46,6 +52,7 @@ def check(model: ModelConfig, field: str) -> Path | None:
     path = find(model, field)
     if path is None:
         return None
+    # First of all: `builtin:` and a name is no path, so the other errors would be misleading.
     if model.source.startswith(BUILTIN) and not (path / "config.json").is_file():
         names = sorted(f"{BUILTIN}{place.parent.name}" for place in EMBEDDED.glob("*/config.json"))
         raise ConfigError(f"{field}: {model.source!r} is no built-in model; there are {', '.join(names)}")

@@ -20,6 +20,7 @@ _NAN_ABOVE: Mapping[str, tuple[str, int]] = {
     "F64": ("<u8", 0x7FF0000000000000),
 }
 """By format: how a number is read, and infinity. Without its sign, a number that is no number (NaN) lies above it."""
+# 0x80 begins every pickle of protocol 2 or later. The library safetensors reads headers up to about 100 MB.
 _PICKLE, _MOST_HEADER = 0x80, 100 * 2**20
 
 
@@ -33,11 +34,14 @@ def check_safetensors(path: Path) -> None:
     with path.open("rb") as file:
         start = file.read(8)
         length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+        # The first 8 bytes are the length of the header, a JSON object: at least `{}`. The file of a large model that
+        # was left as a pointer of Git LFS begins with text, which makes an absurd length.
         if not 2 <= length <= min(size - 8, _MOST_HEADER):
             raise FlawError("it is no safetensors file, or it is cut off")
         try:
             header: Any = json.loads(file.read(length))
             tensors = {name: values for name, values in header.items() if name != "__metadata__"}
+            # Offsets count from the end of the header.
             ends = [int(values["data_offsets"][1]) for values in tensors.values()]
         except (ValueError, AttributeError, TypeError, KeyError, IndexError, RecursionError):
             raise FlawError("its header cannot be read: it is no safetensors file, or it is damaged") from None
@@ -55,6 +59,8 @@ def _has_nan(path: Path, form: str, data: int, offsets: list[int]) -> bool:
     count = (offsets[1] - offsets[0]) // dtype.itemsize
     if count <= 0:
         return False
+    # The bits are compared as whole numbers, since numpy has no bfloat16. Mapped and in chunks, so that a file larger
+    # than the memory can be read.
     numbers_N = np.memmap(path, dtype=dtype, mode="r", offset=data + offsets[0], shape=(count,))
     unsigned = dtype.type(2 ** (8 * dtype.itemsize - 1) - 1)
     return any(bool(((numbers_N[at : at + CHUNK] & unsigned) > infinity).any()) for at in range(0, count, CHUNK))
@@ -64,6 +70,8 @@ def check_pickle(path: Path) -> None:
     """Raise FlawError where a `.bin` is none of the two forms in which torch writes weights. It is not unpickled."""
     with path.open("rb") as file:
         first = file.read(1)
+    # torch writes a zip since version 1.6, and wrote a bare pickle before. A zip ends with its list of contents, so one
+    # that is cut off is found without reading it.
     if not zipfile.is_zipfile(path) and first != bytes([_PICKLE]):
         raise FlawError("it is no file that torch wrote, or it is cut off")
 
@@ -78,13 +86,20 @@ class _Kind(NamedTuple):
 _GGUF_KINDS: Mapping[int, _Kind] = {
     number: _Kind(numbers, size)
     for number, numbers, size in (
+        # (number of the type, numbers in a block, bytes of a block), as in the table of the package gguf
+        # F32, F16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q8_1
         *((0, 1, 4), (1, 1, 2), (2, 32, 18), (3, 32, 20), (6, 32, 22), (7, 32, 24), (8, 32, 34), (9, 32, 40)),
+        # Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, Q8_K
         *((10, 256, 84), (11, 256, 110), (12, 256, 144), (13, 256, 176), (14, 256, 210), (15, 256, 292)),
+        # IQ2_XXS, IQ2_XS, IQ3_XXS, IQ1_S, IQ4_NL, IQ3_S, IQ2_S
         *((16, 256, 66), (17, 256, 74), (18, 256, 98), (19, 256, 50), (20, 32, 18), (21, 256, 110), (22, 256, 82)),
+        # IQ4_XS, I8, I16, I32, I64, F64, IQ1_M, BF16
         *((23, 256, 136), (24, 1, 1), (25, 1, 2), (26, 1, 4), (27, 1, 8), (28, 1, 8), (29, 256, 56), (30, 1, 2)),
+        # TQ1_0, TQ2_0, MXFP4
         *((34, 256, 54), (35, 256, 66), (39, 32, 17)),
     )
 }
+# Bytes by type of value: u8, i8, u16, i16, u32, i32, f32, bool, u64, i64, f64
 _SCALARS = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 _STRING, _ARRAY = 8, 9
 _MOST = 2**32
@@ -97,6 +112,7 @@ class _Reader:
         self.file, self.size = path.open("rb"), path.stat().st_size
 
     def bytes_(self, count: int) -> bytes:
+        # A damaged length may be any number of 64 bits. Python would try to reserve that much memory.
         data = self.file.read(count) if count <= self.size else b""
         if len(data) < count:
             raise FlawError("it is cut off within its header")
@@ -132,14 +148,17 @@ def check_gguf(path: Path) -> None:
         if reader.file.read(4) != b"GGUF":
             raise FlawError("it is no GGUF file: it does not begin with GGUF")
         version, tensors, values = reader.number("I"), reader.number("Q"), reader.number("Q")
+        # Version 1 has lengths of 32 bits, so that all that follows would be read at wrong places.
         if version not in {2, 3} or max(tensors, values) > _MOST:
             raise FlawError(f"it is a GGUF file of version {version}; versions 2 and 3 are read")
         alignment = 32
         for _ in range(values):
             key = reader.bytes_(reader.number("Q"))
             value = reader.skip_value(reader.number("I"))
+            # A GGUF file may choose where its data begin; 32 is the format's default.
             alignment = value if key == b"general.alignment" and value else alignment
         end = max((_tensor_end(reader) for _ in range(tensors)), default=0)
+        # Rounded up to the next multiple of the alignment.
         start = -(-reader.file.tell() // alignment) * alignment
     if start + end > reader.size:
         raise FlawError(f"it is cut off: {reader.size:,} bytes found, its header tells of {start + end:,}")
@@ -151,5 +170,6 @@ def _tensor_end(reader: _Reader) -> int:
     count = 1
     for _ in range(reader.number("I")):
         count *= reader.number("Q")
+    # A type that is newer than the table counts as no bytes: a whole file must not be called cut off.
     kind = _GGUF_KINDS.get(reader.number("I"), _Kind(1, 0))
     return reader.number("Q") + count // kind.numbers * kind.size

@@ -85,6 +85,7 @@ def _read_whole(response: Any) -> Any:
             raise
         body = b""  # for an error, the status is enough
     finally:
+        # A body that was not read to its end would keep its connection busy.
         response.close()
     # These headers describe the packed body; with them the library would unpack the body a second time.
     unwanted = {"content-encoding", "content-length", "transfer-encoding"}

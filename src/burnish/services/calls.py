@@ -135,8 +135,10 @@ class Calls:
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
         if version not in {0, VERSION}:
             raise StageError(f"{self.path}: written by another version of burnish (tables {version}); use that one")
+        # One transaction, because two processes may open a new file at the same time.
         self._connection.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
         with self._transaction() as connection:  # two processes may open the same old file
+            # The version stays 1: with another number, an older burnish would refuse a file that it can still read.
             columns = {name for _, name, *_ in connection.execute("PRAGMA table_info(runs)")}
             if "unread" not in columns:
                 connection.execute(_UNREAD)
@@ -192,6 +194,7 @@ class Calls:
         calls, failed, prompt_tokens, completion_tokens, unread = counts
         return Spent(
             calls=calls,
+            # The file does not record what was taken from it. Who asks the judge counts that and fills it in.
             cached=0,
             failed=failed,
             prompt_tokens=prompt_tokens,
@@ -241,6 +244,7 @@ def _charge(connection: sqlite3.Connection, run: str, calls: int, unread: int, t
         ON CONFLICT (run) DO UPDATE SET calls = calls + excluded.calls, unread = unread + excluded.unread,
         prompt_tokens = prompt_tokens + excluded.prompt_tokens,
         completion_tokens = completion_tokens + excluded.completion_tokens""",
+        # The sums are made by SQLite, because another process may have added to the row since it was last read.
         (run, calls, unread, *tokens),
     )
 

@@ -56,6 +56,8 @@ class Crew(Generic[J, R]):
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None and not self._stop.is_set():
             try:
+                # `Event.wait` sleeps and says whether the event came, so a pause between retries ends as soon as the
+                # crew is closed.
                 result = self.work(job, self._stop.wait)
             except BaseException as error:
                 # Every exception is handed over: if the thread just ended, `result` would wait for ever.

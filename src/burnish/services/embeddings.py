@@ -43,6 +43,7 @@ class EmbeddingServer:
         self.config = config
         self._endpoint = Endpoint(config, "differs")
         self._pause = threading.Event().wait
+        # Vectors of another length than before come from another model, for example after a restart of the server.
         self._length: int | None = None
 
     def distances(self, pairs: Sequence[tuple[str, str]]) -> Iterator[list[float]]:
@@ -53,8 +54,11 @@ class EmbeddingServer:
         """
         sendable = ((a if a.strip() else BLANK, b if b.strip() else BLANK) for a, b in pairs)
         for batch in batches(sendable, self.config.batch_size):
+            # One text can be in several pairs of a batch.
             texts = list(dict.fromkeys(text for pair in batch for text in pair))
             vector_of = dict(zip(texts, self._vectors(texts), strict=True))
+            # Equal texts are exactly 0 apart, whatever the rounding of their vectors is: only a distance above 0 counts
+            # as different.
             yield [0.0 if a == b else _distance(vector_of[a], vector_of[b]) for a, b in batch]
 
     def _vectors(self, texts: Sequence[str]) -> Iterator[Vectors]:
@@ -123,6 +127,7 @@ def unit_vectors(body: str, count: int, length: int | None) -> Vectors:
 
 
 def _distance(a: Vectors, b: Vectors) -> float:
+    # Rounding can bring the product of two unit vectors above 1, and the distance below 0.
     return float(np.clip(1.0 - a @ b, 0.0, 2.0))
 
 

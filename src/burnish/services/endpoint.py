@@ -41,6 +41,7 @@ LONGEST_WISH = 120.0
 _TRY_AGAIN = {408, 409, 425, 429}
 
 
+# Part of both names of the field that servers complain about: `logprobs` and `top_logprobs`.
 _LOGPROBS = "logprob"
 
 
@@ -172,6 +173,8 @@ class Endpoint:
             cause = error.__cause__ or error
             if isinstance(cause, UnfitBodyError):  # openai 2 wraps exceptions that it does not know
                 return self._unfit(cause)
+            # By name, because the HTTP library is a dependency of the SDK and not of burnish. UnsupportedProtocol is an
+            # address without http://.
             why = Why.ABSENT if type(cause).__name__ in {"ConnectError", "UnsupportedProtocol"} else Why.UNANSWERED
             return Failure(why=why, text=self.shown(f"{type(cause).__name__}: {cause}"))
         except UnfitBodyError as error:
@@ -241,6 +244,7 @@ def _meaning(status: int, code: str | None, text: str) -> Why:
     # After `_DENIED`: OpenAI answers with 429 and the code insufficient_quota if the credit is used up.
     if status >= 500 or status in _TRY_AGAIN:
         return Why.UNANSWERED
+    # Last, because other complaints also say that something is exceeded, such as a 429 about the rate.
     return Why.TOO_LONG if _TOO_LONG.search(text) else Why.REFUSED
 
 
@@ -249,6 +253,7 @@ def _seconds(retry_after: str | None) -> float | None:
         wish = float(retry_after or "")
     except ValueError:
         return None  # the header is missing or holds a date: then the usual delay applies
+    # `float` also reads "nan", which is not >= 0, and "inf", which becomes the longest wish.
     return min(wish, LONGEST_WISH) if wish >= 0 else None
 
 

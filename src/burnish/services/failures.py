@@ -38,11 +38,13 @@ def error_of(config: ServerConfig, field: str, failure: Failure, advice: Advice)
         case Why.DENIED if failure.status in {401, 403}:
             where = config.api_key_env or "no variable: api_key_env is null"
             text = f"{field}.api_key_env: {address} refuses access to {model!r} ({words}); correct the key ({where})"
+        # Servers answer 404 to an unknown model and also to a wrong path, so the error names both.
         case Why.DENIED if failure.status == 404:
             text = (
                 f"{field}.model: {address} does not know {model!r} ({words}); correct the model, or the address, which "
                 "often ends in /v1"
             )
+        # What is left is 402, or 429 with the code for used-up credit.
         case Why.DENIED:
             text = f"{field}: {address} does not serve {model!r} without credit ({words}); add credit"
         case Why.REFUSED:

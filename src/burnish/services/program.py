@@ -64,11 +64,13 @@ def converse(
         # other with full pipes.
         feeder = threading.Thread(target=_feed, args=(child.stdin, questions, heard), daemon=True)
         feeder.start()
+        # Blank lines are passed over but counted, so that the number in an error is that of the program's output.
         for number, line in enumerate(child.lines(), 1):
             if line.strip() and (new := heard.take(line, number)) is not None:
                 child.heard = time.monotonic()
                 yield new
                 child.heard = time.monotonic()  # the time that the caller took does not count as silence
+        # Only after the loop: the feeder closed the pipe when it failed, so the program ended as if all had been asked.
         if heard.failure is not None:
             raise heard.failure
         child.finish()

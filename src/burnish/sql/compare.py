@@ -63,6 +63,8 @@ class Signature:
 
 def signature(rows: Sequence[ResultRow]) -> Signature:
     """Return what is kept of a result."""
+    # Each row becomes a digest first. Rows themselves cannot be sorted, since Python does not order NULL, numbers and
+    # texts among one another, but their digests can.
     digests = [_digest(map(_encoded, row)) for row in rows]
     return Signature(
         rows=len(rows),
@@ -88,10 +90,14 @@ def _encoded(value: Value) -> bytes:
         case bytes():
             return b"b" + value
         case str():
+            # Text that is not UTF-8 arrives with lone surrogates in place of the wrong bytes, and a strict encoding
+            # would raise.
             return b"t" + value.encode("utf-8", "surrogatepass")
         case float() if not value.is_integer():  # infinities too
             return b"f" + struct.pack(">d", value)
         case int() | float():
+            # A whole float is written as an integer, since 1 equals 1.0 and 0.0 equals -0.0. NaN does not occur: SQLite
+            # makes it NULL.
             return b"i%d" % int(value)
         case _:
             assert_never(value)

@@ -33,6 +33,7 @@ def check_database(path: Path, where: str) -> None:
     """Raise DataError naming `where` and the file unless this is a whole SQLite database at rest."""
     fix = "give the path of a SQLite database"
     try:
+        # A folder passes this check, because opening it fails with words of its own ("Is a directory").
         mode = path.stat().st_mode
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # to open a named pipe would wait for ever
             raise DataError(f"{where}: the database {str(path)!r} is no ordinary file; {fix}")
@@ -70,6 +71,8 @@ def _whole_size(head: bytes) -> int:
     """
     if len(head) < HEADER:
         return HEADER
+    # Offset 16 has the size of a page, 24 the counter of changes, 28 the number of pages, and 92 the value that the
+    # counter had when that number was written. A page of 65,536 bytes does not fit into two bytes and is written as 1.
     (page,) = struct.unpack_from(">H", head, 16)
     changed, pages = struct.unpack_from(">II", head, 24)
     (valid_for,) = struct.unpack_from(">I", head, 92)
@@ -78,6 +81,8 @@ def _whole_size(head: bytes) -> int:
 
 
 def _check_at_rest(path: Path, where: str) -> None:
+    # Queries are run with immutable=1, with which SQLite ignores these files: what they hold would be missing. An empty
+    # one is harmless; journal_mode=TRUNCATE leaves such a file behind.
     for suffix in ("-wal", "-journal"):
         beside = path.with_name(path.name + suffix)
         try:
@@ -104,6 +109,8 @@ def describe(path: Path, form: Schema, sample_rows: int = 0) -> str:
 
 
 def _reader(path: Path) -> sqlite3.Connection:
+    # `immutable` promises that nobody writes, so that SQLite takes no locks and needs no right to write beside the
+    # file.
     connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
     connection.text_factory = _text
     return connection
@@ -115,6 +122,8 @@ def _text(data: bytes) -> str:
 
 def _tables(connection: sqlite3.Connection, form: Schema, sample_rows: int) -> Iterator[str]:
     made = connection.execute(
+        # The underscore is escaped, because LIKE takes it for any character. `sqlite_sequence` comes with
+        # AUTOINCREMENT.
         "SELECT name, sql FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' "
         "AND sql IS NOT NULL ORDER BY rowid"
     ).fetchall()
@@ -135,6 +144,8 @@ def _tables(connection: sqlite3.Connection, form: Schema, sample_rows: int) -> I
 
 
 def _columns(connection: sqlite3.Connection, table: str) -> list[str]:
+    # A PRAGMA takes no parameters. Its form as a function does, so that no name of a table can break out of the
+    # statement.
     found = connection.execute("SELECT name FROM pragma_table_info(?)", (table,))
     return [name if re.fullmatch(r"\w+", name) else f"`{name}`" for (name,) in found]
 
@@ -158,5 +169,6 @@ def _samples(connection: sqlite3.Connection, table: str, count: int) -> Iterator
 
 def _shown(value: Any) -> str:
     text = "NULL" if value is None else "(binary)" if isinstance(value, bytes) else re.sub(r"\s+", " ", str(value))
+    # Samples stand in a comment of SQL, which such a value would end.
     text = text.replace("*/", "* /")
     return text if len(text) <= CELL else f"{text[: CELL - 3]}..."

@@ -40,15 +40,23 @@ MOST_WEIGHT = 10_000
 sqlglot reads the arguments of some 80 names (`CHAR(`, `TIME(`, ...) twice, so nested calls of them double its time with
 each level; it reads a weight of this in about 0.15 s. Of 4,000 gold queries of public data none weighs more than 2,600.
 """
+# Twenty texts of the greatest weight take about 3 s to parse.
 MOST_TRIES = 20
 MOST_CUTS = 200
+# A fence with a language and a line break, or with `sql` right before the query, or with nothing; it ends at the next
+# fence, or with the text where the model stopped early.
 _FENCE = re.compile(r"```[ \t]*(?:[\w+#.-]*[ \t]*\r?\n|sql(?:ite3?)?\b)?(.*?)(?:```|\Z)", re.DOTALL | re.IGNORECASE)
 _LABEL = re.compile(r"```[ \t]*\w*")
+# SQLite's names: `bare`, `"quoted"`, with backticks, in brackets. The bounds keep a quote without an end from being
+# searched to the end of the text at every word WITH.
 _NAME = r"""(?:\w{1,200}|"[^"\n]{1,200}"|`[^`\n]{1,200}`|\[[^]\n]{1,200}\])"""
 _WITH = rf"WITH\s+(?:RECURSIVE\s+)?{_NAME}\s*(?:\([^()]*\)\s*)?AS\s*(?:(?:NOT\s+)?MATERIALIZED\s*)?\("
+# The colon keeps out a heading like "Select: a, b". WITH alone begins many sentences, so the whole beginning up to the
+# bracket is wanted.
 _QUERY = rf"(?:SELECT\b(?!\s*:)|VALUES\s*\(|{_WITH})"
 _SKIP = r"(?>\s|\ufeff|--[^\n]*\n|/\*.*?\*/)*+"  # possessive: hostile text may not make it try again
 _BEGINS = re.compile(rf"{_SKIP}{_QUERY}", re.IGNORECASE | re.DOTALL)
+# Each needs its next word, because prose begins with them, too: "Update the table, then analyze it. Begin."
 _OTHER = re.compile(
     _SKIP + r"(?:(?:INSERT|REPLACE)\s+(?:INTO|OR)\b|UPDATE\s+\S+\s+SET\b|DELETE\s+FROM\b|(?:CREATE|DROP|ALTER)\s+"
     r"(?:TEMP|TEMPORARY|TABLE|VIEW|INDEX|TRIGGER|UNIQUE|VIRTUAL)\b|ATTACH\s+(?:DATABASE\s+)?\S+\s+AS\b|DETACH\s|"
@@ -56,6 +64,8 @@ _OTHER = re.compile(
     r"BEGIN\s*(?:;|TRANSACTION|IMMEDIATE|EXCLUSIVE|\Z)|COMMIT\b|ROLLBACK\b|SAVEPOINT\s+\w+|RELEASE\s+\w+)",
     re.IGNORECASE | re.DOTALL,
 )
+# What may stand before a query at the start of a line: first `> `, `* `, `- `, or the `1. ` or `2) ` of a list; then
+# `**Final SQL query:** ` or `the answer is `; then a backtick.
 _LINE = re.compile(
     rf"^[^\S\n]*(?:[>*-][^\S\n]+|\d{{1,3}}[.)][^\S\n]+)?(?:[*_`\s]{{0,8}}(?:the[^\S\n]+)?(?:final[^\S\n]+)?"
     rf"(?:sqlite|sql|query|answer)(?:[^\S\n]+(?:query|answer|statement))?[*_`]{{0,4}}[^\S\n]{{0,4}}(?::|is)[*_`]{{0,4}}"
@@ -101,6 +111,8 @@ def extract(text: str) -> Extracted:
     if len(answer) > MOST_CHARACTERS:
         return Extracted(kind=Kind.REFUSED, message=f"an answer of {len(answer):,} characters")
     answer = without_end_tokens(answer)
+    # A query may hold such a thing as a text of its own: `SELECT '{"sql": "SELECT 2"}'` is the answer, and not what is
+    # in it.
     inner = None if _BEGINS.match(answer) else next(filter(_holds_a_query, wrapped(answer)), None)
     return _extracted(answer if inner is None else inner)
 
@@ -124,9 +136,11 @@ def _extracted(text: str, lists: bool = True) -> Extracted:
         return Extracted(kind=Kind.EMPTY, message="a blank answer")
     bodies = [match[1] for match in _FENCE.finditer(text)]
     outside = _FENCE.sub("\n", text) if bodies else text
+    # From the last fence: models that correct themselves write the better query below the first one.
     for body in reversed(bodies):
         if _BEGINS.match(body):
             return _only(body)
+    # In `DROP TABLE t; SELECT 1` the SELECT must not be picked out: the text holds two statements.
     found = None if _OTHER.match(outside) else _first_that_parses(outside, lists)
     if found is not None:
         return found
@@ -166,6 +180,7 @@ def _first_that_parses(text: str, lists: bool) -> Extracted | None:
     else:
         lines = [match.start(2) for match in _LINE.finditer(text)]
         starts = sorted({*lines, *(match.start(2) for match in _INLINE.finditer(text))})[:MOST_TRIES]
+    # Counted over all beginnings together, so that many beginnings with many cuts each stay bounded.
     tries = iter(range(MOST_TRIES))
     tails = [_out_of_code(text, start) for start in starts]
     for tail in tails:
@@ -175,6 +190,7 @@ def _first_that_parses(text: str, lists: bool) -> Extracted | None:
             if _parses(piece):
                 rest = tail[len(piece) :]
                 return _two(rest.strip()) if lists and _SECOND.match(rest) else _only(piece)
+    # Nothing parses. SQLite may still run it, or its error tells what is wrong.
     return _only(tails[0]) if tails else None
 
 
@@ -182,6 +198,7 @@ def _out_of_code(text: str, start: int) -> str:
     """Return the text from a query on; where a single backtick opens before it, up to the last one of its paragraph."""
     tail = text[start:]
     if start and text[start - 1] == "`":
+        # The last backtick and not the next one: names in a query may stand in backticks, too.
         paragraph = re.split(r"\n\s*\n", tail, maxsplit=1)[0]
         return paragraph.rpartition("`")[0] or tail
     return tail
@@ -193,6 +210,8 @@ def _shorter(text: str) -> Iterator[str]:
     yield text
     for pattern in (r"\n\s*\n\s*", r"\n\s*"):
         for cut in reversed(list(re.finditer(pattern, text))[-MOST_CUTS:]):
+            # A line that goes on with WHERE or a comma belongs to the query, even where only its loss would make the
+            # rest parse.
             if not _GOES_ON.match(text, cut.end()):
                 yield text[: cut.start()]
 
@@ -213,6 +232,7 @@ def _parses(text: str) -> bool:
     sqlglot = _sqlglot()
     try:
         return bool(sqlglot.parse_one(text[:end], dialect="sqlite"))
+    # sqlglot calls itself at each level of nesting: 500 CASE within one another exhaust Python's stack.
     except (sqlglot.errors.SqlglotError, RecursionError):
         return False
 

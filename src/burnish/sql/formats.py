@@ -25,10 +25,13 @@ def mentions_formats(sql: str) -> bool:
 def outgrown(database: str, sql: str, limits: Limits, seconds: float) -> bool:
     """Say whether one of these functions made a text that is too long; False where another error comes first."""
     connection, _ = opened(database, limits, seconds)
+    # On the query's own connection `printf` is ours by now. The real one is asked on a second connection, with the same
+    # limit on the length of a text.
     with closing(connection), closing(sqlite3.connect(":memory:")) as helper:
         helper.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, limits.result_bytes)
         watch = _Watch(helper)
         for name in NAMES:
+            # -1 stands for any number of arguments.
             connection.create_function(name, -1, watch)
         try:
             for _ in connection.execute(sql):
@@ -48,6 +51,7 @@ class _Watch:
         if result is None and values and values[0] is not None:
             self.found = self._formatted((f"{_as_text(values[0])}x", *values[1:])) is None
             if self.found:
+                # The error ends the query: one such text is enough to know.
                 raise OverflowError
         return result
 

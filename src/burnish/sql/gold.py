@@ -98,6 +98,7 @@ class Results:
         place = self._place(query)
         try:
             kept = row_of(orjson.loads(place.read_bytes()), Result, str(place))
+        # A damaged entry is no error: the query is run again and the entry is replaced.
         except (OSError, orjson.JSONDecodeError, DataError):
             return False
         if kept.kind is Kind.REFUSED:  # it costs nothing to ask again, and what is allowed has grown with versions
@@ -110,6 +111,7 @@ class Results:
         limits = orjson.dumps(asdict(self.sandbox.limits)).decode()
         # Before the second version a text that grew too long was kept as a row with NULL.
         version = ["formats 2"] if mentions_formats(query.sql) else []
+        # The database's content and not its path, so that a copied or moved database keeps its results.
         name = short_hash(self._content(query.database), query.sql, limits, sqlite3.sqlite_version, *version)
         return self.folder / name[:2] / f"{name}.json"
 
@@ -130,4 +132,5 @@ def _version(database: Path) -> str:
         state = database.stat()
     except OSError as error:
         raise DataError(f"{database}: the database cannot be read ({error.strerror}); check the path") from None
+    # Size and time of the last write tell a changed file without reading it, as hashing for each query would.
     return f"{database.absolute()} {state.st_size} {state.st_mtime_ns}"

@@ -104,6 +104,7 @@ def opened(database: str, limits: Limits, seconds: float | None = None) -> tuple
     connection.text_factory = _text
     connection.set_authorizer(guard)
     ends = time.monotonic() + (limits.seconds if seconds is None else seconds)
+    # A result other than 0 makes SQLite end the query with the error "interrupted".
     connection.set_progress_handler(lambda: int(time.monotonic() > ends), STEPS)
     return connection, guard
 

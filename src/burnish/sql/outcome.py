@@ -62,6 +62,8 @@ class QueryOutcome:
 
 def encoded(outcome: QueryOutcome) -> bytes:
     """Write an outcome as a message."""
+    # JSON and not pickle: a worker that hostile SQL took over could make its parent run code through a pickle. Python's
+    # json keeps infinity, and by default it escapes lone surrogates, which have no UTF-8.
     values = {"kind": outcome.kind, "message": outcome.message, "rows": outcome.rows}
     body = json.dumps(values, default=_blob).encode()
     return LENGTH.pack(len(body)) + body
@@ -69,6 +71,7 @@ def encoded(outcome: QueryOutcome) -> bytes:
 
 def _blob(value: object) -> list[str]:
     assert isinstance(value, bytes), value
+    # A list, because no other value in a row is one: so a blob is told from a text.
     return [base64.b64encode(value).decode()]
 
 

@@ -28,6 +28,7 @@ GRACE = 2.0
 START_SECONDS = 60.0
 MOST_MESSAGE = 1024 * MEGABYTE
 """A longer answer is none that our own worker writes."""
+# Each may hold 1 GiB by its limits (see SPARE of the worker).
 MOST_WORKERS = 4
 TAKEN_OVER = frozenset({Kind.TOO_LARGE, Kind.TIMEOUT})
 """After these a fresh worker takes over: memory in pieces may not change what becomes of the next query."""
@@ -73,6 +74,8 @@ class Sandbox:
             try:
                 return list(threads.map(one, queries))
             except BaseException:
+                # Threads wait for answers of workers, and leaving the block waits for the threads. Only the end of the
+                # workers makes that short.
                 threads.shutdown(wait=False, cancel_futures=True)
                 self.close()
                 raise
@@ -103,6 +106,7 @@ class _Worker:
     def ask(self, query: Query) -> QueryOutcome:
         values = {"database": os.path.abspath(query.database), "sql": query.sql}
         body = json.dumps(values).encode()
+        # A worker may have died while it was idle. The query is innocent of that, so a fresh worker gets it.
         for attempt in (1, 2):
             process = self.process or self._start()
             try:
@@ -177,6 +181,8 @@ def _read(process: subprocess.Popen[bytes], count: int, until: float) -> bytes:
         while count:
             if not selector.select(max(0.0, until - time.monotonic())):
                 raise TimeoutError
+            # `os.read` returns what is there. The pipe's own `read` would wait for all bytes, and no deadline would end
+            # that.
             part = os.read(process.stdout.fileno(), min(count, MEGABYTE))
             if not part:
                 raise EOFError("no answer")

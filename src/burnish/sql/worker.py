@@ -54,9 +54,11 @@ def execute(database: str, sql: str, limits: Limits) -> QueryOutcome:
     """
     if len(sql) > limits.sql:
         return QueryOutcome(kind=Kind.REFUSED, message=f"{len(sql):,} characters, a query has at most {limits.sql:,}")
+    # Python's sqlite3 takes `SELECT 1;;` for two statements.
     sql = sql.rstrip("; \t\r\n\f")
     before = _NOTHING.match(sql)
     assert before, sql
+    # Comments may stand before the word, so they are passed over first.
     if sql[before.end() :].lower().startswith("explain"):
         return QueryOutcome(kind=Kind.REFUSED, message="explain")  # the authorizer cannot see it
     begun = time.monotonic()
@@ -94,6 +96,7 @@ def _fetched(cursor: sqlite3.Cursor, limits: Limits) -> QueryOutcome:
 def _failure(error: Exception, refused: str) -> QueryOutcome:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest is detail
     said = str(error)[:MESSAGE]
+    # The guard knows what was refused. SQLite's own error is often "not authorized" and nothing more.
     if refused:
         return QueryOutcome(kind=Kind.REFUSED, message=refused[:MESSAGE])
     if isinstance(error, MemoryError):
@@ -121,6 +124,8 @@ def serve(questions: IO[bytes], answers: IO[bytes], limits: Limits) -> None:
     while len(head := questions.read(LENGTH.size)) == LENGTH.size:
         query: dict[str, str] = json.loads(questions.read(*LENGTH.unpack(head)))
         try:
+            # To write a result as JSON takes more memory than the rows, so it can fail after the query itself
+            # succeeded.
             message = encoded(execute(query["database"], query["sql"], limits))
         except MemoryError:
             message = encoded(QueryOutcome(kind=Kind.TOO_LARGE, message="out of memory"))
@@ -147,6 +152,8 @@ def main(arguments: Sequence[str]) -> None:
 
 def _end_with(parent: int) -> None:
     """A worker that is busy does not see that its input ended: this thread sees that the parent did."""
+    # A process whose parent has died gets another parent.
     while os.getppid() == parent:
         time.sleep(WATCH_SECONDS)
+    # `sys.exit` would end this thread alone.
     os._exit(1)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 _TAIL = 200
 """Characters at the end in which end tokens are looked for."""
+# `</s>` (Llama), `<eos>` and `<end_of_turn>` (Gemma), `<|im_end|>` (ChatML), and DeepSeek's form with full-width bars.
 _END_TOKENS = re.compile(r"(?:\s*(?:</s>|<eos>|<end_of_turn>|<[|｜][\w▁]{1,40}[|｜]>))+\s*\Z")
 _TAG = re.compile(r"<(sql|query|answer|final_answer)>(.*?)(?:</\1>|\Z)", re.DOTALL | re.IGNORECASE)
 _KEYS = ("sql", "sql_query", "query", "answer")
@@ -17,6 +18,8 @@ _MOST_OBJECTS = 20
 
 def without_end_tokens(text: str) -> str:
     """Return a text without the tokens that end a turn, such as `</s>`, where they are its last words."""
+    # Only the end is searched, because the time of the pattern grows with the square of the length: a text of 5,000
+    # such tokens with a letter after them takes a second.
     cut = max(0, len(text) - _TAIL)
     return text[:cut] + _END_TOKENS.sub("", text[cut:])
 
@@ -33,11 +36,13 @@ def _in_objects(text: str) -> Iterator[str]:
     for count, found in enumerate(_OBJECT.finditer(text)):
         if count == _MOST_OBJECTS:
             return
+        # It lies inside the object that was read last.
         if found.start() < end:
             continue
         try:
             value, end = decoder.raw_decode(text, found.start())
         except (ValueError, RecursionError):
             continue
+        # Models also write `{"SQL": ...}`.
         by_name = {str(name).lower(): inner for name, inner in value.items()}
         yield from (by_name[key] for key in _KEYS if isinstance(by_name.get(key), str))

@@ -43,6 +43,7 @@ class _Entry:
     files: Callable[[Any], Mapping[str, Sequence[Path]]]
 
 
+# TASKS finds the settings class for the name in a config. This table finds everything else for that class.
 _entries: dict[type[TaskSettings], _Entry] = {}
 
 
@@ -62,6 +63,7 @@ def register_task(
     without the task's data (`burnish grade`). `files` returns {role: local files}: their content identifies the data.
     Raises ConfigError where the kind is taken by another class.
     """
+    # TASKS comes first: it refuses a kind that another class has, and a refused class must not be left in the table.
     TASKS.add(settings)
     _entries[settings] = _Entry(make=make, grader=grader, files=files)
 
@@ -85,11 +87,14 @@ def files_by_role(config: TaskSettings) -> Mapping[str, Sequence[Path]]:
 
     Their content is the input of the stages that load the task. Raises ConfigError where one is missing.
     """
+    # A hub dataset has no local files. An empty role would look like data that are identified, and the commit on the
+    # hub would not be asked for.
     return {role: paths for role, paths in _entry(type(config)).files(config).items() if paths}
 
 
 def local_files(config: TaskSettings) -> tuple[Path, ...]:
     """Return all local files that a task reads, each once. Raises ConfigError where one is missing."""
+    # One file may have two roles: SaferPaca's test file is both `general_test` and `safety_test`.
     return tuple(dict.fromkeys(path for paths in files_by_role(config).values() for path in paths))
 
 

@@ -28,6 +28,8 @@ class PlainAnswers(ABC):
     def grade(self, example: Example, completion: str) -> Grade:
         """Compare a completion with the example's reference."""
 
+    # Refinement only knows graders of one example, because a query means nothing without its example's database.
+    # Numbers and texts do not need the example, so this pair only remembers it.
     def on(self, example: Example) -> PlainGrader:
         """Return the grader of answers to this example."""
         return PlainGrader(answers=self, example=example)
@@ -62,6 +64,8 @@ def graders(
     them here at once, and with `gold` the references too; afterwards it only looks results up. An answer that was cut
     at the token limit counts as no answer, so it is not executed here.
     """
+    # All at once, because the sandbox runs queries in several processes. Asked for one answer after the other, it would
+    # use only one of them.
     if isinstance(grader, Executes):
         grader.execute(((examples[one.example_id], one.completion) for one in answers if one.finished), gold)
     return lambda example_id: grader.on(examples[example_id])

@@ -72,7 +72,9 @@ class _Line:
         """Return a line; a number as the reference becomes its text, since a float would lose digits of it."""
         found = members(line)
         reference = row.get(REFERENCE)
+        # `true` is an int for Python. It stays what it is, so that it is refused as a reference.
         if isinstance(reference, int | float) and not isinstance(reference, bool):
+            # If a name comes twice in an object, JSON parsers take the last value.
             written = next(member.value for member in reversed(found) if member.name == REFERENCE)
             row = {**row, REFERENCE: Written(written)}
         return cls(where=where, row=row, members=found)
@@ -107,6 +109,8 @@ def grade(task: str, predictions: Path, out: Path | None = None, equality: str |
     if out is not None and out.is_dir():
         raise ConfigError(f"out: {str(out)!r} is a folder; name a file")
     grader = _grader(task, equality)
+    # The whole file is read before the first row is graded: queries may run for minutes, and a damaged last line should
+    # be known before that.
     read = [_Line.of(f"{predictions}:{number}", line, row) for number, line, row in read_lines(predictions)]
     rows = [(line.where, line.row) for line in read]
     if not rows:
@@ -115,10 +119,12 @@ def grade(task: str, predictions: Path, out: Path | None = None, equality: str |
         graded = _execute_rows(grader, rows, predictions.parent)
     else:
         graded = [_grade_row(grader, where, row) for where, row in rows]
+    # The summary can raise an error. It comes before the file is written, so that `out` is then left as it was.
     summary = _summary(graded, str(predictions))
     if out is not None:
         lines = [with_columns(line.members, one.columns) for line, one in zip(read, graded, strict=True)]
         data = b"".join(lines)
+        # The header of a gzip file holds the time. With zero, equal rows give equal bytes.
         write_atomic(out, gzip.compress(data, mtime=0) if out.suffix == ".gz" else data)
     return summary
 
@@ -136,6 +142,8 @@ def _grader(task: str, equality: str | None) -> Grader:
 
 def _execute_rows(grader: SqlAnswers, rows: Sequence[tuple[str, dict[str, Any]]], folder: Path) -> list[_Graded]:
     pairs = [_sql_example(where, row, folder) for where, row in rows]
+    # Each database is checked once, before any query runs. Reversed, so that the first row that names it is in the
+    # error.
     for path, where in {grader.database_of(example): example.id for example, _ in reversed(pairs)}.items():
         check_database(path, where)
     grader.execute(pairs, gold=True)
@@ -148,9 +156,11 @@ def _sql_example(where: str, row: Mapping[str, Any], folder: Path) -> tuple[Exam
         raise DataError(f"{where}: no column 'database'; name the SQLite file that the queries are about")
     database = row["database"]
     for name, value in (("reference", reference), ("database", database)):
+        # A number was turned into `Written`, which is a str. It is neither a query nor a path.
         if not isinstance(value, str) or isinstance(value, Written) or not value.strip():
             what = "the gold query" if name == "reference" else "the path of a SQLite file"
             raise DataError(f"{where}: the {name} is {value!r:.80}; write {what}")
+    # pathlib keeps an absolute path as it is, so that a row may name either kind.
     place = str(folder / database)
     example = Example(id=where, group="", prompt=(), reference=reference, metadata={DATABASE: place})
     return example, prediction
@@ -159,6 +169,7 @@ def _sql_example(where: str, row: Mapping[str, Any], folder: Path) -> tuple[Exam
 def _executed(judged: Judged) -> _Graded:
     runs = judged.gold.signature is not None
     return _Graded(
+        # Without a result of the reference nobody knows whether the answer is right, so the row is in no figure.
         correct=judged.correct if runs else None,
         extracted=judged.extracted,
         outcome=str(judged.answer.kind),
@@ -193,6 +204,7 @@ def _summary(every: Sequence[_Graded], source: str) -> GradeSummary:
         raise DataError(f"{source}: no reference runs, such as {every[0].why}; check `reference` and `database`")
     correct = sum(one.correct is True for one in graded)
     interval = wilson(correct, len(graded))
+    # Only an interval of no rows has no bounds, and at least one row was graded.
     assert interval.ci95 is not None, interval
     low, high = interval.ci95
     return GradeSummary(
@@ -202,6 +214,7 @@ def _summary(every: Sequence[_Graded], source: str) -> GradeSummary:
         low=low,
         high=high,
         no_answer=sum(one.extracted is None for one in graded),
+        # Of all rows: what a prediction did when it ran does not depend on the reference.
         outcomes=dict(sorted(Counter(one.outcome for one in every if one.outcome is not None).items())),
         no_reference=len(every) - len(graded),
     )

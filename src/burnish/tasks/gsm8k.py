@@ -43,6 +43,7 @@ class Gsm8k(NumericAnswers):
 
 def local_files(config: Gsm8kTask) -> tuple[Path, ...]:
     """Return the two files of a local source, none for a hub id. Raises ConfigError where one is missing."""
+    # A folder wins over a hub id of the same name, such as ./openai/gsm8k.
     folder = existing_path(config.source)
     if folder is None:
         if looks_like_hub_id(config.source):
@@ -51,6 +52,7 @@ def local_files(config: Gsm8kTask) -> tuple[Path, ...]:
             f"task.source: {config.source!r} does not exist and is no hub id (OWNER/NAME); give a folder with "
             "train.jsonl and test.jsonl (also .gz), or openai/gsm8k"
         )
+    # The order is a promise: `_rows` takes the first file for training and the second for testing.
     return _split_file(folder, "train"), _split_file(folder, "test")
 
 
@@ -65,6 +67,7 @@ def _split_file(folder: Path, split: str) -> Path:
                 "train and a test file"
             )
         case _:
+            # The two may hold different rows, and nobody said which of them is meant.
             raise ConfigError(f"task.source: {split}.jsonl and {split}.jsonl.gz in {str(folder)!r}; remove one of them")
 
 
@@ -78,6 +81,7 @@ def _rows(config: Gsm8kTask, split: str) -> Iterator[TaskRow]:
 def _row(where: str, columns: Mapping[str, Any]) -> TaskRow:
     question = text_column(where, columns, "question")
     answer = text_column(where, columns, "answer")
+    # The last marker, as graders read a reference. So every row that is loaded can also be graded.
     _, marker, final = answer.rpartition(MARKER)
     if not marker or only_number(final) is None:
         raise DataError(f"{where}: the answer ends in {answer[-40:]!r}; end it with `{MARKER} NUMBER`")
@@ -105,9 +109,13 @@ def _hub_columns(config: Gsm8kTask, split: str) -> Iterator[tuple[str, Mapping[s
             "pip install 'burnish[train]', or give a local folder"
         ) from None
     try:
+        # GSM8K has two configurations on the hub: `main`, and `socratic`, whose answers hold questions between the
+        # steps.
         rows: Iterable[Mapping[str, Any]] = library.load_dataset(
             config.source, "main", revision=config.revision, split=split
         )
+    # The library raises FileNotFoundError for an unknown id and ConnectionError without a network (both are OSError),
+    # and ValueError for an unknown configuration or split.
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"task.source: {split} of {config.source!r} (revision {config.revision or 'newest'}) could not be loaded: "

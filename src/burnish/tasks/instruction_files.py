@@ -24,6 +24,7 @@ WRAPPER = (
 )
 """What SaferPaca's test questions begin with, and its training rows do not."""
 _REQUESTS = "instructions"
+# Matched by the beginning: the messages of forms go on with what to do about the row.
 _EMPTY = {"empty completion": "empty_response", "empty prompt": "empty_prompt"}
 """How a row without one part is known in forms, and as what it is counted here."""
 
@@ -62,6 +63,7 @@ class Part:
 
     def _file(self, source: str) -> Path:
         path = expanded(source, f"task.{self.field}")
+        # With os.path, since the methods of Path raise OSError for a name that is too long.
         if not os.path.isfile(path):
             why = "is no file" if os.path.exists(path) else "does not exist"
             raise ConfigError(f"task.{self.field}: {source!r:.300} {why}; the official one is {self.origin}")
@@ -103,6 +105,8 @@ def _rows(part: Part, path: Path) -> Iterator[InstructionRow | str]:
 def _usable(part: Part, path: Path, row: UsableRow | BadRow) -> InstructionRow | str:
     where = str(path.with_name(row.where))
     if isinstance(row, BadRow):
+        # Published data have some rows with an empty response, so these are left out and counted. Any other bad row is
+        # a mistake of the file and an error.
         why = next((counted for beginning, counted in _EMPTY.items() if row.why.startswith(beginning)), None)
         if why is None:
             raise DataError(f"{where}: {row.why}")
@@ -110,6 +114,7 @@ def _usable(part: Part, path: Path, row: UsableRow | BadRow) -> InstructionRow |
     response = row.completion.strip()
     if part.max_response is not None and len(response) > part.max_response:
         return "response_too_long"
+    # With the wrapper a tested prompt would not equal the training prompt that repeats it, and would stay in training.
     question = bare_instruction(row.prompt[-1].content)
     if not question:
         return "empty_prompt"
@@ -141,12 +146,16 @@ def _wanted(part: Part, path: Path) -> list[UsableRow | BadRow]:
     except (ConfigError, DataError) as error:
         raise type(error)(f"task.{part.field}: {str(error).removeprefix('data.source: ')}") from None
     known = tuple(Category)
+    # Other data have a column of this name for something else, such as {"category": "poetry"}. Then every row is
+    # wanted.
     if not any(category in known for _, category in pairs):
         return [row for row, _ in pairs]
     for row, category in pairs:
+        # In a file that holds both, a misspelt category ("saftey") would otherwise lose its row without a word.
         if isinstance(row, UsableRow) and category not in known:
             where = path.with_name(row.where)
             raise DataError(f"{where}: {CATEGORY} is {category!r:.80}, other rows have general or safety; write one")
+    # Usable rows without a known category were refused above. What is left without one are bad rows, which are counted.
     return [row for row, category in pairs if category == part.category or category not in known]
 
 
@@ -160,12 +169,15 @@ def _bare_requests(path: Path) -> Mapping[str, Any] | None:
         return None
     try:
         with path.open("rb") as file:
+            # A table is a list and may have a million rows. Only a document that begins with a brace is parsed here as
+            # a whole. Programs on Windows put a byte order mark before it.
             if not file.read(1024).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
                 return None
             file.seek(0)
             value: Any = orjson.loads(file.read().removeprefix(b"\xef\xbb\xbf"))
     except (OSError, orjson.JSONDecodeError):
         return None  # read as a table it tells what is wrong
+    # The text begins with a brace, so a parsed value is an object.
     return value if isinstance(value.get(_REQUESTS), list) else None
 
 
@@ -175,6 +187,7 @@ def _as_rows(part: Part, path: Path, requests: Mapping[str, Any]) -> Iterator[Us
         raise DataError(
             f"task.{part.field}: {path.name} holds requests without responses; only task.safety_test takes these"
         )
+    # The key `inputs` may be missing, or its list may be empty while there are many requests.
     asked, inputs = requests[_REQUESTS], requests.get("inputs") or [None] * len(requests[_REQUESTS])
     if not isinstance(inputs, list) or len(inputs) != len(asked):  # pyright: ignore[reportUnknownArgumentType]
         raise DataError(f"{path}: `inputs` does not fit {len(asked)} instructions; write one for each, or none")

@@ -42,6 +42,8 @@ class Instructions(InstructionAnswers):
         general, safety, general_test, safety_test = (read_part(part) for part in _parts(config))
         every = (general, safety, general_test, safety_test)
         check_own_ids(row for part in every for row in part.rows)
+        # Over both test files: a safety row may repeat a tested general prompt. Within one category `dataset` finds the
+        # overlap, but not across the two.
         held_out = frozenset(row.group for part in (general_test, safety_test) for row in part.rows)
         both = (
             _dataset(
@@ -49,10 +51,12 @@ class Instructions(InstructionAnswers):
             ),
             _dataset(Category.SAFETY, _kept(safety, held_out), safety_test, (config.train_safety, config.test_safety)),
         )
+        # An explicit start, because `sum` begins with 0, and a Counter cannot be added to a number.
         left_out = sum((Counter(part.left_out) for part in every), Counter[str]())
         return Dataset(
             train=tuple(example for one in both for example in one.train),
             test=tuple(example for one in both for example in one.test),
+            # Counted here, since the rows that `_dataset` gets are without them already.
             dropped=sum(row.group in held_out for part in (general, safety) for row in part.rows),
             left_out=dict(sorted(left_out.items())),
         )
@@ -78,6 +82,8 @@ def _parts(config: InstructionsTask) -> tuple[Part, Part, Part, Part]:
             sources=config.safety_test,
             origin=REQUESTS,
             max_response=most,
+            # Only bare requests of the safety test get a reference: to refuse is right for each of them. Elsewhere
+            # somebody must have written an answer.
             refusal=config.refusal,
         ),
     )
@@ -95,6 +101,7 @@ def _dataset(
         field = str(category) if split == "train" else f"{category}_test"
         if not rows:
             raise DataError(f"task.{field}: every prompt is a test prompt too; keep the files apart")
+        # `dataset` checks this as well, but its error would name `task.train`, a field that this task does not have.
         if count is not None and count > len(rows):
             raise ConfigError(
                 f"task.{split}_{category}: {count} rows asked for, task.{field} has {len(rows)} that can be used; set "

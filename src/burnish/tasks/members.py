@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from burnish.store.files import dump_line
 
 _SPACE = re.compile(r"[ \t\r\n]*")
+# The decoder only has to find where a value ends, so numbers need not be worked out.
 _DECODER = json.JSONDecoder(parse_int=str, parse_float=str)
 
 
@@ -27,6 +28,7 @@ class Member:
 
 def members(line: bytes) -> list[Member]:
     """Return the members of an object that is known to be valid JSON, and not nested too deeply."""
+    # The first line of a file may begin with a byte order mark, which would stand where the brace is expected.
     text = line.decode("utf-8").strip(" \t\r\n\ufeff")
     found: list[Member] = []
     place = _after_space(text, 1)
@@ -44,6 +46,8 @@ def members(line: bytes) -> list[Member]:
 
 def with_columns(row: list[Member], columns: Mapping[str, object]) -> bytes:
     """Return a row as a line with other or more columns; all else stays as it was written."""
+    # Columns of an earlier grading are replaced. The new ones always come last, so that a second grading gives the same
+    # line.
     kept = [member.text for member in row if member.name not in columns]
     new = dump_line(columns).decode().strip()[1:-1]
     return f"{{{', '.join([*kept, *([new] if new else [])])}}}\n".encode()

@@ -31,14 +31,22 @@ VERSION = 2
 MARKER = "####"
 MAX_LENGTH = 400
 """Characters of the longest number, as found and as written out, and the largest exponent; `int` stops at 4,300."""
+# Wide enough for 33.33 as an answer to 100/3. A Fraction, so that the comparison itself rounds nothing.
 TOLERANCE = Fraction(1, 10_000)
 """Relative; where both sides are integers they must be equal."""
 
+# What each piece matches:
+# _SIGN: `-5`, `+5`, `-$5`, `-\$5`. Not the minus of `3-2`, `x-2`, `(3+4)-2` or `50%-20%`, nor the second in `a--5`.
+# _DIGITS: `1234.5`, `1,234.5`, `.5`. Commas must be thousands commas; the 5 of `and so on...5` has no decimal point.
+# _EXPONENT: the end of `1.5E-3`, as float columns are printed. Not that of `2e3x`, which is a name.
+# _MIXED: `2 1/2`. It is tried before _PLAIN, which would be content with the 2.
+# _PLAIN: one of the above, or `48/2`.
 _SIGN = r"(?:(?<![0-9A-Za-z_)\]}%-])(?P<sign>[-+−])(?:\\?[$£€] ?)?)?"
 _DIGITS = r"(?:(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?|(?<!\.)\.[0-9]+)"
 _EXPONENT = r"(?:[eE][-+]?[0-9]+(?![0-9A-Za-z_]))?"
 _MIXED = r"(?P<whole>[0-9]+) (?P<part>[0-9]+/[0-9]+)"
 _PLAIN = rf"(?P<top>{_DIGITS}{_EXPONENT})(?:/(?P<bottom>{_DIGITS}))?"
+# Only at the beginning of an answer: `- 5`, `**- 5**`, `($ - 5`. Anywhere else a spaced minus is an operator.
 _SPACED_SIGN = re.compile(r"\A([\s*($]{0,8})[-−] {1,4}(?=[$£€]?\.?[0-9])")
 _NUMBER = re.compile(rf"{_SIGN}(?<![0-9A-Za-z_])(?:{_MIXED}|{_PLAIN})")
 
@@ -56,6 +64,7 @@ def final_number(text: str) -> Answer | None:
     if found := _marked(answer):
         return _answer(found)
     before = answer.partition(MARKER)[0]
+    # `\boxed{3\sqrt{2}}` has no answer rather than the answer 3 or 2.
     if (box := last_box(before)) is not None:
         return None if box.irrational else _first_answer(box.content)
     return _last_answer(before)
@@ -70,6 +79,8 @@ def marked_number(text: str) -> Answer | None:
 
 def only_number(text: str) -> Answer | None:
     """Return the number that is all of `text` (but for space, a currency mark, `%` and a final period), else None."""
+    # The dollar may also stand at the end, since a formula of LaTeX does so: `$45{,}500$`. Order: `50%.` ends in a
+    # period.
     bare = _signed(plain(text.strip())).removesuffix(".").removesuffix("%").removeprefix("$").removesuffix("$").strip()
     found = _NUMBER.fullmatch(bare)
     return _answer(found) if found else None
@@ -101,17 +112,22 @@ def plain_final_number(text: str) -> Answer | None:
 
 
 def _plain_marked(text: str) -> Answer | None:
+    # The text before the first marker is dropped: `plain_final_number` would fall back on its last number.
     return plain_final_number(MARKER + text.partition(MARKER)[2]) if MARKER in text else None
 
 
 def _marked(text: str) -> re.Match[str] | None:
     """Find the number that a marker announces, on its own line or, where that is blank, on the next one."""
     last = None
+    # `last` is the number of the newest marker that has one. The loop ends at the first line with a number after which
+    # text goes on, so that of `14\n\nQuestion: ... #### 99` the 14 counts. A marker without a number (`#### none`) is
+    # passed over.
     for part in text.split(MARKER)[1:]:
         head, _, rest = part.partition("\n")
         if head.strip():
             found, ended = _NUMBER.search(_signed(head)), bool(rest)
         else:
+            # No `_signed` here: on a line of its own, `- 5 apples` is an item of a list.
             head, _, rest = rest.lstrip().partition("\n")
             found, ended = _NUMBER.search(head), bool(rest)
         last = found or last
@@ -140,6 +156,7 @@ def _last_answer(text: str) -> Answer | None:
 def same_number(a: Answer, b: Answer) -> bool:
     """Say whether two numbers are equal: exactly if both are integers, else within a relative 1e-4 of the larger."""
     x, y = Fraction(a.text), Fraction(b.text)
+    # 1,000,000 and 1,000,001 are two answers, though they are nearer to each other than the tolerance.
     if x.denominator == y.denominator == 1:
         return x == y
     return abs(x - y) <= TOLERANCE * max(abs(x), abs(y))
@@ -147,6 +164,7 @@ def same_number(a: Answer, b: Answer) -> bool:
 
 def canonical(value: Fraction) -> str:
     """Return the exact decimal (`0.75`, `1000`) where it ends, else the reduced `a/b`."""
+    # A reduced fraction ends as a decimal exactly if its denominator has no prime factors but 2 and 5.
     twos, rest = _times_divisible(value.denominator, 2)
     fives, rest = _times_divisible(rest, 5)
     if rest != 1:
@@ -168,12 +186,14 @@ def _times_divisible(number: int, prime: int) -> tuple[int, int]:
 def _answer(found: re.Match[str]) -> Answer | None:
     value = _value(found)
     text = None if value is None else canonical(value)
+    # A short text may be a long number: `1e399` has 400 digits, and `1e-400` divided by 2^1200 still more.
     return None if text is None or len(text) > MAX_LENGTH else Answer(text=text)
 
 
 def _value(found: re.Match[str]) -> Fraction | None:
     if len(found[0]) > MAX_LENGTH:
         return None
+    # `plain` makes every minus ASCII, but generated sums and what is learned are read without it.
     sign = -1 if found["sign"] in {"-", "−"} else 1
     if found["whole"] is not None:
         part = _quotient(*found["part"].split("/"))
@@ -184,6 +204,8 @@ def _value(found: re.Match[str]) -> Fraction | None:
 
 
 def _quotient(top: str, bottom: str) -> Fraction | None:
+    # The exponent is looked at as a text first. Fraction would write `1e999999999` out, and `int` refuses texts of more
+    # than 4,300 digits.
     exponent = top.lower().partition("e")[2].lstrip("+-").lstrip("0")
     if len(exponent) > len(str(MAX_LENGTH)) or int(exponent or "0") > MAX_LENGTH:
         return None

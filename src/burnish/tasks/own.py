@@ -56,6 +56,7 @@ class Known:
 
 def number_of(marked: bool) -> Known:
     """Return what knows answers that are numbers, `marked`: after `####` or not at all."""
+    # The kinds are part of what stages are known by. Another word would make every finished stage run again.
     kind, grader = ("marked", MarkedAnswers()) if marked else ("number", NumericAnswers())
     return Known(kind=kind, reader=reader_of(kind, grader), grader=grader)
 
@@ -65,6 +66,8 @@ def grader_of(differs: Differs) -> Known:
     match differs:
         case NumberDiffers(marked=marked):
             return number_of(marked)
+        # A program and an embedder say how far apart two texts are, but not what the answer in a text is. The whole
+        # text stands for it, so that equal texts are known without asking.
         case TextDiffers() | CommandDiffers() | EmbeddingDiffers() | EmbeddingServerDiffers():
             return Known(kind="text", reader="text", grader=TextAnswers())
         case _:

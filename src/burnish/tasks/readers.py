@@ -17,6 +17,7 @@ def reader_of(kind: str, grader: Grader) -> str:
     """Return what stages that compare or grade answers know them by."""
     if isinstance(grader, SqlAnswers):
         return f"{kind}, queries {extract.VERSION}"
+    # SumAnswers inherits from NumericAnswers but reads as the first version did, so its stages stay valid.
     if isinstance(grader, numbers.NumericAnswers) and not isinstance(grader, numbers.SumAnswers):
         return f"{kind}, numbers {numbers.VERSION}"
     return kind

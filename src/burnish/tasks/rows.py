@@ -76,6 +76,7 @@ def own_id(where: str, columns: Mapping[str, Any], name: str = "id") -> str | No
     if name not in columns:
         return None
     value = columns[name]
+    # For Python `true` is an int.
     if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
         raise DataError(f"{where}: column {name!r} is {value!r:.80}; an id is a string or a whole number")
     return str(value)
@@ -92,6 +93,7 @@ def dataset(kind: str, train: Sequence[TaskRow], test: Sequence[TaskRow], counts
     The overlap is taken with the whole test split, so the training rows do not change with the number of test rows.
     Raises DataError for an empty split, ConfigError where more is asked for than there is.
     """
+    # By group and not by id: 25 training rows of MAWPS repeat a test question under another id.
     held_out = {row.group for row in test}
     kept = [row for row in train if row.group not in held_out]
     for split, rows in (("train", train), ("test", test)):
@@ -108,7 +110,10 @@ def dataset(kind: str, train: Sequence[TaskRow], test: Sequence[TaskRow], counts
 
 def held_out_fifth(rows: Sequence[TaskRow]) -> Callable[[TaskRow], bool]:
     """Return who is a test row where a file has no splits: a fifth of the groups, the first by hash, at least one."""
+    # Whole groups, so that repeats of a prompt stay on one side. By hash, so that neither the order of the file nor
+    # chance decides.
     groups = sorted({row.group for row in rows}, key=lambda group: short_hash("split", group))
+    # At least one group, since a fifth of fewer than five is none.
     chosen = frozenset(groups[: max(1, len(groups) // 5)])
     return lambda row: row.group in chosen
 
@@ -136,6 +141,7 @@ def _examples(kind: str, rows: Iterable[TaskRow]) -> list[Example]:
     examples: list[Example] = []
     for row in rows:
         group = row.group
+        # Every stored result refers to these ids. Another rule would make all of them unreachable.
         made = short_hash(kind, group, str(occurrences[group]))
         occurrences[group] += 1
         examples.append(
@@ -159,6 +165,8 @@ def _first_by_hash(split: str, examples: list[Example], count: int | None, sourc
             f"task.{split}: {count} rows asked for, {source} has {len(examples)}; set at most {len(examples)}, or "
             "leave it out to take all"
         )
+    # People number their rows, so the hash is ranked and not the id. The order does not depend on `count`: a smaller
+    # number of rows is always a part of a larger one. The id decides where two hashes are equal.
     ranked = sorted(examples, key=lambda example: (short_hash(example.id), example.id))
     chosen = {example.id for example in ranked[:count]}
     return tuple(example for example in examples if example.id in chosen)

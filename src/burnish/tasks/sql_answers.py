@@ -33,6 +33,8 @@ class Engine:
 @lru_cache
 def engine(limits: Limits, cache: Path | None) -> Engine:
     """Return the engine of this process."""
+    # Both share the worker processes. Only gold queries are written into the folder, since every run needs the same
+    # ones.
     sandbox = Sandbox(limits)
     return Engine(answers=Results(sandbox), gold=Results(sandbox, cache))
 
@@ -82,6 +84,8 @@ class SqlAnswers:
     def judge(self, example: Example, completion: str) -> Judged:
         """Run a completion's query and the gold one, and say what became of both."""
         path, found = self.database_of(example), extract(completion)
+        # The gold query is asked for even if the answer holds no query: whether the reference runs decides if the row
+        # counts.
         gold = self.engine.gold.get(Query(database=path, sql=_reference(example)))
         if found.kind is not None:
             failed = Result(kind=found.kind, message=found.message)
@@ -91,6 +95,7 @@ class SqlAnswers:
 
     def said(self, answers: Sequence[tuple[Example, str]]) -> Said:
         """Return how many answers run (`executed`), and what became of the others."""
+        # Answers that were graded before are only looked up.
         self.execute(answers, gold=False)
         became = Counter(self._became(example, text) for example, text in answers)
         failed = {f"answers_{kind}": count for kind, count in sorted(became.items()) if kind != Kind.ROWS}
@@ -128,6 +133,8 @@ class OnDatabase:
         A query that does not run agrees with no query, not even with itself. Raises DataError where the example names
         no database, or the database cannot be read.
         """
+        # The database is looked up here and not when the grader is made: training takes queries out of answers and
+        # knows no metadata.
         results, database = self.answers.engine.answers, self.answers.database_of(self.example)
         first, second = (results.get(Query(database=database, sql=one.text)) for one in (a, b))
         return same(first, second, self.answers.equality)

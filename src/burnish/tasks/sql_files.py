@@ -78,14 +78,17 @@ def source_files(config: TextToSqlTask) -> tuple[SourceFile, ...]:
 
 def layout_of(config: TextToSqlTask) -> Literal["auto", "bird", "spider", "rows"]:
     """Return whose files these are; never `auto`."""
+    # A user who names the layout is believed. Otherwise names of files and columns decide.
     if config.layout != "auto":
         return config.layout
     source = _source(config)
     if source.is_dir():
+        # Spider keeps all databases in one folder `database`, BIRD has `train_databases` and `dev_databases`.
         return "spider" if (source / "train_spider.json").is_file() or (source / "database").is_dir() else "bird"
     if source.suffix != ".json":
         return "rows"
     first = next(_objects(source), None)
+    # Both are lists of objects in a .json file. BIRD's rows have `SQL`, Spider's have `query`.
     return "spider" if first and "query" in first[1] and "SQL" not in first[1] else "bird"
 
 
@@ -114,10 +117,13 @@ def _bird(config: TextToSqlTask) -> list[SourceFile]:
     if source.is_file():
         return [_bird_file(config, source, None)]
     found: list[SourceFile] = []
+    # BIRD's dev set is tested on, since the answers of its own test set are not public.
     splits: tuple[tuple[str, Split], ...] = (("train", "train"), ("dev", "test"))
     for name, split in splits:
+        # As the zips unpack: train/train.json, but dev_20240627/dev.json with the date of the release.
         places = [source / f"{name}.json", source / name / f"{name}.json", *source.glob(f"{name}_*/{name}.json")]
         there = [path for path in places if path.is_file()]
+        # Two releases of dev may lie side by side, and nobody said which of them is meant.
         if len(there) > 1:
             raise ConfigError(f"task.source: found {str(there[0])!r} and {str(there[1])!r}; name one as the source")
         found += [_bird_file(config, path, split) for path in there]
@@ -179,6 +185,8 @@ def _objects(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
 def _item(config: TextToSqlTask, layout: str, file: SourceFile, where: str, values: Mapping[str, Any]) -> Item:
     name = _sql_column(layout, values)
     split = file.split
+    # The column `split` may be missing in all rows, which then get their splits by hash. A column that the user names
+    # must be there.
     if layout == "rows" and (config.split_column in values or config.split_column != "split"):
         split = _split(where, values, config.split_column)
     evidence = values.get("evidence") or ""
@@ -199,6 +207,7 @@ def _item(config: TextToSqlTask, layout: str, file: SourceFile, where: str, valu
 
 
 def _sql_column(layout: str, values: Mapping[str, Any]) -> str:
+    # Spider's rows have a column `sql`, too: the query in pieces, as an object. So `query` alone counts there.
     names: Sequence[str] = {"bird": ("SQL", "sql"), "spider": ("query",)}.get(layout, ("sql", "query", "SQL"))
     return next((name for name in names if name in values), names[0])
 
@@ -220,10 +229,12 @@ def _database(config: TextToSqlTask, layout: str, file: SourceFile, where: str, 
         candidates = [path]
     else:
         name = text_column(where, values, "db_id") if layout != "rows" else _db_id(where, values)
+        # BIRD and Spider give each database a folder. People who keep them flat need not move them.
         candidates = [file.folder / name / f"{name}.sqlite", file.folder / f"{name}.sqlite"]
     for path in candidates:
         # Not `Path.is_file`, which raises for a name too long. What is no ordinary file is told by `check_database`.
         if os.path.exists(path) and not os.path.isdir(path):
+            # Relative to the root, so that a folder that is moved as a whole gives the same rows.
             return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
     raise ConfigError(
         f"task.databases: {str(candidates[0])!r:.300} does not exist, wanted at {where}; it comes with {file.origin}. "
@@ -233,5 +244,7 @@ def _database(config: TextToSqlTask, layout: str, file: SourceFile, where: str, 
 
 def _db_id(where: str, values: Mapping[str, Any]) -> str:
     if "db_id" not in values:
+        # Called for its error: `database` is the column that people should write; `db_id` is only BIRD's and Spider's
+        # name for it.
         column(where, values, "database")
     return text_column(where, values, "db_id")

@@ -111,6 +111,7 @@ def draw_story(random: Random) -> Story:
 
 def draw_step(random: Random, person: str, other: str, total: int) -> Step:
     """A gain or a loss that `total` has room for."""
+    # A change is at least 1, so a total of 0 allows only a gain, and the largest total only a loss.
     gains = total < 1 or (total < MAX_NUMBER and random.random() < 0.5)
     room = MAX_NUMBER - total if gains else total
     amount = random.randint(1, min(room, MAX_CHANGE))
@@ -136,6 +137,7 @@ def solve(start: int, steps: tuple[Step, ...], arithmetic: Arithmetic = exact) -
 
 def generate(count: int, seed: int) -> list[Problem]:
     """`count` problems with pairwise distinct questions, so that any cut into train and test is free of leaks."""
+    # The order of all draws below is part of the world: one draw more, and every seed gives other rows.
     random = Random(seed)  # noqa: S311 (stories, not secrets)
     problems: dict[str, Problem] = {}
     while len(problems) < count:

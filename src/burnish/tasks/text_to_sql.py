@@ -48,6 +48,8 @@ class TextToSql(SqlAnswers):
         items = read_items(config)
         if not items:
             raise DataError(f"{config.source}: no rows; each needs a question, a query and a database")
+        # Before prompts are made and gold queries run, so that a damaged database is an error and not many failed
+        # queries.
         self._check_databases(items)
         rows = [self._row(item) for item in items]
         check_own_ids(rows)
@@ -67,6 +69,7 @@ class TextToSql(SqlAnswers):
         return replace(dataset(KIND, train, test, counts), left_out=dict(sorted(left_out.items())))
 
     def _check_databases(self, items: Sequence[Item]) -> None:
+        # Reversed, so that the first row that names a database is in the error.
         first = {item.database: item.where for item in reversed(items)}
         for name, where in first.items():
             check_database(database_path(self.config, name), where)
@@ -81,6 +84,8 @@ class TextToSql(SqlAnswers):
     def _left_out(self, rows: Sequence[TaskRow]) -> list[str | None]:
         """Say of each row why it cannot be used, None where it can."""
         most, length = self.config.max_prompt_tokens, _counter(self.config)
+        # Long prompts go first: their gold queries need not be run. The paper leaves out questions of more than 1,024
+        # tokens.
         long = [most is not None and length(row.question) > most for row in rows]
         gold = self.engine.gold
         queries = [Query(database=self.place(str(row.metadata["database"])), sql=row.reference) for row in rows]
@@ -91,6 +96,7 @@ class TextToSql(SqlAnswers):
         ]
 
     def _splits(self, kept: Sequence[tuple[TaskRow, Split | None]]) -> list[Split]:
+        # Only rows that are kept are split, so that the held-out fifth is a fifth of what is used.
         if all(split is None for _, split in kept):
             is_test = held_out_fifth([row for row, _ in kept])
             return ["test" if is_test(row) else "train" for row, _ in kept]
@@ -104,6 +110,7 @@ def make(config: TextToSqlTask) -> TextToSql:
     """Return the task; nothing is read before `load`."""
     return TextToSql(
         config=config,
+        # Metadata hold the name relative to the root, so that rows stay the same on another machine.
         place=lambda name: database_path(config, name),
         equality=Equality(config.equality),
         limits=Limits(seconds=config.seconds, rows=config.max_rows),
@@ -123,6 +130,7 @@ def local_files(config: TextToSqlTask) -> tuple[Path, ...]:
 
 @lru_cache(maxsize=256)
 def _described(path: Path, form: str, sample_rows: int) -> str:
+    # Cached, since many rows share a database.
     return describe(path, Schema(form), sample_rows)
 
 

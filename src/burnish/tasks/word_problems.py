@@ -55,7 +55,10 @@ class WordProblems(NumericAnswers):
         if not read:
             raise DataError(f"{path}: no rows; each line must be one JSON object with a question and its answer")
         rows = [row for row, _ in read]
+        # Rows of `valid` are checked as well, though they are then left out: an id that comes twice is a mistake of the
+        # file.
         check_own_ids(rows)
+        # One row with the column is enough: the others must then have it, too, or nobody knows where they belong.
         if any("split" in values for _, values in read):
             splits = [_split(row.where, values) for row, values in read]
         else:
@@ -86,6 +89,7 @@ def _split(where: str, columns: Mapping[str, Any]) -> Split:
 
 
 def _row(where: str, columns: Mapping[str, Any]) -> TaskRow:
+    # SVAMP writes its columns with capitals and splits each problem into a story (`Body`) and a question.
     svamp = "Body" in columns
     names = ("ID", "Question", "Equation", "Answer") if svamp else ("id", "question", "equation", "answer")
     id_name, question_name, equation_name, answer_name = names
@@ -113,10 +117,12 @@ def _sentence(text: str) -> str:
 
 def _gold(where: str, value: object) -> str:
     number = None
+    # MAWPS stores some answers as numbers and some as texts. For Python `true` is an int.
     if isinstance(value, str | int | float) and not isinstance(value, bool):
         number = only_number(str(value))
     if number is None:
         raise DataError(f"{where}: the answer is {value!r:.80}; write a number, or a string that is one number")
+    # A fraction such as 1/3 is exact and has no float noise.
     return number.text if "/" in number.text else tidy_number(number.text)
 
 
@@ -132,13 +138,18 @@ def demonstration(equation: str, answer: str) -> str:
 
 def _working(equation: str, answer: str) -> str | None:
     text = re.sub(r"\s", "", equation)
+    # A run of letters is an unknown: `X`, or `miles` in `miles=4.0/30.0*48.0`.
     unknowns = set(re.findall(r"[A-Za-z]+", text))
     if len(text) > MAX_EQUATION or len(unknowns) > 1 or not re.fullmatch(r"[A-Za-z0-9.()=+*/-]+", text):
         return None
+    # `22.0` becomes `22`, and `.5` becomes `0.5`.
     sides = [_bare(side) for side in re.sub(r"[0-9]*\.?[0-9]+", lambda found: tidy_number(found[0]), text).split("=")]
+    # The first list has the sides that are more than the bare unknown.
     match [side for side in sides if side not in unknowns], sides:
+        # `X=(22-14)/4`, `3+4=x` or a bare `76-25`; not `x=x+1`, where the unknown is on both sides
         case [expression], _ if expression and not unknowns & set(re.findall(r"[A-Za-z]+", expression)):
             return f"{expression} = {answer}"
+        # `X-6=52`
         case [left, right], [_, _] if unknowns:
             return f"{left} = {right} ; {unknowns.pop()} = {answer}"
         case _:
@@ -150,6 +161,7 @@ def _bare(expression: str) -> str:
     depth = 0
     for place, sign in enumerate(expression):
         depth += (sign == "(") - (sign == ")")
+        # In `(1+2)*(3)` the first bracket closes before the end, so the outer two are no pair.
         if depth == 0 and place < len(expression) - 1:
             return expression
     return _bare(expression[1:-1]) if expression.startswith("(") and depth == 0 else expression
@@ -159,5 +171,7 @@ def tidy_number(text: str) -> str:
     """Return a decimal without trailing zeros; float noise is rounded to 6 significant digits (a relative 5e-6)."""
     value = Fraction(text)
     if len(text.partition(".")[2]) > MAX_PLACES:
+        # `adjusted` is the power of ten of the first digit: 0.004166666666666667 has -3 and is rounded to 8 places. At
+        # least one place is kept, so that nothing before the point is rounded.
         value = Fraction(round(value, max(1, MAX_PLACES - 1 - Decimal(text).adjusted())))
     return canonical(value)

@@ -153,6 +153,7 @@ def check_prompts(place: Path, model: ModelConfig, prompts: list[tuple[Message, 
         assert tokenizer(text, add_special_tokens=False)["input_ids"] == renderer_of(model).prompt(prompt)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("merge", [False, True])
 def test_one_command_tries_the_model(tmp_path: Path, merge: bool) -> None:
     model = found(tiny_model(tmp_path / "m", "gemma"))

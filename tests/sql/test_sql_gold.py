@@ -208,6 +208,21 @@ def test_unfinished_writes_are_not_passed_over(tmp_path: Path) -> None:
             check_database(path, "here")
 
 
+def test_a_journal_that_stays_after_its_transaction_is_harmless(tmp_path: Path) -> None:
+    path = tmp_path / "kept.sqlite"
+    journal = path.with_name("kept.sqlite-journal")
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode=persist")
+        connection.execute("CREATE TABLE person (name TEXT)")
+        connection.execute("INSERT INTO person VALUES ('Ann')")
+    assert journal.stat().st_size > 0
+    check_database(path, "here")
+    # The first bytes of a journal whose transaction never ended.
+    journal.write_bytes(bytes.fromhex("d9d505f920a163d7") + journal.read_bytes()[8:])
+    with pytest.raises(DataError, match=r"unfinished writes in 'kept.sqlite-journal'"):
+        check_database(path, "here")
+
+
 def test_a_schema_in_words(tmp_path: Path) -> None:
     path = tmp_path / "shop.sqlite"
     with closing(sqlite3.connect(path)) as connection, connection:

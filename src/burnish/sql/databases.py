@@ -86,8 +86,16 @@ def _check_at_rest(path: Path, where: str) -> None:
     for suffix in ("-wal", "-journal"):
         beside = path.with_name(path.name + suffix)
         try:
-            unfinished = beside.stat().st_size > 0
-        except OSError:  # it is not there, or cannot be: the name would be too long for the system
+            if not beside.is_file():
+                continue
+            with beside.open("rb") as file:
+                # With journal_mode=PERSIST, SQLite ends a transaction by writing zeros over the start of the journal.
+                # Such a journal holds nothing that is unfinished. A file of the other kind never starts with a zero.
+                unfinished = file.read(1) not in {b"", b"\0"}
+        except PermissionError:
+            # SQLite could not read it either, so nobody can say that it is empty.
+            unfinished = True
+        except OSError:  # it cannot be there: the name would be too long for the system
             continue
         if unfinished:
             raise DataError(

@@ -16,6 +16,7 @@ from burnish.forms.recognise import BadRow, UsableRow
 from burnish.forms.table import Table
 from burnish.steps.artifacts import DEMONSTRATIONS, read_json
 from burnish.steps.basic import Steps
+from burnish.steps.data import SHARED
 from burnish.store.files import dump_line, pretty, write_atomic
 from burnish.store.stages import Work
 from burnish.types import Artifact, Demonstration, DemonstrationSource, Example, prompt_group, short_hash
@@ -96,7 +97,7 @@ def given_rows(
     semantic: dict[str, Any] = config.model_dump(mode="json", exclude=named_apart) | recorded(table)
     if refused:
         semantic["refused"] = short_hash("refused", *map(str, sorted(refused)))
-    return steps.stage("given", semantic, {"source": source}, run, "data", shared=True)
+    return steps.stage("given", semantic, {"source": source}, run, "data", SHARED)
 
 
 def facts_of(table: Table, config: DataConfig, refused: Mapping[int, str] = NOTHING) -> DataFacts:

@@ -109,7 +109,7 @@ def trained(config: ClassifierConfig, teaching: Teaching, base: Artifact) -> Art
 
     def run(work: Work) -> None:
         pairs, counts = training_pairs(teaching, config, worse)
-        tokens = steps.backend().train_classifier(base, pairs, settings, steps.seed, work.path)
+        tokens = steps.engines.trainer().train_classifier(base, pairs, settings, steps.seed, work.path)
         work.count(rows=2 * len(pairs), tokens=tokens, **counts)
 
     inputs = {"base": base, "gold": truth.gold, **truth.rows.inputs}

@@ -47,9 +47,8 @@ class Resources:
 
     @property
     def scorer(self) -> Callable[[], Scorer]:
-        """A function that opens the scorer of answers when it is first needed. It is the run's backend, but annotators
-        may only use it for scoring."""
-        return self.steps.backend
+        """A function that opens the scorer of answers when it is first needed."""
+        return self.steps.engines.scorer
 
     @property
     def simulated(self) -> bool:

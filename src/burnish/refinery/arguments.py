@@ -39,18 +39,3 @@ def check_switch(value: object, field: str) -> None:
     """Raise ConfigError if the value is neither True nor False."""
     if not isinstance(value, bool):
         raise ConfigError(f"burnish.refine: {field}: {brief(value)} found; give True or False")
-
-
-NEEDED = (*("train", "train_classifier", "train_preferences", "generate", "logprobs", "classify", "rewards", "export"),)
-"""The methods that a backend must have."""
-
-
-def check_backend(backend: object) -> None:
-    """Raise ConfigError if an object lacks one of the methods of a backend. None is allowed."""
-    # Checked by hand, so that the message names the missing method.
-    missing = [name for name in NEEDED if not callable(getattr(backend, name, None))]
-    if backend is not None and missing:
-        raise ConfigError(
-            f"burnish.refine: backend: {brief(backend)} has no method {missing[0]}; give an object with all methods of "
-            "burnish.protocols.Backend"
-        )

@@ -122,5 +122,5 @@ def _built(config: AnnotatorSettings, store: Path, budget: Budget, seed: int) ->
         budget=budget,
         terminal=Terminal(),
     )
-    steps = Steps(context.executor(), context.backend, TextAnswers(), "text", seed)
+    steps = Steps(context.executor(), context.engines, TextAnswers(), "text", seed)
     return build(config, context.resources(steps, "annotator"))

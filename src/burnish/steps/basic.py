@@ -6,14 +6,14 @@ Artifacts are read only inside the `run` functions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from burnish.algorithms.comparisons import answer_of
 from burnish.config import Decoding, ModelConfig, Objective, TrainSettings
 from burnish.errors import DataError
 from burnish.models.card import ModelCard, Weights, copy_model, write_card
-from burnish.protocols import Backend, Grader, Learns, SamplingKey, Score, row_key
+from burnish.protocols import Grader, Learns, SamplingKey, Score, row_key
 from burnish.steps.artifacts import (
     CURVE,
     DEMONSTRATIONS,
@@ -24,6 +24,7 @@ from burnish.steps.artifacts import (
     read_demonstrations,
 )
 from burnish.steps.data import RESUMABLE, SHARED, DataSteps
+from burnish.steps.engines import Engines, complete
 from burnish.store.files import pretty, read_rows, write_atomic, write_rows
 from burnish.store.runners import Runner
 from burnish.store.stages import Work
@@ -44,20 +45,20 @@ from burnish.types import (
 class Steps(DataSteps):
     """Builds and runs all basic stages of one seed: those of `DataSteps`, and those that need a model.
 
-    `backend` is called when a stage first needs it, so that a run whose stages are all finished loads no model.
+    `engines` are what trains, generates and scores.
     """
 
     def __init__(
         self,
         runner: Runner,
-        backend: Callable[[], Backend],
+        engines: Engines,
         task: Grader,
         task_kind: str,
         seed: int,
         learned_kind: str | None = None,
     ) -> None:
         super().__init__(runner, task, task_kind, seed, learned_kind)
-        self.backend = backend
+        self.engines = engines
 
     def base(self, model: ModelConfig, weights: Artifact, head: Head = Head.NONE) -> Artifact:
         """Describe a base model. It is identified by the content of its weights, so moving its folder changes nothing.
@@ -119,7 +120,7 @@ class Steps(DataSteps):
             ]
             if not training:
                 raise DataError(f"{self.label} {label}: none of {len(examples)} demonstrations has an answer to learn")
-            tokens = self.backend().train(base, training, settings, self.seed, work.path, checkpoints)
+            tokens = self.engines.trainer().train(base, training, settings, self.seed, work.path, checkpoints)
             # `check_cross_label` reads this record later.
             record = {"trained_on": [row.id for row in training], "without_answer": len(examples) - len(training)}
             write_atomic(work.path / TRAINING, pretty(record))
@@ -163,7 +164,9 @@ class Steps(DataSteps):
                 for row in chosen
             ]
             if training:
-                trained = self.backend().train_preferences(policy, training, settings, objective, self.seed, work.path)
+                trained = self.engines.trainer().train_preferences(
+                    policy, training, settings, objective, self.seed, work.path
+                )
                 write_rows(work.path / CURVE, trained.curve)
                 work.count(rows=len(training), tokens=trained.tokens)
             else:
@@ -197,7 +200,7 @@ class Steps(DataSteps):
             ]
 
             def batches(scores: Path) -> Iterator[Sequence[Score]]:
-                return self.backend().logprobs(model, finished, {row.id for row in read_rows(scores, Score)})
+                return self.engines.scorer().logprobs(model, finished, {row.id for row in read_rows(scores, Score)})
 
             work.append_batches(SCORES, batches, _rows_and_tokens)
 
@@ -230,10 +233,10 @@ class Steps(DataSteps):
             ]
 
             def batches(answers: Path) -> Iterator[Sequence[Completion]]:
-                # A killed run leaves whole batches. The backend is told which rows are done, so that it leaves those
+                # A killed run leaves whole batches. The generator is told which rows are done, so that it leaves those
                 # batches out.
                 done = {row_key(row.example_id, row.sample) for row in read_rows(answers, Demonstration)}
-                return self.backend().generate(model, prompts, decode, key, done)
+                return complete(self.engines.generator().generate(model, prompts, decode, key, done), prompts, done)
 
             def row(answer: Completion) -> Demonstration:
                 return _demonstration(answer, source, model, round_)

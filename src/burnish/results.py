@@ -26,6 +26,9 @@ CONFIG_FILE = "config.yaml"
 REFERENCE_WIN_RATE = "reference_win_rate"
 """The metric for how often a judge prefers a model's answers to the references."""
 
+SUPERVISOR = "weak"
+"""The name and the kind of the weak supervisor in results. It is measured like a method."""
+
 Bounds: TypeAlias = tuple[float, float]
 """The lowest and the highest value of an interval."""
 # Counts cannot be negative and probabilities lie in [0, 1]. A file that says otherwise is refused when it is read.

@@ -34,15 +34,13 @@ from burnish.config.judge import JudgeConfig, Prices, ReferenceJudgeConfig
 from burnish.config.kinds import Kinds, OneOf, load_plugins
 from burnish.config.lab import Budget, Compat, Config, Execution, Supervision
 from burnish.config.local_judges import ClassifierConfig, LikelihoodConfig, RewardModelConfig
+from burnish.config.method_settings import ComparingMethod, GatedMethod, MethodRole, MethodSettings
 from burnish.config.methods import (
     METHODS,
     ClearMethod,
-    ComparingMethod,
     DpoMethod,
-    GatedMethod,
     IlrMethod,
     MajorityMethod,
-    MethodSettings,
     NaiveMethod,
     PairsFrom,
     SftMethod,
@@ -111,6 +109,7 @@ __all__ = [
     "Loss",
     "MajorityConfig",
     "MajorityMethod",
+    "MethodRole",
     "MethodSettings",
     "MixedConfig",
     "Model",

@@ -16,6 +16,7 @@ from burnish.methods import run_method
 from burnish.methods.sft import start
 from burnish.protocols import Backend, Generator
 from burnish.report.terminal import Terminal
+from burnish.results import SUPERVISOR
 from burnish.steps.artifacts import Rows, Split
 from burnish.steps.basic import Steps
 from burnish.steps.judging import AnnotatorPlan
@@ -106,7 +107,7 @@ class Experiment:
         # The weak supervisor is measured like a method's round, as the baseline of all methods.
         if supervisor is not None:
             weak = Round(number=0, model=supervisor, demonstrations=setting.demonstrations)
-            self._measure("weak", "weak", setting, held_out, weak, referee)
+            self._measure(SUPERVISOR, SUPERVISOR, setting, held_out, weak, referee)
         for method in config.methods:
             for round_ in run_method(method, setting):
                 self._measure(method.name, method.kind, setting, held_out, round_, referee)

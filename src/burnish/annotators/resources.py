@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from burnish.config import TrainSettings
 from burnish.people.mailbox import Mailbox, Purpose
 from burnish.protocols import Scorer
-from burnish.services.calls import Budget, Calls
+from burnish.services.calls import CallBudget, Calls
 from burnish.steps.artifacts import Rows
 from burnish.steps.basic import Steps
 from burnish.types import Artifact
@@ -40,7 +40,7 @@ class Resources:
     mailbox: Mailbox
     calls: Callable[[], Calls]
     run: str
-    budget: Budget
+    budget: CallBudget
     say: Callable[[str], None]
     purpose: Purpose = Purpose.COMPARE
     ground_truth: GroundTruth | None = None

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from burnish.config.annotators import (
     ANNOTATORS,
-    Annotator,
     AnnotatorSettings,
     CommandConfig,
     MajorityConfig,
@@ -17,6 +16,7 @@ from burnish.config.annotators import (
     OracleConfig,
     OwnConfig,
     PeopleConfig,
+    RefineAnnotator,
     WantedModel,
 )
 from burnish.config.base import Settings, expanded, looks_like_hub_id
@@ -77,7 +77,6 @@ __all__ = [
     "METHODS",
     "TASKS",
     "AdapterUse",
-    "Annotator",
     "AnnotatorSettings",
     "AnswerDiffers",
     "AuditConfig",
@@ -126,6 +125,7 @@ __all__ = [
     "PeopleConfig",
     "Prices",
     "ReferenceJudgeConfig",
+    "RefineAnnotator",
     "RefineConfig",
     "RefineSettings",
     "RewardModelConfig",

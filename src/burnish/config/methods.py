@@ -251,7 +251,7 @@ class VerifiedMethod(GatedMethod):
         return 1
 
 
-Method: TypeAlias = Annotated[MethodSettings, OneOf(METHODS, where=lambda settings: settings.experiments)]
+ExperimentMethod: TypeAlias = Annotated[MethodSettings, OneOf(METHODS, where=lambda settings: settings.experiments)]
 """A method of an experiment."""
 RefineMethod: TypeAlias = Annotated[MethodSettings, OneOf(METHODS, where=lambda settings: settings.refines)]
 """A method of `burnish refine`."""

@@ -15,7 +15,7 @@ from burnish.inputs.models import FoundModels
 from burnish.people.mailbox import Mailbox, Purpose
 from burnish.protocols import Backend, Generator
 from burnish.report.terminal import Terminal
-from burnish.services.calls import CALLS, Budget, Calls
+from burnish.services.calls import CALLS, CallBudget, Calls
 from burnish.steps.basic import Steps
 from burnish.steps.engines import Engines
 from burnish.store.runners import Executor
@@ -38,7 +38,7 @@ class RunContext:
     execution: Execution
     run: str
     folder: Path
-    budget: Budget
+    budget: CallBudget
     terminal: Terminal
     own_backend: Callable[[], Backend] | None = None
     own_generator: Generator | None = None

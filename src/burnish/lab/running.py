@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from burnish.annotators.llm.questions import Estimate, estimate, mean_characters, summed
+from burnish.annotators.llm.questions import CallEstimate, estimate, mean_characters, summed
 from burnish.backends.machine import opener_of, peak_memory, provenance, threads_of, versions
 from burnish.config import Config, JudgeConfig
 from burnish.errors import BurnishError, ConfigError
@@ -176,7 +176,7 @@ class Plan:
 
     stages: list[Explanation]
     unresolved: list[str]
-    judge: Estimate | None
+    judge: CallEstimate | None
 
 
 def plan(config: Config, store: Path | None = None) -> Plan:
@@ -192,7 +192,7 @@ def plan(config: Config, store: Path | None = None) -> Plan:
     )
 
 
-def _judge_calls(config: Config, inputs: ExperimentInputs, records: Sequence[StageRecord]) -> Estimate | None:
+def _judge_calls(config: Config, inputs: ExperimentInputs, records: Sequence[StageRecord]) -> CallEstimate | None:
     """Return an upper bound on the calls for all comparisons that are still to be judged.
 
     Answers are assumed to be as long as the references. Returns None if no server is asked, or if the task cannot be
@@ -209,7 +209,7 @@ def _judge_calls(config: Config, inputs: ExperimentInputs, records: Sequence[Sta
     rates = {record.fingerprint for record in records if record.stage.name == "versus"}
     # Judgements for win rates and those of the annotator are both stages named `judge`. Their input tells them apart.
     of_rates = sum(record.stage.inputs["comparisons"].fingerprint in rates for record in waiting)
-    estimates: list[Estimate] = []
+    estimates: list[CallEstimate] = []
     if isinstance(config.judge, JudgeConfig) and of_rates:
         estimates.append(estimate(config.judge, len(data.test) * of_rates, mean_characters(data.test)))
     annotating = [judge for judge in config.supervision.annotator.members if isinstance(judge, JudgeConfig)]

@@ -24,7 +24,7 @@ from burnish.refinery.selftest import passed, tried
 from burnish.refinery.writing import Contents, Writer
 from burnish.report.terminal import Terminal
 from burnish.selftest.report import SelftestReport
-from burnish.services.calls import Budget
+from burnish.services.calls import CallBudget
 from burnish.steps.artifacts import DEMONSTRATIONS
 from burnish.steps.judging import AnnotatorPlan
 from burnish.store.files import explained_write_errors, iter_rows, write_rows
@@ -43,7 +43,7 @@ class RunOptions:
 
     out: Path
     store: Path
-    budget: Budget = Budget()  # noqa: RUF009 frozen, without fields that change
+    budget: CallBudget = CallBudget()  # noqa: RUF009 frozen, without fields that change
     overwrite: bool = False
     backend: Callable[[], Backend] | None = None
     generator: Generator | None = None

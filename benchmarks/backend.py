@@ -10,13 +10,13 @@ cache. It is given the best of several batch sizes. Figures are tokens/s and the
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
+from bench_output import put
 from peft import LoraConfig as PeftLora
 from peft import get_peft_model
 
@@ -193,11 +193,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
-    text = json.dumps(compare(options), indent=2)
-    print(text)
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(text + "\n")
+    put(compare(options), options.out)
 
 
 if __name__ == "__main__":

@@ -13,15 +13,12 @@ import argparse
 import importlib
 import json
 import os
-import signal
 import sys
 import tempfile
 import time
-import traceback
-from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
 from random import Random
@@ -30,89 +27,14 @@ from typing import Any
 import bad_replies
 import bad_store
 import bad_values
-import click
+from bad_counts import Section
+from bad_page import page_table, write_page
 from bad_replies import Names
-
-from burnish.errors import BurnishError, Paused
-
-SECONDS = 10
-SHOWN = 8
-"""Tracebacks of a section that are shown."""
-EXPECTED = (BurnishError, Paused, click.ClickException)
-PAGE_START, PAGE_END = "<!-- counts -->", "<!-- end of counts -->"
-
-
-class TooLongError(BaseException):
-    """An input took more than ten seconds. (No Exception: nothing on the way may take it for something else.)"""
-
-
-@dataclass
-class Section:
-    """What became of a section's inputs."""
-
-    inputs: int = 0
-    read: int = 0
-    refused: int = 0
-    tracebacks: int = 0
-    hangs: int = 0
-    invented: int = 0
-    misread: int = 0
-    differing: int = 0
-    longest_seconds: float = 0.0
-    examples: list[str] = field(default_factory=list[str])
-
-    def tell(self, what: str) -> None:
-        """Keep an example of what went wrong."""
-        if len(self.examples) < SHOWN:
-            self.examples.append(what[:600])
-
-    def trial(self, what: Callable[[], str], function: Callable[[], Any]) -> Any:
-        """Call a function on a bad input and count what happens; returns what it returns. `what` shows the input."""
-        self.inputs += 1
-        started = time.monotonic()
-        try:
-            with limited():
-                found = function()
-            self.read += 1
-            return found
-        except EXPECTED:
-            self.refused += 1
-        except TooLongError:
-            self.hangs += 1
-            self.tell(f"hang: {what()}")
-        except (Exception, RecursionError) as error:  # whatever it is: it is what is counted
-            self.tracebacks += 1
-            place = traceback.extract_tb(error.__traceback__)[-1]
-            self.tell(
-                f"{type(error).__name__}: {str(error)[:150]} ({Path(place.filename).name}:{place.lineno}): {what()}"
-            )
-        finally:
-            self.longest_seconds = max(self.longest_seconds, round(time.monotonic() - started, 2))
-        return None
-
-
-@contextmanager
-def limited() -> Generator[None, None, None]:
-    """Raise TooLongError after ten seconds."""
-
-    def late(*_: object) -> None:
-        raise TooLongError
-
-    before = signal.signal(signal.SIGALRM, late)
-    signal.alarm(SECONDS)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def part(module: str, *names: str) -> list[Any]:
     """Import parts of burnish, by name: a module that moved is said, and the other sections still run."""
     return [getattr(importlib.import_module(f"burnish.{module}"), name) for name in names]
-
-
-# --- sections
 
 
 def rows(count: int, seed: int, where: Path) -> Section:
@@ -288,60 +210,6 @@ def tried(names: list[str], share: float, seed: int) -> Iterator[tuple[str, Sect
                 yield name, section
 
 
-# --- the page
-
-COLUMNS = "| what was tried | in the trial before | now | what went wrong now | command |"
-COMMAND = "`python benchmarks/bad_inputs.py`"
-
-
-def page_table(result: dict[str, Any], results: Path) -> str:
-    """Return the table of the page: the counts of the trial before, and those of these results."""
-    found = {name: Section(**values) for name, values in result["sections"].items()}
-    lines = [COLUMNS, "|---|---|---|---|---|"]
-    lines += [
-        f"| {words} | {before} | {found[name].inputs:,} | {_wrong(found[name])} | {COMMAND} |"
-        for name, words, before in (
-            ("rows", "files of rows, all kinds and forms", "about 60,000 bad inputs of all kinds"),
-            ("grades", "predictions to grade", "among these; 5,276 GSM8K solutions without a disagreement"),
-            ("configs", "configs as YAML, mappings and options", "among these; several tracebacks"),
-            ("replies", "replies of judges: texts, log-probabilities, bodies", "5,216 texts, 0 invented verdicts"),
-            ("store", "stores with a damaged file", "30 shapes of a manifest, all of them tracebacks"),
-        )
-        if name in found
-    ]
-    kills, sql = (json.loads((results / name).read_text()) for name in ("kills.json", "hostile-sql.json"))
-    same = "0 results changed" if kills["results_identical"] else "results changed"
-    changed = sql["changed_something"]
-    lines += [
-        f"| SIGKILLs of a run | 26, no result changed | {kills['kills']} | {same} | "
-        "`python benchmarks/kills.py --kills 30` |",
-        f"| SQL statements against the sandbox | 161, none broke it | {sql['statements']} | "
-        f"{len(changed) if isinstance(changed, list) else changed} changed something | "
-        "`python benchmarks/hostile_sql.py` |",
-    ]
-    return "\n".join(lines)
-
-
-def _wrong(section: Section) -> str:
-    kinds = Counter(
-        {
-            "tracebacks": section.tracebacks,
-            "hangs": section.hangs,
-            "invented verdicts": section.invented,
-            "misread verdicts": section.misread,
-            "other results": section.differing,
-        }
-    )
-    return ", ".join(f"{count} {kind}" for kind, count in kinds.items() if count) or "nothing"
-
-
-def write_page(page: Path, table: str) -> None:
-    """Put the table between the marks of the page."""
-    head, _, rest = page.read_text(encoding="utf-8").partition(PAGE_START)
-    tail = rest.partition(PAGE_END)[2]
-    page.write_text(f"{head}{PAGE_START}\n\n{table}\n\n{PAGE_END}{tail}", encoding="utf-8")
-
-
 def main() -> None:
     """Try the sections, print JSON, and write the page where one is named."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -354,7 +222,7 @@ def main() -> None:
     started, sections = time.monotonic(), dict[str, Section]()
     for name, section in tried(options.sections.split(","), options.share, options.seed):
         sections[name] = section
-        print(f"{name}: {section.inputs} inputs, {_wrong(section)}", file=sys.stderr)
+        print(f"{name}: {section.inputs} inputs, {section.wrong()}", file=sys.stderr)
     result = {
         "command": f"python benchmarks/bad_inputs.py --seed {options.seed} --sections {options.sections} "
         f"--share {options.share:g}",

@@ -10,7 +10,6 @@ seconds: a faster machine is killed as often.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import signal
 import subprocess
@@ -22,6 +21,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+
+from bench_output import put
 
 RESUMED = ("answer/", "judge/", "score/")
 """Stages whose finished rows survive a kill."""
@@ -164,11 +165,7 @@ def main() -> None:
         "finished_rows_of_killed_stages_kept": rows,
         "longest_life_of_an_orphan_seconds": round(death, 3),
     }
-    text = json.dumps(result, indent=2)
-    print(text)
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(text + "\n")
+    put(result, options.out)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ kept training and answers: its peak is theirs. The verbs over the ledger follow,
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 import subprocess
@@ -18,6 +17,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
+
+from bench_output import put
 
 from burnish.backends.fake import FakeBackend
 from burnish.config import Decoding, TrainSettings
@@ -126,10 +127,7 @@ def main() -> None:
         figures["diff"] = measured([*burnish, "diff", out, "--limit", "20"])
         figures["diff --html"] = measured([*burnish, "diff", out, "--html", str(folder / "diff.html")])
         figures["revert"] = measured([*burnish, "revert", out, "--round", "1"])
-    text = json.dumps({"command": f"python benchmarks/refine_memory.py --rows {options.rows}", **figures}, indent=2)
-    print(text)
-    if options.out:
-        options.out.write_text(text + "\n")
+    put({"command": f"python benchmarks/refine_memory.py --rows {options.rows}", **figures}, options.out)
 
 
 if __name__ == "__main__":

@@ -8,11 +8,12 @@ Most safe responses that the rules do not take for a refusal are none: they info
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+from bench_output import put
 
 from burnish.stats import wilson
 from burnish.store.files import read_objects
@@ -52,10 +53,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    text = json.dumps(measured(Path(os.environ["BURNISH_TEST_DATA"])), indent=2)
-    print(text)
-    if arguments.out:
-        arguments.out.write_text(f"{text}\n", encoding="utf-8")
+    put(measured(Path(os.environ["BURNISH_TEST_DATA"])), arguments.out)
 
 
 if __name__ == "__main__":

@@ -6,9 +6,10 @@ python benchmarks/stages.py runs/demo --out docs/results/demo-stages.json
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
+
+from bench_output import put
 
 from burnish.results import StageTiming, read_timings
 
@@ -43,11 +44,7 @@ def main() -> None:
         "machine": timings.machine.model_dump(exclude={"platform"}),
         "stages": [summed(name, [stage for stage in fresh if stage.name == name]) for name in names],
     }
-    text = json.dumps(result, indent=2)
-    print(text)
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(text + "\n")
+    put(result, options.out)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import pyarrow as pa  # pyright: ignore[reportMissingTypeStubs]
 import pyarrow.parquet as pq  # pyright: ignore[reportMissingTypeStubs]
 
 from burnish.config import DataConfig
-from burnish.forms import BadRow, Table, UsableRow, open_table
+from burnish.forms import BadRow, DataTable, UsableRow, open_table
 
 Rows = list[dict[str, Any]]
 arrow: Any = pa
@@ -83,20 +83,20 @@ def rows_in(path: Path) -> Rows:
     return [json.loads(line) for line in data.decode("utf-8-sig").split("\n") if line.strip()]
 
 
-def opened(path: Path, data: bytes | None = None, **settings: Any) -> Table:
+def opened(path: Path, data: bytes | None = None, **settings: Any) -> DataTable:
     if data is not None:
         path.write_bytes(data)
     return open_table(DataConfig(source=str(path), **settings))
 
 
-def all_given(table: Table) -> list[UsableRow]:
+def all_given(table: DataTable) -> list[UsableRow]:
     rows = list(table.read())
     bad = [row for row in rows if isinstance(row, BadRow)]
     assert bad == []
     return [row for row in rows if isinstance(row, UsableRow)]
 
 
-def one_bad(table: Table) -> BadRow:
+def one_bad(table: DataTable) -> BadRow:
     """Return the only row that cannot be used, once it is sure that all others can."""
     rows = list(table.read())
     assert [row.position for row in rows] == list(range(len(rows)))

@@ -28,7 +28,7 @@ import pytest
 
 from burnish.annotators.llm.judge import ServerJudge
 from burnish.config import JudgeConfig
-from burnish.services.calls import Budget, Calls
+from burnish.services.calls import CallBudget, Calls
 from burnish.types import Comparison, Demonstration, DemonstrationSource, Example, Message, Preference, Role
 
 
@@ -272,11 +272,11 @@ def pairs(count: int) -> list[Comparison]:
 class Sitting:
     """One process' judge, and what it said."""
 
-    def __init__(self, address: str, folder: Path, budget: Budget | None = None, **settings: Any) -> None:
+    def __init__(self, address: str, folder: Path, budget: CallBudget | None = None, **settings: Any) -> None:
         self.said: list[str] = []
         self.calls = Calls(folder / "calls.sqlite")
         config = judge_config(address, **settings)
-        self.judge = ServerJudge(config, examples(1000), self.calls, "run", budget or Budget(), self.said.append)
+        self.judge = ServerJudge(config, examples(1000), self.calls, "run", budget or CallBudget(), self.said.append)
 
     def go(self, comparisons: list[Comparison], judge: ServerJudge | None = None) -> dict[str, Preference]:
         units = (judge or self.judge).judge(comparisons, set())

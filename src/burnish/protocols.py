@@ -115,7 +115,7 @@ class Learns(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class AnswerReport:
     """What a task reports about held-out answers besides how many are right.
 
     `shares` is {metric: (how many, of how many)}. `counts` is {kind of answer: how many}.
@@ -129,7 +129,7 @@ class Said:
 class SaysMore(Protocol):
     """A task whose answers differ in more than being right or wrong."""
 
-    def said(self, answers: Sequence[tuple[Example, str]]) -> Said:
+    def said(self, answers: Sequence[tuple[Example, str]]) -> AnswerReport:
         """Look at held-out answers and report on them."""
         ...
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from burnish.algorithms.comparisons import combined, voted
+from burnish.algorithms.comparisons import combined, orders_of, voted
 from burnish.algorithms.preferences import Pair, most_confident
-from burnish.algorithms.refinement import Acceptance, Candidate, orders_of, select
+from burnish.algorithms.refinement import Acceptance, Candidate, select
 from burnish.types import Accept, Demonstration, DemonstrationSource, Order, Preference, Reason, Verdict
 
 BOTH = Acceptance(accept=Accept.BOTH_ORDERS)

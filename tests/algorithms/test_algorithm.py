@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from burnish.algorithms import caps
 from burnish.algorithms import refinement as algorithm
 from burnish.algorithms.comparisons import verdict_of
 from burnish.algorithms.refinement import Candidate
@@ -138,13 +139,13 @@ def test_an_unknown_producer_is_named():
     [(0.15, 20, 3), (0.29, 100, 29), (0.15, 19, 2), (1.0, 7, 7), (0.1, 9, 0), (0.3, 10, 3), (1 / 3, 3, 1)],
 )
 def test_cap_is_the_floor_of_alpha_as_written(alpha: float, n: int, expected: int):
-    assert algorithm.cap(alpha, n) == expected
+    assert caps.cap(alpha, n) == expected
 
 
 @pytest.mark.parametrize("alpha", [0.0, -0.1, 1.01, float("nan")])
 def test_alpha_outside_its_range_is_refused(alpha: float):
     with pytest.raises(ConfigError, match="alpha: "):
-        algorithm.cap(alpha, 10)
+        caps.cap(alpha, 10)
 
 
 # --- select
@@ -155,7 +156,7 @@ def test_selection_keeps_the_cap_and_takes_the_most_confident(candidates: list[C
     reasons = algorithm.select(candidates, alpha, len(candidates))
     accepted = [c for c, reason in zip(candidates, reasons, strict=True) if reason is Reason.ACCEPTED]
     over = [c for c, reason in zip(candidates, reasons, strict=True) if reason is Reason.OVER_CAP]
-    total = algorithm.cap(alpha, len(candidates))
+    total = caps.cap(alpha, len(candidates))
     assert len(accepted) == min(total, len(accepted) + len(over))
     assert all(c.p_b is not None and c.p_b > 0.5 for c in accepted + over)
     for one in accepted:
@@ -239,7 +240,7 @@ def test_no_source_goes_over_its_share(candidates: list[Candidate], quarters: in
     mixed = [judged(c.example_id, c.p_b, sources[c.example_id]) for c in candidates]
     shares = {"x": quarters / 4, "y": 1 - quarters / 4}
     reasons = algorithm.select(mixed, alpha, len(mixed), shares)
-    room = algorithm.split_cap(algorithm.cap(alpha, len(mixed)), shares)
+    room = caps.split_cap(caps.cap(alpha, len(mixed)), shares)
     for source, places in room.items():
         mine = [reason for c, reason in zip(mixed, reasons, strict=True) if c.source == source]
         assert mine.count(Reason.ACCEPTED) <= places
@@ -257,7 +258,7 @@ def test_no_source_goes_over_its_share(candidates: list[Candidate], quarters: in
     ],
 )
 def test_the_cap_is_split_by_shares(total: int, shares: dict[str, float], expected: dict[str, int]):
-    assert algorithm.split_cap(total, shares) == expected
+    assert caps.split_cap(total, shares) == expected
 
 
 @pytest.mark.parametrize("shares", [{"a": 0.5}, {"a": 1.5, "b": -0.5}, {"a": float("nan")}, {}])
@@ -278,7 +279,7 @@ def test_a_source_without_a_share_is_named():
 def test_naive_choice_fills_the_cap_from_the_valid(candidates: list[Candidate], alpha: float, seed: int):
     reasons = algorithm.naive_choice(candidates, alpha, len(candidates), seed, 1)
     valid = [c for c in candidates if c.screened is not Reason.INVALID]
-    assert reasons.count(Reason.ACCEPTED) == min(algorithm.cap(alpha, len(candidates)), len(valid))
+    assert reasons.count(Reason.ACCEPTED) == min(caps.cap(alpha, len(candidates)), len(valid))
     for candidate, reason in zip(candidates, reasons, strict=True):
         assert (reason is Reason.INVALID) == (candidate.screened is Reason.INVALID)
         assert reason in {Reason.INVALID, Reason.ACCEPTED, Reason.OVER_CAP}

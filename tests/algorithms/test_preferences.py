@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from burnish.algorithms.caps import split_cap
 from burnish.algorithms.comparisons import combined
 from burnish.algorithms.preferences import Pair, against, ledger_line, most_confident, paired, preferred, screened
-from burnish.algorithms.refinement import split_cap
 from burnish.errors import ConfigError
 from burnish.types import Answer, Demonstration, DemonstrationSource, Order, Preference, Reason, Verdict
 

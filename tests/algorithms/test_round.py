@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from burnish.algorithms import refinement as algorithm
+from burnish.algorithms.caps import cap
 from burnish.algorithms.comparisons import combined, from_difference, majority, screen
 from burnish.store import files as store
 from burnish.types import Answer, Demonstration, DemonstrationSource, Order, Preference, Reason, Refinement, Verdict
@@ -121,7 +122,7 @@ def test_the_round_worked_by_hand(tmp_path: Path):
         )
         for name, reason in screened.items()
     ]
-    assert algorithm.cap(golden["alpha"], len(rows)) == golden["cap"]
+    assert cap(golden["alpha"], len(rows)) == golden["cap"]
     reasons = dict(zip(current, algorithm.select(candidates, golden["alpha"], len(rows)), strict=True))
     lines = algorithm.ledger(current, proposals, preferences, reasons, round_number=1, annotator="q")
     assert store.write_rows(tmp_path / "ledger.jsonl", lines) == 12

@@ -22,6 +22,7 @@ from burnish.errors import DataError
 from burnish.protocols import Dataset, RowKey, SamplingKey
 from burnish.steps.artifacts import PARTS, TRAINING, Rows, Split, read_json
 from burnish.steps.basic import Steps
+from burnish.steps.engines import Engines
 from burnish.store.runners import Executor, Planner, Runner
 from burnish.store.stages import Store
 from burnish.tasks.instruction_answers import Category
@@ -183,7 +184,7 @@ class Tabled(FakeBackend):
 
 
 def planned(runner: Runner, backend: FakeBackend) -> Artifact:
-    steps = Steps(runner, lambda: backend, Requests(), "requests", seed=0)
+    steps = Steps(runner, Engines.of(lambda: backend), Requests(), "requests", seed=0)
     ground = Rows(steps.data(Requests(), {"kind": "requests"}, {}), Split.TRAIN)
     weights = Artifact(path="", kind="weights", fingerprint="weights")
     weak = steps.base(ModelConfig(source="builtin:weak"), weights)

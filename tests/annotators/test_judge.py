@@ -21,7 +21,7 @@ from burnish.config import Prices
 from burnish.config import judge as judge_settings
 from burnish.errors import AnnotatorError, Paused
 from burnish.services import crew, endpoint
-from burnish.services.calls import Budget
+from burnish.services.calls import CallBudget
 from burnish.types import Order, Preference, Verdict
 
 pytest.importorskip("openai")
@@ -227,18 +227,18 @@ def test_what_a_thread_raises_is_raised(tmp_path: Path):
 def test_max_calls_is_never_exceeded_and_can_be_raised(good: FaultServer, tmp_path: Path):
     got: dict[str, Preference] = {}
 
-    def sit(budget: Budget) -> None:
+    def sit(budget: CallBudget) -> None:
         for unit in Sitting(good.address, tmp_path, budget, concurrency=8).judge.judge(pairs(20), got.keys()):
             got.update({preference.comparison_id: preference for preference in unit})
 
     with pytest.raises(Paused, match=r"^13 calls are spent \(--max-calls 13\); raise --max-calls to go on$"):
-        sit(Budget(max_calls=13))
+        sit(CallBudget(max_calls=13))
     assert sum(good.answered.values()) == 13
     assert len(got) == 6
     with pytest.raises(Paused):
-        sit(Budget(max_calls=13))
+        sit(CallBudget(max_calls=13))
     assert sum(good.answered.values()) == 13
-    sit(Budget(max_calls=40))
+    sit(CallBudget(max_calls=40))
     assert len(got) == 20
     assert set(good.answered.values()) == {1}
     assert sum(good.answered.values()) == 40
@@ -246,7 +246,7 @@ def test_max_calls_is_never_exceeded_and_can_be_raised(good: FaultServer, tmp_pa
 
 def test_a_failed_call_gives_its_place_in_the_budget_back(tmp_path: Path):
     with FaultServer(faults=0.5, kinds=(Fault.BUSY, Fault.BROKEN), seed=1) as running:
-        sitting = Sitting(running.address, tmp_path, Budget(max_calls=20), retries=0, concurrency=4)
+        sitting = Sitting(running.address, tmp_path, CallBudget(max_calls=20), retries=0, concurrency=4)
         with pytest.raises(Paused, match="20 calls are spent"):
             sitting.go(pairs(40))
         assert sitting.judge.spent().failed > 0
@@ -256,7 +256,7 @@ def test_a_failed_call_gives_its_place_in_the_budget_back(tmp_path: Path):
 def test_what_is_cached_comes_although_the_budget_is_spent(good: FaultServer, tmp_path: Path):
     comparisons = pairs(10)
     Sitting(good.address, tmp_path).go(comparisons[5:])
-    poor = Sitting(good.address, tmp_path, Budget(max_calls=10))
+    poor = Sitting(good.address, tmp_path, CallBudget(max_calls=10))
     units, got = poor.judge.judge(comparisons, set()), list[str]()
     with pytest.raises(Paused):
         got.extend(unit[0].comparison_id for unit in units)
@@ -264,13 +264,13 @@ def test_what_is_cached_comes_although_the_budget_is_spent(good: FaultServer, tm
 
 
 def test_max_cost_is_kept_with_calls_side_by_side(good: FaultServer, tmp_path: Path):
-    sitting = Sitting(good.address, tmp_path, Budget(max_cost=10.5), prices=PRICES, concurrency=8)
+    sitting = Sitting(good.address, tmp_path, CallBudget(max_cost=10.5), prices=PRICES, concurrency=8)
     with pytest.raises(Paused, match=r"USD are spent and the next call may cost .* \(--max-cost 10\.5\); raise"):
         sitting.go(pairs(20))
     cost = sitting.judge.spent().cost
     assert cost is not None
     assert 5 < cost <= 10.5  # what a call may cost is reserved: two bytes a token
-    richer = Sitting(good.address, tmp_path, Budget(max_cost=1000), prices=PRICES)
+    richer = Sitting(good.address, tmp_path, CallBudget(max_cost=1000), prices=PRICES)
     assert len(richer.go(pairs(20))) == 20
     assert richer.judge.spent().cost == pytest.approx(40)
     assert set(good.answered.values()) == {1}
@@ -282,7 +282,7 @@ def test_a_server_without_usage(tmp_path: Path):
         sitting.go(pairs(3))
         assert sitting.said == ["annotator: the server reports no token usage; its tokens count as 0"]
         assert (sitting.judge.spent().calls, sitting.judge.spent().prompt_tokens) == (6, 0)
-        limited = Sitting(running.address, tmp_path, Budget(max_cost=1000), prices=PRICES)
+        limited = Sitting(running.address, tmp_path, CallBudget(max_cost=1000), prices=PRICES)
         with pytest.raises(AnnotatorError, match="reports no token usage, so that --max-cost cannot be kept; limit"):
             limited.go(pairs(4))
 

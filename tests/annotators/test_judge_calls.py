@@ -12,7 +12,7 @@ from servers import judge_config
 from burnish.annotators.llm.questions import check_budget, estimate, filled, question_text, request_of
 from burnish.config import Prices
 from burnish.errors import ConfigError, StageError
-from burnish.services.calls import Budget, Calls, Position, Reply, Spent, request_key
+from burnish.services.calls import CallBudget, Calls, Position, Reply, Spent, request_key
 from burnish.types import Message, Role
 
 PRICES = Prices(input_per_million=2.0, output_per_million=10.0)
@@ -157,11 +157,11 @@ def test_an_estimate_by_hand():
 
 def test_a_budget_must_make_sense():
     with pytest.raises(ConfigError, match=r"annotator\.prices: not given, and --max-cost 5 needs them; add prices"):
-        check_budget(judge_config(ADDRESS), Budget(max_cost=5))
+        check_budget(judge_config(ADDRESS), CallBudget(max_cost=5))
     with pytest.raises(ConfigError, match="--max-calls: -1 found"):
-        Budget(max_calls=-1)
+        CallBudget(max_calls=-1)
     with pytest.raises(ConfigError, match="--max-cost: nan found"):
-        Budget(max_cost=float("nan"))
+        CallBudget(max_cost=float("nan"))
 
 
 def test_extra_may_not_set_what_the_judge_sets():

@@ -13,7 +13,7 @@ from servers import Fault, FaultServer, judge_config, llama_server
 from burnish.annotators.llm.judge import ServerJudge
 from burnish.config import ReferenceJudgeConfig
 from burnish.services import endpoint
-from burnish.services.calls import Budget, Calls
+from burnish.services.calls import CallBudget, Calls
 from burnish.types import Comparison, Demonstration, DemonstrationSource, Example, Message, Preference, Role, Verdict
 
 pytest.importorskip("openai")
@@ -49,7 +49,7 @@ COMPARISONS = [
 def sitting(address: str, folder: Path, **settings: Any) -> tuple[list[Preference], ServerJudge, list[str]]:
     said: list[str] = []
     config = judge_config(address, timeout=8.0, concurrency=2, **settings)
-    judge = ServerJudge(config, EXAMPLES, Calls(folder / "calls.sqlite"), "run", Budget(), said.append)
+    judge = ServerJudge(config, EXAMPLES, Calls(folder / "calls.sqlite"), "run", CallBudget(), said.append)
     return [preference for unit in judge.judge(COMPARISONS, set()) for preference in unit], judge, said
 
 
@@ -78,7 +78,7 @@ def test_a_fifth_of_the_calls_fails(llama: str, read: str, tmp_path: Path):
 def test_an_over_long_prompt_is_one_abstention(llama: str, tmp_path: Path):
     too_long = Comparison(example_id="0", a=answer("0", "x " * 5000), b=answer("0", "It is 3."))
     calls = Calls(tmp_path / "calls.sqlite")
-    judge = ServerJudge(judge_config(llama, timeout=60.0), EXAMPLES, calls, "run", Budget(), lambda text: None)
+    judge = ServerJudge(judge_config(llama, timeout=60.0), EXAMPLES, calls, "run", CallBudget(), lambda text: None)
     units = judge.judge([too_long, *COMPARISONS[:2]], set())
     verdicts = {preference.comparison_id: preference.verdict for unit in units for preference in unit}
     assert verdicts[too_long.id] is Verdict.ABSTAIN
@@ -97,7 +97,7 @@ def test_the_prompts_of_win_rates_get_verdicts_from_a_real_model(llama: str, exp
         max_tokens=80 if explain else None,
     )
     calls = Calls(tmp_path / "calls.sqlite")
-    judge = ServerJudge(config, EXAMPLES, calls, "run", Budget(), lambda text: None)
+    judge = ServerJudge(config, EXAMPLES, calls, "run", CallBudget(), lambda text: None)
     found = [preference for unit in judge.judge(COMPARISONS[:3], set()) for preference in unit]
     assert len(found) == 3
     assert judge.spent().calls == 6

@@ -11,7 +11,7 @@ from servers import FaultServer, Reaction, Refuse, Sitting, pairs
 
 from burnish.errors import AnnotatorError
 from burnish.services import endpoint
-from burnish.services.calls import Budget
+from burnish.services.calls import CallBudget
 from burnish.types import Verdict
 
 pytest.importorskip("openai")
@@ -111,7 +111,7 @@ def test_refusals_in_a_row_by_403_are_told_from_a_key_that_was_taken_away(tmp_pa
 
 def test_the_question_that_no_server_minds_is_within_the_budget(tmp_path: Path) -> None:
     with FaultServer(refuse=refusing(UNKNOWN, about(0))) as running:
-        sitting = Sitting(running.address, tmp_path, Budget(max_calls=5), concurrency=1)
+        sitting = Sitting(running.address, tmp_path, CallBudget(max_calls=5), concurrency=1)
         assert abstained(sitting, 3) == ["0"]
         assert sitting.judge.spent().calls == sum(running.answered.values()) == 5  # four and the neutral one
         assert any("What is 2 + 2?" in body["messages"][0]["content"] for body in running.bodies.values())

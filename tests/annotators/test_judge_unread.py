@@ -16,7 +16,7 @@ from burnish.annotators.llm.replies import reply_of, usage_of
 from burnish.config import Prices
 from burnish.errors import AnnotatorError, Paused
 from burnish.services import endpoint
-from burnish.services.calls import Budget, Calls
+from burnish.services.calls import CallBudget, Calls
 from burnish.types import Verdict
 
 pytest.importorskip("openai")
@@ -52,7 +52,7 @@ def sending(body: str, about: str = "") -> Refuse:
 @pytest.mark.parametrize("concurrency", [1, 4])
 def test_the_budget_of_calls_holds_for_answers_that_cannot_be_read(body: str, concurrency: int, tmp_path: Path) -> None:
     with FaultServer(refuse=sending(body)) as running:
-        sitting = Sitting(running.address, tmp_path, Budget(max_calls=2), concurrency=concurrency, retries=5)
+        sitting = Sitting(running.address, tmp_path, CallBudget(max_calls=2), concurrency=concurrency, retries=5)
         with pytest.raises(
             Paused, match=r"^2 calls are spent, 2 of them with answers that cannot be read \(--max-calls 2\)"
         ):
@@ -107,7 +107,7 @@ def test_an_answer_that_can_be_read_at_the_second_try_counts(tmp_path: Path) -> 
 def test_a_limit_on_money_holds_where_nothing_was_counted(tmp_path: Path) -> None:
     prices = Prices(input_per_million=10_000, output_per_million=0)
     with FaultServer(refuse=sending("<html>Welcome</html>")) as running:
-        sitting = Sitting(running.address, tmp_path, Budget(max_cost=10), prices=prices, concurrency=1)
+        sitting = Sitting(running.address, tmp_path, CallBudget(max_cost=10), prices=prices, concurrency=1)
         with pytest.raises(Paused, match=r"USD are spent and the next call may cost"):
             sitting.go(pairs(8))
         cost = sitting.judge.spent().cost

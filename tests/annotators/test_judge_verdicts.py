@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +12,6 @@ from hypothesis import strategies as st
 from servers import judge_config
 
 from burnish.annotators.llm import verdicts
-from burnish.annotators.llm.replies import reply_of
 from burnish.annotators.llm.verdicts import KEPT, kept_positions
 from burnish.annotators.llm.wording import Unread
 from burnish.config import JudgeConfig
@@ -300,56 +298,3 @@ def test_thinking_is_passed_over():
 
 def test_a_long_reply_is_kept_in_part():
     assert len(kept_positions([position("x")] * 100, explained=False)) == KEPT
-
-
-def body(**choice: Any) -> str:
-    return json.dumps({"choices": [{"finish_reason": "stop", **choice}], "usage": {"prompt_tokens": 3}})
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "<html>",
-        "null",
-        "[]",
-        "{}",
-        '{"choices": []}',
-        '{"choices": null}',
-        '{"choices": [{}]}',
-        '{"choices": [{"message": {"content": null}}]}',
-        '{"choices": [{"message": {"content": 5}, "finish_reason": "stop"}]}',
-        '{"error": {"message": "no"}}',
-        body(message={"content": "A"})[:-5],
-    ],
-)
-def test_what_is_no_completion(text: str):
-    assert reply_of(text, explained=False) is None
-
-
-def test_null_content_of_a_finished_completion_is_an_empty_answer():
-    reply = reply_of(body(message={"content": None, "refusal": "no"}), explained=False)
-    assert reply == Reply(text="", positions=None, prompt_tokens=3, completion_tokens=None)
-
-
-@pytest.mark.parametrize(
-    "logprobs", [None, {}, {"content": None}, {"content": []}, {"tokens": ["A"], "token_logprobs": [-1.0]}, "none", 5]
-)
-def test_log_probabilities_that_are_missing_or_not_understood(logprobs: object):
-    reply = reply_of(body(message={"content": "A"}, logprobs=logprobs), explained=False)
-    assert reply is not None
-    assert (reply.text, reply.positions) == ("A", None)
-
-
-def test_the_generated_token_belongs_to_the_likely_ones():
-    content = [{"token": "A", "logprob": -0.5, "top_logprobs": [{"token": "B", "logprob": -2.0}]}]
-    reply = reply_of(body(message={"content": "A"}, logprobs={"content": content}), explained=False)
-    assert reply is not None
-    assert reply.positions == (Position(token="A", top=(("B", -2.0), ("A", -0.5))),)
-
-
-def test_minus_infinity_is_probability_zero():
-    text = body(message={"content": "A"}, logprobs={"content": [{"token": "A", "logprob": 0.0, "top_logprobs": []}]})
-    reply = reply_of(text.replace("0.0", "-Infinity"), explained=False)
-    assert reply is not None
-    assert reply.positions == (Position(token="A", top=()),)

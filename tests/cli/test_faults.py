@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from refused import check_refused
 
 from burnish.cli import main
 
@@ -27,14 +28,6 @@ def call(tmp_path: Path, config: Any, *more: str) -> Result:
     path.write_text(config if isinstance(config, str) else yaml.safe_dump(config))
     places = ["--store", str(tmp_path / "store"), "--out", str(tmp_path / "out")]
     return CliRunner().invoke(main, ["run", str(path), *places, *more])
-
-
-def check_refused(result: Result, *words: str) -> None:
-    assert result.exit_code == 2, (result.exit_code, result.output, result.exception)
-    assert "Traceback" not in result.output
-    assert result.stdout == ""
-    for word in words:
-        assert word in result.stderr, (word, result.stderr)
 
 
 def rows(path: Path, *values: dict[str, Any]) -> str:

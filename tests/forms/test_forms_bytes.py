@@ -15,7 +15,7 @@ from forms_data import WRITERS, all_given, as_jsonl, opened
 from hypothesis import given as given_values
 from hypothesis import strategies as st
 
-from burnish.forms import Table
+from burnish.forms import DataTable
 from burnish.forms.answers import TEXT, place_of
 
 LINES = [
@@ -28,7 +28,7 @@ LINES = [
 ]
 
 
-def there_and_back(table: Table, folder: Path, new: str, completions: list[str]) -> tuple[bytes, bytes]:
+def there_and_back(table: DataTable, folder: Path, new: str, completions: list[str]) -> tuple[bytes, bytes]:
     """Change every answer to `new` and back again; returns the bytes of both files."""
     kept: dict[int, str] = {}
     changed, back = folder / f"changed-{table.name}", folder / f"back-{table.name}"

@@ -15,7 +15,7 @@ from folders import GIVEN, PROPOSED, Made, made
 from pydantic import TypeAdapter
 
 from burnish.cli import main as cli
-from burnish.config.annotators import Annotator, AnnotatorSettings
+from burnish.config.annotators import AnnotatorSettings, RefineAnnotator
 from burnish.errors import BackendError, ConfigError, DataError
 from burnish.ledger.naming import annotator_words, public_host
 from burnish.ledger.pushing import push
@@ -213,7 +213,7 @@ def test_a_server_is_named_where_it_is_public(address: str, host: str):
     ],
 )
 def test_annotators_in_words(annotator: dict[str, Any] | None, words: str):
-    read = None if annotator is None else TypeAdapter[AnnotatorSettings](Annotator).validate_python(annotator)
+    read = None if annotator is None else TypeAdapter[AnnotatorSettings](RefineAnnotator).validate_python(annotator)
     assert annotator_words(read) == words
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from burnish.errors import ConfigError
 from burnish.models.chat import ChatTemplate, Flaw, turns_of
-from burnish.models.chat_worker import Failure
+from burnish.models.chat_worker import ChatFailure
 from burnish.types import Message, Role
 
 ASKED = [{"role": "user", "content": "Hi <b> {{ 'é' }}"}]
@@ -48,7 +48,7 @@ REFUSES = "{% if messages[0].role == 'system' %}{{ raise_exception('System role 
 
 def test_a_refusal_is_about_the_row() -> None:
     template = ChatTemplate(REFUSES, {}, "m")
-    refused = Flaw(kind=Failure.REFUSED, message="System role not supported")
+    refused = Flaw(kind=ChatFailure.REFUSED, message="System role not supported")
     assert template.render_all([ASKED, TOLD, ASKED], ask=True) == ["x", refused, "x"]
     assert refused.refusal("m") == (
         "the chat template of 'm' cannot take it: 'System role not supported'; change the row, or give another "
@@ -60,7 +60,7 @@ def test_what_fails_on_some_rows_alone_is_about_the_row() -> None:
     template = ChatTemplate("{% if messages[1] %}{{ messages[1].content.nothing.more }}{% endif %}x", {}, "m")
     assert template.render(ASKED, ask=True) == "x"
     assert template.render(TWICE, ask=True) == Flaw(
-        kind=Failure.BROKEN, message="'str object' has no attribute 'nothing'"
+        kind=ChatFailure.BROKEN, message="'str object' has no attribute 'nothing'"
     )
 
 

@@ -26,6 +26,7 @@ from refinement import (
     script,
     written,
 )
+from refused import check_refused
 from servers import FaultServer
 from test_refine_judge import judge, knows
 
@@ -54,14 +55,6 @@ def call(where: Path, *arguments: str, data: Path | None = None) -> Result:
     source = data or written(where)
     places = ("--out", str(where / "out"), "--store", str(where / "store"))
     return CliRunner().invoke(main, ["refine", str(source), "--model", "builtin:strong", *QUICK, *places, *arguments])
-
-
-def check_refused(result: Result, *words: str) -> None:
-    assert result.exit_code == 2, (result.exit_code, result.output, result.exception)
-    assert "Traceback" not in result.output
-    assert result.stdout == ""
-    for word in words:
-        assert word in result.stderr, (word, result.stderr)
 
 
 def annotator(where: Path, config: dict[str, Any]) -> str:

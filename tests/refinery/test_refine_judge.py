@@ -17,7 +17,7 @@ from burnish.config import JudgeConfig
 from burnish.errors import AnnotatorError, ConfigError, Paused
 from burnish.ledger.summary import State
 from burnish.services import endpoint
-from burnish.services.calls import CALLS, Budget
+from burnish.services.calls import CALLS, CallBudget
 from burnish.types import Reason
 
 PARTS = re.compile(r"\[Request\]\n(.*?)\n\n\[Answer A\]\n(.*?)\n\n\[Answer B\]\n(.*?)\n\nWhich", re.DOTALL)
@@ -75,7 +75,7 @@ def test_a_budget_pauses_and_a_larger_one_goes_on_without_asking_again(tmp_path:
     prices = {"input_per_million": 10_000, "output_per_million": 0}  # a call of 100 tokens costs 1
     with FaultServer(rule=knows) as running:
         config = settings(written(tmp_path), **judge(running.address, prices=prices), rounds=1)
-        for limit in (Budget(max_calls=20), Budget(max_calls=30), Budget(max_cost=40.0)):
+        for limit in (CallBudget(max_calls=20), CallBudget(max_calls=30), CallBudget(max_cost=40.0)):
             with pytest.raises(Paused) as stop:
                 refine(config, tmp_path, budget=limit)
             assert stop.value.message
@@ -95,7 +95,7 @@ def test_a_budget_pauses_and_a_larger_one_goes_on_without_asking_again(tmp_path:
 def test_a_limit_on_money_needs_prices(tmp_path: Path) -> None:
     config = settings(written(tmp_path), **judge("http://127.0.0.1:9/v1"))
     with pytest.raises(ConfigError, match=r"annotator\.prices: not given, and --max-cost 5 needs them"):
-        refine(config, tmp_path, budget=Budget(max_cost=5))
+        refine(config, tmp_path, budget=CallBudget(max_cost=5))
 
 
 def test_a_judge_that_always_says_a_does_not_pass_the_self_test(tmp_path: Path) -> None:

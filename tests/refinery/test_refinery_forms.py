@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from forms_data import as_csv, as_jsonl, opened, rows_in
+from forms_data import as_jsonl, rows_in
 from refinement import CAP, COUNT, Refined, fake, refine, right, rows, settings, written
 
 import burnish
 from burnish.backends.fake import FakeBackend
 from burnish.cli import main
-from burnish.config import DataConfig
-from burnish.errors import ConfigError, DataError
+from burnish.errors import ConfigError
 from burnish.forms.convert import AlsoAs, convert
-from burnish.forms.reading import recorded
 from burnish.inputs import context
 from burnish.ledger.originals import ORIGINALS, read_originals
 from burnish.ledger.reverting import revert
@@ -253,123 +250,3 @@ def test_a_row_that_went_back_stays_as_it_was_through_the_next_calls(tmp_path: P
     refine(settings(source, rounds=1), tmp_path)
     assert (found.out / "refined.jsonl").read_bytes() == data
     assert not (found.out / ORIGINALS).exists()
-
-
-# Data frames and paths
-
-
-def test_a_pandas_data_frame_is_refined(tmp_path: Path) -> None:
-    pandas: Any = pytest.importorskip("pandas")
-    pytest.importorskip("datasets")
-    frame = pandas.DataFrame(rows()).set_index("id").sort_index(ascending=False)
-
-    def once() -> Any:
-        return burnish.refine(
-            frame,
-            model="builtin:strong",
-            annotator="oracle:gold",
-            rounds=1,
-            alpha=0.1,
-            differs="number",
-            changes=["train.lora=null"],
-            backend=fake(),
-            out=tmp_path / "out",
-            store=tmp_path / "store",
-        )
-
-    once()
-    found = once()
-    assert found.dataset.column_names == ["id", "question", "answer", "gold", "topic"]
-    assert found.dataset["id"][:2] == ["row-59", "row-58"]
-    assert sum(line.reason == "accepted" for line in found.ledger) == CAP
-    assert len(list((tmp_path / "store" / "inputs").iterdir())) == 1
-
-
-def test_a_data_frame_of_mixed_values_and_a_mapping_are_named(tmp_path: Path) -> None:
-    pandas: Any = pytest.importorskip("pandas")
-    mixed = pandas.DataFrame({"question": ["q", 1], "answer": ["a", "b"]})
-    with pytest.raises(DataError, match=r"data: the DataFrame has no form as a table .* values of one type"):
-        burnish.refine(mixed, model="builtin:strong", annotator="oracle:gold", out=tmp_path / "o", store=tmp_path / "s")
-    with pytest.raises(ConfigError, match=r"data: dict found; give a path, .* or a pandas DataFrame"):
-        burnish.refine({"question": ["q"]}, model="builtin:strong", annotator="oracle:gold", store=tmp_path / "s")
-
-
-@pytest.mark.parametrize("name", ["pipe.jsonl", "a\0b.jsonl", "x" * 249 + ".jsonl", "y" * 300 + ".jsonl", "loop.jsonl"])
-def test_a_path_of_data_that_cannot_be_read_or_is_long(name: str, tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "pipe.jsonl")
-    (tmp_path / "loop.jsonl").symlink_to(tmp_path / "loop.jsonl")
-    source = tmp_path / name
-    if name.startswith("x"):  # 255 bytes, the longest name that there is
-        source.write_bytes(as_jsonl(rows()))
-        assert refine(settings(source, rounds=1), tmp_path).summary.data.usable == COUNT
-        return
-    with pytest.raises(ConfigError, match=r"^data\.source: "):
-        refine(settings(source), tmp_path)
-
-
-def test_nothing_is_made_behind_a_dangling_link(tmp_path: Path) -> None:
-    (tmp_path / "out").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(ConfigError, match=r"out: .* is a link to a folder that does not exist; name another one"):
-        refine(settings(written(tmp_path)), tmp_path)
-    assert not (tmp_path / "elsewhere").exists()
-
-
-def test_a_row_that_is_too_deep_is_said_before_anything_is_spent(tmp_path: Path) -> None:
-    deep: Any = "x"
-    for _ in range(300):
-        deep = [deep]
-    lines = as_jsonl(rows())[:-1] + b"\n" + json.dumps({**rows()[0], "id": "deep", "extra": deep}).encode()
-    (tmp_path / "data.jsonl").write_bytes(lines)
-    units: list[str] = []
-    with pytest.raises(DataError, match=r"data\.jsonl:61: more than 100 lists and objects .* --on-bad-row skip"):
-        refine(settings(tmp_path / "data.jsonl"), tmp_path, fake(units.append))
-    assert units == []
-    found = refine(settings(tmp_path / "data.jsonl", on_bad_row="skip", rounds=1), tmp_path)
-    assert (found.out / "refined.jsonl").read_bytes().endswith(lines.splitlines()[-1])
-
-
-# Identity
-
-
-def test_what_is_read_as_ever_records_nothing(tmp_path: Path) -> None:
-    plain: list[dict[str, Any]] = [
-        {"question": "q", "answer": "a", "context": None, "tools": []},
-        {"instruction": "i", "input": "x", "output": "o", "system": "", "history": []},
-        {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a", "weight": 1}]},
-        {"prompt": "p", "completion": "c", "weight": 0},
-    ]
-    for number, row in enumerate(plain):
-        table = opened(tmp_path / f"{number}.jsonl", as_jsonl([row] * 3))
-        assert recorded(table) == {}
-        extra = DataConfig(source=str(tmp_path / f"{number}.jsonl"), extra_columns=("n", "tools"))
-        assert recorded(opened(Path(extra.source), extra_columns=("n", "tools"))) == {}
-    assert recorded(opened(tmp_path / "c.csv", as_csv(rows()))) == {}
-    named = opened(tmp_path / "0.jsonl", columns={"prompt": "question", "completion": "answer"})
-    assert recorded(named) == {}
-
-
-@pytest.mark.parametrize("suffix", [".jsonl", ".json", ".csv", ".parquet"])
-def test_another_reading_is_recorded(suffix: str, tmp_path: Path) -> None:
-    from forms_data import WRITERS
-
-    base = {"instruction": "i", "input": "x", "output": "o", "system": ""}
-    path = tmp_path / f"d{suffix}"
-    later = opened(path, WRITERS[suffix]([base, {**base, "system": "S"}]))
-    at = {"prompt": "instruction", "completion": "output", "context": "input", "system": "system"}
-    assert recorded(later)["at"] == at
-    assert recorded(opened(path, extra_columns=("system",))) == {}
-    assert recorded(opened(path, extra_columns=("input", "system")))["at"] == {
-        "prompt": "instruction",
-        "completion": "output",
-    }
-    other = recorded(opened(path, columns={"context": "system"}, extra_columns=("input",)))
-    assert other["columns"] == {"context": "system"}
-    assert other["at"] == {"prompt": "instruction", "completion": "output", "context": "system"}
-
-
-def test_rows_that_could_not_be_used_at_first_count_where_bad_rows_are_skipped(tmp_path: Path) -> None:
-    number = {"question": "q", "answer": 4}
-    text = {"question": "q", "answer": "a"}
-    blank = {"question": "q", "answer": ""}
-    assert recorded(opened(tmp_path / "a.jsonl", as_jsonl([text, blank]), on_bad_row="skip")) == {}
-    assert recorded(opened(tmp_path / "b.jsonl", as_jsonl([text, number]), on_bad_row="skip"))["reading"] == 2

@@ -38,6 +38,7 @@ from burnish.protocols import Backend, Score
 from burnish.refinery.dataset import given_rows
 from burnish.steps.artifacts import Rows, Split, read_ledger, read_samples
 from burnish.steps.basic import Steps
+from burnish.steps.engines import Engines
 from burnish.steps.judging import AnnotatorPlan
 from burnish.store import identity
 from burnish.store.runners import Executor
@@ -275,7 +276,7 @@ def test_a_backend_that_inherits_nothing_refines(tmp_path: Path) -> None:
 def test_algorithm_1_runs_on_any_backend(tmp_path: Path) -> None:
     backend: Backend = Own()
     runner = Executor(Store(tmp_path / "store"), Quiet(), {})
-    steps = Steps(runner, lambda: backend, NumericAnswers(), "number", 0)
+    steps = Steps(runner, Engines.of(lambda: backend), NumericAnswers(), "number", 0)
     config = DataConfig(source=str(written(tmp_path)))
     table = open_table(config)
     data = given_rows(steps, table, config, identity.of_files(table.files))

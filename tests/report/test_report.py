@@ -6,12 +6,13 @@ import re
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 from xml.etree import ElementTree
 
 import pytest
 from rich.console import Console
 
+from burnish.config import METHODS, MethodRole, MethodSettings
 from burnish.errors import DataError
 from burnish.report.figures import draw_figures, write_figures
 from burnish.report.page import facts, render, write_report
@@ -119,6 +120,35 @@ def test_the_ceiling_is_known_by_its_gold_labels_not_by_its_name(results: Result
     config = {"methods": [{"kind": "sft", "name": "top", "demonstrations": "gold"}]}
     top = methods(results.model_copy(update={"runs": tuple(runs), "config": config}))[-1]
     assert (top.name, top.role, top.label) == ("top", "ceiling", "top (gold labels)")
+
+
+def test_a_method_from_outside_states_its_role_and_its_label(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Rewritten(MethodSettings):
+        """Another refinement, from a package of somebody else."""
+
+        label: ClassVar[str | None] = "Rewriting"
+        role: ClassVar[MethodRole] = MethodRole.ILR
+        kind: Literal["rewritten"]
+        name: str = "rewritten"
+
+    def named(kind: str, name: str) -> Results:
+        """Return the results with a method of this kind and name in the place of naive replacement."""
+        changed = {"kind": kind, "method": name}
+        runs = [run.model_copy(update=changed) if run.kind == "naive" else run for run in results.runs]
+        return results.model_copy(update={"runs": tuple(runs), "config": {"methods": [{"kind": kind, "name": name}]}})
+
+    monkeypatch.setattr(METHODS, "_classes", dict(METHODS.all()))  # so that other tests do not know it
+    METHODS.add(Rewritten)
+    roles = {method.name: (method.role, method.label) for method in methods(named("rewritten", "rewritten"))}
+    assert roles["rewritten"] == (MethodRole.ILR, "Rewriting")
+    assert roles["ilr"] == (MethodRole.ILR, "ILR")
+    labels = {method.label for method in methods(named("rewritten", "mine"))}
+    assert "mine" in labels  # a name of its own is its label
+    assert "Rewriting" not in labels
+    # The package is not installed where the report is written.
+    roles = {method.name: (method.role, method.label) for method in methods(named("unheard", "unheard"))}
+    assert roles["unheard"] == (MethodRole.OTHER, "unheard")
+    assert roles["weak"] == (MethodRole.WEAK, "weak supervisor")
 
 
 def test_one_seed_has_wilsons_interval_and_several_the_summarys(results: Results) -> None:

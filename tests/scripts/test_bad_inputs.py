@@ -12,11 +12,14 @@ import pytest
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
+import bad_counts  # noqa: E402
 import bad_inputs  # noqa: E402
+from bad_counts import Section  # noqa: E402
+from bad_page import page_table, write_page  # noqa: E402
 from bad_replies import Names, Said  # noqa: E402
 
 
-def counts(name: str, share: float, seed: int = 3) -> bad_inputs.Section:
+def counts(name: str, share: float, seed: int = 3) -> Section:
     ((_, section),) = bad_inputs.tried([name], share, seed)
     return section
 
@@ -49,7 +52,7 @@ def test_a_hundred_damaged_stores() -> None:
 
 
 def test_what_goes_wrong_is_counted() -> None:
-    section = bad_inputs.Section()
+    section = Section()
     section.trial(lambda: "x", lambda: 1 / 0)
     section.trial(lambda: "x", lambda: "read")
     assert (section.inputs, section.read, section.tracebacks) == (2, 1, 1)
@@ -67,8 +70,8 @@ def test_what_goes_wrong_is_counted() -> None:
 
 
 def test_a_hang_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bad_inputs, "SECONDS", 1)
-    section = bad_inputs.Section()
+    monkeypatch.setattr(bad_counts, "SECONDS", 1)
+    section = Section()
 
     def endless() -> None:
         while True:
@@ -87,13 +90,13 @@ def test_the_same_seed_gives_the_same_inputs() -> None:
 def test_the_page_has_the_table_of_the_committed_results(tmp_path: Path) -> None:
     result = json.loads((ROOT / "docs" / "results" / "robustness.json").read_text())
     page = (ROOT / "docs" / "robustness.md").read_text()
-    assert bad_inputs.page_table(result, ROOT / "docs" / "results") in page
+    assert page_table(result, ROOT / "docs" / "results") in page
     assert result["inputs"] >= 10_000
     copy = tmp_path / "page.md"
     copy.write_text(page)
-    bad_inputs.write_page(copy, "the table")
+    write_page(copy, "the table")
     assert "the table" in copy.read_text()
-    bad_inputs.write_page(copy, bad_inputs.page_table(result, ROOT / "docs" / "results"))
+    write_page(copy, page_table(result, ROOT / "docs" / "results"))
     assert copy.read_text() == page
 
 

@@ -17,7 +17,7 @@ from sql_data import people
 from burnish.errors import DataError
 from burnish.sql.compare import Equality
 from burnish.sql.databases import Schema, check_database, describe
-from burnish.sql.gold import Results, same
+from burnish.sql.gold import QueryResults, same
 from burnish.sql.outcome import Kind, Limits
 from burnish.sql.sandbox import Query, Sandbox
 from burnish.store.files import checksum
@@ -49,7 +49,7 @@ def database(tmp_path: Path) -> Path:
 
 
 def test_equal_results_and_two_failures(sandbox: Counting, database: Path) -> None:
-    results = Results(sandbox)
+    results = QueryResults(sandbox)
 
     def agree(a: str, b: str, equality: Equality = Equality.SET) -> bool:
         first, second = (results.get(Query(database=database, sql=sql)) for sql in (a, b))
@@ -66,7 +66,7 @@ def test_equal_results_and_two_failures(sandbox: Counting, database: Path) -> No
 
 
 def test_each_query_runs_once_for_each_database(sandbox: Counting, database: Path, tmp_path: Path) -> None:
-    results, other = Results(sandbox), people(tmp_path / "other.sqlite")
+    results, other = QueryResults(sandbox), people(tmp_path / "other.sqlite")
     queries = [
         Query(database=path, sql=sql) for path in (database, other) for sql in ("SELECT 1", "SELECT 2", "SELECT 1")
     ]
@@ -83,21 +83,21 @@ def test_a_folder_keeps_what_lasts_by_content(sandbox: Counting, database: Path,
     cache = tmp_path / "cache"
     endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"
     queries = [Query(database=database, sql=sql) for sql in ("SELECT age FROM person", "SELECT nobody", endless)]
-    first = Results(sandbox, cache)
+    first = QueryResults(sandbox, cache)
     first.fill(queries)
     files = sorted(cache.rglob("*.json"))
     assert len(files) == 2
     moved = database.rename(tmp_path / "moved.sqlite")
-    again = Results(sandbox, cache)
+    again = QueryResults(sandbox, cache)
     known = [again.get(Query(database=moved, sql=query.sql)) for query in queries]
     assert sandbox.ran[3:] == [endless]
     assert known[:2] == [
-        Results(Sandbox(sandbox.limits)).get(Query(database=moved, sql=query.sql)) for query in queries[:2]
+        QueryResults(Sandbox(sandbox.limits)).get(Query(database=moved, sql=query.sql)) for query in queries[:2]
     ]
     assert known[2].kind is Kind.TIMEOUT
     for file in files:
         file.write_bytes(b'{"kind": ')  # a damaged entry is computed anew
-    Results(sandbox, cache).fill([Query(database=moved, sql="SELECT nobody")])
+    QueryResults(sandbox, cache).fill([Query(database=moved, sql="SELECT nobody")])
     assert sandbox.ran[4:] == ["SELECT nobody"]
 
 
@@ -105,11 +105,11 @@ def test_what_an_older_version_kept_and_this_one_sees_otherwise_is_run_again(
     sandbox: Counting, database: Path, tmp_path: Path
 ) -> None:
     cache = tmp_path / "cache"
-    Results(sandbox, cache).fill([Query(database=database, sql="DROP TABLE person")])
-    Results(sandbox, cache).fill([Query(database=database, sql="DROP TABLE person")])
+    QueryResults(sandbox, cache).fill([Query(database=database, sql="DROP TABLE person")])
+    QueryResults(sandbox, cache).fill([Query(database=database, sql="DROP TABLE person")])
     assert sandbox.ran == ["DROP TABLE person"] * 2  # it may be allowed now
     plain, formatted = (Query(database=database, sql=sql) for sql in ("SELECT 1", "SELECT Printf('%d', 1)"))
-    results = Results(sandbox, cache)
+    results = QueryResults(sandbox, cache)
     limits = orjson.dumps(asdict(sandbox.limits)).decode()
     first = [short_hash(checksum(database), query.sql, limits, sqlite3.sqlite_version) for query in (plain, formatted)]
     assert results._place(plain).stem == first[0]
@@ -119,10 +119,10 @@ def test_what_an_older_version_kept_and_this_one_sees_otherwise_is_run_again(
 def test_an_unreadable_database_is_an_error_that_names_it(sandbox: Counting, tmp_path: Path) -> None:
     path = tmp_path / "x.sqlite"
     with pytest.raises(DataError, match=r"x\.sqlite: the database cannot be read \(No such file"):
-        Results(sandbox).get(Query(database=path, sql="SELECT 1"))
+        QueryResults(sandbox).get(Query(database=path, sql="SELECT 1"))
     path.write_bytes(b"SQLite format 3\0" + b"\xff" * 5000)
     with pytest.raises(DataError, match=r"x\.sqlite: the database cannot be read"):
-        Results(sandbox).get(Query(database=path, sql="SELECT 1"))
+        QueryResults(sandbox).get(Query(database=path, sql="SELECT 1"))
     with pytest.raises(DataError, match=r"x\.sqlite: the database cannot be read"):
         describe(path, Schema.CREATE)
 
@@ -160,7 +160,7 @@ def test_a_half_copied_database_is_refused(tmp_path: Path) -> None:
 def test_results_are_not_taken_from_a_half_copied_database_either(sandbox: Counting, database: Path) -> None:
     database.write_bytes(database.read_bytes()[:-100])
     with pytest.raises(DataError, match=r"people\.sqlite: the database cannot be read \(it has .* is missing\)"):
-        Results(sandbox).get(Query(database=database, sql="SELECT count(*) FROM person"))
+        QueryResults(sandbox).get(Query(database=database, sql="SELECT count(*) FROM person"))
     assert sandbox.ran == []
 
 

@@ -23,6 +23,7 @@ from burnish.types import (
 )
 
 # P(b is better) for each vote. An abstention has no vote, so it is not here.
+_BOTH = (Order.AB, Order.BA)
 VOTES = {Verdict.A: 0.0, Verdict.TIE: 0.5, Verdict.B: 1.0}
 EVEN = 1e-12
 """A p_b closer to 0.5 than this is a tie. The small rest comes from the rounding of a sum; it is not an opinion."""
@@ -107,6 +108,31 @@ def verdict_of(p_b: float | None) -> Verdict:
 def confidence(preference: Preference) -> float | None:
     """Return |p_b - 0.5|, in [0, 0.5]. Accepted proposals are ranked by it. Return None for an abstention."""
     return None if preference.p_b is None else abs(preference.p_b - 0.5)
+
+
+def by_order(preference: Preference) -> tuple[float | None, float | None]:
+    """Return P(b is better) from order AB and from order BA. An order that nobody judged is None.
+
+    A judge that keeps no raw probabilities (the oracle) has no order. Its p_b stands in the place of order AB.
+    """
+    shown, raw = preference.shown, preference.raw
+    if not raw:
+        return preference.p_b, None
+    if shown == _BOTH:  # fast path for nearly every row: 1 microsecond instead of 3
+        return turned_back(raw[0], Order.AB), turned_back(raw[1], Order.BA)
+    return _mean_p_b(shown, raw, Order.AB), _mean_p_b(shown, raw, Order.BA)
+
+
+def orders_of(preference: Preference) -> tuple[float, ...]:
+    """Return P(b is better) from each order in which the comparison was judged: no, one or two numbers."""
+    return tuple(p_b for p_b in by_order(preference) if p_b is not None)
+
+
+def _mean_p_b(shown: Sequence[Order], raw: Sequence[float], order: Order) -> float | None:
+    """Return the mean P(b is better) over all judgements in one order. Return None where there are none."""
+    # One order may have several judgements: `majority` joins those of all its judges.
+    p_bs = [turned_back(p, order) for shown_order, p in zip(shown, raw, strict=True) if shown_order is order]
+    return math.fsum(p_bs) / len(p_bs) if p_bs else None
 
 
 def both_orders(comparison: Comparison, prompt: tuple[Message, ...]) -> tuple[PairRow, PairRow]:

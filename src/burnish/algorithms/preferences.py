@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from burnish.algorithms.comparisons import confidence
-from burnish.algorithms.refinement import PAPER, Acceptance, Candidate, by_order, orders_of, select
+from burnish.algorithms.comparisons import by_order, confidence, orders_of
+from burnish.algorithms.refinement import PAPER, Acceptance, Candidate, select
 from burnish.protocols import AnswerMatcher
 from burnish.types import (
     Comparison,

@@ -10,17 +10,16 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import assert_never
 
-from burnish.algorithms.comparisons import confidence, verdict_of
+from burnish.algorithms.caps import cap, meant, split_cap
+from burnish.algorithms.comparisons import by_order, confidence, verdict_of
 from burnish.errors import ConfigError, StageError
 from burnish.protocols import Score
-from burnish.types import Accept, Demonstration, Order, Preference, Reason, Refinement, Verdict, turned_back
+from burnish.types import Accept, Demonstration, Preference, Reason, Refinement, Verdict
 
-# Algorithm 1 by its lines: 2 and 3 are `split`, 13 is `cap`, 15 is `apply`, and 11 to 16 together are `select`, `apply`
-# and `ledger`. Training and answering (4 to 8) need models and are in `steps.refining`.
-_BOTH = (Order.AB, Order.BA)
+# Algorithm 1 by its lines: 2 and 3 are `split`, 13 is `caps.cap`, 15 is `apply`, and 11 to 16 together are `select`,
+# `apply` and `ledger`. Training and answering (4 to 8) need models and are in `steps.refining`.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,25 +114,6 @@ def check_cross_label(trained_on: Mapping[str, AbstractSet[str]], proposals: Ite
             )
 
 
-def cap(alpha: float, n: int) -> int:
-    """Return floor(alpha * n), the number of labels that may change in a round (Algorithm 1, line 13).
-
-    The result is exact for the decimal alpha that the user wrote: in floats 0.29 * 100 is 28.999... Raises ConfigError
-    if alpha is not in (0, 1].
-    """
-    # Written with `not`, the check also refuses NaN, for which every comparison is false.
-    if not 0 < alpha <= 1:
-        raise ConfigError(f"alpha: {alpha} found; it must be above 0 and at most 1 (the paper uses 0.15)")
-    return math.floor(_meant(alpha) * n)
-
-
-def _meant(number: float) -> Fraction:
-    """Return the simple fraction that a float stands for: 29/100 for 0.29, 1/3 for 1 / 3."""
-    # A denominator of up to 10^9 keeps every share with nine decimals and still removes the error of the float, which
-    # is about 10^-17.
-    return Fraction(number).limit_denominator(10**9)
-
-
 def select(
     candidates: Sequence[Candidate],
     alpha: float,
@@ -219,25 +199,6 @@ def _rank(candidate: Candidate) -> tuple[float, str, str]:
     return (-abs(candidate.p_b - 0.5), candidate.rank, candidate.example_id)
 
 
-def split_cap(total: int, shares: Mapping[str, float]) -> dict[str, int]:
-    """Split a cap over sources: each gets floor(share * total), and the rest goes to the largest remainders.
-
-    Sources with equal remainders are ordered by name. Raises ConfigError unless the shares lie in [0, 1] and sum to 1.
-    """
-    if any(not 0 <= share <= 1 for share in shares.values()) or not math.isclose(sum(shares.values()), 1):
-        raise ConfigError(f"shares: {dict(shares)} found; each share must be in [0, 1], and they must sum to 1")
-    exact = {source: _meant(share) for source, share in shares.items()}
-    share_sum = sum(exact.values())  # not exactly 1 for shares such as 0.333333 three times
-    quota = {source: total * share / share_sum for source, share in exact.items()}
-    room = {source: math.floor(part) for source, part in quota.items()}
-    # The negative remainder sorts the largest first; the name settles equal remainders.
-    by_remainder = sorted(quota, key=lambda source: (room[source] - quota[source], source))
-    for source in by_remainder[: total - sum(room.values())]:
-        room[source] += 1
-    assert sum(room.values()) == total, (room, total)
-    return room
-
-
 def naive_choice(candidates: Sequence[Candidate], alpha: float, n: int, seed: int, round_number: int) -> list[Reason]:
     """Accept floor(alpha * n) valid proposals at random, without feedback: naive ILR (section 5.2, appendix E.2).
 
@@ -276,8 +237,8 @@ def distant(
     ones, and equal distances are ranked by id. A row without a score is not compared.
     """
     differing_ids = [id_ for id_, why in reasons.items() if why is None and id_ in scores and scores[id_].value > 0]
-    # floor, as for the cap; `_meant` keeps the product exact.
-    count = len(differing_ids) if share is None else math.floor(_meant(share) * len(differing_ids))
+    # floor, as for the cap; `meant` keeps the product exact.
+    count = len(differing_ids) if share is None else math.floor(meant(share) * len(differing_ids))
     chosen = frozenset(sorted(differing_ids, key=lambda id_: (-scores[id_].value, id_))[:count])
     differing_set = frozenset(differing_ids)
 
@@ -350,28 +311,3 @@ def _joined(
         proposed = proposals[example_id]
         assert kept.example_id == proposed.example_id == example_id, (example_id, kept, proposed)
         yield kept, proposed, reasons[example_id]
-
-
-def by_order(preference: Preference) -> tuple[float | None, float | None]:
-    """Return P(b is better) from order AB and from order BA. An order that nobody judged is None.
-
-    A judge that keeps no raw probabilities (the oracle) has no order. Its p_b stands in the place of order AB.
-    """
-    shown, raw = preference.shown, preference.raw
-    if not raw:
-        return preference.p_b, None
-    if shown == _BOTH:  # fast path for nearly every row: 1 microsecond instead of 3
-        return turned_back(raw[0], Order.AB), turned_back(raw[1], Order.BA)
-    return _mean_p_b(shown, raw, Order.AB), _mean_p_b(shown, raw, Order.BA)
-
-
-def orders_of(preference: Preference) -> tuple[float, ...]:
-    """Return P(b is better) from each order in which the comparison was judged: no, one or two numbers."""
-    return tuple(p_b for p_b in by_order(preference) if p_b is not None)
-
-
-def _mean_p_b(shown: Sequence[Order], raw: Sequence[float], order: Order) -> float | None:
-    """Return the mean P(b is better) over all judgements in one order. Return None where there are none."""
-    # One order may have several judgements: `majority` joins those of all its judges.
-    p_bs = [turned_back(p, order) for shown_order, p in zip(shown, raw, strict=True) if shown_order is order]
-    return math.fsum(p_bs) / len(p_bs) if p_bs else None

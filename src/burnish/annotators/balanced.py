@@ -19,9 +19,9 @@ from burnish.store.stages import Work
 from burnish.tasks.instruction_answers import CATEGORY, Category
 from burnish.types import Artifact, Example, PairRow
 
-Pair: TypeAlias = tuple[PairRow, PairRow]
+BothOrders: TypeAlias = tuple[PairRow, PairRow]
 """A gold answer and a worse answer, in both orders."""
-Pairs: TypeAlias = Mapping[tuple[str, str], Pair]
+Pairs: TypeAlias = Mapping[tuple[str, str], BothOrders]
 """Pairs by (example id, text of the worse answer)."""
 
 
@@ -108,18 +108,18 @@ def balance(accepting: Pairs, refusing: Pairs) -> Balanced:
     )
 
 
-def _by_example(pairs: Pairs) -> dict[str, dict[str, Pair]]:
-    grouped: defaultdict[str, dict[str, Pair]] = defaultdict(dict)
+def _by_example(pairs: Pairs) -> dict[str, dict[str, BothOrders]]:
+    grouped: defaultdict[str, dict[str, BothOrders]] = defaultdict(dict)
     for (example_id, text), pair in pairs.items():
         grouped[example_id][text] = pair
     return dict(grouped)
 
 
 def _kept(
-    own: Mapping[str, Mapping[str, Pair]], other: Mapping[str, Mapping[str, Pair]]
-) -> dict[tuple[str, str], Pair]:
+    own: Mapping[str, Mapping[str, BothOrders]], other: Mapping[str, Mapping[str, BothOrders]]
+) -> dict[tuple[str, str], BothOrders]:
     """Return the pairs that are kept of those that only one supervisor gave."""
-    kept: dict[tuple[str, str], Pair] = {}
+    kept: dict[tuple[str, str], BothOrders] = {}
     for example_id, pairs in own.items():
         theirs = other.get(example_id, {})
         # The id is a hash, so sorting by it chooses without regard to the text, and always in the same way.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from burnish.algorithms.comparisons import abstentions, both_orders, combined
-from burnish.annotators.balanced import Pair, Pairs, balance, by_category
+from burnish.annotators.balanced import BothOrders, Pairs, balance, by_category
 from burnish.annotators.resources import GroundTruth, Resources
 from burnish.config import ClassifierConfig
 from burnish.errors import DataError
@@ -109,7 +109,7 @@ def trained(config: ClassifierConfig, teaching: Teaching, base: Artifact) -> Art
 
     def run(work: Work) -> None:
         pairs, counts = training_pairs(teaching, config, worse)
-        tokens = steps.backend().train_classifier(base, pairs, settings, steps.seed, work.path)
+        tokens = steps.engines.trainer().train_classifier(base, pairs, settings, steps.seed, work.path)
         work.count(rows=2 * len(pairs), tokens=tokens, **counts)
 
     inputs = {"base": base, "gold": truth.gold, **truth.rows.inputs}
@@ -168,7 +168,7 @@ def checkpoint_answers(
 
 def training_pairs(
     teaching: Teaching, config: ClassifierConfig, worse: Sequence[Mapping[str, Artifact]]
-) -> tuple[list[Pair], dict[str, int]]:
+) -> tuple[list[BothOrders], dict[str, int]]:
     """Return the pairs from which the head learns, sorted by example and text, and counts of how they were balanced.
 
     Raises DataError if there is no pair.
@@ -198,7 +198,7 @@ def labelled(teaching: Teaching, worse: Sequence[Artifact]) -> Labelled:
     occurs twice is kept once.
     """
     prompts, gold = teaching.truth.rows.prompts_only(), read_demonstrations(teaching.truth.gold)
-    pairs: dict[tuple[str, str], Pair] = {}
+    pairs: dict[tuple[str, str], BothOrders] = {}
     agreed = repeated = 0
     sampled = [read_demonstrations(answers) for answers in worse]
     compared = (side for rows in sampled for id_, answer in rows.items() for side in (answer, gold[id_]))
@@ -218,7 +218,7 @@ def labelled(teaching: Teaching, worse: Sequence[Artifact]) -> Labelled:
     return Labelled(pairs=pairs, agreed=agreed, repeated=repeated)
 
 
-def labelled_pair(prompt: tuple[Message, ...], worse: Demonstration, gold: Demonstration) -> Pair:
+def labelled_pair(prompt: tuple[Message, ...], worse: Demonstration, gold: Demonstration) -> BothOrders:
     """Return a worse answer and a gold answer in both orders, each order with its label."""
     ab, ba = both_orders(Comparison(example_id=gold.example_id, a=worse, b=gold), prompt)
     return dataclasses.replace(ab, second_better=True), dataclasses.replace(ba, second_better=False)

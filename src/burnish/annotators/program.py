@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Any
+from typing import Any, ClassVar
 
 from burnish.algorithms.comparisons import SECOND_BETTER, both_orders, combined, request_text
 from burnish.annotators.resources import Resources
@@ -15,22 +16,34 @@ from burnish.steps.judging import AnnotatorPlan
 from burnish.types import Comparison, Example, Order, PairRow, Preference, short_hash
 
 
-class ProgramAnnotator:
-    """Sends both orders of every pair to a program and reads its verdicts. A pair without verdicts is an abstention."""
+class _Asking(ABC):
+    """Asks a program about comparisons. `role` is the part that the program plays; it is in the fingerprint."""
 
-    order_free = False
+    role: ClassVar[str]
 
     def __init__(self, program: Program, examples: Mapping[str, Example]) -> None:
         self.program, self.examples = program, examples
-        self.fingerprint = short_hash("program", *program.command)
+        self.fingerprint = short_hash(self.role, *program.command)
 
     def judge(self, comparisons: Sequence[Comparison], done: AbstractSet[str]) -> Iterator[Sequence[Preference]]:
-        """Yield a preference as soon as both of its orders are answered. Pairs that the program left out come last, as
-        abstentions. Raises AnnotatorError if the program fails or a verdict cannot be read."""
-        yield from gathered(self._judged(comparisons, done))
-
-    def _judged(self, comparisons: Sequence[Comparison], done: AbstractSet[str]) -> Iterator[Preference]:
+        """Yield a preference as soon as the program has answered all that it is asked about the pair. Pairs that the
+        program left out come last, as abstentions. Raises AnnotatorError if the program fails or a reply cannot be
+        read."""
         waiting = {comparison.id: comparison for comparison in comparisons if comparison.id not in done}
+        yield from gathered(self._judged(waiting))
+
+    @abstractmethod
+    def _judged(self, waiting: dict[str, Comparison]) -> Iterator[Preference]:
+        """Yield a preference for each comparison that waits, by its id."""
+
+
+class ProgramAnnotator(_Asking):
+    """Sends both orders of every pair to a program and reads its verdicts. A pair without verdicts is an abstention."""
+
+    order_free = False
+    role = "program"
+
+    def _judged(self, waiting: dict[str, Comparison]) -> Iterator[Preference]:
         rows = [order for c in waiting.values() for order in both_orders(c, self.examples[c.example_id].prompt)]
         answers: dict[str, float | None] = {}  # P(the second one shown is better), by the id of an order
         field = self.program.field
@@ -72,23 +85,14 @@ def p_second(answer: Mapping[str, Any], field: str) -> float | None:
     )
 
 
-class CheckerAnnotator:
+class CheckerAnnotator(_Asking):
     """Asks a program about each answer alone whether it passes. An answer that passes is preferred to one that does
     not."""
 
     order_free = True
+    role = "checker"
 
-    def __init__(self, program: Program, examples: Mapping[str, Example]) -> None:
-        self.program, self.examples = program, examples
-        self.fingerprint = short_hash("checker", *program.command)
-
-    def judge(self, comparisons: Sequence[Comparison], done: AbstractSet[str]) -> Iterator[Sequence[Preference]]:
-        """Yield a preference as soon as both answers are checked. If the program leaves out an answer, it is an
-        abstention. Raises AnnotatorError if the program fails or a reply cannot be read."""
-        yield from gathered(self._judged(comparisons, done))
-
-    def _judged(self, comparisons: Sequence[Comparison], done: AbstractSet[str]) -> Iterator[Preference]:
-        waiting = {comparison.id: comparison for comparison in comparisons if comparison.id not in done}
+    def _judged(self, waiting: dict[str, Comparison]) -> Iterator[Preference]:
         questions = [
             {"id": f"{c.id}:{side}", "prompt": request_text(self.examples[c.example_id].prompt), "answer": text}
             for c in waiting.values()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from burnish.config import TrainSettings
 from burnish.people.mailbox import Mailbox, Purpose
 from burnish.protocols import Scorer
-from burnish.services.calls import Budget, Calls
+from burnish.services.calls import CallBudget, Calls
 from burnish.steps.artifacts import Rows
 from burnish.steps.basic import Steps
 from burnish.types import Artifact
@@ -40,16 +40,15 @@ class Resources:
     mailbox: Mailbox
     calls: Callable[[], Calls]
     run: str
-    budget: Budget
+    budget: CallBudget
     say: Callable[[str], None]
     purpose: Purpose = Purpose.COMPARE
     ground_truth: GroundTruth | None = None
 
     @property
     def scorer(self) -> Callable[[], Scorer]:
-        """A function that opens the scorer of answers when it is first needed. It is the run's backend, but annotators
-        may only use it for scoring."""
-        return self.steps.backend
+        """A function that opens the scorer of answers when it is first needed."""
+        return self.steps.engines.scorer
 
     @property
     def simulated(self) -> bool:

@@ -110,13 +110,13 @@ def refine_command(data: str, **options: Any) -> None:
     from burnish.lab.running import default_store  # noqa: PLC0415
     from burnish.refinery import RunOptions, refine_data  # noqa: PLC0415
     from burnish.refinery.options import Options, config_of  # noqa: PLC0415
-    from burnish.services.calls import Budget  # noqa: PLC0415
+    from burnish.services.calls import CallBudget  # noqa: PLC0415
 
     # The command-line options have the names of the fields of `Options`. The rest says how to run and not what to
     # compute.
     names = {field.name for field in dataclasses.fields(Options)}
     config = config_of(Options(data=data, **{name: options[name] for name in names - {"data"}}))
-    budget = Budget(max_calls=options["max_calls"], max_cost=options["max_cost"])
+    budget = CallBudget(max_calls=options["max_calls"], max_cost=options["max_cost"])
     run_options = RunOptions(
         out=options["out"],
         store=options["store"] or default_store(),

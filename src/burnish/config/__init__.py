@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from burnish.config.annotators import (
     ANNOTATORS,
-    Annotator,
     AnnotatorSettings,
     CommandConfig,
     MajorityConfig,
@@ -17,6 +16,7 @@ from burnish.config.annotators import (
     OracleConfig,
     OwnConfig,
     PeopleConfig,
+    RefineAnnotator,
     WantedModel,
 )
 from burnish.config.base import Settings, expanded, looks_like_hub_id
@@ -34,15 +34,13 @@ from burnish.config.judge import JudgeConfig, Prices, ReferenceJudgeConfig
 from burnish.config.kinds import Kinds, OneOf, load_plugins
 from burnish.config.lab import Budget, Compat, Config, Execution, Supervision
 from burnish.config.local_judges import ClassifierConfig, LikelihoodConfig, RewardModelConfig
+from burnish.config.method_settings import ComparingMethod, GatedMethod, MethodRole, MethodSettings
 from burnish.config.methods import (
     METHODS,
     ClearMethod,
-    ComparingMethod,
     DpoMethod,
-    GatedMethod,
     IlrMethod,
     MajorityMethod,
-    MethodSettings,
     NaiveMethod,
     PairsFrom,
     SftMethod,
@@ -79,7 +77,6 @@ __all__ = [
     "METHODS",
     "TASKS",
     "AdapterUse",
-    "Annotator",
     "AnnotatorSettings",
     "AnswerDiffers",
     "AuditConfig",
@@ -111,6 +108,7 @@ __all__ = [
     "Loss",
     "MajorityConfig",
     "MajorityMethod",
+    "MethodRole",
     "MethodSettings",
     "MixedConfig",
     "Model",
@@ -127,6 +125,7 @@ __all__ = [
     "PeopleConfig",
     "Prices",
     "ReferenceJudgeConfig",
+    "RefineAnnotator",
     "RefineConfig",
     "RefineSettings",
     "RewardModelConfig",

@@ -283,7 +283,7 @@ class OwnConfig(AnnotatorSettings):
     """The name of the function or class."""
 
 
-Annotator: TypeAlias = Annotated[AnnotatorSettings, OneOf(ANNOTATORS, where=lambda settings: settings.refines)]
+RefineAnnotator: TypeAlias = Annotated[AnnotatorSettings, OneOf(ANNOTATORS, where=lambda settings: settings.refines)]
 """An annotator of a refinement."""
 Supervisor: TypeAlias = Annotated[AnnotatorSettings, OneOf(ANNOTATORS, where=lambda settings: settings.experiments)]
 """An annotator of an experiment."""

@@ -14,9 +14,9 @@ from burnish.config.base import MOST_REPEATS, Count, Name, PositiveFloat, Seed, 
 from burnish.config.differs import AnswerDiffers, TaskDiffers
 from burnish.config.judge import ReferenceJudge
 from burnish.config.local_judges import ClassifierConfig
-from burnish.config.methods import Method
+from burnish.config.methods import ExperimentMethod
 from burnish.config.models import Decoding, Models, TrainSettings
-from burnish.config.tasks import Task
+from burnish.config.tasks import AnyTask
 
 
 class Execution(Settings):
@@ -95,7 +95,7 @@ class Config(Settings):
     """The figure or table of the paper that the report draws in addition to its own figures. See docs/paper.md."""
     variant: str = ""
     """The name of this setting within a sweep. It is filled in from the keys of `variants`."""
-    task: Task
+    task: AnyTask
     """The task that the models learn."""
     models: Models
     """The model that teaches (weak) and the model that learns (strong)."""
@@ -105,7 +105,7 @@ class Config(Settings):
     """How the strong model is finetuned. Each training starts from the base model."""
     decode: Decoding = Decoding()
     """How test answers, labels and proposals are generated."""
-    methods: tuple[Method, ...]
+    methods: tuple[ExperimentMethod, ...]
     """The methods that are compared."""
     differs: TaskDiffers = AnswerDiffers()
     """Which proposals of a refinement differ enough from their label to be compared."""

@@ -12,7 +12,7 @@ from burnish.config.base import (
 from burnish.config.models import Decoding, Model, ModelConfig, TrainSettings
 from burnish.types import Head
 
-Learns: TypeAlias = Literal["auto", "ground_truth", "nothing"]
+LearnsFrom: TypeAlias = Literal["auto", "ground_truth", "nothing"]
 """What a local model learns before it judges."""
 
 
@@ -42,7 +42,7 @@ class ClassifierConfig(AnnotatorSettings):
     and acceptances (appendix B)."""
     decode: Decoding = Decoding(beams=1, temperature=0.6)
     """How the checkpoints answer (released code: sampled at 0.6)."""
-    learns: Learns = "auto"
+    learns: LearnsFrom = "auto"
     """`ground_truth`: the head is trained on ground truth (experiments only). `nothing`: the model is used without
     training. `auto`: ground truth in an experiment, nothing in a refinement."""
 
@@ -105,7 +105,7 @@ class LikelihoodConfig(AnnotatorSettings):
     per_token: bool | None = None
     """true compares the mean log-probability of an answer's tokens, false compares the sum. Sums prefer the shorter
     answer. If not given: means if the model is used without training, sums if it learns from ground truth."""
-    learns: Learns = "auto"
+    learns: LearnsFrom = "auto"
     """`ground_truth`: the model is finetuned on ground truth (experiments only). `nothing`: it is used without
     training. `auto`: ground truth in an experiment, nothing in a refinement."""
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import Field, field_validator
 
 from burnish.config.base import (
     MOST_REPEATS,
@@ -15,91 +15,11 @@ from burnish.config.base import (
     PositiveFloat,
     Probability,
     Repeats,
-    Settings,
     Share,
-    number_from_text,
 )
 from burnish.config.kinds import Kinds, OneOf
+from burnish.config.method_settings import ComparingMethod, Gate, GatedMethod, MethodRole, MethodSettings
 from burnish.config.models import Loss, Objective, Optimizer, TrainSettings
-from burnish.types import Accept
-
-Gate: TypeAlias = Annotated[float, BeforeValidator(number_from_text), Field(ge=0.5, le=1)]
-"""A probability of at least one half. Below one half, a gate would accept answers that are more likely worse."""
-
-
-class MethodSettings(Settings):
-    """The base class of all methods. The class of each kind says what other code needs to know about that kind."""
-
-    kind: Any  # (each class narrows it to its one name)
-    name: Name
-    label: ClassVar[str | None] = None
-    """The label that reports show if the method has its default name. With None they show the name itself."""
-    asks_annotator: ClassVar[bool] = False
-    """Whether the method asks an annotator to compare answers."""
-    refines: ClassVar[bool] = False
-    """Whether the method changes labels, so that `burnish refine` can use it."""
-    experiments: ClassVar[bool] = True
-    """Whether an experiment can use the method."""
-    refine_defaults: ClassVar[Mapping[str, int]] = MappingProxyType({})
-    """Defaults of `burnish refine` that differ from the paper's."""
-
-    @property
-    def last_round(self) -> int:
-        """The number of the last round, or 0 for a method without rounds."""
-        return int(getattr(self, "rounds", 0))
-
-    @property
-    def proposers_passes(self) -> int:
-        """How many times a round trains on each row to make the models that propose answers."""
-        return 1
-
-    @property
-    def samples_per_row(self) -> int:
-        """How many answers are generated for each row in a round."""
-        return 1
-
-    @property
-    def comparisons_per_row(self) -> int:
-        """The most comparisons that an annotator makes for each row in a round."""
-        return 1 if self.asks_annotator else 0
-
-    @property
-    def program(self) -> tuple[str, ...] | None:
-        """The user's program that the method asks instead of an annotator, or None if it asks no program."""
-        return None
-
-    @property
-    def patience(self) -> float:
-        """That program is ended if it gives no new answer for this many seconds."""
-        return 600.0
-
-    def for_refinement(self) -> Self:
-        """Return the settings with the defaults of `burnish refine`, which can differ from those of an experiment."""
-        return self
-
-
-class GatedMethod(MethodSettings):
-    """The base class of methods that accept a proposal according to P(the proposal is better)."""
-
-    unwritten: ClassVar[frozenset[str]] = frozenset({"gate"})
-    gate: Gate = 0.5
-    """A proposal is accepted only if P(the proposal is better) is at least this."""
-
-
-class ComparingMethod(GatedMethod):
-    """The base class of methods that ask an annotator. The annotator may see a pair in both orders."""
-
-    asks_annotator: ClassVar[bool] = True
-    unwritten: ClassVar[frozenset[str]] = frozenset({"accept", "gate"})
-    accept: Accept | None = None
-    """How the judgements of the two orders of a pair are combined. `mean`: their mean decides (as in the paper).
-    `both-orders`: a proposal is accepted only if it is preferred in both orders. If not given, it is `mean` in an
-    experiment and `both-orders` in a refinement."""
-
-    def for_refinement(self) -> Self:
-        """Return the settings with `accept: both-orders`, unless the user set `accept`."""
-        return self if self.accept is not None else self.model_copy(update={"accept": Accept.BOTH_ORDERS})
-
 
 METHODS = Kinds("method", MethodSettings)
 
@@ -109,6 +29,7 @@ class SftMethod(MethodSettings):
     """One finetuning on the demonstrations as they are."""
 
     label: ClassVar[str | None] = "SFT"
+    role: ClassVar[MethodRole] = MethodRole.SFT
 
     kind: Literal["sft"]
     name: Name = "sft"
@@ -123,6 +44,7 @@ class NaiveMethod(MethodSettings):
     """Replace a random share alpha of the labels by proposals, without any feedback (appendix E.2)."""
 
     label: ClassVar[str | None] = "naive (no feedback)"
+    role: ClassVar[MethodRole] = MethodRole.NAIVE
     refines: ClassVar[bool] = True
 
     kind: Literal["naive"]
@@ -139,6 +61,7 @@ class IlrMethod(ComparingMethod):
     """Iterative label refinement (Algorithm 1)."""
 
     label: ClassVar[str | None] = "ILR"
+    role: ClassVar[MethodRole] = MethodRole.ILR
     refine_defaults: ClassVar[Mapping[str, int]] = MappingProxyType({"rounds": 2})
     refines: ClassVar[bool] = True
 
@@ -180,6 +103,7 @@ class DpoMethod(ComparingMethod):
     """Multi-round direct preference optimisation and its variants (section 3, appendices C and E.4, E.5)."""
 
     label: ClassVar[str | None] = "DPO"
+    role: ClassVar[MethodRole] = MethodRole.DPO
 
     kind: Literal["dpo"]
     name: Name = "dpo"
@@ -327,7 +251,7 @@ class VerifiedMethod(GatedMethod):
         return 1
 
 
-Method: TypeAlias = Annotated[MethodSettings, OneOf(METHODS, where=lambda settings: settings.experiments)]
+ExperimentMethod: TypeAlias = Annotated[MethodSettings, OneOf(METHODS, where=lambda settings: settings.experiments)]
 """A method of an experiment."""
 RefineMethod: TypeAlias = Annotated[MethodSettings, OneOf(METHODS, where=lambda settings: settings.refines)]
 """A method of `burnish refine`."""

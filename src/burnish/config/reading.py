@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from burnish.config import ANNOTATORS, Annotator, AnnotatorSettings, Config, RefineConfig
+from burnish.config import ANNOTATORS, AnnotatorSettings, Config, RefineAnnotator, RefineConfig
 from burnish.config.base import program_words
 from burnish.config.yaml_text import DEEPEST, read_yaml
 from burnish.errors import ConfigError, brief
@@ -22,7 +22,7 @@ from burnish.types import is_whole
 
 DEMO = "demo.yaml"
 C = TypeVar("C")
-ANNOTATOR: TypeAdapter[AnnotatorSettings] = TypeAdapter(Annotator)
+ANNOTATOR: TypeAdapter[AnnotatorSettings] = TypeAdapter(RefineAnnotator)
 EXPERIMENT, REFINEMENT = TypeAdapter(Config), TypeAdapter(RefineConfig)
 
 

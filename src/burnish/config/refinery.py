@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import StringConstraints, ValidationInfo, field_validator, model_validator
 
-from burnish.config.annotators import Annotator, AnnotatorSettings, Auditor, PeopleConfig, check_fits
+from burnish.config.annotators import AnnotatorSettings, Auditor, PeopleConfig, RefineAnnotator, check_fits
 from burnish.config.base import ON_RECORD, Count, Name, Probability, Seed, Settings
 from burnish.config.differs import Differs, TextDiffers
 from burnish.config.lab import Execution
@@ -117,7 +117,7 @@ class RefineSettings(Settings):
     """The dataset that is refined."""
     model: Model
     """The base model. It is finetuned on the dataset and proposes answers."""
-    annotator: Annotator | None = None
+    annotator: RefineAnnotator | None = None
     """The annotator, which compares a proposal with its label. Methods that need no comparison need no annotator."""
     method: RefineMethod = IlrMethod(kind="ilr", rounds=2).for_refinement()
     """How proposals are made and chosen."""

@@ -170,5 +170,5 @@ class InstructionsTask(TaskSettings):
     """The reference of unsafe test requests that have no reference of their own (appendix A.1)."""
 
 
-Task: TypeAlias = Annotated[TaskSettings, OneOf(TASKS)]
+AnyTask: TypeAlias = Annotated[TaskSettings, OneOf(TASKS)]
 """Any task."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from burnish.forms.layout import Form, Layout
 from burnish.forms.recognise import BadRow, UsableRow, read_row, recognise, with_completion
-from burnish.forms.table import FileKind, Table, open_table
+from burnish.forms.table import DataTable, FileKind, open_table
 
 __all__ = [
     "BadRow",
+    "DataTable",
     "FileKind",
     "Form",
     "Layout",
-    "Table",
     "UsableRow",
     "open_table",
     "read_row",

@@ -28,8 +28,8 @@ class Inside(Enum):
 
 
 TEXT = Inside.TEXT
-Step: TypeAlias = str | int | Inside
-AnswerPath: TypeAlias = tuple[Step, ...]
+PathStep: TypeAlias = str | int | Inside
+AnswerPath: TypeAlias = tuple[PathStep, ...]
 
 # Numbers are kept as texts here: values are only walked over, and a number of 5,000 digits is no int in Python.
 _DECODER = json.JSONDecoder(parse_float=str, parse_int=str, parse_constant=str, strict=False)
@@ -69,7 +69,7 @@ class Place:
         return f"{text[: self.start]}{piece}{text[self.end :]}"
 
 
-def place_of(text: str, path: Sequence[Step]) -> Place:
+def place_of(text: str, path: Sequence[PathStep]) -> Place:
     """Find a value in a JSON text. Of names that come twice the last one counts, as for every parser."""
     start = _after_space(text, 0)
     end = _DECODER.raw_decode(text, start)[1]
@@ -80,7 +80,7 @@ def place_of(text: str, path: Sequence[Step]) -> Place:
     return Place(start=start, end=end, wrapped=0)
 
 
-def _inside(text: str, start: int, end: int, path: Sequence[Step]) -> Place:
+def _inside(text: str, start: int, end: int, path: Sequence[PathStep]) -> Place:
     """Find a value in the JSON text that the string from `start` to `end` holds."""
     held: str = json.loads(text[start:end], strict=False)
     place = place_of(held, path)
@@ -99,7 +99,7 @@ def _written_at(body: str, at: int) -> int:
     return at + longer
 
 
-def _step(text: str, start: int, step: Step) -> tuple[int, int]:
+def _step(text: str, start: int, step: PathStep) -> tuple[int, int]:
     if isinstance(step, int):
         return next(span for number, span in enumerate(items(text, start)) if number == step)
     return [(begins, ends) for name, begins, ends in _members(text, start) if name == step][-1]

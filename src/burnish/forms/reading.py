@@ -21,7 +21,7 @@ from burnish.forms.files import reading
 from burnish.forms.layout import Layout, layout_of
 from burnish.forms.recognise import UsableRow
 from burnish.forms.rows import used
-from burnish.forms.table import FileKind, Table
+from burnish.forms.table import DataTable, FileKind
 from burnish.forms.turns import is_untrained, listed
 
 _VERSION = 2
@@ -34,7 +34,7 @@ _MARKS = {"weight", "train", "training"}
 _ROLES = ("system", "user", "assistant")
 
 
-def recorded(table: Table) -> dict[str, Any]:
+def recorded(table: DataTable) -> dict[str, Any]:
     """Return what a stage's config records of how a table is read: nothing where the first burnish read it so."""
     config, layout = table.config, table.layout
     first = _as_at_first(layout, config)
@@ -68,7 +68,7 @@ def _stamp(files: tuple[Path, ...]) -> tuple[tuple[int, int], ...]:
 
 
 @lru_cache(maxsize=16)  # asked when a run is planned and when it runs
-def _is_read_anew(table: Table, stamp: tuple[tuple[int, int], ...]) -> bool:
+def _is_read_anew(table: DataTable, stamp: tuple[tuple[int, int], ...]) -> bool:
     """Say whether a row is read in another way than at first."""
     skips = table.config.on_bad_row == "skip"
     if not skips and not _may_be_read_anew(table):
@@ -83,7 +83,7 @@ def _is_read_anew(table: Table, stamp: tuple[tuple[int, int], ...]) -> bool:
     return False
 
 
-def _may_be_read_anew(table: Table) -> bool:
+def _may_be_read_anew(table: DataTable) -> bool:
     """Say whether the rows have to be read to know; False where names alone show that all is as it was at first."""
     layout = table.layout
     if table.kind in {FileKind.JSONL, FileKind.JSON}:
@@ -110,7 +110,7 @@ def _names_there(path: Path) -> bool:
     return False
 
 
-def _anew(row: UsableRow | None, values: Mapping[str, JsonValue], table: Table, skips: bool) -> bool:
+def _anew(row: UsableRow | None, values: Mapping[str, JsonValue], table: DataTable, skips: bool) -> bool:
     try:
         layout = layout_of(tuple(values), table.config)
     except UnusableError:

@@ -46,7 +46,7 @@ _KINDS: Mapping[str, FileKind] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
+class DataTable:
     """A dataset whose form is known. Nothing of it is held in memory, but for a `.json` file while it is read."""
 
     config: DataConfig
@@ -98,14 +98,14 @@ class Table:
             return _source(self.config, self.kind, self.files).rewrite(file, edit)
 
 
-def open_table(config: DataConfig) -> Table:
+def open_table(config: DataConfig) -> DataTable:
     """Find a dataset and learn its form from the first row that can be used.
 
     Raises ConfigError where the source or a column is not there, DataError where no row can be used, BackendError
     where a hub dataset needs a missing package.
     """
     kind, files = _located(config)
-    return Table(config=config, kind=kind, files=files, layout=_layout(_source(config, kind, files), config))
+    return DataTable(config=config, kind=kind, files=files, layout=_layout(_source(config, kind, files), config))
 
 
 def rows_in(config: DataConfig) -> Iterator[RawRow]:

@@ -13,10 +13,11 @@ from burnish.backends.machine import opener_of, provenance
 from burnish.config import Execution, ModelConfig
 from burnish.inputs.models import FoundModels
 from burnish.people.mailbox import Mailbox, Purpose
-from burnish.protocols import Backend
+from burnish.protocols import Backend, Generator
 from burnish.report.terminal import Terminal
-from burnish.services.calls import CALLS, Budget, Calls
+from burnish.services.calls import CALLS, CallBudget, Calls
 from burnish.steps.basic import Steps
+from burnish.steps.engines import Engines
 from burnish.store.runners import Executor
 from burnish.store.stages import Store
 from burnish.types import Artifact
@@ -29,7 +30,7 @@ class RunContext:
 
     `student` is the model that is finetuned. It decides the number of threads and the number formats. `run` is the name
     of the run in the ledger of calls. `folder` is where people find the pairs that they have to judge. `own_backend`,
-    if given, opens a backend that replaces the usual one.
+    if given, opens a backend that replaces the usual one. `own_generator`, if given, generates in the backend's place.
     """
 
     store: Store
@@ -38,15 +39,17 @@ class RunContext:
     execution: Execution
     run: str
     folder: Path
-    budget: Budget
+    budget: CallBudget
     terminal: Terminal
     own_backend: Callable[[], Backend] | None = None
+    own_generator: Generator | None = None
 
     @functools.cached_property
-    def backend(self) -> Callable[[], Backend]:
-        """A function that opens the backend. It is called when a stage first needs the backend."""
-        # A run whose stages are all finished never calls the function, so that it loads no model library.
-        return self.own_backend or opener_of(self.execution, self.student, self.terminal, self.models.sources)
+    def engines(self) -> Engines:
+        """What trains, generates and scores. The backend is opened when a stage first needs it."""
+        # A run whose stages are all finished never opens the backend, so that it loads no model library.
+        backend = self.own_backend or opener_of(self.execution, self.student, self.terminal, self.models.sources)
+        return Engines.of(backend, self.own_generator)
 
     @functools.cached_property
     def calls(self) -> Callable[[], Calls]:

@@ -14,8 +14,9 @@ from burnish.inputs.distances import differing_of
 from burnish.lab.inputs import ANNOTATOR, JUDGE, STRONG, WEAK, ExperimentInputs, budget_of
 from burnish.methods import run_method
 from burnish.methods.sft import start
-from burnish.protocols import Backend
+from burnish.protocols import Backend, Generator
 from burnish.report.terminal import Terminal
+from burnish.results import SUPERVISOR
 from burnish.steps.artifacts import Rows, Split
 from burnish.steps.basic import Steps
 from burnish.steps.judging import AnnotatorPlan
@@ -53,13 +54,15 @@ class Outcome:
 class Experiment:
     """An experiment whose inputs are found. Its stages go through `runner`, which runs them or only plans them.
 
-    `folder` is where people find the pairs that wait for them.
+    `backend` opens what trains, generates and scores. `generator`, if given, generates in its place. `folder` is where
+    people find the pairs that wait for them.
     """
 
     config: Config
     inputs: ExperimentInputs
     runner: Runner
     backend: Callable[[], Backend]
+    generator: Generator | None = None
     folder: Path = Path()
     # Seeds are added one after the other by `run`.
     outcomes: list[Outcome] = field(default_factory=list[Outcome])
@@ -86,13 +89,14 @@ class Experiment:
             budget=budget_of(self.config),
             terminal=Terminal(),
             own_backend=self.backend,
+            own_generator=self.generator,
         )
 
     def _run_seed(self, seed: int) -> None:
         """Run or plan everything under one seed: the data, the supervision, and every method's rounds."""
         config, task, context = self.config, make_task(self.inputs.task), self._context
         kind = config.task.kind
-        steps = Steps(self.runner, self.backend, task, reader_of(kind, task), seed, kind)
+        steps = Steps(self.runner, context.engines, task, reader_of(kind, task), seed, kind)
         # `places` are the fields that say where files lie. They are left out, since the content identifies the data.
         data = steps.data(task, config.task.model_dump(mode="json", exclude=set(config.task.places)), self.inputs.data)
         setting, supervisor, ground = self._supervise(steps, data, context)
@@ -103,7 +107,7 @@ class Experiment:
         # The weak supervisor is measured like a method's round, as the baseline of all methods.
         if supervisor is not None:
             weak = Round(number=0, model=supervisor, demonstrations=setting.demonstrations)
-            self._measure("weak", "weak", setting, held_out, weak, referee)
+            self._measure(SUPERVISOR, SUPERVISOR, setting, held_out, weak, referee)
         for method in config.methods:
             for round_ in run_method(method, setting):
                 self._measure(method.name, method.kind, setting, held_out, round_, referee)

@@ -10,7 +10,7 @@ from burnish.annotators.llm.judge import check_server
 from burnish.config import AnnotatorSettings, Config, JudgeConfig, ModelConfig, TaskSettings, WantedModel
 from burnish.inputs.distances import embedder_of
 from burnish.inputs.models import FoundModels, find_models
-from burnish.services.calls import Budget
+from burnish.services.calls import CallBudget
 from burnish.store import identity
 from burnish.tasks import files_by_role
 from burnish.types import Artifact
@@ -75,9 +75,9 @@ def server_judges(config: Config) -> list[JudgeConfig]:
     return [annotator for annotator in asked if isinstance(annotator, JudgeConfig)]
 
 
-def budget_of(config: Config) -> Budget:
+def budget_of(config: Config) -> CallBudget:
     """Return how much this experiment may spend on calls to servers."""
-    return Budget(max_calls=config.execution.max_calls, max_cost=config.execution.max_cost)
+    return CallBudget(max_calls=config.execution.max_calls, max_cost=config.execution.max_cost)
 
 
 def _resolve_data(task: TaskSettings, offline_ok: bool) -> tuple[dict[str, Artifact], TaskSettings]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from burnish.annotators.llm.questions import Estimate, estimate, mean_characters, summed
+from burnish.annotators.llm.questions import CallEstimate, estimate, mean_characters, summed
 from burnish.backends.machine import opener_of, peak_memory, provenance, threads_of, versions
 from burnish.config import Config, JudgeConfig
 from burnish.errors import BurnishError, ConfigError
@@ -21,7 +21,7 @@ from burnish.lab.experiment import Experiment
 from burnish.lab.inputs import ExperimentInputs, resolve, resolved, server_judges
 from burnish.lab.judged import changes_of, confidence_of
 from burnish.lab.measure import results_of
-from burnish.protocols import Backend
+from burnish.protocols import Backend, Generator
 from burnish.report.figures import write_figures
 from burnish.report.page import write_report
 from burnish.report.terminal import Terminal
@@ -36,6 +36,7 @@ from burnish.results import (
     StageTiming,
     Timings,
 )
+from burnish.steps.engines import GENERATOR, check_engine
 from burnish.store.explain import Explanation, explain
 from burnish.store.files import default_store, dump_line, explained_write_errors, pretty, write_atomic
 from burnish.store.runners import Executor, Planner, StageRecord
@@ -56,13 +57,18 @@ def run(
     out: Path | None = None,
     store: Path | None = None,
     backend: Callable[[], Backend] | None = None,
+    generator: Generator | None = None,
 ) -> Finished:
     """Run an experiment, and write results, figures and a report into `out`. Finished stages are reused.
 
-    If not given, `out` is `runs/NAME` and `store` is `default_store()`. After a crash, the same call continues. Raises
-    BurnishError if the user must correct something, and Paused if the run must wait for people or a larger budget.
+    If not given, `out` is `runs/NAME` and `store` is `default_store()`. `backend` is a function that opens a backend of
+    your own. `generator` is an object that implements the Generator protocol; it answers the prompts, and the backend
+    only trains and scores. With one of them, everything runs in this process. After a crash, the same call continues.
+
+    Raises BurnishError if the user must correct something, and Paused if the run must wait for people or a larger
+    budget.
     """
-    (finished,) = run_all([config], [out or Path("runs") / config.name], store, backend)
+    (finished,) = run_all([config], [out or Path("runs") / config.name], store, backend, generator)
     return finished
 
 
@@ -71,27 +77,40 @@ def run_all(
     places: Sequence[Path],
     store: Path | None = None,
     backend: Callable[[], Backend] | None = None,
+    generator: Generator | None = None,
 ) -> Iterator[Finished]:
     """Run experiments one after the other in one store. `places` are their results folders.
 
     Each is yielded as soon as its results are written. Raises BurnishError and Paused as `run` does.
     """
-    root, terminal = Store(store or default_store()), Terminal()
+    check_engine(generator, GENERATOR, "burnish.run: generator", "Generator")
+    root, terminal, own = Store(store or default_store()), Terminal(), _Own(backend, generator)
     # All experiments are checked before the first one starts.
     jobs = [_prepared(config, place, root) for config, place in zip(configs, places, strict=True)]
     started = time.monotonic()
-    for index in _computed(configs, root, terminal, backend):
-        yield _assembled(jobs[index], root, terminal, backend, started)
+    for index in _computed(configs, root, terminal, own):
+        yield _assembled(jobs[index], root, terminal, own, started)
         started = time.monotonic()
 
 
-def _computed(
-    configs: Sequence[Config], root: Store, terminal: Terminal, backend: Callable[[], Backend] | None
-) -> Iterable[int]:
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """A caller's own backend and generator. None stands for the usual one."""
+
+    backend: Callable[[], Backend] | None
+    generator: Generator | None
+
+    @property
+    def given(self) -> bool:
+        """Whether the caller gave one of them."""
+        return self.backend is not None or self.generator is not None
+
+
+def _computed(configs: Sequence[Config], root: Store, terminal: Terminal, own: _Own) -> Iterable[int]:
     """Yield the index of each experiment when workers have finished its stages, or at once if this process computes
     them."""
-    # A caller's own backend lives in this process and cannot be sent to a worker.
-    if backend is None and max(config.execution.workers for config in configs) > 1:
+    # A caller's own objects live in this process and cannot be sent to a worker.
+    if not own.given and max(config.execution.workers for config in configs) > 1:
         return workers.compute(configs, root.root, terminal)
     # Nothing is computed in this case: `_assembled` runs the stages itself.
     return range(len(configs))
@@ -124,17 +143,16 @@ def _prepared(config: Config, out: Path, root: Store) -> _Job:
     return _Job(config=config, inputs=inputs, out=out, finished_before=finished_before)
 
 
-def _assembled(
-    job: _Job, root: Store, terminal: Terminal, backend: Callable[[], Backend] | None, started: float
-) -> Finished:
+def _assembled(job: _Job, root: Store, terminal: Terminal, own: _Own, started: float) -> Finished:
     """Compute what no worker has computed, and write the results folder."""
     config, out = job.config, job.out
     executor = Executor(root, terminal, provenance(config.execution, config.models.strong), job.finished_before)
-    opener = backend or opener_of(config.execution, config.models.strong, terminal, job.inputs.models.sources)
+    opener = own.backend or opener_of(config.execution, config.models.strong, terminal, job.inputs.models.sources)
     # Workers only fill the store. This pass finds their stages done there and collects the outcomes.
-    outcomes = Experiment(config=config, inputs=job.inputs, runner=executor, backend=opener, folder=out).run(
-        config.seeds
+    experiment = Experiment(
+        config=config, inputs=job.inputs, runner=executor, backend=opener, generator=own.generator, folder=out
     )
+    outcomes = experiment.run(config.seeds)
     task = make_task(job.inputs.task)
     # The config as it ran, so that the results name the commits of the models and data on the hub.
     results = results_of(resolved(config, job.inputs), outcomes, task)
@@ -161,7 +179,7 @@ class Plan:
 
     stages: list[Explanation]
     unresolved: list[str]
-    judge: Estimate | None
+    judge: CallEstimate | None
 
 
 def plan(config: Config, store: Path | None = None) -> Plan:
@@ -177,7 +195,7 @@ def plan(config: Config, store: Path | None = None) -> Plan:
     )
 
 
-def _judge_calls(config: Config, inputs: ExperimentInputs, records: Sequence[StageRecord]) -> Estimate | None:
+def _judge_calls(config: Config, inputs: ExperimentInputs, records: Sequence[StageRecord]) -> CallEstimate | None:
     """Return an upper bound on the calls for all comparisons that are still to be judged.
 
     Answers are assumed to be as long as the references. Returns None if no server is asked, or if the task cannot be
@@ -194,7 +212,7 @@ def _judge_calls(config: Config, inputs: ExperimentInputs, records: Sequence[Sta
     rates = {record.fingerprint for record in records if record.stage.name == "versus"}
     # Judgements for win rates and those of the annotator are both stages named `judge`. Their input tells them apart.
     of_rates = sum(record.stage.inputs["comparisons"].fingerprint in rates for record in waiting)
-    estimates: list[Estimate] = []
+    estimates: list[CallEstimate] = []
     if isinstance(config.judge, JudgeConfig) and of_rates:
         estimates.append(estimate(config.judge, len(data.test) * of_rates, mean_characters(data.test)))
     annotating = [judge for judge in config.supervision.annotator.members if isinstance(judge, JudgeConfig)]

@@ -22,7 +22,7 @@ SUITE_FILE = "suite.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Models:
+class ModelCounts:
     """How many models a suite trains in all, and how many its configs would train if each were run alone."""
 
     trained: int
@@ -38,7 +38,7 @@ class Models:
 class FinishedSuite:
     """What a finished suite leaves: the count of models, and the folder of the results."""
 
-    models: Models
+    models: ModelCounts
     out: Path
 
 
@@ -76,7 +76,7 @@ def slug(variant: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", variant).strip("-.")
 
 
-def models_of(configs: Sequence[Config], store: Store) -> Models:
+def models_of(configs: Sequence[Config], store: Store) -> ModelCounts:
     """Count the trainings of experiments: all distinct ones, and the sum of the distinct ones of each name."""
     by_name: dict[str, set[str]] = {}
     for config in configs:
@@ -84,4 +84,4 @@ def models_of(configs: Sequence[Config], store: Store) -> Models:
         records = planned(config, resolve(config, offline_ok=True), store)
         trained = {record.fingerprint for record in records if record.stage.name in TRAININGS}
         by_name.setdefault(config.name, set()).update(trained)
-    return Models(trained=len(set[str]().union(*by_name.values())), alone=sum(map(len, by_name.values())))
+    return ModelCounts(trained=len(set[str]().union(*by_name.values())), alone=sum(map(len, by_name.values())))

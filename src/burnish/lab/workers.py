@@ -37,7 +37,7 @@ DONE = b"burnish: done\n"
 SHARES: TypeAdapter[list[Config | None]] = TypeAdapter(list[Config | None])
 
 
-Share: TypeAlias = Config | None
+WorkerShare: TypeAlias = Config | None
 """A worker's part of an experiment. It is None if the other workers do all of it."""
 
 
@@ -86,7 +86,7 @@ def _wait_to_end(child: subprocess.Popen[bytes]) -> None:
         return
 
 
-def shares_of(config: Config, workers: int, turn: int = 0) -> list[Share]:
+def shares_of(config: Config, workers: int, turn: int = 0) -> list[WorkerShare]:
     """Divide an experiment's seeds among the workers. If there are fewer seeds than workers, divide its methods.
 
     Methods of one seed share their first stages, and the worker that comes second waits for them. `turn` says which
@@ -103,7 +103,7 @@ def shares_of(config: Config, workers: int, turn: int = 0) -> list[Share]:
     return [parts[(n + turn) % workers] for n in range(workers)]
 
 
-def _start(shares: Sequence[Share], store: Path, number: int) -> subprocess.Popen[bytes]:
+def _start(shares: Sequence[WorkerShare], store: Path, number: int) -> subprocess.Popen[bytes]:
     """Start a worker process and send it its shares."""
     command = [sys.executable, "-m", "burnish.lab.workers", str(os.getpid()), str(store), str(number)]
     with _deaf():

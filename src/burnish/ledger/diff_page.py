@@ -30,7 +30,7 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChangeView:
+class MarkedChange:
     """A change in the form in which the page shows it."""
 
     change: ShownChange
@@ -89,11 +89,11 @@ def cut(text: str, limit: int) -> Side:
     return Side(text=text[:limit], rest=max(0, len(text) - limit))
 
 
-def _views(listed: Changes, limit: int | None) -> Iterator[ChangeView]:
+def _views(listed: Changes, limit: int | None) -> Iterator[MarkedChange]:
     """Yield the changes in the form in which the page shows them."""
     for change in listed.first(limit):
         before, after = cut(change.before, LONGEST_TEXT), cut(change.after, LONGEST_TEXT)
-        yield ChangeView(
+        yield MarkedChange(
             change=change,
             request=cut(change.request, LONGEST_REQUEST),
             marked=marked(before.text, after.text),

@@ -46,7 +46,7 @@ _UNFINISHED = re.compile(r"\.(?:.+)\.(?:part|gone)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class StandingChange:
     """A row whose label is changed at present: by which round, from which answer to which. Answers are given by id."""
 
     example_id: str
@@ -114,7 +114,7 @@ class Folder:
             raise DataError(f"{path}: no such file; give the folder that `burnish refine` wrote (its --out)")
         return path
 
-    def standing(self) -> dict[str, Change]:
+    def standing(self) -> dict[str, StandingChange]:
         """Return {row id: change} for the rows that are changed at present: the last accepted change that nobody took
         back.
 
@@ -122,7 +122,7 @@ class Folder:
         """
         rows = replayed(self.ledger()).rows
         return {
-            id_: Change(example_id=id_, round=row.standing[-1].round, before=row.given, after=row.answer)
+            id_: StandingChange(example_id=id_, round=row.standing[-1].round, before=row.given, after=row.answer)
             for id_, row in rows.items()
             if row.standing
         }

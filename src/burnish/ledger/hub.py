@@ -20,7 +20,7 @@ _NO_ANSWER = {"TransportError", "TimeoutException", "ConnectionError", "TimeoutE
 library's errors have one of these names among their bases."""
 
 
-class Kind(StrEnum):
+class RepoKind(StrEnum):
     """What a repository holds, in the hub's words."""
 
     DATASET = "dataset"
@@ -45,7 +45,7 @@ class Hub:
             ) from None
         self._api: Any = library.HfApi()
 
-    def upload(self, folder: Path, repo: str, kind: Kind) -> str:
+    def upload(self, folder: Path, repo: str, kind: RepoKind) -> str:
         """Create the repository if it does not exist, upload a folder as one commit, and return its address. Raises
         BackendError if the hub refuses or does not answer."""
         with _refusals(repo, kind):
@@ -57,7 +57,7 @@ class Hub:
 
 
 @contextmanager
-def _refusals(repo: str, kind: Kind) -> Generator[None, None, None]:
+def _refusals(repo: str, kind: RepoKind) -> Generator[None, None, None]:
     """Turn errors of the hub and of the network into a BackendError that says what to do."""
     try:
         yield

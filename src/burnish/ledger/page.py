@@ -12,7 +12,7 @@ from burnish import __version__
 from burnish.algorithms.comparisons import request_text
 from burnish.algorithms.ledger_lines import BINS
 from burnish.config import AuditConfig
-from burnish.ledger.folder import REPORT, Change, Folder
+from burnish.ledger.folder import REPORT, Folder, StandingChange
 from burnish.ledger.naming import annotator_words, method_words, public_name
 from burnish.ledger.summary import RoundSummary, Summary, reference_doubt
 from burnish.report.drawing import Axis, Curve, Mark, curves, scaled
@@ -28,7 +28,7 @@ MOST_CHANGES, LONGEST_TEXT = 24, 1200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChangeView:
+class SampledChange:
     """A changed row in the form in which the page shows it."""
 
     id: str
@@ -260,7 +260,7 @@ def figure(summary: Summary) -> Markup | None:
     return Markup(drawn.svg)  # noqa: S704 our own drawing
 
 
-def _shown(folder: Folder, changes: list[Change]) -> list[ChangeView]:
+def _shown(folder: Folder, changes: list[StandingChange]) -> list[SampledChange]:
     """Return some changes with their texts: the first ones by hash of their id, so that the report is the same every
     time."""
     chosen = sorted(changes, key=lambda change: short_hash(change.example_id))[:MOST_CHANGES]
@@ -269,7 +269,7 @@ def _shown(folder: Folder, changes: list[Change]) -> list[ChangeView]:
     wanted = {change.example_id for change in chosen}
     examples = {example.id: example for example in folder.examples() if example.id in wanted}
     return [
-        ChangeView(
+        SampledChange(
             id=change.example_id,
             where=str(examples[change.example_id].metadata["where"]),
             round=change.round,

@@ -15,7 +15,7 @@ from burnish.config import looks_like_hub_id
 from burnish.errors import ConfigError, DataError
 from burnish.ledger.cards import README, TAG, Names, write_cards
 from burnish.ledger.folder import LEDGER, Folder
-from burnish.ledger.hub import Hub, Kind
+from burnish.ledger.hub import Hub, RepoKind
 from burnish.ledger.private import check_texts, private_places, without_places
 from burnish.ledger.summary import Summary
 from burnish.store.files import PART, explained_write_errors, remove_tree
@@ -71,8 +71,8 @@ def push(folder_path: Path, repo: str | None, to: Path | None, private: bool = F
             done += [str(_moved(path, to / name)) for name, path in staged.folders.items()]
             staged = Staged(dataset=to / DATASET, model=to / MODEL if staged.model else None)
         if hub is not None and repo is not None:
-            done.append(hub.upload(staged.dataset, repo, Kind.DATASET))
-            done += [hub.upload(staged.model, _model_repo(repo), Kind.MODEL)] if staged.model else []
+            done.append(hub.upload(staged.dataset, repo, RepoKind.DATASET))
+            done += [hub.upload(staged.model, _model_repo(repo), RepoKind.MODEL)] if staged.model else []
     return done
 
 

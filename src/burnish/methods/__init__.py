@@ -29,13 +29,13 @@ from burnish.steps.setting import Round, Setting
 __all__ = ["Round", "Setting", "register_method", "run_method"]
 
 M = TypeVar("M", bound=MethodSettings)
-Run: TypeAlias = Callable[[Setting, M], list[Round]]
+RunMethod: TypeAlias = Callable[[Setting, M], list[Round]]
 """A function that runs or plans a method. It takes the setting and the method's settings and returns the rounds."""
 # Keyed by class and not by the name of the kind, so that no code compares names of kinds.
-_runs: dict[type[MethodSettings], Run[Any]] = {}
+_runs: dict[type[MethodSettings], RunMethod[Any]] = {}
 
 
-def register_method(settings: type[M], run: Run[M]) -> None:
+def register_method(settings: type[M], run: RunMethod[M]) -> None:
     """Register a kind of method, so that configs can name it.
 
     `settings` is the settings class; it inherits from `burnish.config.MethodSettings`. `run` is the function that runs

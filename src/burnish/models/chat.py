@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias, assert_never
 
 from burnish.errors import BackendError, ConfigError
-from burnish.models.chat_worker import Failure, command
+from burnish.models.chat_worker import ChatFailure, command
 from burnish.types import Message
 
 SECONDS, START_SECONDS = 10.0, 60.0
@@ -30,7 +30,7 @@ Turn: TypeAlias = Mapping[str, str]
 class Flaw:
     """Why a conversation has no text."""
 
-    kind: Failure
+    kind: ChatFailure
     message: str
 
     def refusal(self, owner: str) -> str:
@@ -85,20 +85,20 @@ class ChatTemplate:
         return done
 
     def _too_slow(self) -> list[str | Flaw]:
-        return [Flaw(kind=Failure.LIMIT, message=f"it works for more than {self.seconds:g} seconds on one row")]
+        return [Flaw(kind=ChatFailure.LIMIT, message=f"it works for more than {self.seconds:g} seconds on one row")]
 
     def _blame(self, flaw: Flaw) -> None:
         """Raise ConfigError where no row can be at fault: the template fails on a plain question, too."""
         match flaw.kind:
-            case Failure.REFUSED:
+            case ChatFailure.REFUSED:
                 return
-            case Failure.BROKEN:
+            case ChatFailure.BROKEN:
                 # A template may fail on some rows alone, for example on those with a second turn. What fails on a plain
                 # question, too, is a fault of the template.
                 plain = (self._asked([_PLAIN], ask=True) or self._too_slow())[0]
-                if isinstance(plain, str) or plain.kind is Failure.REFUSED:
+                if isinstance(plain, str) or plain.kind is ChatFailure.REFUSED:
                     return
-            case Failure.SYNTAX | Failure.LIMIT:
+            case ChatFailure.SYNTAX | ChatFailure.LIMIT:
                 pass
             case _:
                 assert_never(flaw.kind)
@@ -122,7 +122,7 @@ class ChatTemplate:
         except (OSError, EOFError):
             # The template made its process end, for example by using up its stack.
             self.close()
-            return [Flaw(kind=Failure.LIMIT, message="its process ended") for _ in conversations]
+            return [Flaw(kind=ChatFailure.LIMIT, message="its process ended") for _ in conversations]
         return [text if isinstance(text, str) else _flaw(text) for text in answer["texts"]]
 
     def _ready(self) -> subprocess.Popen[bytes]:
@@ -143,7 +143,7 @@ class ChatTemplate:
             answer = self._exchange(process, {"template": self.text, "variables": self.variables}, START_SECONDS)
         except TimeoutError:
             self.close()
-            raise self._error(Flaw(kind=Failure.LIMIT, message="it takes too long to compile")) from None
+            raise self._error(Flaw(kind=ChatFailure.LIMIT, message="it takes too long to compile")) from None
         except (OSError, EOFError):
             self.close()
             raise BackendError(
@@ -182,7 +182,7 @@ class ChatTemplate:
 
 
 def _flaw(answer: Mapping[str, str]) -> Flaw:
-    return Flaw(kind=Failure(answer["kind"]), message=answer["message"])
+    return Flaw(kind=ChatFailure(answer["kind"]), message=answer["message"])
 
 
 def _end(process: subprocess.Popen[bytes], started_by: int) -> None:

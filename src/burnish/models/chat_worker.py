@@ -38,7 +38,7 @@ MESSAGE = 300
 WATCH_SECONDS = 0.2
 
 
-class Failure(StrEnum):
+class ChatFailure(StrEnum):
     """Why a conversation has no text."""
 
     REFUSED = "refused"
@@ -114,11 +114,11 @@ def answers(lines: Iterable[str]) -> Iterable[Mapping[str, Any]]:
     try:
         template = environment().from_string(first["template"])
     except MemoryError:
-        yield {"kind": Failure.LIMIT, "message": "it needs too much memory"}
+        yield {"kind": ChatFailure.LIMIT, "message": "it needs too much memory"}
         return
     except Exception as error:
         # Jinja works out constants while it compiles, so any error that an expression can raise comes from here, too.
-        yield {"kind": Failure.SYNTAX, "message": _words(error)}
+        yield {"kind": ChatFailure.SYNTAX, "message": _words(error)}
         return
     yield {"ready": True}
     for line in every:
@@ -131,15 +131,18 @@ def _text(template: jinja2.Template, turns: Sequence[Any], variables: Mapping[st
         # Templates ask whether `tools` is none. A name that is missing would be undefined, which is another answer.
         text = template.render(messages=turns, tools=None, documents=None, add_generation_prompt=ask, **variables)
     except MemoryError:
-        return {"kind": Failure.LIMIT, "message": "it needs too much memory"}
+        return {"kind": ChatFailure.LIMIT, "message": "it needs too much memory"}
     except RefusedError as error:
-        return {"kind": Failure.REFUSED, "message": _words(error)}
+        return {"kind": ChatFailure.REFUSED, "message": _words(error)}
     except Exception as error:
         # A template is a program: what it can raise is not a closed set (wrong types, division by zero, recursion).
-        return {"kind": Failure.BROKEN, "message": _words(error)}
+        return {"kind": ChatFailure.BROKEN, "message": _words(error)}
     # The limit on memory does not catch this: the text itself fits, and the parent would have to hold it.
     if len(text) > LONGEST:
-        return {"kind": Failure.LIMIT, "message": f"it writes {len(text):,} characters; at most {LONGEST:,} are read"}
+        return {
+            "kind": ChatFailure.LIMIT,
+            "message": f"it writes {len(text):,} characters; at most {LONGEST:,} are read",
+        }
     return text
 
 

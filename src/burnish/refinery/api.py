@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -14,10 +13,11 @@ from burnish.errors import ConfigError, DataError, system_refusals
 from burnish.forms.convert import AlsoAs
 from burnish.ledger.folder import MODEL, Folder
 from burnish.ledger.summary import Summary
-from burnish.protocols import Annotator, Backend
-from burnish.refinery.arguments import check_backend, check_switch, given_budget, given_path, given_text
+from burnish.protocols import Annotator, Backend, Generator
+from burnish.refinery.arguments import check_switch, given_budget, given_path, given_text
 from burnish.refinery.options import Options, config_of
 from burnish.refinery.refining import RunOptions, refine_data
+from burnish.steps.engines import BACKEND, GENERATOR, check_engine
 from burnish.steps.judging import AnnotatorPlan
 from burnish.store.files import default_store, dump_line, write_atomic
 from burnish.types import Example, Refinement, short_hash
@@ -72,18 +72,18 @@ def refine(
 
     `backend`: any object that implements the Backend protocol. `also_as`: "parquet" or "csv", or both in a list: the
     dataset is also written in these forms. `options`: `rounds`, `alpha`, `method`, `differs`, `reference`, `audit`,
-    `max_harm` and all other fields of `burnish.refinery.options.Options`, and `max_calls` and `max_cost`.
+    `max_harm` and all other fields of `burnish.refinery.options.Options`, `max_calls` and `max_cost`, and `generator`:
+    an object that implements the Generator protocol. It answers the prompts, and the backend only trains and scores.
 
     Raises BurnishError if the caller must correct something (ConfigError for a wrong argument, DataError for unusable
     data), and Paused if the run must wait for people or for a larger budget.
     """
-    out_folder = given_path(out, "out")
-    own_annotator = _own(annotator)
+    out_folder, own_annotator = given_path(out, "out"), _own(annotator)
     budget = given_budget(options.pop("max_calls", None), options.pop("max_cost", None))
     store_folder = given_path(store, "store") if store is not None else default_store()
     # Python callers may pass anything, and a wrong type must be found before any work.
     check_switch(overwrite, "overwrite")
-    check_backend(backend)
+    backend_opener, generator = _engines(backend, options.pop("generator", None))
     source, base = _source(data, store_folder), given_text(model, "model")
     config = config_of(_options(data=source, model=base, annotator=annotator, own=own_annotator, **options))
     run_options = RunOptions(
@@ -91,13 +91,13 @@ def refine(
         store=store_folder,
         budget=budget,
         overwrite=overwrite,
-        backend=None if backend is None else functools.partial(_given, backend),
+        backend=backend_opener,
+        generator=generator,
         annotator=own_annotator,
         also=_kinds(also_as),
     )
     # From here on, the function and the command do the same.
-    finished = refine_data(config, run_options)
-    return _refined(out_folder, finished.summary)
+    return _refined(out_folder, refine_data(config, run_options).summary)
 
 
 def _refined(out: Path, summary: Summary) -> Refined:
@@ -120,9 +120,14 @@ def _kinds(also_as: str | Sequence[str]) -> tuple[AlsoAs, ...]:
         raise ConfigError(f"also_as: {also_as!r:.200} found; give parquet, csv, or a list of both") from None
 
 
-def _given(backend: Backend) -> Backend:
-    """Return the caller's backend. With `functools.partial` this is the function without arguments that stages call."""
-    return backend
+def _engines(backend: Any, generator: Any) -> tuple[Callable[[], Backend] | None, Generator | None]:
+    """Return a function that returns the caller's backend, and the caller's generator. None stands for the usual ones.
+
+    Raises ConfigError if one of them lacks a method.
+    """
+    check_engine(backend, BACKEND, "burnish.refine: backend", "Backend")
+    check_engine(generator, GENERATOR, "burnish.refine: generator", "Generator")
+    return None if backend is None else lambda: backend, generator
 
 
 def _options(*, annotator: Any, own: AnnotatorPlan | None, **options: Any) -> Options:

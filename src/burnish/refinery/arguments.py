@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path, PurePath
 
 from burnish.errors import ConfigError, brief
-from burnish.services.calls import Budget
+from burnish.services.calls import CallBudget
 
 
 def given_text(value: object, field: str) -> str:
@@ -24,7 +24,7 @@ def given_path(value: object, field: str) -> Path:
     return Path(given_text(value, field))
 
 
-def given_budget(max_calls: object, max_cost: object) -> Budget:
+def given_budget(max_calls: object, max_cost: object) -> CallBudget:
     """Return the budget for calls to servers. None means no limit. Raises ConfigError if a limit is not a number, or
     below 0."""
     # bool is a subclass of int in Python, so True would pass for 1.
@@ -32,25 +32,10 @@ def given_budget(max_calls: object, max_cost: object) -> Budget:
         raise ConfigError(f"burnish.refine: max_calls: {brief(max_calls)} found; give a number of calls, 0 or more")
     if max_cost is not None and (not isinstance(max_cost, int | float) or isinstance(max_cost, bool)):
         raise ConfigError(f"burnish.refine: max_cost: {brief(max_cost)} found; give an amount of money, 0 or more")
-    return Budget(max_calls=max_calls, max_cost=max_cost)
+    return CallBudget(max_calls=max_calls, max_cost=max_cost)
 
 
 def check_switch(value: object, field: str) -> None:
     """Raise ConfigError if the value is neither True nor False."""
     if not isinstance(value, bool):
         raise ConfigError(f"burnish.refine: {field}: {brief(value)} found; give True or False")
-
-
-NEEDED = (*("train", "train_classifier", "train_preferences", "generate", "logprobs", "classify", "rewards", "export"),)
-"""The methods that a backend must have."""
-
-
-def check_backend(backend: object) -> None:
-    """Raise ConfigError if an object lacks one of the methods of a backend. None is allowed."""
-    # Checked by hand, so that the message names the missing method.
-    missing = [name for name in NEEDED if not callable(getattr(backend, name, None))]
-    if backend is not None and missing:
-        raise ConfigError(
-            f"burnish.refine: backend: {brief(backend)} has no method {missing[0]}; give an object with all methods of "
-            "burnish.protocols.Backend"
-        )

@@ -13,9 +13,10 @@ from burnish.errors import DataError
 from burnish.forms.ids import RowIds
 from burnish.forms.reading import recorded
 from burnish.forms.recognise import BadRow, UsableRow
-from burnish.forms.table import Table
+from burnish.forms.table import DataTable
 from burnish.steps.artifacts import DEMONSTRATIONS, read_json
 from burnish.steps.basic import Steps
+from burnish.steps.data import SHARED
 from burnish.store.files import dump_line, pretty, write_atomic
 from burnish.store.stages import Work
 from burnish.types import Artifact, Demonstration, DemonstrationSource, Example, prompt_group, short_hash
@@ -53,7 +54,7 @@ def read_facts(artifact: Artifact) -> DataFacts:
     return DataFacts(**values)
 
 
-def unused_columns(facts: DataFacts, table: Table) -> list[str]:
+def unused_columns(facts: DataFacts, table: DataTable) -> list[str]:
     """Return the columns that nothing reads. Columns that the user declared as extras are left out."""
     # Facts that an older burnish wrote name no unused columns. The layout still knows those of the first row.
     names = dict.fromkeys((*table.layout.unused, *facts.unused))
@@ -61,7 +62,7 @@ def unused_columns(facts: DataFacts, table: Table) -> list[str]:
 
 
 def given_rows(
-    steps: Steps, table: Table, config: DataConfig, source: Artifact, refused: Mapping[int, str] = NOTHING
+    steps: Steps, table: DataTable, config: DataConfig, source: Artifact, refused: Mapping[int, str] = NOTHING
 ) -> Artifact:
     """Return the stage that writes the examples (`train.jsonl`) and their given answers, in the order of the file.
 
@@ -72,7 +73,7 @@ def given_rows(
     """
 
     def run(work: Work) -> None:
-        reader = _Reader(config, refused)
+        reader = _RowCounter(config, refused)
         examples, demonstrations = work.path / "train.jsonl", work.path / DEMONSTRATIONS
         # Row by row, so that a dataset larger than memory can be refined.
         with examples.open("wb") as prompts, demonstrations.open("wb") as answers:
@@ -96,18 +97,18 @@ def given_rows(
     semantic: dict[str, Any] = config.model_dump(mode="json", exclude=named_apart) | recorded(table)
     if refused:
         semantic["refused"] = short_hash("refused", *map(str, sorted(refused)))
-    return steps.stage("given", semantic, {"source": source}, run, "data", shared=True)
+    return steps.stage("given", semantic, {"source": source}, run, "data", SHARED)
 
 
-def facts_of(table: Table, config: DataConfig, refused: Mapping[int, str] = NOTHING) -> DataFacts:
+def facts_of(table: DataTable, config: DataConfig, refused: Mapping[int, str] = NOTHING) -> DataFacts:
     """Read a dataset through without keeping anything, and return its facts. Raises DataError as the stage does."""
-    reader = _Reader(config, refused)
+    reader = _RowCounter(config, refused)
     for row in reader.usable(table):
         reader.example(row)
     return reader.facts(table)
 
 
-class _Reader:
+class _RowCounter:
     """Counts rows while they are read, and makes sure that no id occurs twice."""
 
     def __init__(self, config: DataConfig, refused: Mapping[int, str]) -> None:
@@ -119,7 +120,7 @@ class _Reader:
         self._unused: dict[str, None] = {}
         self._made = RowIds()
 
-    def usable(self, table: Table) -> Iterator[UsableRow]:
+    def usable(self, table: DataTable) -> Iterator[UsableRow]:
         """Yield the rows that can be refined. Raises DataError at the first other row, unless such rows are skipped,
         and if no row can be used."""
         for row in table.read():
@@ -165,7 +166,7 @@ class _Reader:
             metadata={"position": row.position, "where": Path(row.where).name},
         )
 
-    def facts(self, table: Table) -> DataFacts:
+    def facts(self, table: DataTable) -> DataFacts:
         """Return the facts about all rows that were read."""
         return DataFacts(
             form=table.layout.words,

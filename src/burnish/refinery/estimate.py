@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from burnish import backends
-from burnish.annotators.llm.questions import Estimate as CallEstimate
+from burnish.annotators.llm.questions import CallEstimate
 from burnish.annotators.llm.questions import estimate as estimated_calls
 from burnish.config import JudgeConfig, ModelConfig, RefineConfig
 from burnish.models import location

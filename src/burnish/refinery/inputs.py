@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from burnish.config import OracleConfig, RefineConfig, WantedModel
 from burnish.errors import ConfigError
-from burnish.forms.table import Table, open_table
+from burnish.forms.table import DataTable, open_table
 from burnish.inputs.distances import embedder_of
 from burnish.inputs.models import FoundModels, find_models
 from burnish.refinery.referee import referee_of
@@ -29,7 +29,7 @@ class RefinementInputs:
     """
 
     config: RefineConfig
-    table: Table
+    table: DataTable
     refused: Mapping[int, str]
     source: Artifact
     referee: Known
@@ -96,7 +96,7 @@ def _with_reference(config: RefineConfig) -> RefineConfig:
     return config.model_copy(update={"data": config.data.model_copy(update={"reference_column": reference})})
 
 
-def _source(table: Table, config: RefineConfig, offline_ok: bool) -> Artifact:
+def _source(table: DataTable, config: RefineConfig, offline_ok: bool) -> Artifact:
     """Return the identity of the dataset: by content for files, by commit for a dataset on the hub."""
     if table.files:
         return identity.of_files(table.files)

@@ -38,7 +38,7 @@ class Job:
         self._own_annotator = own_annotator
         # A user's data belongs to no task, so `differs` decides how answers are read.
         known = grader_of(self.config.differs)
-        self.steps = Steps(runner, context.backend, known.grader, known.reader, self.config.seed, known.kind)
+        self.steps = Steps(runner, context.engines, known.grader, known.reader, self.config.seed, known.kind)
         # How answers are told apart (`differs`) and how they are graded by the reference can differ: see `referee_of`.
         if isinstance(self.config.differs, settings.TextDiffers):
             # With a program or an embedder as `differs`, the oracle compares texts, as it always did.

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from burnish.config import RefineConfig
 from burnish.errors import DataError
 from burnish.forms.recognise import UsableRow
-from burnish.forms.table import Table
+from burnish.forms.table import DataTable
 from burnish.tasks.numbers import NumericAnswers, only_number
 from burnish.tasks.own import Known, TextAnswers, grader_of, number_of
 
 
-def referee_of(config: RefineConfig, table: Table) -> Known:
+def referee_of(config: RefineConfig, table: DataTable) -> Known:
     """Return who compares answers with the references. It is the same as for `differs`, with one exception.
 
     If `differs` compares texts but all references are numbers, they are compared as numbers: the text "the answer is
@@ -29,7 +29,7 @@ def referee_of(config: RefineConfig, table: Table) -> Known:
     return known
 
 
-def _references(table: Table) -> Iterator[tuple[UsableRow, str]]:
+def _references(table: DataTable) -> Iterator[tuple[UsableRow, str]]:
     """Yield each usable row that has a reference, with the reference."""
     for row in table.read():
         if isinstance(row, UsableRow) and row.reference is not None:
@@ -47,7 +47,7 @@ def _check(grader: NumericAnswers, references: Iterator[tuple[UsableRow, str]]) 
             )
 
 
-def _all_numbers(table: Table) -> bool:
+def _all_numbers(table: DataTable) -> bool:
     """Say whether every reference is a number and nothing else. Returns False if there is no reference."""
     any_reference = False
     for _, reference in _references(table):

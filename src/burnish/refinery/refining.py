@@ -15,7 +15,7 @@ from burnish.inputs.context import RunContext
 from burnish.ledger.folder import Folder
 from burnish.ledger.summary import State, Summary, reference_doubt
 from burnish.methods import Round
-from burnish.protocols import Backend
+from burnish.protocols import Backend, Generator
 from burnish.refinery.dataset import read_facts, unused_columns
 from burnish.refinery.first_row import data_words, first_row, row_words
 from burnish.refinery.inputs import RefinementInputs, find
@@ -24,7 +24,7 @@ from burnish.refinery.selftest import passed, tried
 from burnish.refinery.writing import Contents, Writer
 from burnish.report.terminal import Terminal
 from burnish.selftest.report import SelftestReport
-from burnish.services.calls import Budget
+from burnish.services.calls import CallBudget
 from burnish.steps.artifacts import DEMONSTRATIONS
 from burnish.steps.judging import AnnotatorPlan
 from burnish.store.files import explained_write_errors, iter_rows, write_rows
@@ -37,15 +37,16 @@ from burnish.types import Artifact, Demonstration, Reason, short_hash
 class RunOptions:
     """How a refinement is run: where, at what cost, and with which objects. Nothing here changes the result.
 
-    `also` are more kinds of file in which the dataset is written. `backend` and `annotator` are a caller's own objects
-    that replace the configured ones.
+    `also` are more kinds of file in which the dataset is written. `backend`, `generator` and `annotator` are a caller's
+    own objects that replace the usual or configured ones.
     """
 
     out: Path
     store: Path
-    budget: Budget = Budget()  # noqa: RUF009 frozen, without fields that change
+    budget: CallBudget = CallBudget()  # noqa: RUF009 frozen, without fields that change
     overwrite: bool = False
     backend: Callable[[], Backend] | None = None
+    generator: Generator | None = None
     annotator: AnnotatorPlan | None = None
     also: tuple[AlsoAs, ...] = ()
 
@@ -181,4 +182,5 @@ def _context(found: RefinementInputs, run_options: RunOptions) -> RunContext:
         budget=run_options.budget,
         terminal=Terminal(),
         own_backend=run_options.backend,
+        own_generator=run_options.generator,
     )

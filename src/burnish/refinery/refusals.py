@@ -10,13 +10,13 @@ from burnish import backends
 from burnish.config import DataConfig
 from burnish.errors import BackendError
 from burnish.forms.recognise import UsableRow
-from burnish.forms.table import Table
+from burnish.forms.table import DataTable
 from burnish.inputs.models import FoundModels
 from burnish.models.chat import MANY, ChatTemplate, Flaw, turns_of
 from burnish.types import Head
 
 
-def refused_rows(table: Table, config: DataConfig, models: FoundModels) -> dict[int, str]:
+def refused_rows(table: DataTable, config: DataConfig, models: FoundModels) -> dict[int, str]:
     """Return {position: reason} for the rows that the chat template of a model refuses.
 
     If a bad row is an error, the search stops after the first batch with a refused row. Raises ConfigError if a

@@ -139,9 +139,9 @@ class Writer:
         beside.mkdir()
         # The export goes to a hidden folder first, so that `model` is never half written.
         if self.job.config.merge:
-            self.job.context.backend().export(model, beside, merge=True)
+            self.job.context.engines.trainer().export(model, beside, merge=True)
         else:  # a caller's own backend need not know how to merge
-            self.job.context.backend().export(model, beside)
+            self.job.context.engines.trainer().export(model, beside)
         self._name_base(beside)
         remove_tree(place)
         beside.rename(place)

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from burnish.report.series import Method, Point, Role
+from burnish.config import MethodRole
+from burnish.report.series import Method, Point
 from burnish.report.text import visible
 from burnish.results import Bounds
 
@@ -37,12 +38,12 @@ class Look:
 
 # Colours after Okabe and Ito: people with any common form of colour blindness can tell them apart.
 LOOKS = {
-    Role.WEAK: Look("#6b7280", "v", (0, (1, 2))),
-    Role.SFT: Look("#1f2328", "s", (0, (6, 3))),
-    Role.ILR: Look("#0072b2", "o", "solid"),
-    Role.DPO: Look("#aa4499", "^", (0, (5, 1))),
-    Role.NAIVE: Look("#d55e00", "X", (0, (4, 2))),
-    Role.CEILING: Look("#007a59", "D", (0, (8, 2, 1, 2))),
+    MethodRole.WEAK: Look("#6b7280", "v", (0, (1, 2))),
+    MethodRole.SFT: Look("#1f2328", "s", (0, (6, 3))),
+    MethodRole.ILR: Look("#0072b2", "o", "solid"),
+    MethodRole.DPO: Look("#aa4499", "^", (0, (5, 1))),
+    MethodRole.NAIVE: Look("#d55e00", "X", (0, (4, 2))),
+    MethodRole.CEILING: Look("#007a59", "D", (0, (8, 2, 1, 2))),
 }
 MORE = (
     Look("#56b4a0", "p", (0, (4, 1, 1, 1))),
@@ -52,7 +53,8 @@ MORE = (
     Look("#44aa99", "h", (0, (1, 1))),
 )
 """Looks for methods without a role, and for a second method of a role."""
-ALL_LOOKS = (LOOKS[Role.ILR], LOOKS[Role.DPO], LOOKS[Role.NAIVE], LOOKS[Role.CEILING], LOOKS[Role.SFT], *MORE)
+_FIRST = (MethodRole.ILR, MethodRole.DPO, MethodRole.NAIVE, MethodRole.CEILING, MethodRole.SFT)
+ALL_LOOKS = (*(LOOKS[role] for role in _FIRST), *MORE)
 """Looks for curves that are not methods."""
 
 

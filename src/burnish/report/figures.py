@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from burnish.config import MethodRole
 from burnish.report.drawing import (
     INK,
     LOOKS,
@@ -26,7 +27,7 @@ from burnish.report.drawing import (
     scaled,
     svg_of,
 )
-from burnish.report.series import Method, Role, by_wins, curve, main_metric, methods, with_role
+from burnish.report.series import Method, by_wins, curve, main_metric, methods, with_role
 from burnish.results import Results, read_results
 from burnish.store.files import write_atomic
 
@@ -85,9 +86,9 @@ def _plots(results: Results) -> list[Plot]:
     """Return the figures over rounds: figures 4, 9 and 5 of the paper, then the annotator."""
     # A method with only round 0 would be a single dot, so it is drawn as a level or not at all.
     moving = tuple(method for method in methods(results) if method.last_round > 0)
-    fed = tuple(method for method in moving if method.role != Role.NAIVE)
-    levels = with_role(results, Role.WEAK, Role.SFT, Role.CEILING)
-    naive = with_role(results, Role.NAIVE)
+    fed = tuple(method for method in moving if method.role != MethodRole.NAIVE)
+    levels = with_role(results, MethodRole.WEAK, MethodRole.SFT, MethodRole.CEILING)
+    naive = with_role(results, MethodRole.NAIVE)
     plots = [
         Plot(
             name="test-accuracy",
@@ -102,8 +103,8 @@ def _plots(results: Results) -> list[Plot]:
             title="Refinement with and without feedback",
             y_label="test accuracy (%)",
             metric="test_accuracy",
-            lines=(*with_role(results, Role.ILR), *naive),
-            levels=with_role(results, Role.SFT),
+            lines=(*with_role(results, MethodRole.ILR), *naive),
+            levels=with_role(results, MethodRole.SFT),
         ),
         Plot(
             name="label-accuracy",
@@ -111,8 +112,8 @@ def _plots(results: Results) -> list[Plot]:
             y_label="label accuracy (%)",
             metric="label_accuracy",
             # DPO leaves the labels as they are, so its line would be flat.
-            lines=tuple(method for method in moving if method.role is not Role.DPO),
-            levels=with_role(results, Role.CEILING),
+            lines=tuple(method for method in moving if method.role is not MethodRole.DPO),
+            levels=with_role(results, MethodRole.CEILING),
         ),
         Plot(
             name="annotator-accuracy",
@@ -150,7 +151,7 @@ def over_rounds(results: Results, name: str, title: str, metric: str) -> Drawing
         y_label=f"{metric.replace('_', ' ')} (%)",
         metric=metric,
         lines=tuple(method for method in methods(results) if method.last_round > 0),
-        levels=with_role(results, Role.SFT, Role.CEILING) if metric == "test_accuracy" else (),
+        levels=with_role(results, MethodRole.SFT, MethodRole.CEILING) if metric == "test_accuracy" else (),
     )
     return _over_rounds(results, plot)
 
@@ -170,7 +171,7 @@ def _over_rounds(results: Results, plot: Plot) -> Drawing | None:
         for method, level in levels:
             draw_level(axes, level.value, _level_label(method, plot), looks[method.name])
         if plot.chance is not None:
-            draw_level(axes, plot.chance, "chance", LOOKS[Role.WEAK])
+            draw_level(axes, plot.chance, "chance", LOOKS[MethodRole.WEAK])
         for place, (method, points) in enumerate(lines):
             # Shift the methods by 5 % of a round each, so that their intervals do not hide each other.
             draw_line(axes, points, 0.05 * (place - (len(lines) - 1) / 2), label_of(method), looks[method.name])
@@ -195,7 +196,8 @@ def _level_label(method: Method, plot: Plot) -> str:
 
 def _bars(results: Results) -> Drawing | None:
     """Draw the paper's figure 2: the results of the supervisor, its student and the ceiling."""
-    shown_methods, metric = with_role(results, Role.WEAK, Role.SFT, Role.CEILING), main_metric(results)
+    shown_methods = with_role(results, MethodRole.WEAK, MethodRole.SFT, MethodRole.CEILING)
+    metric = main_metric(results)
     pairs = [(method, curve(results, method.name, metric)) for method in shown_methods]
     bars = [(method, points[-1]) for method, points in pairs if points]
     if not bars:

@@ -35,7 +35,7 @@ METRICS = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FigureView:
+class DrawingView:
     """A drawing on the page."""
 
     title: str
@@ -52,7 +52,7 @@ class PageView:
     note: str
     basis: str
     claims: list[Claim]
-    figures: list[FigureView]
+    figures: list[DrawingView]
     tables: list[Table]
 
 
@@ -113,13 +113,13 @@ def _plain(variants: Variants) -> list[Drawing]:
     return [drawing for drawing in drawn if drawing is not None]
 
 
-def _view(name: str, drawing: Drawing) -> FigureView:
+def _view(name: str, drawing: Drawing) -> DrawingView:
     """Return a drawing for the page."""
     svg = drawing.svg.replace("<svg ", '<svg aria-hidden="true" ', 1)
     # Two sections may hold drawings of the same name, so the section's name goes into the ids.
     for mark in ('id="', "url(#", 'href="#'):
         svg = svg.replace(f"{mark}{drawing.name}-", f"{mark}{name}-{drawing.name}-")
-    return FigureView(title=drawing.title, svg=Markup(svg))  # noqa: S704 (our own drawing)
+    return DrawingView(title=drawing.title, svg=Markup(svg))  # noqa: S704 (our own drawing)
 
 
 def _basis(variants: Variants) -> str:

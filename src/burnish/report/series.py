@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from pydantic import JsonValue
 
-from burnish.config import METHODS
-from burnish.results import REFERENCE_WIN_RATE, Bounds, PairedRow, Results, Run
-
-
-class Role(StrEnum):
-    """The part that a method plays in the argument. It decides its place, its colour and its sentences."""
-
-    WEAK = "weak"
-    SFT = "sft"
-    ILR = "ilr"
-    DPO = "dpo"
-    OTHER = "other"
-    NAIVE = "naive"
-    CEILING = "ceiling"
-
+from burnish.config import METHODS, MethodRole, MethodSettings
+from burnish.errors import ConfigError
+from burnish.results import REFERENCE_WIN_RATE, SUPERVISOR, Bounds, PairedRow, Results, Run
 
 ACCURACY = "test_accuracy"
-_ORDER = tuple(Role)  # the members stand in reading order
-_LABELS = {"weak": "weak supervisor", "ceiling": "ceiling (gold labels)"} | {
-    kind: method.label for kind, method in METHODS.all().items() if method.label is not None
-}
+_ORDER = tuple(MethodRole)  # the members stand in reading order
+_LABELS = {"weak": "weak supervisor", "ceiling": "ceiling (gold labels)"}
+"""The labels of names that stand for no settings class."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +23,7 @@ class Method:
     """A method that has results. `label` is its name for people, and `last_round` is its highest round."""
 
     name: str
-    role: Role
+    role: MethodRole
     label: str
     last_round: int
 
@@ -95,33 +83,47 @@ def methods(results: Results) -> tuple[Method, ...]:
         # results.
         first.setdefault(run.method, run)
         last[run.method] = max(run.round, last.get(run.method, 0))
-    gold = _gold_names(results)
-    with_results = [_method(run, last[name], name in gold) for name, run in first.items()]
+    settings = _settings_by_name(results)
+    with_results = [_method(run, last[name], settings.get(name, {})) for name, run in first.items()]
     # sorted is stable: methods of one role keep their order.
     return tuple(sorted(with_results, key=lambda method: _ORDER.index(method.role)))
 
 
-def _gold_names(results: Results) -> set[str]:
-    """Return the names of the methods that train on gold demonstrations.
-
-    They are ceilings because of what they do, whatever they are called.
-    """
+def _settings_by_name(results: Results) -> dict[str, Mapping[str, JsonValue]]:
+    """Return the settings of the methods, as the results record them, by the methods' names."""
     entries = setting(results, "methods")
     rows = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
-    return {str(row.get("name")) for row in rows if row.get("demonstrations") == "gold"}
+    return {str(row.get("name")): row for row in rows}
 
 
-def _method(run: Run, last_round: int, gold: bool) -> Method:
+def _method(run: Run, last_round: int, settings: Mapping[str, JsonValue]) -> Method:
     """Return a method with its role and its label."""
-    ceiling = run.kind == "ceiling" or gold
-    # A kind that was registered from outside has no role of its own.
-    known = run.kind in {Role.WEAK, Role.SFT, Role.ILR, Role.DPO, Role.NAIVE}
-    role = Role.CEILING if ceiling else Role(run.kind) if known else Role.OTHER
-    label = _LABELS.get(run.method, f"{run.method} (gold labels)" if ceiling else run.method)
+    known = _class_of(run.kind)
+    role = MethodRole.WEAK if run.kind == SUPERVISOR else (known or MethodSettings).role_with(settings)
+    label = _LABELS.get(run.method) or _default_label(run.method, known)
+    if label is None:
+        label = f"{run.method} (gold labels)" if role is MethodRole.CEILING else run.method
     return Method(name=run.method, role=role, label=label, last_round=last_round)
 
 
-def with_role(results: Results, *roles: Role) -> tuple[Method, ...]:
+def _class_of(kind: str) -> type[MethodSettings] | None:
+    """Return the settings class of a kind, or None if there is none where the report is written."""
+    # The supervisor is measured like a method, but it has no settings class.
+    if kind == SUPERVISOR:
+        return None
+    try:
+        return METHODS.get(kind)
+    # A plug-in that cannot be imported is no reason to fail: the results can be read without it.
+    except ConfigError:
+        return None
+
+
+def _default_label(name: str, known: type[MethodSettings] | None) -> str | None:
+    """Return the label of a method that has its class's default name, or None for any other name."""
+    return known.label if known is not None and known.model_fields["name"].default == name else None
+
+
+def with_role(results: Results, *roles: MethodRole) -> tuple[Method, ...]:
     """Return the methods that have one of `roles`, in reading order."""
     return tuple(method for method in methods(results) if method.role in roles)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pydantic import TypeAdapter
 
-from burnish.config import AnnotatorSettings
+from burnish.config import AnnotatorSettings, MethodRole
 from burnish.config.base import ON_RECORD
 from burnish.config.judge import ReferenceJudge
 from burnish.report.drawing import Drawing
@@ -15,7 +15,6 @@ from burnish.report.series import (
     Method,
     Point,
     Relation,
-    Role,
     by_wins,
     contrast,
     curve,
@@ -61,9 +60,10 @@ def paper_reports(results: Results, name: str) -> str:
 
 def headline(results: Results) -> list[str]:
     """Return the result in a few sentences. They say plainly what did not win and what is not clear."""
-    sft = with_role(results, Role.SFT)
+    sft = with_role(results, MethodRole.SFT)
     # The paper's methods make the headline. Others do only where the paper's were not run.
-    refined = with_role(results, Role.ILR, Role.DPO) or with_role(results, Role.OTHER, Role.NAIVE)
+    papers = with_role(results, MethodRole.ILR, MethodRole.DPO)
+    refined = papers or with_role(results, MethodRole.OTHER, MethodRole.NAIVE)
     metric = main_metric(results)
     measured = [method for method in refined if point(results, method, metric) is not None]
     if measured and sft:
@@ -71,7 +71,7 @@ def headline(results: Results) -> list[str]:
         sentences = [text for method in measured[:3] for text in _against(results, method, sft[0])]
     else:
         sentences = [_alone(results, method) for method in methods(results)]
-    ceiling = next(iter(with_role(results, Role.CEILING)), None)
+    ceiling = next(iter(with_role(results, MethodRole.CEILING)), None)
     at = point(results, ceiling, metric) if ceiling else None
     if at is not None and measured:
         sentences.append(f"Trained on gold labels, the same model reaches {percent(at.value)}.")
@@ -163,29 +163,30 @@ def found_here(results: Results, name: str) -> str:
 
 def _student(results: Results) -> list[str]:
     """Compare SFT with the supervisor and the ceiling."""
-    base = with_role(results, Role.SFT)
-    others = with_role(results, Role.WEAK, Role.CEILING)
+    base = with_role(results, MethodRole.SFT)
+    others = with_role(results, MethodRole.WEAK, MethodRole.CEILING)
     return [_stands(results, base[0], other, main_metric(results)) for other in others] if base else []
 
 
 def _improvement(results: Results) -> list[str]:
     """Compare each method that has rounds with SFT."""
-    base = with_role(results, Role.SFT)
+    base = with_role(results, MethodRole.SFT)
     # Naive replacement has a figure of its own.
-    moving = [method for method in with_role(results, Role.ILR, Role.DPO, Role.OTHER) if method.last_round > 0]
+    feeding = with_role(results, MethodRole.ILR, MethodRole.DPO, MethodRole.OTHER)
+    moving = [method for method in feeding if method.last_round > 0]
     return [_stands(results, method, base[0]) for method in moving] if base else []
 
 
 def _feedback(results: Results) -> list[str]:
     """Compare naive replacement with SFT, and ILR with naive replacement."""
-    naive, base, ilr = (with_role(results, role) for role in (Role.NAIVE, Role.SFT, Role.ILR))
+    naive, base, ilr = (with_role(results, role) for role in (MethodRole.NAIVE, MethodRole.SFT, MethodRole.ILR))
     sentences = [_stands(results, method, base[0]) for method in naive] if base else []
     return sentences + ([_stands(results, ilr[0], naive[0])] if ilr and naive else [])
 
 
 def _reference_wins(results: Results) -> list[str]:
     """Compare each method that has rounds with SFT by win rate against references."""
-    base = with_role(results, Role.SFT)
+    base = with_role(results, MethodRole.SFT)
     moving = [method for method in methods(results) if method.last_round > 0]
     sentences = [_stands(results, method, base[0], REFERENCE_WIN_RATE) for method in moving] if base else []
     return [*sentences, f"The judge is {judge_words(results)}."]
@@ -222,7 +223,8 @@ def _stands(results: Results, a: Method, b: Method, metric: str = "test_accuracy
 
 def _labels(results: Results) -> list[str]:
     """Say how accurate the labels are over the rounds."""
-    moving = [method for method in methods(results) if method.role is not Role.DPO]  # DPO leaves the labels as they are
+    # DPO leaves the labels as they are.
+    moving = [method for method in methods(results) if method.role is not MethodRole.DPO]
     return _journeys(results, "label_accuracy", "label accuracy", moving)
 
 

@@ -22,11 +22,14 @@ CONFIG_FILE = "config.yaml"
 REFERENCE_WIN_RATE = "reference_win_rate"
 """The metric for how often a judge prefers a model's answers to the references."""
 
+SUPERVISOR = "weak"
+"""The name and the kind of the weak supervisor in results. It is measured like a method."""
+
 Bounds: TypeAlias = tuple[float, float]
 """The lowest and the highest value of an interval."""
 # Counts cannot be negative and probabilities lie in [0, 1]. A file that says otherwise is refused when it is read.
 Natural: TypeAlias = Annotated[int, Field(ge=0)]
-Probability: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+StoredProbability: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 MethodRound: TypeAlias = tuple[str, int]
 """A method's name and how many rounds it has done."""
 
@@ -266,7 +269,7 @@ class Change(Record):
     """The model's proposal."""
     reason: Reason
     """What happened to the proposal: accepted, rejected, over_cap, ..."""
-    p_b: Probability | None
+    p_b: StoredProbability | None
     """P(the proposal is better) according to the annotator; null if it was not compared."""
     before_correct: bool | None
     """Whether the label is right by the gold answer; null if there is none."""

@@ -7,8 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from burnish.algorithms.comparisons import verdict_of
-from burnish.algorithms.refinement import by_order
+from burnish.algorithms.comparisons import by_order, verdict_of
 from burnish.config import SelftestConfig
 from burnish.errors import AnnotatorError
 from burnish.protocols import Annotator, AsksAgain

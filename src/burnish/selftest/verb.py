@@ -22,7 +22,7 @@ from burnish.selftest.drawing import drawn_ids
 from burnish.selftest.labelled import LabelledPair, bundled_rows, examples_of, read_pairs_file
 from burnish.selftest.planted import plant, planted_examples
 from burnish.selftest.report import LabelledReport, SelftestReport
-from burnish.services.calls import Budget
+from burnish.services.calls import CallBudget
 from burnish.steps.basic import Steps
 from burnish.steps.judging import AnnotatorPlan
 from burnish.store.stages import Store
@@ -57,7 +57,7 @@ def try_out(trial: Trial, store: Path, seed: int = 0) -> SelftestReport | Labell
     config = read_annotator(trial.annotator, "annotator", trial.changes)
     # Checked before a model is loaded or a server is asked.
     _check_testable(config)
-    annotator = _built(config, store, Budget(max_calls=trial.max_calls, max_cost=trial.max_cost), seed)
+    annotator = _built(config, store, CallBudget(max_calls=trial.max_calls, max_cost=trial.max_cost), seed)
     if trial.labelled is not None:
         pairs = _limited(read_pairs_file(trial.labelled), trial.limit, seed)
         return on_pairs(annotator.over(examples_of(pairs)), pairs)
@@ -106,7 +106,7 @@ def _rows_of(source: str) -> list[TrainingRow]:
     return rows
 
 
-def _built(config: AnnotatorSettings, store: Path, budget: Budget, seed: int) -> AnnotatorPlan:
+def _built(config: AnnotatorSettings, store: Path, budget: CallBudget, seed: int) -> AnnotatorPlan:
     """Return the annotator, with its models found."""
     execution = Execution()
     models = find_models(config.models("annotator", simulated=False), execution, offline_ok=False)
@@ -122,5 +122,5 @@ def _built(config: AnnotatorSettings, store: Path, budget: Budget, seed: int) ->
         budget=budget,
         terminal=Terminal(),
     )
-    steps = Steps(context.executor(), context.backend, TextAnswers(), "text", seed)
+    steps = Steps(context.executor(), context.engines, TextAnswers(), "text", seed)
     return build(config, context.resources(steps, "annotator"))

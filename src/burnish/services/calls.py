@@ -42,7 +42,7 @@ CALLS = "calls.sqlite"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Budget:
+class CallBudget:
     """What a run may spend in all its sessions together: answered calls, and money in the currency of the config's
     prices. None means no limit. Raises ConfigError if a limit is negative."""
 

@@ -46,7 +46,7 @@ def same(a: Result, b: Result, equality: Equality) -> bool:
     return a.signature.of(equality) == b.signature.of(equality)
 
 
-class Results:
+class QueryResults:
     """Results of queries. `fill` runs many at once, `get` one; both raise DataError for an unreadable database."""
 
     def __init__(self, sandbox: Sandbox, folder: Path | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The basic steps of every method: data, split, train, answer, grade. Each is a stage.
+"""The basic steps of every method that need a model: base, train, answer, score. Each is a stage.
 
 Nothing here reads an artifact while stages are planned, because a dry run makes the same calls without any results.
 Artifacts are read only inside the `run` functions.
@@ -6,34 +6,28 @@ Artifacts are read only inside the `run` functions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
-
-from pydantic import JsonValue
 
 from burnish.algorithms.comparisons import answer_of
-from burnish.algorithms.refinement import split
 from burnish.config import Decoding, ModelConfig, Objective, TrainSettings
 from burnish.errors import DataError
 from burnish.models.card import ModelCard, Weights, copy_model, write_card
-from burnish.protocols import Backend, Grader, Learns, SamplingKey, Score, Task, row_key
+from burnish.protocols import Grader, Learns, SamplingKey, Score, row_key
 from burnish.steps.artifacts import (
     CURVE,
     DEMONSTRATIONS,
-    GRADES,
-    PARTS,
     SCORES,
     TRAINING,
-    GradeRow,
     Rows,
     read_chosen,
     read_demonstrations,
 )
+from burnish.steps.data import RESUMABLE, SHARED, DataSteps
+from burnish.steps.engines import Engines, complete
 from burnish.store.files import pretty, read_rows, write_atomic, write_rows
 from burnish.store.runners import Runner
-from burnish.store.stages import Stage, Work
-from burnish.tasks.answers import graders
+from burnish.store.stages import Work
 from burnish.types import (
     Answer,
     Artifact,
@@ -48,127 +42,23 @@ from burnish.types import (
 )
 
 
-class Steps:
-    """Builds and runs stages for one seed.
+class Steps(DataSteps):
+    """Builds and runs all basic stages of one seed: those of `DataSteps`, and those that need a model.
 
-    `backend` is called when a stage first needs it, so that a run whose stages are all finished loads no model. `label`
-    is put before the label of each stage that is not shared.
-
-    `task_kind` stands for the task in the identity of stages. `learned_kind`, if given, stands for it in training: the
-    rule for which answers are learned may be older than the rule for grading. `referee` compares answers with
-    references. It is the task, unless the user's references need another comparison than the user's answers.
+    `engines` are what trains, generates and scores.
     """
 
     def __init__(
         self,
         runner: Runner,
-        backend: Callable[[], Backend],
+        engines: Engines,
         task: Grader,
         task_kind: str,
         seed: int,
         learned_kind: str | None = None,
     ) -> None:
-        self.runner, self.backend, self.task, self.task_kind, self.seed = runner, backend, task, task_kind, seed
-        self.learned_kind = task_kind if learned_kind is None else learned_kind
-        self.referee, self.referee_kind = task, task_kind
-        self.label = f"seed {seed}"
-
-    def stage(
-        self,
-        name: str,
-        config: Mapping[str, JsonValue],
-        inputs: Mapping[str, Artifact],
-        run: Callable[[Work], None],
-        label: str,
-        *,
-        # Raise a stage's version only if an old result would be wrong; otherwise finished work is computed again for
-        # nothing.
-        version: int = 1,
-        resumable: bool = False,
-        shared: bool = False,
-    ) -> Artifact:
-        """Run a stage, or reuse its result if it exists. All stages of the package are made here.
-
-        `name`, `version`, `config` and `inputs` are the stage's identity. A stage whose meaning changes gets a higher
-        `version`, so that old results are not reused. If the stage is `resumable`, the work of a killed run is kept and
-        passed to `run` again. A `shared` stage is the same for every seed, so its label does not name the seed.
-        """
-        return self.runner.run(
-            Stage(
-                name=name,
-                version=version,
-                config=config,
-                inputs=inputs,
-                run=run,
-                # The label is for people. It is not part of the identity.
-                label=label if shared else f"{self.label} {label}",
-                resumable=resumable,
-            )
-        )
-
-    def data(self, task: Task, config: Mapping[str, Any], source: Mapping[str, Artifact]) -> Artifact:
-        """Load a task's examples.
-
-        The stage writes `train.jsonl`, `test.jsonl` and `data.json`, which counts the training rows that were dropped
-        because the test set has their prompt.
-        """
-
-        def run(work: Work) -> None:
-            dataset = task.load()
-            write_rows(work.path / "train.jsonl", dataset.train)
-            write_rows(work.path / "test.jsonl", dataset.test)
-            left_out = {"left_out": dataset.left_out} if dataset.left_out else {}
-            write_atomic(work.path / "data.json", pretty({"dropped": dataset.dropped, **left_out}))
-            work.count(rows=len(dataset.train) + len(dataset.test))
-
-        # All seeds use the same data, so the stage is computed once.
-        return self.stage("data", config, source, run, "data", shared=True)
-
-    def split(self, rows: Rows, purpose: str, round_: int, parts: int = 2) -> Artifact:
-        """Cut rows into parts "1", "2", ... by groups (Algorithm 1, line 2).
-
-        Each seed, purpose and round has its own cut. The stage raises DataError if there are too few groups of equal
-        prompts.
-        """
-
-        def run(work: Work) -> None:
-            members = rows.groups()
-            cut = split(members, self.seed, round_, purpose, parts)
-            # A part without rows could train no model. This happens if there are fewer groups than parts.
-            if not all(cut):
-                raise DataError(f"task: {len(members)} rows cannot be cut into {parts} parts by prompt; use more rows")
-            write_atomic(work.path / PARTS, pretty({str(number): ids for number, ids in enumerate(cut, 1)}))
-            work.count(rows=len(members))
-
-        config = {"seed": self.seed, "purpose": purpose, "round": round_, "count": parts, **rows.config}
-        return self.stage("split", config, rows.inputs, run, f"split {purpose} {round_}")
-
-    def only_correct(self, rows: Rows, demonstrations: Artifact) -> Artifact:
-        """Cut rows into the parts "correct" and "wrong", and write the correct demonstrations.
-
-        A demonstration is correct if its answer is right and it was not cut. The stage raises DataError if none is
-        correct.
-        """
-
-        def run(work: Work) -> None:
-            examples, labels = rows.examples(), read_demonstrations(demonstrations)
-            # gold=True: the answers are graded, so the references are executed as well where the task executes answers.
-            grader_of = graders(self.task, examples, (labels[id_] for id_ in examples), gold=True)
-            right = [
-                id_ for id_ in examples if labels[id_].finished and grader_of(id_).grade(labels[id_].completion).correct
-            ]
-            if not right:
-                raise DataError(
-                    f"supervision.demonstrations: 'correct' found, but none of {len(examples)} labels is right; "
-                    "use a stronger weak model or more rows"
-                )
-            wrong = sorted(examples.keys() - set(right))
-            write_atomic(work.path / PARTS, pretty({"correct": right, "wrong": wrong}))
-            work.count(rows=write_rows(work.path / DEMONSTRATIONS, (labels[id_] for id_ in right)))
-
-        config = {"task": self.task_kind, **rows.config}
-        inputs = {"demonstrations": demonstrations, **rows.inputs}
-        return self.stage("only_correct", config, inputs, run, "correct labels")
+        super().__init__(runner, task, task_kind, seed, learned_kind)
+        self.engines = engines
 
     def base(self, model: ModelConfig, weights: Artifact, head: Head = Head.NONE) -> Artifact:
         """Describe a base model. It is identified by the content of its weights, so moving its folder changes nothing.
@@ -193,20 +83,7 @@ class Steps:
             {"head": str(head)} if head is not Head.NONE else {}
         )
         # All seeds start from the same base model.
-        return self.stage("base", config, {"weights": weights}, run, model.source, shared=True)
-
-    def gold(self, rows: Rows) -> Artifact:
-        """Write the references as demonstrations. A row without a reference is left out."""
-
-        def run(work: Work) -> None:
-            gold = [
-                Demonstration(example_id=e.id, completion=e.reference, source=DemonstrationSource.GOLD)
-                for e in rows.examples().values()
-                if e.reference is not None
-            ]
-            work.count(rows=write_rows(work.path / DEMONSTRATIONS, gold))
-
-        return self.stage("gold", rows.config, rows.inputs, run, "gold")
+        return self.stage("base", config, {"weights": weights}, run, model.source, SHARED)
 
     def _learned(self, example: Example, answer: Demonstration) -> Answer | None:
         """Return what there is to learn in an answer, or None.
@@ -243,7 +120,7 @@ class Steps:
             ]
             if not training:
                 raise DataError(f"{self.label} {label}: none of {len(examples)} demonstrations has an answer to learn")
-            tokens = self.backend().train(base, training, settings, self.seed, work.path, checkpoints)
+            tokens = self.engines.trainer().train(base, training, settings, self.seed, work.path, checkpoints)
             # `check_cross_label` reads this record later.
             record = {"trained_on": [row.id for row in training], "without_answer": len(examples) - len(training)}
             write_atomic(work.path / TRAINING, pretty(record))
@@ -287,7 +164,9 @@ class Steps:
                 for row in chosen
             ]
             if training:
-                trained = self.backend().train_preferences(policy, training, settings, objective, self.seed, work.path)
+                trained = self.engines.trainer().train_preferences(
+                    policy, training, settings, objective, self.seed, work.path
+                )
                 write_rows(work.path / CURVE, trained.curve)
                 work.count(rows=len(training), tokens=trained.tokens)
             else:
@@ -321,12 +200,12 @@ class Steps:
             ]
 
             def batches(scores: Path) -> Iterator[Sequence[Score]]:
-                return self.backend().logprobs(model, finished, {row.id for row in read_rows(scores, Score)})
+                return self.engines.scorer().logprobs(model, finished, {row.id for row in read_rows(scores, Score)})
 
             work.append_batches(SCORES, batches, _rows_and_tokens)
 
         inputs = {"model": model, "answers": answers, **rows.inputs}
-        return self.stage("score", rows.config, inputs, run, f"log-probabilities {label}", resumable=True)
+        return self.stage("score", rows.config, inputs, run, f"log-probabilities {label}", RESUMABLE)
 
     def answer(
         self,
@@ -354,10 +233,10 @@ class Steps:
             ]
 
             def batches(answers: Path) -> Iterator[Sequence[Completion]]:
-                # A killed run leaves whole batches. The backend is told which rows are done, so that it leaves those
+                # A killed run leaves whole batches. The generator is told which rows are done, so that it leaves those
                 # batches out.
                 done = {row_key(row.example_id, row.sample) for row in read_rows(answers, Demonstration)}
-                return self.backend().generate(model, prompts, decode, key, done)
+                return complete(self.engines.generator().generate(model, prompts, decode, key, done), prompts, done)
 
             def row(answer: Completion) -> Demonstration:
                 return _demonstration(answer, source, model, round_)
@@ -375,25 +254,7 @@ class Steps:
             **rows.config,
         }
         inputs = {"model": model, **rows.inputs}
-        return self.stage("answer", config, inputs, run, f"answers for {purpose} {round_}", resumable=True)
-
-    def grade(self, rows: Rows, answers: Artifact) -> Artifact:
-        """Compare answers with the references, and write a grade for each row."""
-
-        def run(work: Work) -> None:
-            examples, answer_rows = rows.examples(), read_demonstrations(answers)
-            grader_of = graders(self.task, examples, (answer_rows[id_] for id_ in examples), gold=True)
-            # A generator: a grade is written as soon as it is known.
-            grades = ((id_, grader_of(id_).grade(answer_rows[id_].completion)) for id_ in examples)
-            written = write_rows(
-                work.path / GRADES,
-                (GradeRow(example_id=id_, correct=grade.correct, extracted=grade.extracted) for id_, grade in grades),
-            )
-            work.count(rows=written)
-
-        config = {"task": self.task_kind, **rows.config}
-        inputs = {"answers": answers, **rows.inputs}
-        return self.stage("grade", config, inputs, run, "grades")
+        return self.stage("answer", config, inputs, run, f"answers for {purpose} {round_}", RESUMABLE)
 
 
 def _rows_and_tokens(batch: Sequence[Score | Completion]) -> dict[str, int]:

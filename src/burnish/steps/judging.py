@@ -12,6 +12,7 @@ from burnish.algorithms.comparisons import voted
 from burnish.protocols import Annotator
 from burnish.steps.artifacts import PREFERENCES, Rows, read_comparisons, read_preferences
 from burnish.steps.basic import Steps
+from burnish.steps.data import RESUMABLE
 from burnish.store.files import write_rows
 from burnish.store.stages import Work
 from burnish.types import Accept, Artifact, Example, Preference
@@ -76,7 +77,7 @@ def judge(
         work.append_batches(PREFERENCES, batches, lambda batch: {"comparisons": len(batch)})
 
     inputs = {"comparisons": compared, **annotator.inputs}
-    return steps.stage("judge", annotator.config, inputs, run, label, resumable=True)
+    return steps.stage("judge", annotator.config, inputs, run, label, RESUMABLE)
 
 
 def _vote(

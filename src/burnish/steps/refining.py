@@ -7,7 +7,7 @@ from itertools import chain
 
 from pydantic import JsonValue
 
-from burnish.algorithms.comparisons import screen
+from burnish.algorithms.comparisons import orders_of, screen
 from burnish.algorithms.refinement import (
     PAPER,
     Acceptance,
@@ -18,7 +18,6 @@ from burnish.algorithms.refinement import (
     drawn,
     ledger,
     naive_choice,
-    orders_of,
     select,
 )
 from burnish.config import ComparingMethod, GatedMethod

@@ -60,7 +60,7 @@ class _Graded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Line:
+class _Prediction:
     """A row as it was read and as it was written."""
 
     where: str
@@ -68,7 +68,7 @@ class _Line:
     members: list[Member]
 
     @classmethod
-    def of(cls, where: str, line: bytes, row: dict[str, Any]) -> _Line:
+    def of(cls, where: str, line: bytes, row: dict[str, Any]) -> _Prediction:
         """Return a line; a number as the reference becomes its text, since a float would lose digits of it."""
         found = members(line)
         reference = row.get(REFERENCE)
@@ -111,7 +111,7 @@ def grade(task: str, predictions: Path, out: Path | None = None, equality: str |
     grader = _grader(task, equality)
     # The whole file is read before the first row is graded: queries may run for minutes, and a damaged last line should
     # be known before that.
-    read = [_Line.of(f"{predictions}:{number}", line, row) for number, line, row in read_lines(predictions)]
+    read = [_Prediction.of(f"{predictions}:{number}", line, row) for number, line, row in read_lines(predictions)]
     rows = [(line.where, line.row) for line in read]
     if not rows:
         raise DataError(f"{predictions}: no rows; each line must be one JSON object with `prediction` and `reference`")

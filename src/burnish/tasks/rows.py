@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from pydantic import JsonValue
 
@@ -15,6 +15,17 @@ from burnish.config import expanded
 from burnish.errors import ConfigError, DataError
 from burnish.protocols import Dataset
 from burnish.types import Example, Message, Role, prompt_group, short_hash
+
+NamedSplit: TypeAlias = Literal["train", "valid", "test"]
+"""The split that a row of a file names itself."""
+SPLITS: dict[str, NamedSplit] = {
+    "train": "train",
+    "valid": "valid",
+    "validation": "valid",
+    "dev": "valid",
+    "test": "test",
+}
+"""The words for a split in the files of people, each with the split that it means."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +72,14 @@ def text_column(where: str, columns: Mapping[str, Any], name: str) -> str:
     if not value.strip():
         raise DataError(f"{where}: column {name!r} is blank; fill it in or remove the row")
     return value.strip()
+
+
+def split_column(where: str, columns: Mapping[str, Any], name: str) -> NamedSplit:
+    """Return the split that a column names. Raises DataError if it is missing or names no split."""
+    value = text_column(where, columns, name)
+    if value not in SPLITS:
+        raise DataError(f"{where}: {name} {value!r:.80} is unknown; write one of {', '.join(SPLITS)}")
+    return SPLITS[value]
 
 
 def column(where: str, columns: Mapping[str, Any], name: str) -> Any:

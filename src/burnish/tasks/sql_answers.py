@@ -9,10 +9,10 @@ from functools import lru_cache
 from pathlib import Path
 
 from burnish.errors import DataError
-from burnish.protocols import Said
+from burnish.protocols import AnswerReport
 from burnish.sql.compare import Equality
 from burnish.sql.extract import extract, holds_a_statement
-from burnish.sql.gold import Result, Results, same
+from burnish.sql.gold import QueryResults, Result, same
 from burnish.sql.outcome import Kind, Limits
 from burnish.sql.sandbox import Query, Sandbox
 from burnish.types import Answer, AnswerKind, Example, Grade
@@ -26,8 +26,8 @@ DATABASE = "database"
 class Engine:
     """Where queries are run, and what is known of them; one for all tasks with the same limits and cache."""
 
-    answers: Results
-    gold: Results
+    answers: QueryResults
+    gold: QueryResults
 
 
 @lru_cache
@@ -36,7 +36,7 @@ def engine(limits: Limits, cache: Path | None) -> Engine:
     # Both share the worker processes. Only gold queries are written into the folder, since every run needs the same
     # ones.
     sandbox = Sandbox(limits)
-    return Engine(answers=Results(sandbox), gold=Results(sandbox, cache))
+    return Engine(answers=QueryResults(sandbox), gold=QueryResults(sandbox, cache))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,13 +93,13 @@ class SqlAnswers:
         result = self.engine.answers.get(Query(database=path, sql=found.sql))
         return Judged(extracted=found.sql, answer=result, gold=gold, correct=same(result, gold, self.equality))
 
-    def said(self, answers: Sequence[tuple[Example, str]]) -> Said:
+    def said(self, answers: Sequence[tuple[Example, str]]) -> AnswerReport:
         """Return how many answers run (`executed`), and what became of the others."""
         # Answers that were graded before are only looked up.
         self.execute(answers, gold=False)
         became = Counter(self._became(example, text) for example, text in answers)
         failed = {f"answers_{kind}": count for kind, count in sorted(became.items()) if kind != Kind.ROWS}
-        return Said(shares={"executed": (became[Kind.ROWS], len(answers))}, counts=failed)
+        return AnswerReport(shares={"executed": (became[Kind.ROWS], len(answers))}, counts=failed)
 
     def _became(self, example: Example, completion: str) -> str:
         found = extract(completion)

@@ -13,10 +13,8 @@ import orjson
 from burnish.config import TextToSqlTask, expanded
 from burnish.errors import ConfigError, DataError
 from burnish.store.files import read_objects
-from burnish.tasks.rows import column, existing_path, other_columns, own_id, text_column
+from burnish.tasks.rows import NamedSplit, column, existing_path, other_columns, own_id, split_column, text_column
 
-Split = Literal["train", "valid", "test"]
-SPLITS: dict[str, Split] = {"train": "train", "valid": "valid", "validation": "valid", "dev": "valid", "test": "test"}
 BIRD = "BIRD's train.zip or dev.zip (https://bird-bench.github.io), in which the databases are a zip of their own"
 SPIDER = "Spider's spider_data.zip (https://yale-lily.github.io/spider)"
 _PARSED = ("query_toks", "query_toks_no_value", "question_toks", "sql")
@@ -29,7 +27,7 @@ class Item:
 
     where: str
     id: str | None
-    split: Split | None
+    split: NamedSplit | None
     question: str
     evidence: str
     sql: str
@@ -42,7 +40,7 @@ class SourceFile:
     """A file with rows, the split that it is, the folder where its databases are, and where they come from."""
 
     path: Path
-    split: Split | None
+    split: NamedSplit | None
     folder: Path
     origin: str
 
@@ -118,7 +116,7 @@ def _bird(config: TextToSqlTask) -> list[SourceFile]:
         return [_bird_file(config, source, None)]
     found: list[SourceFile] = []
     # BIRD's dev set is tested on, since the answers of its own test set are not public.
-    splits: tuple[tuple[str, Split], ...] = (("train", "train"), ("dev", "test"))
+    splits: tuple[tuple[str, NamedSplit], ...] = (("train", "train"), ("dev", "test"))
     for name, split in splits:
         # As the zips unpack: train/train.json, but dev_20240627/dev.json with the date of the release.
         places = [source / f"{name}.json", source / name / f"{name}.json", *source.glob(f"{name}_*/{name}.json")]
@@ -130,7 +128,7 @@ def _bird(config: TextToSqlTask) -> list[SourceFile]:
     return _checked(config, found, "train.json or dev.json", BIRD)
 
 
-def _bird_file(config: TextToSqlTask, path: Path, split: Split | None) -> SourceFile:
+def _bird_file(config: TextToSqlTask, path: Path, split: NamedSplit | None) -> SourceFile:
     folder = _root(config) if config.databases is not None else path.parent / f"{path.stem}_databases"
     return SourceFile(path=path, split=split, folder=folder, origin=BIRD)
 
@@ -141,7 +139,7 @@ def _spider(config: TextToSqlTask) -> list[SourceFile]:
     folder = _root(config) if config.databases is not None else beside / "database"
     if source.is_file():
         return [SourceFile(path=source, split=None, folder=folder, origin=SPIDER)]
-    names: tuple[tuple[str, Split], ...] = (
+    names: tuple[tuple[str, NamedSplit], ...] = (
         ("train_spider.json", "train"),
         ("train_others.json", "train"),
         ("dev.json", "test"),
@@ -188,7 +186,7 @@ def _item(config: TextToSqlTask, layout: str, file: SourceFile, where: str, valu
     # The column `split` may be missing in all rows, which then get their splits by hash. A column that the user names
     # must be there.
     if layout == "rows" and (config.split_column in values or config.split_column != "split"):
-        split = _split(where, values, config.split_column)
+        split = split_column(where, values, config.split_column)
     evidence = values.get("evidence") or ""
     if not isinstance(evidence, str):
         raise DataError(f"{where}: column 'evidence' is {evidence!r:.80}; write a string, blank where there is none")
@@ -210,13 +208,6 @@ def _sql_column(layout: str, values: Mapping[str, Any]) -> str:
     # Spider's rows have a column `sql`, too: the query in pieces, as an object. So `query` alone counts there.
     names: Sequence[str] = {"bird": ("SQL", "sql"), "spider": ("query",)}.get(layout, ("sql", "query", "SQL"))
     return next((name for name in names if name in values), names[0])
-
-
-def _split(where: str, values: Mapping[str, Any], name: str) -> Split:
-    value = text_column(where, values, name)
-    if value not in SPLITS:
-        raise DataError(f"{where}: {name} {value!r:.80} is unknown; write one of {', '.join(SPLITS)}")
-    return SPLITS[value]
 
 
 def _database(config: TextToSqlTask, layout: str, file: SourceFile, where: str, values: Mapping[str, Any]) -> str:

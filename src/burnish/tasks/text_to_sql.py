@@ -22,9 +22,9 @@ from burnish.sql.compare import Equality
 from burnish.sql.databases import Schema, check_database, describe
 from burnish.sql.outcome import Limits
 from burnish.sql.sandbox import Query
-from burnish.tasks.rows import Counts, TaskRow, check_own_ids, dataset, existing_path, held_out_fifth
+from burnish.tasks.rows import Counts, NamedSplit, TaskRow, check_own_ids, dataset, existing_path, held_out_fifth
 from burnish.tasks.sql_answers import KIND, SqlAnswers
-from burnish.tasks.sql_files import Item, Split, database_path, read_items, source_files
+from burnish.tasks.sql_files import Item, database_path, read_items, source_files
 from burnish.types import CHARACTERS_PER_TOKEN
 
 PROMPT = """\
@@ -54,7 +54,7 @@ class TextToSql(SqlAnswers):
         rows = [self._row(item) for item in items]
         check_own_ids(rows)
         why = self._left_out(rows)
-        kept: list[tuple[TaskRow, Split | None]] = [
+        kept: list[tuple[TaskRow, NamedSplit | None]] = [
             (row, item.split) for row, item, out in zip(rows, items, why, strict=True) if out is None
         ]
         left_out = Counter(out for out in why if out is not None)
@@ -95,7 +95,7 @@ class TextToSql(SqlAnswers):
             for query, out in zip(queries, long, strict=True)
         ]
 
-    def _splits(self, kept: Sequence[tuple[TaskRow, Split | None]]) -> list[Split]:
+    def _splits(self, kept: Sequence[tuple[TaskRow, NamedSplit | None]]) -> list[NamedSplit]:
         # Only rows that are kept are split, so that the held-out fifth is a fifth of what is used.
         if all(split is None for _, split in kept):
             is_test = held_out_fifth([row for row, _ in kept])

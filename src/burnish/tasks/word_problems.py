@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from burnish.config import WordProblemsTask
 from burnish.errors import ConfigError, DataError
@@ -25,6 +25,7 @@ from burnish.tasks.rows import (
     held_out_fifth,
     other_columns,
     own_id,
+    split_column,
     text_column,
 )
 
@@ -32,9 +33,6 @@ KIND = "word_problems"
 MAX_EQUATION = 1000
 MAX_PLACES = 6
 """Decimals beyond these are float noise (`2.8333333333333335`): the number is rounded to as many significant digits."""
-
-Split = Literal["train", "valid", "test"]
-_SPLITS: dict[str, Split] = {"train": "train", "valid": "valid", "validation": "valid", "dev": "valid", "test": "test"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +58,7 @@ class WordProblems(NumericAnswers):
         check_own_ids(rows)
         # One row with the column is enough: the others must then have it, too, or nobody knows where they belong.
         if any("split" in values for _, values in read):
-            splits = [_split(row.where, values) for row, values in read]
+            splits = [split_column(row.where, values, "split") for row, values in read]
         else:
             is_test = held_out_fifth(rows)
             splits = ["test" if is_test(row) else "train" for row in rows]
@@ -79,13 +77,6 @@ def local_files(config: WordProblemsTask) -> tuple[Path]:
             f"task.source: {config.source!r} {why}; give a JSONL file (also .gz) in the form of MAWPS or SVAMP"
         )
     return (path,)
-
-
-def _split(where: str, columns: Mapping[str, Any]) -> Split:
-    name = text_column(where, columns, "split")
-    if name not in _SPLITS:
-        raise DataError(f"{where}: split {name!r:.80} is unknown; write one of {', '.join(_SPLITS)}")
-    return _SPLITS[name]
 
 
 def _row(where: str, columns: Mapping[str, Any]) -> TaskRow:

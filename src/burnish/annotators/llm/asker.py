@@ -19,7 +19,7 @@ from burnish.annotators.llm.verdicts import read_reply
 from burnish.annotators.llm.wording import Unread
 from burnish.config import JudgeConfig
 from burnish.errors import AnnotatorError, Paused
-from burnish.services.calls import Budget, Calls, Reply
+from burnish.services.calls import CallBudget, Calls, Reply
 from burnish.services.crew import Crew
 from burnish.services.endpoint import Failure, Why, delay_before
 from burnish.services.failures import error_of
@@ -54,7 +54,7 @@ class Purse:
 
     calls: Calls
     run: str
-    budget: Budget
+    budget: CallBudget
 
 
 class Asker:

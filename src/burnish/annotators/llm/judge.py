@@ -10,11 +10,11 @@ from collections.abc import Set as AbstractSet
 
 from burnish.algorithms.comparisons import combined
 from burnish.annotators.llm.asker import Asker, Purse
-from burnish.annotators.llm.questions import Estimate, check_budget, estimate, questions_of
+from burnish.annotators.llm.questions import CallEstimate, check_budget, estimate, questions_of
 from burnish.annotators.llm.server import Server
 from burnish.annotators.resources import Resources
 from burnish.config import JudgeConfig
-from burnish.services.calls import Budget, Calls, Spent
+from burnish.services.calls import CallBudget, Calls, Spent
 from burnish.steps.judging import AnnotatorPlan
 from burnish.store.canonical import canonical
 from burnish.types import Comparison, Example, Order, Preference
@@ -40,7 +40,7 @@ class ServerJudge:
         examples: Mapping[str, Example],
         calls: Calls,
         run: str,
-        budget: Budget,
+        budget: CallBudget,
         say: Callable[[str], None],
         repeat: int = 0,
     ) -> None:
@@ -79,13 +79,13 @@ class ServerJudge:
         purse = self._asker.purse
         return dataclasses.replace(purse.calls.spent(purse.run, self.config.prices), cached=self._asker.cached)
 
-    def estimate(self, comparisons: int, mean_characters: float) -> Estimate:
+    def estimate(self, comparisons: int, mean_characters: float) -> CallEstimate:
         """Estimate calls, tokens and money. The function `questions.estimate` does the same without a key and a
         server."""
         return estimate(self.config, comparisons, mean_characters)
 
 
-def check_server(config: JudgeConfig, budget: Budget) -> None:
+def check_server(config: JudgeConfig, budget: CallBudget) -> None:
     """Check that a server can be asked, before anything is spent. Nothing is sent.
 
     Raises ConfigError if the key or needed prices are missing, and AnnotatorError if the package openai is not

@@ -12,7 +12,7 @@ from pydantic import JsonValue
 from burnish.algorithms.comparisons import both_orders
 from burnish.config import JudgeConfig
 from burnish.errors import ConfigError
-from burnish.services.calls import Budget, cost_of, request_key
+from burnish.services.calls import CallBudget, cost_of, request_key
 from burnish.types import CHARACTERS_PER_TOKEN, Comparison, Example, Message, Order, Role
 
 _BYTES_PER_TOKEN = 2
@@ -44,7 +44,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
+class CallEstimate:
     """What judging is expected to cost, for a dry run. `cost` is None without prices."""
 
     calls: int
@@ -129,7 +129,7 @@ def longest_reply(config: JudgeConfig) -> int:
     return config.max_tokens or (512 if config.explain else 8)
 
 
-def estimate(config: JudgeConfig, comparisons: int, mean_characters: float) -> Estimate:
+def estimate(config: JudgeConfig, comparisons: int, mean_characters: float) -> CallEstimate:
     """Estimate calls, tokens and money. No key and no server are needed.
 
     `mean_characters` is the mean length of a request and its two answers together. Four characters count as one token,
@@ -140,7 +140,7 @@ def estimate(config: JudgeConfig, comparisons: int, mean_characters: float) -> E
     read = math.ceil(calls * (mean_characters + template) / CHARACTERS_PER_TOKEN)
     written = calls * longest_reply(config)
     cost = None if config.prices is None else cost_of(config.prices, read, written)
-    return Estimate(calls=calls, prompt_tokens=read, completion_tokens=written, cost=cost)
+    return CallEstimate(calls=calls, prompt_tokens=read, completion_tokens=written, cost=cost)
 
 
 def mean_characters(examples: Sequence[Example]) -> float:
@@ -149,14 +149,14 @@ def mean_characters(examples: Sequence[Example]) -> float:
     return sum(lengths) / len(lengths) if lengths else 0.0
 
 
-def summed(estimates: Sequence[Estimate]) -> Estimate | None:
+def summed(estimates: Sequence[CallEstimate]) -> CallEstimate | None:
     """Return the sum of estimates, or None if there are none. If one cost is unknown, the sum of the costs is
     unknown."""
     if not estimates:
         return None
     costs = [one.cost for one in estimates]
     known = [cost for cost in costs if cost is not None]
-    return Estimate(
+    return CallEstimate(
         calls=sum(one.calls for one in estimates),
         prompt_tokens=sum(one.prompt_tokens for one in estimates),
         completion_tokens=sum(one.completion_tokens for one in estimates),
@@ -164,7 +164,7 @@ def summed(estimates: Sequence[Estimate]) -> Estimate | None:
     )
 
 
-def check_budget(config: JudgeConfig, budget: Budget) -> None:
+def check_budget(config: JudgeConfig, budget: CallBudget) -> None:
     """Raise ConfigError if there is a limit on money but no prices from which a cost can be computed."""
     if budget.max_cost is not None and config.prices is None:
         calls, cost = config.limits

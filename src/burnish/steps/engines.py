@@ -1,0 +1,79 @@
+"""What a run computes with: an object that trains, one that generates and one that scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+
+from burnish.errors import BackendError, ConfigError, brief
+from burnish.protocols import Backend, Generator, RowKey, Scorer, Trainer, row_key
+from burnish.types import Completion, Prompt
+
+GENERATOR = ("generate",)
+"""The method that a generator must have."""
+BACKEND = ("train", "train_classifier", "train_preferences", *GENERATOR, "logprobs", "classify", "rewards", "export")
+"""The methods that a backend must have: those of a trainer, a generator and a scorer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engines:
+    """What trains, what generates and what scores.
+
+    Each is a function that returns the object. It is called when a stage first needs the object, so that a run whose
+    stages are all finished loads no model.
+    """
+
+    trainer: Callable[[], Trainer]
+    generator: Callable[[], Generator]
+    scorer: Callable[[], Scorer]
+
+    @classmethod
+    def of(cls, backend: Callable[[], Backend], generator: Generator | None = None) -> Engines:
+        """Return the engines of a backend. `generator`, if given, generates in its place."""
+        return cls(trainer=backend, generator=backend if generator is None else lambda: generator, scorer=backend)
+
+
+def check_engine(engine: object, methods: Sequence[str], field: str, protocol: str) -> None:
+    """Raise ConfigError if an object of a caller lacks one of the methods. None is allowed.
+
+    `field` says which argument it is, and `protocol` names the protocol with these methods.
+    """
+    if engine is None:
+        return
+    # A class has the methods, too, but they cannot be called without an object.
+    if isinstance(engine, type):
+        raise ConfigError(f"{field}: the class {engine.__name__} found; give an object, such as {engine.__name__}(...)")
+    # Checked by hand, so that the message names the missing method.
+    missing = [name for name in methods if not callable(getattr(engine, name, None))]
+    if missing:
+        methods_of = "all methods" if len(methods) > 1 else "the method"
+        raise ConfigError(
+            f"{field}: {brief(engine)} has no method {missing[0]}; give an object with {methods_of} of "
+            f"burnish.protocols.{protocol}"
+        )
+
+
+def complete(
+    batches: Iterable[Sequence[Completion]], prompts: Sequence[Prompt], done: AbstractSet[RowKey]
+) -> Iterator[Sequence[Completion]]:
+    """Yield the batches of a generator, and check that they answer each prompt that is not `done`.
+
+    Raises BackendError if the generator answers something that was not asked, or has left a prompt out at the end.
+    """
+    asked = {row_key(prompt.id, prompt.sample) for prompt in prompts}
+    answered = set(done)
+    for batch in batches:
+        keys = {row_key(answer.id, answer.sample) for answer in batch}
+        if unknown := keys - asked:
+            raise BackendError(
+                f"the generator answered {min(unknown)!r}, which is none of its {len(asked)} prompts; the `id` and "
+                "`sample` of a completion must be those of its prompt"
+            )
+        answered |= keys
+        yield batch
+    if left_out := asked - answered:
+        raise BackendError(
+            f"the generator gave no answer to {len(left_out)} of {len(asked)} prompts, the first of them is "
+            f"{min(left_out)!r}; it must yield a completion for each prompt that is not done"
+        )

@@ -60,6 +60,7 @@ def _after_answer(renderer: Renderer, conversation: Sequence[Turn]) -> str | Non
 
 def _special(renderer: Renderer) -> set[int]:
     """Return the tokens that are marks and no text."""
-    # The marks of turns are often no BOS, EOS or pad, and only entries of the vocabulary that are marked as special.
+    # A mark such as `<|im_end|>` is often neither BOS, EOS nor pad. Then only its entry in the vocabulary says that it
+    # is special.
     added = {id_ for id_, token in renderer.tokenizer.added_tokens_decoder.items() if token.special}
     return added | set(renderer.tokenizer.all_special_ids)

@@ -89,7 +89,7 @@ def balance(accepting: Pairs, refusing: Pairs) -> Balanced:
     answers to a prompt, one of its pairs is kept. The paper drops nothing and so has pairs of every prompt, and one
     pair disturbs the balance as little as possible. Raises DataError if one supervisor has no pair at all.
     """
-    # Then nothing could be balanced, and at most one pair for each prompt would be left.
+    # If one side has no pair at all, nothing can be balanced: at most one pair for each prompt would be left.
     for category, pairs in ((Category.GENERAL, accepting), (Category.SAFETY, refusing)):
         if not pairs:
             raise DataError(

@@ -66,6 +66,7 @@ def parts_of(examples: Mapping[str, Example]) -> dict[Category, list[str]]:
     parts: dict[Category, list[str]] = {category: [] for category in Category}
     for id_, example in examples.items():
         value = example.metadata.get(CATEGORY)
+        # A row without a category would have to go to one of the two supervisors, and would make it less one-sided.
         if value not in parts:
             raise DataError(
                 f"supervision.annotator.pairs: 'balanced' found, but the category of example {id_} is {value!r}, not "
@@ -88,6 +89,7 @@ def balance(accepting: Pairs, refusing: Pairs) -> Balanced:
     answers to a prompt, one of its pairs is kept. The paper drops nothing and so has pairs of every prompt, and one
     pair disturbs the balance as little as possible. Raises DataError if one supervisor has no pair at all.
     """
+    # If one side has no pair at all, nothing can be balanced: at most one pair for each prompt would be left.
     for category, pairs in ((Category.GENERAL, accepting), (Category.SAFETY, refusing)):
         if not pairs:
             raise DataError(
@@ -95,6 +97,8 @@ def balance(accepting: Pairs, refusing: Pairs) -> Balanced:
                 "answer that differs from gold; raise decode.temperature of the annotator, or write pairs: checkpoints"
             )
     a, b = _by_example(accepting), _by_example(refusing)
+    # Shared pairs stand on both sides already, so they do not disturb the balance. Only the others are counted off
+    # against each other.
     kept_a, kept_b = _kept(a, b), _kept(b, a)
     shared = {key: pair for key, pair in accepting.items() if key in refusing}
     pairs = {**kept_a, **kept_b, **shared}
@@ -103,6 +107,7 @@ def balance(accepting: Pairs, refusing: Pairs) -> Balanced:
         accepting=len(kept_a),
         refusing=len(kept_b),
         shared=len(shared),
+        # The union counts a shared pair once, as `pairs` does.
         surplus=len(accepting.keys() | refusing.keys()) - len(pairs),
         one_sided=len(a.keys() ^ b.keys()),
     )

@@ -60,6 +60,8 @@ def _mixed(config: MixedConfig, resources: Resources) -> AnnotatorPlan:
 
 def _majority(config: MajorityConfig, resources: Resources) -> AnnotatorPlan:
     """Several annotators vote. People come last, so that the others have judged when the run waits for people."""
+    # `sorted` keeps the order of equal keys. The number of each voter is taken before sorting, so errors name the field
+    # as it stands in the config.
     voters = sorted(enumerate(config.of), key=lambda voter: voter[1].asks_people)
     fields = {place: f"{resources.field}.of.{place}" for place, _ in voters}
     return together.majority([build(member, replace(resources, field=fields[place])) for place, member in voters])
@@ -71,6 +73,7 @@ def _own(config: OwnConfig, resources: Resources) -> AnnotatorPlan:
     )
 
 
+# Registered in the same way as kinds of other packages, so that there is only one way.
 register_annotator(ClassifierConfig, classifier.build)
 register_annotator(RewardModelConfig, reward.build)
 register_annotator(LikelihoodConfig, likelihood.build)

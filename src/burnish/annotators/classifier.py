@@ -56,6 +56,7 @@ class ClassifierAnnotator:
             yield [
                 combined(id_, tuple(Order), [scores[f"{id_}:{order}"] for order in Order], "classifier")
                 for id_ in touched
+                # The two orders of a pair may stand in different batches. The preference comes with the second of them.
                 if all(f"{id_}:{order}" in scores for order in Order)
             ]
         if rest := abstentions(comparisons, done | {key.rpartition(":")[0] for key in scores}, "classifier"):
@@ -77,6 +78,7 @@ def build(config: ClassifierConfig, resources: Resources) -> AnnotatorPlan:
     truth."""
     truth = resources.ground_truth
     if truth is not None and config.needs_ground_truth(resources.simulated):
+        # Without a model of its own, q~ has the same weak base as p~ (appendix B).
         base = resources.model(f"{resources.field}.model") if config.model is not None else truth.weak
         model = trained(config, Teaching(steps=resources.steps, truth=truth), base)
     else:
@@ -113,6 +115,8 @@ def trained(config: ClassifierConfig, teaching: Teaching, base: Artifact) -> Art
         work.count(rows=2 * len(pairs), tokens=tokens, **counts)
 
     inputs = {"base": base, "gold": truth.gold, **truth.rows.inputs}
+    # Names of inputs have underscores. Those of the stages that answer have dashes, and are part of recorded
+    # identities.
     inputs |= {name.replace("-", "_"): answers for side in worse for name, answers in side.items()}
     # `pairs` is recorded only if it is not the default, so that stages that are already finished keep their identity.
     extra = {"pairs": config.pairs} if config.pairs != "checkpoints" else {}
@@ -188,6 +192,7 @@ def training_pairs(
             counts["unpaired"] = len(teaching.truth.rows.prompts_only()) - len({example_id for example_id, _ in pairs})
         case _:
             assert_never(config.pairs)
+    # Sorted before training, because the trainer's shuffle starts from the order in which the rows come.
     return [pairs[key] for key in sorted(pairs)], counts
 
 
@@ -201,6 +206,7 @@ def labelled(teaching: Teaching, worse: Sequence[Artifact]) -> Labelled:
     pairs: dict[tuple[str, str], BothOrders] = {}
     agreed = repeated = 0
     sampled = [read_demonstrations(answers) for answers in worse]
+    # The grader is told all answers beforehand: a task that executes answers (SQL) does so in one go.
     compared = (side for rows in sampled for id_, answer in rows.items() for side in (answer, gold[id_]))
     grader_of = graders(teaching.steps.task, teaching.truth.rows.examples(), compared)
     for rows in sampled:

@@ -57,8 +57,10 @@ def source_of(function: Callable[..., object]) -> str:
     For a callable object it is the source of its class, and for a partial it includes the arguments. Values that a
     function takes from its surroundings (closures, globals) are not part of it.
     """
+    # A partial has no source of its own. Two partials of one function with different arguments judge differently.
     if isinstance(function, functools.partial):
         return f"{source_of(function.func)} {function.args!r} {function.keywords!r}"
+    # An object with `__call__` has no `__qualname__`, but its class has. inspect.getsource takes functions and classes.
     known: Any = function if hasattr(function, "__qualname__") else type(function)
     try:
         return inspect.getsource(known)

@@ -42,6 +42,7 @@ class LikelihoodAnnotator:
             yield [from_difference(id_, self._nats(b) - self._nats(a), "likelihood") for id_, a, b in batch]
 
     def _nats(self, score: Score) -> float:
+        # The end token counts as a token of the answer, so there is always at least one.
         return score.value / score.tokens if self.per_token else score.value
 
 

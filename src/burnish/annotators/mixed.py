@@ -37,6 +37,8 @@ class MixedAnnotator:
 def oracle_judges(example_id: str, share: float, seed: int) -> bool:
     """Say whether the oracle judges an example. It does if a hash of seed and id, uniform in [0, 1), is below the
     share."""
+    # Each row is decided by its own hash and not by its place, so rows that are added or left out move no other row.
+    # The share holds only on average.
     return int(short_hash("oracle", str(seed), example_id), 16) / 2**64 < share
 
 
@@ -51,6 +53,7 @@ def mixed(oracle: AnnotatorPlan, other: AnnotatorPlan, oracle_share: float, seed
         seen = examples if other.reads_references else without_references(examples)
         return MixedAnnotator(oracle.over(examples), other.over(seen), oracle_share, seed)
 
+    # The rest of the plan stays that of the other annotator, for instance whether its judgements are coarse.
     return dataclasses.replace(
         other,
         kind="mixed",

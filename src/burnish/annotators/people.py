@@ -48,6 +48,8 @@ class PeopleAnnotator:
         yield [_together(one.id, said[self._name(one)]) for one in comparisons]
 
     def _name(self, comparison: Comparison) -> str:
+        # A pair may be judged twice, to choose and to audit the choice. The verdict of the one must not count for the
+        # other.
         return f"{self.purpose}-{comparison.id}"
 
     def _ask(self, one: Comparison) -> Ask:
@@ -71,6 +73,7 @@ def _together(comparison_id: str, annotations: Sequence[Annotation]) -> Preferen
     counts instead, so that sure verdicts and verdicts that others share rank higher."""
     preferences = [_preference(comparison_id, annotation) for annotation in annotations]
     graded = any(annotation.confidence is not None for annotation in annotations)
+    # `voted` would drop the confidences, because it counts each person as one vote.
     return majority(preferences) if graded else voted(preferences)
 
 
@@ -86,7 +89,9 @@ def build(config: PeopleConfig, resources: Resources) -> AnnotatorPlan:
     """Return the plan in which people judge through the folder of the run."""
     purpose, seed = resources.purpose, resources.steps.seed
     return AnnotatorPlan(
+        # Each pair is shown in one order, so `accept: both-orders` has nothing to compare.
         order_free=True,
+        # People give few different degrees of confidence, so many preferences are equally confident.
         coarse=True,
         kind=config.kind,
         config={"kind": config.kind, "purpose": str(purpose), "seed": seed},

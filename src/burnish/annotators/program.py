@@ -47,6 +47,8 @@ class ProgramAnnotator(_Asking):
         rows = [order for c in waiting.values() for order in both_orders(c, self.examples[c.example_id].prompt)]
         answers: dict[str, float | None] = {}  # P(the second one shown is better), by the id of an order
         field = self.program.field
+        # A pair is waited for until both orders are there, whatever the order of the replies. What is left at the end
+        # was never answered in full.
         for order_id, p in converse(self.program, map(_question, rows), lambda answer: p_second(answer, field)):
             answers[order_id] = p
             id_ = order_id.rpartition(":")[0]
@@ -68,6 +70,7 @@ def p_second(answer: Mapping[str, Any], field: str) -> float | None:
 
     Raises AnnotatorError, which names `field`, if the reply says neither a verdict nor a probability.
     """
+    # A number says more than a verdict, so it counts if a reply has both.
     if "p_second" in answer:
         value = answer["p_second"]
         # In Python, bool is a subclass of int: without the second test, true would be 1.
@@ -115,6 +118,7 @@ def said(answer: Mapping[str, Any], name: str, field: str) -> bool:
     """Return the true or false that a program's reply has under `name`. Raises AnnotatorError, which names `field`, if
     it is anything else."""
     value = answer.get(name)
+    # Only true and false: a 1, or the text "false", may mean something else in the user's program.
     if isinstance(value, bool):
         return value
     raise AnnotatorError(f"{field}: {name} {brief(value)} found for {answer['id'][:80]}; write true or false")

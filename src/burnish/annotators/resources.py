@@ -38,6 +38,7 @@ class Resources:
     field: str
     model: Callable[[str], Artifact]
     mailbox: Mailbox
+    # A function and not the cache itself, so that a dry run plans an annotator without opening it.
     calls: Callable[[], Calls]
     run: str
     budget: CallBudget

@@ -29,6 +29,8 @@ class Together:
     def judge(self, comparisons: Sequence[Comparison], done: AbstractSet[str]) -> Iterator[Sequence[Preference]]:
         """Yield one batch with the results of all votes."""
         votes: dict[str, list[Preference]] = {one.id: [] for one in comparisons if one.id not in done}
+        # Only the self-test asks here, and for it nothing is done yet. In a round each member judges in a stage of its
+        # own.
         for member in self.members:
             for batch in member.judge(comparisons, done):
                 for preference in batch:
@@ -40,6 +42,7 @@ def majority(members: Sequence[AnnotatorPlan]) -> AnnotatorPlan:
     """Return the plan of a vote of several annotators. In a round, each of them judges in a stage of its own."""
     return AnnotatorPlan(
         kind="majority",
+        # The members are not listed here: their verdicts come from stages of their own, which are inputs of the vote.
         config={"kind": "majority"},
         # The place keeps the inputs of two voters of one kind apart: both call theirs `judge`.
         inputs={f"{place}_{name}": one for place, m in enumerate(members) for name, one in m.inputs.items()},

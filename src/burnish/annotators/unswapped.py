@@ -33,6 +33,8 @@ class UnswappedAnnotator:
         yield [self._preference(comparison) for comparison in comparisons if comparison.id not in done]
 
     def _preference(self, comparison: Comparison) -> Preference:
+        # Uniform in [0, 1], so that the error below lies between -ROUNDING and +ROUNDING and both signs are equally
+        # frequent.
         uniform = int(short_hash("rounding", comparison.id), 16) / 2**64
         return combined(comparison.id, (Order.AB,), (0.5 + ROUNDING * (2 * uniform - 1),), "unswapped")
 
@@ -53,5 +55,6 @@ def unswapped(annotator: AnnotatorPlan) -> AnnotatorPlan:
         reads_references=False,
         order_free=True,
         members=(),
+        # Nobody is asked: one annotator is left, with no members and no shares of the cap.
         shares=None,
     )

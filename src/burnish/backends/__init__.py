@@ -56,6 +56,7 @@ def speed(execution: Execution) -> float | None:
         dtype = fast_dtype(execution)
     except BackendError:
         return None
+    # Imported after the check above: this module imports torch at its top.
     from burnish.backends.preview import speed as measured  # noqa: PLC0415
 
     return measured(execution, dtype)
@@ -106,5 +107,6 @@ def _quiet() -> None:
 def require() -> None:
     """Raise BackendError with the install line if a library of the `train` extra is missing."""
     for name in ("torch", "transformers", "trl", "peft", "datasets"):
+        # Only looked for and not imported: importing all five takes seconds.
         if importlib.util.find_spec(name) is None:
             raise BackendError(f"{name} is not installed and is needed to train and run models; install: {INSTALL}")

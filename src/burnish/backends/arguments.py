@@ -36,6 +36,7 @@ class Arguments:
         return {
             "output_dir": str(scratch),
             "per_device_train_batch_size": micro,
+            # Without a rest: `micro_batch` returns a divisor of the batch size.
             "gradient_accumulation_steps": settings.batch_size // micro,
             "num_train_epochs": settings.epochs,
             "learning_rate": settings.learning_rate,
@@ -44,18 +45,25 @@ class Arguments:
             "warmup_steps": min(math.ceil(settings.warmup * self.steps(rows)), self.steps(rows) - 1),
             "optim": OPTIMIZERS[settings.optimizer],
             "weight_decay": 0.0,
+            # bfloat16 arithmetic through autocast. Stated, because TRL's own default is true, also for a model in
+            # float32.
             "bf16": self.card.base.dtype is DType.BFLOAT16,
             "fp16": False,
             "use_cpu": device == "cpu",
+            # Stated, because TRL's default is true, which makes training about a fifth slower.
             "activation_checkpointing": settings.gradient_checkpointing,
             "seed": self.seed,
             "data_seed": self.seed,
+            # Checkpoints are saved by `_SaveAt`. They are models that answer, and no training is resumed from them, so
+            # the optimiser's state, twice the size of the weights, is left out.
             "save_strategy": "no",
             "save_only_model": True,
             "logging_strategy": "no",
             "eval_strategy": "no",
             "report_to": [],
             "disable_tqdm": True,
+            # The default drops every column that the model's `forward` does not name. Our collators need such columns:
+            # `ids` for both orders of a comparison, `row` for the number of a pair.
             "remove_unused_columns": False,
             "dataloader_num_workers": 0,
             "dataloader_pin_memory": device == "cuda",
@@ -66,17 +74,22 @@ class Arguments:
         wanted = self.runtime.execution.micro_batch
         if wanted != "auto":
             return micro_batch(self.settings.batch_size, 1, wanted)
+        # The built-in models have less than 1M parameters. For them Python's work in each pass costs more than the
+        # arithmetic.
         small = self.card.base.source.startswith("builtin:")
         budget = 65_536 if small else REAL_MODEL_TOKENS[self.runtime.device.type]
         return micro_batch(self.settings.batch_size, longest, budget)
 
     def steps(self, rows: int) -> int:
         """Return the optimiser's steps over all epochs."""
+        # The same count as in transformers' Trainer: the last batch of an epoch may be smaller, and each epoch has all
+        # batches.
         return max(1, math.ceil(math.ceil(rows / self.settings.batch_size) * self.settings.epochs))
 
     def save_steps(self, rows: int, checkpoints: int) -> frozenset[int]:
         """Return the evenly spaced steps after which a checkpoint is kept."""
         steps = self.steps(rows)
+        # With fewer steps than checkpoints, two of them would be the same model.
         if steps < checkpoints:
             raise BackendError(
                 f"supervision.annotator.checkpoints: {checkpoints} found, but the weak model trains for {steps} steps; "

@@ -12,7 +12,10 @@ def plan_batches(lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:
     """
     batches: list[list[int]] = []
     longest = 0
+    # Rows of about one length stand together, so little is padded. The longest come first, so that a row for which the
+    # memory is too small fails at once and not after hours.
     for index in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        # The first row of a batch is its longest one, and all others are padded to it.
         if not batches or (len(batches[-1]) + 1) * longest > batch_tokens:
             batches.append([])
             longest = max(1, lengths[index])
@@ -22,5 +25,6 @@ def plan_batches(lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:
 
 def micro_batch(batch_size: int, longest: int, batch_tokens: int) -> int:
     """Return the largest divisor of `batch_size` whose rows of `longest` tokens fit into `batch_tokens`."""
+    # A divisor, so that the passes of one step have exactly `batch_size` rows together.
     fitting = [n for n in range(1, batch_size + 1) if batch_size % n == 0 and n * longest <= batch_tokens]
     return max(fitting, default=1)

@@ -40,6 +40,7 @@ def choose_dtype(device: torch.device) -> DType:
     match device.type:
         case "cuda":
             return DType.BFLOAT16 if torch.cuda.is_bf16_supported() else DType.FLOAT32
+        # torch has no public function that says this. Its own compiler asks this one, too.
         case "cpu" if torch.ops.mkldnn._is_mkldnn_bf16_supported():
             return DType.BFLOAT16
         case _:

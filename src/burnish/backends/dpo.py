@@ -59,6 +59,7 @@ class PreferenceTraining:
     ) -> None:
         self.policy, self.settings, self.objective = policy, settings, objective
         self.card = located(read_card(policy), runtime.sources)
+        # The reference of DPO is the policy of the round before (released code), never the base model.
         assert self.card.weights is not Weights.BASE, f"{policy}: a policy is a finetuned model"
         self.arguments = Arguments(settings=settings, seed=seed, runtime=runtime, card=self.card)
         self.renderer = renderer_of(self.card.base)
@@ -77,6 +78,7 @@ class PreferenceTraining:
     def trainer(self, rows: Sequence[PreferenceRow], scratch: Path) -> tuple[Any, list[PairTokens]]:
         """Return the configured trainer and the ids that it trains on."""
         model = self._model()
+        # Checked here, so that no row loses the token at which its answer ends.
         limit = self.settings.max_tokens or max_positions(model)
         pairs = [pair_tokens(self.renderer, row, limit) for row in rows]
         steps = self.arguments.steps(len(pairs))
@@ -84,6 +86,8 @@ class PreferenceTraining:
         arguments = self.arguments.common(scratch, len(pairs), 2 * max(pair.longest for pair in pairs))
         arguments |= _loss(self.objective)
         arguments |= {"logging_strategy": "steps", "logging_steps": max(1, steps // POINTS)}
+        # All three are stated, because results depend on them. TRL's own defaults may change, and its `max_length` is
+        # 1,024.
         arguments |= {"max_length": None, "disable_dropout": True, "precompute_ref_log_probs": True}
         config = DPOConfig(**arguments)
         trainer = DPOTrainer(
@@ -103,6 +107,7 @@ class PreferenceTraining:
         else:
             base = beneath_adapter(self.card.base, torch_dtype(self.card.base.dtype), labels=None)
             model = PeftModel.from_pretrained(base, str(self.policy), is_trainable=True)
+        # The tokenizer may have got its pad token here (see load.py), so the model's config does not know it.
         model.config.pad_token_id = self.renderer.tokenizer.pad_token_id
         return model
 
@@ -113,6 +118,7 @@ def pair_tokens(renderer: Renderer, row: PreferenceRow, limit: int) -> PairToken
         renderer.row(TrainingRow(id=row.id, prompt=row.prompt, completion=text), limit)
         for text in (row.chosen, row.rejected)
     )
+    # Both rows begin with the same prompt: the prompt is turned into tokens alone and never together with an answer.
     cut = chosen.prompt_length
     return PairTokens(prompt=chosen.ids[:cut], chosen=chosen.ids[cut:], rejected=rejected.ids[cut:])
 
@@ -130,6 +136,8 @@ def _loss(objective: Objective) -> dict[str, Any]:
         case Loss.RDPO:
             named = {"loss_type": ["robust"], "label_smoothing": eps}
         case Loss.CDPO:
+            # The second weight is negative. It takes away the part of `robust` by which it differs from cDPO; see the
+            # docstring.
             weights = [2 * (1 - eps), -(1 - 2 * eps)]
             named = {"loss_type": ["sigmoid", "robust"], "loss_weights": weights, "label_smoothing": eps}
     return named | {"beta": objective.beta}
@@ -153,6 +161,8 @@ class _OurIds:
     def _ours(self, row: Mapping[str, Any]) -> dict[str, Any]:
         pair = self.pairs[row["row"]]
         ids = {"prompt_ids": pair.prompt, "chosen_ids": pair.chosen, "rejected_ids": pair.rejected}
+        # The trainer first calls this collator to compute the reference's log-probabilities, and adds them to the
+        # dataset after that. So they are missing in the first pass.
         return ids | {name: row[name] for name in ("ref_chosen_logps", "ref_rejected_logps") if name in row}
 
 

@@ -39,6 +39,8 @@ class Embedder:
             ) from error
         for start in range(0, len(pairs), BATCH):
             batch = pairs[start : start + BATCH]
+            # The two texts of pair i stand at 2i and 2i + 1.
             texts = [text for pair in batch for text in pair]
             vectors_ND = encoder.encode(texts, normalize_embeddings=True, show_progress_bar=False)
+            # Vectors of length 1, so the product is the cosine. Rounding can make it a little larger than 1.
             yield [max(0.0, 1.0 - float(vectors_ND[2 * i] @ vectors_ND[2 * i + 1])) for i in range(len(batch))]

@@ -16,6 +16,8 @@ from burnish.models.adapter import ADAPTER_CONFIG, name_base, stands_alone
 from burnish.models.card import CARD, Weights, copy_model, read_card
 from burnish.models.location import TRY_IT
 
+# A chat template is all that transformers, vLLM and others read. With it they render prompts exactly as training did;
+# tests compare the ids of both.
 PAPER_CHAT = (
     "{% for message in messages %}{% if message['role'] == 'assistant' %}"
     "{{ 'ASSISTANT:' + message['content'] + '\n\n' }}{% else %}"
@@ -68,6 +70,8 @@ def export(model: Path, into: Path, sources: Mapping[str, ModelConfig], merge: b
         (into / CARD).unlink(missing_ok=True)
         name_base(into, card.base)
     else:
+        # `load` adds an adapter to its base, so whole weights are saved. On the CPU, because no arithmetic is done with
+        # them.
         load(model, torch.device("cpu"), sources).model.save_pretrained(into)
     _write_tokenizer(renderer, into)
     adapter = (into / ADAPTER_CONFIG).is_file()
@@ -92,5 +96,7 @@ def _write_tokenizer(renderer: Renderer, into: Path) -> None:
         case Template.EMBEDDED:
             tokenizer.chat_template = EMBEDDED_CHAT
         case Template.PAPER | Template.AUTO:
+            # In training `_with_bos` puts this token before a prompt. The template has to write it itself, because
+            # programs encode the text of a chat template without special tokens.
             tokenizer.chat_template = ("{{ bos_token }}" if renderer.adds_bos else "") + PAPER_CHAT
     tokenizer.save_pretrained(into)

@@ -97,6 +97,8 @@ class FakeBackend:
     def _answer(self, prompt: Prompt, skill: float, model: str) -> Completion:
         right = self.gold[_text(prompt.messages)]
         knows = _uniform(row_key(prompt.id, prompt.sample), model) < skill
+        # A wrong answer is a number too, one more than the right one, so that it differs from it in every comparison of
+        # answers.
         text = f"#### {right if knows else int(right) + 1}"
         return Completion(id=prompt.id, sample=prompt.sample, text=text, finished=True, tokens=2)
 
@@ -138,6 +140,7 @@ class FakeBackend:
         return found is not None and found.text == self.gold[_text(prompt)]
 
     def _batches(self, unit: str, rows: Sequence[R], done: AbstractSet[str]) -> Iterator[list[R]]:
+        # Planned as in the real backend, over all rows and not only over those that are left.
         for batch in plan_batches([1] * len(rows), BATCH):
             chosen = [rows[i] for i in batch]
             if not all(_key(row) in done for row in chosen):

@@ -90,6 +90,8 @@ class HfBackend:
     ) -> Iterator[Sequence[Completion]]:
         """Yield batches of answers from beam search, greedy search or seeded sampling, with a KV cache."""
         loaded = self._load(model)
+        # All prompts are rendered before the first one is answered, so that a prompt that does not fit stops the stage
+        # at once.
         ids = [loaded.renderer.prompt(prompt.messages, prompt.id) for prompt in prompts]
         limit = max_positions(loaded.model)
         for prompt, row in zip(prompts, ids, strict=True):
@@ -98,6 +100,7 @@ class HfBackend:
                     f"row {prompt.id}: a prompt of {len(row)} tokens and {settings.max_new_tokens} new ones, but at "
                     f"most {limit} fit; shorten or remove the row, or lower decode.max_new_tokens"
                 )
+        # Each beam is a row of its own, and the cache of keys and values grows up to the last new token.
         lengths = [(len(row) + settings.max_new_tokens) * settings.beams for row in ids]
         keys = [row_key(prompt.id, prompt.sample) for prompt in prompts]
         for batch in self._batches("answering", lengths, keys, done, loaded):
@@ -109,9 +112,12 @@ class HfBackend:
     ) -> list[Completion]:
         longest = max(len(row) for row in ids)
         pad = loaded.renderer.tokenizer.pad_token_id
+        # Padded on the left, so that all rows go on at the same position: the one after the last column.
         input_BT = torch.tensor([[pad] * (longest - len(row)) + row for row in ids], device=self.device)
         mask_BT = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in ids], device=self.device)
         processors = LogitsProcessorList()
+        # The processor draws the token and hides all others, so that greedy search takes the drawn one. The library's
+        # own sampling would depend on the batch: it draws for all rows from one generator.
         if settings.temperature > 0:
             processors.append(InverseCdf(key, prompts, longest, settings.temperature))
         with torch.inference_mode():
@@ -145,6 +151,7 @@ class HfBackend:
     def _logprobs(self, loaded: Loaded, rows: Sequence[Tokens]) -> list[float]:
         input_BT, mask_BT = self._right_padded(loaded, [row.ids for row in rows])
         longest = input_BT.shape[1]
+        # The logits at position t are about the token at t + 1: targets lose their first column, logits their last one.
         target_BT = torch.tensor([row.labels + [-100] * (longest - len(row.ids)) for row in rows], device=self.device)[
             :, 1:
         ]
@@ -155,6 +162,8 @@ class HfBackend:
             losses_N = torch.nn.functional.cross_entropy(
                 logits_BTV[supervised_BT].float(), target_BT[supervised_BT], reduction="none"
             )
+            # Summed in float64 on the CPU: MPS has no float64, and on CUDA `index_add_` adds in an order that changes
+            # from run to run.
             sums_B = torch.zeros(len(rows), dtype=torch.float64, device="cpu")
             row_N = supervised_BT.nonzero()[:, 0].cpu()
             sums_B.index_add_(
@@ -191,6 +200,7 @@ class HfBackend:
         """Yield batches of a head's outputs, turned into one value a row by `value`, in float32."""
         keys, ids = list(rendered), list(rendered.values())
         for batch in self._batches(label, [len(row) for row in ids], keys, done, loaded):
+            # On the right, as in training. transformers reads the head at the last token that is no pad.
             input_BT, mask_BT = self._right_padded(loaded, [ids[i] for i in batch])
             with torch.inference_mode():
                 value_B = value(loaded.model(input_ids=input_BT, attention_mask=mask_BT).logits.float()).tolist()
@@ -212,6 +222,8 @@ class HfBackend:
     ) -> Iterator[list[int]]:
         self.runtime.progress.start(label, len(keys))
         for batch in plan_batches(lengths, self.batch_tokens(loaded.model)):
+            # A batch of which one row is missing is done again as a whole. In a smaller batch the logits would be a
+            # little different, and so the result of a resumed run.
             if not all(keys[i] in done for i in batch):
                 yield batch
             self.runtime.progress.advance(len(batch))
@@ -226,6 +238,7 @@ class HfBackend:
 
     def _load(self, model: Artifact) -> Loaded:
         if self._loaded is None or self._loaded[0] != model.path:
+            # The old model is let go first, so that there are never two of them in memory.
             self._loaded = None
             self._loaded = (model.path, load(Path(model.path), self.device, self.runtime.sources))
         return self._loaded[1]
@@ -243,6 +256,8 @@ def _fitting(rows: Sequence[J], render: Callable[[J, int], list[int]], limit: in
 
 
 def _completion(loaded: Loaded, prompt: Prompt, ids: list[int]) -> Completion:
+    # After its end a row is filled with padding until the longest row of the batch ends, so only what stands before the
+    # first end is the answer.
     stop = next((place for place, token in enumerate(ids) if token in loaded.renderer.ends), None)
     finished, kept = stop is not None, ids[:stop]
     return Completion(

@@ -60,8 +60,12 @@ def _renderer(described: str) -> Renderer:
         raise BackendError(f"{base.source}: the tokenizer names no end-of-sequence token; burnish needs one")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token  # padding is masked by position, never by comparing ids
+    # The user's own template replaces the tokenizer's for all that follows: training, generation, scoring and the
+    # delivered folder.
     if base.chat_template is not None:
         tokenizer.chat_template = base.chat_template
+    # The built-in models were trained on plain word problems, and know no roles. So they have a template of their own,
+    # unless the user names another one.
     builtin = base.source.startswith(location.BUILTIN) and base.template is Template.AUTO and base.chat_template is None
     return Renderer(tokenizer, Template.EMBEDDED if builtin else base.template, base.end, base.source)
 
@@ -69,8 +73,10 @@ def _renderer(described: str) -> Renderer:
 def _arguments(base: ModelConfig) -> tuple[str, dict[str, Any]]:
     path = location.find(base)
     if path is None:
+        # A model's folder may bring Python code. It is never run.
         return expanded(base.source, "model"), {"revision": base.revision, "trust_remote_code": False}
     if path.suffix == ".gguf":
+        # transformers takes the folder and the name of a GGUF file apart, and reads the tokenizer from the same file.
         return str(path.parent), {"gguf_file": path.name}
     return str(path), {"trust_remote_code": False}
 
@@ -90,11 +96,13 @@ def load_base(base: ModelConfig, dtype: torch.dtype, labels: int | None, fresh: 
     """
     adapter = adapter_of(base)
     whole = base if adapter is None else beneath(base, adapter)
+    # An adapter for a head brings the head's own weights, so the base beneath it needs none.
     model = _whole(whole, dtype, labels, fresh or adapter is not None)
     if adapter is not None:
         with _readable(base):
             adapted: Any = PeftModel.from_pretrained(model, str(adapter))
             model = adapted.merge_and_unload()
+    # Checked after the merge and before the cut, so that all weights that were read are looked at.
     check_weights(model, base, renderer_of(base).tokenizer.pad_token_id)
     if base.layers is not None:
         _cut(model, base)
@@ -121,9 +129,13 @@ def continued(base: ModelConfig, labels: int | None) -> Path | None:
 def _whole(base: ModelConfig, dtype: torch.dtype, labels: int | None, fresh: bool) -> Any:
     source, where = _arguments(base)
     if "gguf_file" in where:
+        # The weights of a GGUF file are quantised. Turned back into ordinary numbers, they make a model that can be
+        # trained.
         where["quantization_config"] = GgufConfig(dequantize=True)
     kind: Any = AutoModelForSequenceClassification if labels else AutoModelForCausalLM
     if labels:
+        # Without `ignore_mismatched_sizes` a head of another size ends the loading with an error about shapes. With it
+        # such a head is made anew, and `found` names it, so that the check below can say what is wrong.
         where |= {"num_labels": labels, "ignore_mismatched_sizes": True}
     with _readable(base):
         model, found = kind.from_pretrained(source, dtype=dtype, output_loading_info=True, **where)
@@ -161,6 +173,8 @@ def _cut(model: Any, base: ModelConfig) -> None:
         raise ConfigError(
             f"models: layers: {base.layers} asked for, {base.source} has {there}; ask for at most {there}"
         )
+    # The list is known by its length, because its name differs: `layers` in Llama, `h` in GPT-2. Two lists of one
+    # length (an encoder and a decoder) are refused.
     lists = [(name, part) for name, part in model.base_model.named_modules() if _holds_layers(part, there)]
     if len(lists) != 1:
         raise ConfigError(
@@ -171,6 +185,8 @@ def _cut(model: Any, base: ModelConfig) -> None:
     owner, _, own_name = name.rpartition(".")
     setattr(model.base_model.get_submodule(owner), own_name, part[: base.layers])
     model.config.num_hidden_layers = base.layers
+    # Models that mix kinds of attention (Gemma 3) list the kind of each layer. transformers refuses a config in which
+    # this list has another length.
     if getattr(model.config, "layer_types", None):
         model.config.layer_types = model.config.layer_types[: base.layers]
 
@@ -182,6 +198,8 @@ def _holds_layers(part: Any, count: int) -> bool:
 def check_weights(model: Any, base: ModelConfig, pad: int | None) -> None:
     """Raise ConfigError where weights are no numbers, or where the token for padding has no place in the embedding."""
     # A sum is no number where one of its parts is none; unlike isnan it makes no copy of the weights.
+    # An infinite weight makes the sum infinite, too. Only NaN is refused, so weights with such a sum are looked at one
+    # by one.
     odd = (name for name, one in model.named_parameters() if not torch.isfinite(one.sum(dtype=torch.float64)))
     if name := next((name for name in odd if torch.isnan(model.get_parameter(name)).any()), None):
         raise ConfigError(
@@ -201,6 +219,8 @@ def located(card: ModelCard, sources: Mapping[str, ModelConfig]) -> ModelCard:
     found = sources.get(card.content)
     if found is None:
         return card
+    # The card names the base by the place where it was when the model was trained. The same content may lie elsewhere
+    # now.
     return card.model_copy(
         update={"base": card.base.model_copy(update={"source": found.source, "revision": found.revision})}
     )
@@ -230,4 +250,5 @@ def load(path: Path, device: torch.device, sources: Mapping[str, ModelConfig]) -
 
 def max_positions(model: Any) -> int:
     """Return the longest row in tokens that a model can take."""
+    # Models without a table of positions (Mamba, say) name no limit.
     return int(getattr(model.config, "max_position_embeddings", None) or 2**31)

@@ -44,6 +44,7 @@ def threads_of(execution: Execution, student: ModelConfig) -> int:
         return execution.threads
     if student.source.startswith(location.BUILTIN):
         return 1
+    # More threads than cores would make the workers wait for each other.
     return max(1, (os.cpu_count() or 1) // execution.workers)
 
 
@@ -59,6 +60,7 @@ def versions() -> dict[str, str]:
     found = {"burnish": __version__, "python": platform.python_version()}
     for name in LIBRARIES:
         try:
+            # From the metadata of the installed package. `import torch` alone would take seconds.
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
@@ -69,5 +71,6 @@ def peak_memory() -> int:
     """Return the largest resident size of this process or of a worker so far, in bytes."""
     unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux KiB
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Of the children only those that ended are counted, and the largest of them, not their sum.
     children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     return max(own, children) * unit

@@ -31,6 +31,7 @@ class Rendered:
 def rendered(model: ModelConfig, row: TrainingRow) -> Rendered:
     """Render a row as training does and turn the ids back into text, special tokens shown."""
     renderer = renderer_of(model)
+    # Without a limit, so that a row that is too long can still be shown.
     tokens = renderer.row(row, 2**31)
     prompt, supervised = tokens.ids[: tokens.prompt_length], tokens.ids[tokens.prompt_length :]
     return Rendered(
@@ -49,6 +50,8 @@ def speed(execution: Execution, dtype: DType) -> float:
     _ = matrix_MM @ matrix_MM  # the first product also prepares
     started, products = time.perf_counter(), 0
     while time.perf_counter() - started < 0.2:
+        # A GPU only queues the product. Reading one value of it waits until it is done.
         (matrix_MM @ matrix_MM)[0, 0].item()
         products += 1
+    # A product of two matrices of n rows takes n**3 multiplications and about as many additions.
     return products * 2 * SIDE**3 / (time.perf_counter() - started)

@@ -47,6 +47,8 @@ class Renderer:
         self.owner = owner
         self.eos: int = tokenizer.eos_token_id
         self.end: int = self.eos if end is None else self._id_of(end)
+        # Some tokenizers have a BOS token and do not put it before a text (SmolLM2's, for example). So what the
+        # tokenizer does is looked at, and not what it has.
         with_special = tokenizer("x", add_special_tokens=True)["input_ids"]
         self.adds_bos = bool(with_special) and with_special[0] == tokenizer.bos_token_id
 
@@ -57,6 +59,8 @@ class Renderer:
 
     def _id_of(self, end: str) -> int:
         ids = self._ids(end)
+        # A text of several tokens cannot be a stop: generation compares single tokens. The token for unknown words
+        # would stop at every unknown word.
         if len(ids) != 1 or ids[0] == self.tokenizer.unk_token_id:
             raise ConfigError(
                 f"model {self.owner!r}: end: {end!r} is {len(ids)} tokens of its tokenizer; name one token that it "
@@ -67,6 +71,8 @@ class Renderer:
     @property
     def ends(self) -> list[int]:
         """The tokens at which an answer stops: its end, and the tokenizer's end of a sequence."""
+        # A model may write its old end of a sequence although another end was learned: both stop it. The learned one
+        # comes first.
         return list(dict.fromkeys([self.end, self.eos]))
 
     @property
@@ -98,6 +104,8 @@ class Renderer:
         """Return the ids that stand before the answer. Raises DataError naming the `row` that a template refuses."""
         match self.template:
             case Template.CHAT:
+                # Without special tokens of the tokenizer: a chat template writes its BOS itself, and a second one would
+                # stand before it.
                 return self._ids(self.chat_text(turns_of(messages), True, row))
             case Template.EMBEDDED:
                 return self._ids(f"task : {' '.join(message.content for message in messages)} answer :")
@@ -108,6 +116,8 @@ class Renderer:
     def row(self, row: TrainingRow, max_tokens: int) -> Tokens:
         """Return prompt, completion and end; raises DataError naming a row whose end would not be supervised."""
         prompt = self.prompt(row.prompt, row.id)
+        # Prompt and answer are encoded apart, as in generation, where the answer does not exist yet. Encoded together,
+        # the last sign of the prompt and the first one of the answer could become one token.
         ids = [*prompt, *self._ids(row.completion), self.end]
         if len(ids) > max_tokens:
             raise DataError(

@@ -24,8 +24,10 @@ def read_dataset(path: Path) -> Any:
     """
     library = _library()
     if path.name.endswith(".parquet"):
+        # Not `Dataset.from_parquet`: it would write a copy of the file into the library's cache.
         return library.Dataset(importlib.import_module("pyarrow.parquet").read_table(path))
     rows = [raw.values or {} for raw in rows_in(DataConfig(source=str(path)))]
+    # From all rows, because a later row of JSON lines may have a column that the first one has not.
     columns = dict.fromkeys(name for row in rows for name in row)
     return library.Dataset.from_dict({name: _column([row.get(name) for row in rows]) for name in columns})
 
@@ -34,6 +36,7 @@ def _column(values: Sequence[JsonValue]) -> Sequence[JsonValue]:
     """Return a column's values; as text where they are of several types, since a table has one type for each column."""
     arrow = importlib.import_module("pyarrow")
     try:
+        # Only tried out: the library makes its own array of the values, and would end with an error about one of them.
         arrow.array(values)
     except (arrow.ArrowException, OverflowError):
         return [value if value is None or isinstance(value, str) else dump(value).decode() for value in values]
@@ -42,6 +45,7 @@ def _column(values: Sequence[JsonValue]) -> Sequence[JsonValue]:
 
 def write_dataset(dataset: Any, folder: Path) -> Path:
     """Write a `datasets.Dataset` as Parquet, named by its fingerprint; returns the file."""
+    # The fingerprint changes with everything that was done to the dataset, so a file of that name has the same rows.
     path = folder / f"{dataset._fingerprint}.parquet"
     if not path.exists():
         with replacing(path) as file:
@@ -59,6 +63,7 @@ def write_frame(frame: Any, folder: Path) -> Path:
     named = [name for name in frame.index.names if name is not None]
     whole = frame.reset_index() if named else frame
     try:
+        # The metadata name pandas and its version. Without them, equal data give an equal file.
         table = arrow.Table.from_pandas(whole, preserve_index=False).replace_schema_metadata(None)
     except (arrow.ArrowException, TypeError, ValueError) as error:
         raise DataError(
@@ -69,6 +74,8 @@ def write_frame(frame: Any, folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         try:
             importlib.import_module("pyarrow.parquet").write_table(table, beside)
+            # The name needs the content, so the file is written under another name first. The process id in it keeps
+            # two processes apart.
             path = folder / f"{checksum(beside)[:16]}.parquet"
             beside.replace(path)
         finally:

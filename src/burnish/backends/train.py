@@ -48,8 +48,11 @@ class Training:
         scratch = into / "trainer"
         arguments = SFTConfig(
             **self.arguments.common(scratch, len(tokens), max(len(row.ids) for row in tokens)),
+            # None, so that nothing cuts a row and with it the end that is to be learned: TRL's default is 1,024 tokens.
+            # Rows that do not fit were refused above.
             max_length=None,
             packing=False,
+            # TRL takes our ids and labels as they are. By itself it would encode texts with its own template and end.
             dataset_kwargs={"skip_prepare_dataset": True},
         )
         trainer = SFTTrainer(
@@ -78,6 +81,7 @@ class Training:
             for pair in rows
         ]
         longest = max(len(ids) for item in items for ids in item["ids"])
+        # One item is two rows of a forward pass.
         arguments = self.arguments.common(into / "trainer", len(items), 2 * longest)
         pad = self.renderer.tokenizer.pad_token_id
         trainer = Trainer(
@@ -93,10 +97,13 @@ class Training:
     def _train(self, trainer: Any, into: Path, checkpoints: int) -> None:
         run(trainer, self.settings)
         scratch = into / "trainer"
+        # Sorted as numbers: as texts, checkpoint-100 would stand before checkpoint-20.
         saved = sorted(scratch.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
         for number, path in enumerate(saved[:checkpoints], 1):
             place = into / f"checkpoint-{number:02d}"
             path.rename(place)
+            # A pickle that names the scratch folder. Nothing reads it, and with it equal models would not be equal
+            # files.
             (place / "training_args.bin").unlink(missing_ok=True)
             self._write_card(place)
         trainer.model.save_pretrained(into)
@@ -111,6 +118,8 @@ class Training:
         """Return the model to train. All weights are kept in float32 (bfloat16 arithmetic through autocast); under
         adapters the frozen weights keep the model's own format. An adapter's folder is continued where it says so."""
         labels = 2 if self.classifier else None
+        # Small steps of the optimiser vanish in bfloat16, which has 8 bits of precision. Adapters are float32 in any
+        # case.
         dtype = torch_dtype(self.card.base.dtype) if self.settings.lora else torch.float32
         adapter = continued(self.card.base, labels)
         if adapter is not None and self.settings.lora is None:

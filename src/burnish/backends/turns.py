@@ -12,6 +12,8 @@ from burnish.models.chat import ChatTemplate, Turn
 ANSWER = "MMMM"
 """An answer that no template writes by itself."""
 _ASKED = ({"role": "user", "content": "Hello"}, {"role": "assistant", "content": ANSWER})
+# Some templates refuse a conversation without a system turn. Others (Gemma's) refuse one with a system turn, so that
+# the plain conversation is tried first.
 _TOLD = ({"role": "system", "content": "Be brief."}, *_ASKED)
 
 
@@ -42,6 +44,8 @@ def _ending(renderer: Renderer) -> int:
         after = _after_answer(renderer, conversation)
         if after is not None:
             ids: list[int] = renderer.tokenizer(after, add_special_tokens=False)["input_ids"]
+            # What follows an answer may begin with white space, or with text that is no mark. In `<end_of_turn>\n` only
+            # the first part ends the answer.
             return next((id_ for id_ in ids if id_ in _special(renderer)), renderer.eos)
     return renderer.eos
 
@@ -56,5 +60,7 @@ def _after_answer(renderer: Renderer, conversation: Sequence[Turn]) -> str | Non
 
 def _special(renderer: Renderer) -> set[int]:
     """Return the tokens that are marks and no text."""
+    # A mark such as `<|im_end|>` is often neither BOS, EOS nor pad. Then only its entry in the vocabulary says that it
+    # is special.
     added = {id_ for id_, token in renderer.tokenizer.added_tokens_decoder.items() if token.special}
     return added | set(renderer.tokenizer.all_special_ids)

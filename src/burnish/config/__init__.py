@@ -7,6 +7,7 @@ unknown keys.
 
 from __future__ import annotations
 
+# Importing these modules also registers the kinds of annotators, methods and tasks that come with burnish.
 from burnish.config.annotators import (
     ANNOTATORS,
     AnnotatorSettings,

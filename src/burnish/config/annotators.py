@@ -122,6 +122,7 @@ class AnnotatorSettings(Settings):
 
 
 ANNOTATORS = Kinds("annotator", AnnotatorSettings)
+# `where` is asked when a config is read and not here, so that a class that a plug-in registers later is known too.
 OneAnnotator: TypeAlias = Annotated[AnnotatorSettings, OneOf(ANNOTATORS, where=lambda settings: settings.votes)]
 """An annotator that can be one of several."""
 
@@ -146,6 +147,7 @@ class CommandConfig(AnnotatorSettings):
     @classmethod
     def from_short(cls, value: str) -> dict[str, Any]:
         """Return the command, split into words as a shell does. Raises ValueError if a quote is not closed."""
+        # A settings file has the words as a list. A short form is one text, so it has to be split.
         return {"command": program_words(value)}
 
     def referee_words(self) -> str:
@@ -179,6 +181,7 @@ class OracleConfig(AnnotatorSettings):
     reads_references: ClassVar[bool] = True
     self_tested: ClassVar[bool] = False
     audits: ClassVar[bool] = True
+    # The oracle of an experiment has no column. It was recorded without this field from the first version on.
     unwritten: ClassVar[frozenset[str]] = frozenset({"column"})
     kind: Literal["oracle"]
     column: str | None = None
@@ -186,6 +189,7 @@ class OracleConfig(AnnotatorSettings):
 
     def problem(self, simulated: bool) -> str | None:
         """Say what is wrong with these settings."""
+        # Of two sources of right answers, one would be ignored without a word.
         if simulated and self.column is not None:
             return f"column: {self.column!r} found, but the task of an experiment has its own right answers; remove it"
         if not simulated and self.column is None:
@@ -221,10 +225,12 @@ class MixedConfig(AnnotatorSettings):
 
     def models(self, field: str, simulated: bool) -> Iterator[WantedModel]:
         """Yield the other annotator's models."""
+        # No model for the oracle's share: ground truth needs none.
         yield from self.other.models(f"{field}.other", simulated)
 
     def problem(self, simulated: bool) -> str | None:
         """Say what is wrong with these settings."""
+        # The problem of an inner annotator names its own field. In front of it comes the place of that annotator.
         inner = self.other.problem(simulated)
         return super().problem(simulated) or (f"other.{inner}" if inner else None)
 
@@ -234,6 +240,7 @@ class MixedConfig(AnnotatorSettings):
 
     def words(self, model_name: Callable[[ModelConfig], str] | None = None) -> str:
         """Say who judges."""
+        # The space does not break, so that no line of a report begins with the sign %.
         share = f"{100 * self.oracle_share:.1f}\N{NO-BREAK SPACE}%"
         return f"mixed: ground truth for {share} of the rows; for the rest {self.other.words(model_name)}"
 
@@ -255,6 +262,8 @@ class MajorityConfig(AnnotatorSettings):
 
     def models(self, field: str, simulated: bool) -> Iterator[WantedModel]:
         """Yield the voters' models."""
+        # Two voters of one kind differ only in their place. So the place is part of the field by which a model is
+        # found.
         for place, one in enumerate(self.of):
             yield from one.models(f"{field}.of.{place}", simulated)
 

@@ -34,6 +34,8 @@ class Settings(BaseModel):
     Settings are frozen and refuse unknown fields. The docstring of a field is its description in the documentation.
     """
 
+    # A misspelt field would otherwise be passed over, and the run would use the default. Frozen, because one object is
+    # the default of many configs and a part of the keys of caches.
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     unwritten: ClassVar[frozenset[str]] = frozenset()
@@ -56,6 +58,8 @@ MOST_REPEATS = 1000
 """The largest number of things that make stages of their own: rounds, splits, checkpoints. Planning more of them takes
 minutes or all memory."""
 # Only the digits 0 to 9. Python's float() would also accept `1_000`, `nan`, `inf` and the digits of other scripts.
+# Piece by piece: a sign, digits with or without a point (`5`, `5.`, `0.15`) or a point with digits (`.5`), an exponent
+# (`e-4`).
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
 
 
@@ -72,6 +76,7 @@ def number_from_text(value: object) -> object:
         if not _NUMBER.fullmatch(value):
             raise ValueError("write a number in digits, such as 0.15 or 5e-4")
         return float(value)
+    # YAML reads `.inf` and `.nan` as floats, so they do not come as texts.
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError("input should be a finite number")
     return value
@@ -89,9 +94,13 @@ Repeats: TypeAlias = Annotated[int, Field(ge=1, le=MOST_REPEATS, strict=True)]
 Retries: TypeAlias = Annotated[int, Field(ge=0, le=100, strict=True)]
 Seed: TypeAlias = Annotated[int, Field(ge=-(2**63), lt=2**63, strict=True)]
 """The seed of random draws: any whole number of 64 bits."""
+# A name becomes a folder. So it has no slash, does not begin with a dot (a hidden file) or a dash (an option of a
+# command), and is short enough for every file system.
 Name: TypeAlias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 
+# The owner begins with a letter or digit and then may have dots and dashes; one slash; the name begins with a letter,
+# digit or underscore. So `./model`, `a/b/c` and `me/.hidden` are paths.
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/\w[\w.-]*", re.ASCII)
 
 
@@ -118,7 +127,9 @@ def expanded(source: str, field: str) -> str:
     Configs and results keep the text as the user wrote it, so that they do not name a folder of one machine. Raises
     ConfigError, which names `field`, if a variable is not set.
     """
+    # Only the form with braces: a `$` alone may be part of a file's name.
     for name in re.findall(r"\$\{(\w+)\}", source):
+        # An empty variable counts as missing: `${DATA}/train.jsonl` would otherwise mean /train.jsonl.
         if not os.environ.get(name):
             raise ConfigError(f"{field}: {source!r} names the environment variable {name}, which is not set; set it")
         source = source.replace(f"${{{name}}}", os.environ[name])

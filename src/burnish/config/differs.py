@@ -49,6 +49,7 @@ class EmbeddingDiffers(Settings):
     kind: Literal["embedding"]
     model: str
     """A local folder or hub id of a sentence-transformers model."""
+    # The paper compares the top half for SaferPaca, where free texts have no final answer (section 5.1).
     share: Share = 0.5
     """The share of rows to compare, among those whose texts differ. The rows with the largest distances are taken."""
 
@@ -78,6 +79,7 @@ class EmbeddingServerDiffers(Settings):
         return checked_address(value)
 
 
+# Without `answer`: a refinement has no task that knows where the final answer of a text stands.
 Differs: TypeAlias = Annotated[
     TextDiffers | NumberDiffers | CommandDiffers | EmbeddingDiffers | EmbeddingServerDiffers,
     Field(discriminator="kind"),

@@ -38,6 +38,7 @@ def checked_address(value: str) -> str:
     # A name or password would stand before an @ in the host part, as in https://name:password@host/v1.
     if "@" in value.partition("://")[2].partition("/")[0]:
         raise ValueError("must hold no name or password, because reports show the address; use api_key_env")
+    # The address is part of the key of every cached answer. With and without the slash it is one server.
     return value.rstrip("/")
 
 
@@ -139,6 +140,7 @@ class JudgeConfig(AnnotatorSettings):
 
         Speed, prices and the place of the key are left out. The prompt counts by its text, whatever file it came from.
         """
+        # The address of the server stays in: the same name of a model may stand for other weights on another server.
         left_out = {"api_key_env", "prices", "concurrency", "timeout", "retries", "prompt_file"}
         if self.read == "text":  # min_mass is a limit on log-probabilities, which are then not read
             left_out.add("min_mass")
@@ -149,6 +151,7 @@ class JudgeConfig(AnnotatorSettings):
         """The prompt with its placeholders. Raises ValueError if the prompt file cannot be read."""
         if self.prompt is not None:
             return self.prompt
+        # The file is read each time, so that the identity of the judge changes when the text of the file does.
         return _prompt_text(self.prompt_file or self._usual_prompt())
 
     def _usual_prompt(self) -> str:
@@ -196,6 +199,7 @@ def _prompt_text(name: str) -> str:
 
 ReferenceJudge: TypeAlias = Annotated[
     AnnotatorSettings,
+    # In this field, `kind: judge` means the class with the criteria and without the tie of win rates.
     OneOf(ANNOTATORS, where=lambda settings: settings.compares_references, instead={"judge": ReferenceJudgeConfig}),
 ]
 """An annotator that compares held-out answers with their references."""

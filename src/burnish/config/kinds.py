@@ -50,6 +50,7 @@ def kind_of(settings: type[Settings]) -> str:
     Raises ConfigError if the class has no such field.
     """
     field = settings.model_fields.get("kind")
+    # `Literal["mine"]` gives ("mine",). A plain `str`, or a choice of two names, does not say which name is meant.
     names = get_args(field.annotation) if field else ()
     if len(names) != 1 or not isinstance(names[0], str):
         raise ConfigError(f"{settings.__name__}: it needs a field such as kind: Literal['mine']")
@@ -99,6 +100,7 @@ class Kinds(Generic[S]):
         return self._classes.get(kind)
 
 
+# Compared by identity: the types of `typing` hash what stands in Annotated, and a mapping in `instead` has no hash.
 @dataclass(frozen=True, eq=False)
 class OneOf(Generic[S]):
     """Marks a field whose `kind` chooses a settings class: `Annotated[AnnotatorSettings, OneOf(ANNOTATORS)]`.
@@ -124,6 +126,7 @@ class OneOf(Generic[S]):
         something is wrong; pydantic reports both under the name of the field.
         """
         settings = self._class(_kind_in(value))
+        # Settings that burnish made itself come in unchanged, for example those that `with_models` returned.
         if isinstance(value, settings):
             return value
         # Settings of another class with the same kind (see `instead`) are dumped and checked again.
@@ -145,6 +148,8 @@ class OneOf(Generic[S]):
         # Pydantic's own discriminated union is fixed when the module is imported. This one also finds later classes.
         return core_schema.with_info_plain_validator_function(
             lambda value, info: self.read(value, info.context),
+            # The dump of the class itself, so that it has all fields: pydantic would write only those of the declared
+            # base class.
             serialization=core_schema.plain_serializer_function_ser_schema(
                 lambda one, info: one.model_dump(mode=info.mode), info_arg=True
             ),

@@ -51,6 +51,7 @@ class Budget(Settings):
 
     @model_validator(mode="after")
     def _read(self) -> Budget:
+        # A number that nothing reads is a mistake. Passed over, it would let the user believe in a budget.
         if self.kind == "paper" and self.comparisons is not None:
             raise ValueError(f"comparisons: {self.comparisons} has no effect with kind: paper; set kind: equal")
         return self
@@ -131,12 +132,15 @@ class Config(Settings):
     def _annotators_fit(self) -> Config:
         check_fits(self.supervision.annotator, "supervision.annotator", simulated=True)
         if self.judge is not None:
+            # The judge of win rates only measures. It is used as it is, without training on ground truth, as in a
+            # refinement.
             check_fits(self.judge, "judge", simulated=False)
         return self
 
     @model_validator(mode="after")
     def _balanced_by_category(self) -> Config:
         annotator = self.supervision.annotator
+        # Found here and not while the pairs are made, which is after the training of p~.
         for member in annotator.members:
             if isinstance(member, ClassifierConfig) and member.pairs == "balanced" and not self.task.has_categories:
                 field = "pairs" if member is annotator else "other.pairs"

@@ -34,6 +34,7 @@ class ClassifierConfig(AnnotatorSettings):
     learns from ground truth, this is its base model, and the weak model if not given."""
     train: TrainSettings | None = None
     """How the head is trained. If not given, in the same way as the weak model."""
+    # Appendix B: ten evenly spaced checkpoints.
     checkpoints: Repeats = 10
     """The number of evenly spaced checkpoints of p~ whose answers are the worse side of a pair."""
     pairs: Literal["checkpoints", "balanced"] = "checkpoints"
@@ -59,6 +60,7 @@ class ClassifierConfig(AnnotatorSettings):
         """Say what is wrong with these settings."""
         if self.needs_ground_truth(simulated):
             return super().problem(simulated)
+        # Four fields say how the head learns. They have no effect on a head that is already trained.
         return _used_as_it_is(self, ("train", "checkpoints", "pairs", "decode"))
 
     def _who(self) -> str:
@@ -96,12 +98,16 @@ class LikelihoodConfig(AnnotatorSettings):
     short: ClassVar[str | None] = "model"
     compares_references: ClassVar[bool] = True
     head: ClassVar[Head | None] = Head.NONE
+    # In the first version, an experiment always trained and a refinement never did. The defaults mean the same, so they
+    # are left out of what is recorded.
     unwritten: ClassVar[frozenset[str]] = frozenset({"learns", "per_token"})
     kind: Literal["likelihood"]
     model: Model
     """A folder, GGUF file or hub id of a causal language model. A stronger model compares better."""
     train: TrainSettings | None = None
     """How the judge is finetuned. If not given, in the same way as the weak model."""
+    # None and not a fixed default, because there are two: experiments began with sums, and a model that is used as it
+    # is needs means, because sums prefer the shorter answer.
     per_token: bool | None = None
     """true compares the mean log-probability of an answer's tokens, false compares the sum. Sums prefer the shorter
     answer. If not given: means if the model is used without training, sums if it learns from ground truth."""

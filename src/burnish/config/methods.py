@@ -62,6 +62,8 @@ class IlrMethod(ComparingMethod):
 
     label: ClassVar[str | None] = "ILR"
     role: ClassVar[MethodRole] = MethodRole.ILR
+    # Two rounds, as in the paper's human study. In the embedded world, too, ILR gains in two rounds and then loses
+    # again (docs/lab-log.md).
     refine_defaults: ClassVar[Mapping[str, int]] = MappingProxyType({"rounds": 2})
     refines: ClassVar[bool] = True
 
@@ -144,6 +146,7 @@ class DpoMethod(ComparingMethod):
     @field_validator("flip_rate")
     @classmethod
     def _below_half(cls, value: float) -> float:
+        # rdpo divides by 1 - 2 eps, which is 0 at one half and negative above it.
         if value >= 0.5:
             raise ValueError("must be below 0.5: preferences that are wrong half of the time say nothing")
         return value
@@ -151,6 +154,7 @@ class DpoMethod(ComparingMethod):
     @property
     def samples_per_row(self) -> int:
         """How many answers the policy writes for each prompt. wsDPO needs half as many."""
+        # The other answer of each of its pairs is the label, which costs nothing.
         return self.samples // 2 if self.pairs_from is PairsFrom.LABELS else self.samples
 
     @property
@@ -166,6 +170,8 @@ class DpoMethod(ComparingMethod):
     def training(self, sft: TrainSettings) -> TrainSettings:
         """Return the settings with which the policy is trained. `sft` has those with which its model was finetuned."""
         changed = {"learning_rate": self.learning_rate, "optimizer": self.optimizer}
+        # Batch size, LoRA and schedule stay those of the finetuning: appendix C names only another rate and another
+        # optimiser.
         return sft.model_copy(update=changed | ({"epochs": self.epochs} if self.epochs else {}))
 
 
@@ -176,6 +182,7 @@ class ClearMethod(ComparingMethod):
     One model is trained on all rows and proposes answers for all of them. A proposal is accepted if the annotator is
     confident enough."""
 
+    # `gate` is written for this method: it was there from the first version on, so recorded identities contain it.
     unwritten: ClassVar[frozenset[str]] = frozenset({"accept"})
     refines: ClassVar[bool] = True
     kind: Literal["clear"]

@@ -39,6 +39,7 @@ class AdapterUse(StrEnum):
 class ModelConfig(Settings):
     """A model: where it is, and how it is loaded and used."""
 
+    # Both came after the first version. At their defaults, models keep the identities that stores recorded for them.
     unwritten: ClassVar[frozenset[str]] = frozenset({"end", "adapter"})
 
     source: str
@@ -111,12 +112,14 @@ class TrainSettings(Settings):
     """The highest learning rate (appendix C: 1e-4 for Mistral 7B, 5e-4 for Gemma 2B)."""
     batch_size: Count = 32
     """The number of rows in one optimiser step (table 1)."""
+    # The paper trains adapters in all experiments (appendix C).
     lora: LoraConfig | None = LoraConfig()
     """The low-rank adapters that are trained. Write null to train all weights."""
     optimizer: Optimizer = Optimizer.ADAMW
     """The optimiser."""
     schedule: Schedule = Schedule.COSINE
     """How the learning rate falls after the warm-up."""
+    # 5 % and cosine are the defaults of the released code; the paper names neither.
     warmup: Probability = 0.05
     """The share of the steps, at the beginning, in which the learning rate rises."""
     max_tokens: Count | None = None

@@ -128,12 +128,14 @@ def _set(values: dict[str, Any], change: str) -> None:
 
 
 def _first_line(error: ConfigError) -> str:
+    # PyYAML's message has several lines, and read_yaml puts the name of the change in front. Only the reason is wanted.
     return str(error).rpartition("not YAML: ")[2].splitlines()[0][:200]
 
 
 def _put(values: dict[str, Any], path: str, value: Any, where: str) -> None:
     *parents, last = path.split(".")
     container: Any = values
+    # A step that is missing is made, so that `--set execution.threads=2` works in a config without `execution`.
     for step in parents:
         if isinstance(container, list):
             container = _item(container, step, where)  # pyright: ignore[reportUnknownArgumentType]

@@ -119,6 +119,7 @@ class RefineSettings(Settings):
     """The base model. It is finetuned on the dataset and proposes answers."""
     annotator: RefineAnnotator | None = None
     """The annotator, which compares a proposal with its label. Methods that need no comparison need no annotator."""
+    # Pydantic does not validate defaults, so `_with_defaults` below is not called for this one.
     method: RefineMethod = IlrMethod(kind="ilr", rounds=2).for_refinement()
     """How proposals are made and chosen."""
     differs: Differs = TextDiffers()
@@ -146,6 +147,7 @@ class RefineSettings(Settings):
 
     @model_validator(mode="after")
     def _can_choose(self) -> RefineSettings:
+        # `annotator` is optional, because majority, verified and naive ask none. So the field alone cannot require it.
         if self.method.asks_annotator and self.annotator is None:
             raise ValueError(
                 f"annotator: none is given, but {self.method.kind} needs one; give it, or choose the method majority, "
@@ -155,6 +157,7 @@ class RefineSettings(Settings):
 
     @model_validator(mode="after")
     def _adapter_fits(self) -> RefineSettings:
+        # Training checks this too. Here it is refused before the dataset is read and the model loaded.
         if self.model.adapter is AdapterUse.CONTINUE and self.train.lora is None:
             raise ValueError(
                 "model.adapter: continue found, and train.lora: null, which trains all weights; set model.adapter to "

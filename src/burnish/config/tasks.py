@@ -27,6 +27,7 @@ class TaskSettings(Settings):
 
     def at_commit(self, commit: str) -> TaskSettings:
         """Return the settings with `revision` set to the commit at which the hub dataset is read."""
+        # A branch such as `main` moves. The commit is what was really read, so results can be made again.
         return self.model_copy(update={"revision": commit})
 
 
@@ -42,6 +43,8 @@ class SumsTask(TaskSettings):
     """The number of training rows. Half of them become the supervisor's ground truth (appendix B)."""
     test: Count = 500
     """The number of held-out test prompts."""
+    # Not the seed of the run: all seeds of an experiment share one dataset, as with a real one, and differ in the
+    # halves, the training order and the samples.
     world: Seed = 0
     """The seed from which the rows are generated. It is the same for all seeds of an experiment."""
 
@@ -56,6 +59,8 @@ class Gsm8kTask(TaskSettings):
     """A hub id, or a folder with `train.jsonl` and `test.jsonl` (also with the ending .gz)."""
     revision: str | None = None
     """The branch, tag or commit of a hub id."""
+    # The order of a hash and not of the file: files are often sorted, for example by difficulty. A smaller number takes
+    # a part of the rows that a larger one takes.
     train: Count | None = None
     """The number of training rows to use: the first ones in the order of the hash of their id. All if not given."""
     test: Count | None = None

@@ -26,6 +26,7 @@ def read_yaml(text: str, name: str) -> Any:
 
     Raises ConfigError, which begins with `name`, if the text is too long, too deep, too large or not valid YAML.
     """
+    # Asked first, because `_check_size` parses the whole text.
     if len(text) > LARGEST:
         raise ConfigError(f"{name}: {len(text):,} characters found; at most {LARGEST:,} are read as YAML")
     try:

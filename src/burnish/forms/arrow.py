@@ -15,6 +15,7 @@ from burnish.forms.cells import UnusableError, text_bytes
 from burnish.forms.layout import layout_of
 from burnish.forms.rows import MAX_ROW_BYTES, Edit, RawRow, broken, too_long
 
+# Rows that become Python objects at the same time. This bounds the memory, however many rows a file has.
 _BATCH_ROWS = 1024
 _GROUP_ROWS = 65_536
 _GROUP_BYTES = 64 * 1024**2
@@ -59,10 +60,13 @@ class ArrowSource:
         A column of numbers becomes one of texts where one of its new answers is no number of its type.
         """
         old = self._schema()
+        # A Parquet file has one schema, which is needed before the first row is written. So all new answers are looked
+        # at before any row is read.
         schema = self._schema_after(old, edit)
         position = 0
         with Groups(file, schema) as out:
             for table in self.tables.batches(None):
+                # Cast before the edit: numbers that stay have to be texts too, if one new answer is a text.
                 read = table if schema is old else table.cast(schema)
                 out.add(self._edited(table, read, position, edit))
                 position += table.num_rows
@@ -70,6 +74,7 @@ class ArrowSource:
 
     def _schema_after(self, schema: Any, edit: Edit) -> Any:
         pa = library("pyarrow", "Parquet")
+        # Only a column of numbers can have an answer that does not fit. A text fits into every other column of answers.
         column = layout_of(tuple(schema.names), edit.config).answer
         index = schema.get_field_index(column)
         field = schema.field(index)
@@ -82,6 +87,7 @@ class ArrowSource:
 
     def _schema(self) -> Any:
         schema = self.tables.schema()
+        # Arrow allows two columns of one name. As a dictionary, a row would keep only the last of them.
         twice = sorted({name for name in schema.names if schema.names.count(name) > 1})
         if twice:
             raise DataError(f"{self.label}: column {twice[0]!r} is there twice; rename one of them")
@@ -91,12 +97,15 @@ class ArrowSource:
         try:
             wanted = {*layout_of(tuple(names), self.config).columns}
         except UnusableError:
+            # No form fits. The rows are still read, so that the reader of rows can say for each of them why it cannot
+            # be used.
             wanted = set[str]()
         wanted |= {column for column in (self.config.id_column, self.config.reference_column) if column is not None}
         # Arrow tells the number of rows by its columns: one at least.
         return [name for name in names if name in wanted] or names[:1]
 
     def _rows_of(self, table: Any, names: list[str], position: int) -> Iterator[RawRow]:
+        # If the whole batch is below the limit, so is each of its rows. Then the texts need not be counted.
         small = table.nbytes <= MAX_ROW_BYTES
         for offset, values in enumerate(python_rows(table)):
             at = position + offset
@@ -106,6 +115,8 @@ class ArrowSource:
             elif not small and (size := text_bytes(values)) > MAX_ROW_BYTES:
                 yield too_long(where, at, size)
             else:
+                # The names of all columns are needed, because the form is recognised by them. Columns that are not read
+                # are None.
                 yield RawRow(where=where, position=at, values={**dict.fromkeys(names), **values})
 
     def _edited(self, table: Any, written: Any, position: int, edit: Edit) -> Any:
@@ -118,6 +129,7 @@ class ArrowSource:
         if not answers:
             return written
         names: list[str] = table.schema.names
+        # The rows are read from the source's own table: in `written` a number may already be a text.
         raws = self._rows_of(table.select(self._read_columns(names)), names, position)
         column = layout_of(tuple(names), edit.config).answer
         changed = {
@@ -129,6 +141,8 @@ class ArrowSource:
 def _fits(answer: str, type_: Any, pa: Any) -> bool:
     """Say whether a text is a number of an Arrow type, with all its digits."""
     try:
+        # `type` and not isinstance, because `true` is an int in Python. The comparison is needed, because pyarrow turns
+        # 1.5 into 1 for a type of whole numbers without an error, and 0.1 into another number for float32.
         value = json.loads(answer)
         return type(value) in (int, float) and pa.array([value], type=type_)[0].as_py() == value
     except (ValueError, pa.ArrowException, OverflowError):
@@ -138,6 +152,8 @@ def _fits(answer: str, type_: Any, pa: Any) -> bool:
 def python_rows(table: Any) -> Iterator[dict[str, Any] | None]:
     """Yield the rows of a table as dictionaries, None for one whose texts are no UTF-8."""
     try:
+        # This makes the whole list before it yields, so no row was yielded if it fails. Then one bad text costs only
+        # its own row. The slow way, one row at a time, is taken only in this case.
         yield from table.to_pylist()
     except UnicodeDecodeError:
         for offset in range(table.num_rows):
@@ -154,6 +170,8 @@ def _with_values(table: Any, index: int, changed: dict[int, Any]) -> Any:
     pieces: list[Any] = []
     start = 0
     text = pa.types.is_string(field.type)
+    # `start` is the first row that is not in `pieces` yet. The rows between two answers stay Arrow's own and never
+    # become Python objects: so a timestamp in nanoseconds or a nested list inside the answer's column keeps every bit.
     for offset, value in sorted(changed.items()):
         # A number may stand in a column that became one of texts.
         written = str(value) if text and not isinstance(value, str) else value
@@ -188,6 +206,8 @@ class Groups:
         return self
 
     def __exit__(self, failed: object, *_: object) -> None:
+        # After an error nothing more is written: the file is thrown away. The writer is closed in both cases, because
+        # it holds the file.
         if failed is None:
             self._flush()
         self._writer.close()
@@ -217,6 +237,7 @@ class ParquetTables:
         pa = library("pyarrow", self.path.name)
         with self._opened() as file:
             try:
+                # Damage in the middle of a file shows only here. The footer, which stands at the end, may be whole.
                 for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=columns):
                     yield pa.Table.from_batches([batch])
             except (OSError, ValueError) as error:
@@ -251,6 +272,8 @@ class HubTables:
     def batches(self, columns: list[str] | None) -> Iterator[Any]:
         """Yield the split's rows."""
         dataset = self._loaded()
+        # The format "arrow" gives Arrow tables. Without it the library would turn every cell into a Python object,
+        # images too.
         chosen = dataset if columns is None else dataset.select_columns(columns)
         yield from chosen.with_format("arrow").iter(batch_size=_BATCH_ROWS)
 

@@ -26,8 +26,10 @@ class WrittenFloat(float):
 
 def as_text(value: JsonValue) -> JsonValue:
     """Return a number or a list of text parts as one text, anything else as it is."""
+    # 1e999 is read as infinity. It is left as it is, so that the reader of texts refuses it with its place.
     if isinstance(value, WrittenFloat) and math.isfinite(value):
         return value.text
+    # In Python, bool is a subclass of int. An answer `true` is not a number that somebody wrote.
     if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
         return str(value)
     parts = parts_of(value)
@@ -39,12 +41,14 @@ def parts_of(value: JsonValue) -> list[str] | None:
     if not isinstance(value, list) or not value:
         return None
     texts = [part["text"] for part in value if isinstance(part, dict) and part.get("type") == "text" and "text" in part]
+    # If one part is not text (an image, say), the result is None: a prompt without its image would be another prompt.
     strings = [text for text in texts if isinstance(text, str)]
     return strings if len(strings) == len(value) else None
 
 
 def is_empty(value: JsonValue) -> bool:
     """Say whether a cell holds nothing, or an empty list or object, also one that is written as text."""
+    # In a CSV file, an empty list is written as the text `[]`.
     return is_absent(value) or value in ([], {}) or (isinstance(value, str) and value.strip() in {"[]", "{}"})
 
 
@@ -63,6 +67,7 @@ def plain_text(value: JsonValue, place: str) -> str:
     """Return a text, blank or not. Raises UnusableError naming `place` for anything else."""
     if not isinstance(value, str):
         raise UnusableError(f"{place} is {type(value).__name__}, found {shown(value)}; write text")
+    # `isascii` is much faster than encoding, and most texts pass it.
     if not value.isascii() and has_surrogate(value):
         raise UnusableError(f"{place} holds half a surrogate pair, which is no character; remove it")
     return value
@@ -92,6 +97,7 @@ def label_of(row: Mapping[str, JsonValue], column: str, what: str) -> str | None
     value = row.get(column)
     if is_absent(value):
         return None
+    # From 2**53 on, floats leave out whole numbers, so that two different ids could become the same one.
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return str(int(value))
     fitting = str | int if what == "id" else str | int | float
@@ -109,6 +115,7 @@ def shown(value: object) -> str:
 def text_bytes(value: JsonValue) -> int:
     """Return how many bytes of UTF-8 the texts of a value hold, column names included."""
     if isinstance(value, str):
+        # An ASCII text has one byte for each character, so it need not be encoded.
         return len(value) if value.isascii() else len(value.encode(errors="surrogatepass"))
     if isinstance(value, list):
         return sum(text_bytes(item) for item in value)

@@ -51,6 +51,7 @@ def _rows(source: Path) -> Iterator[_Row]:
             yield from (row or {} for row in python_rows(table))
         return
     for raw in rows_in(DataConfig(source=str(source))):
+        # The first parser is fast, but it makes floats of whole numbers beyond 64 bits and drops the zero of 1.10.
         exact = parse_exactly(raw.text) if raw.text and raw.values is not None else raw.values
         yield exact if isinstance(exact, Mapping) else {}
 
@@ -62,6 +63,8 @@ def _batches(source: Path) -> Iterator[list[_Row]]:
 
 
 def _names(source: Path) -> list[str]:
+    # A dict and not a set: it keeps the order in which the columns first appear. A later row may have a new column, so
+    # that all rows are read once before the header can be written.
     names: dict[str, None] = {}
     for row in _rows(source):
         if row.keys() - names.keys():
@@ -75,10 +78,14 @@ def _names(source: Path) -> list[str]:
 def _write_csv(source: Path, into: Path) -> None:
     names = _names(source)
     with replacing(into) as file:
+        # `newline=""` because the csv module writes line ends itself. Translation would also change line ends inside a
+        # cell.
         text = io.TextIOWrapper(file, encoding="utf-8", newline="")
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(names)
         writer.writerows([_cell(row.get(name)) for name in names] for row in _rows(source))
+        # This writes what the wrapper still holds. It has to happen here, because `replacing` syncs and renames the
+        # file at the end of the block.
         text.detach()
 
 
@@ -90,8 +97,10 @@ def _cell(value: Any) -> str:
             return value
         case WrittenFloat():
             return value.text
+        # An image in a Parquet file is bytes. Neither CSV nor JSON can hold bytes, and Base64 can be turned back.
         case bytes():
             return base64.b64encode(value).decode()
+        # `true` and not Python's `True`, so that other programs read it.
         case bool() | list() | dict():
             return _json(value)
         case _:
@@ -118,6 +127,7 @@ def _write_parquet(source: Path, into: Path) -> None:
     """Read the rows twice: the first time finds the type of each column. A column of several types becomes text."""
     pa = library("pyarrow", "Parquet")
     types = _types(source, pa)
+    # Each time one more column becomes text, and a column of texts takes every value. So the loop ends.
     while (failed := _try_parquet(source, into, types, pa)) is not None:
         types[failed] = pa.string()
 
@@ -132,6 +142,7 @@ def _try_parquet(source: Path, into: Path, types: Mapping[str, Any], pa: Any) ->
             yield pa.Table.from_arrays(arrays, schema=schema)
 
     try:
+        # A misfit leaves this block by an exception, so that no half-written file takes the place of `into`.
         with replacing(into) as file, Groups(file, schema) as out:
             for table in tables():
                 out.add(table)
@@ -150,6 +161,8 @@ def _array(values: Sequence[Any], type_: Any, name: str, pa: Any) -> Any:
     if type_ == pa.string():
         return pa.array([None if value is None else _cell(value) for value in values], type=type_)
     try:
+        # A joined type may still not hold a value: 1.5 in one batch and 2**60 + 1 in another make the type double, and
+        # double cannot hold that whole number exactly.
         return pa.array(values, type=type_)
     except (pa.ArrowException, OverflowError):
         raise _MisfitError(name) from None
@@ -161,6 +174,7 @@ def _types(source: Path, pa: Any) -> dict[str, Any]:
     for batch in _batches(source):
         for name in dict.fromkeys(name for row in batch for name in row):
             found = _type_of([row.get(name) for row in batch], pa)
+            # The type `null` stands for no value so far. Joined with any other type, it gives the other one.
             types[name] = _joined(types.get(name, pa.null()), found, pa)
     return types
 
@@ -175,6 +189,8 @@ def _type_of(values: Sequence[Any], pa: Any) -> Any:
 def _joined(one: Any, other: Any, pa: Any) -> Any:
     if one == other:
         return one
+    # pyarrow has rules for joining schemas, but no function that joins two types. So each type gets a schema of one
+    # column.
     schemas = [pa.schema([("x", type_)]) for type_ in (one, other)]
     try:
         return pa.unify_schemas(schemas, promote_options="permissive").field("x").type

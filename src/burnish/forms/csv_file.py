@@ -38,6 +38,7 @@ class _Taken:
         self.ended = False
 
     def __iter__(self) -> Iterator[str]:
+        # A file without line ends, or with one long quote, is one line: the limit keeps it out of the memory.
         while line := self._file.readline(_HOLD):
             first = self._row == 0 and not self._lines
             self._lines.append(line)
@@ -46,6 +47,8 @@ class _Taken:
                 raise DataError(
                     f"{self._name} row {self._row}: no end within {_HOLD:,} characters; close the quote that it opens"
                 )
+            # Excel writes a byte order mark before the header. It is no part of the first column's name, but it stays
+            # in the lines that are kept, so that it is copied.
             yield line.removeprefix(_BOM) if first else line
         self.ended = True
 
@@ -77,6 +80,8 @@ class CsvSource:
         """Yield a row for each record below the header that is not blank."""
         header: list[str] = []
         position = 0
+        # The csv module gives a blank line as a record without cells. The first record with cells is the header, so
+        # that blank lines may stand above it.
         for record in self._records(self._delimiter()):
             if header and record.cells:
                 yield self._row(header, record, position)
@@ -99,10 +104,12 @@ class CsvSource:
                     position += 1
                 elif record.cells:
                     header = self._header(record.cells)
+                # The counterpart of the way in which the file is read: bytes that are no UTF-8 come out as they were.
                 out.write(text.encode(errors="surrogateescape"))
         return position
 
     def _records(self, delimiter: str) -> Iterator[_CsvRow]:
+        # The limit holds for the whole process, so another library's larger one is kept.
         csv.field_size_limit(max(csv.field_size_limit(), _FIELD_LIMIT))
         with self._opened() as file:
             lines = _Taken(file, self.path.name)
@@ -116,6 +123,7 @@ class CsvSource:
         if self.path.name.lower().endswith(_TAB):
             return "\t"
 
+        # The header alone decides. Answers are full of commas, but the names of columns seldom are.
         def cells_in_header(delimiter: str) -> int:
             return next((len(record.cells) for record in self._records(delimiter) if record.cells), 0)
 
@@ -125,6 +133,8 @@ class CsvSource:
     def _opened(self) -> Generator[TextIO, None, None]:
         # Bytes that are no UTF-8 become lone surrogates, by which a row is known as bad and copied unchanged.
         with reading(self.path) as file:
+            # `newline=""` leaves line ends as they are, so that the csv module can tell a line end inside quotes, and
+            # the copy has the same bytes.
             text = io.TextIOWrapper(file, encoding="utf-8", errors="surrogateescape", newline="")
             yield text
             text.detach()
@@ -141,6 +151,7 @@ class CsvSource:
         where = f"{self.path.name} row {position + 1}"
         if (flaw := _flaw(header, record)) is not None:
             return broken(where, position, flaw)
+        # Here the text is whole UTF-8: `_flaw` found no surrogate in it.
         size = len(record.raw.encode())
         if size > MAX_ROW_BYTES:
             return too_long(where, position, size)
@@ -163,11 +174,13 @@ def _flaw(header: list[str], record: _CsvRow) -> str | None:
 def _edited(raw: RawRow, text: str, header: list[str], delimiter: str, edit: Edit, completion: str) -> str:
     """Return a record with another answer in its cell, all other cells and the line end as they are."""
     row, values = edit.row(raw)
+    # The answer is to be what it is already. Writing it again could choose other quotes.
     if row.completion == completion:
         return text
     path = path_of(values, edit.config)
     start, end = _spans(text, delimiter)[header.index(str(path[0]))]
     old = text[start:end]
+    # The answer goes back to what it was. Its own bytes, quotes included, were kept when it was replaced.
     original = edit.original_at(raw.position)
     if original is not None:
         return f"{text[:start]}{original}{text[end:]}"
@@ -175,9 +188,14 @@ def _edited(raw: RawRow, text: str, header: list[str], delimiter: str, edit: Edi
     def cell_with(cell: str, answer: str, like: str) -> str:
         return _cell(str(with_answer(cell, path[1:], answer)), delimiter, quoted=like.startswith('"'))
 
+    # A cell may hold a whole conversation as JSON text. Then only the last turn in it changes, and `after` is the whole
+    # cell.
     before = str(values[str(path[0])])
     new = cell_with(before, completion, old)
     after = str(with_answer(before, path[1:], completion))
+    # What would be written if the answer went back? Not the same bytes if `a` became `"x, y"`, because a cell with
+    # quotes keeps them, or if JSON text in the cell has an escape such as `\u00e9`. Only such cells are kept, so that
+    # little has to be stored.
     if cell_with(after, row.completion, new) != old:
         edit.keep(raw.position, old)
     return f"{text[:start]}{new}{text[end:]}"
@@ -186,6 +204,9 @@ def _edited(raw: RawRow, text: str, header: list[str], delimiter: str, edit: Edi
 def _spans(text: str, delimiter: str) -> list[tuple[int, int]]:
     """Return where each cell of a record begins and ends, quotes included, as the csv module cuts it."""
     # A quote counts only where a cell begins; what follows a closing quote belongs to the cell up to the delimiter.
+    # Piece by piece: for a cell that begins with a quote, the quote, text without quotes, pairs of quotes (`""`) with
+    # text after each, and the closing quote, which may be missing; then, for every cell, all up to the delimiter or the
+    # line end. The possessive `*+` never goes back, so that a long cell whose quote is not closed takes linear time.
     cell = re.compile(rf'(?:"[^"]*+(?:""[^"]*+)*+"?)?[^{re.escape(delimiter)}\r\n]*')
     at = 0
     spans: list[tuple[int, int]] = []
@@ -193,6 +214,7 @@ def _spans(text: str, delimiter: str) -> list[tuple[int, int]]:
         found = cell.match(text, at)
         assert found is not None
         spans.append(found.span())
+        # One sign after the cell stands either the delimiter, and another cell follows, or the line end.
         at = found.end() + 1
         if text[found.end() : at] != delimiter:
             return spans

@@ -24,8 +24,12 @@ def reading(path: Path) -> Generator[BinaryIO, None, None]:
         opener: Callable[..., Any] = gzip.open if is_packed(path) else open
         with opener(path, "rb") as file:
             yield file
+    # Three ways to be damaged: no gzip at all, cut off at the end (a download that broke), and wrong bytes in the
+    # middle.
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"{path.name}: not a whole gzip file ({error}); fetch it again, or unpack it") from None
+    # Not every OSError: the block that reads may also write another file, and a full disk is no fault of the file that
+    # is read.
     except (PermissionError, FileNotFoundError, IsADirectoryError) as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); check the path") from None
 
@@ -42,7 +46,9 @@ def packed(file: BinaryIO, like: Path) -> Generator[BinaryIO, None, None]:
         yield file
         return
     with gzip.GzipFile(filename="", mode="wb", compresslevel=_LEVEL, fileobj=file, mtime=0) as gzipped:
+        # Rows are short, and each write to a GzipFile calls zlib. The buffer makes one call of many rows.
         buffer = io.BufferedWriter(cast(io.RawIOBase, gzipped), _BUFFER)
         yield buffer
         buffer.flush()
+        # Detached and not closed: the `with` closes the gzip file, which writes the checksum at its end.
         buffer.detach()

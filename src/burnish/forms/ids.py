@@ -16,6 +16,8 @@ class RowIds:
     """
 
     def __init__(self) -> None:
+        # By prompt, how many rows without an id of their own had it. Two rows with one prompt are two rows and need two
+        # ids.
         self._occurrences: Counter[str] = Counter()
 
     def id_of(self, own: str | None, prompt: Iterable[Message]) -> str:

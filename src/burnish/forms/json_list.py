@@ -45,7 +45,10 @@ class JsonSource:
     def rewrite(self, file: BinaryIO, edit: Edit) -> int:
         """Copy the document, but for the answers that are other ones."""
         document = self._document()
+        # All characters before `at` are written. What stands between two rows (commas, spaces, line ends) is copied
+        # with the next changed row, or at the end.
         text, at = document.text, 0
+        # An empty file is an empty list here, and has no bracket at which the list could begin.
         spans = items(text, document.start) if document.values else iter(())
         for position, (value, (start, end)) in enumerate(zip(document.values, spans, strict=True)):
             if (completion := edit.completion_at(position)) is not None:
@@ -67,11 +70,13 @@ class JsonSource:
 
     def _document(self) -> _Document:
         text = self._text()
+        # json.loads refuses a byte order mark. The mark stays in `text`, because the copy begins with it too.
         body = text.removeprefix("\ufeff")
         start = len(text) - len(body.lstrip())
         return _Document(values=self._parsed(body.rstrip()), text=text, start=start)
 
     def _text(self) -> str:
+        # Asked before the file is read, so that a file of 100 GB does not fill the memory first.
         if (size := self.path.stat().st_size) > MAX_DOCUMENT_BYTES:
             raise DataError(
                 f"{self.path.name}: {size:,} bytes of JSON, at most {MAX_DOCUMENT_BYTES:,} are read as one document; "
@@ -82,6 +87,7 @@ class JsonSource:
         try:
             return data.decode()
         except UnicodeDecodeError as error:
+            # Not a bad row but a bad file: where the rows begin and end is known only after parsing.
             line = data.count(b"\n", 0, error.start) + 1
             raise DataError(f"{self.path.name}:{line}: invalid UTF-8; save the file as UTF-8") from None
 
@@ -89,11 +95,15 @@ class JsonSource:
         if not body:
             return []
         try:
+            # Python's parser and not orjson: it keeps whole numbers of any size and the text of other numbers, and it
+            # accepts NaN and half a surrogate pair, so that only the row that has one is bad.
             value: JsonValue = json.loads(body, parse_float=WrittenFloat)
         except json.JSONDecodeError as error:
+            # The parser says so if something follows the first value: this is what JSON lines look like to it.
             lines = error.msg == "Extra data"
             advice = "if it holds JSON lines, name it .jsonl" if lines else "write one list of objects"
             raise DataError(f"{self.path.name}:{error.lineno}: not JSON ({error.msg}); {advice}") from None
+        # A whole number of more than 4,300 digits, or brackets that are nested thousands of levels deep.
         except (ValueError, RecursionError) as error:
             raise DataError(f"{self.path.name}: cannot be parsed ({error}); write one list of objects") from None
         if not isinstance(value, list):

@@ -13,6 +13,7 @@ from burnish.forms.json_text import parse
 from burnish.forms.rows import MAX_ROW_BYTES, Edit, RawRow, broken, object_row, too_long
 
 _BOM = b"\xef\xbb\xbf"
+# A row of the largest size and its line end are read by one call, so that a longer piece is a row that is too long.
 _PIECE = MAX_ROW_BYTES + len(b"\r\n")
 
 
@@ -31,6 +32,7 @@ class _Line:
 
     @property
     def bom(self) -> bytes:
+        # Some Windows programs write a byte order mark at the beginning of a file. orjson refuses it.
         return _BOM if self.number == 1 and self.data.startswith(_BOM) else b""
 
 
@@ -53,6 +55,7 @@ class JsonlSource:
         position = 0
         with packed(file, self.path) as out:
             for line in _lines(self.path, out.write):
+                # A blank line is copied, but has no position: positions count rows, as everywhere else.
                 completion = edit.completion_at(position) if line.is_row else None
                 out.write(line.data if completion is None else self._edited(line, position, edit, completion))
                 position += line.is_row

@@ -96,6 +96,7 @@ def layout_of(columns: tuple[str, ...], config: DataConfig) -> Layout:
     return _layout_of(columns, chosen, config.extra_columns, (config.id_column, config.reference_column))
 
 
+# The settings come as tuples of texts, because the cache needs arguments that can be hashed.
 @lru_cache(maxsize=1024)  # nearly all rows of a table have the same columns
 def _layout_of(
     columns: tuple[str, ...],
@@ -103,6 +104,8 @@ def _layout_of(
     extras: tuple[str, ...],
     others: tuple[str | None, ...],
 ) -> Layout:
+    # The user's extras are hidden here, so that an extra column with a known name (`messages` beside `prompt` and
+    # `completion`) does not count as a second form.
     known = tuple(column for column in columns if column not in extras)
     chosen = Columns.model_validate(dict(named)) if named else None
     form, at = _named(known, chosen) if chosen is not None and _has_answer(chosen) else _recognised(known)
@@ -120,6 +123,7 @@ def _has_answer(chosen: Columns) -> bool:
 
 def _named(known: tuple[str, ...], chosen: Columns) -> tuple[Form, Columns]:
     """Return the form that the user's own names make; a prompt or an answer that is not named may have a known name."""
+    # The turns may have the keys of ShareGPT all the same: `turns.py` reads both kinds of keys in any list.
     if chosen.messages is not None:
         return Form.MESSAGES, Columns(messages=chosen.messages)
     texts = [at for form, at in (_OLD | _NEW).items() if form not in {Form.MESSAGES, Form.CONVERSATIONS}]
@@ -144,6 +148,7 @@ def _joined(at: Columns, chosen: Columns, columns: tuple[str, ...]) -> Columns:
             raise UnusableError(
                 f"no column {column!r} (data.columns.{part}) in the columns {_listed(columns)}; correct the name"
             )
+    # The settings check refuses such columns beside a named `messages`. This is for a form that was recognised.
     if at.messages is not None and (chosen.context or chosen.history):
         part = "context" if chosen.context else "history"
         raise UnusableError(
@@ -152,6 +157,7 @@ def _joined(at: Columns, chosen: Columns, columns: tuple[str, ...]) -> Columns:
         )
     # A column that the user gives another part to is no longer what the form takes it for.
     own = {part: column for part, column in at.given.items() if column not in chosen.given.values()}
+    # For example `context=instruction` in an Alpaca row: then no column is left for the prompt.
     if at.messages is None and (lost := {"prompt", "completion"} - {*own, *chosen.given}):
         raise UnusableError(f"the column of the {min(lost)} is named for another part; name it with --columns")
     return Columns.model_validate(own | chosen.given)
@@ -159,10 +165,13 @@ def _joined(at: Columns, chosen: Columns, columns: tuple[str, ...]) -> Columns:
 
 def _recognised(known: tuple[str, ...]) -> tuple[Form, Columns]:
     names = {name: name for name in known}
+    # Exact names come first, and the four forms of the first version before the later ones. So a table that was read
+    # before is read in the same way now. Other capitals (`Question`) count only if nothing else fits.
     for forms, spelled in ((_OLD, names), (_NEW, names), (_OLD | _NEW, _folded(known))):
         fitting = list(_fitting(forms, spelled))
         if len(fitting) == 1:
             return fitting[0]
+        # Two forms fit, and nobody can know which one was meant. A guess could refine the wrong column.
         if fitting:
             kept = [form for form, _ in fitting]
             choices = ", or ".join(f"{_others(fitting, form)} to keep {form}" for form in kept)
@@ -178,6 +187,7 @@ def _recognised(known: tuple[str, ...]) -> tuple[Form, Columns]:
 
 def _folded(known: tuple[str, ...]) -> dict[str, str]:
     """Return the columns by their names in small letters, but for names that come twice then."""
+    # `Answer` and `answer` in one table are two columns, and none of them is the one that was meant more.
     small = [name.strip().casefold() for name in known]
     return {key: name for key, name in zip(small, known, strict=True) if small.count(key) == 1}
 

@@ -60,8 +60,11 @@ def read_row(
     """Read a row of a table whose form is `form`; what makes it unusable is said, never raised."""
     own_id: str | None = None
     try:
+        # The id comes first, so that a row that is bad for another reason is still named by its id.
         own_id = label_of(row, config.id_column, "id")
         layout = layout_of(tuple(row), config)
+        # In JSON lines each row may have columns of its own. A table of two forms is most often two files that were
+        # joined by mistake.
         if layout.form is not form:
             raise UnusableError(f"the row is {layout.form} and the table {form}; write all rows in one form")
         prompt, completion = _prompt_and_completion(layout, row)
@@ -85,11 +88,14 @@ def read_row(
 def _prompt_and_completion(layout: Layout, row: Mapping[str, JsonValue]) -> tuple[tuple[Message, ...], str]:
     at = layout.at
     if at.messages is not None:
+        # Only the last turn is the label. Earlier answers belong to the prompt, whatever marks they have.
         turns = listed(row[at.messages], at.messages)
         prompt, completion = labelled(turns_of(turns, at.messages), at.messages)
         check_label(turns[-1], f"{at.messages}[{len(turns) - 1}]")
     else:
         asked, answered = _both(layout)
+        # TRL has this form in two kinds: two texts, or two lists of messages. Question and answer, and Alpaca, are
+        # always texts.
         if layout.form is Form.PROMPT_COMPLETION and (_is_turns(row[asked]) or _is_turns(row[answered])):
             prompt, completion = _conversational(row, asked, answered)
         else:
@@ -106,6 +112,7 @@ def _both(layout: Layout) -> tuple[str, str]:
 
 
 def _is_turns(value: JsonValue) -> bool:
+    # A list of text parts ({"type": "text", ...}) is one text in pieces and no conversation.
     return isinstance(value, list) and parts_of(value) is None
 
 
@@ -115,6 +122,7 @@ def _text(row: Mapping[str, JsonValue], column: str, part: str) -> str:
 
 def _conversational(row: Mapping[str, JsonValue], asked: str, answered: str) -> tuple[tuple[Message, ...], str]:
     prompt, completion = row[asked], row[answered]
+    # JSON text that holds a list is a text here, too: in this form, nothing says whether it was meant as turns.
     if isinstance(prompt, str) or isinstance(completion, str):
         raise UnusableError(
             f"one of the columns {asked!r} and {answered!r} is text and the other a list of messages; write both alike"
@@ -129,6 +137,8 @@ def _conversational(row: Mapping[str, JsonValue], asked: str, answered: str) -> 
 def _with_more(layout: Layout, row: Mapping[str, JsonValue], prompt: tuple[Message, ...]) -> tuple[Message, ...]:
     """Add what other columns hold of a prompt: a context after its text, a history and a system text before it."""
     at = layout.at
+    # The order matters: the context goes into the question itself, and the system text has to be the first turn of all,
+    # before the history.
     if at.context is not None and not is_absent(more := as_text(row[at.context])):
         last = prompt[-1]
         text = f"{last.content}\n\n{plain_text(more, f'column {at.context!r}')}"

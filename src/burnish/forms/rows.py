@@ -65,12 +65,15 @@ def _exact(raw: RawRow, values: Mapping[str, JsonValue], config: DataConfig) -> 
 
     Parsing a second time is slow, and few rows have such a number in a column that is read.
     """
+    # `type` and not isinstance: a WrittenFloat, which the reader of `.json` files makes, has its text already. Whole
+    # numbers need no second look, except those beyond 64 bits, and these come out of orjson as floats.
     if not raw.text or not any(type(value) is float for value in values.values()):
         return values
     try:
         read = {*layout_of(tuple(values), config).at.given.values(), config.id_column, config.reference_column}
     except UnusableError:
         return values
+    # A score beside the answer is no reason to parse twice: burnish does not read that column.
     if not any(type(values.get(column)) is float for column in read if column is not None):
         return values
     exact = parse_exactly(raw.text)
@@ -99,6 +102,7 @@ class Edit:
         Raises DataError where it cannot be used: a row that cannot be used never had another answer.
         """
         found = used(self.form, raw, self.config)
+        # Rows that cannot be used get no proposal. If one has another answer, the file is not the one that was refined.
         if isinstance(found, BadRow) or raw.values is None:
             why = found.why if isinstance(found, BadRow) else raw.flaw
             raise DataError(
@@ -120,11 +124,16 @@ class Edit:
         if found.completion == completion:
             return text
         path = path_of(values, self.config)
+        # Kept as it was written, quotes and escapes included, so it is put back without being encoded again.
         original = self.original_at(raw.position)
         if original is not None:
             return place_of(text, path).replaced(text, original)
+        # The value that stands there now decides how the new answer is written: as a number, as text parts or as a
+        # text.
         old = value_at(dict(values), path)
         edited = with_answer_text(text, path, old, completion)
+        # A trial: would writing the old answer into the new text give the old bytes? If not (`caf\u00e9` would come
+        # back as `café`), the old bytes are kept. The value is read again, because a number may have become a text.
         now = value_at(parse_exactly(edited), path)
         if with_answer_text(edited, path, now, found.completion) != text:
             place = place_of(text, path)

@@ -117,7 +117,10 @@ def rows_in(config: DataConfig) -> Iterator[RawRow]:
 def _located(config: DataConfig) -> tuple[FileKind, tuple[Path, ...]]:
     source = expanded(config.source, "data.source")
     suffix = _suffix(source)
+    # A path comes before a hub id: `data/train` may be both, and a file that is there was meant.
     if not os.path.exists(source):  # Path's own raises for a name too long
+        # `data/train.jsonl` has the form of a hub id, too. The suffix says that a file was meant, so the error is about
+        # a file.
         if suffix is None and looks_like_hub_id(config.source):
             return FileKind.HUB, ()
         raise ConfigError(
@@ -157,6 +160,7 @@ def _source(config: DataConfig, kind: FileKind, files: tuple[Path, ...]) -> Sour
 
 def _layout(source: Source, config: DataConfig) -> Layout:
     """Return the layout of the first usable row; what is wrong with the first row is told where none is."""
+    # The first row of a real table may be unusable (a blank answer, for example). Then the next one decides.
     first_error = ""
     for raw in source.rows():
         found = _usable_layout(raw, config)

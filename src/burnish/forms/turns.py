@@ -28,6 +28,7 @@ def listed(value: JsonValue, column: str) -> list[JsonValue]:
     if is_absent(value):
         found = "NaN" if isinstance(value, float) else "null" if value is None else "blank"
         raise UnusableError(f"column {column!r} is {found}; write a list of {{role, content}} or remove the row")
+    # `surrogatepass` lets half a surrogate pair through to the parser, which says where it stands.
     turns = parse(value.encode(errors="surrogatepass")) if isinstance(value, str) else value
     if not isinstance(turns, list) or not turns:
         raise UnusableError(f"column {column!r} is {shown(value)}; write a list of {{role, content}}")
@@ -41,6 +42,8 @@ def turns_of(turns: list[JsonValue], column: str) -> tuple[Message, ...]:
 
 def role_key(turn: Mapping[str, JsonValue]) -> str:
     """Return the key that says who speaks."""
+    # ShareGPT's keys are `from` and `value`. They count only if the turn has no `role` and no `content`, so that an
+    # extra key `from` in an ordinary message does no harm.
     return "from" if "from" in turn and "role" not in turn else "role"
 
 
@@ -53,11 +56,13 @@ def _turn(turn: JsonValue, place: str) -> Message:
     if not isinstance(turn, dict):
         raise UnusableError(f"{place} is {shown(turn)}; write {{role, content}}")
     role = turn.get(role_key(turn))
+    # Turns of tools (`tool`, `function`, `observation`) have no role here: without the calls their text means nothing.
     speaker = _ROLES.get(role.casefold()) if isinstance(role, str) else None
     if speaker is None:
         raise UnusableError(
             f"{place}.{role_key(turn)} is {shown(role)}; only system, user and assistant turns can be used"
         )
+    # Only keys with a value count. Arrow gives every turn the same keys, so that `tool_calls` is often there and null.
     if called := [key for key in _CALLS if turn.get(key)]:
         raise UnusableError(f"{place} has {called[0]}, and rows with tool calls cannot be used; remove the row")
     return Message(role=speaker, content=_content(turn.get(content_key(turn)), f"{place}.{content_key(turn)}"))
@@ -98,6 +103,8 @@ def labelled(turns: tuple[Message, ...], column: str) -> tuple[tuple[Message, ..
     if not answered:
         raise UnusableError(f"column {column!r} has no assistant turn; add the answer or remove the row")
     last = answered[-1]
+    # A conversation that ends with a question has no answer to it. Its last answer is an earlier one, and what came
+    # after it would be lost.
     if last < len(turns) - 1:
         raise UnusableError(
             f"column {column!r} ends with a {turns[-1].role} turn after the last answer; end with an assistant turn"
@@ -125,6 +132,7 @@ def only_answer(turns: tuple[Message, ...], column: str) -> str:
 def earlier_turns(value: JsonValue, column: str) -> tuple[Message, ...]:
     """Return a history, a list of [question, answer] pairs or of messages, as turns; nothing is no turn."""
     turns: list[Message] = []
+    # LLaMA-Factory's Alpaca files hold a history as pairs.
     for index, one in enumerate(listed(value, column)):
         place = f"{column}[{index}]"
         if isinstance(one, list) and len(one) == 2:

@@ -89,6 +89,7 @@ class Asker:
         with closing(Crew[Request, Reply | Failure](self.config.concurrency, self._call)) as crew:
             desk = _Desk(crew=crew)
             while (question := self._next(desk, questions)) is not None or desk.under_way:
+                # No question is left to send. What remains is to wait for the calls under way.
                 if question is None:
                     yield from self._settled(desk)
                     continue

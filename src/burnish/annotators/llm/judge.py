@@ -70,6 +70,7 @@ class ServerJudge:
         keeps its answers apart."""
         asker = self._asker
         purse = asker.purse
+        # The number of the repeat is part of the key in the cache, so that the new answers do not replace the old ones.
         return ServerJudge(
             self.config, self.examples, purse.calls, purse.run, purse.budget, asker.say, repeat=asker.repeat + 1
         )
@@ -92,6 +93,7 @@ def check_server(config: JudgeConfig, budget: CallBudget) -> None:
     installed.
     """
     check_budget(config, budget)
+    # Opened and thrown away: this reads the key and imports the package, but sends nothing.
     Server(config)
 
 

@@ -18,6 +18,7 @@ from burnish.types import CHARACTERS_PER_TOKEN, Comparison, Example, Message, Or
 _BYTES_PER_TOKEN = 2
 """The bytes that count as one token when money is reserved. Real text has more bytes in a token, so that a call does
 not cost more than was reserved."""
+# A fixed list of names. Any other pair of braces, as in a template that shows JSON, stays as it is.
 _PLACEHOLDER = re.compile(r"\{(question|first|second|criteria|A|B|tie)\}")
 
 
@@ -85,6 +86,7 @@ def filled(config: JudgeConfig, prompt: tuple[Message, ...], first: str, second:
         "criteria": config.criteria,
         "A": config.labels[0],
         "B": config.labels[1],
+        # A piece of a sentence, so that a prompt reads well with and without ties.
         "tie": f", or {config.tie} if both are equally good" if config.tie else "",
     }
     return _PLACEHOLDER.sub(lambda match: values[match[1]], config.template)
@@ -106,9 +108,12 @@ def request_of(config: JudgeConfig, prompt: str, repeat: int, logprobs: bool) ->
         "max_tokens": longest_reply(config),
     }
     if logprobs:
+        # Log-probabilities come only if they are asked for. Without them a verdict is only 0, 0.5 or 1, and all are
+        # equally confident.
         body |= {"logprobs": True, "top_logprobs": config.top_logprobs}
     # `extra` comes last, so that a user can replace fields that a server does not accept.
     body = {name: value for name, value in {**body, **config.extra}.items() if value is not None}
+    # Counted in bytes and not in characters: a Chinese character has three bytes and may be more than one token.
     prices, read, written = config.prices, math.ceil(len(prompt.encode()) / _BYTES_PER_TOKEN), longest_reply(config)
     return Request(
         key=request_key(config.base_url, body, repeat),

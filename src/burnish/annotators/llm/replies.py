@@ -28,6 +28,8 @@ def _joined(value: object) -> object:
 
 def _text_of(part: object) -> str:
     match part:
+        # Three forms that servers send: a plain text, `text` of chat completions, and `output_text` of OpenAI's
+        # responses.
         case str(text) | {"type": "text" | "output_text", "text": str(text)}:
             return text
         case _:
@@ -85,6 +87,7 @@ def reply_of(text: str, explained: bool) -> Reply | None:
         return None
     if not completion.choices:
         return None
+    # Only one choice is asked for: `n` cannot be set.
     choice, usage = completion.choices[0], completion.usage or _Usage()
     content = choice.message.content
     if content is None and choice.finish_reason is None:

@@ -11,6 +11,7 @@ from burnish.annotators.llm.replies import reply_of, usage_of
 from burnish.config import JudgeConfig
 from burnish.services.calls import Reply
 
+# openai is an optional package, and importing it takes long. Endpoint imports it when a server is really asked.
 if TYPE_CHECKING:
     import openai
 from burnish.services.endpoint import Endpoint, Failure, Why
@@ -36,6 +37,7 @@ class Server:
         messages: Any = body["messages"]
 
         def send(client: openai.OpenAI) -> str:
+            # The raw body, because the SDK accepts any body as an answer and would hide what cannot be read.
             create = client.chat.completions.with_raw_response.create
             return create(model=str(body["model"]), messages=messages, extra_body=rest).text
 

@@ -43,6 +43,7 @@ def kept_positions(positions: Sequence[Position], explained: bool) -> tuple[Posi
         if not ends:
             return ()
         start = ends[-1]
+    # `start` counts characters of the text that the tokens make together. A token that begins before it is left out.
     offset, rest = 0, list[Position]()
     for position in positions:
         if offset >= start:
@@ -129,6 +130,7 @@ def _is_more_than_marks(token: str) -> bool:
 
 def _label(token: str, names: Sequence[str]) -> str | None:
     """Return the label that a token is, or None. Quotes, markup and a stop may be part of the token."""
+    # Twice: a label may itself have such signs, as in `[A]`, so the token is first compared as it is.
     plain = token.strip(SPACE)
     return same_label(plain, names) or same_label(plain.strip(MARKS + STOPS), names)
 

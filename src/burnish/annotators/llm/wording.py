@@ -77,6 +77,7 @@ def named(answer: str, names: Sequence[str], choices: int = 2) -> str | Unread:
         return label
     # An explanation may come first. Then the last line has to give the verdict.
     lines = plain.splitlines()
+    # All such lines are looked at, because `Verdict: A` above `Verdict: B` is a contradiction.
     marked = [line for line in lines if _MARKED_LINE.match(_one_line(line))]
     if not marked or marked[-1] != lines[-1]:
         return _why(plain, names)
@@ -88,6 +89,7 @@ def label_of(text: str, names: Sequence[str]) -> str | None:
     """Return the label that a text is, or None. White space, one pair of signs around the label, and a stop at the end
     inside or outside of them, may be added."""
     text = text.strip()
+    # A stop may stand outside the signs (`**B**.`) or inside of them (`**B.**`), so both places are tried.
     for whole in (text, text[:-1] if text[-1:] in STOPS else text):
         for before, after in _LAYERS:
             if whole.startswith(before) and whole.endswith(after):
@@ -102,6 +104,7 @@ def same_label(text: str, names: Sequence[str]) -> str | None:
     """Return the label that a text is, or None. Capitals do not matter, unless labels differ only in their capitals."""
     if text in names:
         return text
+    # The labels may be `a` and `A`. Then only the exact text counts.
     folded = [name.casefold() for name in names]
     if len(set(folded)) < len(names) or text.casefold() not in folded:
         return None
@@ -118,6 +121,7 @@ def begins_with(answer: str, label: str, names: Sequence[str]) -> bool:
     if rest[: len(label)].casefold() != label.casefold():
         return False
     rest = rest[len(label) :].lstrip(MARKS)
+    # After a label that stands alone comes a stop or a new line. `A careful comparison` goes on with a space.
     if rest and rest[0] not in STOPS + "\n":
         return False
     return mentioned(rest, names) <= {label}
@@ -153,6 +157,7 @@ def _one_line(text: str) -> str:
 def _field(answer: str, names: Sequence[str]) -> str | None:
     """Return the label that a JSON object holds in a field such as `verdict`. Return None if there is none, or if such
     fields disagree."""
+    # Many models put JSON into a block of code, with or without the word `json`.
     if answer.startswith("```") and answer.endswith("```"):
         answer = answer[3:-3].removeprefix("json")
     try:
@@ -164,6 +169,7 @@ def _field(answer: str, names: Sequence[str]) -> str | None:
     pairs = cast("tuple[tuple[str, object], ...]", parsed) if isinstance(parsed, tuple) else ()
     values = [value for name, value in pairs if name.strip().lower() in _KEYS]
     labels = {label_of(value, names) if isinstance(value, str) else None for value in values}
+    # A field that holds no label gives None, and None beside a label is a contradiction, too.
     return labels.pop() if len(labels) == 1 else None
 
 
@@ -171,6 +177,7 @@ def _field(answer: str, names: Sequence[str]) -> str | None:
 @functools.lru_cache(maxsize=64)
 def _forms(names: tuple[str, ...], choices: int) -> _Forms:
     every, better = _any(names), _any(names[:choices])
+    # `\boxed{B}`, and `\boxed{\text{B}}` with one of LaTeX's commands for text inside.
     box = r"\\boxed\{\s*(?:\\(?:text|textbf|mathrm|mathbf)\{\s*)?"
     before, after = r"[\"'“‘(\[{<]{0,2}", r"[\"'”’)\]}>]{0,2}"
     subject = rf"(?:{_THING}\s+)?{before}"
@@ -186,8 +193,11 @@ def _forms(names: tuple[str, ...], choices: int) -> _Forms:
         rf"i(?:\s+would|['’]d)?\s+(?:choose|pick|prefer|select|go\s+with)\s+(?:the\s+)?{subject}({better}){after}",
     )
     return _Forms(
+        # One pattern for all sentences. It has to match the whole text, so that `B is better than A` or `B is not
+        # better` name nothing.
         whole=re.compile(rf"(?:{'|'.join(sentences)})\s*[.!]*", re.IGNORECASE),
         boxed=re.compile(rf"{box}(?P<label>{every})\s*\}}{{1,2}}", re.IGNORECASE),
+        # A word of its own: no letter, digit or underscore before or after it.
         mention=re.compile(rf"(?<!\w)(?:{'|'.join(_as_word(name) for name in names)})(?!\w)"),
     )
 

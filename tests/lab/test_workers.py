@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from burnish.config import Config
 from burnish.errors import StageError
 from burnish.lab import workers
+from burnish.store.course import PlannedStage
 from burnish.store.files import dump_line, tree_checksums
 
 METHODS: list[dict[str, Any]] = [
@@ -60,7 +61,9 @@ def test_who_is_dealt_to_first_takes_turns() -> None:
 
 def test_shares_reach_a_worker_as_they_are() -> None:
     shares: list[Config | None] = [small(methods=[{"kind": "dpo", "after": {"kind": "ilr"}}], budget="equal"), None]
-    assert workers.SHARES.validate_json(workers.SHARES.dump_json(shares)) == shares
+    stage = PlannedStage(fingerprint="ab", name="train", label="seed 0 train", reused=True, seconds=1.5)
+    dealt = workers.Dealt(shares=shares, stages=[stage])
+    assert workers.DEALT.validate_json(workers.DEALT.dump_json(dealt)) == dealt
 
 
 # --- waiting for workers, played by small programs
@@ -70,8 +73,8 @@ def played(monkeypatch: pytest.MonkeyPatch, *programs: str) -> list[Sequence[Con
     """Let these programs be the workers; returns what grows to the shares that each was given."""
     given_shares: list[Sequence[Config | None]] = []
 
-    def start(shares: Sequence[Config | None], store: Path, number: int) -> subprocess.Popen[bytes]:
-        given_shares.append(shares)
+    def start(dealt: workers.Dealt, store: Path, number: int) -> subprocess.Popen[bytes]:
+        given_shares.append(dealt.shares)
         code = f"import sys, time\ndef done(): print('burnish: done', flush=True)\n{programs[number]}"
         return subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
@@ -119,8 +122,8 @@ def test_no_worker_is_left_when_the_run_ends_early(tmp_path: Path, monkeypatch: 
     played(monkeypatch, "done()\ntime.sleep(600)", "done()\ntime.sleep(600)")
     start, children = workers._start, list[subprocess.Popen[bytes]]()
 
-    def remembered(shares: Sequence[Config | None], store: Path, number: int) -> subprocess.Popen[bytes]:
-        children.append(start(shares, store, number))
+    def remembered(dealt: workers.Dealt, store: Path, number: int) -> subprocess.Popen[bytes]:
+        children.append(start(dealt, store, number))
         return children[-1]
 
     monkeypatch.setattr(workers, "_start", remembered)

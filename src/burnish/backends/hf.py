@@ -210,10 +210,12 @@ class HfBackend:
     def _batches(
         self, label: str, lengths: Sequence[int], keys: Sequence[str], done: AbstractSet[str], loaded: Loaded
     ) -> Iterator[list[int]]:
-        self.runtime.progress.start(label, len(keys))
-        for batch in plan_batches(lengths, self.batch_tokens(loaded.model)):
-            if not all(keys[i] in done for i in batch):
-                yield batch
+        batches = list(plan_batches(lengths, self.batch_tokens(loaded.model)))
+        missing = [batch for batch in batches if not all(keys[i] in done for i in batch)]
+        # Counted as done from the start: batches that cost no time would make the rest look too short.
+        self.runtime.progress.start(label, len(keys), len(keys) - sum(map(len, missing)))
+        for batch in missing:
+            yield batch
             self.runtime.progress.advance(len(batch))
 
     def batch_tokens(self, model: Any) -> int:

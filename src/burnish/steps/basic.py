@@ -321,7 +321,9 @@ class Steps:
             ]
 
             def batches(scores: Path) -> Iterator[Sequence[Score]]:
-                return self.backend().logprobs(model, finished, {row.id for row in read_rows(scores, Score)})
+                done = {row.id for row in read_rows(scores, Score)}
+                work.expect(len(finished), len(done))
+                return self.backend().logprobs(model, finished, done)
 
             work.append_batches(SCORES, batches, _rows_and_tokens)
 
@@ -357,6 +359,7 @@ class Steps:
                 # A killed run leaves whole batches. The backend is told which rows are done, so that it leaves those
                 # batches out.
                 done = {row_key(row.example_id, row.sample) for row in read_rows(answers, Demonstration)}
+                work.expect(len(prompts), len(done))
                 return self.backend().generate(model, prompts, decode, key, done)
 
             def row(answer: Completion) -> Demonstration:

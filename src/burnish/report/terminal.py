@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 from rich.console import Console
 from rich.progress import (
@@ -198,7 +199,8 @@ class _RunLeft(ProgressColumn):
         left = None if position is None else position.left(self._clock() - running.started, of_stage)
         if left is None:
             return Text()
-        return Text(f"(whole run: {duration(left)} left)", style="progress.remaining")
+        # In the form of the columns beside it: hours, minutes, seconds.
+        return Text(f"(whole run: {timedelta(seconds=int(left))} left)", style="progress.remaining")
 
 
 def _on_stderr() -> Console:

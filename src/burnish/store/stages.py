@@ -296,7 +296,9 @@ class Store:
         except Timeout:
             owner = _owner(holder)
             talk.say(f"{name} {fingerprint[:8]} is being computed by {owner}; waiting for it")
-            lock.acquire()
+            # The other run may need hours, and its messages may go elsewhere.
+            with talk.stage(f"wait for {name} {fingerprint[:8]}"):
+                lock.acquire()
         try:
             with explained_write_errors(path):
                 holder.write_text(f"process {os.getpid()} on {socket.gethostname()}")

@@ -38,7 +38,7 @@ class Clock:
     def __init__(self) -> None:
         self.ends: list[float] = []
 
-    def start(self, label: str, total: int) -> None:
+    def start(self, label: str, total: int, done: int = 0) -> None:
         """A piece of work begins; nothing to note."""
 
     def advance(self, amount: int) -> None:

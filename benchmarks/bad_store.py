@@ -16,6 +16,7 @@ from burnish.lab.experiment import Experiment
 from burnish.lab.inputs import resolve
 from burnish.lab.judged import changes_of
 from burnish.lab.measure import results_of
+from burnish.store.course import Position
 from burnish.store.files import dump_line, pretty
 from burnish.store.gc import collect
 from burnish.store.runners import Executor
@@ -61,9 +62,12 @@ class Silent:
         self.said.append(message)
 
     @contextmanager
-    def stage(self, label: str) -> Generator[None, None, None]:
+    def stage(self, label: str, position: Position | None = None) -> Generator[None, None, None]:
         """Show nothing."""
         yield
+
+    def rows(self, done: int, total: int) -> None:
+        """Show nothing."""
 
 
 def run(place: Path, units: int | None = None) -> bytes:

@@ -40,7 +40,7 @@ def backend() -> HfBackend:
 class Silent:
     """Progress that nobody watches."""
 
-    def start(self, label: str, total: int) -> None:
+    def start(self, label: str, total: int, done: int = 0) -> None:
         """Nothing is shown."""
 
     def advance(self, amount: int) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from burnish.backends import Progress
 from burnish.config import DType, Execution, ModelConfig, TrainSettings
 from burnish.models.card import ModelCard, Weights, write_card
 from burnish.tasks.sums_world import generate
@@ -23,14 +24,14 @@ QUICK = TrainSettings(epochs=1, learning_rate=1e-3, batch_size=16, lora=None)
 class NoProgress:
     """Shows nothing."""
 
-    def start(self, label: str, total: int) -> None: ...
+    def start(self, label: str, total: int, done: int = 0) -> None: ...
 
     def advance(self, amount: int) -> None: ...
 
 
-def backend(**execution: Any) -> HfBackend:
+def backend(progress: Progress | None = None, **execution: Any) -> HfBackend:
     """Return the backend on one thread of the CPU."""
-    return HfBackend(Execution(device="cpu", threads=1, **execution), NoProgress(), {})
+    return HfBackend(Execution(device="cpu", threads=1, **execution), progress or NoProgress(), {})
 
 
 def base(where: Path, model: ModelConfig = STRONG) -> Artifact:

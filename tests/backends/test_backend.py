@@ -204,8 +204,25 @@ def test_done_batches_are_left_out_and_torn_ones_come_whole(tmp_path: Path) -> N
     batches = list(tight.generate(model, PROMPTS, GREEDY, KEY, set()))
     assert len(batches) > 3
     first, second = [answer.id for answer in batches[0]], [answer.id for answer in batches[1]]
-    rest = list(tight.generate(model, PROMPTS, GREEDY, KEY, {*first, *second[1:]}))
+    counted = Counted()
+    resumed = backend(counted, batch_tokens=400)
+    rest = list(resumed.generate(model, PROMPTS, GREEDY, KEY, {*first, *second[1:]}))
     assert rest == batches[1:]
+    # The whole batch counts as done from the start, and the torn one as work that is still to be done.
+    assert counted.calls == [("answering", len(PROMPTS), len(first)), *map(len, rest)]
+
+
+class Counted:
+    """Remembers what a backend says of its progress."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, int, int] | int] = []
+
+    def start(self, label: str, total: int, done: int = 0) -> None:
+        self.calls.append((label, total, done))
+
+    def advance(self, amount: int) -> None:
+        self.calls.append(amount)
 
 
 @pytest.mark.parametrize("name", ["strong", "strong-large", "weak", "weak-long"])

@@ -7,18 +7,21 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from experiment import Quiet, small
+from experiment import Quiet, fake, small
 from hypothesis import given
 from hypothesis import strategies as st
 
+from burnish.backends.fake import FakeBackend
 from burnish.config import Config
 from burnish.errors import StageError
-from burnish.lab import workers
+from burnish.lab import running, workers
+from burnish.report.terminal import Terminal
+from burnish.store.course import Course, PlannedStage
 from burnish.store.files import dump_line, tree_checksums
 
 METHODS: list[dict[str, Any]] = [
@@ -60,7 +63,9 @@ def test_who_is_dealt_to_first_takes_turns() -> None:
 
 def test_shares_reach_a_worker_as_they_are() -> None:
     shares: list[Config | None] = [small(methods=[{"kind": "dpo", "after": {"kind": "ilr"}}], budget="equal"), None]
-    assert workers.SHARES.validate_json(workers.SHARES.dump_json(shares)) == shares
+    stage = PlannedStage(fingerprint="ab", name="train", label="seed 0 train", reused=True, seconds=1.5)
+    dealt = workers.Dealt(shares=shares, stages=[stage])
+    assert workers.DEALT.validate_json(workers.DEALT.dump_json(dealt)) == dealt
 
 
 # --- waiting for workers, played by small programs
@@ -70,8 +75,8 @@ def played(monkeypatch: pytest.MonkeyPatch, *programs: str) -> list[Sequence[Con
     """Let these programs be the workers; returns what grows to the shares that each was given."""
     given_shares: list[Sequence[Config | None]] = []
 
-    def start(shares: Sequence[Config | None], store: Path, number: int) -> subprocess.Popen[bytes]:
-        given_shares.append(shares)
+    def start(dealt: workers.Dealt, store: Path, number: int) -> subprocess.Popen[bytes]:
+        given_shares.append(dealt.shares)
         code = f"import sys, time\ndef done(): print('burnish: done', flush=True)\n{programs[number]}"
         return subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
@@ -119,8 +124,8 @@ def test_no_worker_is_left_when_the_run_ends_early(tmp_path: Path, monkeypatch: 
     played(monkeypatch, "done()\ntime.sleep(600)", "done()\ntime.sleep(600)")
     start, children = workers._start, list[subprocess.Popen[bytes]]()
 
-    def remembered(shares: Sequence[Config | None], store: Path, number: int) -> subprocess.Popen[bytes]:
-        children.append(start(shares, store, number))
+    def remembered(dealt: workers.Dealt, store: Path, number: int) -> subprocess.Popen[bytes]:
+        children.append(start(dealt, store, number))
         return children[-1]
 
     monkeypatch.setattr(workers, "_start", remembered)
@@ -135,11 +140,43 @@ def test_a_line_that_a_library_left_open_is_no_obstacle(tmp_path: Path, monkeypa
     assert list(computed([small(execution=TWO, seeds=[0, 1])], tmp_path)) == [0]
 
 
+def test_workers_number_stages_as_the_whole_run_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each worker says what it computes. Two workers in one process, one after the other."""
+    dealt: list[workers.Dealt] = []
+
+    def start(given_to: workers.Dealt, store: Path, number: int) -> subprocess.Popen[bytes]:
+        dealt.append(given_to)
+        return subprocess.Popen(["true"], stdout=subprocess.PIPE)
+
+    def opener_of(*_: object) -> Callable[[], FakeBackend]:
+        return fake
+
+    monkeypatch.setattr(workers, "_start", start)
+    monkeypatch.setattr(workers, "opener_of", opener_of)
+    config = small(methods=[{"kind": "sft"}], seeds=[0, 1], execution=TWO)
+    with pytest.raises(StageError, match="a worker stopped"):
+        list(running.run_all([config], [tmp_path / "out"], tmp_path / "store"))
+    assert capsys.readouterr().err == "2 workers\n"
+    planned = [stage.fingerprint for stage in dealt[0].stages]
+    assert [stage.fingerprint for stage in dealt[1].stages] == planned
+    for given_to in dealt:
+        (share,) = given_to.shares
+        assert share is not None
+        workers.work_through(share, tmp_path / "store", Terminal(), Course(given_to.stages, shared=True))
+    found = capsys.readouterr()
+    started = [line.split("]")[0] for line in found.err.splitlines() if line.endswith(": started")]
+    assert sorted(started) == sorted(f"[{number}/{len(planned)}" for number in range(1, len(planned) + 1))
+    assert {line.split("] ")[1][:6] for line in found.err.splitlines()} >= {"seed 0", "seed 1"}
+    assert found.out == ""
+
+
 # --- real workers
 
 
 @pytest.mark.slow
-def test_two_workers_compute_what_one_process_computes(tmp_path: Path) -> None:
+def test_two_workers_compute_what_one_process_computes(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("torch")
     from burnish.lab.running import run_all
 
@@ -163,6 +200,13 @@ def test_two_workers_compute_what_one_process_computes(tmp_path: Path) -> None:
         ]
         places = [tmp_path / name / config.name for config in configs]
         assert len(list(run_all(counted, places, tmp_path / f"store-{name}"))) == 2
+        said = capfd.readouterr()
+        # Each stage of both experiments starts once, whoever computes it.
+        started = [line.split("]")[0] for line in said.err.splitlines() if line.endswith(": started")]
+        numbered = [start for start in started if start.startswith("[")]
+        total = len(list((tmp_path / f"store-{name}" / "stages").glob("*/*")))
+        assert sorted(numbered) == sorted(f"[{number}/{total}" for number in range(1, total + 1))
+        assert said.out == ""
     for config in configs:
         alone, together = (tmp_path / name / config.name / "results.json" for name in ("alone", "together"))
         assert alone.read_bytes() == together.read_bytes()

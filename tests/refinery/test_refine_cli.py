@@ -84,6 +84,10 @@ def test_data_goes_to_stdout_and_talk_to_stderr(tmp_path: Path) -> None:
     ]
     assert "first row as the model reads it" in result.stderr
     assert f">>> {label(0)}" in result.stderr
+    assert result.stderr.startswith("[1/19] data: started\n[1/19] data: finished in ")
+    assert "[19/19] refined ilr round 2: started\n[19/19] refined ilr round 2: finished in " in result.stderr
+    assert result.stderr.splitlines()[-2] == "write the model: started"
+    assert "started" not in result.stdout
 
 
 def test_json_is_the_summary(tmp_path: Path) -> None:

@@ -49,6 +49,7 @@ def test_refine_takes_over_what_the_verb_asked(with_ids: bool, tmp_path: Path) -
         options = judge(running.address) | {"no_selftest": False, "rounds": 1}
         found = refine(settings(source, **options), tmp_path)
     assert {key: running.answered[key] for key in before} == before
+    assert result.stderr.startswith("self-test: started\n")
     report = json.loads(result.stdout)
     assert report.pop("usable") is True
     assert found.summary.selftest == SelftestReport.model_validate(report)
@@ -109,6 +110,7 @@ def test_labelled_pairs_tell_as_well(tmp_path: Path) -> None:
         pairs.write_text(pairs.read_text().replace('"label": 1', '"label": 2'))
         bad = try_out(tmp_path, running.address, "--pairs", str(pairs))
     assert (good.exit_code, bad.exit_code) == (0, 1)
+    assert good.stderr.startswith("self-test: started\nself-test: finished in ")
     assert "can be used: its accuracy on labelled pairs is 1.000" in good.stdout
     assert "cannot be used: its accuracy on labelled pairs is 0.000" in bad.stdout
 

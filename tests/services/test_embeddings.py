@@ -56,7 +56,7 @@ class Silent:
     def __init__(self) -> None:
         self.total = self.done = 0
 
-    def start(self, label: str, total: int) -> None:
+    def start(self, label: str, total: int, done: int = 0) -> None:
         self.total, self.done = total, 0
 
     def advance(self, amount: int) -> None:

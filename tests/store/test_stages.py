@@ -5,7 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from experiment import Quiet
 from burnish.errors import StageError
 from burnish.store import stages
 from burnish.store.canonical import canonical
+from burnish.store.course import Position
 from burnish.store.explain import explain
 from burnish.store.gc import collect
 from burnish.store.runners import Executor, Planner
@@ -220,12 +222,18 @@ def test_who_holds_a_stage_is_said(tmp_path: Path) -> None:
             time.sleep(0.05)
     process.join()
     assert f"process {os.getpid()} on" in told.read_text()
+    assert (tmp_path / "shown").read_text() == "wait for slow ffffffff"
 
 
 def _wait_and_tell(root: str) -> None:
     class Tell(Quiet):
         def say(self, message: str) -> None:
             (Path(root) / "told").write_text(message)
+
+        @contextmanager
+        def stage(self, label: str, position: Position | None = None) -> Generator[None, None, None]:
+            (Path(root) / "shown").write_text(label)
+            yield
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stages, "PATIENCE", 0.1)

@@ -22,8 +22,8 @@ INSTALL = "pip install 'burnish[train]'"
 class Progress(Protocol):
     """Where a backend reports how far it is."""
 
-    def start(self, label: str, total: int) -> None:
-        """A piece of work of `total` units begins."""
+    def start(self, label: str, total: int, done: int = 0) -> None:
+        """A piece of work of `total` units begins, of which `done` were done by an earlier run."""
         ...
 
     def advance(self, amount: int) -> None:

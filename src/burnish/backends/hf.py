@@ -220,12 +220,14 @@ class HfBackend:
     def _batches(
         self, label: str, lengths: Sequence[int], keys: Sequence[str], done: AbstractSet[str], loaded: Loaded
     ) -> Iterator[list[int]]:
-        self.runtime.progress.start(label, len(keys))
-        for batch in plan_batches(lengths, self.batch_tokens(loaded.model)):
-            # A batch of which one row is missing is done again as a whole. In a smaller batch the logits would be a
-            # little different, and so the result of a resumed run.
-            if not all(keys[i] in done for i in batch):
-                yield batch
+        batches = list(plan_batches(lengths, self.batch_tokens(loaded.model)))
+        # A batch of which one row is missing is done again as a whole. In a smaller batch the logits would be a little
+        # different, and so the result of a resumed run.
+        missing = [batch for batch in batches if not all(keys[i] in done for i in batch)]
+        # Counted as done from the start: batches that cost no time would make the rest look too short.
+        self.runtime.progress.start(label, len(keys), len(keys) - sum(map(len, missing)))
+        for batch in missing:
+            yield batch
             self.runtime.progress.advance(len(batch))
 
     def batch_tokens(self, model: Any) -> int:

@@ -18,6 +18,7 @@ from burnish.report.terminal import Terminal
 from burnish.services.calls import CALLS, CallBudget, Calls
 from burnish.steps.basic import Steps
 from burnish.steps.engines import Engines
+from burnish.store.course import Course
 from burnish.store.runners import Executor
 from burnish.store.stages import Store
 from burnish.types import Artifact
@@ -57,10 +58,10 @@ class RunContext:
         # functools.cache: one connection to the file for the whole run.
         return functools.cache(lambda: Calls(self.store.root / CALLS))
 
-    def executor(self, finished_before: AbstractSet[str] | None = None) -> Executor:
+    def executor(self, finished_before: AbstractSet[str] | None = None, course: Course | None = None) -> Executor:
         """Return the runner that computes stages. `finished_before` has the fingerprints of the stages that were
-        finished when the run began."""
-        return Executor(self.store, self.terminal, provenance(self.execution, self.student), finished_before)
+        finished when the run began, and `course` has the stages of the plan."""
+        return Executor(self.store, self.terminal, provenance(self.execution, self.student), finished_before, course)
 
     def model(self, steps: Steps, field: str) -> Artifact:
         """Return the model that a field of the config names, as an artifact."""

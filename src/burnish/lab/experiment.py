@@ -64,6 +64,8 @@ class Experiment:
     backend: Callable[[], Backend]
     generator: Generator | None = None
     folder: Path = Path()
+    # The same one as the runner's: a second bar on one terminal would draw over the first.
+    terminal: Terminal = field(default_factory=Terminal)
     # Seeds are added one after the other by `run`.
     outcomes: list[Outcome] = field(default_factory=list[Outcome])
 
@@ -87,7 +89,7 @@ class Experiment:
             run=short_hash("experiment", self.config.name),
             folder=self.folder,
             budget=budget_of(self.config),
-            terminal=Terminal(),
+            terminal=self.terminal,
             own_backend=self.backend,
             own_generator=self.generator,
         )
@@ -156,7 +158,7 @@ class Experiment:
             decode=config.decode,
             budget=config.budget,
             compat=config.compat,
-            differing=differing_of(config.differs, self.inputs.embedder, config.execution, Terminal()),
+            differing=differing_of(config.differs, self.inputs.embedder, config.execution, self.terminal),
         )
         # Gold labels do not come from p~, so p~ is then no baseline of the experiment.
         return setting, supervisor if config.supervision.demonstrations != "gold" else None, half_g

@@ -37,9 +37,10 @@ from burnish.results import (
     Timings,
 )
 from burnish.steps.engines import GENERATOR, check_engine
+from burnish.store.course import Course, PlannedStage
 from burnish.store.explain import Explanation, explain
 from burnish.store.files import default_store, dump_line, explained_write_errors, pretty, write_atomic
-from burnish.store.runners import Executor, Planner, StageRecord
+from burnish.store.runners import Executor, Planner, StageRecord, planned_stages
 from burnish.store.stages import Store
 from burnish.tasks import make_task
 
@@ -87,9 +88,12 @@ def run_all(
     root, terminal, own = Store(store or default_store()), Terminal(), _Own(backend, generator)
     # All experiments are checked before the first one starts.
     jobs = [_prepared(config, place, root) for config, place in zip(configs, places, strict=True)]
+    # One course for all of them: a stage that several experiments share is counted once.
+    course = Course(stage for job in jobs for stage in job.stages)
+    course.announce(terminal.say)
     started = time.monotonic()
-    for index in _computed(configs, root, terminal, own):
-        yield _assembled(jobs[index], root, terminal, own, started)
+    for index in _computed(configs, root, terminal, own, course):
+        yield _assembled(jobs[index], root, terminal, own, course, started)
         started = time.monotonic()
 
 
@@ -106,24 +110,30 @@ class _Own:
         return self.backend is not None or self.generator is not None
 
 
-def _computed(configs: Sequence[Config], root: Store, terminal: Terminal, own: _Own) -> Iterable[int]:
+def _computed(configs: Sequence[Config], root: Store, terminal: Terminal, own: _Own, course: Course) -> Iterable[int]:
     """Yield the index of each experiment when workers have finished its stages, or at once if this process computes
     them."""
     # A caller's own objects live in this process and cannot be sent to a worker.
     if not own.given and max(config.execution.workers for config in configs) > 1:
-        return workers.compute(configs, root.root, terminal)
+        return workers.compute(configs, root.root, terminal, list(course.stages.values()))
     # Nothing is computed in this case: `_assembled` runs the stages itself.
     return range(len(configs))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Job:
-    """An experiment whose inputs are found. `finished_before` are the stages that the store had before this run."""
+    """An experiment whose inputs are found, with its planned stages."""
 
     config: Config
     inputs: ExperimentInputs
     out: Path
-    finished_before: frozenset[str]
+    stages: list[PlannedStage]
+
+    @property
+    def finished_before(self) -> frozenset[str]:
+        """The stages that the store had before this run."""
+        # Timings tell stages that this run reused from those that its workers have just computed.
+        return frozenset(stage.fingerprint for stage in self.stages if stage.reused)
 
 
 def _prepared(config: Config, out: Path, root: Store) -> _Job:
@@ -138,19 +148,24 @@ def _prepared(config: Config, out: Path, root: Store) -> _Job:
         out.mkdir(parents=True, exist_ok=True)
     # `gc` keeps the stages of every run whose results folder exists.
     root.refer(out, [record.fingerprint for record in records])
-    # Timings tell stages that this run reused from those that its workers have just computed.
-    finished_before = frozenset(record.fingerprint for record in records if record.reused)
-    return _Job(config=config, inputs=inputs, out=out, finished_before=finished_before)
+    return _Job(config=config, inputs=inputs, out=out, stages=planned_stages(records))
 
 
-def _assembled(job: _Job, root: Store, terminal: Terminal, own: _Own, started: float) -> Finished:
+def _assembled(job: _Job, root: Store, terminal: Terminal, own: _Own, course: Course, started: float) -> Finished:
     """Compute what no worker has computed, and write the results folder."""
     config, out = job.config, job.out
-    executor = Executor(root, terminal, provenance(config.execution, config.models.strong), job.finished_before)
+    made_with = provenance(config.execution, config.models.strong)
+    executor = Executor(root, terminal, made_with, job.finished_before, course)
     opener = own.backend or opener_of(config.execution, config.models.strong, terminal, job.inputs.models.sources)
     # Workers only fill the store. This pass finds their stages done there and collects the outcomes.
     experiment = Experiment(
-        config=config, inputs=job.inputs, runner=executor, backend=opener, generator=own.generator, folder=out
+        config=config,
+        inputs=job.inputs,
+        runner=executor,
+        backend=opener,
+        generator=own.generator,
+        folder=out,
+        terminal=terminal,
     )
     outcomes = experiment.run(config.seeds)
     task = make_task(job.inputs.task)

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
@@ -23,6 +24,7 @@ from burnish.errors import BurnishError, StageError
 from burnish.lab.experiment import Experiment
 from burnish.lab.inputs import resolve
 from burnish.report.terminal import Terminal
+from burnish.store.course import Course, PlannedStage
 from burnish.store.runners import Executor
 from burnish.store.stages import Store, Talk
 
@@ -34,16 +36,25 @@ PATIENCE = 10.0
 """How long a worker that is done may take to end, in seconds."""
 DONE = b"burnish: done\n"
 """The line that a worker prints when it is done with its part of one experiment."""
-SHARES: TypeAdapter[list[Config | None]] = TypeAdapter(list[Config | None])
-
-
 WorkerShare: TypeAlias = Config | None
 """A worker's part of an experiment. It is None if the other workers do all of it."""
 
 
-def compute(configs: Sequence[Config], store: Path, talk: Talk) -> Iterator[int]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dealt:
+    """What a worker is given: its share of each experiment, and the stages of the whole run, which it numbers as all
+    workers do."""
+
+    shares: list[WorkerShare]
+    stages: list[PlannedStage]
+
+
+DEALT: TypeAdapter[Dealt] = TypeAdapter(Dealt)
+
+
+def compute(configs: Sequence[Config], store: Path, talk: Talk, stages: Sequence[PlannedStage] = ()) -> Iterator[int]:
     """Compute the stages of experiments in `execution.workers` processes. Yields the index of each experiment, in
-    order, when it is done.
+    order, when it is done. `stages` are the planned stages of all experiments.
 
     A worker that is done with its part of one experiment starts on the next. Locks in the store keep two workers from
     computing the same stage. Raises StageError if a worker fails; the stages that it finished are kept.
@@ -52,7 +63,9 @@ def compute(configs: Sequence[Config], store: Path, talk: Talk) -> Iterator[int]
     dealt = [shares_of(config, workers, turn) for turn, config in enumerate(configs)]
     talk.say(f"{workers} workers for {len(configs)} experiments" if len(configs) > 1 else f"{workers} workers")
     # Each worker gets its shares of all experiments at once, so that it need not wait for slower ones.
-    children = [_start([shares[n] for shares in dealt], store, n) for n in range(workers)]
+    children = [
+        _start(Dealt(shares=[shares[n] for shares in dealt], stages=list(stages)), store, n) for n in range(workers)
+    ]
     try:
         for index in range(len(configs)):
             for child in children:
@@ -103,14 +116,14 @@ def shares_of(config: Config, workers: int, turn: int = 0) -> list[WorkerShare]:
     return [parts[(n + turn) % workers] for n in range(workers)]
 
 
-def _start(shares: Sequence[WorkerShare], store: Path, number: int) -> subprocess.Popen[bytes]:
+def _start(dealt: Dealt, store: Path, number: int) -> subprocess.Popen[bytes]:
     """Start a worker process and send it its shares."""
     command = [sys.executable, "-m", "burnish.lab.workers", str(os.getpid()), str(store), str(number)]
     with _deaf():
         # S603 warns of commands from outside: this is our own interpreter and module.
         child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603
     assert child.stdin is not None
-    child.stdin.write(SHARES.dump_json(list(shares)))
+    child.stdin.write(DEALT.dump_json(dealt))
     # Closed, so that the worker's `read` comes to an end.
     child.stdin.close()
     return child
@@ -131,14 +144,14 @@ def _deaf() -> Generator[None, None, None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def work_through(config: Config, store: Path, number: int) -> None:
+def work_through(config: Config, store: Path, terminal: Terminal, course: Course) -> None:
     """Compute the stages of one share of an experiment, and nothing else. Raises BurnishError as a run does."""
-    # One worker draws progress bars. Several would draw over each other.
-    terminal = Terminal(bars=number == 0)
     inputs = resolve(config, offline_ok=False)
-    executor = Executor(Store(store), terminal, provenance(config.execution, config.models.strong))
+    made_with = provenance(config.execution, config.models.strong)
+    executor = Executor(Store(store), terminal, made_with, course=course)
     opener = opener_of(config.execution, config.models.strong, terminal, inputs.models.sources)
-    Experiment(config=config, inputs=inputs, runner=executor, backend=opener).run(config.seeds)
+    experiment = Experiment(config=config, inputs=inputs, runner=executor, backend=opener, terminal=terminal)
+    experiment.run(config.seeds)
 
 
 def die_with(parent: int) -> None:
@@ -160,17 +173,19 @@ def _watch(parent: int) -> None:
 
 
 def main() -> None:
-    """Work for a run. The shares come as JSON on stdin. The line DONE on stdout says that one share is done."""
+    """Work for a run. A `Dealt` comes as JSON on stdin. The line DONE on stdout says that one share is done."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # processes that this worker starts inherit this
     # SIGINT came in blocked (see `_deaf`). It is ignored from here on, so the block can go.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     parent, store, number = int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
     die_with(parent)
-    shares = SHARES.validate_json(sys.stdin.buffer.read())
+    dealt = DEALT.validate_json(sys.stdin.buffer.read())
+    # One worker draws progress bars. Several would draw over each other.
+    terminal, course = Terminal(bars=number == 0), Course(dealt.stages, shared=True)
     try:
-        for share in shares:
+        for share in dealt.shares:
             if share is not None:
-                work_through(share, store, number)
+                work_through(share, store, terminal, course)
             sys.stdout.buffer.write(DONE)
             sys.stdout.buffer.flush()
     except BurnishError as error:

@@ -27,8 +27,9 @@ from burnish.selftest.report import SelftestReport
 from burnish.services.calls import CallBudget
 from burnish.steps.artifacts import DEMONSTRATIONS
 from burnish.steps.judging import AnnotatorPlan
+from burnish.store.course import Course
 from burnish.store.files import explained_write_errors, iter_rows, write_rows
-from burnish.store.runners import Planner, StageRecord
+from burnish.store.runners import Planner, StageRecord, planned_stages
 from burnish.store.stages import Store, Work
 from burnish.types import Artifact, Demonstration, Reason, short_hash
 
@@ -76,7 +77,9 @@ def refine_data(config: RefineConfig, run_options: RunOptions) -> FinishedRefine
     # From here on `gc` keeps these stages, although the refinement is not finished.
     root.refer(run_options.out, [record.fingerprint for record in plan.records])
     finished_before = frozenset(record.fingerprint for record in plan.records if record.reused)
-    job = Job(found, context, context.executor(finished_before), run_options.annotator)
+    course = Course(planned_stages(plan.records))
+    course.announce(context.terminal.say)
+    job = Job(found, context, context.executor(finished_before, course), run_options.annotator)
     # Two processes that write the same ledger would mix their lines.
     with folder.locked():
         writer = Writer(folder, job, written_rounds, run_options.also)

@@ -43,7 +43,7 @@ def tried(job: Job) -> Artifact | None:
         ids = drawn_ids(examples, settings.pairs, seed)
         rows = [TrainingRow(id=id_, prompt=examples[id_].prompt, completion=answers[id_].completion) for id_ in ids]
         planted = plant(rows, seed)
-        report = selftest(annotator.over(planted_examples(rows)), planted)
+        report = selftest(annotator.over(planted_examples(rows)), planted, tell=work.tell)
         write_atomic(work.path / SELFTEST, pretty(report.model_dump(mode="json")))
         work.count(comparisons=len(planted))
 

@@ -138,10 +138,12 @@ class Writer:
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir()
         # The export goes to a hidden folder first, so that `model` is never half written.
-        if self.job.config.merge:
-            self.job.context.engines.trainer().export(model, beside, merge=True)
-        else:  # a caller's own backend need not know how to merge
-            self.job.context.engines.trainer().export(model, beside)
+        # This is no stage, but it may take as long as one.
+        with self.job.context.terminal.stage("write the model"):
+            if self.job.config.merge:
+                self.job.context.engines.trainer().export(model, beside, merge=True)
+            else:  # a caller's own backend need not know how to merge
+                self.job.context.engines.trainer().export(model, beside)
         self._name_base(beside)
         remove_tree(place)
         beside.rename(place)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from burnish.algorithms.comparisons import by_order, verdict_of
 from burnish.config import SelftestConfig
@@ -21,6 +22,12 @@ from burnish.types import Comparison, Order, Preference, Verdict, turned_back
 __all__ = ["LabelledReport", "SelftestReport", "Tally", "check", "on_pairs", "selftest"]
 
 _BOTH_NAMED = {Verdict.A, Verdict.B}
+Tell: TypeAlias = Callable[[int, int], None]
+"""Is told how many pairs are judged, and of how many."""
+
+
+def _silent(done: int, total: int) -> None:
+    """Tell nobody."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,16 +50,19 @@ class _Judged:
         return verdict_of(self.p_counted)
 
 
-def selftest(annotator: Annotator, planted: Sequence[Planted], again: Annotator | None = None) -> SelftestReport:
+def selftest(
+    annotator: Annotator, planted: Sequence[Planted], again: Annotator | None = None, tell: Tell = _silent
+) -> SelftestReport:
     """Ask an annotator about planted pairs twice, and report.
 
     The second time, `again` is asked. If it is not given, what the annotator's own `again()` returns is asked, if it
-    has that method: such an annotator remembers its answers. Otherwise the annotator itself is asked again. Raises
-    AnnotatorError if the annotator leaves a pair without a preference.
+    has that method: such an annotator remembers its answers. Otherwise the annotator itself is asked again.
+    `tell` is told how many pairs are judged, and of how many. Raises AnnotatorError if the annotator leaves a pair
+    without a preference.
     """
     comparisons = [pair.comparison for pair in planted]
-    first = _asked(annotator, comparisons)
-    second = _asked(again if again is not None else _fresh(annotator), comparisons)
+    first = _asked(annotator, comparisons, tell, 0, 2)
+    second = _asked(again if again is not None else _fresh(annotator), comparisons, tell, 1, 2)
     # Every kind has a list. It is empty if no pair of that kind could be planted.
     by_kind = {kind: list(_of_kind(planted, first, kind)) for kind in Planting}
     corrupted = [judged for kind in CORRUPTIONS for judged in by_kind[kind]]
@@ -79,10 +89,10 @@ def selftest(annotator: Annotator, planted: Sequence[Planted], again: Annotator 
     )
 
 
-def on_pairs(annotator: Annotator, pairs: Sequence[LabelledPair]) -> LabelledReport:
-    """Ask an annotator about labelled pairs, and report. Raises AnnotatorError if it leaves a pair without a
-    preference."""
-    asked = _asked(annotator, [pair.comparison for pair in pairs])
+def on_pairs(annotator: Annotator, pairs: Sequence[LabelledPair], tell: Tell = _silent) -> LabelledReport:
+    """Ask an annotator about labelled pairs, and report. `tell` is told how many pairs are judged, and of how many.
+    Raises AnnotatorError if the annotator leaves a pair without a preference."""
+    asked = _asked(annotator, [pair.comparison for pair in pairs], tell, 0, 1)
     judged = [_Judged(preference=asked[pair.comparison.id], counted_is_a=pair.first_better) for pair in pairs]
     preferences = [one.preference for one in judged]
     by_subset: dict[str, list[_Judged]] = {}
@@ -157,8 +167,11 @@ def _pairs_words(report: SelftestReport | LabelledReport) -> str:
     return "planted pairs" if isinstance(report, SelftestReport) else "labelled pairs"
 
 
-def _asked(annotator: Annotator, comparisons: Sequence[Comparison]) -> dict[str, Preference]:
-    """Return {comparison id: preference}. Raises AnnotatorError if one is missing."""
+def _asked(
+    annotator: Annotator, comparisons: Sequence[Comparison], tell: Tell, before: int, times: int
+) -> dict[str, Preference]:
+    """Return {comparison id: preference}. All are asked `times` times, and were asked `before` times already. Raises
+    AnnotatorError if one is missing."""
     # Two pairs may be the same comparison. It is asked once.
     distinct = list({comparison.id: comparison for comparison in comparisons}.values())
     preferences: dict[str, Preference] = {}
@@ -166,6 +179,7 @@ def _asked(annotator: Annotator, comparisons: Sequence[Comparison]) -> dict[str,
         # Batches may come in any order, so preferences are joined by id.
         for batch in annotator.judge(distinct, frozenset()):
             preferences |= {preference.comparison_id: preference for preference in batch}
+            tell(before * len(distinct) + len(preferences), times * len(distinct))
     missing = [comparison for comparison in distinct if comparison.id not in preferences]
     if missing:
         raise AnnotatorError(

@@ -57,15 +57,18 @@ def try_out(trial: Trial, store: Path, seed: int = 0) -> SelftestReport | Labell
     config = read_annotator(trial.annotator, "annotator", trial.changes)
     # Checked before a model is loaded or a server is asked.
     _check_testable(config)
-    annotator = _built(config, store, CallBudget(max_calls=trial.max_calls, max_cost=trial.max_cost), seed)
+    terminal = Terminal()
+    annotator = _built(config, store, CallBudget(max_calls=trial.max_calls, max_cost=trial.max_cost), seed, terminal)
     if trial.labelled is not None:
         pairs = _limited(read_pairs_file(trial.labelled), trial.limit, seed)
-        return on_pairs(annotator.over(examples_of(pairs)), pairs)
+        with terminal.stage("self-test"):
+            return on_pairs(annotator.over(examples_of(pairs)), pairs, terminal.rows)
     rows = bundled_rows() if trial.data is None else _rows_of(trial.data)
     # The draw needs ids alone, and `plant` needs the drawn rows in the order of the draw.
     by_id = {row.id: row for row in rows}
     rows = [by_id[id_] for id_ in drawn_ids(by_id, trial.rows, seed)]
-    return selftest(annotator.over(planted_examples(rows)), plant(rows, seed))
+    with terminal.stage("self-test"):
+        return selftest(annotator.over(planted_examples(rows)), plant(rows, seed), tell=terminal.rows)
 
 
 def _check_testable(config: AnnotatorSettings) -> None:
@@ -106,7 +109,7 @@ def _rows_of(source: str) -> list[TrainingRow]:
     return rows
 
 
-def _built(config: AnnotatorSettings, store: Path, budget: CallBudget, seed: int) -> AnnotatorPlan:
+def _built(config: AnnotatorSettings, store: Path, budget: CallBudget, seed: int, terminal: Terminal) -> AnnotatorPlan:
     """Return the annotator, with its models found."""
     execution = Execution()
     models = find_models(config.models("annotator", simulated=False), execution, offline_ok=False)
@@ -120,7 +123,7 @@ def _built(config: AnnotatorSettings, store: Path, budget: CallBudget, seed: int
         run=short_hash("selftest"),
         folder=Path(),
         budget=budget,
-        terminal=Terminal(),
+        terminal=terminal,
     )
     steps = Steps(context.executor(), context.engines, TextAnswers(), "text", seed)
     return build(config, context.resources(steps, "annotator"))

@@ -200,7 +200,9 @@ class Steps(DataSteps):
             ]
 
             def batches(scores: Path) -> Iterator[Sequence[Score]]:
-                return self.engines.scorer().logprobs(model, finished, {row.id for row in read_rows(scores, Score)})
+                done = {row.id for row in read_rows(scores, Score)}
+                work.expect(len(finished), len(done))
+                return self.engines.scorer().logprobs(model, finished, done)
 
             work.append_batches(SCORES, batches, _rows_and_tokens)
 
@@ -236,6 +238,7 @@ class Steps(DataSteps):
                 # A killed run leaves whole batches. The generator is told which rows are done, so that it leaves those
                 # batches out.
                 done = {row_key(row.example_id, row.sample) for row in read_rows(answers, Demonstration)}
+                work.expect(len(prompts), len(done))
                 return complete(self.engines.generator().generate(model, prompts, decode, key, done), prompts, done)
 
             def row(answer: Completion) -> Demonstration:

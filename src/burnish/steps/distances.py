@@ -46,6 +46,7 @@ def distance(setting: Setting, current: Artifact, proposals: tuple[Artifact, ...
         def batches(scores: Path) -> Iterator[Sequence[Score]]:
             # A killed run leaves whole batches of scores. Only the pairs without a score are measured again.
             done = {row.id for row in read_rows(scores, Score)}
+            work.expect(len(pairs), len(done))
             return differing.measure([pair for pair in pairs if pair.id not in done])
 
         work.append_batches(SCORES, batches, lambda batch: {"rows": len(batch)})

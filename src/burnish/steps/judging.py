@@ -69,6 +69,7 @@ def judge(
 
         def batches(_: Path) -> Iterable[Sequence[Preference]]:
             done = read_preferences(work.path)
+            work.expect(len(comparisons), sum(comparison.id in done for comparison in comparisons))
             if all(comparison.id in done for comparison in comparisons):
                 # Do not even build the annotator: that may load a model or start a server.
                 return ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from burnish.errors import DataError, StageError
 from burnish.store.canonical import canonical
+from burnish.store.course import Course, PlannedStage
 from burnish.store.files import (
     PART,
     explained_write_errors,
@@ -40,6 +41,20 @@ class StageRecord:
     counts: Mapping[str, int]
 
 
+def planned_stages(records: Iterable[StageRecord]) -> list[PlannedStage]:
+    """Return the stages of a plan as a `Course` numbers them."""
+    return [
+        PlannedStage(
+            fingerprint=record.fingerprint,
+            name=record.stage.name,
+            label=record.stage.label,
+            reused=record.reused,
+            seconds=record.seconds,
+        )
+        for record in records
+    ]
+
+
 class Runner(Protocol):
     """Runs stages, or only plans them."""
 
@@ -55,14 +70,20 @@ class Executor:
     """Computes stages that are missing and reuses finished ones."""
 
     def __init__(
-        self, store: Store, talk: Talk, provenance: Mapping[str, Any], finished_before: AbstractSet[str] | None = None
+        self,
+        store: Store,
+        talk: Talk,
+        provenance: Mapping[str, Any],
+        finished_before: AbstractSet[str] | None = None,
+        course: Course | None = None,
     ) -> None:
         """`finished_before` has the fingerprints of the stages that were finished when the run began.
 
         It is needed if the run has several workers. Without it, a stage that another worker of the same run finished
-        would count as reused.
+        would count as reused. `course` has the planned stages. Without it, people are not told how many there are.
         """
         self.store, self.talk, self.provenance, self.finished_before = store, talk, provenance, finished_before
+        self.course = course or Course([])
         self.records: list[StageRecord] = []
         self._seen: set[str] = set()
 
@@ -85,6 +106,7 @@ class Executor:
                     done = self._compute(stage, fingerprint)
         if fingerprint not in self._seen:
             self._seen.add(fingerprint)
+            self.course.finished(fingerprint, done.seconds)
             self.records.append(
                 StageRecord(
                     stage=stage,
@@ -111,11 +133,12 @@ class Executor:
         self.talk.say(f"{damage}; the old files are now in {self.store.put_aside(path)}")
 
     def _compute(self, stage: Stage, fingerprint: str) -> Done:
-        work = Work(self.store.work_place(stage.name, fingerprint))
+        work = Work(self.store.work_place(stage.name, fingerprint), tell=self.talk.rows)
         # Work that already has a manifest is complete: a run was killed between writing the manifest and the rename.
         if not self._sealed(stage, work):
             self._prepare(stage, work)
-            with self.talk.stage(stage.label or stage.name), _explained(stage, work.path):
+            position = self.course.position(fingerprint)
+            with self.talk.stage(stage.label or stage.name, position), _explained(stage, work.path):
                 stage.run(work)
             self._seal(stage, fingerprint, work)
         place = self.store.place(stage.name, fingerprint)

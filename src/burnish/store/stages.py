@@ -22,6 +22,7 @@ from pydantic import JsonValue
 
 from burnish.errors import StageError
 from burnish.store.canonical import canonical
+from burnish.store.course import Position
 from burnish.store.files import (
     Appender,
     explained_write_errors,
@@ -56,6 +57,21 @@ class Work:
     path: Path
     counts: dict[str, int] = field(default_factory=dict[str, int])
     started: float = field(default_factory=time.monotonic)
+    # Told how many rows are done, and of how many. This is shown to people and is no part of the result.
+    tell: Callable[[int, int], None] = lambda done, total: None
+    _done: int = field(default=0, init=False)
+    _total: int = field(default=0, init=False)
+
+    def expect(self, total: int, done: int = 0) -> None:
+        """Say how many rows `append_batches` or `progress` will have to do, and how many of them are done already."""
+        self._done, self._total = done, total
+        self.tell(done, total)
+
+    def progress(self, rows: int) -> None:
+        """Say that so many rows more are done. Nothing is told unless `expect` was called."""
+        if self._total:
+            self._done += rows
+            self.tell(self._done, self._total)
 
     def append_batches(
         self,
@@ -76,6 +92,7 @@ class Work:
             for batch in batches(out.path):
                 out.append(row(item) for item in batch)
                 self.count(**counts(batch))
+                self.progress(len(batch))
 
     def count(self, **numbers: int) -> None:
         """Add to the stage's counts (rows, tokens, comparisons), and save them for a run that goes on after a kill."""
@@ -137,9 +154,13 @@ class Talk(Protocol):
         ...
 
     @contextmanager
-    def stage(self, label: str) -> Generator[None, None, None]:
-        """Show that a stage is running."""
+    def stage(self, label: str, position: Position | None = None) -> Generator[None, None, None]:
+        """Show that a stage is running, and where it stands in the run."""
         yield
+
+    def rows(self, done: int, total: int) -> None:
+        """Show how many rows of the running stage are done."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,7 +296,9 @@ class Store:
         except Timeout:
             owner = _owner(holder)
             talk.say(f"{name} {fingerprint[:8]} is being computed by {owner}; waiting for it")
-            lock.acquire()
+            # The other run may need hours, and its messages may go elsewhere.
+            with talk.stage(f"wait for {name} {fingerprint[:8]}"):
+                lock.acquire()
         try:
             with explained_write_errors(path):
                 holder.write_text(f"process {os.getpid()} on {socket.gethostname()}")

@@ -98,7 +98,7 @@ def facts(summary: Summary) -> list[Fact]:
         Fact("Annotator", annotator_words(config.annotator)),
         Fact("Answers differ by", config.differs.kind),
         Fact("Audit", _audit_words(config.audit)),
-        Fact("Judge's server", _call_words(summary)),
+        Fact("Judge's server", call_words(summary)),
     ]
     return [fact for fact in rows if fact.value]
 
@@ -111,7 +111,7 @@ def _audit_words(audit: AuditConfig | None) -> str:
     return f"up to {plural(audit.size, 'change')} a round, judged by {annotator_words(audit.by)}{limit}"
 
 
-def _call_words(summary: Summary) -> str:
+def call_words(summary: Summary) -> str:
     """Return what the judge's server was paid for, or an empty text if no server was asked."""
     calls = summary.calls
     if calls is None:

@@ -28,7 +28,7 @@ from burnish.services.calls import Budget
 from burnish.steps.artifacts import DEMONSTRATIONS
 from burnish.steps.judging import AnnotatorPlan
 from burnish.store.files import explained_write_errors, iter_rows, write_rows
-from burnish.store.runners import Planner, StageRecord
+from burnish.store.runners import Executor, Planner, StageRecord
 from burnish.store.stages import Store, Work
 from burnish.types import Artifact, Demonstration, Reason, short_hash
 
@@ -52,10 +52,14 @@ class RunOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinishedRefinement:
-    """What a refinement that ended leaves: its folder and its summary."""
+    """What a refinement that ended leaves: its folder and its summary.
+
+    `seconds` is the time that its stages took, in this call or in earlier ones.
+    """
 
     out: Path
     summary: Summary
+    seconds: float = 0.0
 
 
 def refine_data(config: RefineConfig, run_options: RunOptions) -> FinishedRefinement:
@@ -75,11 +79,20 @@ def refine_data(config: RefineConfig, run_options: RunOptions) -> FinishedRefine
     # From here on `gc` keeps these stages, although the refinement is not finished.
     root.refer(run_options.out, [record.fingerprint for record in plan.records])
     finished_before = frozenset(record.fingerprint for record in plan.records if record.reused)
-    job = Job(found, context, context.executor(finished_before), run_options.annotator)
+    executor = context.executor(finished_before)
+    job = Job(found, context, executor, run_options.annotator)
     # Two processes that write the same ledger would mix their lines.
     with folder.locked():
         writer = Writer(folder, job, written_rounds, run_options.also)
-        return _Refining(job=job, folder=folder, plan=plan, writer=writer, shown=run_options.backend is None).run()
+        refining = _Refining(
+            job=job,
+            executor=executor,
+            folder=folder,
+            plan=plan,
+            writer=writer,
+            shown=run_options.backend is None,
+        )
+        return refining.run()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -87,6 +100,7 @@ class _Refining:
     """One call of `refine_data`, after the folder is claimed."""
 
     job: Job
+    executor: Executor
     folder: Folder
     plan: Planned
     writer: Writer
@@ -116,7 +130,10 @@ class _Refining:
             state = State.WAITING if isinstance(stopped, Paused) else State.UNDER_WAY
             self._write(writer, self.plan.rounds, state)
             raise
-        return FinishedRefinement(out=self.folder.path, summary=self._write(writer, rounds, State.DONE, model))
+        summary = self._write(writer, rounds, State.DONE, model)
+        # The time of a stage is kept with it, so that a run that continues says what the whole refinement took.
+        seconds = sum(record.seconds for record in self.executor.records)
+        return FinishedRefinement(out=self.folder.path, summary=summary, seconds=seconds)
 
     def _write(self, writer: Writer, rounds: list[Round], state: State, model: Artifact | None = None) -> Summary:
         """Write what is finished into the folder."""

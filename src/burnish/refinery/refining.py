@@ -74,7 +74,7 @@ def refine_data(config: RefineConfig, run_options: RunOptions) -> FinishedRefine
     folder = Folder(run_options.out)
     # Raises ConfigError before anything is spent if the folder holds something else.
     written_rounds = folder.claim(
-        [round_.demonstrations.fingerprint for round_ in plan.rounds[1:]], run_options.overwrite
+        [round_.demonstrations.fingerprint for round_ in plan.rounds[1:]], found.config.settings, run_options.overwrite
     )
     # From here on `gc` keeps these stages, although the refinement is not finished.
     root.refer(run_options.out, [record.fingerprint for record in plan.records])

@@ -12,13 +12,14 @@ from typing import Any
 
 import yaml
 
-from burnish.annotators.llm.questions import Estimate, estimate, mean_characters, summed
+from burnish.annotators.llm.questions import Estimate
 from burnish.backends.machine import opener_of, peak_memory, provenance, threads_of, versions
-from burnish.config import Config, JudgeConfig
-from burnish.errors import BurnishError, ConfigError
+from burnish.config import Config
+from burnish.errors import ConfigError
 from burnish.lab import workers
+from burnish.lab.asked import any_elsewhere, asked, calls_of, sent_elsewhere
 from burnish.lab.experiment import Experiment
-from burnish.lab.inputs import ExperimentInputs, resolve, resolved, server_judges
+from burnish.lab.inputs import ExperimentInputs, resolve, resolved
 from burnish.lab.measure import changes_of, results_of
 from burnish.protocols import Backend
 from burnish.report.figures import write_figures
@@ -77,6 +78,9 @@ def run_all(
     root, terminal = Store(store or default_store()), Terminal()
     # All experiments are checked before the first one starts.
     jobs = [_prepared(config, place, root) for config, place in zip(configs, places, strict=True)]
+    # Several experiments may ask the same server for the same. A line is said once.
+    for line in dict.fromkeys(line for job in jobs for line in job.sent):
+        terminal.say(line)
     started = time.monotonic()
     for index in _computed(configs, root, terminal, backend):
         yield _assembled(jobs[index], root, terminal, backend, started)
@@ -97,12 +101,14 @@ def _computed(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Job:
-    """An experiment whose inputs are found. `finished_before` are the stages that the store had before this run."""
+    """An experiment whose inputs are found. `finished_before` are the stages that the store had before this run. `sent`
+    says what goes to servers that are not on this machine."""
 
     config: Config
     inputs: ExperimentInputs
     out: Path
     finished_before: frozenset[str]
+    sent: tuple[str, ...]
 
 
 def _prepared(config: Config, out: Path, root: Store) -> _Job:
@@ -119,7 +125,9 @@ def _prepared(config: Config, out: Path, root: Store) -> _Job:
     root.refer(out, [record.fingerprint for record in records])
     # Timings tell stages that this run reused from those that its workers have just computed.
     finished_before = frozenset(record.fingerprint for record in records if record.reused)
-    return _Job(config=config, inputs=inputs, out=out, finished_before=finished_before)
+    # The data are only read for this where they leave the machine: a large task takes a while.
+    sent = sent_elsewhere(config, asked(config, inputs, records), records) if any_elsewhere(config) else ()
+    return _Job(config=config, inputs=inputs, out=out, finished_before=finished_before, sent=sent)
 
 
 def _assembled(
@@ -153,12 +161,14 @@ class Plan:
     """What a run would do.
 
     `unresolved` are the hub ids that could not be resolved to a commit. `judge` is an upper bound on the calls to
-    judges on servers. It is None if no server is asked or the task cannot be loaded.
+    judges on servers. It is None if no server is asked or the task cannot be loaded. `sent` says what goes to servers
+    that are not on this machine.
     """
 
     stages: list[Explanation]
     unresolved: list[str]
     judge: Estimate | None
+    sent: tuple[str, ...]
 
 
 def plan(config: Config, store: Path | None = None) -> Plan:
@@ -169,39 +179,13 @@ def plan(config: Config, store: Path | None = None) -> Plan:
     place = Store(store or default_store())
     inputs = resolve(config, offline_ok=True)
     records = planned(config, inputs, place)
+    found = asked(config, inputs, records)
     return Plan(
-        stages=explain(records, place), unresolved=inputs.unresolved, judge=_judge_calls(config, inputs, records)
+        stages=explain(records, place),
+        unresolved=inputs.unresolved,
+        judge=calls_of(found),
+        sent=sent_elsewhere(config, found, records),
     )
-
-
-def _judge_calls(config: Config, inputs: ExperimentInputs, records: Sequence[StageRecord]) -> Estimate | None:
-    """Return an upper bound on the calls for all comparisons that are still to be judged.
-
-    Answers are assumed to be as long as the references. Returns None if no server is asked, or if the task cannot be
-    loaded.
-    """
-    judges = server_judges(config)
-    if not judges:
-        return None
-    try:
-        data = make_task(inputs.task).load()
-    except BurnishError:  # for example a hub dataset without a network: the plan is still useful without this line
-        return None
-    waiting = [record for record in records if record.stage.name == "judge" and not record.reused]
-    rates = {record.fingerprint for record in records if record.stage.name == "versus"}
-    # Judgements for win rates and those of the annotator are both stages named `judge`. Their input tells them apart.
-    of_rates = sum(record.stage.inputs["comparisons"].fingerprint in rates for record in waiting)
-    estimates: list[Estimate] = []
-    if isinstance(config.judge, JudgeConfig) and of_rates:
-        estimates.append(estimate(config.judge, len(data.test) * of_rates, mean_characters(data.test)))
-    annotating = [judge for judge in config.supervision.annotator.members if isinstance(judge, JudgeConfig)]
-    if annotating and len(waiting) > of_rates:
-        # Half of the training rows, since only half U is refined.
-        comparisons = len(config.seeds) * sum(
-            method.comparisons_per_row * method.last_round * len(data.train) // 2 for method in config.methods
-        )
-        estimates += [estimate(judge, comparisons, mean_characters(data.train)) for judge in annotating]
-    return summed(estimates)
 
 
 def planned(config: Config, inputs: ExperimentInputs, store: Store) -> list[StageRecord]:

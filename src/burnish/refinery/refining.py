@@ -21,6 +21,7 @@ from burnish.refinery.first_row import data_words, first_row, row_words
 from burnish.refinery.inputs import RefinementInputs, find
 from burnish.refinery.job import Job
 from burnish.refinery.selftest import passed, tried
+from burnish.refinery.sending import sent_elsewhere
 from burnish.refinery.writing import Contents, Writer
 from burnish.report.terminal import Terminal
 from burnish.selftest.report import SelftestReport
@@ -111,9 +112,13 @@ class _Refining:
         """Run all stages and write the folder. Raises Paused and BurnishError as `refine_data` does."""
         writer = self.writer
         _ = self.job.data  # reading it runs the data stage, which raises DataError before anything else is spent
+        facts, found = read_facts(self.job.data), self.job.found
+        # If every stage is finished already, nothing is sent any more.
+        if not all(record.reused for record in self.plan.records):
+            for line in sent_elsewhere(found.config, facts.usable):
+                self.job.context.terminal.say(line)
         # The first row is rendered as burnish's own backends do it. A caller's backend may do it in another way.
         if self.shown:
-            facts, found = read_facts(self.job.data), self.job.found
             for line in (*data_words(facts, unused_columns(facts, found.table)), *row_words(first_row(found))):
                 self.job.context.terminal.say(line)
         with explained_write_errors(self.folder.path):

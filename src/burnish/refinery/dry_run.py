@@ -11,6 +11,7 @@ from burnish.refinery.dataset import DataFacts, facts_of, unused_columns
 from burnish.refinery.estimate import Estimate, estimated
 from burnish.refinery.first_row import FirstRow, data_words, first_row, row_words
 from burnish.refinery.inputs import find
+from burnish.refinery.pairs import check_pairs
 from burnish.refinery.refining import RunOptions, planned_in
 from burnish.refinery.sending import sent_elsewhere
 from burnish.report.text import duration, plural, terminal
@@ -42,6 +43,7 @@ def dry_run(config: RefineConfig, run_options: RunOptions) -> DryRun:
     BackendError as `refine_data` does."""
     # A dry run must also work without a network.
     found, store = find(config, offline_ok=True), Store(run_options.store)
+    check_pairs(run_options.pairs, found.config, found.table, run_options.out)
     facts = facts_of(found.table, found.config.data, found.refused)
     plan = planned_in(found, run_options)
     return DryRun(

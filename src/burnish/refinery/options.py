@@ -129,7 +129,8 @@ def _method(options: Options) -> dict[str, Any]:
     settings = METHODS.get(options.method)
     if settings is not None:
         for name, value in fields.items():
-            if name not in settings.model_fields:
+            # Another message says that a method does not refine.
+            if settings.refines and name not in settings.model_fields:
                 raise ConfigError(f"--{name}: {brief(value)} is not used by --method {options.method}; leave it out")
         fields = {**settings.refine_defaults, **fields}
     if options.checker is not None:

@@ -13,6 +13,7 @@ from burnish.errors import BurnishError, Paused
 from burnish.forms.convert import AlsoAs
 from burnish.inputs.context import RunContext
 from burnish.ledger.folder import Folder
+from burnish.ledger.preference_pairs import write_pairs
 from burnish.ledger.summary import State, Summary, reference_doubt
 from burnish.methods import Round
 from burnish.protocols import Backend
@@ -20,6 +21,7 @@ from burnish.refinery.dataset import read_facts, unused_columns
 from burnish.refinery.first_row import data_words, first_row, row_words
 from burnish.refinery.inputs import RefinementInputs, find
 from burnish.refinery.job import Job
+from burnish.refinery.pairs import check_pairs
 from burnish.refinery.selftest import passed, tried
 from burnish.refinery.sending import sent_elsewhere
 from burnish.refinery.writing import Contents, Writer
@@ -38,7 +40,8 @@ from burnish.types import Artifact, Demonstration, Reason, short_hash
 class RunOptions:
     """How a refinement is run: where, at what cost, and with which objects. Nothing here changes the result.
 
-    `also` are more kinds of file in which the dataset is written. `backend` and `annotator` are a caller's own objects
+    `also` are more kinds of file in which the dataset is written. `pairs` is a file for the comparisons as preference
+    pairs. `backend` and `annotator` are a caller's own objects
     that replace the configured ones.
     """
 
@@ -49,18 +52,21 @@ class RunOptions:
     backend: Callable[[], Backend] | None = None
     annotator: AnnotatorPlan | None = None
     also: tuple[AlsoAs, ...] = ()
+    pairs: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinishedRefinement:
     """What a refinement that ended leaves: its folder and its summary.
 
-    `seconds` is the time that its stages took, in this call or in earlier ones.
+    `seconds` is the time that its stages took, in this call or in earlier ones. `pairs` is the file of preference
+    pairs, or None if none was asked for.
     """
 
     out: Path
     summary: Summary
     seconds: float = 0.0
+    pairs: Path | None = None
 
 
 def refine_data(config: RefineConfig, run_options: RunOptions) -> FinishedRefinement:
@@ -70,6 +76,7 @@ def refine_data(config: RefineConfig, run_options: RunOptions) -> FinishedRefine
     finished. Raises BurnishError if the user must correct something.
     """
     found = find(config, offline_ok=False)
+    check_pairs(run_options.pairs, found.config, found.table, run_options.out)
     context = _context(found, run_options)
     root, plan = context.store, planned(found, context, run_options.annotator)
     folder = Folder(run_options.out)
@@ -92,6 +99,7 @@ def refine_data(config: RefineConfig, run_options: RunOptions) -> FinishedRefine
             plan=plan,
             writer=writer,
             shown=run_options.backend is None,
+            pairs=run_options.pairs,
         )
         return refining.run()
 
@@ -106,6 +114,7 @@ class _Refining:
     plan: Planned
     writer: Writer
     shown: bool
+    pairs: Path | None
     selftest: SelftestReport | None = None
 
     def run(self) -> FinishedRefinement:
@@ -138,12 +147,15 @@ class _Refining:
         summary = self._write(writer, rounds, State.DONE, model)
         # The time of a stage is kept with it, so that a run that continues says what the whole refinement took.
         seconds = sum(record.seconds for record in self.executor.records)
-        return FinishedRefinement(out=self.folder.path, summary=summary, seconds=seconds)
+        return FinishedRefinement(out=self.folder.path, summary=summary, seconds=seconds, pairs=self.pairs)
 
     def _write(self, writer: Writer, rounds: list[Round], state: State, model: Artifact | None = None) -> Summary:
-        """Write what is finished into the folder."""
+        """Write what is finished into the folder, and the preference pairs of the finished rounds."""
         with explained_write_errors(self.folder.path):
-            return writer.write(Contents(rounds=rounds, selftest=self.selftest, state=state, model=model))
+            summary = writer.write(Contents(rounds=rounds, selftest=self.selftest, state=state, model=model))
+        if self.pairs is not None:
+            self.job.context.terminal.say(write_pairs(self.folder, self.pairs).words())
+        return summary
 
     def _model(self, last: Round) -> Artifact:
         """Return the last round's model. If the user took changes back, return a model that is trained on the labels

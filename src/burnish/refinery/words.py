@@ -37,6 +37,8 @@ def closing(finished: FinishedRefinement) -> Iterator[str]:
     yield f"cost: {call_words(summary) or 'no server was asked'}; all stages took {duration(finished.seconds)}"
     yield f"dataset: {out / summary.data.file}"
     yield from (f"also as: {out / name}" for name in summary.data.also)
+    if finished.pairs is not None:
+        yield f"pairs: {finished.pairs}"
     if summary.model is not None:
         place = out / summary.model.folder
         yield f"model: {place}"

@@ -271,8 +271,8 @@ def _check_text(value: object, name: str, field: str, depth: int = 0) -> None:
 
 
 def _field_of(place: Sequence[str | int], values: object) -> str:
-    """Return the name of a field as the user writes it. pydantic puts the kind of a setting into the name, such as
-    `differs.embedding_server.base_url`. It is left out."""
+    """Return the name of a field as the user writes it. pydantic puts the kind of a setting into the name, such as the
+    word embedding_server between `differs` and `base_url`. It is left out."""
     parts: list[str] = []
     for part in place:
         if isinstance(values, dict):

@@ -63,9 +63,10 @@ def _round_words(round_: RoundSummary) -> str:
 
 def _why_few(summary: Summary, round_: RoundSummary) -> Iterator[str]:
     """Say why a round changed few labels, in the words of the ledger, the most frequent reason first."""
-    rows, accepted = sum(round_.counts.values()), _accepted(round_)
-    allowed = cap(_setting(summary, "alpha"), rows)
-    if accepted >= FEW * allowed:
+    alpha = _setting(summary, "alpha")
+    # A method from outside the package may have no limit.
+    allowed = 0 if alpha is None else cap(alpha, sum(round_.counts.values()))
+    if _accepted(round_) >= FEW * allowed:
         return
     yield f"  {plural(allowed, 'label')} could change in round {round_.round}. Why the others did not:"
     for name, count in sorted(round_.counts.items(), key=lambda pair: (-pair[1], pair[0])):
@@ -84,8 +85,8 @@ def _advice(summary: Summary, round_: RoundSummary, reason: Reason) -> str:
                 f". {plural(round_.unfinished, 'proposal')} had no end after {plural(limit, 'token')}; raise the limit "
                 f"with --set decode.max_new_tokens={2 * limit}"
             )
-        case Reason.BELOW_GATE:
-            return f" (--gate {_setting(summary, 'gate'):g})"
+        case Reason.BELOW_GATE if (gate := _setting(summary, "gate")) is not None:
+            return f" (--gate {gate:g})"
         case Reason.NOT_COMPARED if config.comparisons is not None:
             return f" (--comparisons {config.comparisons})"
         case _:
@@ -127,9 +128,10 @@ def _next_commands(summary: Summary, out: Path, changed: list[str]) -> Iterator[
     yield from (f"  {shlex.join(['burnish', *words])}" for words in commands)
 
 
-def _setting(summary: Summary, name: str) -> float:
-    """Return a number of the method's settings. Every method that refines has `alpha`, and most have `gate`."""
-    return float(getattr(summary.config.method, name))
+def _setting(summary: Summary, name: str) -> float | None:
+    """Return a number of the method's settings, or None if the method has no such setting."""
+    value = getattr(summary.config.method, name, None)
+    return None if value is None else float(value)
 
 
 def _accepted(round_: RoundSummary) -> int:

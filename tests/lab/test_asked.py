@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -15,11 +16,11 @@ from burnish.config import Config
 from burnish.lab.running import plan
 from burnish.services import elsewhere
 
-AWAY = {"kind": "judge", "base_url": "https://judge.example.com/v1", "model": "m", "api_key_env": None}
+AWAY: dict[str, Any] = {"kind": "judge", "base_url": "https://judge.example.com/v1", "model": "m", "api_key_env": None}
 HOST = "sent to judge.example.com, which is not on this machine"
 
 
-def annotated(annotator: dict[str, object], **changes: object) -> Config:
+def annotated(annotator: dict[str, Any], **changes: Any) -> Config:
     return small(supervision={"annotator": annotator}, methods=[{"kind": "ilr", "rounds": 1}], **changes)
 
 

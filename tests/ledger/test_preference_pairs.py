@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from folders import FORMULA, GIVEN, PROPOSED, REQUESTS, SCRIPT, Made, made
+from forms_data import parquet
 
 from burnish.ledger.folder import EXAMPLES, LEDGER
 from burnish.ledger.preference_pairs import WrittenPairs, write_pairs
@@ -27,9 +28,6 @@ def pairs_of(there: Made, name: str = "pairs.jsonl") -> tuple[WrittenPairs, list
     path = there.path.parent / name
     written = write_pairs(there.folder, path)
     if path.suffix == ".parquet":
-        import pyarrow.parquet as pq  # pyright: ignore[reportMissingTypeStubs]
-
-        parquet: Any = pq
         return written, parquet.read_table(path).to_pylist()
     return written, [json.loads(line) for line in path.read_text().splitlines()]
 
@@ -130,7 +128,8 @@ def test_trl_prepares_the_rows_for_dpo_and_for_a_reward_model(
     loaded = datasets.load_dataset(kind, data_files=str(tmp_path / name), split="train", cache_dir=str(tmp_path / "c"))
     assert trl.data_utils.is_conversational(loaded[0]) is turns
     tokenizer = _tokenizer(transformers)
-    common = {"output_dir": str(tmp_path / "t"), "report_to": [], "use_cpu": True, "max_length": None, "max_steps": 1}
+    common: dict[str, Any] = {"output_dir": str(tmp_path / "t"), "report_to": [], "use_cpu": True}
+    common |= {"max_length": None, "max_steps": 1}
     policy, reference = (transformers.LlamaForCausalLM(_small(transformers, tokenizer)) for _ in range(2))
     data = {"train_dataset": loaded, "processing_class": tokenizer}
     dpo = trl.DPOTrainer(policy, ref_model=reference, args=trl.DPOConfig(**common), **data)

@@ -122,9 +122,11 @@ def test_a_row_that_never_changed_stands_as_it_came(there: Made):
 
 
 def test_an_unknown_id_names_close_ones(there: Made):
-    with pytest.raises(DataError, match=r"no usable row has the id 'r11'; similar ids: .*r1.*examples\.jsonl"):
+    with pytest.raises(
+        DataError, match=r"no usable row has the id 'r11'; similar ids: r1; `burnish show \S+` lists the ids"
+    ):
         history(there.folder, "r11")
-    with pytest.raises(DataError, match=r"id 'something else'; ids are listed in"):
+    with pytest.raises(DataError, match=r"id 'something else'; `burnish show \S+` lists the ids"):
         history(there.folder, "something else")
 
 

@@ -228,7 +228,7 @@ def test_a_missing_key_is_said_before_anything_is_spent_but_not_in_a_dry_run(
 
 
 def test_a_server_in_short_form_needs_its_address(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"differs\.embedding_server\.base_url: is missing; add it"):
+    with pytest.raises(ConfigError, match=r"differs\.base_url: is missing; add it"):
         settings(tmp_path, differs="embedding_server:small")
     config = settings(tmp_path, "differs.base_url=http://localhost:1/v1", differs="embedding_server:small")
     assert config.differs.model_dump(include={"kind", "base_url", "model", "share"}) == {

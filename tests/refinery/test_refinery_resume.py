@@ -148,22 +148,36 @@ def test_a_round_more_goes_on_behind_the_first_one_s_lines(tmp_path: Path) -> No
 def test_a_round_less_is_another_refinement(tmp_path: Path) -> None:
     source = written(tmp_path)
     before = bytes_of(refine(settings(source), tmp_path).out)
-    with pytest.raises(ConfigError, match="holds 2 rounds of another refinement"):
+    with pytest.raises(ConfigError, match=r"(?s)holds 2 rounds of another refinement.*method.rounds: 2 there, 1 now$"):
         refine(settings(source, rounds=1), tmp_path)
     assert bytes_of(tmp_path / "out") == before
 
 
 @pytest.mark.parametrize(
-    "other", [{"alpha": 0.05}, {"differs": "text"}, {"annotator": CLASSIFIER}, {"seed": 1}, {"comparisons": 5}]
+    ("other", "named"),
+    [
+        ({"alpha": 0.05}, ["method.alpha: 0.1 there, 0.05 now"]),
+        ({"differs": "text"}, ["differs.kind: 'number' there, 'text' now", "differs.marked: False there, None now"]),
+        ({"annotator": CLASSIFIER}, ["annotator.kind: 'oracle' there, 'classifier' now"]),
+        ({"seed": 1}, ["seed: 0 there, 1 now"]),
+        ({"comparisons": 5}, ["comparisons: None there, 5 now"]),
+    ],
 )
-def test_the_same_out_with_other_settings_is_refused_and_nothing_changed(tmp_path: Path, other: dict[str, Any]) -> None:
+def test_the_same_out_with_other_settings_is_refused_and_nothing_changed(
+    tmp_path: Path, other: dict[str, Any], named: list[str]
+) -> None:
     source = written(tmp_path)
     before = bytes_of(refine(settings(source, rounds=1), tmp_path).out)
     seed = [f"seed={other['seed']}"] if "seed" in other else []
     more = {name: value for name, value in other.items() if name != "seed"}
     config, units = settings(source, *seed, rounds=1, **more), list[str]()
-    with pytest.raises(ConfigError, match=r"out: '.*out' holds 1 rounds of another refinement; .*--overwrite"):
+    with pytest.raises(ConfigError, match=r"out: '.*out' holds 1 rounds of another refinement; .*--overwrite") as stop:
         refine(config, tmp_path, fake(units.append))
+    # The settings that are the same are not in the message.
+    lines = str(stop.value).splitlines()
+    assert lines[1] == "these settings differ:"
+    assert [line for line in lines[2:] if line in named] == named
+    assert len(lines) == 2 + len(named) or "annotator" in other
     assert bytes_of(tmp_path / "out") == before
     assert units == []
     replaced = refine(config, tmp_path, overwrite=True)
@@ -211,7 +225,7 @@ def test_a_changed_source_is_another_dataset(tmp_path: Path) -> None:
     source = written(tmp_path)
     before = bytes_of(refine(settings(source), tmp_path).out)
     written(tmp_path, [row | {"topic": "new"} for row in rows()])
-    with pytest.raises(ConfigError, match="another refinement"):
+    with pytest.raises(ConfigError, match=r"(?s)another refinement.*the settings are the same; the dataset, a model"):
         refine(settings(source), tmp_path)
     assert bytes_of(tmp_path / "out") == before
 

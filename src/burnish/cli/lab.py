@@ -206,6 +206,10 @@ def _print_plan(config: Any, store: Path | None, as_json: bool, details: bool) -
     if as_json:
         print_json(dataclasses.asdict(planned))
         return
+    from burnish.report.text import terminal  # noqa: PLC0415
+
+    for line in planned.sent:
+        click.echo(terminal(line))
     explanations = planned.stages
     for explanation in explanations:
         click.echo(f"{explanation.state:<8} {explanation.fingerprint[:8]}  {explanation.label}")

@@ -72,28 +72,75 @@ def diff_command(folder: Path | None, round_: int | None, html: Path | None, lim
 
 
 @main.command("show")
-@click.argument("places", metavar="[FOLDER] ID", nargs=-1, required=True)
+@click.argument("places", metavar="[FOLDER] [ID]", nargs=-1)
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Without an ID, list at most N rows; 0 lists all [default: 20; with --json all].",
+)
 @JSON
 @settled
-def show_command(places: tuple[str, ...], as_json: bool) -> None:
-    """Show everything that happened to the row ID.
+def show_command(places: tuple[str, ...], limit: int | None, as_json: bool) -> None:
+    """Show everything that happened to the row ID. Without an ID, list the rows.
 
-    This includes the answers, the verdicts, the reasons, and what was taken back.
+    The history of a row has the answers, the verdicts, the reasons, and what was taken back. The list has the changed
+    rows first.
 
-    FOLDER is the --out of `burnish refine`. If you leave it out, burnish looks in `.` and then in `refined`.
+    FOLDER is the --out of `burnish refine`. If you leave it out, burnish looks in `.` and then in `refined`. A single
+    argument is the FOLDER if it is a folder that holds a refinement, and else the ID.
     """
     from burnish.ledger.history import history  # noqa: PLC0415
     from burnish.ledger.terminal_diff import console, print_history  # noqa: PLC0415
 
-    # Click cannot tell an optional argument from a required one behind it, so the words are counted here.
-    *folders, id_ = places
-    if len(folders) > 1:
-        raise click.UsageError(f"{len(places)} arguments found; give [FOLDER] ID")
-    row = history(_folder(Path(folders[0]) if folders else None), id_)
+    folder, id_ = _folder_and_id(places)
+    if id_ is None:
+        _list_rows(folder, limit, as_json)
+        return
+    row = history(folder, id_)
     if as_json:
         print_json(row)
     else:
         print_history(console(), row)
+
+
+def _folder_and_id(places: tuple[str, ...]) -> tuple[Folder, str | None]:
+    """Return the folder and the id that `show` was given. The id is None if it is left out."""
+    from burnish.ledger.summary import SUMMARY  # noqa: PLC0415
+
+    # Click cannot tell an optional argument from another one behind it, so the words are counted here.
+    match places:
+        case ():
+            return _folder(None), None
+        case (only,) if (Path(only) / SUMMARY).is_file():
+            return _folder(Path(only)), None
+        case (id_,):
+            return _folder(None), id_
+        case (folder, id_):
+            return _folder(Path(folder)), id_
+        case _:
+            raise click.UsageError(f"{len(places)} arguments found; give [FOLDER] [ID]")
+
+
+def _list_rows(folder: Folder, limit: int | None, as_json: bool) -> None:
+    """Print the ids of the rows that have a history."""
+    from burnish.ledger.listing import Rows, words  # noqa: PLC0415
+
+    rows = Rows(folder)
+    # A program gets all rows unless it asks for fewer.
+    listed = rows.first(_limit(limit, 0 if as_json else _SHOWN))
+    if as_json:
+        print_json({"total": len(rows), "rows": listed})
+        return
+    for row in listed:
+        click.echo(words(row))
+    more = "" if len(listed) == len(rows) else "; --limit 0 lists all"
+    hint = (
+        "no row has a history before the first round is finished"
+        if not listed
+        else f"give one ID for its history{more}"
+    )
+    click.echo(f"{len(listed)} of {len(rows)} rows; {hint}", err=True)
 
 
 @main.command("revert")

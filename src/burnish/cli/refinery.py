@@ -89,6 +89,13 @@ from burnish.cli.common import JSON, SET, STORE, main, print_json, settled
     multiple=True,
     help="Write the refined dataset as this kind of file, too. May be given twice.",
 )
+@click.option(
+    "--pairs",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the comparisons as preference pairs for TRL (DPO, reward models) into this .jsonl or .parquet file. "
+    "Ties and abstentions are left out.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace another refinement that is in --out.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and what it would cost. Nothing is computed or bought.")
 @STORE
@@ -123,6 +130,7 @@ def refine_command(data: str, **options: Any) -> None:
         budget=budget,
         overwrite=options["overwrite"],
         also=tuple(map(AlsoAs, options["also_as"])),
+        pairs=options["pairs"],
     )
     if options["dry_run"]:
         _print_plan(config, run_options, options["as_json"])

@@ -126,7 +126,7 @@ class JudgeConfig(AnnotatorSettings):
         if fixed := sorted({"messages", "model", "n", "stream"} & self.extra.keys()):
             raise ValueError(f"extra: {fixed[0]} cannot be set here; remove it")
         if self.prompt is not None and self.prompt_file is not None:
-            raise ValueError("prompt and prompt_file: both are given; give one")
+            raise ValueError(f"prompt and prompt_file ({self.prompt_file!r}): both are given; give one")
         if info.context == ON_RECORD:  # the prompt file of a finished run may be gone
             return self
         missing = [field for field in ("question", "first", "second") if f"{{{field}}}" not in self.template]

@@ -143,7 +143,10 @@ class Decoding(Settings):
     def _one_way(self) -> Decoding:
         # Beam search looks for the most likely answer. With a temperature the two would contradict each other.
         if self.beams > 1 and self.temperature > 0:
-            raise ValueError("beams > 1 and temperature > 0 exclude each other; set beams: 1 to sample")
+            raise ValueError(
+                f"beams: {self.beams} and temperature: {self.temperature:g} exclude each other; set beams: 1 to "
+                "sample, or temperature: 0 to search with beams"
+            )
         return self
 
 

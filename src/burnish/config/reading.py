@@ -10,7 +10,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -245,7 +245,7 @@ def checked(adapter: TypeAdapter[C], values: object, name: str, strict: bool = F
     except OSError as error:  # a setting names a file, and the system refuses its name
         raise ConfigError(f"{name}: {brief(error.filename)}: {error.strerror}; check the names of files") from None
     except ValidationError as error:
-        lines = [_explained(item) for item in error.errors(include_url=False)]
+        lines = [_explained(item, values) for item in error.errors(include_url=False)]
         more = [f"and {len(lines) - MOST_SHOWN} more"] if len(lines) > MOST_SHOWN else []
         raise ConfigError("\n".join([f"{name}:", *lines[:MOST_SHOWN], *more])) from None
 
@@ -272,10 +272,30 @@ def _check_text(value: object, name: str, field: str, depth: int = 0) -> None:
             return
 
 
-def _explained(item: Any) -> str:
+def _field_of(place: Sequence[str | int], values: object) -> str:
+    """Return the name of a field as the user writes it. pydantic puts the kind of a setting into the name, such as the
+    word embedding_server between `differs` and `base_url`. It is left out."""
+    parts: list[str] = []
+    for part in place:
+        if isinstance(values, dict):
+            fields = cast(dict[Any, Any], values)
+            if fields.get("kind") == part and part not in fields:
+                continue
+            values = fields.get(part)
+        elif isinstance(values, list) and isinstance(part, int):
+            values = cast(list[Any], values)[part]
+        else:
+            values = None
+        parts.append(str(part)[:80])
+    return ".".join(parts) or "config"
+
+
+def _explained(item: Any, values: object) -> str:
     """Turn one of pydantic's errors into a line that names the field, the value and the fix."""
-    field = ".".join(str(part)[:80] for part in item["loc"]) or "config"
+    field = _field_of(item["loc"], values)
     match item["type"]:
+        case "union_tag_not_found":
+            return f"{field}.kind: is missing; add it"
         case "extra_forbidden":
             return f"{field}: no such field; remove it or correct its name"
         case "kind":

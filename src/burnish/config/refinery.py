@@ -50,7 +50,10 @@ class Columns(Settings):
         # `messages` holds the whole conversation; only a system text can be added to it.
         wrong = [part for part in ("prompt", "completion", "context", "history") if part in columns]
         if self.messages is not None and wrong:
-            raise ValueError(f"messages and {wrong[0]} are both named; messages hold the whole conversation: drop one")
+            raise ValueError(
+                f"messages ({self.messages!r}) and {wrong[0]} ({columns[wrong[0]]!r}) are both named; messages hold "
+                "the whole conversation: drop one"
+            )
         twice = sorted({column for column in columns.values() if list(columns.values()).count(column) > 1})
         if twice:
             raise ValueError(f"column {twice[0]!r} is named for two parts; name another column for one of them")

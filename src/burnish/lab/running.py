@@ -12,13 +12,14 @@ from typing import Any
 
 import yaml
 
-from burnish.annotators.llm.questions import CallEstimate, estimate, mean_characters, summed
+from burnish.annotators.llm.questions import CallEstimate
 from burnish.backends.machine import opener_of, peak_memory, provenance, threads_of, versions
-from burnish.config import Config, JudgeConfig
-from burnish.errors import BurnishError, ConfigError
+from burnish.config import Config
+from burnish.errors import ConfigError
 from burnish.lab import workers
+from burnish.lab.asked import any_elsewhere, asked, calls_of, sent_elsewhere
 from burnish.lab.experiment import Experiment
-from burnish.lab.inputs import ExperimentInputs, resolve, resolved, server_judges
+from burnish.lab.inputs import ExperimentInputs, resolve, resolved
 from burnish.lab.judged import changes_of, confidence_of
 from burnish.lab.measure import results_of
 from burnish.protocols import Backend, Generator
@@ -88,6 +89,9 @@ def run_all(
     root, terminal, own = Store(store or default_store()), Terminal(), _Own(backend, generator)
     # All experiments are checked before the first one starts.
     jobs = [_prepared(config, place, root) for config, place in zip(configs, places, strict=True)]
+    # Several experiments may ask the same server for the same. A line is said once.
+    for line in dict.fromkeys(line for job in jobs for line in job.sent):
+        terminal.say(line)
     # One course for all of them: a stage that several experiments share is counted once.
     course = Course(stage for job in jobs for stage in job.stages)
     course.announce(terminal.say)
@@ -122,12 +126,14 @@ def _computed(configs: Sequence[Config], root: Store, terminal: Terminal, own: _
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Job:
-    """An experiment whose inputs are found, with its planned stages."""
+    """An experiment whose inputs are found, with its planned stages. `sent` says what goes to servers that are not on
+    this machine."""
 
     config: Config
     inputs: ExperimentInputs
     out: Path
     stages: list[PlannedStage]
+    sent: tuple[str, ...]
 
     @property
     def finished_before(self) -> frozenset[str]:
@@ -148,7 +154,9 @@ def _prepared(config: Config, out: Path, root: Store) -> _Job:
         out.mkdir(parents=True, exist_ok=True)
     # `gc` keeps the stages of every run whose results folder exists.
     root.refer(out, [record.fingerprint for record in records])
-    return _Job(config=config, inputs=inputs, out=out, stages=planned_stages(records))
+    # The data are only read for this where they leave the machine: a large task takes a while.
+    sent = sent_elsewhere(config, asked(config, inputs, records), records) if any_elsewhere(config) else ()
+    return _Job(config=config, inputs=inputs, out=out, stages=planned_stages(records), sent=sent)
 
 
 def _assembled(job: _Job, root: Store, terminal: Terminal, own: _Own, course: Course, started: float) -> Finished:
@@ -189,12 +197,14 @@ class Plan:
     """What a run would do.
 
     `unresolved` are the hub ids that could not be resolved to a commit. `judge` is an upper bound on the calls to
-    judges on servers. It is None if no server is asked or the task cannot be loaded.
+    judges on servers. It is None if no server is asked or the task cannot be loaded. `sent` says what goes to servers
+    that are not on this machine.
     """
 
     stages: list[Explanation]
     unresolved: list[str]
     judge: CallEstimate | None
+    sent: tuple[str, ...]
 
 
 def plan(config: Config, store: Path | None = None) -> Plan:
@@ -205,39 +215,13 @@ def plan(config: Config, store: Path | None = None) -> Plan:
     place = Store(store or default_store())
     inputs = resolve(config, offline_ok=True)
     records = planned(config, inputs, place)
+    found = asked(config, inputs, records)
     return Plan(
-        stages=explain(records, place), unresolved=inputs.unresolved, judge=_judge_calls(config, inputs, records)
+        stages=explain(records, place),
+        unresolved=inputs.unresolved,
+        judge=calls_of(found),
+        sent=sent_elsewhere(config, found, records),
     )
-
-
-def _judge_calls(config: Config, inputs: ExperimentInputs, records: Sequence[StageRecord]) -> CallEstimate | None:
-    """Return an upper bound on the calls for all comparisons that are still to be judged.
-
-    Answers are assumed to be as long as the references. Returns None if no server is asked, or if the task cannot be
-    loaded.
-    """
-    judges = server_judges(config)
-    if not judges:
-        return None
-    try:
-        data = make_task(inputs.task).load()
-    except BurnishError:  # for example a hub dataset without a network: the plan is still useful without this line
-        return None
-    waiting = [record for record in records if record.stage.name == "judge" and not record.reused]
-    rates = {record.fingerprint for record in records if record.stage.name == "versus"}
-    # Judgements for win rates and those of the annotator are both stages named `judge`. Their input tells them apart.
-    of_rates = sum(record.stage.inputs["comparisons"].fingerprint in rates for record in waiting)
-    estimates: list[CallEstimate] = []
-    if isinstance(config.judge, JudgeConfig) and of_rates:
-        estimates.append(estimate(config.judge, len(data.test) * of_rates, mean_characters(data.test)))
-    annotating = [judge for judge in config.supervision.annotator.members if isinstance(judge, JudgeConfig)]
-    if annotating and len(waiting) > of_rates:
-        # Half of the training rows, since only half U is refined.
-        comparisons = len(config.seeds) * sum(
-            method.comparisons_per_row * method.last_round * len(data.train) // 2 for method in config.methods
-        )
-        estimates += [estimate(judge, comparisons, mean_characters(data.train)) for judge in annotating]
-    return summed(estimates)
 
 
 def planned(config: Config, inputs: ExperimentInputs, store: Store) -> list[StageRecord]:

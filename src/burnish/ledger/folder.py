@@ -12,10 +12,11 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from burnish.config import DataConfig
-from burnish.errors import ConfigError, DataError, StageError
+from burnish.config import DataConfig, RefineSettings
+from burnish.errors import ConfigError, DataError, StageError, brief
 from burnish.forms.convert import AlsoAs, convert
 from burnish.forms.table import open_table
+from burnish.ledger.differing import differences
 from burnish.ledger.originals import ORIGINALS, read_originals, write_originals
 from burnish.ledger.replay import replayed
 from burnish.ledger.summary import SUMMARY, Summary, read_summary
@@ -41,6 +42,9 @@ CONFIG = "config.yaml"
 LOCK = ".lock"
 OWN = (SUMMARY, LEDGER, ANSWERS, EXAMPLES, MODEL, REPORT, CONFIG, ORIGINALS)
 """Everything that a refinement writes, except the dataset and what people said."""
+_SHOWN = 6
+"""How many settings that differ a message names."""
+_SAME_SETTINGS = "the settings are the same; the dataset, a model, a program or burnish itself has changed since then"
 _UNFINISHED = re.compile(r"\.(?:.+)\.(?:part|gone)")
 """The name of a file that was half written, or of a folder that was half removed, when a run was killed."""
 
@@ -219,13 +223,13 @@ class Folder:
         finally:
             lock.release()
 
-    def claim(self, planned: list[str], overwrite: bool) -> list[str]:
+    def claim(self, planned: list[str], settings: RefineSettings, overwrite: bool) -> list[str]:
         """Check that this refinement may write into the folder. Return the fingerprints of its rounds that are there
         already.
 
         It may if the folder is empty, or if the rounds in it are the first of the `planned` rounds (given by their
         fingerprints). `overwrite` removes what another refinement wrote, but never what people said. Raises ConfigError
-        if the folder is a file, or holds anything else.
+        if the folder is a file, or holds anything else. The message names the settings that differ from `settings`.
         """
         # `mkdir` would fail on such a link with a message that the file exists.
         if self.path.is_symlink() and not self.path.exists():
@@ -240,13 +244,26 @@ class Folder:
         if not in_use or (SUMMARY in in_use and planned[: len(written)] == written):
             return written
         if not overwrite:
-            what = f"{len(written)} rounds of another refinement" if written else f"other files ({in_use[0]})"
-            raise ConfigError(
-                f"out: {str(self.path)!r} holds {what}; name another --out, repeat the settings that it was made with "
-                "(rounds may be added if nothing is audited), or replace it with --overwrite"
-            )
+            if not written:
+                raise ConfigError(
+                    f"out: {str(self.path)!r} holds other files ({in_use[0]}); name another --out, or replace it with "
+                    "--overwrite"
+                )
+            raise ConfigError(self._conflict(settings, len(written)))
         self._clear()
         return []
+
+    def _conflict(self, settings: RefineSettings, written: int) -> str:
+        """Say that a refinement with these settings cannot go on in this folder, which settings differ, and what to
+        do."""
+        differing = list(differences(self.summary.config, settings))
+        shown = [f"{one.field}: {brief(one.there)} there, {brief(one.now)} now" for one in differing[:_SHOWN]]
+        more = [f"and {len(differing) - _SHOWN} more"] if len(differing) > _SHOWN else []
+        advice = (
+            f"out: {str(self.path)!r} holds {written} rounds of another refinement; name another --out, repeat the "
+            "settings that it was made with (rounds may be added if nothing is audited), or replace it with --overwrite"
+        )
+        return "\n".join([advice, *(["these settings differ:", *shown, *more] if differing else [_SAME_SETTINGS])])
 
     def sweep(self) -> None:
         """Remove what killed runs left unfinished. Call this after the folder is claimed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from burnish.algorithms.comparisons import request_text
 from burnish.errors import DataError
-from burnish.ledger.folder import EXAMPLES, Folder
+from burnish.ledger.folder import Folder
 from burnish.ledger.replay import ChangedRow, replayed
 from burnish.types import Example, Reason, Refinement
 
@@ -96,7 +97,7 @@ class Changes:
         for example, side in zip(examples, changed, strict=True):
             yield ShownChange(
                 example_id=example.id,
-                where=_where(example),
+                where=where_of(example),
                 round=side.line.round,
                 steps=side.steps,
                 request=request_text(example.prompt),
@@ -195,7 +196,7 @@ def history(folder: Folder, id_: str) -> History:
     standing = row.answer if row else lines[0].kept if lines else None
     return History(
         example_id=id_,
-        where=_where(example),
+        where=where_of(example),
         request=request_text(example.prompt),
         entries=entries,
         changed=bool(row and row.standing),
@@ -224,14 +225,11 @@ def unknown(folder: Folder, id_: str) -> DataError:
     """Return the error for an id that no row has. Its message names ids that are similar."""
     close = difflib.get_close_matches(id_, [example.id for example in folder.examples()], n=3)
     hint = f"; similar ids: {', '.join(close)}" if close else ""
-    return DataError(
-        f"{folder.path}: no usable row has the id {id_!r}{hint}; ids are listed in {EXAMPLES}, in `burnish diff` and "
-        "in the "
-        "report"
-    )
+    listing = shlex.join(["burnish", "show", str(folder.path)])
+    return DataError(f"{folder.path}: no usable row has the id {id_!r}{hint}; `{listing}` lists the ids")
 
 
-def _where(example: Example) -> str:
+def where_of(example: Example) -> str:
     """Return where the row is in the user's file."""
     return str(example.metadata["where"])
 

@@ -13,6 +13,7 @@ from burnish.algorithms.comparisons import request_text
 from burnish.algorithms.ledger_lines import BINS
 from burnish.config import AuditConfig
 from burnish.ledger.folder import REPORT, Folder, StandingChange
+from burnish.ledger.history import WHY
 from burnish.ledger.naming import annotator_words, method_words, public_name
 from burnish.ledger.summary import RoundSummary, Summary, reference_doubt
 from burnish.report.drawing import Axis, Curve, Mark, curves, scaled
@@ -54,6 +55,7 @@ def write_page(folder: Path, summary: Summary) -> Path:
             figure=figure(summary),
             rounds=rounds_table(summary),
             reasons=reasons_table(summary),
+            glossary=glossary(summary),
             confidence=confidence_table(summary),
             selftest=selftest_table(summary),
             harm=harm_table(summary),
@@ -98,7 +100,7 @@ def facts(summary: Summary) -> list[Fact]:
         Fact("Annotator", annotator_words(config.annotator)),
         Fact("Answers differ by", config.differs.kind),
         Fact("Audit", _audit_words(config.audit)),
-        Fact("Judge's server", _call_words(summary)),
+        Fact("Judge's server", call_words(summary)),
     ]
     return [fact for fact in rows if fact.value]
 
@@ -111,7 +113,7 @@ def _audit_words(audit: AuditConfig | None) -> str:
     return f"up to {plural(audit.size, 'change')} a round, judged by {annotator_words(audit.by)}{limit}"
 
 
-def _call_words(summary: Summary) -> str:
+def call_words(summary: Summary) -> str:
     """Return what the judge's server was paid for, or an empty text if no server was asked."""
     calls = summary.calls
     if calls is None:
@@ -157,12 +159,23 @@ def rounds_table(summary: Summary) -> Table:
 
 def reasons_table(summary: Summary) -> Table:
     """Return the number of rows by reason and round."""
-    # Reasons that no row has would only make the table wider.
-    present = [reason for reason in REASONS if any(round_.counts.get(reason) for round_ in summary.rounds)]
+    present = _reasons(summary)
     rows = tuple(
         (Cell(str(round_.round)), *(_count(round_, reason) for reason in present)) for round_ in summary.rounds
     )
     return Table(title="Reasons", header=("round", *(REASONS[reason] for reason in present)), rows=rows)
+
+
+def _reasons(summary: Summary) -> list[Reason]:
+    """Return the reasons that at least one row has."""
+    # Reasons that no row has would only make the table wider.
+    return [reason for reason in REASONS if any(round_.counts.get(reason) for round_ in summary.rounds)]
+
+
+def glossary(summary: Summary) -> list[Fact]:
+    """Return what each reason in the table means, with its name in the ledger."""
+    # The sentences are those of `burnish show` and of the end of `burnish refine`.
+    return [Fact(REASONS[reason], f"{WHY[reason]} ({reason} in the ledger)") for reason in _reasons(summary)]
 
 
 def confidence_table(summary: Summary) -> Table | None:

@@ -95,6 +95,9 @@ class RoundSummary(Record):
     folder of an earlier version has none."""
     accepted_confidence: tuple[int, ...] = ()
     """The same for the changes that were accepted."""
+    unfinished: int | None = None
+    """Number of `invalid` proposals without an end: generation stopped at `decode.max_new_tokens`. A folder of an
+    earlier version has none."""
 
 
 class CallSummary(Record):

@@ -63,23 +63,23 @@ def refine(
     """Refine a finetuning dataset. After a crash, make the same call again: it continues where it stopped.
 
     `data`: a path, a hub id, a `datasets.Dataset`, a pandas DataFrame, or rows as mappings. The rows have one of the
-    known forms, or another one that `columns` describes (a mapping such as {"prompt": "query", "completion":
-    "response"}).
+    known forms, or another one that `columns` describes, such as {"prompt": "query", "completion": "response"}.
 
     `annotator`: a YAML file, a short form (`oracle:COLUMN`, ...), a mapping of settings, a function `judge(request,
     first, second)`, or an object that implements the Annotator protocol. Such an object also has a method
     `over(examples)` if it needs prompts.
 
     `backend`: any object that implements the Backend protocol. `also_as`: "parquet" or "csv", or both in a list: the
-    dataset is also written in these forms. `options`: `rounds`, `alpha`, `method`, `differs`, `reference`, `audit`,
-    `max_harm` and all other fields of `burnish.refinery.options.Options`, `max_calls` and `max_cost`, and `generator`:
-    an object that implements the Generator protocol. It answers the prompts, and the backend only trains and scores.
+    dataset is also written in these forms. `options`: `rounds`, `alpha` and all other fields of
+    `burnish.refinery.options.Options`, `max_calls`, `max_cost`, `pairs` (the file of `--pairs`), and `generator`: an
+    object that implements the Generator protocol. It answers the prompts, and the backend only trains and scores.
 
     Raises BurnishError if the caller must correct something (ConfigError for a wrong argument, DataError for unusable
     data), and Paused if the run must wait for people or for a larger budget.
     """
     out_folder, own_annotator = given_path(out, "out"), _own(annotator)
     budget = given_budget(options.pop("max_calls", None), options.pop("max_cost", None))
+    pairs = options.pop("pairs", None)
     store_folder = given_path(store, "store") if store is not None else default_store()
     # Python callers may pass anything, and a wrong type must be found before any work.
     check_switch(overwrite, "overwrite")
@@ -95,6 +95,7 @@ def refine(
         generator=generator,
         annotator=own_annotator,
         also=_kinds(also_as),
+        pairs=None if pairs is None else given_path(pairs, "pairs"),
     )
     # From here on, the function and the command do the same.
     return _refined(out_folder, refine_data(config, run_options).summary)

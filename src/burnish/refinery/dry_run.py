@@ -11,7 +11,9 @@ from burnish.refinery.dataset import DataFacts, facts_of, unused_columns
 from burnish.refinery.estimate import Estimate, estimated
 from burnish.refinery.first_row import FirstRow, data_words, first_row, row_words
 from burnish.refinery.inputs import find
+from burnish.refinery.pairs import check_pairs
 from burnish.refinery.refining import RunOptions, planned_in
+from burnish.refinery.sending import sent_elsewhere
 from burnish.report.text import duration, plural, terminal
 from burnish.store.explain import Explanation, explain
 from burnish.store.stages import Store
@@ -22,7 +24,8 @@ class DryRun:
     """A plan that was not carried out.
 
     `unused` are the columns that nothing reads. `embedded` is the largest number of texts that would be sent to a
-    server of embeddings, or None if there is no such server.
+    server of embeddings, or None if there is no such server. `sent` says what goes to servers that are not on this
+    machine.
     """
 
     stages: list[Explanation]
@@ -32,6 +35,7 @@ class DryRun:
     first: FirstRow
     estimate: Estimate
     embedded: int | None
+    sent: list[str]
 
 
 def dry_run(config: RefineConfig, run_options: RunOptions) -> DryRun:
@@ -39,6 +43,7 @@ def dry_run(config: RefineConfig, run_options: RunOptions) -> DryRun:
     BackendError as `refine_data` does."""
     # A dry run must also work without a network.
     found, store = find(config, offline_ok=True), Store(run_options.store)
+    check_pairs(run_options.pairs, found.config, found.table, run_options.out)
     facts = facts_of(found.table, found.config.data, found.refused)
     plan = planned_in(found, run_options)
     return DryRun(
@@ -49,6 +54,7 @@ def dry_run(config: RefineConfig, run_options: RunOptions) -> DryRun:
         first=first_row(found),
         estimate=estimated(found.config, facts),
         embedded=_embedded(found.config, facts),
+        sent=list(sent_elsewhere(found.config, facts.usable)),
     )
 
 
@@ -60,6 +66,7 @@ def _embedded(config: RefineConfig, facts: DataFacts) -> int | None:
 
 def words(plan: DryRun) -> Iterator[str]:
     """Yield the plan as lines for a terminal."""
+    yield from map(terminal, plan.sent)
     yield from data_words(plan.data, plan.unused)
     yield from row_words(plan.first)
     for stage in plan.stages:

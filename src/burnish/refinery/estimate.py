@@ -47,10 +47,7 @@ def estimated(config: RefineConfig, facts: DataFacts) -> Estimate:
     trained = config.train.epochs * tokens * (1 + method.last_round * method.proposers_passes)
     # Half of the characters of a row are taken to be its answer.
     generated = method.last_round * method.samples_per_row * tokens / 2
-    compared_rows = rows * method.comparisons_per_row
-    comparisons = method.last_round * (
-        compared_rows if config.comparisons is None else min(compared_rows, config.comparisons)
-    )
+    comparisons = comparisons_of(config, rows)
     judges = [annotator for annotator in config.annotators if isinstance(annotator, JudgeConfig)]
     return Estimate(
         rows=rows,
@@ -61,6 +58,12 @@ def estimated(config: RefineConfig, facts: DataFacts) -> Estimate:
         seconds=_seconds(config, trained, generated * config.decode.beams),
         calls=estimated_calls(judges[0], comparisons, facts.characters / rows) if judges else None,
     )
+
+
+def comparisons_of(config: RefineConfig, rows: int) -> int:
+    """Return an upper bound on the comparisons of all rounds. It is reached if no proposal equals its label."""
+    in_round = rows * config.method.comparisons_per_row
+    return config.method.last_round * (in_round if config.comparisons is None else min(in_round, config.comparisons))
 
 
 def _seconds(config: RefineConfig, trained: float, generated: float) -> float | None:

@@ -11,9 +11,10 @@ from burnish.ledger.summary import HarmSummary, RoundSummary
 from burnish.methods import Round
 from burnish.protocols import Grader
 from burnish.results import Metric
-from burnish.steps.artifacts import Rows, iter_ledger, read_demonstrations
+from burnish.steps.artifacts import DEMONSTRATIONS, Rows, iter_ledger, read_demonstrations
 from burnish.steps.auditing import read_harm
-from burnish.store.files import as_mapping
+from burnish.steps.setting import Compared
+from burnish.store.files import as_mapping, iter_rows
 from burnish.types import Artifact, Demonstration, Reason, Refinement
 
 
@@ -66,10 +67,19 @@ def summarised(round_: Round, reference: Reference | None) -> RoundSummary:
         label_accuracy=reference.labels(round_.demonstrations) if reference else None,
         annotator_accuracy=annotator_accuracy,
         accepted_accuracy=accepted_accuracy,
+        unfinished=_unfinished(round_.compared),
         confidence=confidence_counts(iter_ledger(ledger)),
         accepted_confidence=confidence_counts(line for line in iter_ledger(ledger) if line.reason is Reason.ACCEPTED),
         harm=HarmSummary(**{k: v for k, v in as_mapping(harm).items() if k != "round"}) if harm else None,
     )
+
+
+def _unfinished(compared: Compared) -> int:
+    """Count the proposals that were not compared because they have no end."""
+    # Only the ids of answers without an end are kept in memory.
+    proposals = (iter_rows(Path(side.path) / DEMONSTRATIONS, Demonstration) for side in compared.sides[1:])
+    cut = {answer.id for side in proposals for answer in side if not answer.finished}
+    return sum(line.reason is Reason.INVALID and line.proposed in cut for line in iter_ledger(compared.ledger))
 
 
 def exists(artifact: Artifact) -> bool:

@@ -124,10 +124,14 @@ def _annotator(annotator: Any, field: str = "annotator") -> dict[str, Any]:
 
 
 def _method(options: Options) -> dict[str, Any]:
-    """Return the fields of `method`. Raises ConfigError if --checker is given to a method that does not use one."""
+    """Return the fields of `method`. Raises ConfigError if an option is given that the method does not use."""
     fields = _given(rounds=options.rounds, alpha=options.alpha, accept=options.accept, gate=options.gate)
     settings = METHODS.get(options.method)
     if settings is not None:
+        for name, value in fields.items():
+            # Another message says that a method does not refine.
+            if settings.refines and name not in settings.model_fields:
+                raise ConfigError(f"--{name}: {brief(value)} is not used by --method {options.method}; leave it out")
         fields = {**settings.refine_defaults, **fields}
     if options.checker is not None:
         if settings is None or "checker" not in settings.model_fields:

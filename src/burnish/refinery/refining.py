@@ -13,6 +13,7 @@ from burnish.errors import BurnishError, Paused
 from burnish.forms.convert import AlsoAs
 from burnish.inputs.context import RunContext
 from burnish.ledger.folder import Folder
+from burnish.ledger.preference_pairs import write_pairs
 from burnish.ledger.summary import State, Summary, reference_doubt
 from burnish.methods import Round
 from burnish.protocols import Backend, Generator
@@ -20,7 +21,9 @@ from burnish.refinery.dataset import read_facts, unused_columns
 from burnish.refinery.first_row import data_words, first_row, row_words
 from burnish.refinery.inputs import RefinementInputs, find
 from burnish.refinery.job import Job
+from burnish.refinery.pairs import check_pairs
 from burnish.refinery.selftest import passed, tried
+from burnish.refinery.sending import sent_elsewhere
 from burnish.refinery.writing import Contents, Writer
 from burnish.report.terminal import Terminal
 from burnish.selftest.report import SelftestReport
@@ -29,7 +32,7 @@ from burnish.steps.artifacts import DEMONSTRATIONS
 from burnish.steps.judging import AnnotatorPlan
 from burnish.store.course import Course
 from burnish.store.files import explained_write_errors, iter_rows, write_rows
-from burnish.store.runners import Planner, StageRecord, planned_stages
+from burnish.store.runners import Executor, Planner, StageRecord, planned_stages
 from burnish.store.stages import Store, Work
 from burnish.types import Artifact, Demonstration, Reason, short_hash
 
@@ -38,8 +41,8 @@ from burnish.types import Artifact, Demonstration, Reason, short_hash
 class RunOptions:
     """How a refinement is run: where, at what cost, and with which objects. Nothing here changes the result.
 
-    `also` are more kinds of file in which the dataset is written. `backend`, `generator` and `annotator` are a caller's
-    own objects that replace the usual or configured ones.
+    `also` are more kinds of file in which the dataset is written. `pairs` is a file for the comparisons as preference
+    pairs. `backend`, `generator` and `annotator` are a caller's own objects that replace the usual or configured ones.
     """
 
     out: Path
@@ -50,14 +53,21 @@ class RunOptions:
     generator: Generator | None = None
     annotator: AnnotatorPlan | None = None
     also: tuple[AlsoAs, ...] = ()
+    pairs: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinishedRefinement:
-    """What a refinement that ended leaves: its folder and its summary."""
+    """What a refinement that ended leaves: its folder and its summary.
+
+    `seconds` is the time that its stages took, in this call or in earlier ones. `pairs` is the file of preference
+    pairs, or None if none was asked for.
+    """
 
     out: Path
     summary: Summary
+    seconds: float = 0.0
+    pairs: Path | None = None
 
 
 def refine_data(config: RefineConfig, run_options: RunOptions) -> FinishedRefinement:
@@ -67,23 +77,34 @@ def refine_data(config: RefineConfig, run_options: RunOptions) -> FinishedRefine
     finished. Raises BurnishError if the user must correct something.
     """
     found = find(config, offline_ok=False)
+    check_pairs(run_options.pairs, found.config, found.table, run_options.out)
     context = _context(found, run_options)
     root, plan = context.store, planned(found, context, run_options.annotator)
     folder = Folder(run_options.out)
     # Raises ConfigError before anything is spent if the folder holds something else.
     written_rounds = folder.claim(
-        [round_.demonstrations.fingerprint for round_ in plan.rounds[1:]], run_options.overwrite
+        [round_.demonstrations.fingerprint for round_ in plan.rounds[1:]], found.config.settings, run_options.overwrite
     )
     # From here on `gc` keeps these stages, although the refinement is not finished.
     root.refer(run_options.out, [record.fingerprint for record in plan.records])
     finished_before = frozenset(record.fingerprint for record in plan.records if record.reused)
     course = Course(planned_stages(plan.records))
     course.announce(context.terminal.say)
-    job = Job(found, context, context.executor(finished_before, course), run_options.annotator)
+    executor = context.executor(finished_before, course)
+    job = Job(found, context, executor, run_options.annotator)
     # Two processes that write the same ledger would mix their lines.
     with folder.locked():
         writer = Writer(folder, job, written_rounds, run_options.also)
-        return _Refining(job=job, folder=folder, plan=plan, writer=writer, shown=run_options.backend is None).run()
+        refining = _Refining(
+            job=job,
+            executor=executor,
+            folder=folder,
+            plan=plan,
+            writer=writer,
+            shown=run_options.backend is None,
+            pairs=run_options.pairs,
+        )
+        return refining.run()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -91,19 +112,25 @@ class _Refining:
     """One call of `refine_data`, after the folder is claimed."""
 
     job: Job
+    executor: Executor
     folder: Folder
     plan: Planned
     writer: Writer
     shown: bool
+    pairs: Path | None
     selftest: SelftestReport | None = None
 
     def run(self) -> FinishedRefinement:
         """Run all stages and write the folder. Raises Paused and BurnishError as `refine_data` does."""
         writer = self.writer
         _ = self.job.data  # reading it runs the data stage, which raises DataError before anything else is spent
+        facts, found = read_facts(self.job.data), self.job.found
+        # If every stage is finished already, nothing is sent any more.
+        if not all(record.reused for record in self.plan.records):
+            for line in sent_elsewhere(found.config, facts.usable):
+                self.job.context.terminal.say(line)
         # The first row is rendered as burnish's own backends do it. A caller's backend may do it in another way.
         if self.shown:
-            facts, found = read_facts(self.job.data), self.job.found
             for line in (*data_words(facts, unused_columns(facts, found.table)), *row_words(first_row(found))):
                 self.job.context.terminal.say(line)
         with explained_write_errors(self.folder.path):
@@ -120,12 +147,18 @@ class _Refining:
             state = State.WAITING if isinstance(stopped, Paused) else State.UNDER_WAY
             self._write(writer, self.plan.rounds, state)
             raise
-        return FinishedRefinement(out=self.folder.path, summary=self._write(writer, rounds, State.DONE, model))
+        summary = self._write(writer, rounds, State.DONE, model)
+        # The time of a stage is kept with it, so that a run that continues says what the whole refinement took.
+        seconds = sum(record.seconds for record in self.executor.records)
+        return FinishedRefinement(out=self.folder.path, summary=summary, seconds=seconds, pairs=self.pairs)
 
     def _write(self, writer: Writer, rounds: list[Round], state: State, model: Artifact | None = None) -> Summary:
-        """Write what is finished into the folder."""
+        """Write what is finished into the folder, and the preference pairs of the finished rounds."""
         with explained_write_errors(self.folder.path):
-            return writer.write(Contents(rounds=rounds, selftest=self.selftest, state=state, model=model))
+            summary = writer.write(Contents(rounds=rounds, selftest=self.selftest, state=state, model=model))
+        if self.pairs is not None:
+            self.job.context.terminal.say(write_pairs(self.folder, self.pairs).words())
+        return summary
 
     def _model(self, last: Round) -> Artifact:
         """Return the last round's model. If the user took changes back, return a model that is trained on the labels

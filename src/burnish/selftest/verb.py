@@ -8,7 +8,7 @@ from pathlib import Path
 
 from burnish.algorithms.refinement import drawn
 from burnish.annotators import build
-from burnish.config import AnnotatorSettings, DataConfig, Execution, ModelConfig
+from burnish.config import AnnotatorSettings, DataConfig, Execution, JudgeConfig, ModelConfig
 from burnish.config.reading import read_annotator
 from burnish.errors import ConfigError, DataError
 from burnish.forms.ids import RowIds
@@ -17,12 +17,14 @@ from burnish.forms.table import open_table
 from burnish.inputs.context import RunContext
 from burnish.inputs.models import find_models
 from burnish.report.terminal import Terminal
+from burnish.report.text import plural
 from burnish.selftest.asking import on_pairs, selftest
 from burnish.selftest.drawing import drawn_ids
 from burnish.selftest.labelled import LabelledPair, bundled_rows, examples_of, read_pairs_file
 from burnish.selftest.planted import plant, planted_examples
 from burnish.selftest.report import LabelledReport, SelftestReport
 from burnish.services.calls import CallBudget
+from burnish.services.elsewhere import sent_words
 from burnish.steps.basic import Steps
 from burnish.steps.judging import AnnotatorPlan
 from burnish.store.stages import Store
@@ -61,14 +63,24 @@ def try_out(trial: Trial, store: Path, seed: int = 0) -> SelftestReport | Labell
     annotator = _built(config, store, CallBudget(max_calls=trial.max_calls, max_cost=trial.max_cost), seed, terminal)
     if trial.labelled is not None:
         pairs = _limited(read_pairs_file(trial.labelled), trial.limit, seed)
+        _say_sent(config, f"the prompts and both answers of {plural(len(pairs), 'labelled pair')}", terminal)
         with terminal.stage("self-test"):
             return on_pairs(annotator.over(examples_of(pairs)), pairs, terminal.rows)
     rows = bundled_rows() if trial.data is None else _rows_of(trial.data)
     # The draw needs ids alone, and `plant` needs the drawn rows in the order of the draw.
     by_id = {row.id: row for row in rows}
     rows = [by_id[id_] for id_ in drawn_ids(by_id, trial.rows, seed)]
+    whose = "rows that come with burnish" if trial.data is None else "rows of your data"
+    _say_sent(config, f"the prompts, answers and altered answers of {len(rows):,} {whose}", terminal)
     with terminal.stage("self-test"):
         return selftest(annotator.over(planted_examples(rows)), plant(rows, seed), tell=terminal.rows)
+
+
+def _say_sent(config: AnnotatorSettings, what: str, terminal: Terminal) -> None:
+    """Say what goes to judges that are not on this machine, before it goes there."""
+    for member in config.members:
+        if isinstance(member, JudgeConfig) and (line := sent_words(member.base_url, "annotator", what)):
+            terminal.say(line)
 
 
 def _check_testable(config: AnnotatorSettings) -> None:

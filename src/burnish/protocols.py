@@ -89,6 +89,15 @@ class Task(Grader, Protocol):
 
 # The protocols that are `runtime_checkable` are optional abilities: code asks for them with isinstance.
 @runtime_checkable
+class Previews(Protocol):
+    """A task whose rows can be checked without the slow part of loading them, such as executing every reference."""
+
+    def preview(self) -> Dataset:
+        """Return both splits, with some rows that `load` may leave out. Raises as `load` does."""
+        ...
+
+
+@runtime_checkable
 class Executes(Protocol):
     """A grader that must execute answers to compare them, for example queries on a database."""
 

@@ -172,6 +172,16 @@ def test_a_gguf_file_is_whole_to_its_last_byte(tmp_path: Path) -> None:
         check_gguf(path)
 
 
+def test_nan_in_a_gguf_file(tmp_path: Path) -> None:
+    path = gguf(tmp_path / "m.gguf")
+    data = path.read_bytes()
+    path.write_bytes(data[:-4] + np.float32(np.inf).tobytes())
+    check_gguf(path)
+    path.write_bytes(data[:-4] + np.float32(np.nan).tobytes())
+    with pytest.raises(FlawError, match="the tensor 'w' holds NaN, which is no number"):
+        check_gguf(path)
+
+
 def test_a_gguf_file_that_is_cut_off_is_named(tmp_path: Path) -> None:
     path = gguf(tmp_path / "m.gguf")
     path.write_bytes(path.read_bytes()[:-64])

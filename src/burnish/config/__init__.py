@@ -18,6 +18,7 @@ from burnish.config.annotators import (
     OwnConfig,
     PeopleConfig,
     WantedModel,
+    WantedProgram,
 )
 from burnish.config.base import Settings, expanded, looks_like_hub_id
 from burnish.config.differs import (
@@ -36,6 +37,7 @@ from burnish.config.lab import Budget, Compat, Config, Execution, Supervision
 from burnish.config.local_judges import ClassifierConfig, LikelihoodConfig, RewardModelConfig
 from burnish.config.methods import (
     METHODS,
+    Cap,
     ClearMethod,
     ComparingMethod,
     DpoMethod,
@@ -84,6 +86,7 @@ __all__ = [
     "AnswerDiffers",
     "AuditConfig",
     "Budget",
+    "Cap",
     "ClassifierConfig",
     "ClearMethod",
     "Columns",
@@ -144,6 +147,7 @@ __all__ = [
     "TrainSettings",
     "VerifiedMethod",
     "WantedModel",
+    "WantedProgram",
     "WordProblemsTask",
     "expanded",
     "load_plugins",

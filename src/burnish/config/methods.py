@@ -5,103 +5,32 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import Field, field_validator
 
-from burnish.config.base import (
-    MOST_REPEATS,
-    Name,
-    PositiveFloat,
-    Probability,
-    Repeats,
-    Settings,
-    Share,
-    number_from_text,
-)
-from burnish.config.kinds import Kinds, OneOf
+from burnish.config.base import MOST_REPEATS, Name, PositiveFloat, Probability, Repeats, Share
+from burnish.config.kinds import OneOf
+from burnish.config.method_base import METHODS, Cap, ComparingMethod, Gate, GatedMethod, MethodSettings
 from burnish.config.models import Loss, Objective, Optimizer, TrainSettings
-from burnish.types import Accept
 
-Gate: TypeAlias = Annotated[float, BeforeValidator(number_from_text), Field(ge=0.5, le=1)]
-"""A probability of at least one half. Below one half, a gate would accept answers that are more likely worse."""
-
-
-class MethodSettings(Settings):
-    """The base class of all methods. The class of each kind says what other code needs to know about that kind."""
-
-    kind: Any  # (each class narrows it to its one name)
-    name: Name
-    label: ClassVar[str | None] = None
-    """The label that reports show if the method has its default name. With None they show the name itself."""
-    asks_annotator: ClassVar[bool] = False
-    """Whether the method asks an annotator to compare answers."""
-    refines: ClassVar[bool] = False
-    """Whether the method changes labels, so that `burnish refine` can use it."""
-    experiments: ClassVar[bool] = True
-    """Whether an experiment can use the method."""
-    refine_defaults: ClassVar[Mapping[str, int]] = MappingProxyType({})
-    """Defaults of `burnish refine` that differ from the paper's."""
-
-    @property
-    def last_round(self) -> int:
-        """The number of the last round, or 0 for a method without rounds."""
-        return int(getattr(self, "rounds", 0))
-
-    @property
-    def proposers_passes(self) -> int:
-        """How many times a round trains on each row to make the models that propose answers."""
-        return 1
-
-    @property
-    def samples_per_row(self) -> int:
-        """How many answers are generated for each row in a round."""
-        return 1
-
-    @property
-    def comparisons_per_row(self) -> int:
-        """The most comparisons that an annotator makes for each row in a round."""
-        return 1 if self.asks_annotator else 0
-
-    @property
-    def program(self) -> tuple[str, ...] | None:
-        """The user's program that the method asks instead of an annotator, or None if it asks no program."""
-        return None
-
-    @property
-    def patience(self) -> float:
-        """That program is ended if it gives no new answer for this many seconds."""
-        return 600.0
-
-    def for_refinement(self) -> Self:
-        """Return the settings with the defaults of `burnish refine`, which can differ from those of an experiment."""
-        return self
-
-
-class GatedMethod(MethodSettings):
-    """The base class of methods that accept a proposal according to P(the proposal is better)."""
-
-    unwritten: ClassVar[frozenset[str]] = frozenset({"gate"})
-    gate: Gate = 0.5
-    """A proposal is accepted only if P(the proposal is better) is at least this."""
-
-
-class ComparingMethod(GatedMethod):
-    """The base class of methods that ask an annotator. The annotator may see a pair in both orders."""
-
-    asks_annotator: ClassVar[bool] = True
-    unwritten: ClassVar[frozenset[str]] = frozenset({"accept", "gate"})
-    accept: Accept | None = None
-    """How the judgements of the two orders of a pair are combined. `mean`: their mean decides (as in the paper).
-    `both-orders`: a proposal is accepted only if it is preferred in both orders. If not given, it is `mean` in an
-    experiment and `both-orders` in a refinement."""
-
-    def for_refinement(self) -> Self:
-        """Return the settings with `accept: both-orders`, unless the user set `accept`."""
-        return self if self.accept is not None else self.model_copy(update={"accept": Accept.BOTH_ORDERS})
-
-
-METHODS = Kinds("method", MethodSettings)
+__all__ = [
+    "METHODS",
+    "Cap",
+    "ClearMethod",
+    "ComparingMethod",
+    "DpoMethod",
+    "GatedMethod",
+    "IlrMethod",
+    "MajorityMethod",
+    "Method",
+    "MethodSettings",
+    "NaiveMethod",
+    "PairsFrom",
+    "RefineMethod",
+    "SftMethod",
+    "VerifiedMethod",
+]
 
 
 @METHODS.add
@@ -124,6 +53,7 @@ class NaiveMethod(MethodSettings):
 
     label: ClassVar[str | None] = "naive (no feedback)"
     refines: ClassVar[bool] = True
+    cap_field: ClassVar[str | None] = "alpha"
 
     kind: Literal["naive"]
     name: Name = "naive"
@@ -133,6 +63,11 @@ class NaiveMethod(MethodSettings):
     alpha: Share = 0.15
     """The share of all rows that is replaced in each round."""
 
+    @property
+    def parts(self) -> int:
+        """The two halves of cross-labelling."""
+        return 2
+
 
 @METHODS.add
 class IlrMethod(ComparingMethod):
@@ -141,6 +76,7 @@ class IlrMethod(ComparingMethod):
     label: ClassVar[str | None] = "ILR"
     refine_defaults: ClassVar[Mapping[str, int]] = MappingProxyType({"rounds": 2})
     refines: ClassVar[bool] = True
+    cap_field: ClassVar[str | None] = "alpha"
 
     kind: Literal["ilr"]
     name: Name = "ilr"
@@ -155,6 +91,11 @@ class IlrMethod(ComparingMethod):
     for a part."""
     cross_label: bool = True
     """With false, each model proposes for the rows on which it was trained. This shows what the split is worth."""
+
+    @property
+    def parts(self) -> int:
+        """The parts into which the rows are divided."""
+        return self.splits
 
     @property
     def proposers_passes(self) -> int:
@@ -225,6 +166,17 @@ class DpoMethod(ComparingMethod):
         return value
 
     @property
+    def caps(self) -> tuple[Cap, ...]:
+        """The share of the pairs that is kept, and the bound of the refinement that comes before."""
+        first = () if self.after is None else tuple(cap._replace(field=f"after.{cap.field}") for cap in self.after.caps)
+        return (*first, Cap("keep", self.keep, self.comparisons_per_row))
+
+    @property
+    def parts(self) -> int:
+        """The two halves of sDPO, or the parts of the refinement that comes before."""
+        return max(2 if self.pairs_from is PairsFrom.HALVES else 1, 1 if self.after is None else self.after.parts)
+
+    @property
     def samples_per_row(self) -> int:
         """How many answers the policy writes for each prompt. wsDPO needs half as many."""
         return self.samples // 2 if self.pairs_from is PairsFrom.LABELS else self.samples
@@ -254,6 +206,7 @@ class ClearMethod(ComparingMethod):
 
     unwritten: ClassVar[frozenset[str]] = frozenset({"accept"})
     refines: ClassVar[bool] = True
+    cap_field: ClassVar[str | None] = "alpha"
     kind: Literal["clear"]
     name: Name = "clear"
     """The name of the method in results."""
@@ -271,6 +224,7 @@ class MajorityMethod(GatedMethod):
     (self-consistency, Wang et al., arXiv 2203.11171). No annotator is asked."""
 
     refines: ClassVar[bool] = True
+    cap_field: ClassVar[str | None] = "alpha"
     kind: Literal["majority"]
     name: Name = "majority"
     """The name of the method in results."""
@@ -285,6 +239,11 @@ class MajorityMethod(GatedMethod):
     """The temperature at which answers are sampled."""
 
     @property
+    def parts(self) -> int:
+        """The two halves of cross-labelling."""
+        return 2
+
+    @property
     def samples_per_row(self) -> int:
         """How many answers are sampled for each prompt."""
         return self.samples
@@ -296,6 +255,7 @@ class VerifiedMethod(GatedMethod):
     does not."""
 
     refines: ClassVar[bool] = True
+    cap_field: ClassVar[str | None] = "alpha"
     experiments: ClassVar[bool] = False
     unwritten: ClassVar[frozenset[str]] = frozenset({"gate", "timeout"})
     kind: Literal["verified"]
@@ -310,6 +270,11 @@ class VerifiedMethod(GatedMethod):
     JSON lines on stdin, and for each of them it writes {id, passed: true or false} on stdout."""
     timeout: PositiveFloat = 600.0
     """The program is ended if it gives no new answer for this many seconds (does not change results)."""
+
+    @property
+    def parts(self) -> int:
+        """The two halves of cross-labelling."""
+        return 2
 
     @property
     def program(self) -> tuple[str, ...] | None:

@@ -17,6 +17,7 @@ from burnish.backends.machine import opener_of, peak_memory, provenance, threads
 from burnish.config import Config, JudgeConfig
 from burnish.errors import BurnishError, ConfigError
 from burnish.lab import workers
+from burnish.lab.doubts import doubts_of
 from burnish.lab.experiment import Experiment
 from burnish.lab.inputs import ExperimentInputs, resolve, resolved, server_judges
 from burnish.lab.measure import changes_of, results_of
@@ -76,7 +77,10 @@ def run_all(
     """
     root, terminal = Store(store or default_store()), Terminal()
     # All experiments are checked before the first one starts.
-    jobs = [_prepared(config, place, root) for config, place in zip(configs, places, strict=True)]
+    jobs = [
+        _prepared(config, place, root, terminal, own_backend=backend is not None)
+        for config, place in zip(configs, places, strict=True)
+    ]
     started = time.monotonic()
     for index in _computed(configs, root, terminal, backend):
         yield _assembled(jobs[index], root, terminal, backend, started)
@@ -105,13 +109,15 @@ class _Job:
     finished_before: frozenset[str]
 
 
-def _prepared(config: Config, out: Path, root: Store) -> _Job:
+def _prepared(config: Config, out: Path, root: Store, terminal: Terminal, own_backend: bool) -> _Job:
     """Check everything that can be checked before anything is spent. Claim the stages, so that `gc` does not delete
     those of a run that is not finished."""
     if out.exists() and not out.is_dir():
         raise ConfigError(f"out: {str(out)!r} is a file; name a folder for the results")
     inputs = resolve(config, offline_ok=False)
     records = planned(config, inputs, root)
+    for warning in doubts_of(config, inputs, records, root, offline_ok=False, own_backend=own_backend).warnings:
+        terminal.say(f"warning: {warning}")
     # The folder is made now: a place that cannot be written must not show after hours.
     with explained_write_errors(out):
         out.mkdir(parents=True, exist_ok=True)
@@ -153,24 +159,32 @@ class Plan:
     """What a run would do.
 
     `unresolved` are the hub ids that could not be resolved to a commit. `judge` is an upper bound on the calls to
-    judges on servers. It is None if no server is asked or the task cannot be loaded.
+    judges on servers. It is None if no server is asked or the task cannot be loaded. `warnings` say what will hardly
+    work. `unread` says why the data were not read and checked, and is None if they were.
     """
 
     stages: list[Explanation]
     unresolved: list[str]
     judge: Estimate | None
+    warnings: list[str]
+    unread: str | None
 
 
 def plan(config: Config, store: Path | None = None) -> Plan:
     """Say for every stage of an experiment whether it is done, new, or runs again, and which fields are the cause.
 
-    Raises ConfigError or DataError as `resolve` does.
+    Raises ConfigError or DataError as `resolve` and `doubts_of` do.
     """
     place = Store(store or default_store())
     inputs = resolve(config, offline_ok=True)
     records = planned(config, inputs, place)
+    doubts = doubts_of(config, inputs, records, place, offline_ok=True)
     return Plan(
-        stages=explain(records, place), unresolved=inputs.unresolved, judge=_judge_calls(config, inputs, records)
+        stages=explain(records, place),
+        unresolved=inputs.unresolved,
+        judge=_judge_calls(config, inputs, records),
+        warnings=doubts.warnings,
+        unread=doubts.unread,
     )
 
 

@@ -17,6 +17,7 @@ from burnish.ledger.summary import State, Summary, reference_doubt
 from burnish.methods import Round
 from burnish.protocols import Backend
 from burnish.refinery.dataset import read_facts, unused_columns
+from burnish.refinery.doubts import check_amount, cut_answers
 from burnish.refinery.first_row import data_words, first_row, row_words
 from burnish.refinery.inputs import RefinementInputs, find
 from burnish.refinery.job import Job
@@ -97,11 +98,10 @@ class _Refining:
         """Run all stages and write the folder. Raises Paused and BurnishError as `refine_data` does."""
         writer = self.writer
         _ = self.job.data  # reading it runs the data stage, which raises DataError before anything else is spent
+        check_amount(self.job.config, read_facts(self.job.data))
         # The first row is rendered as burnish's own backends do it. A caller's backend may do it in another way.
         if self.shown:
-            facts, found = read_facts(self.job.data), self.job.found
-            for line in (*data_words(facts, unused_columns(facts, found.table)), *row_words(first_row(found))):
-                self.job.context.terminal.say(line)
+            self._show()
         with explained_write_errors(self.folder.path):
             writer.begin(None)
         if doubt := reference_doubt(self.folder.summary):
@@ -117,6 +117,15 @@ class _Refining:
             self._write(writer, self.plan.rounds, state)
             raise
         return FinishedRefinement(out=self.folder.path, summary=self._write(writer, rounds, State.DONE, model))
+
+    def _show(self) -> None:
+        """Say what was found in the data. Raises ConfigError if no answer could be as long as the given ones."""
+        facts, found, say = read_facts(self.job.data), self.job.found, self.job.context.terminal.say
+        first = first_row(found)
+        for line in (*data_words(facts, unused_columns(facts, found.table)), *row_words(first)):
+            say(line)
+        if not first.problem and (long := cut_answers(found, facts)):
+            say(f"warning: {long}")
 
     def _write(self, writer: Writer, rounds: list[Round], state: State, model: Artifact | None = None) -> Summary:
         """Write what is finished into the folder."""

@@ -1,0 +1,116 @@
+"""The base classes of the settings of methods: what other code needs to know about any method."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, ClassVar, NamedTuple, Self, TypeAlias
+
+from pydantic import BeforeValidator, Field
+
+from burnish.config.base import Name, Settings, number_from_text
+from burnish.config.kinds import Kinds
+from burnish.types import Accept
+
+Gate: TypeAlias = Annotated[float, BeforeValidator(number_from_text), Field(ge=0.5, le=1)]
+"""A probability of at least one half. Below one half, a gate would accept answers that are more likely worse."""
+
+
+class Cap(NamedTuple):
+    """A bound on what a round may change. `field` is the setting, and `share` is its value.
+
+    It is a share of so many things `per_row`: 1 if labels are counted, more if pairs of answers are.
+    """
+
+    field: str
+    share: float
+    per_row: int = 1
+
+
+class MethodSettings(Settings):
+    """The base class of all methods. The class of each kind says what other code needs to know about that kind."""
+
+    kind: Any  # (each class narrows it to its one name)
+    name: Name
+    label: ClassVar[str | None] = None
+    """The label that reports show if the method has its default name. With None they show the name itself."""
+    asks_annotator: ClassVar[bool] = False
+    """Whether the method asks an annotator to compare answers."""
+    refines: ClassVar[bool] = False
+    """Whether the method changes labels, so that `burnish refine` can use it."""
+    experiments: ClassVar[bool] = True
+    """Whether an experiment can use the method."""
+    cap_field: ClassVar[str | None] = None
+    """The field with the largest share of all rows that a round may change. None if the method has no such field."""
+    refine_defaults: ClassVar[Mapping[str, int]] = MappingProxyType({})
+    """Defaults of `burnish refine` that differ from the paper's."""
+
+    @property
+    def last_round(self) -> int:
+        """The number of the last round, or 0 for a method without rounds."""
+        return int(getattr(self, "rounds", 0))
+
+    @property
+    def caps(self) -> tuple[Cap, ...]:
+        """The bounds on what a round may change. A method without such a bound has none."""
+        return () if self.cap_field is None else (Cap(self.cap_field, float(getattr(self, self.cap_field))),)
+
+    @property
+    def parts(self) -> int:
+        """Into how many parts a round cuts the rows. 1 if it does not cut them."""
+        return 1
+
+    @property
+    def proposers_passes(self) -> int:
+        """How many times a round trains on each row to make the models that propose answers."""
+        return 1
+
+    @property
+    def samples_per_row(self) -> int:
+        """How many answers are generated for each row in a round."""
+        return 1
+
+    @property
+    def comparisons_per_row(self) -> int:
+        """The most comparisons that an annotator makes for each row in a round."""
+        return 1 if self.asks_annotator else 0
+
+    @property
+    def program(self) -> tuple[str, ...] | None:
+        """The user's program that the method asks instead of an annotator, or None if it asks no program."""
+        return None
+
+    @property
+    def patience(self) -> float:
+        """That program is ended if it gives no new answer for this many seconds."""
+        return 600.0
+
+    def for_refinement(self) -> Self:
+        """Return the settings with the defaults of `burnish refine`, which can differ from those of an experiment."""
+        return self
+
+
+class GatedMethod(MethodSettings):
+    """The base class of methods that accept a proposal according to P(the proposal is better)."""
+
+    unwritten: ClassVar[frozenset[str]] = frozenset({"gate"})
+    gate: Gate = 0.5
+    """A proposal is accepted only if P(the proposal is better) is at least this."""
+
+
+class ComparingMethod(GatedMethod):
+    """The base class of methods that ask an annotator. The annotator may see a pair in both orders."""
+
+    asks_annotator: ClassVar[bool] = True
+    unwritten: ClassVar[frozenset[str]] = frozenset({"accept", "gate"})
+    accept: Accept | None = None
+    """How the judgements of the two orders of a pair are combined. `mean`: their mean decides (as in the paper).
+    `both-orders`: a proposal is accepted only if it is preferred in both orders. If not given, it is `mean` in an
+    experiment and `both-orders` in a refinement."""
+
+    def for_refinement(self) -> Self:
+        """Return the settings with `accept: both-orders`, unless the user set `accept`."""
+        return self if self.accept is not None else self.model_copy(update={"accept": Accept.BOTH_ORDERS})
+
+
+METHODS = Kinds("method", MethodSettings)

@@ -18,6 +18,7 @@ from burnish.tasks.numbers import MARKER, NumericAnswers, canonical, only_number
 from burnish.tasks.rows import (
     Counts,
     TaskRow,
+    all_read,
     check_own_ids,
     column,
     dataset,
@@ -51,13 +52,13 @@ class WordProblems(NumericAnswers):
         """Return both splits; raises DataError naming file and line, ConfigError naming the field."""
         config = self.config
         (path,) = local_files(config)
-        read = [(_row(f"{path}:{number}", values), values) for number, values in read_objects(path)]
+        read = [(f"{path}:{number}", values) for number, values in read_objects(path)]
         if not read:
             raise DataError(f"{path}: no rows; each line must be one JSON object with a question and its answer")
-        rows = [row for row, _ in read]
+        rows = all_read(read, _row)
         check_own_ids(rows)
         if any("split" in values for _, values in read):
-            splits = [_split(row.where, values) for row, values in read]
+            splits = all_read(read, _split)
         else:
             is_test = held_out_fifth(rows)
             splits = ["test" if is_test(row) else "train" for row in rows]
@@ -81,7 +82,7 @@ def local_files(config: WordProblemsTask) -> tuple[Path]:
 def _split(where: str, columns: Mapping[str, Any]) -> Split:
     name = text_column(where, columns, "split")
     if name not in _SPLITS:
-        raise DataError(f"{where}: split {name!r:.80} is unknown; write one of {', '.join(_SPLITS)}")
+        raise DataError(f"{where}: column 'split' is {name!r:.80}, which is unknown; write one of {', '.join(_SPLITS)}")
     return _SPLITS[name]
 
 
@@ -101,7 +102,7 @@ def _row(where: str, columns: Mapping[str, Any]) -> TaskRow:
         where=where,
         id=own_id(where, columns, id_name),
         question=question,
-        reference=demonstration(equation, _gold(where, column(where, columns, answer_name))),
+        reference=demonstration(equation, _gold(where, columns, answer_name)),
         metadata=other_columns(columns, *names, "Body", "split"),
     )
 
@@ -111,12 +112,12 @@ def _sentence(text: str) -> str:
     return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
-def _gold(where: str, value: object) -> str:
-    number = None
+def _gold(where: str, columns: Mapping[str, Any], name: str) -> str:
+    value, number = column(where, columns, name), None
     if isinstance(value, str | int | float) and not isinstance(value, bool):
         number = only_number(str(value))
     if number is None:
-        raise DataError(f"{where}: the answer is {value!r:.80}; write a number, or a string that is one number")
+        raise DataError(f"{where}: column {name!r} is {value!r:.80}; write a number, or a string that is one number")
     return number.text if "/" in number.text else tidy_number(number.text)
 
 

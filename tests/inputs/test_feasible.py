@@ -56,12 +56,19 @@ def test_a_cap_of_nothing_names_the_share_the_rows_and_the_least_share() -> None
     )
 
 
-@pytest.mark.parametrize("method", ["naive", "ilr", "clear", "majority", "verified"])
-def test_every_method_that_changes_labels_has_a_cap(method: str) -> None:
-    kinds = {"naive": NaiveMethod, "ilr": IlrMethod, "clear": ClearMethod, "majority": MajorityMethod}
-    found = VerifiedMethod(kind="verified", checker=("x",)) if method == "verified" else kinds[method](kind=method)
+@pytest.mark.parametrize(
+    "method",
+    [
+        NaiveMethod(kind="naive"),
+        IlrMethod(kind="ilr"),
+        ClearMethod(kind="clear"),
+        MajorityMethod(kind="majority"),
+        VerifiedMethod(kind="verified", checker=("x",)),
+    ],
+)
+def test_every_method_that_changes_labels_has_a_cap(method: MethodSettings) -> None:
     with pytest.raises(ConfigError, match=r"^methods\.2\.alpha: 0\.15 found, but half U has 6 rows"):
-        check_caps(found, "methods.2", 6, "half U")
+        check_caps(method, "methods.2", 6, "half U")
 
 
 def test_dpo_keeps_a_share_of_its_pairs() -> None:

@@ -137,7 +137,8 @@ def test_a_dry_run_executes_no_query(tmp_path: Path, monkeypatch: pytest.MonkeyP
         raise AssertionError("a query was executed")
 
     monkeypatch.setattr("burnish.sql.gold.Results.fill", never)
-    assert plan(small(task=queries(tmp_path)), tmp_path / "store").unread is None
+    config = small(task=queries(tmp_path), decode={"beams": 1, "max_new_tokens": 256})
+    assert plan(config, tmp_path / "store").unread is None
 
 
 def test_a_dataset_on_the_hub_is_not_read_in_a_dry_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from click.testing import CliRunner
 from refinement import COUNT, PROBLEMS, fake, label, refine, rows, script, settings, written
 
 import burnish
+from burnish.backends.fake import FakeBackend
 from burnish.cli import main
 from burnish.config import RefineConfig
 from burnish.errors import BurnishError, ConfigError, DataError
@@ -20,6 +22,7 @@ from burnish.refinery import RunOptions
 from burnish.refinery.dataset import DataFacts
 from burnish.refinery.doubts import check_amount
 from burnish.refinery.dry_run import DryRun, dry_run, words
+from burnish.report.terminal import Terminal
 from burnish.store.stages import Store
 
 QUICK = ("decode.beams=1", "decode.max_new_tokens=8", "train.lora=null")
@@ -174,8 +177,17 @@ def long(count: int) -> list[dict[str, Any]]:
     return [row | {"answer": "+ " * 10 + label(i)} if i < count else row for i, row in enumerate(rows())]
 
 
+def instead_of_the_usual(patch: pytest.MonkeyPatch, backend: Callable[[], FakeBackend]) -> None:
+    """Put a backend in the place of the usual one. Unlike with a caller's own backend, rows are still rendered."""
+
+    def opener_of(*_: object) -> Callable[[], FakeBackend]:
+        return backend
+
+    patch.setattr(context, "opener_of", opener_of)
+
+
 def call(where: Path, data: Path, *arguments: str) -> tuple[int, str, str]:
-    """Call `burnish refine` with the fake backend in the place of the usual one, which renders rows all the same."""
+    """Call `burnish refine`; returns the exit code, stdout and stderr."""
     places = ("--out", str(where / "out"), "--store", str(where / "store"))
     quick = tuple(word for change in QUICK for word in ("--set", change))
     fixed = ("--model", "builtin:strong", "--annotator", "oracle:gold", "--differs", "number", "--rounds", "1")
@@ -193,7 +205,7 @@ LONG = (
 def test_many_long_labels_are_said_in_the_dry_run_and_in_the_first_lines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(context, "opener_of", lambda *_: fake)
+    instead_of_the_usual(monkeypatch, fake)
     source = written(tmp_path, long(12))
     status, out, _ = call(tmp_path, source, "--dry-run")
     assert status == 0
@@ -211,7 +223,7 @@ def _lines(where: Path, data: list[dict[str, Any]]) -> list[str]:
 
 def test_labels_that_are_all_too_long_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     units: list[str] = []
-    monkeypatch.setattr(context, "opener_of", lambda *_: lambda: fake(units.append))
+    instead_of_the_usual(monkeypatch, lambda: fake(units.append))
     source = written(tmp_path, long(COUNT))
     for more in (["--dry-run"], []):
         status, _, err = call(tmp_path, source, *more)
@@ -263,7 +275,11 @@ def test_a_reference_that_never_matches_is_said_in_the_dry_run_too(
     assert plan.warnings == [DOUBT]
     assert f"warning: {DOUBT}" in list(words(plan))
     said: list[str] = []
-    monkeypatch.setattr("burnish.report.terminal.Terminal.say", lambda _, message: said.append(message))
+
+    def say(_: Terminal, message: str) -> None:
+        said.append(message)
+
+    monkeypatch.setattr(Terminal, "say", say)
     refine(config, tmp_path)
     assert f"warning: {DOUBT}" in said
 

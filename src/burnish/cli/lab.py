@@ -18,7 +18,11 @@ from burnish.cli.common import JSON, OUT, SET, STORE, main, print_json, settled
 @OUT
 @STORE
 @SET
-@click.option("--dry-run", is_flag=True, help="Check the config and print which stages would run. Nothing is computed.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Check the config, the data and the models, and print which stages would run. Nothing is computed.",
+)
 @JSON
 @settled
 def run_command(

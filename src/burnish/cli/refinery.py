@@ -90,7 +90,11 @@ from burnish.cli.common import JSON, SET, STORE, main, print_json, settled
     help="Write the refined dataset as this kind of file, too. May be given twice.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace another refinement that is in --out.")
-@click.option("--dry-run", is_flag=True, help="Print the plan and what it would cost. Nothing is computed or bought.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Check what can be checked, and print the plan and what it would cost. Nothing is computed or bought.",
+)
 @STORE
 @SET
 @JSON

@@ -16,7 +16,7 @@ from burnish.lab.experiment import Experiment
 from burnish.lab.inputs import resolve
 from burnish.lab.judged import changes_of
 from burnish.lab.measure import results_of
-from burnish.store.course import Position
+from burnish.store.course import StagePosition
 from burnish.store.files import dump_line, pretty
 from burnish.store.gc import collect
 from burnish.store.runners import Executor
@@ -62,7 +62,7 @@ class Silent:
         self.said.append(message)
 
     @contextmanager
-    def stage(self, label: str, position: Position | None = None) -> Generator[None, None, None]:
+    def stage(self, label: str, position: StagePosition | None = None) -> Generator[None, None, None]:
         """Show nothing."""
         yield
 

@@ -22,7 +22,7 @@ from burnish.lab.running import Finished, run
 from burnish.models.card import read_card
 from burnish.protocols import RowKey, Score
 from burnish.results import Results, Run
-from burnish.store.course import Position
+from burnish.store.course import StagePosition
 from burnish.store.files import dump_line, pretty
 from burnish.store.runners import Executor
 from burnish.store.stages import Store
@@ -132,7 +132,7 @@ class Quiet:
         self.said.append(message)
 
     @contextmanager
-    def stage(self, label: str, position: Position | None = None) -> Generator[None, None, None]:
+    def stage(self, label: str, position: StagePosition | None = None) -> Generator[None, None, None]:
         yield
 
     def rows(self, done: int, total: int) -> None:

@@ -38,8 +38,7 @@ class Dataset:
     left_out: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
-# A class fulfils a protocol by its methods alone. A task or annotator from outside the package need not inherit from
-# here.
+# A class fulfils a protocol by its methods alone. One from outside the package need not inherit from here.
 class AnswerMatcher(Protocol):
     """Finds final answers and says whether two of them are the same.
 
@@ -55,7 +54,6 @@ class AnswerMatcher(Protocol):
         ...
 
 
-# Always of one example, because some answers mean nothing without it: a query needs its example's database.
 class ExampleGrader(AnswerMatcher, Protocol):
     """Finds, matches and grades the answers to one example."""
 
@@ -89,6 +87,15 @@ class Task(Grader, Protocol):
 
 
 # The protocols that are `runtime_checkable` are optional abilities: code asks for them with isinstance.
+@runtime_checkable
+class Previews(Protocol):
+    """A task whose rows can be checked without the slow part of loading them, such as executing every reference."""
+
+    def preview(self) -> Dataset:
+        """Return both splits, with some rows that `load` may leave out. Raises as `load` does."""
+        ...
+
+
 @runtime_checkable
 class Executes(Protocol):
     """A grader that must execute answers to compare them, for example queries on a database."""
@@ -134,8 +141,6 @@ class SaysMore(Protocol):
         ...
 
 
-# The two attributes are properties here. A plain attribute in a protocol must be writable, and those of a frozen
-# dataclass are not.
 class Annotator(Protocol):
     """A source of comparisons, which may be right or wrong."""
 
@@ -201,7 +206,7 @@ class Score:
 
     id: str
     value: float
-    # SEAM and some judges compare the mean of a token and not the sum, and need the count for it.
+    # The count is needed for the mean of a token, which SEAM and some judges compare.
     tokens: int
 
 
@@ -253,8 +258,7 @@ class Trainer(Protocol):
         """
         ...
 
-    # Both orders come together so that they land in one batch: with both shuffled apart, a small model did not learn at
-    # all.
+    # Both orders come in one batch: with both shuffled apart, a small model did not learn at all.
     def train_classifier(
         self, model: Artifact, rows: Sequence[tuple[PairRow, PairRow]], settings: TrainSettings, seed: int, into: Path
     ) -> int:

@@ -84,7 +84,7 @@ def test_a_named_column_that_is_not_there() -> None:
     ("columns", "words"),
     [
         ({"prompt": "a", "completion": "a"}, "column 'a' is named for two parts"),
-        ({"messages": "a", "prompt": "b"}, "messages and prompt are both named"),
+        ({"messages": "a", "prompt": "b"}, r"messages \('a'\) and prompt \('b'\) are both named"),
         ({}, "no column is named; write for example prompt=query"),
         ({"promt": "a"}, "data.columns.promt: no such field"),
         ({"prompt": ""}, "data.columns.prompt: '' found"),

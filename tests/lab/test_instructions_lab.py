@@ -127,9 +127,10 @@ def test_a_plan_makes_the_same_stages(tmp_path: Path):
 
 def test_exchanged_files_are_other_data(tmp_path: Path):
     config = experiment(tmp_path)
-    task = config.task.model_copy(update={"general": (str(tmp_path / "safety.json"),)})
-    task = task.model_copy(update={"safety": (str(tmp_path / "general.json"),)})
-    one, two = (plan(c, tmp_path / "s").stages[0] for c in (config, config.model_copy(update={"task": task})))
+    straight = config.task.model_copy(update={"train_general": None, "train_safety": None})
+    exchanged = {"general": (str(tmp_path / "safety.json"),), "safety": (str(tmp_path / "general.json"),)}
+    tasks = (straight, straight.model_copy(update=exchanged))
+    one, two = (plan(config.model_copy(update={"task": task}), tmp_path / "s").stages[0] for task in tasks)
     assert one.label == two.label == "data"
     assert one.fingerprint != two.fingerprint
 

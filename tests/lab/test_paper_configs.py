@@ -33,7 +33,7 @@ def bird(folder: Path) -> dict[str, str]:
         people(database)
         rows = [
             {"question": f"{split} {row['question']}", "evidence": "", "SQL": row["sql"], "db_id": "people"}
-            for row in rows_of(database, 6)
+            for row in rows_of(database, 40)
         ]
         (folder / name / f"{split}.json").write_text(json.dumps(rows))
     return {"BIRD": str(folder)}

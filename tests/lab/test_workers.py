@@ -155,7 +155,7 @@ def test_workers_number_stages_as_the_whole_run_does(
 
     monkeypatch.setattr(workers, "_start", start)
     monkeypatch.setattr(workers, "opener_of", opener_of)
-    config = small(methods=[{"kind": "sft"}], seeds=[0, 1], execution=TWO)
+    config = small(methods=[{"kind": "sft"}], seeds=[0, 1], execution=TWO, decode={"max_new_tokens": 64})
     with pytest.raises(StageError, match="a worker stopped"):
         list(running.run_all([config], [tmp_path / "out"], tmp_path / "store"))
     assert capsys.readouterr().err == "2 workers\n"

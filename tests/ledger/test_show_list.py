@@ -12,7 +12,7 @@ from folders import Made, made
 from burnish.cli import main as cli
 from burnish.ledger.folder import ANSWERS, EXAMPLES, LEDGER
 from burnish.ledger.history import WHY
-from burnish.ledger.listing import Rows
+from burnish.ledger.listing import ListedRows
 from burnish.ledger.reverting import revert
 from burnish.types import Reason
 
@@ -28,7 +28,7 @@ def invoke(*arguments: str) -> Result:
 
 def test_show_without_an_id_lists_changed_rows_first_then_those_taken_back(there: Made):
     revert(there.path, None, ["r3"])
-    listed = Rows(there.folder).first(None)
+    listed = ListedRows(there.folder).first(None)
     assert [(row.id, row.state, row.round, row.reason) for row in listed] == [
         ("r1", "changed", 2, "agreed"),
         ("r2", "changed", 2, "accepted"),
@@ -39,7 +39,7 @@ def test_show_without_an_id_lists_changed_rows_first_then_those_taken_back(there
         ("r7", "as it came", 2, "agreed"),
         ("r8", "as it came", 2, "agreed"),
     ]
-    assert [row.id for row in Rows(there.folder).first(4)] == ["r1", "r2", "r4", "r3"]
+    assert [row.id for row in ListedRows(there.folder).first(4)] == ["r1", "r2", "r4", "r3"]
     assert listed[0].where == "data.jsonl:1"
 
 

@@ -79,7 +79,7 @@ def test_the_model_learned_what_the_dataset_holds(done: Refined) -> None:
     assert trained_on(done.store)[done.summary.model.fingerprint] == {row["id"] for row in rows()}
 
 
-@pytest.mark.parametrize(("alpha", "cap"), [(0.01, 0), (0.05, 3), (1.0, COUNT)])
+@pytest.mark.parametrize(("alpha", "cap"), [(0.02, 1), (0.05, 3), (1.0, COUNT)])
 def test_no_round_changes_more_than_its_share(tmp_path: Path, alpha: float, cap: int) -> None:
     found = refine(settings(written(tmp_path), alpha=alpha), tmp_path)
     for number in (1, 2):

@@ -152,7 +152,7 @@ def test_a_file_without_a_usable_row(tmp_path: Path, on_bad_row: str) -> None:
 
 
 def test_two_rows_of_one_prompt_cannot_be_cut(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="2 rows cannot be cut into 2 parts by prompt; use more rows"):
+    with pytest.raises(DataError, match=r"data\.jsonl: 2 rows with 1 different prompt found"):
         refine(settings(written(tmp_path, without_ids()[:1] * 2)), tmp_path)
 
 

@@ -94,7 +94,7 @@ def test_the_first_line_of_refine_says_it_before_the_server_is_asked(tmp_path: P
     )
     assert planned.stdout.splitlines()[0] == line
     # The stage `data` runs first: it reads the file and sends nothing.
-    said = [found for found in done.stderr.splitlines() if not found.startswith("data")]
+    said = [found for found in done.stderr.splitlines() if "] data: " not in found]
     assert said[0] == line
     assert "which is not on this machine" not in again.output  # everything is finished, so nothing is sent
     assert KEY not in planned.output + done.output

@@ -16,7 +16,7 @@ from burnish.errors import Paused
 from burnish.lab import running
 from burnish.report.heartbeat import SECONDS, heartbeat
 from burnish.report.terminal import Terminal
-from burnish.store.course import Course, Position
+from burnish.store.course import Course, StagePosition
 from burnish.store.runners import Executor, Planner, planned_stages
 from burnish.store.stages import Stage, Store, Work
 
@@ -65,7 +65,7 @@ def beating() -> list[threading.Thread]:
 def test_a_stage_says_when_it_starts_and_ends_and_every_minute(capsys: pytest.CaptureFixture[str]) -> None:
     minutes = Minutes(2)
     terminal, written = plain(minutes)
-    with terminal.stage("seed 0 \x1b[31mtrain", Position(number=3, total=17)):
+    with terminal.stage("seed 0 \x1b[31mtrain", StagePosition(number=3, total=17)):
         terminal.start("training", 1200)
         terminal.advance(40)
         minutes.pass_by()
@@ -249,7 +249,7 @@ class Screen:
 
 def test_a_terminal_shows_the_time_that_is_left_in_the_stage_and_in_the_run() -> None:
     screen = Screen()
-    with screen.terminal.stage("seed 0 train", Position(number=3, total=17, expected=30.0, rest=600.0)):
+    with screen.terminal.stage("seed 0 train", StagePosition(number=3, total=17, expected=30.0, rest=600.0)):
         screen.terminal.start("training", 100)
         screen.terminal.advance(10)
         screen.now = 10.0
@@ -264,14 +264,16 @@ def test_a_terminal_shows_the_time_that_is_left_in_the_stage_and_in_the_run() ->
 
 def test_before_rows_tell_anything_earlier_stages_do() -> None:
     screen = Screen()
-    with screen.terminal.stage("train", Position(number=3, total=17, expected=30.0, rest=600.0)):
+    with screen.terminal.stage("train", StagePosition(number=3, total=17, expected=30.0, rest=600.0)):
         screen.now = 10.0
     assert screen.last.count("left") == 1
     assert "(whole run: 0:10:20 left)" in screen.last
 
 
-@pytest.mark.parametrize("position", [None, Position(number=1, total=2), Position(number=1, total=2, rest=5.0)])
-def test_where_nothing_is_known_no_time_is_shown(position: Position | None) -> None:
+@pytest.mark.parametrize(
+    "position", [None, StagePosition(number=1, total=2), StagePosition(number=1, total=2, rest=5.0)]
+)
+def test_where_nothing_is_known_no_time_is_shown(position: StagePosition | None) -> None:
     screen = Screen()
     with screen.terminal.stage("train", position):
         screen.now = 10.0

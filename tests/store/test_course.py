@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from burnish.store.course import Course, PlannedStage, Position
+from burnish.store.course import Course, PlannedStage, StagePosition
 
 
 def planned(*stages: str, reused: dict[str, float] | None = None) -> list[PlannedStage]:
@@ -33,13 +33,13 @@ def test_a_stage_is_numbered_by_its_place_in_the_plan() -> None:
 
 def test_nothing_is_estimated_before_a_stage_of_each_kind_is_finished() -> None:
     course = Course(planned(*ROUNDS))
-    assert course.position(ROUNDS[0]) == Position(number=1, total=4, expected=None, rest=None)
+    assert course.position(ROUNDS[0]) == StagePosition(number=1, total=4, expected=None, rest=None)
     course.finished(ROUNDS[0], 100.0)
-    assert course.position(ROUNDS[1]) == Position(number=2, total=4, expected=None, rest=None)
+    assert course.position(ROUNDS[1]) == StagePosition(number=2, total=4, expected=None, rest=None)
     course.finished(ROUNDS[1], 7.0)
-    assert course.position(ROUNDS[2]) == Position(number=3, total=4, expected=100.0, rest=7.0)
+    assert course.position(ROUNDS[2]) == StagePosition(number=3, total=4, expected=100.0, rest=7.0)
     course.finished(ROUNDS[2], 50.0)
-    assert course.position(ROUNDS[3]) == Position(number=4, total=4, expected=7.0, rest=0)
+    assert course.position(ROUNDS[3]) == StagePosition(number=4, total=4, expected=7.0, rest=0)
 
 
 def test_reused_stages_tell_how_long_others_take_and_their_mean_counts() -> None:
@@ -49,7 +49,7 @@ def test_reused_stages_tell_how_long_others_take_and_their_mean_counts() -> None
     assert position.expected == 15.0
     assert position.rest is None  # no judgements are finished yet
     course.finished(ROUNDS[1], 1.0)
-    assert course.position(ROUNDS[3]) == Position(number=4, total=5, expected=1.0, rest=15.0)
+    assert course.position(ROUNDS[3]) == StagePosition(number=4, total=5, expected=1.0, rest=15.0)
 
 
 def test_the_same_label_counts_before_the_same_name() -> None:
@@ -73,7 +73,7 @@ def test_the_same_label_counts_before_the_same_name() -> None:
 
 def test_the_rest_is_not_estimated_while_several_workers_share_it() -> None:
     course = Course(planned(*ROUNDS, reused={ROUNDS[0]: 10.0, ROUNDS[1]: 2.0}), shared=True)
-    assert course.position(ROUNDS[2]) == Position(number=3, total=4, expected=10.0, rest=None)
+    assert course.position(ROUNDS[2]) == StagePosition(number=3, total=4, expected=10.0, rest=None)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_the_rest_is_not_estimated_while_several_workers_share_it() -> None:
 def test_what_is_left_is_the_rest_of_the_stage_and_of_the_run(
     expected: float | None, rest: float | None, elapsed: float, of_stage: float | None, left: float | None
 ) -> None:
-    assert Position(number=1, total=2, expected=expected, rest=rest).left(elapsed, of_stage) == left
+    assert StagePosition(number=1, total=2, expected=expected, rest=rest).left(elapsed, of_stage) == left
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from experiment import Quiet
 from burnish.errors import StageError
 from burnish.store import stages
 from burnish.store.canonical import canonical
-from burnish.store.course import Position
+from burnish.store.course import StagePosition
 from burnish.store.explain import explain
 from burnish.store.gc import collect
 from burnish.store.runners import Executor, Planner
@@ -231,7 +231,7 @@ def _wait_and_tell(root: str) -> None:
             (Path(root) / "told").write_text(message)
 
         @contextmanager
-        def stage(self, label: str, position: Position | None = None) -> Generator[None, None, None]:
+        def stage(self, label: str, position: StagePosition | None = None) -> Generator[None, None, None]:
             (Path(root) / "shown").write_text(label)
             yield
 

@@ -189,7 +189,7 @@ MISTAKES: list[tuple[Callable[[Path], TextToSqlTask], str]] = [
     (lambda d: own(d, {"question": "a", "database": "people.sqlite"}), "no column 'sql'"),
     (lambda d: own(d, row(sql=" ")), "column 'sql' is blank"),
     (lambda d: own(d, row(evidence=3)), "column 'evidence' is 3"),
-    (lambda d: own(d, row(split="later")), "split 'later' is unknown"),
+    (lambda d: own(d, row(split="later")), "column 'split' is 'later', which is unknown"),
     (lambda d: own(d, row(split="test")), "no 'split', which other rows have"),
     (lambda d: own(d, split_column="part"), "no column 'part'"),
     (lambda d: own(d, row(database="rows.jsonl")), r"rows\.jsonl' is no SQLite database"),

@@ -87,12 +87,15 @@ def test_without_a_split_column_repeats_stay_together(tmp_path: Path) -> None:
         ({"Body": "A", "Question": "B?", "Answer": 1, "split": "train"}, "no column 'Equation'"),
         ({"unknown": 1}, "no column 'question', found 'unknown'"),
         (mawps("A?", equation=None), "'equation' is None"),
-        (mawps("A?", None), "the answer is None"),
-        (mawps("A?", True), "the answer is True"),
-        (mawps("A?", "5 or 6"), "the answer is '5 or 6'"),
-        (mawps("A?", ""), "the answer is ''"),
-        (mawps("A?", [5]), "the answer is"),
-        (mawps("A?", split="holdout"), "split 'holdout' is unknown; write one of train, valid"),
+        (mawps("A?", None), "column 'answer' is None"),
+        (mawps("A?", True), "column 'answer' is True"),
+        (mawps("A?", "5 or 6"), "column 'answer' is '5 or 6'"),
+        (mawps("A?", ""), "column 'answer' is ''"),
+        (mawps("A?", [5]), "column 'answer' is"),
+        (
+            mawps("A?", split="holdout"),
+            "column 'split' is 'holdout', which is unknown; write one of train, valid, validation, dev, test",
+        ),
         ({"question": "A?", "equation": "", "answer": 1}, "no column 'split'"),
         (mawps("A?", id=1), "id '1' was used at"),
     ],
@@ -116,3 +119,20 @@ def test_a_bad_word_problem_names_its_line(tmp_path: Path, row: Any, told: str) 
 def test_a_file_without_enough_rows(tmp_path: Path, rows: list[Any], told: str) -> None:
     with pytest.raises(DataError, match=told):
         load(tmp_path, *rows)
+
+
+def test_all_bad_rows_are_said_at_once(tmp_path: Path) -> None:
+    rows = [mawps(f"Q{number}?", "5 or 6" if number in {1, 3, 4} else "3") for number in range(6)]
+    with pytest.raises(DataError) as error:
+        load(tmp_path, *rows)
+    assert str(error.value) == (
+        f"{tmp_path}/words.jsonl:2: column 'answer' is '5 or 6'; write a number, or a string that is one number "
+        "(2 more bad rows: words.jsonl:4, words.jsonl:5)"
+    )
+
+
+def test_of_many_bad_rows_ten_more_are_said(tmp_path: Path) -> None:
+    with pytest.raises(
+        DataError, match=r"words\.jsonl:1: .* \(29 more bad rows: words\.jsonl:2, .*jsonl:11, \.\.\.\)$"
+    ):
+        load(tmp_path, *(mawps(f"Q{number}?", None) for number in range(30)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from burnish.config import DType, Execution, ModelConfig
@@ -69,6 +69,17 @@ def rendered(model: ModelConfig, row: TrainingRow) -> Rendered:
     from burnish.backends.preview import rendered as as_text  # noqa: PLC0415
 
     return as_text(model, row)
+
+
+def answer_lengths(model: ModelConfig, answers: Iterable[str]) -> list[int]:
+    """Return how many tokens a model would have to write for each answer, its end included.
+
+    Raises BackendError where the tokenizer or a library is missing.
+    """
+    _quiet()
+    from burnish.backends.preview import answer_lengths as counted  # noqa: PLC0415
+
+    return counted(model, answers)
 
 
 def end_of(model: ModelConfig) -> str | None:

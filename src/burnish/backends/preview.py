@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -41,6 +42,12 @@ def rendered(model: ModelConfig, row: TrainingRow) -> Rendered:
         prompt_tokens=len(prompt),
         supervised_tokens=len(supervised),
     )
+
+
+def answer_lengths(model: ModelConfig, answers: Iterable[str]) -> list[int]:
+    """Return how many tokens a model would have to write for each answer, its end included."""
+    renderer = renderer_of(model)
+    return [renderer.answer_length(answer) for answer in answers]
 
 
 def speed(execution: Execution, dtype: DType) -> float:

@@ -126,6 +126,10 @@ class Renderer:
             )
         return Tokens(ids, len(prompt))
 
+    def answer_length(self, answer: str) -> int:
+        """Return how many tokens a model writes for an answer, its end included."""
+        return len(self._ids(answer)) + 1
+
     def pair(self, row: PairRow, max_tokens: int) -> list[int]:
         """Return what a comparator sees of two answers; raises DataError naming a pair that does not fit."""
         ids = self._pair(row)

@@ -18,7 +18,11 @@ from burnish.cli.common import JSON, OUT, SET, STORE, main, print_json, settled
 @OUT
 @STORE
 @SET
-@click.option("--dry-run", is_flag=True, help="Check the config and print which stages would run. Nothing is computed.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Check the config, the data and the models, and print which stages would run. Nothing is computed.",
+)
 @JSON
 @settled
 def run_command(
@@ -219,6 +223,10 @@ def _print_plan(config: Any, store: Path | None, as_json: bool, details: bool) -
             click.echo(f"           {difference.field}: {before} -> {after}{cause}")
     for source in planned.unresolved:
         click.echo(f"unresolved  {source} (the hub does not answer; a run looks up its commit first)")
+    if planned.unread is not None:
+        click.echo(f"data not checked: {planned.unread}")
+    for warning in planned.warnings:
+        click.echo(f"warning: {warning}")
     waiting = sum(explanation.state != "done" for explanation in explanations)
     click.echo(f"{len(explanations)} stages, {len(explanations) - waiting} done, {waiting} to run")
     if planned.judge is not None:

@@ -124,9 +124,9 @@ def _folder_and_id(places: tuple[str, ...]) -> tuple[Folder, str | None]:
 
 def _list_rows(folder: Folder, limit: int | None, as_json: bool) -> None:
     """Print the ids of the rows that have a history."""
-    from burnish.ledger.listing import Rows, words  # noqa: PLC0415
+    from burnish.ledger.listing import ListedRows, words  # noqa: PLC0415
 
-    rows = Rows(folder)
+    rows = ListedRows(folder)
     # A program gets all rows unless it asks for fewer.
     listed = rows.first(_limit(limit, 0 if as_json else _SHOWN))
     if as_json:

@@ -97,7 +97,11 @@ from burnish.cli.common import JSON, SET, STORE, main, print_json, settled
     "Ties and abstentions are left out.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace another refinement that is in --out.")
-@click.option("--dry-run", is_flag=True, help="Print the plan and what it would cost. Nothing is computed or bought.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Check what can be checked, and print the plan and what it would cost. Nothing is computed or bought.",
+)
 @STORE
 @SET
 @JSON

@@ -19,6 +19,7 @@ from burnish.config.annotators import (
     PeopleConfig,
     RefineAnnotator,
     WantedModel,
+    WantedProgram,
 )
 from burnish.config.base import Settings, expanded, looks_like_hub_id
 from burnish.config.differs import (
@@ -38,6 +39,7 @@ from burnish.config.local_judges import ClassifierConfig, LikelihoodConfig, Rewa
 from burnish.config.method_settings import ComparingMethod, GatedMethod, MethodRole, MethodSettings
 from burnish.config.methods import (
     METHODS,
+    Cap,
     ClearMethod,
     DpoMethod,
     IlrMethod,
@@ -82,6 +84,7 @@ __all__ = [
     "AnswerDiffers",
     "AuditConfig",
     "Budget",
+    "Cap",
     "ClassifierConfig",
     "ClearMethod",
     "Columns",
@@ -144,6 +147,7 @@ __all__ = [
     "TrainSettings",
     "VerifiedMethod",
     "WantedModel",
+    "WantedProgram",
     "WordProblemsTask",
     "expanded",
     "load_plugins",

@@ -34,6 +34,14 @@ class WantedModel(NamedTuple):
     as_it_is: bool = False
 
 
+class WantedProgram(NamedTuple):
+    """A user's program that a config names. `field` is the config field, and `command` is the program with its
+    arguments."""
+
+    field: str
+    command: tuple[str, ...]
+
+
 class AnnotatorSettings(Settings):
     """The base class of all annotators. An annotator is a person, program or model that says which of two answers is
     better."""
@@ -93,6 +101,10 @@ class AnnotatorSettings(Settings):
             head = Head.NONE if learns or self.head is None else self.head
             yield WantedModel(f"{field}.model", self.base_model, head, as_it_is=not learns)
 
+    def programs(self, field: str) -> Iterator[WantedProgram]:
+        """Yield the user's programs that are run. `field` is the config field that holds these settings."""
+        yield from ()
+
     def problem(self, simulated: bool) -> str | None:
         """Say what is wrong with these settings in an experiment (`simulated`) or in a refinement. Return None if
         nothing is wrong."""
@@ -149,6 +161,10 @@ class CommandConfig(AnnotatorSettings):
         """Return the command, split into words as a shell does. Raises ValueError if a quote is not closed."""
         # A settings file has the words as a list. A short form is one text, so it has to be split.
         return {"command": program_words(value)}
+
+    def programs(self, field: str) -> Iterator[WantedProgram]:
+        """Yield the program."""
+        yield WantedProgram(f"{field}.command", self.command)
 
     def referee_words(self) -> str:
         """Say who compares answers with references."""
@@ -228,6 +244,10 @@ class MixedConfig(AnnotatorSettings):
         # No model for the oracle's share: ground truth needs none.
         yield from self.other.models(f"{field}.other", simulated)
 
+    def programs(self, field: str) -> Iterator[WantedProgram]:
+        """Yield the other annotator's programs."""
+        yield from self.other.programs(f"{field}.other")
+
     def problem(self, simulated: bool) -> str | None:
         """Say what is wrong with these settings."""
         # The problem of an inner annotator names its own field. In front of it comes the place of that annotator.
@@ -266,6 +286,11 @@ class MajorityConfig(AnnotatorSettings):
         # found.
         for place, one in enumerate(self.of):
             yield from one.models(f"{field}.of.{place}", simulated)
+
+    def programs(self, field: str) -> Iterator[WantedProgram]:
+        """Yield the voters' programs."""
+        for place, one in enumerate(self.of):
+            yield from one.programs(f"{field}.of.{place}")
 
     def problem(self, simulated: bool) -> str | None:
         """Say what is wrong with these settings."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Self, TypeAlias
+from typing import Annotated, Any, ClassVar, NamedTuple, Self, TypeAlias
 
 from pydantic import BeforeValidator, Field
 
 from burnish.config.base import Name, Settings, number_from_text
+from burnish.config.kinds import Kinds
 from burnish.types import Accept
 
 Gate: TypeAlias = Annotated[float, BeforeValidator(number_from_text), Field(ge=0.5, le=1)]
@@ -34,6 +35,17 @@ class MethodRole(StrEnum):
     """Trains on gold labels, which shows what could be reached."""
 
 
+class Cap(NamedTuple):
+    """A bound on what a round may change. `field` is the setting, and `share` is its value.
+
+    It is a share of so many things `per_row`: 1 if labels are counted, more if pairs of answers are.
+    """
+
+    field: str
+    share: float
+    per_row: int = 1
+
+
 class MethodSettings(Settings):
     """The base class of all methods. The class of each kind says what other code needs to know about that kind."""
 
@@ -49,6 +61,8 @@ class MethodSettings(Settings):
     """Whether the method changes labels, so that `burnish refine` can use it."""
     experiments: ClassVar[bool] = True
     """Whether an experiment can use the method."""
+    cap_field: ClassVar[str | None] = None
+    """The field with the largest share of all rows that a round may change. None if the method has no such field."""
     refine_defaults: ClassVar[Mapping[str, int]] = MappingProxyType({})
     """Defaults of `burnish refine` that differ from the paper's."""
 
@@ -65,6 +79,16 @@ class MethodSettings(Settings):
     def last_round(self) -> int:
         """The number of the last round, or 0 for a method without rounds."""
         return int(getattr(self, "rounds", 0))
+
+    @property
+    def caps(self) -> tuple[Cap, ...]:
+        """The bounds on what a round may change. A method without such a bound has none."""
+        return () if self.cap_field is None else (Cap(self.cap_field, float(getattr(self, self.cap_field))),)
+
+    @property
+    def parts(self) -> int:
+        """Into how many parts a round cuts the rows. 1 if it does not cut them."""
+        return 1
 
     @property
     def proposers_passes(self) -> int:
@@ -117,3 +141,6 @@ class ComparingMethod(GatedMethod):
     def for_refinement(self) -> Self:
         """Return the settings with `accept: both-orders`, unless the user set `accept`."""
         return self if self.accept is not None else self.model_copy(update={"accept": Accept.BOTH_ORDERS})
+
+
+METHODS = Kinds("method", MethodSettings)

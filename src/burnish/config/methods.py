@@ -9,19 +9,37 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import Field, field_validator
 
-from burnish.config.base import (
-    MOST_REPEATS,
-    Name,
-    PositiveFloat,
-    Probability,
-    Repeats,
-    Share,
+from burnish.config.base import MOST_REPEATS, Name, PositiveFloat, Probability, Repeats, Share
+from burnish.config.kinds import OneOf
+from burnish.config.method_settings import (
+    METHODS,
+    Cap,
+    ComparingMethod,
+    Gate,
+    GatedMethod,
+    MethodRole,
+    MethodSettings,
 )
-from burnish.config.kinds import Kinds, OneOf
-from burnish.config.method_settings import ComparingMethod, Gate, GatedMethod, MethodRole, MethodSettings
 from burnish.config.models import Loss, Objective, Optimizer, TrainSettings
 
-METHODS = Kinds("method", MethodSettings)
+__all__ = [
+    "METHODS",
+    "Cap",
+    "ClearMethod",
+    "ComparingMethod",
+    "DpoMethod",
+    "ExperimentMethod",
+    "GatedMethod",
+    "IlrMethod",
+    "MajorityMethod",
+    "MethodRole",
+    "MethodSettings",
+    "NaiveMethod",
+    "PairsFrom",
+    "RefineMethod",
+    "SftMethod",
+    "VerifiedMethod",
+]
 
 
 @METHODS.add
@@ -46,6 +64,7 @@ class NaiveMethod(MethodSettings):
     label: ClassVar[str | None] = "naive (no feedback)"
     role: ClassVar[MethodRole] = MethodRole.NAIVE
     refines: ClassVar[bool] = True
+    cap_field: ClassVar[str | None] = "alpha"
 
     kind: Literal["naive"]
     name: Name = "naive"
@@ -54,6 +73,11 @@ class NaiveMethod(MethodSettings):
     """The number of rounds, K."""
     alpha: Share = 0.15
     """The share of all rows that is replaced in each round."""
+
+    @property
+    def parts(self) -> int:
+        """The two halves of cross-labelling."""
+        return 2
 
 
 @METHODS.add
@@ -66,6 +90,7 @@ class IlrMethod(ComparingMethod):
     # again (docs/lab-log.md).
     refine_defaults: ClassVar[Mapping[str, int]] = MappingProxyType({"rounds": 2})
     refines: ClassVar[bool] = True
+    cap_field: ClassVar[str | None] = "alpha"
 
     kind: Literal["ilr"]
     name: Name = "ilr"
@@ -80,6 +105,11 @@ class IlrMethod(ComparingMethod):
     for a part."""
     cross_label: bool = True
     """With false, each model proposes for the rows on which it was trained. This shows what the split is worth."""
+
+    @property
+    def parts(self) -> int:
+        """The parts into which the rows are divided."""
+        return self.splits
 
     @property
     def proposers_passes(self) -> int:
@@ -152,6 +182,17 @@ class DpoMethod(ComparingMethod):
         return value
 
     @property
+    def caps(self) -> tuple[Cap, ...]:
+        """The share of the pairs that is kept, and the bound of the refinement that comes before."""
+        first = () if self.after is None else tuple(cap._replace(field=f"after.{cap.field}") for cap in self.after.caps)
+        return (*first, Cap("keep", self.keep, self.comparisons_per_row))
+
+    @property
+    def parts(self) -> int:
+        """The two halves of sDPO, or the parts of the refinement that comes before."""
+        return max(2 if self.pairs_from is PairsFrom.HALVES else 1, 1 if self.after is None else self.after.parts)
+
+    @property
     def samples_per_row(self) -> int:
         """How many answers the policy writes for each prompt. wsDPO needs half as many."""
         # The other answer of each of its pairs is the label, which costs nothing.
@@ -185,6 +226,7 @@ class ClearMethod(ComparingMethod):
     # `gate` is written for this method: it was there from the first version on, so recorded identities contain it.
     unwritten: ClassVar[frozenset[str]] = frozenset({"accept"})
     refines: ClassVar[bool] = True
+    cap_field: ClassVar[str | None] = "alpha"
     kind: Literal["clear"]
     name: Name = "clear"
     """The name of the method in results."""
@@ -202,6 +244,7 @@ class MajorityMethod(GatedMethod):
     (self-consistency, Wang et al., arXiv 2203.11171). No annotator is asked."""
 
     refines: ClassVar[bool] = True
+    cap_field: ClassVar[str | None] = "alpha"
     kind: Literal["majority"]
     name: Name = "majority"
     """The name of the method in results."""
@@ -216,6 +259,11 @@ class MajorityMethod(GatedMethod):
     """The temperature at which answers are sampled."""
 
     @property
+    def parts(self) -> int:
+        """The two halves of cross-labelling."""
+        return 2
+
+    @property
     def samples_per_row(self) -> int:
         """How many answers are sampled for each prompt."""
         return self.samples
@@ -227,6 +275,7 @@ class VerifiedMethod(GatedMethod):
     does not."""
 
     refines: ClassVar[bool] = True
+    cap_field: ClassVar[str | None] = "alpha"
     experiments: ClassVar[bool] = False
     unwritten: ClassVar[frozenset[str]] = frozenset({"gate", "timeout"})
     kind: Literal["verified"]
@@ -241,6 +290,11 @@ class VerifiedMethod(GatedMethod):
     JSON lines on stdin, and for each of them it writes {id, passed: true or false} on stdout."""
     timeout: PositiveFloat = 600.0
     """The program is ended if it gives no new answer for this many seconds (does not change results)."""
+
+    @property
+    def parts(self) -> int:
+        """The two halves of cross-labelling."""
+        return 2
 
     @property
     def program(self) -> tuple[str, ...] | None:

@@ -25,6 +25,7 @@ from burnish.config import (
 from burnish.errors import ConfigError
 from burnish.inputs.models import content_of
 from burnish.models import location
+from burnish.models.checks import MODULES, check_embedder
 from burnish.protocols import Score
 from burnish.services.embeddings import EmbeddingServer
 from burnish.services.program import Program, converse, gathered, identified, on_stderr
@@ -74,10 +75,11 @@ def _local(model: str, offline_ok: bool) -> Artifact:
     if path is None:
         return identity.of_hub("model", model, None, field, offline_ok)
     # sentence-transformers lists the parts of a model in this file. A plain language model has none.
-    if not (path / "modules.json").is_file():
+    if not (path / MODULES).is_file():
         raise ConfigError(
             f"{field}: {model!r} is no sentence-transformers model: it holds no modules.json; give a folder or a hub id"
         )
+    check_embedder(path, field)
     return content_of(path)
 
 

@@ -19,7 +19,7 @@ from burnish.config import (
 from burnish.errors import BackendError
 from burnish.models import location
 from burnish.models.adapter import beneath, check_adapter, content_of_adapter
-from burnish.models.card import CARD
+from burnish.models.card import CARD, Weights, read_card
 from burnish.models.checks import check_files
 from burnish.steps.basic import Steps
 from burnish.store import identity
@@ -90,9 +90,20 @@ def _found(wanted: WantedModel, execution: Execution, offline_ok: bool) -> Found
     # folder.
     if wanted.as_it_is and path is not None and (path / CARD).is_file():
         check_files(wanted.model, path, wanted.field)
+        _check_beneath(path, wanted.field)
         return FoundModel(model=wanted.model, weights=content_of(path), head=wanted.head, trained=True)
     model, weights = resolve_model(wanted.model, wanted.field, execution, offline_ok)
     return FoundModel(model=model, weights=weights, head=wanted.head)
+
+
+def _check_beneath(trained: Path, field: str) -> None:
+    """Check the base model that a folder which burnish trained still needs. Raises ConfigError naming `field`."""
+    card = read_card(trained)
+    if card.weights is Weights.FULL:
+        return
+    base = location.check(card.base, field)
+    if base is not None:
+        check_files(card.base, base, field)
 
 
 def resolve_model(

@@ -7,8 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from burnish.annotators.llm.judge import check_server
-from burnish.config import AnnotatorSettings, Config, JudgeConfig, ModelConfig, TaskSettings, WantedModel
+from burnish.config import (
+    AnnotatorSettings,
+    Config,
+    JudgeConfig,
+    ModelConfig,
+    TaskSettings,
+    WantedModel,
+    WantedProgram,
+)
 from burnish.inputs.distances import embedder_of
+from burnish.inputs.feasible import check_programs
 from burnish.inputs.models import FoundModels, find_models
 from burnish.services.calls import CallBudget
 from burnish.store import identity
@@ -48,6 +57,7 @@ def resolve(config: Config, offline_ok: bool) -> ExperimentInputs:
     If `offline_ok` is true, a hub id that cannot be resolved becomes "unresolved" instead of an error (for a dry run).
     Raises ConfigError naming the field, DataError if data cannot be read, BackendError if the hub does not answer.
     """
+    check_programs(_programs(config))
     models = find_models(wanted_models(config), config.execution, offline_ok)
     data, task = _resolve_data(config.task, offline_ok)
     # A dry run talks to no server. A real run checks the judge's server now, so that a wrong address does not show only
@@ -66,6 +76,15 @@ def wanted_models(config: Config) -> Iterator[WantedModel]:
     yield WantedModel(WEAK, config.models.weak)
     if config.judge is not None:
         yield from config.judge.models(JUDGE, simulated=False)
+
+
+def _programs(config: Config) -> Iterator[WantedProgram]:
+    """Yield every program that an experiment runs, with its field."""
+    # An annotator that no method and no measure asks is never run.
+    if any(method.asks_annotator for method in config.methods) or "win_rate" in config.measure:
+        yield from config.supervision.annotator.programs(ANNOTATOR)
+    if config.judge is not None:
+        yield from config.judge.programs(JUDGE)
 
 
 def server_judges(config: Config) -> list[JudgeConfig]:

@@ -18,6 +18,7 @@ from burnish.config import Config
 from burnish.errors import ConfigError
 from burnish.lab import workers
 from burnish.lab.asked import any_elsewhere, asked, calls_of, sent_elsewhere
+from burnish.lab.doubts import doubts_of
 from burnish.lab.experiment import Experiment
 from burnish.lab.inputs import ExperimentInputs, resolve, resolved
 from burnish.lab.judged import changes_of, confidence_of
@@ -88,7 +89,10 @@ def run_all(
     check_engine(generator, GENERATOR, "burnish.run: generator", "Generator")
     root, terminal, own = Store(store or default_store()), Terminal(), _Own(backend, generator)
     # All experiments are checked before the first one starts.
-    jobs = [_prepared(config, place, root) for config, place in zip(configs, places, strict=True)]
+    jobs = [
+        _prepared(config, place, root, terminal, own_backend=own.given)
+        for config, place in zip(configs, places, strict=True)
+    ]
     # Several experiments may ask the same server for the same. A line is said once.
     for line in dict.fromkeys(line for job in jobs for line in job.sent):
         terminal.say(line)
@@ -142,13 +146,15 @@ class _Job:
         return frozenset(stage.fingerprint for stage in self.stages if stage.reused)
 
 
-def _prepared(config: Config, out: Path, root: Store) -> _Job:
+def _prepared(config: Config, out: Path, root: Store, terminal: Terminal, own_backend: bool) -> _Job:
     """Check everything that can be checked before anything is spent. Claim the stages, so that `gc` does not delete
     those of a run that is not finished."""
     if out.exists() and not out.is_dir():
         raise ConfigError(f"out: {str(out)!r} is a file; name a folder for the results")
     inputs = resolve(config, offline_ok=False)
     records = planned(config, inputs, root)
+    for warning in doubts_of(config, inputs, records, root, offline_ok=False, own_backend=own_backend).warnings:
+        terminal.say(f"warning: {warning}")
     # The folder is made now: a place that cannot be written must not show after hours.
     with explained_write_errors(out):
         out.mkdir(parents=True, exist_ok=True)
@@ -198,29 +204,35 @@ class Plan:
 
     `unresolved` are the hub ids that could not be resolved to a commit. `judge` is an upper bound on the calls to
     judges on servers. It is None if no server is asked or the task cannot be loaded. `sent` says what goes to servers
-    that are not on this machine.
+    that are not on this machine. `warnings` say what will hardly work. `unread` says why the data were not read and
+    checked, and is None if they were.
     """
 
     stages: list[Explanation]
     unresolved: list[str]
     judge: CallEstimate | None
     sent: tuple[str, ...]
+    warnings: list[str]
+    unread: str | None
 
 
 def plan(config: Config, store: Path | None = None) -> Plan:
     """Say for every stage of an experiment whether it is done, new, or runs again, and which fields are the cause.
 
-    Raises ConfigError or DataError as `resolve` does.
+    Raises ConfigError or DataError as `resolve` and `doubts_of` do.
     """
     place = Store(store or default_store())
     inputs = resolve(config, offline_ok=True)
     records = planned(config, inputs, place)
+    doubts = doubts_of(config, inputs, records, place, offline_ok=True)
     found = asked(config, inputs, records)
     return Plan(
         stages=explain(records, place),
         unresolved=inputs.unresolved,
         judge=calls_of(found),
         sent=sent_elsewhere(config, found, records),
+        warnings=doubts.warnings,
+        unread=doubts.unread,
     )
 
 

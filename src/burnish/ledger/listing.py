@@ -27,7 +27,7 @@ class ListedRow:
     reason: Reason
 
 
-class Rows:
+class ListedRows:
     """The rows that have a history: those that are changed first, then those that were taken back, then the others.
     Each of the three groups has the order of the dataset."""
 

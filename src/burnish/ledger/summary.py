@@ -176,18 +176,21 @@ the labels."""
 def reference_doubt(summary: Summary) -> str | None:
     """Return a warning if almost no given answer equals its reference. Returns None if enough do, or if there are too
     few rows to tell."""
-    accuracy = summary.given_accuracy
-    if accuracy is None or accuracy.value is None or accuracy.n < LEAST_ROWS or accuracy.value >= NEXT_TO_NONE:
+    return doubt_of(summary.given_accuracy, summary.config) if summary.given_accuracy is not None else None
+
+
+def doubt_of(accuracy: Metric, config: RefineSettings) -> str | None:
+    """Return the same warning for a share of right labels that was measured before a summary exists."""
+    if accuracy.value is None or accuracy.n < LEAST_ROWS or accuracy.value >= NEXT_TO_NONE:
         return None
     # Such a low share hints at references that are written in another way than the answers.
-    column = summary.config.data.reference_column
     # The metric holds the share alone. Its count is recovered for the message.
     right = round(accuracy.value * accuracy.n)
     return (
         f"Almost no given answer equals its reference ({right:,} of {accuracy.n:,}): check whether the column "
-        f"{column!r} "
+        f"{config.data.reference_column!r} "
         "holds right answers in the same form as the dataset's answers, and how answers are told apart (differs: "
-        f"{summary.config.differs.kind}). Until then, shares of right labels mean little."
+        f"{config.differs.kind}). Until then, shares of right labels mean little."
     )
 
 

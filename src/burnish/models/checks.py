@@ -14,6 +14,11 @@ from burnish.errors import ConfigError
 from burnish.models.weights import FlawError, check_gguf, check_pickle, check_safetensors
 
 CONFIG, TOKENIZER_CONFIG, TOKENIZER = "config.json", "tokenizer_config.json", "tokenizer.json"
+MODULES = "modules.json"
+_OBJECTS = frozenset({TOKENIZER_CONFIG, TOKENIZER, "generation_config.json"})
+"""Files that a library reads as JSON objects. The config is read as one in any case."""
+_INDEX = ".index.json"
+"""With what the name of a file ends that says which file holds which weights."""
 # The names that transformers and PEFT give to weights. Other .bin files, such as training_args.bin, are none.
 _PICKLED = ("pytorch_model*.bin", "adapter_model.bin")
 # Most architectures, GPT-2 and its relatives, and T5.
@@ -23,20 +28,44 @@ _AGAIN = "copy or download the model again, or give another one"
 
 def check_files(model: ModelConfig, path: Path, field: str) -> None:
     """Look through a local model's files. Raises ConfigError naming `field` and the file."""
-    files = [path] if path.is_file() else sorted(file for file in path.iterdir() if file.is_file())
-    # The time and the size are arguments because the answer is remembered by them.
-    if flaw := _first_flaw(tuple((file, file.stat().st_mtime_ns, file.stat().st_size) for file in files)):
-        file, why = flaw
-        raise ConfigError(f"{field}: {str(file)!r}: {why}; {_AGAIN}")
+    _check_whole(path, field)
     if path.is_dir() and (path / CONFIG).is_file():
         config = read_mapping(path / CONFIG, field)
         _check_special_tokens(path, config, field)
         _check_layers(model, config, path, field)
 
 
+def check_embedder(path: Path, field: str) -> None:
+    """Look through the folder of a sentence-transformers model and those of its modules. Raises ConfigError naming
+    `field` and the file."""
+    try:
+        modules: Any = orjson.loads((path / MODULES).read_bytes())
+    except (OSError, orjson.JSONDecodeError) as error:
+        raise ConfigError(f"{field}: {str(path / MODULES)!r} is no readable JSON ({error}); {_AGAIN}") from None
+    paths = [_mapping(one).get("path") for one in cast(list[object], modules)] if isinstance(modules, list) else [None]
+    if not all(isinstance(one, str) for one in paths):
+        raise ConfigError(f"{field}: {str(path / MODULES)!r} is no list of modules with a path each; {_AGAIN}")
+    # The path of a module is that of a folder below. It is empty for a module whose files lie in the folder itself.
+    for folder in dict.fromkeys([path, *(path / str(one) for one in paths)]):
+        # A module without settings of its own, such as one that normalises, may come without its empty folder.
+        if folder.is_dir():
+            _check_whole(folder, field)
+            if (folder / CONFIG).is_file():
+                read_mapping(folder / CONFIG, field)
+
+
+def _check_whole(path: Path, field: str) -> None:
+    """Look for damage in a file of weights, or in the files of a folder. Raises ConfigError naming `field`."""
+    files = [path] if path.is_file() else sorted(file for file in path.iterdir() if file.is_file())
+    # The time and the size are arguments because the answer is remembered by them.
+    if flaw := _first_flaw(tuple((file, file.stat().st_mtime_ns, file.stat().st_size) for file in files)):
+        file, why = flaw
+        raise ConfigError(f"{field}: {str(file)!r}: {why}; {_AGAIN}")
+
+
 @functools.cache
 def _first_flaw(files: tuple[tuple[Path, int, int], ...]) -> tuple[Path, str] | None:
-    """Return the first damaged file of weights and why.
+    """Return the first damaged file and why.
 
     A file comes with its time and its size: one that did not change since is not read again in this process.
     """
@@ -57,6 +86,29 @@ def _check(file: Path) -> None:
         check_safetensors(file)
     elif any(file.match(pattern) for pattern in _PICKLED):
         check_pickle(file)
+    elif file.name in _OBJECTS:
+        _object_in(file)
+    elif file.name.endswith(_INDEX):
+        _check_index(file)
+
+
+def _object_in(file: Path) -> dict[str, Any]:
+    """Return the JSON object in a file. Raises FlawError if there is none."""
+    try:
+        value: Any = orjson.loads(file.read_bytes())
+    except orjson.JSONDecodeError as error:
+        raise FlawError(f"it is no readable JSON ({error})") from None
+    if not isinstance(value, dict):
+        raise FlawError(f"it holds a {type(value).__name__} and no JSON object")
+    return cast(dict[str, Any], value)
+
+
+def _check_index(file: Path) -> None:
+    """Raise FlawError if a file of weights that an index names is not there, as after a download that broke off."""
+    named = _mapping(_object_in(file).get("weight_map")).values()
+    for name in sorted({str(one) for one in named}):
+        if not (file.parent / name).is_file():
+            raise FlawError(f"it names {name!r}, which is not there")
 
 
 def read_mapping(path: Path, field: str) -> dict[str, Any]:

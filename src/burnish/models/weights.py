@@ -141,8 +141,21 @@ class _Reader:
         return 0
 
 
+class _Tensor(NamedTuple):
+    """A tensor of a GGUF file: where its data are, counted from where all data begin."""
+
+    name: str
+    kind: int
+    begin: int
+    end: int
+
+
+_GGUF_FLOATS = {0: "F32", 1: "F16", 28: "F64", 30: "BF16"}
+"""Types of tensors whose numbers can be read as they are. Those of the others are packed into blocks."""
+
+
 def check_gguf(path: Path) -> None:
-    """Raise FlawError where a file is no GGUF file, or is cut off."""
+    """Raise FlawError where a file is no GGUF file, is cut off, or holds a number that is none."""
     reader = _Reader(path)
     with reader.file:
         if reader.file.read(4) != b"GGUF":
@@ -157,19 +170,25 @@ def check_gguf(path: Path) -> None:
             value = reader.skip_value(reader.number("I"))
             # A GGUF file may choose where its data begin; 32 is the format's default.
             alignment = value if key == b"general.alignment" and value else alignment
-        end = max((_tensor_end(reader) for _ in range(tensors)), default=0)
+        listed = [_tensor(reader) for _ in range(tensors)]
+        end = max((tensor.end for tensor in listed), default=0)
         # Rounded up to the next multiple of the alignment.
         start = -(-reader.file.tell() // alignment) * alignment
     if start + end > reader.size:
         raise FlawError(f"it is cut off: {reader.size:,} bytes found, its header tells of {start + end:,}")
+    for tensor in listed:
+        form = _GGUF_FLOATS.get(tensor.kind)
+        if form is not None and _has_nan(path, form, start, [tensor.begin, tensor.end]):
+            raise FlawError(f"the tensor {tensor.name!r} holds NaN, which is no number")
 
 
-def _tensor_end(reader: _Reader) -> int:
-    """Return where a tensor's data end, counted from where all data begin."""
-    reader.bytes_(reader.number("Q"))
+def _tensor(reader: _Reader) -> _Tensor:
+    """Read what the header says about a tensor."""
+    name = reader.bytes_(reader.number("Q")).decode(errors="replace")
     count = 1
     for _ in range(reader.number("I")):
         count *= reader.number("Q")
+    number = reader.number("I")
     # A type that is newer than the table counts as no bytes: a whole file must not be called cut off.
-    kind = _GGUF_KINDS.get(reader.number("I"), _Kind(1, 0))
-    return reader.number("Q") + count // kind.numbers * kind.size
+    kind, begin = _GGUF_KINDS.get(number, _Kind(1, 0)), reader.number("Q")
+    return _Tensor(name, number, begin, begin + count // kind.numbers * kind.size)

@@ -97,7 +97,6 @@ def refine(
         also=_kinds(also_as),
         pairs=None if pairs is None else given_path(pairs, "pairs"),
     )
-    # From here on, the function and the command do the same.
     return _refined(out_folder, refine_data(config, run_options).summary)
 
 

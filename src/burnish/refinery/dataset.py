@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from burnish.config import DataConfig
+from burnish.config.base import MOST_REPEATS
 from burnish.errors import DataError
 from burnish.forms.ids import RowIds
 from burnish.forms.reading import recorded
@@ -27,6 +28,8 @@ NOTHING: Mapping[int, str] = MappingProxyType({})
 """No refused rows. A read-only mapping, since it is a default argument."""
 SHOWN_BAD_ROWS = 50
 """How many bad rows are recorded with their place and their fault. All bad rows are counted."""
+MOST_PROMPTS = MOST_REPEATS
+"""Different prompts are counted up to here. More are never needed: a method divides rows into fewer parts."""
 UNUSED_COLUMNS = 200
 """How many unused columns are recorded. There can be many, since each row of JSON may have columns of its own."""
 
@@ -44,6 +47,8 @@ class DataFacts:
     """The number of characters in all usable prompts and answers together."""
     unused: tuple[str, ...] = ()
     """Columns that nothing reads, in the order in which they were first seen. At most UNUSED_COLUMNS of them."""
+    prompts: int | None = None
+    """The number of different prompts, counted up to MOST_PROMPTS. None in facts that an older burnish wrote."""
 
 
 def read_facts(artifact: Artifact) -> DataFacts:
@@ -118,6 +123,7 @@ class _RowCounter:
         self._ids: set[str] = set()
         # A dict and not a set, since it keeps the order.
         self._unused: dict[str, None] = {}
+        self._groups: set[str] = set()
         self._made = RowIds()
 
     def usable(self, table: DataTable) -> Iterator[UsableRow]:
@@ -155,6 +161,8 @@ class _RowCounter:
             )
         # Everything is joined by id, so two rows of one id would get each other's answers.
         self._ids.add(made)
+        if len(self._groups) < MOST_PROMPTS:
+            self._groups.add(group)
         if len(self._unused) < UNUSED_COLUMNS:
             self._unused.update(dict.fromkeys(row.unused))
         self.characters += len(row.completion) + sum(len(message.content) for message in row.prompt)
@@ -176,4 +184,5 @@ class _RowCounter:
             bad_rows=tuple(self.bad),
             characters=self.characters,
             unused=tuple(self._unused)[:UNUSED_COLUMNS],
+            prompts=len(self._groups),
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from burnish.config import EmbeddingServerDiffers, RefineConfig
 from burnish.refinery.dataset import DataFacts, facts_of, unused_columns
+from burnish.refinery.doubts import check_amount, cut_answers, reference_doubt
 from burnish.refinery.estimate import Estimate, estimated
 from burnish.refinery.first_row import FirstRow, data_words, first_row, row_words
 from burnish.refinery.inputs import find
@@ -25,7 +26,7 @@ class DryRun:
 
     `unused` are the columns that nothing reads. `embedded` is the largest number of texts that would be sent to a
     server of embeddings, or None if there is no such server. `sent` says what goes to servers that are not on this
-    machine.
+    machine. `warnings` say what will hardly work.
     """
 
     stages: list[Explanation]
@@ -36,6 +37,7 @@ class DryRun:
     estimate: Estimate
     embedded: int | None
     sent: list[str]
+    warnings: list[str]
 
 
 def dry_run(config: RefineConfig, run_options: RunOptions) -> DryRun:
@@ -45,16 +47,21 @@ def dry_run(config: RefineConfig, run_options: RunOptions) -> DryRun:
     found, store = find(config, offline_ok=True), Store(run_options.store)
     check_pairs(run_options.pairs, found.config, found.table, run_options.out)
     facts = facts_of(found.table, found.config.data, found.refused)
+    check_amount(found.config, facts)
+    first = first_row(found)
+    # A caller's backend may count tokens in another way.
+    long = cut_answers(found, facts) if run_options.backend is None and not first.problem else None
     plan = planned_in(found, run_options)
     return DryRun(
         stages=explain(plan.records, store),
         unresolved=found.unresolved,
         data=facts,
         unused=unused_columns(facts, found.table),
-        first=first_row(found),
+        first=first,
         estimate=estimated(found.config, facts),
         embedded=_embedded(found.config, facts),
         sent=list(sent_elsewhere(found.config, facts.usable)),
+        warnings=[warning for warning in (long, reference_doubt(found, facts)) if warning],
     )
 
 
@@ -69,6 +76,7 @@ def words(plan: DryRun) -> Iterator[str]:
     yield from map(terminal, plan.sent)
     yield from data_words(plan.data, plan.unused)
     yield from row_words(plan.first)
+    yield from (f"warning: {terminal(warning)}" for warning in plan.warnings)
     for stage in plan.stages:
         # The first 8 digits of a fingerprint are enough to tell stages apart.
         yield f"{stage.state:<8} {stage.fingerprint[:8]}  {terminal(stage.label)}"

@@ -6,10 +6,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from burnish.config import OracleConfig, RefineConfig, WantedModel
+from burnish.config import CommandDiffers, OracleConfig, RefineConfig, WantedModel, WantedProgram
 from burnish.errors import ConfigError
 from burnish.forms.table import DataTable, open_table
+from burnish.inputs.distances import FIELD as DIFFERS
 from burnish.inputs.distances import embedder_of
+from burnish.inputs.feasible import check_programs
 from burnish.inputs.models import FoundModels, find_models
 from burnish.refinery.referee import referee_of
 from burnish.refinery.refusals import refused_rows
@@ -19,6 +21,8 @@ from burnish.types import Artifact
 
 STUDENT, ANNOTATOR, AUDITOR = "model", "annotator", "audit.by"
 """The fields of the config that name models."""
+CHECKER = "method.checker"
+"""The field that names the program of the method `verified`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +56,7 @@ def find(config: RefineConfig, offline_ok: bool) -> RefinementInputs:
     """
     # First of all, since the table reads the reference column, too.
     config = _with_reference(config)
+    check_programs(_programs(config))
     table = open_table(config.data)
     models = find_models(_wanted(config), config.execution, offline_ok)
     return RefinementInputs(
@@ -72,6 +77,19 @@ def _wanted(config: RefineConfig) -> Iterator[WantedModel]:
         yield from config.annotator.models(ANNOTATOR, simulated=False)
     if config.audit is not None:
         yield from config.audit.by.models(AUDITOR, simulated=False)
+
+
+def _programs(config: RefineConfig) -> Iterator[WantedProgram]:
+    """Yield every program that a refinement runs, with its field."""
+    # The annotator of a method that asks nobody is never run.
+    if config.annotator is not None and config.method.asks_annotator:
+        yield from config.annotator.programs(ANNOTATOR)
+    if config.audit is not None:
+        yield from config.audit.by.programs(AUDITOR)
+    if config.method.program is not None:
+        yield WantedProgram(CHECKER, config.method.program)
+    if isinstance(config.differs, CommandDiffers):
+        yield WantedProgram(f"{DIFFERS}.command", config.differs.command)
 
 
 def _with_reference(config: RefineConfig) -> RefineConfig:

@@ -14,7 +14,7 @@ from burnish.methods import Round, Setting, run_method
 from burnish.people.mailbox import Purpose
 from burnish.protocols import Annotator
 from burnish.refinery.dataset import given_rows
-from burnish.refinery.inputs import ANNOTATOR, AUDITOR, STUDENT, RefinementInputs
+from burnish.refinery.inputs import ANNOTATOR, AUDITOR, CHECKER, STUDENT, RefinementInputs
 from burnish.services.program import Program
 from burnish.steps.artifacts import Rows, Split
 from burnish.steps.basic import Steps
@@ -76,7 +76,7 @@ class Job:
         method, terminal = config.method, self.context.terminal
         program = None
         if method.program is not None:
-            program = Program(command=method.program, field="method.checker", timeout=method.patience, say=terminal.say)
+            program = Program(command=method.program, field=CHECKER, timeout=method.patience, say=terminal.say)
         return Setting(
             steps=self.steps,
             rows=self.rows,

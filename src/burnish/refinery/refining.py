@@ -18,6 +18,7 @@ from burnish.ledger.summary import State, Summary, reference_doubt
 from burnish.methods import Round
 from burnish.protocols import Backend, Generator
 from burnish.refinery.dataset import read_facts, unused_columns
+from burnish.refinery.doubts import check_amount, cut_answers
 from burnish.refinery.first_row import data_words, first_row, row_words
 from burnish.refinery.inputs import RefinementInputs, find
 from burnish.refinery.job import Job
@@ -125,14 +126,14 @@ class _Refining:
         writer = self.writer
         _ = self.job.data  # reading it runs the data stage, which raises DataError before anything else is spent
         facts, found = read_facts(self.job.data), self.job.found
+        check_amount(self.job.config, facts)
         # If every stage is finished already, nothing is sent any more.
         if not all(record.reused for record in self.plan.records):
             for line in sent_elsewhere(found.config, facts.usable):
                 self.job.context.terminal.say(line)
         # The first row is rendered as burnish's own backends do it. A caller's backend may do it in another way.
         if self.shown:
-            for line in (*data_words(facts, unused_columns(facts, found.table)), *row_words(first_row(found))):
-                self.job.context.terminal.say(line)
+            self._show()
         with explained_write_errors(self.folder.path):
             writer.begin(None)
         if doubt := reference_doubt(self.folder.summary):
@@ -151,6 +152,15 @@ class _Refining:
         # The time of a stage is kept with it, so that a run that continues says what the whole refinement took.
         seconds = sum(record.seconds for record in self.executor.records)
         return FinishedRefinement(out=self.folder.path, summary=summary, seconds=seconds, pairs=self.pairs)
+
+    def _show(self) -> None:
+        """Say what was found in the data. Raises ConfigError if no answer could be as long as the given ones."""
+        facts, found, say = read_facts(self.job.data), self.job.found, self.job.context.terminal.say
+        first = first_row(found)
+        for line in (*data_words(facts, unused_columns(facts, found.table)), *row_words(first)):
+            say(line)
+        if not first.problem and (long := cut_answers(found, facts)):
+            say(f"warning: {long}")
 
     def _write(self, writer: Writer, rounds: list[Round], state: State, model: Artifact | None = None) -> Summary:
         """Write what is finished into the folder, and the preference pairs of the finished rounds."""

@@ -26,7 +26,7 @@ from rich.text import Text
 
 from burnish.report.heartbeat import Wait, heartbeat
 from burnish.report.text import NBSP, duration, lines, terminal
-from burnish.store.course import Position
+from burnish.store.course import StagePosition
 
 SPEED_SECONDS = 600.0
 """Over how many of the last seconds the speed of a stage is measured. A single batch may take minutes."""
@@ -40,7 +40,7 @@ class _Running:
     """
 
     label: str
-    position: Position | None
+    position: StagePosition | None
     started: float
     work: str = ""
     done: int = 0
@@ -102,7 +102,7 @@ class Terminal:
         self.console.print(lines(message).replace("\n", " "), markup=False)
 
     @contextmanager
-    def stage(self, label: str, position: Position | None = None) -> Generator[None, None, None]:
+    def stage(self, label: str, position: StagePosition | None = None) -> Generator[None, None, None]:
         """Show what runs while a stage runs, and where the stage stands in its run."""
         # Labels hold users' names, so escape codes are removed.
         self._running = _Running(terminal(label), position, self._clock())
@@ -183,7 +183,7 @@ class _StageLeft(TimeRemainingColumn):
 
 
 class _RunLeft(ProgressColumn):
-    """The time that is left in the whole run, as `Position.left` estimates it. It is empty as long as nothing is
+    """The time that is left in the whole run, as `StagePosition.left` estimates it. It is empty as long as nothing is
     known."""
 
     max_refresh = 0.5

@@ -15,6 +15,7 @@ from burnish.forms.ids import RowIds
 from burnish.forms.recognise import UsableRow
 from burnish.forms.table import open_table
 from burnish.inputs.context import RunContext
+from burnish.inputs.feasible import check_programs
 from burnish.inputs.models import find_models
 from burnish.report.terminal import Terminal
 from burnish.report.text import plural
@@ -59,6 +60,7 @@ def try_out(trial: Trial, store: Path, seed: int = 0) -> SelftestReport | Labell
     config = read_annotator(trial.annotator, "annotator", trial.changes)
     # Checked before a model is loaded or a server is asked.
     _check_testable(config)
+    check_programs(config.programs("annotator"))
     terminal = Terminal()
     annotator = _built(config, store, CallBudget(max_calls=trial.max_calls, max_cost=trial.max_cost), seed, terminal)
     if trial.labelled is not None:

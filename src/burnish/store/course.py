@@ -20,7 +20,7 @@ class PlannedStage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Position:
+class StagePosition:
     """Where a stage stands in its run: number `number` of `total`.
 
     `expected` are the seconds that the stage may take, and `rest` those of all other stages that are not finished. Each
@@ -73,13 +73,13 @@ class Course:
             for kind in _kinds(self.stages[fingerprint]):
                 self._seconds.setdefault(kind, []).append(seconds)
 
-    def position(self, fingerprint: str) -> Position | None:
+    def position(self, fingerprint: str) -> StagePosition | None:
         """Return where a stage stands, or None if it is not in the plan."""
         if fingerprint not in self.stages:
             return None
         others = [self._expected(self.stages[other]) for other in self._waiting - {fingerprint}]
         known = [seconds for seconds in others if seconds is not None]
-        return Position(
+        return StagePosition(
             number=self._numbers[fingerprint],
             total=len(self.stages),
             expected=self._expected(self.stages[fingerprint]),

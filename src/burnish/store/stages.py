@@ -22,7 +22,7 @@ from pydantic import JsonValue
 
 from burnish.errors import StageError
 from burnish.store.canonical import canonical
-from burnish.store.course import Position
+from burnish.store.course import StagePosition
 from burnish.store.files import (
     Appender,
     explained_write_errors,
@@ -154,7 +154,7 @@ class Talk(Protocol):
         ...
 
     @contextmanager
-    def stage(self, label: str, position: Position | None = None) -> Generator[None, None, None]:
+    def stage(self, label: str, position: StagePosition | None = None) -> Generator[None, None, None]:
         """Show that a stage is running, and where it stands in the run."""
         yield
 

@@ -16,6 +16,7 @@ from burnish.tasks.numbers import MARKER, NumericAnswers, only_number
 from burnish.tasks.rows import (
     Counts,
     TaskRow,
+    all_read,
     check_own_ids,
     dataset,
     existing_path,
@@ -36,7 +37,7 @@ class Gsm8k(NumericAnswers):
     def load(self) -> Dataset:
         """Return both splits; raises DataError naming file and line, ConfigError, BackendError for the hub."""
         config = self.config
-        train, test = list(_rows(config, "train")), list(_rows(config, "test"))
+        train, test = _rows(config, "train"), _rows(config, "test")
         check_own_ids((*train, *test))
         return dataset(KIND, train, test, Counts(source=config.source, train=config.train, test=config.test))
 
@@ -71,11 +72,10 @@ def _split_file(folder: Path, split: str) -> Path:
             raise ConfigError(f"task.source: {split}.jsonl and {split}.jsonl.gz in {str(folder)!r}; remove one of them")
 
 
-def _rows(config: Gsm8kTask, split: str) -> Iterator[TaskRow]:
+def _rows(config: Gsm8kTask, split: str) -> list[TaskRow]:
     files = local_files(config)
     columns = _hub_columns(config, split) if not files else _file_columns(files[0 if split == "train" else 1])
-    for where, values in columns:
-        yield _row(where, values)
+    return all_read(columns, _row)
 
 
 def _row(where: str, columns: Mapping[str, Any]) -> TaskRow:
@@ -84,7 +84,7 @@ def _row(where: str, columns: Mapping[str, Any]) -> TaskRow:
     # The last marker, as graders read a reference. So every row that is loaded can also be graded.
     _, marker, final = answer.rpartition(MARKER)
     if not marker or only_number(final) is None:
-        raise DataError(f"{where}: the answer ends in {answer[-40:]!r}; end it with `{MARKER} NUMBER`")
+        raise DataError(f"{where}: column 'answer' ends in {answer[-40:]!r}; end it with `{MARKER} NUMBER`")
     return TaskRow(
         where=where,
         id=own_id(where, columns),

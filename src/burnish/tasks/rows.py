@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from pydantic import JsonValue
 
@@ -16,6 +16,9 @@ from burnish.errors import ConfigError, DataError
 from burnish.protocols import Dataset
 from burnish.types import Example, Message, Role, prompt_group, short_hash
 
+T = TypeVar("T")
+SHOWN_BAD = 10
+"""Beside the first bad row, an error says where so many others are."""
 NamedSplit: TypeAlias = Literal["train", "valid", "test"]
 """The split that a row of a file names itself."""
 SPLITS: dict[str, NamedSplit] = {
@@ -64,6 +67,29 @@ def existing_path(source: str) -> Path | None:
     return path if os.path.exists(path) else None  # Path's own raises for a name too long
 
 
+def all_read(rows: Iterable[tuple[str, Mapping[str, Any]]], read: Callable[[str, Mapping[str, Any]], T]) -> list[T]:
+    """Return what `read` makes of each row (where, columns).
+
+    Raises DataError if a row is bad: what is wrong with the first one, and where the others are, so that all can be
+    mended at once.
+    """
+    made: list[T] = []
+    bad: list[tuple[str, DataError]] = []
+    for where, columns in rows:
+        try:
+            made.append(read(where, columns))
+        except DataError as error:
+            bad.append((where, error))
+    if not bad:
+        return made
+    (_, first), *others = bad
+    if not others:
+        raise first
+    places = ", ".join(where.rpartition("/")[2] for where, _ in others[:SHOWN_BAD])
+    more = ", ..." if len(others) > SHOWN_BAD else ""
+    raise DataError(f"{first} ({len(others):,} more bad {'row' if len(others) == 1 else 'rows'}: {places}{more})")
+
+
 def text_column(where: str, columns: Mapping[str, Any], name: str) -> str:
     """Return a column of text, stripped. Raises DataError if it is missing, blank or something else."""
     value = column(where, columns, name)
@@ -78,7 +104,9 @@ def split_column(where: str, columns: Mapping[str, Any], name: str) -> NamedSpli
     """Return the split that a column names. Raises DataError if it is missing or names no split."""
     value = text_column(where, columns, name)
     if value not in SPLITS:
-        raise DataError(f"{where}: {name} {value!r:.80} is unknown; write one of {', '.join(SPLITS)}")
+        raise DataError(
+            f"{where}: column {name!r} is {value!r:.80}, which is unknown; write one of {', '.join(SPLITS)}"
+        )
     return SPLITS[value]
 
 

@@ -17,7 +17,9 @@ from burnish.store.files import read_objects
 from burnish.tasks.numbers import MARKER, NumericAnswers, canonical, only_number
 from burnish.tasks.rows import (
     Counts,
+    NamedSplit,
     TaskRow,
+    all_read,
     check_own_ids,
     column,
     dataset,
@@ -49,16 +51,16 @@ class WordProblems(NumericAnswers):
         """Return both splits; raises DataError naming file and line, ConfigError naming the field."""
         config = self.config
         (path,) = local_files(config)
-        read = [(_row(f"{path}:{number}", values), values) for number, values in read_objects(path)]
+        read = [(f"{path}:{number}", values) for number, values in read_objects(path)]
         if not read:
             raise DataError(f"{path}: no rows; each line must be one JSON object with a question and its answer")
-        rows = [row for row, _ in read]
         # Rows of `valid` are checked as well, though they are then left out: an id that comes twice is a mistake of the
         # file.
+        rows = all_read(read, _row)
         check_own_ids(rows)
         # One row with the column is enough: the others must then have it, too, or nobody knows where they belong.
         if any("split" in values for _, values in read):
-            splits = [split_column(row.where, values, "split") for row, values in read]
+            splits = all_read(read, _split)
         else:
             is_test = held_out_fifth(rows)
             splits = ["test" if is_test(row) else "train" for row in rows]
@@ -79,6 +81,10 @@ def local_files(config: WordProblemsTask) -> tuple[Path]:
     return (path,)
 
 
+def _split(where: str, columns: Mapping[str, Any]) -> NamedSplit:
+    return split_column(where, columns, "split")
+
+
 def _row(where: str, columns: Mapping[str, Any]) -> TaskRow:
     # SVAMP writes its columns with capitals and splits each problem into a story (`Body`) and a question.
     svamp = "Body" in columns
@@ -96,7 +102,7 @@ def _row(where: str, columns: Mapping[str, Any]) -> TaskRow:
         where=where,
         id=own_id(where, columns, id_name),
         question=question,
-        reference=demonstration(equation, _gold(where, column(where, columns, answer_name))),
+        reference=demonstration(equation, _gold(where, columns, answer_name)),
         metadata=other_columns(columns, *names, "Body", "split"),
     )
 
@@ -106,13 +112,13 @@ def _sentence(text: str) -> str:
     return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
-def _gold(where: str, value: object) -> str:
-    number = None
+def _gold(where: str, columns: Mapping[str, Any], name: str) -> str:
+    value, number = column(where, columns, name), None
     # MAWPS stores some answers as numbers and some as texts. For Python `true` is an int.
     if isinstance(value, str | int | float) and not isinstance(value, bool):
         number = only_number(str(value))
     if number is None:
-        raise DataError(f"{where}: the answer is {value!r:.80}; write a number, or a string that is one number")
+        raise DataError(f"{where}: column {name!r} is {value!r:.80}; write a number, or a string that is one number")
     # A fraction such as 1/3 is exact and has no float noise.
     return number.text if "/" in number.text else tidy_number(number.text)
 

@@ -1,0 +1,63 @@
+"""Finds what cannot work, before anything is spent: programs that cannot start, too few rows, a cap of 0."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from burnish.algorithms.refinement import cap
+from burnish.config import Cap, MethodSettings, WantedProgram
+from burnish.errors import ConfigError, DataError
+from burnish.report.text import plural
+from burnish.services.startable import check_startable
+
+
+def check_programs(wanted: Iterable[WantedProgram]) -> None:
+    """Raise ConfigError, which names the field, for the first program that cannot be started. None is started."""
+    for program in wanted:
+        check_startable(program.command, program.field)
+
+
+def check_parts(method: MethodSettings, prompts: int, rows: int, where: str) -> None:
+    """Check that a round can divide the rows into its parts.
+
+    Rows of one prompt stay together, so there must be as many different `prompts` as parts. `where` names the rows in
+    the error. Raises DataError if there are too few.
+    """
+    if prompts < method.parts:
+        raise DataError(
+            f"{where}: {plural(rows, 'row')} with {plural(prompts, 'different prompt')} found, but the method "
+            f"{method.kind} divides them into {method.parts} parts, and rows of one prompt stay together; use rows "
+            f"with at least {method.parts} different prompts"
+        )
+
+
+def check_caps(method: MethodSettings, field: str, rows: int, where: str) -> None:
+    """Check that a round may change anything at all.
+
+    `field` is the config field of the method, and `where` names the rows in the error. Raises ConfigError if the
+    method's share of the rows is less than one of them.
+    """
+    for bound in method.caps:
+        count = rows * bound.per_row
+        if cap(bound.share, count) == 0:
+            raise ConfigError(_of_nothing(bound, f"{field}.{bound.field}", rows, where))
+
+
+def _of_nothing(bound: Cap, field: str, rows: int, where: str) -> str:
+    """Return the error for a cap of 0: which share of how many rows it is, and what would allow one change."""
+    count = rows * bound.per_row
+    things = plural(rows, "row") if bound.per_row == 1 else f"{plural(count, 'pair')} of {plural(rows, 'row')}"
+    needed = math.ceil(1 / (bound.share * bound.per_row) - 1e-9)
+    return (
+        f"{field}: {bound.share:g} found, but {where} has {things}, and {bound.share:g} of them is less than one: "
+        f"nothing could ever change. Set {field} to at least {least_share(count)}, or use at least "
+        f"{plural(needed, 'row')}"
+    )
+
+
+def least_share(count: int) -> str:
+    """Return the smallest share, with four digits, of which `count` things give at least one: 0.1667 for 6."""
+    # Rounded up: with 0.1666, the share of 6 things would be 0.
+    digits = max(4, 4 + math.ceil(math.log10(count)) - 1)
+    return f"{math.ceil(10**digits / count) / 10**digits:g}" if count > 1 else "1"

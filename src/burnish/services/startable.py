@@ -1,0 +1,82 @@
+"""Says whether a user's program can be started, without starting it: a program may do something as soon as it runs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from burnish.errors import ConfigError, brief
+
+_SCRIPT_READERS = ("python", "pypy", "ruby", "perl", "Rscript", "node", "sh", "bash", "dash", "zsh")
+"""Programs whose first argument is the file of a script. A version may follow the name, as in `python3.12`."""
+_PLAIN_FLAGS = frozenset({"-u", "-B", "-E", "-I", "-O", "-OO", "-s", "-S"})
+"""Flags of Python without a value: the script comes after them."""
+_BINARIES = (b"\x7fELF", b"MZ", b"\xca\xfe\xba\xbe", b"\xfe\xed\xfa", b"\xce\xfa\xed\xfe", b"\xcf\xfa\xed\xfe")
+"""With what a compiled program begins: on Linux, on Windows (which other systems can be set up to run), on macOS."""
+_HEAD = 256
+
+
+def check_startable(command: Sequence[str], field: str) -> None:
+    """Raise ConfigError, which names `field`, if a program is missing or the system would refuse to start it.
+
+    The program is not started. An error that shows only while the program runs is not found here.
+    """
+    if why := _obstacle(command):
+        raise ConfigError(f"{field}: {command[0][:200]!r} cannot be run ({why}); give a program and its arguments")
+
+
+def _obstacle(command: Sequence[str]) -> str | None:
+    """Return why a command cannot be started, or None if nothing speaks against it."""
+    name, *arguments = command
+    if not name or any("\0" in word for word in command):
+        return "its name is empty" if not name else "a word of it contains a null character"
+    # As the system does it: a name with a slash is a path, any other name is looked for in PATH.
+    found = shutil.which(name)
+    if found is None:
+        return _why_not_found(name)
+    try:
+        with Path(found).open("rb") as file:
+            head = file.read(_HEAD)
+    except OSError:  # a program may be executable without being readable
+        head = _BINARIES[0]
+    return _flaw_of_head(head) or _missing_script(name, arguments)
+
+
+def _why_not_found(name: str) -> str:
+    if os.path.isdir(name):
+        return "it is a folder"
+    if os.path.dirname(name) and os.path.isfile(name):
+        return "it is not executable; run chmod +x on it, or put its interpreter before it"
+    if os.path.isfile(name):
+        return f"it is not in PATH; write ./{name} for the file in this folder"
+    return "there is no such program"
+
+
+def _flaw_of_head(head: bytes) -> str | None:
+    """Return what is wrong with the beginning of an executable file, or None if the system can run it."""
+    if head.startswith(b"#!"):
+        words = head[2:].split(b"\n")[0].split()
+        interpreter = words[0].decode(errors="replace") if words else ""
+        if os.access(interpreter, os.X_OK) and not os.path.isdir(interpreter):
+            return None
+        return f"its first line names the interpreter {brief(interpreter)}, which is not there"
+    # A text without #! is refused by the system (Exec format error), although a shell would run it.
+    if head.startswith(_BINARIES) or b"\0" in head:
+        return None
+    return "it is no compiled program, and its first line does not name an interpreter (such as #!/usr/bin/env python3)"
+
+
+def _missing_script(name: str, arguments: Sequence[str]) -> str | None:
+    """Return why an interpreter would end at once: the script that it should read is not there."""
+    if os.path.basename(name).rstrip("0123456789.") not in _SCRIPT_READERS:
+        return None
+    script = next((word for word in arguments if word not in _PLAIN_FLAGS), None)
+    # Any other flag (`-m`, `-c`, ...) may take the next word as its value. Then it is not known what the script is.
+    if script is None or script.startswith("-"):
+        return None
+    # A shell also looks for a script in PATH, and node adds the ending.
+    if os.path.exists(script) or shutil.which(script) is not None or os.path.exists(f"{script}.js"):
+        return None
+    return f"its script {brief(script)} does not exist"

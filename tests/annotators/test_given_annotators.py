@@ -212,6 +212,12 @@ def test_three_voters_worked_by_hand() -> None:
     assert p_bs(Together(voters)) == [pytest.approx(2 / 3), 0.5, 0.5, None]
 
 
+def test_a_voter_may_repeat_what_is_done() -> None:
+    voters = [Says("x", 0.6, 0.9, 0.5, None), Says("y", 1.0, 0.1, 0.7, None)]  # `Says` never looks at what is done
+    done = {one.id for one in pairs() if one.example_id != "1"}
+    assert p_bs(Together(voters), done) == [0.5]
+
+
 def test_how_sure_a_voter_is_counts_for_nothing() -> None:
     sure, unsure = (combined("c", (Order.AB,), (p,), "j") for p in (1.0, 0.51))
     assert voted([sure, combined("c", (Order.AB,), (0.49,), "j"), unsure]).p_b == pytest.approx(2 / 3)

@@ -10,7 +10,7 @@ import pytest
 from embedded import PROBLEMS, QUICK, ROWS, STRONG, backend, base, trained, user
 
 from burnish.config import Decoding, DType, LoraConfig, ModelConfig, SumsTask, Template, TrainSettings
-from burnish.errors import DataError
+from burnish.errors import BackendError, DataError
 from burnish.models.card import Weights, read_card
 from burnish.models.location import EMBEDDED
 from burnish.protocols import SamplingKey
@@ -97,6 +97,25 @@ def test_training_is_reproducible_and_saves_what_it_loads(tmp_path: Path) -> Non
         assert (Path(one.path) / name).read_bytes() == (Path(two.path) / name).read_bytes(), name
     answers = [row for batch in backend().generate(one, PROMPTS, GREEDY, KEY, set()) for row in batch]
     assert {answer.id for answer in answers} == {prompt.id for prompt in PROMPTS}
+
+
+def test_a_training_that_ends_in_nan_is_refused(tmp_path: Path) -> None:
+    settings = QUICK.model_copy(update={"learning_rate": 1e4, "epochs": 6})
+    with pytest.raises(BackendError, match=r"learning_rate: 10000\.0 made the loss (nan|inf); lower it"):
+        trained(tmp_path, settings)
+
+
+def test_a_last_step_that_ruins_the_weights_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from trl.trainer.sft_trainer import SFTTrainer
+
+    def ruin(self: Any) -> None:
+        self.state.log_history.append({"train_loss": 1.0})
+        with torch.no_grad():
+            next(self.model.parameters())[0] = torch.nan
+
+    monkeypatch.setattr(SFTTrainer, "train", ruin)
+    with pytest.raises(BackendError, match=r"learning_rate: 0\.001 made weights of \S+ infinite or no number"):
+        trained(tmp_path)
 
 
 def test_checkpoints_are_evenly_spaced_and_the_last_is_the_model(tmp_path: Path) -> None:

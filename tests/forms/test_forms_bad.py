@@ -68,6 +68,16 @@ def test_a_line_of_many_pieces_is_told_and_copied(tmp_path: Path) -> None:
     assert (tmp_path / "out.jsonl").read_bytes() == data
 
 
+@pytest.mark.parametrize("rest", [b"\n", b"", b"\r\n", LINE])
+def test_a_full_row_and_two_carriage_returns_are_one_line(rest: bytes, tmp_path: Path) -> None:
+    fits = b'{"question": "q", "answer": "%s"}' % (b"x" * (MAX_ROW_BYTES - 31))
+    data = LINE + fits + b"\r\r" + rest
+    table = opened(tmp_path / "d.jsonl", data)
+    assert one_bad(table).where == "d.jsonl:2"
+    table.write(tmp_path / "out.jsonl", lambda _: None)
+    assert (tmp_path / "out.jsonl").read_bytes() == data
+
+
 @pytest.mark.parametrize("suffix", [suffix for suffix in WRITERS if "jsonl" not in suffix])
 def test_a_row_beyond_the_limit_is_told_in_every_kind_of_file(suffix: str, tmp_path: Path) -> None:
     rows = [GOOD, {"question": "q", "answer": LONG}, GOOD]

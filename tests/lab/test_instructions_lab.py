@@ -135,11 +135,18 @@ def test_exchanged_files_are_other_data(tmp_path: Path):
     assert one.fingerprint != two.fingerprint
 
 
-@pytest.mark.parametrize("annotator", ["plain", "mixed"])
-def test_balanced_pairs_need_categories(annotator: str):
-    classifier: dict[str, Any] = {"kind": "classifier", "pairs": "balanced"}
-    field = "pairs" if annotator == "plain" else "other.pairs"
-    given = classifier if annotator == "plain" else {"kind": "mixed", "other": classifier}
+BALANCED: dict[str, Any] = {"kind": "classifier", "pairs": "balanced"}
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        (BALANCED, "pairs"),
+        ({"kind": "mixed", "other": BALANCED}, "other.pairs"),
+        ({"kind": "majority", "of": [{"kind": "oracle"}, BALANCED]}, "of.1.pairs"),
+    ],
+)
+def test_balanced_pairs_need_categories(given: dict[str, Any], field: str):
     with pytest.raises(
         ValidationError, match=rf"supervision\.annotator\.{field}: 'balanced' found, but the task is sums"
     ):

@@ -34,7 +34,9 @@ class Together:
         for member in self.members:
             for batch in member.judge(comparisons, done):
                 for preference in batch:
-                    votes[preference.comparison_id].append(preference)
+                    # A member may repeat what is done already, such as the verdicts in a file of people.
+                    if preference.comparison_id in votes:
+                        votes[preference.comparison_id].append(preference)
         yield [voted(preferences) for preferences in votes.values()]
 
 

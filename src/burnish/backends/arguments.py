@@ -59,6 +59,9 @@ class Arguments:
             "save_strategy": "no",
             "save_only_model": True,
             "logging_strategy": "no",
+            # By default, transformers leaves a loss that is no number out of the mean that it reports. `run` could then
+            # not see that the training failed.
+            "logging_nan_inf_filter": False,
             "eval_strategy": "no",
             "report_to": [],
             "disable_tqdm": True,
@@ -104,12 +107,18 @@ class Arguments:
 
 
 def run(trainer: Any, settings: TrainSettings) -> None:
-    """Train, quietly. Raises BackendError where the loss is no number."""
+    """Train, quietly. Raises BackendError where the loss or a weight is no number in the end."""
     trainer.remove_callback(PrinterCallback)  # it prints to stdout, which is for data
     trainer.train()
     loss = trainer.state.log_history[-1].get("train_loss", 0.0)
     if not math.isfinite(loss):
         raise BackendError(f"learning_rate: {settings.learning_rate} made the loss {loss}; lower it")
+    # The loss of a step is that of the weights before it, so the last step may do harm that no loss shows.
+    for name, weights in trainer.model.named_parameters():
+        if weights.requires_grad and not bool(weights.isfinite().all()):
+            raise BackendError(
+                f"learning_rate: {settings.learning_rate} made weights of {name} infinite or no number (NaN); lower it"
+            )
 
 
 class _Bar(TrainerCallback):

@@ -59,7 +59,9 @@ def _renderer(described: str) -> Renderer:
     if tokenizer.eos_token_id is None:
         raise BackendError(f"{base.source}: the tokenizer names no end-of-sequence token; burnish needs one")
     if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token  # padding is masked by position, never by comparing ids
+        # Our batches mask the padding by position, so it may be a token that rows hold, too. The heads of transformers
+        # compare ids instead: with such a tokenizer they read a row at the token before its end, in training and later.
+        tokenizer.pad_token = tokenizer.eos_token
     # The user's own template replaces the tokenizer's for all that follows: training, generation, scoring and the
     # delivered folder.
     if base.chat_template is not None:

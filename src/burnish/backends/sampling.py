@@ -13,7 +13,7 @@ from burnish.types import Prompt
 
 
 def uniform(key: SamplingKey, item: str, sample: int, step: int) -> float:
-    """Return a number in [0, 1) that depends on its arguments alone (DESIGN.md, stages)."""
+    """Return a number in [0, 1] that depends on its arguments alone. The largest of them is rounded up to 1."""
     # A separator that no ordinary id has. With a dash, stage `x-1` in round 2 with item `a` would give the same text as
     # stage `x` in round 1 with item `2-a`.
     text = f"{key.seed}\x1f{key.stage}\x1f{key.round}\x1f{item}\x1f{sample}\x1f{step}"

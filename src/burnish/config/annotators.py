@@ -81,7 +81,11 @@ class AnnotatorSettings(Settings):
     @property
     def members(self) -> tuple[AnnotatorSettings, ...]:
         """The single annotators that are asked: this one, or those that vote."""
-        return (self,)
+        return tuple(self.placed_members("").values())
+
+    def placed_members(self, field: str) -> dict[str, AnnotatorSettings]:
+        """Return the single annotators by their config fields. `field` is the one that holds these settings."""
+        return {field: self}
 
     @property
     def base_model(self) -> ModelConfig | None:
@@ -230,10 +234,9 @@ class MixedConfig(AnnotatorSettings):
     other: OneAnnotator
     """The annotator that judges the rest."""
 
-    @property
-    def members(self) -> tuple[AnnotatorSettings, ...]:
-        """The annotator of the rest. Ground truth is not listed, because it needs no model and no server."""
-        return (self.other,)
+    def placed_members(self, field: str) -> dict[str, AnnotatorSettings]:
+        """Return the annotator of the rest. Ground truth is not listed, because it needs no model and no server."""
+        return {f"{field}.other": self.other}
 
     def needs_ground_truth(self, simulated: bool) -> bool:
         """Return True: ground truth judges its share of the rows."""
@@ -275,10 +278,9 @@ class MajorityConfig(AnnotatorSettings):
     of: Annotated[tuple[OneAnnotator, ...], Field(min_length=2)]
     """The annotators that vote."""
 
-    @property
-    def members(self) -> tuple[AnnotatorSettings, ...]:
-        """The annotators that vote."""
-        return self.of
+    def placed_members(self, field: str) -> dict[str, AnnotatorSettings]:
+        """Return the annotators that vote."""
+        return {f"{field}.of.{place}": one for place, one in enumerate(self.of)}
 
     def models(self, field: str, simulated: bool) -> Iterator[WantedModel]:
         """Yield the voters' models."""

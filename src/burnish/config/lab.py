@@ -139,14 +139,12 @@ class Config(Settings):
 
     @model_validator(mode="after")
     def _balanced_by_category(self) -> Config:
-        annotator = self.supervision.annotator
         # Found here and not while the pairs are made, which is after the training of p~.
-        for member in annotator.members:
+        for field, member in self.supervision.annotator.placed_members("supervision.annotator").items():
             if isinstance(member, ClassifierConfig) and member.pairs == "balanced" and not self.task.has_categories:
-                field = "pairs" if member is annotator else "other.pairs"
                 raise ValueError(
-                    f"supervision.annotator.{field}: 'balanced' found, but the task is {self.task.kind}, whose rows "
-                    f"have no category; set {field}: checkpoints, or use the task instructions"
+                    f"{field}.pairs: 'balanced' found, but the task is {self.task.kind}, whose rows have no category; "
+                    "set pairs: checkpoints there, or use the task instructions"
                 )
         return self
 

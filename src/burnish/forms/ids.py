@@ -12,7 +12,7 @@ class RowIds:
     """Gives the rows of one dataset their ids, in the order of the file.
 
     An id that is made does not depend on where the row stands, only on its prompt and on how many rows before it have
-    the same prompt. Everything that draws rows by id draws the same ones.
+    the same prompt and no id of their own. Everything that draws rows by id draws the same ones.
     """
 
     def __init__(self) -> None:

@@ -84,16 +84,19 @@ def _lines(path: Path, pass_on: Callable[[bytes], object]) -> Iterator[_Line]:
         while data := file.readline(_PIECE):
             number += 1
             size = len(data.rstrip(b"\r\n"))
-            if size > MAX_ROW_BYTES:
-                data, size = b"", _passed_on(file, data, pass_on)
+            # A piece may also end within a line although it holds only a short row: `\r\r` and more text follow.
+            if size > MAX_ROW_BYTES or (len(data) == _PIECE and not data.endswith(b"\n")):
+                data, size = b"", max(MAX_ROW_BYTES + 1, _passed_on(file, data, pass_on))
             yield _Line(number=number, data=data, size=size)
 
 
 def _passed_on(file: BinaryIO, piece: bytes, pass_on: Callable[[bytes], object]) -> int:
     """Pass on a long line from its first piece to its end; returns its size without the line end."""
-    size = 0
+    size, end = 0, b""
     while piece:
         pass_on(piece)
-        size += len(piece.rstrip(b"\r\n"))
+        size += len(piece)
+        # The end of the line may be cut in two as well: `\r` is the last byte of one piece, `\n` the next piece.
+        end = (end + piece)[-2:]
         piece = b"" if piece.endswith(b"\n") else file.readline(_PIECE)
-    return size
+    return size - (2 if end == b"\r\n" else end.endswith(b"\n"))

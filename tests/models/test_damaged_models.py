@@ -298,6 +298,47 @@ def test_nan_in_a_gguf_file(tmp_path: Path) -> None:
         check_gguf(path)
 
 
+OFFSETS: list[Any] = [["x", 4], [None, 4], [0, 4.5], [0, "4"], [-100, 4], [4, 0], [0], [0, 4, 8], {}, True]
+STORED: list[Any] = [
+    *({"dtype": "F32", "data_offsets": offsets} for offsets in OFFSETS),
+    {"dtype": [], "data_offsets": [0, 4]},
+    {"data_offsets": [0, 4]},
+    [],
+]
+
+
+@pytest.mark.parametrize("stored", STORED)
+def test_a_damaged_header_is_a_flaw(tmp_path: Path, stored: Any) -> None:
+    path, header = tmp_path / "m.safetensors", json.dumps({"w": stored}).encode()
+    path.write_bytes(struct.pack("<Q", len(header)) + header + b"\0" * 4)
+    with pytest.raises(FlawError, match="its header cannot be read"):
+        check_safetensors(path)
+
+
+def test_arrays_inside_arrays_are_a_flaw(tmp_path: Path) -> None:
+    path = tmp_path / "m.gguf"
+    nested = struct.pack("<I", 9) + struct.pack("<IQ", 9, 1) * 5000
+    path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + struct.pack("<Q", 1) + b"k" + nested)
+    with pytest.raises(FlawError, match="more than 8 arrays inside one another"):
+        check_gguf(path)
+
+
+@pytest.mark.parametrize(
+    ("file", "tokens"),
+    [
+        ("tokenizer_config.json", {"added_tokens_decoder": {"x": {"content": "<pad>"}}}),
+        ("tokenizer.json", {"added_tokens": [{"id": "a", "content": "x"}]}),
+        ("tokenizer.json", {"added_tokens": [{"id": None, "content": "x"}]}),
+        ("tokenizer.json", {"added_tokens": 5}),
+    ],
+)
+def test_damaged_tokens_are_named(tmp_path: Path, file: str, tokens: dict[str, Any]) -> None:
+    folder = model(tmp_path / "base")
+    (folder / file).write_text(json.dumps(tokens))
+    with pytest.raises(ConfigError, match=r"model: '.*base': its tokenizer's added tokens are damaged"):
+        check_files(ModelConfig(source=str(folder)), folder, "model")
+
+
 def test_a_gguf_file_that_is_cut_off_is_named(tmp_path: Path) -> None:
     path = gguf(tmp_path / "m.gguf")
     path.write_bytes(path.read_bytes()[:-64])

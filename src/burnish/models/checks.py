@@ -156,10 +156,15 @@ def _added_tokens(path: Path, settings: Mapping[str, Any], field: str) -> dict[s
     """Return {text: id} of the tokens that a tokenizer has beside its vocabulary, special ones among them."""
     # Fast tokenizers list them in tokenizer.json, slow ones in tokenizer_config.json alone.
     listed: list[object] = []
-    if (path / TOKENIZER).is_file():
-        listed += read_mapping(path / TOKENIZER, field).get("added_tokens") or []
-    listed += [{**_mapping(one), "id": id_} for id_, one in _mapping(settings.get("added_tokens_decoder")).items()]
-    return {_text(one): int(_mapping(one).get("id", -1)) for one in listed}
+    try:
+        if (path / TOKENIZER).is_file():
+            listed += read_mapping(path / TOKENIZER, field).get("added_tokens") or []
+        listed += [{**_mapping(one), "id": id_} for id_, one in _mapping(settings.get("added_tokens_decoder")).items()]
+        return {_text(one): int(_mapping(one).get("id", -1)) for one in listed}
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"{field}: {str(path)!r}: its tokenizer's added tokens are damaged ({error}); {_AGAIN}"
+        ) from None
 
 
 def _check_layers(model: ModelConfig, config: Mapping[str, Any], path: Path, field: str) -> None:

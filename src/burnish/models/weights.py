@@ -40,17 +40,32 @@ def check_safetensors(path: Path) -> None:
             raise FlawError("it is no safetensors file, or it is cut off")
         try:
             header: Any = json.loads(file.read(length))
-            tensors = {name: values for name, values in header.items() if name != "__metadata__"}
-            # Offsets count from the end of the header.
-            ends = [int(values["data_offsets"][1]) for values in tensors.values()]
-        except (ValueError, AttributeError, TypeError, KeyError, IndexError, RecursionError):
+            tensors = {name: _Stored.of(values) for name, values in header.items() if name != "__metadata__"}
+        except (ValueError, AttributeError, TypeError, KeyError, RecursionError):
             raise FlawError("its header cannot be read: it is no safetensors file, or it is damaged") from None
-    data = 8 + length
-    if max(ends, default=0) > size - data:
-        raise FlawError(f"it is cut off: {size:,} bytes found, its header tells of {data + max(ends):,}")
-    for name, values in tensors.items():
-        if values.get("dtype") in _NAN_ABOVE and _has_nan(path, values["dtype"], data, values["data_offsets"]):
+    data, end = 8 + length, max((tensor.end for tensor in tensors.values()), default=0)
+    if end > size - data:
+        raise FlawError(f"it is cut off: {size:,} bytes found, its header tells of {data + end:,}")
+    for name, tensor in tensors.items():
+        if tensor.dtype in _NAN_ABOVE and _has_nan(path, tensor.dtype, data, [tensor.begin, tensor.end]):
             raise FlawError(f"the tensor {name!r} holds NaN, which is no number")
+
+
+class _Stored(NamedTuple):
+    """A tensor of a safetensors file. Its offsets count from the end of the header."""
+
+    dtype: str
+    begin: int
+    end: int
+
+    @classmethod
+    def of(cls, values: Any) -> _Stored:
+        """Read what the header says. Raises ValueError, TypeError or KeyError if it has another form."""
+        dtype, (begin, end) = values["dtype"], values["data_offsets"]
+        # By `type`: for Python, true is a whole number.
+        if type(dtype) is not str or type(begin) is not int or type(end) is not int or not 0 <= begin <= end:
+            raise ValueError(values)
+        return cls(dtype, begin, end)
 
 
 def _has_nan(path: Path, form: str, data: int, offsets: list[int]) -> bool:
@@ -102,6 +117,8 @@ _GGUF_KINDS: Mapping[int, _Kind] = {
 # Bytes by type of value: u8, i8, u16, i16, u32, i32, f32, bool, u64, i64, f64
 _SCALARS = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 _STRING, _ARRAY = 8, 9
+_MOST_NESTED = 8
+"""Arrays inside one another in the header of a GGUF file. Real ones have one level."""
 _MOST = 2**32
 
 
@@ -121,8 +138,10 @@ class _Reader:
     def number(self, form: str) -> int:
         return int(struct.unpack(f"<{form}", self.bytes_(struct.calcsize(f"<{form}")))[0])
 
-    def skip_value(self, kind: int) -> int:
+    def skip_value(self, kind: int, depth: int = 0) -> int:
         """Skip a value; returns it where it is an unsigned number of 32 bits (the alignment is one)."""
+        if depth > _MOST_NESTED:
+            raise FlawError(f"its header is damaged: more than {_MOST_NESTED} arrays inside one another")
         if kind == _STRING:
             self.bytes_(self.number("Q"))
         elif kind == _ARRAY:
@@ -131,7 +150,7 @@ class _Reader:
                 self.bytes_(_SCALARS[inner] * count)
             else:
                 for _ in range(count):
-                    self.skip_value(inner)
+                    self.skip_value(inner, depth + 1)
         elif kind == 4:
             return self.number("I")
         elif kind in _SCALARS:

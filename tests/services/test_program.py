@@ -76,9 +76,9 @@ def ends(pid: int) -> bool:
     ],
 )
 def test_a_program_that_brings_nothing_new_is_ended(talk: Talk, body: str) -> None:
-    words = r"gave no new answer for 1 seconds and was ended; .* raise annotator.timeout \(--set annotator.timeout="
+    words = r"gave no new answer for 0\.4 seconds and was ended; .* raise annotator.timeout \(--set annotator.timeout="
     with pytest.raises(AnnotatorError, match=words):
-        talk(body, timeout=1.0)
+        talk(body, timeout=0.4)
 
 
 def test_the_time_counts_from_the_last_answer_and_not_while_we_work(tmp_path: Path) -> None:

@@ -54,7 +54,11 @@ _TIMES_TEN = re.compile(rf"(?<=[0-9])\s{{0,3}}(?:\\times|\\cdot|[×·⋅*x])\s{{
 _POWER = re.compile(
     rf"(?<![0-9A-Za-z_.,^)\]}}])((?:[0-9]{{1,3}}(?:,[0-9]{{3}})+|[0-9]+)(?:\.[0-9]+)?)\s?\^\s?{_EXPONENT}"
 )
-_OTHER_POWER = re.compile(rf"(?<![0-9])\s?\^\s?{_EXPONENT}")
+# Two or more exponents: the `^3^2` of `2^3^2`. They are worked out first, from the right: 2^(3^2) is 512.
+_TOWER = re.compile(r"\^\s?[0-9]{1,9}(?:\s?\^\s?[0-9]{1,9})+(?![0-9])")
+_LARGEST_EXPONENT = 10**9 - 1
+# The second part is for a name that ends in digits: the `2^3` of `x2^3`, whose `2` stays.
+_OTHER_POWER = re.compile(rf"(?:(?<![0-9])|(?<=[A-Za-z_])([0-9]+))\s?\^\s?{_EXPONENT}")
 """Of a unit (`cm^3`), a name or a bracket: a power whose digits are no number of their own."""
 # `7 / 2`, `7/ 2` and `7 /2`.
 _SPACED_QUOTIENT = re.compile(r"(?<=[0-9]) {1,2}/ {1,2}(?=[0-9.])|(?<=[0-9])/ (?=[0-9])|(?<=[0-9]) /(?=[0-9])")
@@ -75,8 +79,9 @@ def plain(text: str) -> str:
     if "^" in text:
         # Before other powers: of `2.4 \times 10^2` they would leave `2.4 \times 100`, whose last number is 100.
         text = _TIMES_TEN.sub(lambda found: f"e{int(found[1] or found[2])}", text)
+        text = _TOWER.sub(_tower, text)
         text = _POWER.sub(_power, text)
-        text = _OTHER_POWER.sub("", text)
+        text = _OTHER_POWER.sub(lambda found: found[1] or "", text)
     return _SPACED_QUOTIENT.sub("/", text)
 
 
@@ -114,6 +119,15 @@ def _fraction(found: re.Match[str]) -> str:
         bottom = bottom[1:]
         top = top[1:] if top.startswith("-") else f"-{top}"
     return f"{whole.strip()} {top}/{bottom}" if whole else f"{top}/{bottom}"
+
+
+def _tower(found: re.Match[str]) -> str:
+    *lower, exponent = map(int, re.findall("[0-9]+", found[0]))
+    for base in reversed(lower):
+        # 2^30 is above the largest exponent, so 30 stands for every larger one: nothing huge is worked out. For a base
+        # of 0 or 1 only an exponent of 0 makes a difference.
+        exponent = min(base ** min(exponent, 30), _LARGEST_EXPONENT)
+    return f"^{exponent}"
 
 
 def _power(found: re.Match[str]) -> str:

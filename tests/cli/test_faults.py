@@ -50,7 +50,7 @@ WORDS = {"split": "train", "question": "1 + 1 ?", "equation": "x=1+1", "answer":
         ("models.weak=builtin:nobody", ["models.weak", "'builtin:nobody' is no built-in model", "builtin:strong"]),
         ("models.weak=./nowhere", ["models.weak", "'./nowhere' does not exist", "hub id"]),
         ("models.strong=${NOT_SET_ANYWHERE}/m", ["models.strong", "NOT_SET_ANYWHERE", "set it"]),
-        ("decode.temperature=0.5", ["decode", "beams: 4 and temperature: 0.5 exclude each other", "set beams: 1"]),
+        ("decode.temperature=0.5", ["decode", "beams: 4 and temperature: 0.5 cannot be used together", "set beams: 1"]),
         ("task={kind: sudoku}", ["task", "sudoku", "'sums'"]),
         ("seeds=[1, 1]", ["seeds", "contains a seed twice", "remove one of them"]),
         ("task.train", ["--set", "write a.b=c"]),

@@ -99,6 +99,10 @@ def test_a_value_that_contains_itself_or_is_deep_is_refused() -> None:
         ("oracle:", "write oracle:COLUMN"),
         ("x" * 5000, "there is no file .*; give a YAML file"),
         ("a\0b", "there is no file"),
+        (
+            "python judge.py",
+            r"there is no file 'python judge.py'; .*run it as a program, write command:python judge.py",
+        ),
     ],
 )
 def test_an_annotator_that_cannot_be_read(text: str, words: str) -> None:
@@ -108,6 +112,15 @@ def test_an_annotator_that_cannot_be_read(text: str, words: str) -> None:
     with pytest.raises(ConfigError, match=f"^annotator: .*{words}") as raised:
         read_annotator(text)
     assert len(str(raised.value)) < 500
+
+
+def test_a_program_is_no_yaml_file(tmp_path: Path) -> None:
+    path = tmp_path / "judge.py"
+    path.write_text("import json\n")
+    with pytest.raises(
+        ConfigError, match=r"^annotator: '.*judge\.py' is a program and no YAML file; .*'command:python "
+    ):
+        read_annotator(str(path))
 
 
 def test_words_are_split_as_a_shell_does() -> None:

@@ -61,6 +61,7 @@ def test_data_from_anywhere_comes_back_better(tmp_path: Path, kind: str) -> None
     assert found.model == tmp_path / "out" / "model"
     assert found.model.is_dir()
     assert (found.out, found.summary.state) == (tmp_path / "out", State.DONE)
+    assert len(repr(found)) < 1000
 
 
 @pytest.mark.parametrize("form", ["text", "alpaca", "messages"])

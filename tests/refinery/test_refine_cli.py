@@ -232,7 +232,7 @@ def test_a_server_that_is_not_there_is_exit_code_2(tmp_path: Path) -> None:
         (["--method", "naive", "--gate", "0.6"], ["--gate: 0.6 is not used by --method naive; leave it out"]),
         (
             [*ORACLE, "--set", "decode.beams=4", "--set", "decode.temperature=0.7"],
-            ["beams: 4 and temperature: 0.7 exclude each other; set beams: 1"],
+            ["beams: 4 and temperature: 0.7 cannot be used together; set beams: 1"],
         ),
         (
             [*ORACLE, "--columns", "messages=turns,prompt=query"],

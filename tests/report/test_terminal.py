@@ -234,10 +234,10 @@ def test_an_experiment_says_each_stage_that_it_computes_and_reused_ones_in_one_l
 class Screen:
     """A terminal in memory with a clock that the test sets."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int = 140) -> None:
         self.now, self.written = 0.0, io.StringIO()
         environment = {"TERM": "xterm"}
-        console = Console(file=self.written, force_terminal=True, width=140, _environ=environment)
+        console = Console(file=self.written, force_terminal=True, width=width, _environ=environment)
         self.terminal = Terminal(console=console, clock=lambda: self.now)
 
     @property
@@ -258,8 +258,22 @@ def test_a_terminal_shows_the_time_that_is_left_in_the_stage_and_in_the_run() ->
     assert "[3/17] seed 0 train: training" in screen.last
     assert "20/100" in screen.last
     assert "0:01:20 left" in screen.last
-    assert "(whole run: 0:11:20 left)" in screen.last
+    assert "run: 0:11:20 left" in screen.last
     assert "started" not in screen.written.getvalue()
+
+
+@pytest.mark.parametrize("width", [80, 60])
+def test_a_narrow_terminal_has_one_line_with_all_numbers(width: int) -> None:
+    screen = Screen(width)
+    label = "refined round 2 without part 2, which has a long name"
+    with screen.terminal.stage(label, StagePosition(number=12, total=19, expected=30.0, rest=600.0)):
+        screen.terminal.start("training", 1000)
+        screen.terminal.advance(100)
+        screen.now = 10.0
+        screen.terminal.advance(100)
+    assert len(screen.last) <= width
+    assert screen.last.endswith("200/1000 0:01:20 left run: 0:11:20 left")
+    assert width < 80 or "[12/19] refined round" in screen.last
 
 
 def test_before_rows_tell_anything_earlier_stages_do() -> None:
@@ -267,7 +281,7 @@ def test_before_rows_tell_anything_earlier_stages_do() -> None:
     with screen.terminal.stage("train", StagePosition(number=3, total=17, expected=30.0, rest=600.0)):
         screen.now = 10.0
     assert screen.last.count("left") == 1
-    assert "(whole run: 0:10:20 left)" in screen.last
+    assert "run: 0:10:20 left" in screen.last
 
 
 @pytest.mark.parametrize(

@@ -144,7 +144,7 @@ class Decoding(Settings):
         # Beam search looks for the most likely answer. With a temperature the two would contradict each other.
         if self.beams > 1 and self.temperature > 0:
             raise ValueError(
-                f"beams: {self.beams} and temperature: {self.temperature:g} exclude each other; set beams: 1 to "
+                f"beams: {self.beams} and temperature: {self.temperature:g} cannot be used together; set beams: 1 to "
                 "sample, or temperature: 0 to search with beams"
             )
         return self

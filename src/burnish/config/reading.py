@@ -176,7 +176,15 @@ def read_annotator(text: str, field: str = "annotator", changes: Sequence[str] =
         return checked(ANNOTATOR, {"kind": kind, **fields}, field)
     path = Path(text)
     if not is_file(path):
-        raise ConfigError(f"{field}: there is no file {brief(text)}; give a YAML file, or {', '.join(short_forms())}")
+        program = f". To run it as a program, write command:{text[:200]}" if " " in text.strip() else ""
+        raise ConfigError(
+            f"{field}: there is no file {brief(text)}; give a YAML file, or {', '.join(short_forms())}{program}"
+        )
+    if path.suffix.lower() in _PROGRAMS:
+        raise ConfigError(
+            f"{field}: {brief(text)} is a program and no YAML file; write command: and how it is started, such as "
+            f"'command:python {text[:200]}'"
+        )
     values = _mapping(_text(path), str(path))
     for change in changes:
         _set(values, change)
@@ -227,6 +235,8 @@ def refine_config(values: dict[str, Any], changes: Sequence[str] = ()) -> Refine
     return checked(REFINEMENT, values, "refine")
 
 
+_PROGRAMS = frozenset({".py", ".sh", ".js", ".rb", ".pl", ".r", ".exe"})
+"""How the names of programs end."""
 MOST_SHOWN = 20
 """How many errors of one config are shown. Further ones are only counted."""
 _LONGEST = 500

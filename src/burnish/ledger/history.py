@@ -24,7 +24,7 @@ WHY = {
     Reason.NOT_COMPARED: "the row was not among those that were compared",
     Reason.REJECTED: "the annotator preferred the label",
     Reason.TIE: "the annotator found both equally good; the label stays",
-    Reason.ORDERS_DISAGREE: "the annotator preferred the same place in both orders; the label stays",
+    Reason.ORDERS_DISAGREE: "the annotator preferred the answer shown first (or second) both times; the label stays",
     Reason.ABSTAINED: "the annotator gave no verdict; the label stays",
     Reason.BELOW_GATE: "the proposal was preferred, but with too little confidence",
     Reason.OVER_CAP: "the proposal was preferred, but the round had reached its limit of changes with more certain "

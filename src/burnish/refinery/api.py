@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import Any, Protocol, cast, runtime_checkable
 
@@ -41,10 +41,11 @@ class Refined:
     """
 
     dataset: Any
-    ledger: tuple[Refinement, ...]
+    # A ledger has a line for each row and round. Printing it would flood a notebook.
+    ledger: tuple[Refinement, ...] = field(repr=False)
     model: Path
     out: Path
-    summary: Summary
+    summary: Summary = field(repr=False)
 
 
 @system_refusals()

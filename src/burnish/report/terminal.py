@@ -19,9 +19,9 @@ from rich.progress import (
     Task,
     TaskID,
     TextColumn,
-    TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 from rich.text import Text
 
 from burnish.report.heartbeat import Wait, heartbeat
@@ -81,12 +81,13 @@ class Terminal:
         self._lines = not self.console.is_interactive
         self._bars = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=20),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            _StageLeft(),
+            # The name of the stage gives way where the terminal is narrow. The numbers stay on one line.
+            TextColumn("{task.description}", markup=False, table_column=Column(ratio=1, no_wrap=True)),
+            BarColumn(bar_width=10),
+            MofNCompleteColumn(table_column=Column(no_wrap=True)),
+            _StageTime(),
             _RunLeft(clock),
+            expand=True,
             console=self.console,
             # A finished bar disappears; the line that says what was done remains.
             transient=True,
@@ -172,13 +173,16 @@ class Terminal:
             self._bars.advance(self._task, new)
 
 
-class _StageLeft(TimeRemainingColumn):
-    """The time that is left in the running piece of work, from the speed of the last minutes. It is empty as long as
-    the speed is not known."""
+class _StageTime(TimeRemainingColumn):
+    """The time that is left in the running piece of work, from the speed of the last minutes. As long as the speed is
+    not known, the time that has passed."""
+
+    def __init__(self) -> None:
+        super().__init__(table_column=Column(no_wrap=True))
 
     def render(self, task: Task) -> Text:
         if task.total is None or task.time_remaining is None:
-            return Text()
+            return Text(f"for {timedelta(seconds=int(task.elapsed or 0))}", style="progress.elapsed")
         return super().render(task).append(" left")
 
 
@@ -189,7 +193,7 @@ class _RunLeft(ProgressColumn):
     max_refresh = 0.5
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        super().__init__()
+        super().__init__(table_column=Column(no_wrap=True))
         self._clock = clock
 
     def render(self, task: Task) -> Text:
@@ -200,7 +204,7 @@ class _RunLeft(ProgressColumn):
         if left is None:
             return Text()
         # In the form of the columns beside it: hours, minutes, seconds.
-        return Text(f"(whole run: {timedelta(seconds=int(left))} left)", style="progress.remaining")
+        return Text(f"run: {timedelta(seconds=int(left))} left", style="progress.remaining")
 
 
 def _on_stderr() -> Console:

@@ -124,7 +124,7 @@ def check(report: SelftestReport, settings: SelftestConfig) -> None:
         "\n  ".join(
             [
                 f"selftest: {result}, selftest.min_accuracy is {settings.min_accuracy}; take another annotator, change "
-                "its prompt, or set selftest.go_on to true",
+                "its prompt, or use --go-on (selftest.go_on: true)",
                 *report.words(),
             ]
         )

@@ -119,7 +119,11 @@ class Steps(DataSteps):
                 if self._learned(example, current[id_]) is not None
             ]
             if not training:
-                raise DataError(f"{self.label} {label}: none of {len(examples)} demonstrations has an answer to learn")
+                raise DataError(
+                    f"{self.label} {label}: none of {len(examples)} demonstrations has an answer to learn. "
+                    "Every answer was cut or has no final answer; train the model that wrote them longer, or raise "
+                    "decode.max_new_tokens"
+                )
             tokens = self.engines.trainer().train(base, training, settings, self.seed, work.path, checkpoints)
             # `check_cross_label` reads this record later.
             record = {"trained_on": [row.id for row in training], "without_answer": len(examples) - len(training)}

@@ -61,8 +61,7 @@ class ArrowSource:
             position += table.num_rows
 
     def rewrite(self, file: BinaryIO, edit: Edit) -> int:
-        """Write all batches with the source's schema, and return the number of rows. Values that stay never leave
-        Arrow.
+        """Write all rows with the schema of the source, and return their number. Values that stay never leave Arrow.
 
         A column of numbers becomes a column of texts if one of its new answers is not a number of the column's type.
         Raises DataError as `rows` and `Edit.row` do.

@@ -98,12 +98,11 @@ def is_absent(value: JsonValue) -> bool:
 
 
 def label_of(row: Mapping[str, JsonValue], column: str, what: str) -> str | None:
-    """Return the id or the reference of a row as text, or None if its cell holds nothing. `what` is "id" or
-    "reference".
+    """Return the id or the reference of a row as text, or None if its cell holds nothing.
 
-    A whole float counts as a whole number, so that 12 and 12.0 both become "12". Parquet gives a column of whole
-    numbers with gaps as floats. Raises UnusableError, which names the column, if an id is not a text or a whole number,
-    or if a reference is not a text or a number.
+    `what` is "id" or "reference". A whole float counts as a whole number, so that 12 and 12.0 both become "12". Parquet
+    gives a column of whole numbers with gaps as floats. Raises UnusableError, which names the column, if an id is not a
+    text or a whole number, or if a reference is not a text or a number.
     """
     value = row.get(column)
     if is_absent(value):

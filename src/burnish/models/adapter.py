@@ -82,10 +82,10 @@ def _hash(value: object) -> str:
 
 
 def stands_alone(model: ModelConfig) -> bool:
-    """Say whether other programs can load an adapter that was trained on this model, if they know only the name of its
-    base.
+    """Say whether the name of the base is enough to load an adapter that was trained on this model.
 
-    They cannot if the base is a GGUF file, comes with burnish, is cut to its first layers, or is a merged adapter.
+    Other programs know only that name. It is not enough if the base is a GGUF file, comes with burnish, is cut to its
+    first layers, or is a merged adapter.
     """
     # The name of the base says none of this. A program that loads the base by its name would get other weights under
     # the adapter.

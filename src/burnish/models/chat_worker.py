@@ -72,8 +72,10 @@ class Generation(jinja2.ext.Extension):
 
 
 def environment() -> jinja2.sandbox.ImmutableSandboxedEnvironment:
-    """Return an environment of Jinja with the names and filters of the library transformers, and with its treatment of
-    white space."""
+    """Return an environment of Jinja for chat templates.
+
+    It has the names and the filters of the library transformers, and treats white space in the same way.
+    """
     made = jinja2.sandbox.ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[Generation, jinja2.ext.loopcontrols]
     )

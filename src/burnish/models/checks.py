@@ -114,8 +114,7 @@ def _object_in(file: Path) -> dict[str, Any]:
 
 
 def _check_index(file: Path) -> None:
-    """Raise FlawError if an index names a file of weights that does not exist, for example after a download that broke
-    off."""
+    """Raise FlawError if an index names a file that does not exist, for example after a download that broke off."""
     named = _mapping(_object_in(file).get("weight_map")).values()
     for name in sorted({str(one) for one in named}):
         if not (file.parent / name).is_file():

@@ -201,8 +201,8 @@ def test_a_packed_file_that_is_not_whole(suffix: str, tmp_path: Path) -> None:
     [
         ("d.json", as_json([GOOD])[:-3], r"^d\.json:\d: not JSON \(.*\); write one list of objects"),
         ("d.json", LINE * 2, r"^d\.json:2: not JSON \(Extra data\); if it holds JSON lines, name it \.jsonl"),
-        ("d.json", b'{"data": []}', "dict with data found; write the list of rows alone"),
-        ("d.json", b'"text"', "str found; write the list of rows alone"),
+        ("d.json", b'{"data": []}', "dict with data found; write only the list of rows"),
+        ("d.json", b'"text"', "str found; write only the list of rows"),
         ("d.json", b'[\n\n"\xff"]', r"^d\.json:3: invalid UTF-8; save"),
         ("d.json", b"[" * 100_000, r"^d\.json: cannot be parsed"),
         ("d.csv", "question;réponse\n".encode("latin-1"), r"^d\.csv:1: the header is no UTF-8"),

@@ -155,8 +155,8 @@ GARBAGE = {
     "no data": ('{"object": "list"}', "no embeddings came back: .*object"),
     "an error": ('{"error": {"message": "out of memory"}}', "no embeddings came back: .*out of memory"),
     "base64": (body_of("AACAPw==", "AACAPw=="), "no embeddings came back: "),
-    "too few": (body_of([1, 2]), "vectors came back: 1 for 2 texts"),
-    "too many": (body_of([1, 2], [1, 2], [1, 2]), "vectors came back: 3 for 2 texts"),
+    "too few": (body_of([1, 2]), "1 vectors came back for 2 texts"),
+    "too many": (body_of([1, 2], [1, 2], [1, 2]), "3 vectors came back for 2 texts"),
     "an index twice": (
         '{"data": [{"embedding": [1], "index": 0}, {"embedding": [2], "index": 0}]}',
         r"vectors with the indexes \[0, 0\] came back for 2 texts",

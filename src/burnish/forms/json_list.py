@@ -118,6 +118,6 @@ class JsonSource:
         if not isinstance(value, list):
             held = f" with {', '.join(value):.80}" if isinstance(value, dict) else ""
             raise DataError(
-                f"{self.path.name}: {type(value).__name__}{held} found; write the list of rows alone, or JSON lines"
+                f"{self.path.name}: {type(value).__name__}{held} found; write only the list of rows, or JSON lines"
             )
         return value

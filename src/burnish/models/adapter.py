@@ -44,7 +44,8 @@ def beneath(model: ModelConfig, adapter: Path, field: str = "model") -> ModelCon
     place = location.find(base, field)
     if place is not None and not place.exists():
         raise ConfigError(
-            f"{field}: {str(path)!r} names the base model {named!r}, which is not there; write where it is as {_BASE}"
+            f"{field}: {str(path)!r} names the base model {named!r}, which does not exist; write its folder or hub id "
+            f"as {_BASE}"
         )
     return base
 

@@ -53,7 +53,7 @@ def check_embedder(path: Path, field: str) -> None:
         raise ConfigError(f"{field}: {str(path / MODULES)!r} is no readable JSON ({error}); {_AGAIN}") from None
     paths = [_mapping(one).get("path") for one in cast(list[object], modules)] if isinstance(modules, list) else [None]
     if not all(isinstance(one, str) for one in paths):
-        raise ConfigError(f"{field}: {str(path / MODULES)!r} is no list of modules with a path each; {_AGAIN}")
+        raise ConfigError(f"{field}: {str(path / MODULES)!r} is not a list of modules that have a path; {_AGAIN}")
     # The path of a module names a folder inside this one. It is empty if the files of the module lie in this folder
     # itself.
     for folder in dict.fromkeys([path, *(path / str(one) for one in paths)]):

@@ -49,7 +49,7 @@ def check_safetensors(path: Path) -> None:
             raise FlawError("its header cannot be read: it is no safetensors file, or it is damaged") from None
     data, end = 8 + length, max((tensor.end for tensor in tensors.values()), default=0)
     if end > size - data:
-        raise FlawError(f"it is cut off: {size:,} bytes found, its header tells of {data + end:,}")
+        raise FlawError(f"it is cut off: {size:,} bytes found, but its header names {data + end:,}")
     for name, tensor in tensors.items():
         if tensor.dtype in _NAN_ABOVE and _has_nan(path, tensor.dtype, data, [tensor.begin, tensor.end]):
             raise FlawError(f"the tensor {name!r} holds NaN, which is no number")
@@ -211,7 +211,7 @@ def check_gguf(path: Path) -> None:
         # Rounded up to the next multiple of the alignment.
         start = -(-reader.file.tell() // alignment) * alignment
     if start + end > reader.size:
-        raise FlawError(f"it is cut off: {reader.size:,} bytes found, its header tells of {start + end:,}")
+        raise FlawError(f"it is cut off: {reader.size:,} bytes found, but its header names {start + end:,}")
     for tensor in listed:
         form = _GGUF_FLOATS.get(tensor.kind)
         if form is not None and _has_nan(path, form, start, [tensor.begin, tensor.end]):

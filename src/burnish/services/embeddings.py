@@ -110,7 +110,7 @@ def unit_vectors(body: str, count: int, length: int | None) -> Vectors:
     except ValidationError:
         raise ValueError(f"no embeddings came back: {body!r}") from None
     if len(rows) != count:
-        raise ValueError(f"vectors came back: {len(rows)} for {count} texts")
+        raise ValueError(f"{len(rows)} vectors came back for {count} texts")
     # Servers may return the vectors in another order. `index` says to which text each belongs.
     places = [place if row.index is None else row.index for place, row in enumerate(rows)]
     if sorted(places) != list(range(count)):

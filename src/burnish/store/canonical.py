@@ -27,7 +27,9 @@ def _stable(value: object, where: str) -> object:
         case Enum():  # before str: the members of a StrEnum are texts, too
             return _stable(value.value, where)
         case str() if not is_whole(value):
-            raise StageError(f"{where}: {brief(value)} holds half a character (a lone surrogate); write the whole one")
+            raise StageError(
+                f"{where}: {brief(value)} holds half a character (a lone surrogate); write the whole character"
+            )
         case None | bool() | int() | str():
             return value
         case float() if math.isfinite(value):

@@ -28,8 +28,8 @@ from burnish.types import (
 class Dataset:
     """A task's two splits.
 
-    `dropped` counts the training rows that were removed because their prompt is in the test split. `left_out` is {why:
-    number} of the rows that the task cannot use.
+    `dropped` counts the training rows that were removed because their prompt is in the test split. `left_out` counts
+    the rows that the task cannot use, as {why: number}.
     """
 
     train: tuple[Example, ...]
@@ -92,7 +92,7 @@ class Previews(Protocol):
     """A task whose rows can be checked without the slow part of loading them, such as executing every reference."""
 
     def preview(self) -> Dataset:
-        """Return both splits, with some rows that `load` may leave out. Raises as `load` does."""
+        """Return both splits with some more rows than `load`. Raises DataError and ConfigError as `load` does."""
         ...
 
 
@@ -187,11 +187,11 @@ class SamplingKey:
 
 
 RowKey: TypeAlias = str
-"""How a row of a batch is known on disk: by its id, or by `id#sample` for a repeated draw."""
+"""The name of a row of a batch on disk: its id, or `id#sample` for a repeated draw."""
 
 
 def row_key(id_: str, sample: int) -> RowKey:
-    """Return the name by which an answer is known on disk."""
+    """Return the name of an answer on disk."""
     # The first draw has the bare id, so that the rows of a stage with one answer a prompt are named like its examples.
     return f"{id_}#{sample}" if sample else id_
 

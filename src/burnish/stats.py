@@ -177,8 +177,8 @@ def recovered_gap(weak: float, student: float, ceiling: float) -> float | None:
 def win_rate(verdicts: Iterable[Verdict]) -> Interval | None:
     """Return how often B wins. A tie counts as half a win, and abstentions are left out.
 
-    Return None if nothing was decided. The bounds are Wilson's, which needs whole counts. If the wins end in a half,
-    the lower bound is that of the count below and the upper bound that of the count above.
+    Return None if nothing was decided. The bounds are Wilson's, which needs whole counts. If the number of wins ends in
+    a half, the lower bound is taken for the whole number below it, and the upper bound for the one above it.
     """
     # Count in half wins, so that the arithmetic stays in whole numbers.
     halves, n = 0, 0

@@ -1,4 +1,7 @@
-"""The data types that all parts share, what identifies them, and the one place where a shown order is turned back."""
+"""The data types that all rooms share, and their identities.
+
+The order in which a pair was shown is turned back in one place here.
+"""
 
 from __future__ import annotations
 
@@ -76,7 +79,7 @@ class Demonstration:
 
     @property
     def id(self) -> str:
-        """The identity, by content and origin: 16 hex digits."""
+        """The identity: a hash of the content and the origin, as 16 hex digits."""
         # Ledgers name answers by this id, and comparisons are identified through it. Another recipe would break every
         # old store.
         return short_hash(self.example_id, self.completion, self.source, self.producer, str(self.round))
@@ -84,7 +87,7 @@ class Demonstration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """Two demonstrations of one example. In refinement `a` is the current one and `b` the proposal."""
+    """Two demonstrations of one example. In refinement, `a` is the current one and `b` is the proposal."""
 
     example_id: str
     a: Demonstration
@@ -92,7 +95,7 @@ class Comparison:
 
     @property
     def id(self) -> str:
-        """The identity, by the two sides in their order: 16 hex digits."""
+        """The identity: a hash of the two sides in their order, as 16 hex digits."""
         # The order counts: a preference for b is only meaningful with a and b in their places.
         return short_hash(self.a.id, self.b.id)
 
@@ -109,7 +112,7 @@ class Verdict(StrEnum):
 
 
 class Order(StrEnum):
-    """The order in which a comparison was shown: `ab` as it is, `ba` swapped."""
+    """The order in which a comparison was shown: `ab` is its own order, and `ba` is swapped."""
 
     AB = "ab"
     BA = "ba"
@@ -117,10 +120,10 @@ class Order(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preference:
-    """A judgement of one comparison, turned back to the comparison's own order.
+    """A judgement of one comparison, in the comparison's own order.
 
-    `shown` lists the orders that were judged. `raw` has for each of them the probability that the second answer shown
-    is better, before it was turned back. `p_b` is P(b is better) in [0, 1]; it is None only for an abstention.
+    `shown` lists the orders in which it was judged. `raw` has, for each of them, the probability that the second answer
+    shown is better, before it was turned back. `p_b` is P(b is better) in [0, 1]. It is None only for an abstention.
     """
 
     comparison_id: str
@@ -164,8 +167,8 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-# All fields are plain values, because each object is one line of ledger.jsonl. The ids point at answers that stages
-# hold.
+# All fields are plain values, because each object is one line of ledger.jsonl. The ids point to answers in the files of
+# stages.
 class Refinement:
     """One line of the ledger: what happened to one example in one round.
 
@@ -263,7 +266,7 @@ class PreferenceRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
-    """A result that stages exchange: its folder, its kind, and the fingerprint of the stage that made it."""
+    """A result that stages pass on: its folder, its kind, and the fingerprint of the stage that made it."""
 
     path: str
     kind: str
@@ -309,7 +312,7 @@ def prompt_group(prompt: Iterable[Message]) -> str:
 
 
 class Head(StrEnum):
-    """What a model ends in, besides its vocabulary."""
+    """The head of a model besides its vocabulary: none, one that compares two answers, or one that gives a reward."""
 
     NONE = "none"
     CLASSIFIER = "classifier"

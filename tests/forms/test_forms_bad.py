@@ -37,7 +37,7 @@ LONG = "x" * (MAX_ROW_BYTES + 1)
         (b'{"question": "q", "answer": "a", "\\udc00": 1}', "a column has half a surrogate pair in a name"),
         (b"[" * 5000, "not JSON ("),
         (b'{"question": "q"}', "no known form in the columns 'question'"),
-        (b'{"prompt": "q", "completion": "a"}', "the row is prompt/completion and the table question/answer"),
+        (b'{"prompt": "q", "completion": "a"}', "the row has the form prompt/completion, the table question/answer"),
         (b'{"question": "q", "answer": "a", "id": [1]}', "column 'id' (id) is [1]"),
     ],
 )
@@ -201,8 +201,8 @@ def test_a_packed_file_that_is_not_whole(suffix: str, tmp_path: Path) -> None:
     [
         ("d.json", as_json([GOOD])[:-3], r"^d\.json:\d: not JSON \(.*\); write one list of objects"),
         ("d.json", LINE * 2, r"^d\.json:2: not JSON \(Extra data\); if it holds JSON lines, name it \.jsonl"),
-        ("d.json", b'{"data": []}', "dict with data found; write the list of rows alone"),
-        ("d.json", b'"text"', "str found; write the list of rows alone"),
+        ("d.json", b'{"data": []}', "dict with data found; write only the list of rows"),
+        ("d.json", b'"text"', "str found; write only the list of rows"),
         ("d.json", b'[\n\n"\xff"]', r"^d\.json:3: invalid UTF-8; save"),
         ("d.json", b"[" * 100_000, r"^d\.json: cannot be parsed"),
         ("d.csv", "question;réponse\n".encode("latin-1"), r"^d\.csv:1: the header is no UTF-8"),
@@ -241,8 +241,7 @@ def test_a_column_that_is_twice_in_parquet(tmp_path: Path) -> None:
         ("x" * 5000, "does not exist"),
         (
             "{here}",
-            "is no file; give a file that ends in .jsonl, .jsonl.gz, .json, .csv, .csv.gz, .tsv, .tsv.gz, .parquet"
-            " in it",
+            "is not a file; give a file that ends in .jsonl, .jsonl.gz, .json, .csv, .csv.gz, .tsv, .tsv.gz, .parquet",
         ),
         ("{here}/d.txt", "is of no known kind; give a file that ends in .jsonl"),
         ("${BURNISH_NO_SUCH}/d.jsonl", "names the environment variable BURNISH_NO_SUCH"),

@@ -175,7 +175,9 @@ def test_several_forms_say_which_columns_to_remove() -> None:
 
 
 def test_a_row_of_another_form_names_both() -> None:
-    assert "the row is question/answer and the table messages" in why({"question": "q", "answer": "a"}, Form.MESSAGES)
+    assert "the row has the form question/answer, the table messages" in why(
+        {"question": "q", "answer": "a"}, Form.MESSAGES
+    )
     assert "no known form" in why({"question": "q"}, Form.QUESTION_ANSWER)
 
 

@@ -215,8 +215,8 @@ def embedder(where: Path) -> Path:
         (cut("2_Dense/model.safetensors", 20), "2_Dense/model.safetensors", "cut off"),
         (write("1_Pooling/config.json", "[]"), "1_Pooling/config.json", "holds a list and no JSON object"),
         (write("config.json", "[]"), "config.json", "holds a list and no JSON object"),
-        (write("modules.json", '{"a": 1}'), "modules.json", "is no list of modules with a path each"),
-        (write("modules.json", "[1]"), "modules.json", "is no list of modules with a path each"),
+        (write("modules.json", '{"a": 1}'), "modules.json", "is not a list of modules that have a path"),
+        (write("modules.json", "[1]"), "modules.json", "is not a list of modules that have a path"),
         (write("modules.json", "["), "modules.json", "is no readable JSON"),
     ],
 )
@@ -281,7 +281,7 @@ def test_a_gguf_file_is_whole_to_its_last_byte(tmp_path: Path) -> None:
         with pytest.raises(FlawError, match=r"it is cut off|it is no GGUF file"):
             check_gguf(path)
     path.write_bytes(data[:-1])
-    with pytest.raises(FlawError, match=f"{len(data) - 1:,} bytes found, its header tells of {len(data):,}"):
+    with pytest.raises(FlawError, match=f"{len(data) - 1:,} bytes found, but its header names {len(data):,}"):
         check_gguf(path)
     path.write_bytes(b"GGUF" + struct.pack("<IQQ", 1, 0, 0))
     with pytest.raises(FlawError, match="GGUF file of version 1"):

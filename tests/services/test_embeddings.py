@@ -155,8 +155,8 @@ GARBAGE = {
     "no data": ('{"object": "list"}', "no embeddings came back: .*object"),
     "an error": ('{"error": {"message": "out of memory"}}', "no embeddings came back: .*out of memory"),
     "base64": (body_of("AACAPw==", "AACAPw=="), "no embeddings came back: "),
-    "too few": (body_of([1, 2]), "vectors came back: 1 for 2 texts"),
-    "too many": (body_of([1, 2], [1, 2], [1, 2]), "vectors came back: 3 for 2 texts"),
+    "too few": (body_of([1, 2]), "1 vectors came back for 2 texts"),
+    "too many": (body_of([1, 2], [1, 2], [1, 2]), "3 vectors came back for 2 texts"),
     "an index twice": (
         '{"data": [{"embedding": [1], "index": 0}, {"embedding": [2], "index": 0}]}',
         r"vectors with the indexes \[0, 0\] came back for 2 texts",
@@ -177,8 +177,8 @@ def test_garbage_is_no_answer(name: str) -> None:
         assert measured(running.address, PAIRS[:1], retries=2) == [1.0]
         assert sum(running.asked.values()) == 3
     with plane(refuse=at_first(9, 200, body)) as running:
-        message = rf"differs\.base_url: {running.address} gives no embeddings \(.*{words}.*\), 2 retries later neither;"
-        with pytest.raises(AnnotatorError, match=f"{message} see to the server or correct .*what was measured is kept"):
+        message = rf"differs\.base_url: {running.address} gives no embeddings \(.*{words}.*\), also after 2 retries;"
+        with pytest.raises(AnnotatorError, match=f"{message} check the server or correct .*what was measured is kept"):
             measured(running.address, PAIRS[:1], retries=2)
         assert sum(running.asked.values()) == 3
 
@@ -210,7 +210,7 @@ def test_vectors_that_change_their_length_between_requests_are_garbage() -> None
             "no input",
             r"differs\.model: .* refuses what 'test' is sent \(HTTP 400: no input\); .*batch_size",
         ),
-        (400, "maximum context length is 10 tokens", r"differs\.model: 'test' at .* does not take so long a text"),
+        (400, "maximum context length is 10 tokens", r"differs\.model: 'test' at .* does not take such a long text"),
     ],
 )
 def test_what_every_request_would_get_stops_at_once(status: int, text: str, words: str) -> None:
@@ -222,7 +222,7 @@ def test_what_every_request_would_get_stops_at_once(status: int, text: str, word
 
 def test_a_server_that_only_fails_stops_after_its_retries() -> None:
     with plane(faults=1.0, kinds=(Fault.BROKEN,)) as running:
-        with pytest.raises(AnnotatorError, match=r"gives no embeddings \(HTTP 500: .*\), 3 retries"):
+        with pytest.raises(AnnotatorError, match=r"gives no embeddings \(HTTP 500: .*\), also after 3 retries"):
             measured(running.address, retries=3)
         assert sum(running.asked.values()) == 4
 

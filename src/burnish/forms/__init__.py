@@ -1,4 +1,7 @@
-"""Finetuning datasets in the forms and files that people have: read row by row, written with some answers replaced."""
+"""Reads finetuning datasets row by row, in the forms and files that people have.
+
+Writes them with some answers replaced.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Arrow tables from a Parquet file or the Hugging Face hub, batch by batch; written as Parquet of the same schema."""
+"""Arrow tables from a Parquet file or from the Hugging Face hub. They are read in batches and written as Parquet."""
 
 from __future__ import annotations
 
@@ -15,39 +15,45 @@ from burnish.forms.cells import UnusableError, text_bytes
 from burnish.forms.layout import layout_of
 from burnish.forms.rows import MAX_ROW_BYTES, Edit, RawRow, broken, too_long
 
-# Rows that become Python objects at the same time. This bounds the memory, however many rows a file has.
+# The number of rows that become Python objects at the same time. This limits the memory, however many rows a file has.
 _BATCH_ROWS = 1024
 _GROUP_ROWS = 65_536
 _GROUP_BYTES = 64 * 1024**2
-"""What is gathered into one row group: readers are slow over many small ones."""
+"""The rows and bytes that are collected for one row group. Many small groups are slow to read."""
 
 
 class Tables(Protocol):
-    """Where Arrow tables come from: their one schema, and the tables in order."""
+    """A source of Arrow tables. All tables have the same schema, and they come in the order of the rows."""
 
     def schema(self) -> Any:
-        """Return the `pyarrow.Schema`, metadata included."""
+        """Return the `pyarrow.Schema` with its metadata."""
         ...
 
     def batches(self, columns: list[str] | None) -> Iterator[Any]:
-        """Yield `pyarrow.Table`s of some columns, all if None."""
+        """Yield tables of the type `pyarrow.Table` with these columns, or with all columns if `columns` is None."""
         ...
 
     def count(self) -> int:
-        """Return how many rows there are."""
+        """Return the number of rows."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArrowSource:
-    """A table of which only the columns that burnish reads become Python objects; `label` begins its rows' names."""
+    """A dataset of Arrow tables.
+
+    Only the columns that burnish reads become Python objects. `label` is the beginning of the name of each row.
+    """
 
     tables: Tables
     label: str
     config: DataConfig
 
     def rows(self) -> Iterator[RawRow]:
-        """Yield every row; columns that burnish does not read are there by name alone."""
+        """Yield every row. A column that burnish does not read is there with the value None.
+
+        Raises DataError if two columns have the same name.
+        """
         names: list[str] = self._schema().names
         position = 0
         for table in self.tables.batches(self._read_columns(names)):
@@ -55,18 +61,20 @@ class ArrowSource:
             position += table.num_rows
 
     def rewrite(self, file: BinaryIO, edit: Edit) -> int:
-        """Write all batches with the source's schema; values that stay never leave Arrow.
+        """Write all rows with the schema of the source, and return their number. Values that stay never leave Arrow.
 
-        A column of numbers becomes one of texts where one of its new answers is no number of its type.
+        A column of numbers becomes a column of texts if one of its new answers is not a number of the column's type.
+        Raises DataError as `rows` and `Edit.row` do.
         """
         old = self._schema()
-        # A Parquet file has one schema, which is needed before the first row is written. So all new answers are looked
-        # at before any row is read.
+        # A Parquet file has one schema, which must be known before the first row is written. So all new answers are
+        # looked at before any row is read.
         schema = self._schema_after(old, edit)
         position = 0
         with Groups(file, schema) as out:
             for table in self.tables.batches(None):
-                # Cast before the edit: numbers that stay have to be texts too, if one new answer is a text.
+                # The cast comes before the edit. If one new answer is a text, the numbers that stay must become texts,
+                # too.
                 read = table if schema is old else table.cast(schema)
                 out.add(self._edited(table, read, position, edit))
                 position += table.num_rows
@@ -101,7 +109,7 @@ class ArrowSource:
             # be used.
             wanted = set[str]()
         wanted |= {column for column in (self.config.id_column, self.config.reference_column) if column is not None}
-        # Arrow tells the number of rows by its columns: one at least.
+        # Without any column, Arrow does not tell the number of rows. So at least one column is read.
         return [name for name in names if name in wanted] or names[:1]
 
     def _rows_of(self, table: Any, names: list[str], position: int) -> Iterator[RawRow]:
@@ -120,7 +128,10 @@ class ArrowSource:
                 yield RawRow(where=where, position=at, values={**dict.fromkeys(names), **values})
 
     def _edited(self, table: Any, written: Any, position: int, edit: Edit) -> Any:
-        """Return `written`, which is `table` in the schema that comes out, with other answers."""
+        """Return `written` with the new answers.
+
+        It holds the rows of `table` in the schema of the file that is written.
+        """
         answers = {
             offset: completion
             for offset in range(table.num_rows)
@@ -139,10 +150,11 @@ class ArrowSource:
 
 
 def _fits(answer: str, type_: Any, pa: Any) -> bool:
-    """Say whether a text is a number of an Arrow type, with all its digits."""
+    """Say whether a text is a number that an Arrow type holds with all its digits."""
     try:
-        # `type` and not isinstance, because `true` is an int in Python. The comparison is needed, because pyarrow turns
-        # 1.5 into 1 for a type of whole numbers without an error, and 0.1 into another number for float32.
+        # `type` is used and not isinstance, because `true` is an int in Python. The comparison is needed, because
+        # pyarrow gives no error if a type cannot hold a number: 1.5 becomes 1 in a type of whole numbers, and 0.1
+        # becomes another number in float32.
         value = json.loads(answer)
         return type(value) in (int, float) and pa.array([value], type=type_)[0].as_py() == value
     except (ValueError, pa.ArrowException, OverflowError):
@@ -150,10 +162,10 @@ def _fits(answer: str, type_: Any, pa: Any) -> bool:
 
 
 def python_rows(table: Any) -> Iterator[dict[str, Any] | None]:
-    """Yield the rows of a table as dictionaries, None for one whose texts are no UTF-8."""
+    """Yield the rows of a table as dictionaries. A row is None if one of its texts is not valid UTF-8."""
     try:
-        # This makes the whole list before it yields, so no row was yielded if it fails. Then one bad text costs only
-        # its own row. The slow way, one row at a time, is taken only in this case.
+        # `to_pylist` makes the whole list before the first row is yielded. So if it fails, no row was yielded yet, and
+        # each row is read alone. This is slow, but then one bad text costs only its own row.
         yield from table.to_pylist()
     except UnicodeDecodeError:
         for offset in range(table.num_rows):
@@ -164,16 +176,16 @@ def python_rows(table: Any) -> Iterator[dict[str, Any] | None]:
 
 
 def _with_values(table: Any, index: int, changed: dict[int, Any]) -> Any:
-    """Return a table with other values in some rows of a column, cut from the old column and joined again."""
+    """Return a table with other values in some rows of one column. The column is cut into pieces and joined again."""
     pa = library("pyarrow", "Parquet")
     field, old = table.schema.field(index), table.column(index)
     pieces: list[Any] = []
     start = 0
     text = pa.types.is_string(field.type)
-    # `start` is the first row that is not in `pieces` yet. The rows between two answers stay Arrow's own and never
-    # become Python objects: so a timestamp in nanoseconds or a nested list inside the answer's column keeps every bit.
+    # `start` is the first row that is not in `pieces` yet. The rows between two new answers never become Python
+    # objects. So a timestamp in nanoseconds or a nested list in the answer's column keeps every bit.
     for offset, value in sorted(changed.items()):
-        # A number may stand in a column that became one of texts.
+        # A new answer may be a number although its column has become a column of texts.
         written = str(value) if text and not isinstance(value, str) else value
         pieces += [*old.slice(start, offset - start).chunks, pa.array([written], type=field.type)]
         start = offset + 1
@@ -182,7 +194,7 @@ def _with_values(table: Any, index: int, changed: dict[int, Any]) -> Any:
 
 
 class Groups:
-    """Writes tables as Parquet, gathered into row groups of a fair size."""
+    """Writes tables to a Parquet file. Small tables are collected until they make a row group of a good size."""
 
     def __init__(self, file: BinaryIO, schema: Any) -> None:
         self._pa = library("pyarrow", "Parquet")
@@ -191,7 +203,7 @@ class Groups:
         self._tables: list[Any] = []
 
     def add(self, table: Any) -> None:
-        """Take a table; it is written once there are enough rows for a group."""
+        """Take a table. It is written as soon as there are enough rows or bytes for a row group."""
         self._tables.append(table)
         rows, size = sum(held.num_rows for held in self._tables), sum(held.nbytes for held in self._tables)
         if rows >= _GROUP_ROWS or size >= _GROUP_BYTES:
@@ -206,15 +218,18 @@ class Groups:
         return self
 
     def __exit__(self, failed: object, *_: object) -> None:
-        # After an error nothing more is written: the file is thrown away. The writer is closed in both cases, because
-        # it holds the file.
+        # After an error nothing more is written, because the file is thrown away. The writer is closed in any case,
+        # because it keeps the file open.
         if failed is None:
             self._flush()
         self._writer.close()
 
 
 def library(name: str, what: str) -> Any:
-    """Import pyarrow: only where it is needed, for it is no part of the light core."""
+    """Import a module of pyarrow. It is imported only when it is needed, because pyarrow is not part of the light core.
+
+    `what` is the beginning of the error message. Raises DataError if pyarrow is not installed.
+    """
     try:
         return importlib.import_module(name)
     except ImportError:
@@ -223,28 +238,31 @@ def library(name: str, what: str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class ParquetTables:
-    """The tables of a `.parquet` file."""
+    """The tables of a `.parquet` file.
+
+    Each method raises DataError if the file is damaged or pyarrow is not installed.
+    """
 
     path: Path
 
     def schema(self) -> Any:
-        """Return the file's schema."""
+        """Return the schema of the file."""
         with self._opened() as file:
             return file.schema_arrow
 
     def batches(self, columns: list[str] | None) -> Iterator[Any]:
-        """Yield the file's rows; raises DataError where it is damaged."""
+        """Yield the rows of the file in batches. Raises DataError if the file is damaged."""
         pa = library("pyarrow", self.path.name)
         with self._opened() as file:
             try:
-                # Damage in the middle of a file shows only here. The footer, which stands at the end, may be whole.
+                # Damage in the middle of a file is found only here. The footer at the end of the file may be whole.
                 for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=columns):
                     yield pa.Table.from_batches([batch])
             except (OSError, ValueError) as error:
                 raise self._damaged(error) from None
 
     def count(self) -> int:
-        """Return the number of rows that the file's end names."""
+        """Return the number of rows, which the end of the file gives."""
         with self._opened() as file:
             return file.metadata.num_rows
 
@@ -261,7 +279,10 @@ class ParquetTables:
 
 @dataclass(frozen=True, slots=True)
 class HubTables:
-    """The tables of a split of a hub dataset, which the package `datasets` downloads once and keeps."""
+    """The tables of one split of a dataset on the hub. The package `datasets` downloads the dataset once and keeps it.
+
+    Each method raises BackendError if that package is not installed, and ConfigError if the dataset cannot be loaded.
+    """
 
     config: DataConfig
 
@@ -270,7 +291,7 @@ class HubTables:
         return self._loaded().features.arrow_schema
 
     def batches(self, columns: list[str] | None) -> Iterator[Any]:
-        """Yield the split's rows."""
+        """Yield the rows of the split in batches."""
         dataset = self._loaded()
         # The format "arrow" gives Arrow tables. Without it the library would turn every cell into a Python object,
         # images too.
@@ -278,7 +299,7 @@ class HubTables:
         yield from chosen.with_format("arrow").iter(batch_size=_BATCH_ROWS)
 
     def count(self) -> int:
-        """Return the split's number of rows."""
+        """Return the number of rows of the split."""
         return self._loaded().num_rows
 
     def _loaded(self) -> Any:

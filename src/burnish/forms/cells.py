@@ -1,4 +1,4 @@
-"""Cells of a row: texts, ids and references, and how each of them can be unusable. Pure."""
+"""Reads the cells of a row: texts, ids and references. Says why a cell cannot be used. All functions are pure."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from pydantic import JsonValue
 
 
 class UnusableError(Exception):
-    """A row cannot be used; the text says what was found and what to do."""
+    """A row cannot be used. The message says what was found and what to do."""
 
 
 class WrittenFloat(float):
-    """A number with a point or an exponent, and the text that it was read from: 1.10 stays "1.10"."""
+    """A number with a point or an exponent, together with the text that it was read from.
+
+    So 1.10 stays "1.10" when it is written.
+    """
 
     text: str
 
@@ -25,8 +28,9 @@ class WrittenFloat(float):
 
 
 def as_text(value: JsonValue) -> JsonValue:
-    """Return a number or a list of text parts as one text, anything else as it is."""
-    # 1e999 is read as infinity. It is left as it is, so that the reader of texts refuses it with its place.
+    """Return a number or a list of text parts as one text. Any other value is returned as it is."""
+    # 1e999 is read as infinity. It stays as it is, and the function that reads texts then refuses it and names its
+    # place.
     if isinstance(value, WrittenFloat) and math.isfinite(value):
         return value.text
     # In Python, bool is a subclass of int. An answer `true` is not a number that somebody wrote.
@@ -37,25 +41,26 @@ def as_text(value: JsonValue) -> JsonValue:
 
 
 def parts_of(value: JsonValue) -> list[str] | None:
-    """Return the texts of a list of text parts ({"type": "text", "text": "..."}), None for anything else."""
+    """Return the texts of a list of text parts ({"type": "text", "text": "..."}). Return None for any other value."""
     if not isinstance(value, list) or not value:
         return None
     texts = [part["text"] for part in value if isinstance(part, dict) and part.get("type") == "text" and "text" in part]
-    # If one part is not text (an image, say), the result is None: a prompt without its image would be another prompt.
+    # If one part is not text (for example an image), the result is None. A prompt without its image would be another
+    # prompt.
     strings = [text for text in texts if isinstance(text, str)]
     return strings if len(strings) == len(value) else None
 
 
 def is_empty(value: JsonValue) -> bool:
-    """Say whether a cell holds nothing, or an empty list or object, also one that is written as text."""
+    """Say whether a cell holds nothing, or an empty list or object. `[]` and `{}` may also be written as text."""
     # In a CSV file, an empty list is written as the text `[]`.
     return is_absent(value) or value in ([], {}) or (isinstance(value, str) and value.strip() in {"[]", "{}"})
 
 
 def text_of(value: JsonValue, place: str, part: str) -> str:
-    """Return a text as it stands. Raises UnusableError naming `place` if it is absent, blank or something else.
+    """Return a text as it is. `part` says what the text is for, a prompt or a completion.
 
-    `part` is what the text is for: a prompt or a completion.
+    Raises UnusableError, which names `place`, if the value is absent, blank or not a text.
     """
     if is_absent(value):
         found = "null" if value is None else "NaN" if isinstance(value, float) else "blank"
@@ -64,7 +69,10 @@ def text_of(value: JsonValue, place: str, part: str) -> str:
 
 
 def plain_text(value: JsonValue, place: str) -> str:
-    """Return a text, blank or not. Raises UnusableError naming `place` for anything else."""
+    """Return a text as it is. It may be blank.
+
+    Raises UnusableError, which names `place`, if the value is not a text or holds half a surrogate pair.
+    """
     if not isinstance(value, str):
         raise UnusableError(f"{place} is {type(value).__name__}, found {shown(value)}; write text")
     # `isascii` is much faster than encoding, and most texts pass it.
@@ -74,7 +82,7 @@ def plain_text(value: JsonValue, place: str) -> str:
 
 
 def has_surrogate(text: str) -> bool:
-    """Say whether a text has a lone surrogate, which no file can hold as UTF-8."""
+    """Say whether a text has a lone surrogate (half a character). Such a text cannot be written as UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -83,21 +91,23 @@ def has_surrogate(text: str) -> bool:
 
 
 def is_absent(value: JsonValue) -> bool:
-    """Say whether a cell holds nothing: null, NaN (a missing value in a column of numbers), or white space."""
+    """Say whether a cell holds nothing: null, NaN (a missing value in a column of numbers), or only white space."""
     if isinstance(value, str):
         return not value.strip()
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def label_of(row: Mapping[str, JsonValue], column: str, what: str) -> str | None:
-    """Return an id or a reference as text, None where there is none; 12 and 12.0 become "12".
+    """Return the id or the reference of a row as text, or None if its cell holds nothing.
 
-    A column of whole numbers with gaps comes out of Parquet as floats, so a whole float is a whole number.
+    `what` is "id" or "reference". A whole float counts as a whole number, so that 12 and 12.0 both become "12". Parquet
+    gives a column of whole numbers with gaps as floats. Raises UnusableError, which names the column, if an id is not a
+    text or a whole number, or if a reference is not a text or a number.
     """
     value = row.get(column)
     if is_absent(value):
         return None
-    # From 2**53 on, floats leave out whole numbers, so that two different ids could become the same one.
+    # From 2**53 on, floats leave out some whole numbers. So two different ids could become the same one.
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return str(int(value))
     fitting = str | int if what == "id" else str | int | float
@@ -108,12 +118,12 @@ def label_of(row: Mapping[str, JsonValue], column: str, what: str) -> str | None
 
 
 def shown(value: object) -> str:
-    """Return the beginning of a value for an error."""
+    """Return the beginning of a value for an error message."""
     return f"{value!r:.80}"
 
 
 def text_bytes(value: JsonValue) -> int:
-    """Return how many bytes of UTF-8 the texts of a value hold, column names included."""
+    """Return how many bytes the texts in a value have as UTF-8. The names of columns count, too."""
     if isinstance(value, str):
         # An ASCII text has one byte for each character, so it need not be encoded.
         return len(value) if value.isascii() else len(value.encode(errors="surrogatepass"))

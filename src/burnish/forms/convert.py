@@ -1,4 +1,7 @@
-"""A dataset's file as Parquet or CSV: the same rows in the same order, never more than some of them in memory."""
+"""Writes the file of a dataset as Parquet or CSV, with the same rows in the same order.
+
+Only some rows are in memory at a time, except for a `.json` file.
+"""
 
 from __future__ import annotations
 
@@ -23,17 +26,17 @@ _Row = Mapping[str, Any]
 
 
 class AlsoAs(StrEnum):
-    """In which other kinds of file a refined dataset can be written."""
+    """The other kinds of file in which a refined dataset can be written."""
 
     PARQUET = "parquet"
     CSV = "csv"
 
 
 def convert(source: Path, into: Path, kind: AlsoAs) -> None:
-    """Write the rows of a dataset's file as another kind of file, whole or not at all.
+    """Write the rows of a dataset's file as another kind of file. The new file is either complete or absent.
 
-    A row that cannot be read becomes an empty one, so that rows keep their places. Raises DataError where the source
-    cannot be read, or pyarrow is not installed.
+    A row that cannot be read becomes an empty row, so that all rows keep their places. Raises DataError if the source
+    cannot be read, or if pyarrow is not installed. Raises StageError if `into` cannot be written.
     """
     match kind:
         case AlsoAs.PARQUET:
@@ -45,7 +48,7 @@ def convert(source: Path, into: Path, kind: AlsoAs) -> None:
 
 
 def _rows(source: Path) -> Iterator[_Row]:
-    """Yield all columns of every row."""
+    """Yield every row with all of its columns."""
     if source.name.lower().endswith(".parquet"):
         for table in ParquetTables(source).batches(None):
             yield from (row or {} for row in python_rows(table))
@@ -63,8 +66,8 @@ def _batches(source: Path) -> Iterator[list[_Row]]:
 
 
 def _names(source: Path) -> list[str]:
-    # A dict and not a set: it keeps the order in which the columns first appear. A later row may have a new column, so
-    # that all rows are read once before the header can be written.
+    # This is a dict and not a set, because a dict keeps the order in which the columns first appear. A later row may
+    # have a new column, so all rows are read once before the header can be written.
     names: dict[str, None] = {}
     for row in _rows(source):
         if row.keys() - names.keys():
@@ -97,7 +100,7 @@ def _cell(value: Any) -> str:
             return value
         case WrittenFloat():
             return value.text
-        # An image in a Parquet file is bytes. Neither CSV nor JSON can hold bytes, and Base64 can be turned back.
+        # An image in a Parquet file is bytes. Neither CSV nor JSON can hold bytes, but Base64 can be decoded again.
         case bytes():
             return base64.b64encode(value).decode()
         # `true` and not Python's `True`, so that other programs read it.
@@ -112,7 +115,7 @@ def _json(value: Any) -> str:
 
 
 def _as_json(value: Any) -> Any:
-    """Return a value in which dates and other things that JSON does not have are texts."""
+    """Return a value in which dates and all other things that JSON does not have are written as texts."""
     if isinstance(value, Mapping):
         return {str(name): _as_json(item) for name, item in value.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
     if isinstance(value, list | tuple):
@@ -124,7 +127,11 @@ def _as_json(value: Any) -> Any:
 
 
 def _write_parquet(source: Path, into: Path) -> None:
-    """Read the rows twice: the first time finds the type of each column. A column of several types becomes text."""
+    """Write a Parquet file.
+
+    The rows are read twice, because the first reading finds the type of each column. A column with several types
+    becomes a column of texts.
+    """
     pa = library("pyarrow", "Parquet")
     types = _types(source, pa)
     # Each time one more column becomes text, and a column of texts takes every value. So the loop ends.
@@ -133,7 +140,7 @@ def _write_parquet(source: Path, into: Path) -> None:
 
 
 def _try_parquet(source: Path, into: Path, types: Mapping[str, Any], pa: Any) -> str | None:
-    """Write the file; returns the name of a column that has a value which is not of its type, where there is one."""
+    """Write the file. Return the name of a column with a value that is not of its type, or None if there is none."""
     schema = pa.schema(list(types.items()))
 
     def tables() -> Iterator[Any]:
@@ -142,7 +149,8 @@ def _try_parquet(source: Path, into: Path, types: Mapping[str, Any], pa: Any) ->
             yield pa.Table.from_arrays(arrays, schema=schema)
 
     try:
-        # A misfit leaves this block by an exception, so that no half-written file takes the place of `into`.
+        # A value that does not fit leaves this block with an exception. So no half-written file takes the place of
+        # `into`.
         with replacing(into) as file, Groups(file, schema) as out:
             for table in tables():
                 out.add(table)
@@ -161,15 +169,15 @@ def _array(values: Sequence[Any], type_: Any, name: str, pa: Any) -> Any:
     if type_ == pa.string():
         return pa.array([None if value is None else _cell(value) for value in values], type=type_)
     try:
-        # A joined type may still not hold a value: 1.5 in one batch and 2**60 + 1 in another make the type double, and
-        # double cannot hold that whole number exactly.
+        # The type of a column may be joined from those of several batches, and may not hold every value. For example,
+        # 1.5 in one batch and 2**60 + 1 in another make the type double, which cannot hold that whole number exactly.
         return pa.array(values, type=type_)
     except (pa.ArrowException, OverflowError):
         raise _MisfitError(name) from None
 
 
 def _types(source: Path, pa: Any) -> dict[str, Any]:
-    """Return the type of each column over all rows: text where its values are of several types."""
+    """Return the type of each column over all rows. A column is text if its values have types that cannot be joined."""
     types: dict[str, Any] = {}
     for batch in _batches(source):
         for name in dict.fromkeys(name for row in batch for name in row):

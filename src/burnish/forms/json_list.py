@@ -1,4 +1,7 @@
-"""One JSON document that is a list of objects. It is read whole, so large datasets belong into JSON lines."""
+"""JSON files with one list of objects.
+
+Such a file is read as a whole, so a large dataset should be written as JSON lines.
+"""
 
 from __future__ import annotations
 
@@ -19,16 +22,16 @@ from burnish.forms.rows import MAX_ROW_BYTES, Edit, RawRow, broken, object_row, 
 from burnish.store.depth import is_deep
 
 MAX_DOCUMENT_BYTES = 512 * 1000**2
-"""As Python objects a document takes several times its size."""
+"""The most bytes of a document. As Python objects it takes several times as much memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Document:
     values: list[JsonValue]
     text: str
-    """All of the file."""
+    """The text of the whole file."""
     start: int
-    """Where the list begins."""
+    """The position in the text at which the list begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +41,23 @@ class JsonSource:
     path: Path
 
     def rows(self) -> Iterator[RawRow]:
-        """Yield a row for each item of the list."""
+        """Yield a row for each item of the list.
+
+        Raises DataError if the file is too large, is not UTF-8, or does not hold one list.
+        """
         for position, value in enumerate(self._document().values):
             yield self._row(position, value)
 
     def rewrite(self, file: BinaryIO, edit: Edit) -> int:
-        """Copy the document, but for the answers that are other ones."""
+        """Copy the document with the new answers, and return the number of rows.
+
+        Raises DataError as `rows` and `Edit.row` do.
+        """
         document = self._document()
         # All characters before `at` are written. What stands between two rows (commas, spaces, line ends) is copied
         # with the next changed row, or at the end.
         text, at = document.text, 0
-        # An empty file is an empty list here, and has no bracket at which the list could begin.
+        # An empty file counts as an empty list. It has no bracket at which the list could begin.
         spans = items(text, document.start) if document.values else iter(())
         for position, (value, (start, end)) in enumerate(zip(document.values, spans, strict=True)):
             if (completion := edit.completion_at(position)) is not None:
@@ -60,7 +69,7 @@ class JsonSource:
 
     def _row(self, position: int, value: JsonValue) -> RawRow:
         where = f"{self.path.name} row {position + 1}"
-        if is_deep(value):  # first of all: what follows goes down level by level
+        if is_deep(value):  # this comes first, because the other checks are recursive
             return broken(where, position, TOO_DEEP)
         if (size := text_bytes(value)) > MAX_ROW_BYTES:
             return too_long(where, position, size)
@@ -70,13 +79,13 @@ class JsonSource:
 
     def _document(self) -> _Document:
         text = self._text()
-        # json.loads refuses a byte order mark. The mark stays in `text`, because the copy begins with it too.
+        # json.loads refuses a byte order mark. The mark stays in `text`, because the copy must begin with it, too.
         body = text.removeprefix("\ufeff")
         start = len(text) - len(body.lstrip())
         return _Document(values=self._parsed(body.rstrip()), text=text, start=start)
 
     def _text(self) -> str:
-        # Asked before the file is read, so that a file of 100 GB does not fill the memory first.
+        # The size is checked before the file is read, so that a file of 100 GB does not fill the memory.
         if (size := self.path.stat().st_size) > MAX_DOCUMENT_BYTES:
             raise DataError(
                 f"{self.path.name}: {size:,} bytes of JSON, at most {MAX_DOCUMENT_BYTES:,} are read as one document; "
@@ -87,7 +96,7 @@ class JsonSource:
         try:
             return data.decode()
         except UnicodeDecodeError as error:
-            # Not a bad row but a bad file: where the rows begin and end is known only after parsing.
+            # The whole file is bad and not only a row, because only a parsed file shows where its rows begin and end.
             line = data.count(b"\n", 0, error.start) + 1
             raise DataError(f"{self.path.name}:{line}: invalid UTF-8; save the file as UTF-8") from None
 
@@ -95,20 +104,20 @@ class JsonSource:
         if not body:
             return []
         try:
-            # Python's parser and not orjson: it keeps whole numbers of any size and the text of other numbers, and it
-            # accepts NaN and half a surrogate pair, so that only the row that has one is bad.
+            # This is Python's parser and not orjson. It keeps whole numbers of any size, and the text of other numbers.
+            # It also accepts NaN and half a surrogate pair, so that only the row with such a value is bad.
             value: JsonValue = json.loads(body, parse_float=WrittenFloat)
         except json.JSONDecodeError as error:
-            # The parser says so if something follows the first value: this is what JSON lines look like to it.
+            # The parser says this if something follows the first value, as in a file of JSON lines.
             lines = error.msg == "Extra data"
             advice = "if it holds JSON lines, name it .jsonl" if lines else "write one list of objects"
             raise DataError(f"{self.path.name}:{error.lineno}: not JSON ({error.msg}); {advice}") from None
-        # A whole number of more than 4,300 digits, or brackets that are nested thousands of levels deep.
+        # The cause is a whole number of more than 4,300 digits, or brackets that are nested thousands of levels deep.
         except (ValueError, RecursionError) as error:
             raise DataError(f"{self.path.name}: cannot be parsed ({error}); write one list of objects") from None
         if not isinstance(value, list):
             held = f" with {', '.join(value):.80}" if isinstance(value, dict) else ""
             raise DataError(
-                f"{self.path.name}: {type(value).__name__}{held} found; write the list of rows alone, or JSON lines"
+                f"{self.path.name}: {type(value).__name__}{held} found; write only the list of rows, or JSON lines"
             )
         return value

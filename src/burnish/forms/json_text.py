@@ -1,4 +1,7 @@
-"""JSON as other programs write it: what is wrong with it, and a way back that keeps every value. Pure."""
+"""Reads and writes JSON without losing a value, and says what is wrong with a text that is not JSON.
+
+All functions are pure.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,14 @@ TOO_DEEP = f"more than {MAX_DEPTH} lists and objects inside one another; flatten
 
 
 def parse(data: bytes) -> JsonValue:
-    """Parse a JSON value. Raises UnusableError saying whether the encoding, the syntax, a value or the depth is wrong.
+    """Parse a JSON value.
 
-    Whole numbers beyond 64 bits come out as floats; `parse_exactly` keeps them.
+    Whole numbers beyond 64 bits become floats; `parse_exactly` keeps them. Raises UnusableError, which says whether the
+    encoding, the syntax, a value or the depth is wrong.
     """
     try:
-        # orjson is about three times as fast as Python's parser, and stricter: no NaN, no infinity, no half surrogate
-        # pair.
+        # orjson is about three times as fast as Python's parser. It is also stricter: it refuses NaN, infinity and half
+        # a surrogate pair.
         value: JsonValue = orjson.loads(data)
     except orjson.JSONDecodeError as error:
         raise UnusableError(_why_not(data, error)) from None
@@ -43,7 +47,11 @@ def _why_not(data: bytes, error: orjson.JSONDecodeError) -> str:
 
 
 def parse_exactly(data: str | bytes) -> JsonValue:
-    """Parse what `parse` accepts with whole numbers of any size, and other numbers with the text that they had."""
+    """Parse a text that `parse` accepts, and keep its numbers exactly.
+
+    Whole numbers may have any size, and other numbers keep the text that they had. A text with a whole number of more
+    than 4,300 digits is read as `parse` reads it.
+    """
     try:
         return json.loads(data, parse_float=WrittenFloat)
     except ValueError:  # a whole number of more than 4300 digits
@@ -52,7 +60,10 @@ def parse_exactly(data: str | bytes) -> JsonValue:
 
 
 def flaw(value: JsonValue, place: str = "") -> str | None:
-    """Say what in a value has no JSON form and where: NaN, an infinity, half a surrogate pair. None: all is well."""
+    """Return what in a value has no JSON form, and where it is. Return None if there is no such thing.
+
+    NaN, an infinity and half a surrogate pair have no JSON form. `place` is the name of the value in the message.
+    """
     if isinstance(value, dict):
         items = [(f"{place}.{name}" if place else f"column {name!r}", item) for name, item in value.items()]
         if any(not name.isascii() and has_surrogate(name) for name in value):
@@ -69,7 +80,11 @@ def flaw(value: JsonValue, place: str = "") -> str | None:
 
 
 def dump(value: JsonValue) -> bytes:
-    """Encode a value so that parsing gives it back, characters beyond ASCII as they are; also one with a flaw."""
+    """Encode a value as JSON, so that parsing the text gives the value back.
+
+    Characters beyond ASCII are written as they are. A value that JSON does not have (see `flaw`) can be encoded, too;
+    then these characters are written as escapes.
+    """
     flawed = flaw(value) is not None
     if not flawed:
         try:

@@ -1,4 +1,4 @@
-"""JSON lines: rows that stay are copied byte for byte, those that cannot be read among them."""
+"""JSON lines. Rows that stay are copied byte for byte, also those that cannot be read."""
 
 from __future__ import annotations
 
@@ -13,13 +13,17 @@ from burnish.forms.json_text import parse
 from burnish.forms.rows import MAX_ROW_BYTES, Edit, RawRow, broken, object_row, too_long
 
 _BOM = b"\xef\xbb\xbf"
-# A row of the largest size and its line end are read by one call, so that a longer piece is a row that is too long.
+# One call reads a row of the largest size together with its line end. So a row that fills a piece without a line end is
+# too long.
 _PIECE = MAX_ROW_BYTES + len(b"\r\n")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Line:
-    """A line with its end, as it stands; `data` is empty where `size`, without the end, is above the limit."""
+    """A line as it is written, with its line end.
+
+    `size` does not count the line end. `data` is empty if `size` is above the limit.
+    """
 
     number: int
     data: bytes
@@ -27,7 +31,7 @@ class _Line:
 
     @property
     def is_row(self) -> bool:
-        """Blank lines are passed over, as `datasets` does."""
+        """Whether the line is a row. Blank lines are not, as in the package `datasets`."""
         return self.size > MAX_ROW_BYTES or bool(self.data.strip())
 
     @property
@@ -38,7 +42,7 @@ class _Line:
 
 @dataclass(frozen=True, slots=True)
 class JsonlSource:
-    """A `.jsonl` file, or a `.jsonl.gz`."""
+    """A `.jsonl` or `.jsonl.gz` file."""
 
     path: Path
 
@@ -51,11 +55,11 @@ class JsonlSource:
                 position += 1
 
     def rewrite(self, file: BinaryIO, edit: Edit) -> int:
-        """Copy the lines, but for those with another answer."""
+        """Copy all lines with their new answers, and return the number of rows. Raises DataError as `Edit.row` does."""
         position = 0
         with packed(file, self.path) as out:
             for line in _lines(self.path, out.write):
-                # A blank line is copied, but has no position: positions count rows, as everywhere else.
+                # A blank line is copied, but it has no position. Positions count rows, as everywhere else.
                 completion = edit.completion_at(position) if line.is_row else None
                 out.write(line.data if completion is None else self._edited(line, position, edit, completion))
                 position += line.is_row
@@ -78,25 +82,28 @@ class JsonlSource:
 
 
 def _lines(path: Path, pass_on: Callable[[bytes], object]) -> Iterator[_Line]:
-    """Yield the lines; one too long to be held goes to `pass_on` in pieces, and comes without its data."""
+    """Yield the lines.
+
+    A line that is too long to be held goes to `pass_on` in pieces, and is yielded without its data.
+    """
     with reading(path) as file:
         number = 0
         while data := file.readline(_PIECE):
             number += 1
             size = len(data.rstrip(b"\r\n"))
-            # A piece may also end within a line although it holds only a short row: `\r\r` and more text follow.
+            # A piece may also end within a line and look short, if `\r\r` is at its end and more text follows.
             if size > MAX_ROW_BYTES or (len(data) == _PIECE and not data.endswith(b"\n")):
                 data, size = b"", max(MAX_ROW_BYTES + 1, _passed_on(file, data, pass_on))
             yield _Line(number=number, data=data, size=size)
 
 
 def _passed_on(file: BinaryIO, piece: bytes, pass_on: Callable[[bytes], object]) -> int:
-    """Pass on a long line from its first piece to its end; returns its size without the line end."""
+    """Pass on a long line from its first piece to its end. Return its size without the line end."""
     size, end = 0, b""
     while piece:
         pass_on(piece)
         size += len(piece)
-        # The end of the line may be cut in two as well: `\r` is the last byte of one piece, `\n` the next piece.
+        # The line end may be cut in two as well: `\r` is the last byte of one piece, and `\n` is the next piece.
         end = (end + piece)[-2:]
         piece = b"" if piece.endswith(b"\n") else file.readline(_PIECE)
     return size - (2 if end == b"\r\n" else end.endswith(b"\n"))

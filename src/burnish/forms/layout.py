@@ -1,4 +1,7 @@
-"""The known forms of rows: which one a row has by the names of its columns, and which column holds which part. Pure."""
+"""The known forms of rows.
+
+The names of a row's columns tell its form and which column holds which part. All functions are pure.
+"""
 
 from __future__ import annotations
 
@@ -32,13 +35,13 @@ _NEW: dict[Form, Columns] = {
     Form.CONVERSATIONS: Columns(messages="conversations"),
     Form.DOLLY: Columns(prompt="instruction", completion="response"),
 }
-"""These are tried where none of the others fits: a table of another form may have such a column as an extra."""
+"""These forms are tried if none of the others fits. A table of another form may have such a column as an extra."""
 _MORE: Mapping[Form, Mapping[str, str]] = {
     Form.ALPACA: {"context": "input", "system": "system", "history": "history"},
     Form.CONVERSATIONS: {"system": "system"},
     Form.DOLLY: {"context": "context"},
 }
-"""Columns that a form may have beside those that make it, by the part that they hold."""
+"""Columns that a form may also have, as {part of the prompt: name of the column}."""
 _ADVICE: Mapping[str, str] = {
     "context": "context",
     "input": "context",
@@ -49,7 +52,10 @@ _ADVICE: Mapping[str, str] = {
     "tools": "",
     "functions": "",
 }
-"""Names by which people keep a part of the prompt, and the part that each can be used as."""
+"""Names that people give to columns with a part of the prompt, and the part that each column can be used as.
+
+An empty text means that it cannot be used.
+"""
 _FORMS = (
     "messages; prompt and completion; question and answer; instruction, input (may be absent) and output; "
     "conversations; instruction, context (may be absent) and response"
@@ -60,8 +66,8 @@ _FORMS = (
 class Layout:
     """What the columns of a row are for.
 
-    `doubtful` are columns that may belong to the prompt and are not read. `unused` are all columns that nothing reads,
-    the doubtful ones and the user's extras too.
+    `doubtful` lists the columns that may belong to the prompt and are not read. `unused` lists all columns that nothing
+    reads. The doubtful columns and the user's extra columns are among them.
     """
 
     form: Form
@@ -71,19 +77,19 @@ class Layout:
 
     @property
     def answer(self) -> str:
-        """The column that holds the answer."""
+        """The name of the column that holds the answer."""
         column = self.at.messages or self.at.completion
         assert column is not None, self.at
         return column
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """All columns whose values matter: those that hold a part, and those that must be empty."""
+        """All columns whose values matter: those that hold a part of the row, and those that must be empty."""
         return (*self.at.given.values(), *self.doubtful)
 
     @property
     def words(self) -> str:
-        """The form, and which column holds which part where that is not the form's own way."""
+        """The form in words. If a part is not in the form's own column, the words also say which column holds it."""
         own = {**(_OLD | _NEW)[self.form].given, **_MORE.get(self.form, {})}
         other = {part: column for part, column in self.at.given.items() if own.get(part) != column}
         named = ", ".join(f"{part} from {column!r}" for part, column in other.items())
@@ -91,7 +97,10 @@ class Layout:
 
 
 def layout_of(columns: tuple[str, ...], config: DataConfig) -> Layout:
-    """Return the layout of a row with these columns. Raises UnusableError if no form fits, or several."""
+    """Return the layout of a row with these columns.
+
+    Raises UnusableError if no form fits or several forms fit, or if a column that the config names cannot be used.
+    """
     chosen = () if config.columns is None else tuple(config.columns.given.items())
     return _layout_of(columns, chosen, config.extra_columns, (config.id_column, config.reference_column))
 
@@ -122,8 +131,11 @@ def _has_answer(chosen: Columns) -> bool:
 
 
 def _named(known: tuple[str, ...], chosen: Columns) -> tuple[Form, Columns]:
-    """Return the form that the user's own names make; a prompt or an answer that is not named may have a known name."""
-    # The turns may have the keys of ShareGPT all the same: `turns.py` reads both kinds of keys in any list.
+    """Return the form that the user's column names make.
+
+    If the prompt or the answer is not named, its column may have a known name.
+    """
+    # The turns may still have the keys of ShareGPT, because `turns.py` reads both kinds of keys in any list.
     if chosen.messages is not None:
         return Form.MESSAGES, Columns(messages=chosen.messages)
     texts = [at for form, at in (_OLD | _NEW).items() if form not in {Form.MESSAGES, Form.CONVERSATIONS}]
@@ -142,24 +154,25 @@ def _first(known: tuple[str, ...], names: list[str | None]) -> str | None:
 
 
 def _joined(at: Columns, chosen: Columns, columns: tuple[str, ...]) -> Columns:
-    """Add the user's columns to a form's. Raises UnusableError where one is not there."""
+    """Add the columns that the user named to those of a form. Raises UnusableError if one of them cannot be used."""
     for part, column in chosen.given.items():
         if column not in columns:
             raise UnusableError(
                 f"no column {column!r} (data.columns.{part}) in the columns {_listed(columns)}; correct the name"
             )
-    # The settings check refuses such columns beside a named `messages`. This is for a form that was recognised.
+    # The check of the settings refuses such columns beside a named `messages`. This check is for a form that was
+    # recognised.
     if at.messages is not None and (chosen.context or chosen.history):
         part = "context" if chosen.context else "history"
         raise UnusableError(
             f"data.columns.{part} is {chosen.given[part]!r}, and a list of messages holds the whole conversation; "
             "write it into the messages"
         )
-    # A column that the user gives another part to is no longer what the form takes it for.
+    # If the user gives a column another part, the form no longer uses it for its own part.
     own = {part: column for part, column in at.given.items() if column not in chosen.given.values()}
     # For example `context=instruction` in an Alpaca row: then no column is left for the prompt.
     if at.messages is None and (lost := {"prompt", "completion"} - {*own, *chosen.given}):
-        raise UnusableError(f"the column of the {min(lost)} is named for another part; name it with --columns")
+        raise UnusableError(f"no column is left for the {min(lost)}; name one with --columns {min(lost)}=NAME")
     return Columns.model_validate(own | chosen.given)
 
 
@@ -186,8 +199,8 @@ def _recognised(known: tuple[str, ...]) -> tuple[Form, Columns]:
 
 
 def _folded(known: tuple[str, ...]) -> dict[str, str]:
-    """Return the columns by their names in small letters, but for names that come twice then."""
-    # `Answer` and `answer` in one table are two columns, and none of them is the one that was meant more.
+    """Return {name in small letters: column}. A name that several columns have in small letters is left out."""
+    # If one table has the columns `Answer` and `answer`, nobody can know which of them was meant.
     small = [name.strip().casefold() for name in known]
     return {key: name for key, name in zip(small, known, strict=True) if small.count(key) == 1}
 
@@ -208,7 +221,10 @@ def _listed(columns: tuple[str, ...]) -> str:
 
 
 def _advice(form: Form, column: str) -> str | None:
-    """Return the part that a column could be used as ("" for none); None where its name says nothing of a prompt."""
+    """Return the part of the prompt that a column could be used as, or "" if it cannot be used.
+
+    Return None if its name does not say that it belongs to a prompt.
+    """
     part = _ADVICE.get(column.strip().casefold())
     if part is None or form not in {Form.MESSAGES, Form.CONVERSATIONS}:
         return part
@@ -216,7 +232,7 @@ def _advice(form: Form, column: str) -> str | None:
 
 
 def doubt(form: Form, column: str) -> str:
-    """Say what to do about a column that may belong to the prompt."""
+    """Return a message about a column that may belong to the prompt. It says what the user can do."""
     part = _advice(form, column)
     use = f"use it with --columns {part}={column}" if part else "rows that need it cannot be used"
     return (

@@ -1,4 +1,4 @@
-"""Rows in the forms in which people keep finetuning data: what one says, and how its answer changes. Pure."""
+"""Reads rows of the known forms, and changes their answers. All functions are pure."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _PLAIN = DataConfig(source="rows")
 class UsableRow:
     """A row that can be used.
 
-    `where` is `data.jsonl:12` (a line) or `data.csv row 12` (a row of data, counted from 1 without the header).
-    `position` counts all rows of the table from 0, bad ones too. `id` is the user's own. `unused` are the columns that
-    nothing reads.
+    `where` is its place: `data.jsonl:12` (a line) or `data.csv row 12` (a row of data, counted from 1 without the
+    header). `position` counts all rows of the table from 0, also bad ones. `id` is the user's own id, or None. `unused`
+    lists the columns that nothing reads.
     """
 
     where: str
@@ -38,7 +38,7 @@ class UsableRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BadRow:
-    """A row that cannot be used; `why` says what was found and what to do."""
+    """A row that cannot be used. `why` says what was found and what to do."""
 
     where: str
     position: int
@@ -47,7 +47,10 @@ class BadRow:
 
 
 def recognise(row: Mapping[str, JsonValue], where: str, config: DataConfig = _PLAIN) -> Form:
-    """Return the form of a row by its columns. Raises DataError if none fits, or several."""
+    """Return the form of a row by its columns.
+
+    Raises DataError, which names `where`, if no form fits or several forms fit.
+    """
     try:
         return layout_of(tuple(row), config).form
     except UnusableError as error:
@@ -57,7 +60,10 @@ def recognise(row: Mapping[str, JsonValue], where: str, config: DataConfig = _PL
 def read_row(
     form: Form, row: Mapping[str, JsonValue], where: str, position: int, config: DataConfig
 ) -> UsableRow | BadRow:
-    """Read a row of a table whose form is `form`; what makes it unusable is said, never raised."""
+    """Read a row of a table that has the form `form`.
+
+    Raises nothing for a row that cannot be used: the UnusableError is caught, and a `BadRow` that says why is returned.
+    """
     own_id: str | None = None
     try:
         # The id comes first, so that a row that is bad for another reason is still named by its id.
@@ -66,7 +72,7 @@ def read_row(
         # In JSON lines each row may have columns of its own. A table of two forms is most often two files that were
         # joined by mistake.
         if layout.form is not form:
-            raise UnusableError(f"the row is {layout.form} and the table {form}; write all rows in one form")
+            raise UnusableError(f"the row has the form {layout.form}, the table {form}; write all rows in one form")
         prompt, completion = _prompt_and_completion(layout, row)
         if doubtful := next((column for column in layout.doubtful if not is_empty(row[column])), None):
             raise UnusableError(doubt(form, doubtful))
@@ -94,8 +100,8 @@ def _prompt_and_completion(layout: Layout, row: Mapping[str, JsonValue]) -> tupl
         check_label(turns[-1], f"{at.messages}[{len(turns) - 1}]")
     else:
         asked, answered = _both(layout)
-        # TRL has this form in two kinds: two texts, or two lists of messages. Question and answer, and Alpaca, are
-        # always texts.
+        # TRL has two kinds of this form: two texts, or two lists of messages. The other forms with a prompt and an
+        # answer always hold texts.
         if layout.form is Form.PROMPT_COMPLETION and (_is_turns(row[asked]) or _is_turns(row[answered])):
             prompt, completion = _conversational(row, asked, answered)
         else:
@@ -112,7 +118,7 @@ def _both(layout: Layout) -> tuple[str, str]:
 
 
 def _is_turns(value: JsonValue) -> bool:
-    # A list of text parts ({"type": "text", ...}) is one text in pieces and no conversation.
+    # A list of text parts ({"type": "text", ...}) is one text in pieces and not a conversation.
     return isinstance(value, list) and parts_of(value) is None
 
 
@@ -122,7 +128,7 @@ def _text(row: Mapping[str, JsonValue], column: str, part: str) -> str:
 
 def _conversational(row: Mapping[str, JsonValue], asked: str, answered: str) -> tuple[tuple[Message, ...], str]:
     prompt, completion = row[asked], row[answered]
-    # JSON text that holds a list is a text here, too: in this form, nothing says whether it was meant as turns.
+    # A text stays a text here, even if it is JSON for a list. In this form, nothing says whether it was meant as turns.
     if isinstance(prompt, str) or isinstance(completion, str):
         raise UnusableError(
             f"one of the columns {asked!r} and {answered!r} is text and the other a list of messages; write both alike"
@@ -135,7 +141,10 @@ def _conversational(row: Mapping[str, JsonValue], asked: str, answered: str) -> 
 
 
 def _with_more(layout: Layout, row: Mapping[str, JsonValue], prompt: tuple[Message, ...]) -> tuple[Message, ...]:
-    """Add what other columns hold of a prompt: a context after its text, a history and a system text before it."""
+    """Add the parts of a prompt that other columns hold.
+
+    A context comes after its text, and a history and a system text come before it.
+    """
     at = layout.at
     # The order matters: the context goes into the question itself, and the system text has to be the first turn of all,
     # before the history.
@@ -147,14 +156,14 @@ def _with_more(layout: Layout, row: Mapping[str, JsonValue], prompt: tuple[Messa
         prompt = (*earlier_turns(row[at.history], at.history), *prompt)
     if at.system is not None and not is_absent(row[at.system]):
         if prompt[0].role is Role.SYSTEM:
-            raise UnusableError(f"column {at.system!r} and the first turn are both a system text; leave one of them")
+            raise UnusableError(f"column {at.system!r} and the first turn are both a system text; remove one of them")
         text = plain_text(row[at.system], f"column {at.system!r}")
         prompt = (Message(role=Role.SYSTEM, content=text), *prompt)
     return prompt
 
 
 def path_of(row: Mapping[str, JsonValue], config: DataConfig) -> AnswerPath:
-    """Return where the answer of a usable row stands in it."""
+    """Return the path to the answer in a usable row. Raises UnusableError as `layout_of` does."""
     layout = layout_of(tuple(row), config)
     value = row[layout.answer]
     return answer_path(layout.answer, value, turns=layout.at.messages is not None or _is_turns(value))
@@ -163,7 +172,10 @@ def path_of(row: Mapping[str, JsonValue], config: DataConfig) -> AnswerPath:
 def with_completion(
     form: Form, row: Mapping[str, JsonValue], completion: str, config: DataConfig = _PLAIN
 ) -> dict[str, JsonValue]:
-    """Return a usable row with another answer: the same columns in the same order, all else as it was."""
+    """Return a usable row with another answer.
+
+    The columns and their order are the same, and all other values stay as they are.
+    """
     assert layout_of(tuple(row), config).form is form, (form, list(row))
     column, *path = path_of(row, config)
     assert isinstance(column, str), column

@@ -1,4 +1,7 @@
-"""A dataset as a table: opened once to learn its form, then streamed, and written back with some answers replaced."""
+"""A dataset as a table.
+
+It is opened once to learn its form, then read row by row, and written back with some answers replaced.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ from burnish.store.files import replacing
 
 
 class FileKind(StrEnum):
-    """Where a dataset lies."""
+    """The kind of a dataset's file, or the hub."""
 
     JSONL = "jsonl"
     JSON = "json"
@@ -47,13 +50,13 @@ _KINDS: Mapping[str, FileKind] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataTable:
-    """A dataset whose form is known. Nothing of it is held in memory, but for a `.json` file while it is read."""
+    """A dataset whose form is known. None of its rows is held in memory, except for a `.json` file while it is read."""
 
     config: DataConfig
     kind: FileKind
     files: tuple[Path, ...]
     layout: Layout
-    """Of the first row that can be used."""
+    """The layout of the first row that can be used."""
 
     @property
     def form(self) -> Form:
@@ -62,20 +65,23 @@ class DataTable:
 
     @property
     def name(self) -> str:
-        """What the refined dataset is called: the source's suffix, `.parquet` for a hub dataset."""
+        """The file name of the refined dataset. It ends like the source, or in `.parquet` for a dataset on the hub."""
         return f"refined{_suffix(self.files[0].name) if self.files else '.parquet'}"
 
     def read(self) -> Iterator[UsableRow | BadRow]:
-        """Yield every row of the source in order. Raises DataError only for what is wrong with the file itself."""
+        """Yield every row of the source in order. Raises DataError only if the file itself is wrong."""
         for raw in self.raw_rows():
             yield used(self.form, raw, self.config)
 
     def raw_rows(self) -> Iterator[RawRow]:
-        """Yield every row of the source in order, as far as it is read."""
+        """Yield every row of the source in order, before it is read in its form.
+
+        A column that is not read may have the value None.
+        """
         return _source(self.config, self.kind, self.files).rows()
 
     def values(self) -> Iterator[Mapping[str, JsonValue] | None]:
-        """Yield the columns of every row of the source in order, None for a row that cannot be read."""
+        """Yield the columns of every row of the source in order. A row that cannot be read is None."""
         for raw in self.raw_rows():
             yield raw.values
 
@@ -87,11 +93,11 @@ class DataTable:
         original_at: Callable[[int], str | None] = lambda _: None,
         keep: Callable[[int, str], object] = lambda _, __: None,
     ) -> int:
-        """Copy the dataset to the file `into` with other answers where `completion_at(position)` is not None.
+        """Copy the dataset to the file `into`. A row gets another answer if `completion_at(position)` is not None.
 
-        Whole or not at all. Rows that stay are copied as they are, also those that cannot be used. `original_at` and
-        `keep` are as in `Edit`. Returns how many rows were written. Raises DataError where a row that gets another
-        answer cannot be used.
+        The file is either complete or absent. Rows without another answer are copied as they are, also those that
+        cannot be used. `original_at` and `keep` are as in `Edit`. Returns the number of rows that were written. Raises
+        DataError if a row that gets another answer cannot be used, and StageError if `into` cannot be written.
         """
         edit = Edit(form=self.form, config=self.config, completion_at=completion_at, original_at=original_at, keep=keep)
         with replacing(into) as file:
@@ -99,17 +105,20 @@ class DataTable:
 
 
 def open_table(config: DataConfig) -> DataTable:
-    """Find a dataset and learn its form from the first row that can be used.
+    """Find a dataset, and learn its form from the first row that can be used.
 
-    Raises ConfigError where the source or a column is not there, DataError where no row can be used, BackendError
-    where a hub dataset needs a missing package.
+    Raises ConfigError if the source or a column does not exist, DataError if no row can be used, and BackendError if a
+    dataset on the hub needs a package that is not installed.
     """
     kind, files = _located(config)
     return DataTable(config=config, kind=kind, files=files, layout=_layout(_source(config, kind, files), config))
 
 
 def rows_in(config: DataConfig) -> Iterator[RawRow]:
-    """Yield the rows of a dataset as they stand, whatever their form. Raises ConfigError where it is not there."""
+    """Yield the rows of a dataset as they are, whatever their form is.
+
+    Raises ConfigError if there is no such dataset.
+    """
     kind, files = _located(config)
     return _source(config, kind, files).rows()
 
@@ -117,10 +126,10 @@ def rows_in(config: DataConfig) -> Iterator[RawRow]:
 def _located(config: DataConfig) -> tuple[FileKind, tuple[Path, ...]]:
     source = expanded(config.source, "data.source")
     suffix = _suffix(source)
-    # A path comes before a hub id: `data/train` may be both, and a file that is there was meant.
-    if not os.path.exists(source):  # Path's own raises for a name too long
-        # `data/train.jsonl` has the form of a hub id, too. The suffix says that a file was meant, so the error is about
-        # a file.
+    # A path comes before a hub id. `data/train` may be both, and if the file exists, it was meant.
+    if not os.path.exists(source):  # Path.exists raises an error if a name is too long
+        # `data/train.jsonl` has the form of a hub id, too. Its ending shows that a file was meant, so the error is
+        # about a file.
         if suffix is None and looks_like_hub_id(config.source):
             return FileKind.HUB, ()
         raise ConfigError(
@@ -128,7 +137,7 @@ def _located(config: DataConfig) -> tuple[FileKind, tuple[Path, ...]]:
             "hub id"
         )
     if not os.path.isfile(source):
-        raise ConfigError(f"data.source: {config.source!r} is no file; give {_suffixes()} in it")
+        raise ConfigError(f"data.source: {config.source!r} is not a file; give {_suffixes()}")
     if suffix is None:
         raise ConfigError(f"data.source: {config.source!r} is of no known kind; give {_suffixes()}")
     return _KINDS[suffix], (Path(source),)
@@ -159,7 +168,7 @@ def _source(config: DataConfig, kind: FileKind, files: tuple[Path, ...]) -> Sour
 
 
 def _layout(source: Source, config: DataConfig) -> Layout:
-    """Return the layout of the first usable row; what is wrong with the first row is told where none is."""
+    """Return the layout of the first usable row. If there is none, the error says what is wrong with the first row."""
     # The first row of a real table may be unusable (a blank answer, for example). Then the next one decides.
     first_error = ""
     for raw in source.rows():
@@ -187,7 +196,7 @@ def _usable_layout(raw: RawRow, config: DataConfig) -> Layout | str:
 
 
 def _check_columns(raw: RawRow, config: DataConfig) -> None:
-    """A column that is named and not there is a slip of the pen; the default id column may be absent."""
+    """Raise ConfigError if a column that the config names does not exist. Only the default id column may be absent."""
     columns = raw.values or {}
     id_default = DataConfig.model_fields["id_column"].default
     named = {"reference_column": config.reference_column, "id_column": config.id_column}

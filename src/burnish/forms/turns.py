@@ -1,4 +1,7 @@
-"""Conversations: lists of {role, content} or {from, value} with the last assistant turn as the label. Pure."""
+"""Conversations: lists of {role, content} or {from, value}.
+
+The last assistant turn is the label. All functions are pure.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +20,13 @@ _ROLES: Mapping[str, Role] = {
     **dict.fromkeys(("user", "human"), Role.USER),
     **dict.fromkeys(("assistant", "gpt", "chatgpt", "model", "bot"), Role.ASSISTANT),
 }
-"""Who speaks, by the names that people use, in small letters."""
+"""The roles by the names that people give to speakers, in small letters."""
 
 
 def listed(value: JsonValue, column: str) -> list[JsonValue]:
-    """Return a cell as a list of turns, which may be written as JSON text (all that a CSV file can hold).
+    """Return a cell as a list of turns. The list may also be written as JSON text, because a CSV file has only texts.
 
-    Raises UnusableError naming the column where it is none.
+    Raises UnusableError, which names the column, if the cell holds no such list.
     """
     if is_absent(value):
         found = "NaN" if isinstance(value, float) else "null" if value is None else "blank"
@@ -36,19 +39,19 @@ def listed(value: JsonValue, column: str) -> list[JsonValue]:
 
 
 def turns_of(turns: list[JsonValue], column: str) -> tuple[Message, ...]:
-    """Return turns as messages. Raises UnusableError naming the turn whose role or content cannot be used."""
+    """Return turns as messages. Raises UnusableError, which names the turn, if its role or content cannot be used."""
     return tuple(_turn(turn, f"{column}[{index}]") for index, turn in enumerate(turns))
 
 
 def role_key(turn: Mapping[str, JsonValue]) -> str:
-    """Return the key that says who speaks."""
-    # ShareGPT's keys are `from` and `value`. They count only if the turn has no `role` and no `content`, so that an
-    # extra key `from` in an ordinary message does no harm.
+    """Return the key of a turn that says who speaks: `role`, or `from` in the form of ShareGPT."""
+    # ShareGPT's keys are `from` and `value`. They count only if the turn has no `role` and no `content`. So an extra
+    # key `from` in an ordinary message does no harm.
     return "from" if "from" in turn and "role" not in turn else "role"
 
 
 def content_key(turn: Mapping[str, JsonValue]) -> str:
-    """Return the key that holds what is said."""
+    """Return the key of a turn that holds its text: `content`, or `value` in the form of ShareGPT."""
     return "value" if "value" in turn and "content" not in turn else "content"
 
 
@@ -56,13 +59,14 @@ def _turn(turn: JsonValue, place: str) -> Message:
     if not isinstance(turn, dict):
         raise UnusableError(f"{place} is {shown(turn)}; write {{role, content}}")
     role = turn.get(role_key(turn))
-    # Turns of tools (`tool`, `function`, `observation`) have no role here: without the calls their text means nothing.
+    # Turns of tools (`tool`, `function`, `observation`) cannot be used. Without the calls their text means nothing.
     speaker = _ROLES.get(role.casefold()) if isinstance(role, str) else None
     if speaker is None:
         raise UnusableError(
             f"{place}.{role_key(turn)} is {shown(role)}; only system, user and assistant turns can be used"
         )
-    # Only keys with a value count. Arrow gives every turn the same keys, so that `tool_calls` is often there and null.
+    # Only keys with a value count. Arrow gives every turn the same keys, so `tool_calls` is often there with the value
+    # null.
     if called := [key for key in _CALLS if turn.get(key)]:
         raise UnusableError(f"{place} has {called[0]}, and rows with tool calls cannot be used; remove the row")
     return Message(role=speaker, content=_content(turn.get(content_key(turn)), f"{place}.{content_key(turn)}"))
@@ -80,7 +84,10 @@ def _content(content: JsonValue, place: str) -> str:
 
 
 def is_untrained(turn: JsonValue) -> bool:
-    """Say whether a turn is marked as one that is not to be learned: `weight: 0`, or `train: false`."""
+    """Say whether a turn is marked as one that must not be learned.
+
+    The marks are `weight: 0`, `train: false` and `training: false`.
+    """
     if not isinstance(turn, dict):
         return False
     weight = turn.get("weight")
@@ -89,7 +96,11 @@ def is_untrained(turn: JsonValue) -> bool:
 
 
 def check_label(turn: JsonValue, place: str) -> None:
-    """Raise UnusableError where the answer is marked as one that is not to be learned: there is no label to refine."""
+    """Check that the answer may be learned.
+
+    Raises UnusableError, which names `place`, if the answer is marked as one that must not be learned. Then there is no
+    label to refine.
+    """
     if is_untrained(turn):
         raise UnusableError(
             f"{place} is the answer and is marked as not to be trained on (weight 0, or train false); remove the mark "
@@ -98,13 +109,17 @@ def check_label(turn: JsonValue, place: str) -> None:
 
 
 def labelled(turns: tuple[Message, ...], column: str) -> tuple[tuple[Message, ...], str]:
-    """Split a conversation into what comes before the last assistant turn, and that turn's text."""
+    """Split a conversation into the turns before the last assistant turn, and the text of that turn.
+
+    Raises UnusableError, which names the column, if there is no assistant turn, if another turn follows it, or if the
+    prompt or the answer is empty.
+    """
     answered = [index for index, turn in enumerate(turns) if turn.role is Role.ASSISTANT]
     if not answered:
         raise UnusableError(f"column {column!r} has no assistant turn; add the answer or remove the row")
     last = answered[-1]
-    # A conversation that ends with a question has no answer to it. Its last answer is an earlier one, and what came
-    # after it would be lost.
+    # A conversation that ends with a question has no answer to it. Its last answer comes earlier, and the turns after
+    # that answer would be lost.
     if last < len(turns) - 1:
         raise UnusableError(
             f"column {column!r} ends with a {turns[-1].role} turn after the last answer; end with an assistant turn"
@@ -114,7 +129,11 @@ def labelled(turns: tuple[Message, ...], column: str) -> tuple[tuple[Message, ..
 
 
 def prompt_turns(turns: tuple[Message, ...], column: str) -> tuple[Message, ...]:
-    """Return the turns of a prompt; the one that is answered must not be blank, a system turn before it may be."""
+    """Return the turns of a prompt as they are.
+
+    Raises UnusableError, which names the column, if there are no turns or the last turn is blank. A turn before it may
+    be blank.
+    """
     if not turns:
         raise UnusableError(f"empty prompt: column {column!r} begins with the answer; put a user turn before it")
     text_of(turns[-1].content, f"{column}[{len(turns) - 1}].content", "prompt")
@@ -122,7 +141,10 @@ def prompt_turns(turns: tuple[Message, ...], column: str) -> tuple[Message, ...]
 
 
 def only_answer(turns: tuple[Message, ...], column: str) -> str:
-    """Return the text of a conversational completion, which is one assistant turn."""
+    """Return the text of a completion that is written as a list of messages.
+
+    Raises UnusableError, which names the column, unless the list is one assistant turn with a text that is not blank.
+    """
     if len(turns) != 1 or turns[0].role is not Role.ASSISTANT:
         roles = ", ".join(turn.role for turn in turns)
         raise UnusableError(f"column {column!r} has the turns {roles:.80}; write exactly one assistant turn")
@@ -130,7 +152,10 @@ def only_answer(turns: tuple[Message, ...], column: str) -> str:
 
 
 def earlier_turns(value: JsonValue, column: str) -> tuple[Message, ...]:
-    """Return a history, a list of [question, answer] pairs or of messages, as turns; nothing is no turn."""
+    """Return a history as messages. It is a list of [question, answer] pairs or of messages, and it must not be empty.
+
+    Raises UnusableError, which names the column, if the cell holds no such list.
+    """
     turns: list[Message] = []
     # LLaMA-Factory's Alpaca files hold a history as pairs.
     for index, one in enumerate(listed(value, column)):

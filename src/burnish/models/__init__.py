@@ -1,1 +1,1 @@
-"""What a model folder is: its card, and where models lie."""
+"""Folders of models: their cards, their places, their chat templates, and what is wrong with their files."""

@@ -1,4 +1,4 @@
-"""A folder with a LoRA adapter of PEFT: what it stands on, and what identifies it."""
+"""Folders with a LoRA adapter of PEFT: the base model of an adapter, and the identity of an adapter."""
 
 from __future__ import annotations
 
@@ -16,39 +16,45 @@ _BASE, _REVISION = "base_model_name_or_path", "revision"
 
 
 def adapter_of(model: ModelConfig, field: str = "model") -> Path | None:
-    """Return the folder of the adapter that a model is, None where it is a whole model."""
+    """Return the folder of the adapter if the model is one. Return None if it is a whole model or an id on the hub."""
     path = location.find(model, field)
     return path if path is not None and location.is_adapter(path) else None
 
 
 def beneath(model: ModelConfig, adapter: Path, field: str = "model") -> ModelConfig:
-    """Return the whole model that an adapter stands on; a base on the hub has the commit that was found for it.
+    """Return the whole model on which an adapter is built.
 
-    Raises ConfigError naming `field` and the adapter's config where it names no base that is there.
+    For a base on the hub, the revision of `model` counts if there is one, and else the one in the adapter's config.
+    Raises ConfigError, which names `field` and the adapter's config, if the config names no base model or one that does
+    not exist.
     """
     path = adapter / ADAPTER_CONFIG
     values = read_mapping(path, field)
     named = values.get(_BASE)
     if not isinstance(named, str) or not named:
         raise ConfigError(f"{field}: {str(path)!r} names no base model; write its folder or hub id as {_BASE}")
-    # PEFT takes a relative name from the working directory, so that one wins. An adapter that was moved together with
-    # its base is found by the place beside it.
+    # PEFT looks for a relative name in the working directory, so that place comes first. If an adapter was moved
+    # together with its base, the base is found from the adapter's own folder.
     beside = adapter / named
     source = str(beside.resolve()) if not Path(named).exists() and beside.is_dir() else named
-    # What the user or an earlier step resolved wins over the commit in the adapter's own file.
+    # A revision that the user or an earlier step gave comes before the commit in the adapter's own file.
     revision = model.revision or values.get(_REVISION)
     # The base is a whole model, for which `adapter: continue` would be an error.
     base = model.model_copy(update={"source": source, "revision": revision, "adapter": AdapterUse.MERGE})
     place = location.find(base, field)
     if place is not None and not place.exists():
         raise ConfigError(
-            f"{field}: {str(path)!r} names the base model {named!r}, which is not there; write where it is as {_BASE}"
+            f"{field}: {str(path)!r} names the base model {named!r}, which does not exist; write its folder or hub id "
+            f"as {_BASE}"
         )
     return base
 
 
 def check_adapter(model: ModelConfig, adapter: Path | None, field: str) -> None:
-    """Check that the settings of a model fit what it is. Raises ConfigError naming `field`."""
+    """Check that the settings of a model fit the model itself. `adapter` is the model's adapter folder, or None.
+
+    Raises ConfigError, which names `field`, if a setting does not fit.
+    """
     if adapter is None and model.adapter is AdapterUse.CONTINUE:
         raise ConfigError(
             f"{field}: adapter: continue found, but {model.source!r} is no adapter's folder; leave adapter out"
@@ -61,7 +67,10 @@ def check_adapter(model: ModelConfig, adapter: Path | None, field: str) -> None:
 
 
 def content_of_adapter(adapter: Path, base: str) -> str:
-    """Identify an adapter on the base that is known by `base`; where the base lies is no part of it."""
+    """Return the identity of an adapter together with its base model: 64 hex digits.
+
+    `base` is the identity of the base model. The place of the base model does not count.
+    """
     sums = tree_checksums(adapter)
     values = read_mapping(adapter / ADAPTER_CONFIG, "model")
     # The rest of the config counts: another `lora_alpha` makes another model of the same weights.
@@ -74,20 +83,23 @@ def _hash(value: object) -> str:
 
 
 def stands_alone(model: ModelConfig) -> bool:
-    """Say whether an adapter trained on a model can be loaded by others on the name of its base alone.
+    """Say whether the name of the base is enough to load an adapter that was trained on this model.
 
-    It cannot where the base is a GGUF file, comes with burnish, is cut to its first layers, or is a merged adapter.
+    Other programs know only that name. It is not enough if the base is a GGUF file, comes with burnish, is cut to its
+    first layers, or is a merged adapter.
     """
-    # The name of the base does not say any of this, so whoever loads it by name gets other weights beneath the adapter.
+    # The name of the base says none of this. A program that loads the base by its name would get other weights under
+    # the adapter.
     if model.layers is not None or model.source.endswith(".gguf") or model.source.startswith(location.BUILTIN):
         return False
     return adapter_of(model) is None or model.adapter is AdapterUse.CONTINUE
 
 
 def name_base(folder: Path, model: ModelConfig) -> None:
-    """Write into an adapter's folder what it stands on: an absolute path, or a hub id with its commit.
+    """Write the base model into the config of an adapter: an absolute path, or a hub id with its commit.
 
-    Nothing happens where the folder holds no adapter, or one that does not stand on `model` alone.
+    Nothing is written if the folder holds no adapter, or if the name of the base alone is not enough (see
+    `stands_alone`).
     """
     path = folder / ADAPTER_CONFIG
     if not path.is_file() or not stands_alone(model):

@@ -1,4 +1,4 @@
-"""`model.json`: how the model in a directory is loaded. Written by the base stage and by every training."""
+"""The card `model.json`. It says how the model in its folder is loaded. The base stage and every training write one."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from burnish.store.files import pretty, write_atomic
 
 CARD = "model.json"
 RECORDS = {"manifest.json", "training.json", "curve.jsonl"}
-"""What stages leave beside a model that is no part of it."""
+"""Files that stages write beside a model. They are not part of the model."""
 
 
 class Weights(StrEnum):
-    """What lies beside the card: nothing (the base model itself), an adapter, or all weights."""
+    """The weights that lie beside a card: none (the model is the base model itself), an adapter, or all weights."""
 
     BASE = "base"
     ADAPTER = "adapter"
@@ -27,48 +27,54 @@ class Weights(StrEnum):
 
 
 class ModelCard(BaseModel):
-    """The base model with everything resolved, and what training added to it."""
+    """Describes a model: the base model with all settings resolved, and what training added to it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     schema_version: int = 1
     base: ModelConfig
-    """Where the base model was when this was written; a run that knows `content` elsewhere loads it from there."""
+    """The base model, with its place when the card was written.
+
+    If a run knows another place with the same `content`, it loads the base model from there.
+    """
     content: str
-    """What identifies the base model's weights."""
+    """The identity of the base model's weights."""
     weights: Weights
     classifier: bool = False
-    """A two-way head that compares two answers stands on the model."""
+    """Whether the model has a head with two classes, which compares two answers."""
     reward: bool = False
-    """A head of one scalar, the reward of an answer, stands on the model."""
+    """Whether the model has a head with one number, the reward of an answer."""
 
     @property
     def labels(self) -> int | None:
-        """Outputs of the head; None for a language model."""
+        """The number of outputs of the head, or None for a language model."""
         return 2 if self.classifier else 1 if self.reward else None
 
 
 def write_card(directory: Path, card: ModelCard) -> None:
-    """Write the card into a model's directory."""
+    """Write the card into the folder of a model."""
     write_atomic(directory / CARD, pretty(card.model_dump(mode="json")))
 
 
 def copy_model(source: Path, directory: Path) -> None:
-    """Copy a model's files; what a stage recorded beside them stays behind."""
-    # Checkpoints of a training are folders. They stay behind, too.
+    """Copy the files of a model into a folder. What stages recorded beside them is not copied."""
+    # Checkpoints of a training are folders. They are not copied.
     for path in source.iterdir():
         if path.is_file() and path.name not in RECORDS:
             shutil.copyfile(path, directory / path.name)
 
 
 def read_card(directory: Path) -> ModelCard:
-    """Read a model's card; raises StageError naming the file."""
+    """Read the card of a model.
+
+    Raises StageError, which names the file, if it cannot be read or has another version.
+    """
     path = directory / CARD
     try:
         card = ModelCard.model_validate(orjson.loads(path.read_bytes()))
     except (FileNotFoundError, ValidationError, orjson.JSONDecodeError) as error:
         raise StageError(f"{path}: no readable model card ({error}); run again") from None
-    # Checked after the reading: a card without the field has the first version.
+    # The version is checked after the reading, because a card without this field has the first version.
     if card.schema_version != 1:
         raise StageError(f"{path}: schema_version {card.schema_version} found, this burnish reads 1")
     return card

@@ -1,4 +1,4 @@
-"""A model's chat template, run in a process of its own that can be ended (see chat_worker.py)."""
+"""Runs a model's chat template in a process of its own, which can be ended at any time (see chat_worker.py)."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from burnish.types import Message
 SECONDS, START_SECONDS = 10.0, 60.0
 """How long a template may work on one conversation, and how long its process may take to start."""
 MANY = 64
-"""Conversations in one request."""
+"""The most conversations in one request."""
 _PLAIN = ({"role": "user", "content": "Hello"},)
-"""A conversation that a template for chats can take."""
+"""A conversation that every working chat template can take."""
 
 Turn: TypeAlias = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flaw:
-    """Why a conversation has no text."""
+    """Says why a conversation could not be turned into text."""
 
     kind: ChatFailure
     message: str
 
     def refusal(self, owner: str) -> str:
-        """Say that the chat template of the model `owner` cannot take a row."""
+        """Return a message which says that the chat template of the model `owner` cannot take a row."""
         return (
             f"the chat template of {owner!r} cannot take it: {self.message!r}; change the row, or give another "
             "template with --template"
@@ -48,7 +48,7 @@ def turns_of(messages: Sequence[Message], answer: str | None = None) -> list[Tur
 
 
 class ChatTemplate:
-    """A Jinja chat template with the special tokens that it may name.
+    """A Jinja chat template. `variables` has the special tokens that it may name.
 
     `owner` is the model that it belongs to, for messages. Its process starts at the first use and ends with this
     object.
@@ -61,21 +61,23 @@ class ChatTemplate:
         self._rest = b""
 
     def render(self, turns: Sequence[Turn], ask: bool) -> str | Flaw:
-        """Return a conversation as text, with `ask` up to where an answer begins; or why the template has none.
+        """Return a conversation as text, or a `Flaw` if the template cannot take this conversation.
 
-        Raises ConfigError naming the template where it is to blame, whatever the conversation is.
+        With `ask`, the text ends where an answer of the assistant begins. Raises ConfigError, which names the model, if
+        the template itself is wrong, whatever the conversation is. Raises BackendError if the process of the template
+        does not start.
         """
         (text,) = self.render_all([turns], ask)
         return text
 
     def render_all(self, conversations: Sequence[Sequence[Turn]], ask: bool) -> list[str | Flaw]:
-        """Render several conversations. Raises as `render` does."""
+        """Render several conversations. The results and the errors are as in `render`."""
         done: list[str | Flaw] = []
         for start in range(0, len(conversations), MANY):
             part = conversations[start : start + MANY]
             texts = self._asked(part, ask)
-            # The time limit is that of one row. A request that is too slow as a whole is asked row by row, so that one
-            # slow row does not end the 63 others.
+            # The time limit is that of one row. If a request is too slow as a whole, its rows are asked one by one, so
+            # that one slow row does not end the 63 others.
             if texts is None and len(part) > 1:  # together they were too slow
                 texts = [text for one in part for text in self._asked([one], ask) or self._too_slow()]
             done += texts or self._too_slow()
@@ -88,13 +90,13 @@ class ChatTemplate:
         return [Flaw(kind=ChatFailure.LIMIT, message=f"it works for more than {self.seconds:g} seconds on one row")]
 
     def _blame(self, flaw: Flaw) -> None:
-        """Raise ConfigError where no row can be at fault: the template fails on a plain question, too."""
+        """Raise ConfigError if the template is at fault and not the row: it fails on a plain question, too."""
         match flaw.kind:
             case ChatFailure.REFUSED:
                 return
             case ChatFailure.BROKEN:
-                # A template may fail on some rows alone, for example on those with a second turn. What fails on a plain
-                # question, too, is a fault of the template.
+                # A template may fail only on some rows, for example on those with a second turn. If it also fails on a
+                # plain question, the template is at fault.
                 plain = (self._asked([_PLAIN], ask=True) or self._too_slow())[0]
                 if isinstance(plain, str) or plain.kind is ChatFailure.REFUSED:
                     return
@@ -111,7 +113,7 @@ class ChatTemplate:
         )
 
     def _asked(self, conversations: Sequence[Sequence[Turn]], ask: bool) -> list[str | Flaw] | None:
-        """Return the texts, None where the process was ended because it took too long."""
+        """Return the texts, or None if the process took too long and was ended."""
         process = self._ready()
         request = {"turns": conversations, "ask": ask}
         try:
@@ -126,11 +128,14 @@ class ChatTemplate:
         return [text if isinstance(text, str) else _flaw(text) for text in answer["texts"]]
 
     def _ready(self) -> subprocess.Popen[bytes]:
-        """Return the process; it is started anew where it was ended, and in a process that was forked from this one."""
+        """Return the process.
+
+        It is started anew if it was ended, or if this process is a fork of the one that started it.
+        """
         if self._process is not None and self._started_by == os.getpid():
             return self._process
-        # LD_LIBRARY_PATH and DYLD_LIBRARY_PATH: without them some interpreters do not start. Nothing else of the
-        # environment is for a stranger's program, least of all an API key.
+        # Only LD_LIBRARY_PATH and DYLD_LIBRARY_PATH are passed on, because some interpreters do not start without them.
+        # A template is a stranger's program. It must not see the rest of the environment, which may hold an API key.
         kept = {name: value for name, value in os.environ.items() if name.endswith("LIBRARY_PATH")}
         process = subprocess.Popen(  # noqa: S603 (our own interpreter and module)
             command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd="/", env=kept
@@ -147,7 +152,7 @@ class ChatTemplate:
         except (OSError, EOFError):
             self.close()
             raise BackendError(
-                "the process that fills in chat templates does not start; is there memory left?"
+                "the process that fills in chat templates does not start; free some memory and run again"
             ) from None
         if "ready" not in answer:
             self.close()
@@ -155,7 +160,10 @@ class ChatTemplate:
         return process
 
     def _exchange(self, process: subprocess.Popen[bytes], request: Mapping[str, Any], seconds: float) -> Any:
-        """Send a line and read one. Raises TimeoutError, EOFError, OSError."""
+        """Send a line and read one.
+
+        Raises TimeoutError if no answer comes in time, and EOFError or OSError if the process has ended.
+        """
         assert process.stdin, process
         assert process.stdout, process
         process.stdin.write(json.dumps(request).encode() + b"\n")
@@ -187,7 +195,7 @@ def _flaw(answer: Mapping[str, str]) -> Flaw:
 
 def _end(process: subprocess.Popen[bytes], started_by: int) -> None:
     if started_by != os.getpid():
-        return  # a fork's copy: the process belongs to the parent
+        return  # this is a fork, and the process belongs to its parent
     process.kill()
     process.wait()
     for pipe in (process.stdin, process.stdout):
@@ -195,4 +203,4 @@ def _end(process: subprocess.Popen[bytes], started_by: int) -> None:
         try:
             pipe.close()
         except OSError:
-            continue  # what was not yet written is for nobody
+            continue  # nobody needs the bytes that were not written yet

@@ -1,9 +1,9 @@
-"""The process that fills in chat templates: one request after another, until its input ends.
+"""The process that fills in chat templates. It answers one request after another, until its input ends.
 
-A chat template is a program that comes with a model. It may loop for ever or build a text that fills the memory, and
-nothing inside the Python process that runs it can stop every such template: one call may build gigabytes. So it runs
-here, where memory is limited and where the parent can end it. This module imports the standard library and Jinja alone,
-and nothing of the model libraries, so that a worker starts in a fraction of a second.
+A chat template is a program that comes with a model. It may loop for ever, or build a text that fills the memory.
+Nothing inside the Python process that runs it can stop every such template, because one call may build gigabytes. So it
+runs here, where memory is limited and where the parent can end it. Besides burnish itself, this module imports only the
+standard library and Jinja, and nothing of the model libraries. So a worker starts in a fraction of a second.
 """
 
 from __future__ import annotations
@@ -30,25 +30,26 @@ import jinja2.sandbox
 import burnish
 
 LONGEST = 32 * 2**20
-"""Characters of a rendered conversation. A row of data has at most 4 MiB."""
+"""The most characters of a rendered conversation. A row of data has at most 4 MiB."""
 MEMORY = 2 * 2**30
-"""Bytes of address space."""
+"""The most bytes of address space."""
 MESSAGE = 300
-"""Characters of an error that are kept: the words are the template's."""
+"""The most characters of an error that are kept. The template may have written the words of the error itself."""
 WATCH_SECONDS = 0.2
+"""Seconds between two checks whether the parent still lives."""
 
 
 class ChatFailure(StrEnum):
-    """Why a conversation has no text."""
+    """Why a conversation could not be turned into text."""
 
     REFUSED = "refused"
-    """The template says so itself, through `raise_exception`."""
+    """The template refuses the conversation itself, by calling `raise_exception`."""
     BROKEN = "broken"
-    """The template fails on this conversation: an undefined name, a wrong type."""
+    """The template fails on this conversation, for example because of an undefined name or a wrong type."""
     SYNTAX = "syntax"
     """The template cannot be compiled: its syntax is wrong, or it names a filter that does not exist."""
     LIMIT = "limit"
-    """The template needs too much time, memory or text."""
+    """The template needs too much time or memory, or writes too long a text."""
 
 
 class RefusedError(jinja2.TemplateError):
@@ -56,12 +57,12 @@ class RefusedError(jinja2.TemplateError):
 
 
 class Generation(jinja2.ext.Extension):
-    """Reads `{% generation %}`, with which a template marks what the model writes. It changes no text."""
+    """Reads the tag `{% generation %}`, with which a template marks what the model writes. The tag changes no text."""
 
     tags = {"generation"}  # noqa: RUF012 (Jinja declares it so)
 
     def parse(self, parser: jinja2.parser.Parser) -> jinja2.nodes.Node | list[jinja2.nodes.Node]:
-        """Return what stands between the marks."""
+        """Return a node for the text between the two tags."""
         line = next(parser.stream).lineno
         body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
         return jinja2.nodes.CallBlock(self.call_method("_written"), [], [], body).set_lineno(line)
@@ -71,7 +72,10 @@ class Generation(jinja2.ext.Extension):
 
 
 def environment() -> jinja2.sandbox.ImmutableSandboxedEnvironment:
-    """Return an environment with the names, the filters and the white space that the library transformers uses."""
+    """Return an environment of Jinja for chat templates.
+
+    It has the names and the filters of the library transformers, and treats white space in the same way.
+    """
     made = jinja2.sandbox.ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[Generation, jinja2.ext.loopcontrols]
     )
@@ -97,18 +101,21 @@ def _now(form: str) -> str:
 
 
 class _Mappings:
-    """`dict` in a template: it makes mappings and gives no way to the class behind it."""
+    """The name `dict` in a template. It makes mappings, and gives no access to the class behind it."""
 
     def __call__(self, *values: Any, **named: Any) -> dict[Any, Any]:
         return dict(*values, **named)
 
     def fromkeys(self, keys: Iterable[Any], value: Any = None) -> dict[Any, Any]:
-        """Return a mapping from every key to one value."""
+        """Return a mapping from every key to the same value."""
         return dict.fromkeys(keys, value)
 
 
 def answers(lines: Iterable[str]) -> Iterable[Mapping[str, Any]]:
-    """Yield an answer for each request. The first request brings the template and its variables."""
+    """Yield an answer for each request.
+
+    Each line is one request, as JSON, and the first one brings the template and its variables.
+    """
     every = iter(lines)
     first = json.loads(next(every))
     try:
@@ -117,7 +124,7 @@ def answers(lines: Iterable[str]) -> Iterable[Mapping[str, Any]]:
         yield {"kind": ChatFailure.LIMIT, "message": "it needs too much memory"}
         return
     except Exception as error:
-        # Jinja works out constants while it compiles, so any error that an expression can raise comes from here, too.
+        # Jinja computes constants while it compiles. So any error that an expression can raise may come from here, too.
         yield {"kind": ChatFailure.SYNTAX, "message": _words(error)}
         return
     yield {"ready": True}
@@ -128,16 +135,17 @@ def answers(lines: Iterable[str]) -> Iterable[Mapping[str, Any]]:
 
 def _text(template: jinja2.Template, turns: Sequence[Any], variables: Mapping[str, str], ask: bool) -> Any:
     try:
-        # Templates ask whether `tools` is none. A name that is missing would be undefined, which is another answer.
+        # Templates ask whether `tools` is none. If the name were missing, it would be undefined and not none.
         text = template.render(messages=turns, tools=None, documents=None, add_generation_prompt=ask, **variables)
     except MemoryError:
         return {"kind": ChatFailure.LIMIT, "message": "it needs too much memory"}
     except RefusedError as error:
         return {"kind": ChatFailure.REFUSED, "message": _words(error)}
     except Exception as error:
-        # A template is a program: what it can raise is not a closed set (wrong types, division by zero, recursion).
+        # A template is a program. There is no complete list of what it can raise (wrong types, division by zero,
+        # recursion).
         return {"kind": ChatFailure.BROKEN, "message": _words(error)}
-    # The limit on memory does not catch this: the text itself fits, and the parent would have to hold it.
+    # The limit on memory does not catch this. The text fits here, but the parent would have to hold it, too.
     if len(text) > LONGEST:
         return {
             "kind": ChatFailure.LIMIT,
@@ -152,8 +160,11 @@ def _words(error: Exception) -> str:
 
 
 def command() -> list[str]:
-    """Return the command line of a worker for this process. Only the places of this package and of Jinja are added to
-    the standard library, and they come last, so that nothing beside them hides a module of it."""
+    """Return the command line of a worker for this process.
+
+    Only the folders of this package, of Jinja and of MarkupSafe are added to the places of the standard library. They
+    come last, so nothing in them hides a module of the standard library.
+    """
     import markupsafe  # noqa: PLC0415 (only for its place)
 
     modules = (burnish, jinja2, markupsafe)
@@ -163,7 +174,7 @@ def command() -> list[str]:
 
 
 def main() -> None:
-    """Work for a parent under limits."""
+    """Answer the requests of the parent process under a limit of memory, until there are no more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt ends
     threading.Thread(target=_end_with, args=(int(sys.argv[1]),), daemon=True).start()
     with suppress(ImportError, ValueError, OSError):  # some systems have no such limit
@@ -176,7 +187,7 @@ def main() -> None:
 
 
 def _end_with(parent: int) -> None:
-    """End this process with its parent: while it is busy it does not see that its input has ended."""
+    """End this process when its parent has ended. While it is busy, it does not see that its input has ended."""
     while os.getppid() == parent:
         time.sleep(WATCH_SECONDS)
     os._exit(1)

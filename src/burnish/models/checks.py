@@ -1,4 +1,7 @@
-"""What is wrong with a local model, found in its files before anything is spent and without a model library."""
+"""Finds what is wrong with a local model by reading its files.
+
+This needs no model library, and is done before anything is spent.
+"""
 
 from __future__ import annotations
 
@@ -16,18 +19,22 @@ from burnish.models.weights import FlawError, check_gguf, check_pickle, check_sa
 CONFIG, TOKENIZER_CONFIG, TOKENIZER = "config.json", "tokenizer_config.json", "tokenizer.json"
 MODULES = "modules.json"
 _OBJECTS = frozenset({TOKENIZER_CONFIG, TOKENIZER, "generation_config.json"})
-"""Files that a library reads as JSON objects. The config is read as one in any case."""
+"""Files that a library reads as JSON objects. `config.json` is read as one in any case."""
 _INDEX = ".index.json"
-"""With what the name of a file ends that says which file holds which weights."""
-# The names that transformers and PEFT give to weights. Other .bin files, such as training_args.bin, are none.
+"""The ending of the name of a file that says which weights are in which file."""
+# The names that transformers and PEFT give to files of weights. Other .bin files, such as training_args.bin, hold no
+# weights.
 _PICKLED = ("pytorch_model*.bin", "adapter_model.bin")
-# Most architectures, GPT-2 and its relatives, and T5.
+# The setting with the number of layers: in most architectures, in GPT-2 and its relatives, and in T5.
 _LAYERS = ("num_hidden_layers", "n_layer", "num_layers")
 _AGAIN = "copy or download the model again, or give another one"
 
 
 def check_files(model: ModelConfig, path: Path, field: str) -> None:
-    """Look through a local model's files. Raises ConfigError naming `field` and the file."""
+    """Check the files of a local model.
+
+    Raises ConfigError, which names `field` and the file, if one is damaged or does not fit.
+    """
     _check_whole(path, field)
     if path.is_dir() and (path / CONFIG).is_file():
         config = read_mapping(path / CONFIG, field)
@@ -36,16 +43,19 @@ def check_files(model: ModelConfig, path: Path, field: str) -> None:
 
 
 def check_embedder(path: Path, field: str) -> None:
-    """Look through the folder of a sentence-transformers model and those of its modules. Raises ConfigError naming
-    `field` and the file."""
+    """Check the folder of a sentence-transformers model and the folders of its modules.
+
+    Raises ConfigError, which names `field` and the file, if a file is damaged.
+    """
     try:
         modules: Any = orjson.loads((path / MODULES).read_bytes())
     except (OSError, orjson.JSONDecodeError) as error:
         raise ConfigError(f"{field}: {str(path / MODULES)!r} is no readable JSON ({error}); {_AGAIN}") from None
     paths = [_mapping(one).get("path") for one in cast(list[object], modules)] if isinstance(modules, list) else [None]
     if not all(isinstance(one, str) for one in paths):
-        raise ConfigError(f"{field}: {str(path / MODULES)!r} is no list of modules with a path each; {_AGAIN}")
-    # The path of a module is that of a folder below. It is empty for a module whose files lie in the folder itself.
+        raise ConfigError(f"{field}: {str(path / MODULES)!r} is not a list of modules that have a path; {_AGAIN}")
+    # The path of a module names a folder inside this one. It is empty if the files of the module lie in this folder
+    # itself.
     for folder in dict.fromkeys([path, *(path / str(one) for one in paths)]):
         # A module without settings of its own, such as one that normalises, may come without its empty folder.
         if folder.is_dir():
@@ -55,9 +65,9 @@ def check_embedder(path: Path, field: str) -> None:
 
 
 def _check_whole(path: Path, field: str) -> None:
-    """Look for damage in a file of weights, or in the files of a folder. Raises ConfigError naming `field`."""
+    """Check a file of weights, or all files of a folder, for damage. Raises ConfigError, which names `field`."""
     files = [path] if path.is_file() else sorted(file for file in path.iterdir() if file.is_file())
-    # The time and the size are arguments because the answer is remembered by them.
+    # The time and the size are arguments because the answer is cached by the arguments.
     if flaw := _first_flaw(tuple((file, file.stat().st_mtime_ns, file.stat().st_size) for file in files)):
         file, why = flaw
         raise ConfigError(f"{field}: {str(file)!r}: {why}; {_AGAIN}")
@@ -65,9 +75,9 @@ def _check_whole(path: Path, field: str) -> None:
 
 @functools.cache
 def _first_flaw(files: tuple[tuple[Path, int, int], ...]) -> tuple[Path, str] | None:
-    """Return the first damaged file and why.
+    """Return the first damaged file and what is wrong with it.
 
-    A file comes with its time and its size: one that did not change since is not read again in this process.
+    Each file comes with its time and its size. A file that has not changed since is not read again in this process.
     """
     for file, _, _ in files:
         try:
@@ -104,7 +114,7 @@ def _object_in(file: Path) -> dict[str, Any]:
 
 
 def _check_index(file: Path) -> None:
-    """Raise FlawError if a file of weights that an index names is not there, as after a download that broke off."""
+    """Raise FlawError if an index names a file that does not exist, for example after a download that broke off."""
     named = _mapping(_object_in(file).get("weight_map")).values()
     for name in sorted({str(one) for one in named}):
         if not (file.parent / name).is_file():
@@ -112,7 +122,10 @@ def _check_index(file: Path) -> None:
 
 
 def read_mapping(path: Path, field: str) -> dict[str, Any]:
-    """Read a JSON object from a model's folder. Raises ConfigError naming `field` and the file."""
+    """Read a JSON object from a file of a model.
+
+    Raises ConfigError, which names `field` and the file, if there is none.
+    """
     try:
         value: Any = orjson.loads(path.read_bytes())
     except (OSError, orjson.JSONDecodeError) as error:
@@ -123,19 +136,19 @@ def read_mapping(path: Path, field: str) -> dict[str, Any]:
 
 
 def _mapping(value: object) -> dict[str, Any]:
-    """Return a value that should be an object of JSON; an empty one where it is none."""
+    """Return a value that should be a JSON object. If it is something else, return an empty object."""
     return cast(dict[str, Any], value) if isinstance(value, dict) else {}
 
 
 def _check_special_tokens(path: Path, config: Mapping[str, Any], field: str) -> None:
-    """Check that the special tokens that rows are built with have a place in the embedding."""
+    """Check that the embedding has a row for each special token that rows are built with."""
     # Models of several media keep the settings of their language model in `text_config`.
     rows = config.get("vocab_size", _mapping(config.get("text_config")).get("vocab_size"))
     if not isinstance(rows, int) or not (path / TOKENIZER_CONFIG).is_file():
         return
     settings = read_mapping(path / TOKENIZER_CONFIG, field)
-    # Tokens of the vocabulary itself always have a row. Only added ones can lie beyond: somebody adds `<pad>` to the
-    # tokenizer and does not enlarge the embedding.
+    # Tokens of the vocabulary itself always have a row. Only added tokens can lie beyond it, for example if somebody
+    # adds `<pad>` to the tokenizer and does not enlarge the embedding.
     ids = _added_tokens(path, settings, field)
     for name in ("pad_token", "eos_token", "bos_token"):
         text = _text(settings.get(name))
@@ -148,12 +161,12 @@ def _check_special_tokens(path: Path, config: Mapping[str, Any], field: str) -> 
 
 
 def _text(token: object) -> str:
-    """Return a token's text: it is written as a text, or as an object with its content."""
+    """Return the text of a token. A token is written as a text, or as an object with its `content`."""
     return token if isinstance(token, str) else str(_mapping(token).get("content", ""))
 
 
 def _added_tokens(path: Path, settings: Mapping[str, Any], field: str) -> dict[str, int]:
-    """Return {text: id} of the tokens that a tokenizer has beside its vocabulary, special ones among them."""
+    """Return {text: id} of the tokens that a tokenizer has beside its vocabulary. Special tokens are among them."""
     # Fast tokenizers list them in tokenizer.json, slow ones in tokenizer_config.json alone.
     listed: list[object] = []
     try:

@@ -1,4 +1,4 @@
-"""Where a model lies: a built-in one, a folder, a GGUF file, or an id on the hub."""
+"""Finds where a model lies. It can be built in, a folder, a GGUF file, or an id on the hub."""
 
 from __future__ import annotations
 
@@ -10,29 +10,30 @@ from burnish.errors import ConfigError
 BUILTIN = "builtin:"
 ADAPTER_CONFIG = "adapter_config.json"
 TRY_IT = "try_it.py"
-"""The program beside a finetuned model that asks it a question."""
+"""The program in the folder of a finetuned model that asks the model a question."""
 
 
 EMBEDDED = Path(__file__).parent.parent / "embedded"
+"""The folder with the models that are part of burnish."""
 
 
 def find(model: ModelConfig, field: str = "model") -> Path | None:
-    """Return where a local model lies, None for a hub id."""
+    """Return the path of a local model, or None for an id on the hub."""
     if model.source.startswith(BUILTIN):
         return EMBEDDED / model.source.removeprefix(BUILTIN)
     source = expanded(model.source, field)
-    # What exists wins over a hub id of the same name. What is neither is returned as a path, so that the error can say
-    # that it does not exist.
+    # A path that exists comes before a hub id of the same name. If it is neither of the two, the path is returned, so
+    # that the error can say that it does not exist.
     return Path(source) if Path(source).exists() or not looks_like_hub_id(source) else None
 
 
 def is_adapter(path: Path) -> bool:
-    """Say whether a folder holds an adapter and no whole model."""
+    """Say whether a folder holds an adapter and not a whole model."""
     return (path / ADAPTER_CONFIG).is_file() and not (path / "config.json").is_file()
 
 
 def may_have_template(path: Path) -> bool:
-    """Say whether a local model may bring a chat template; a folder is looked through without a model library."""
+    """Say whether a local model may have a chat template. Its files are looked through without a model library."""
     # A GGUF file may hold a template among its values, which are not searched here.
     if path.is_file():
         return True
@@ -41,18 +42,21 @@ def may_have_template(path: Path) -> bool:
     if any(path.glob("chat_template*")) or (path / "additional_chat_templates").is_dir():
         return True
     try:
-        # Searched and not parsed: a wrong yes only means that a tokenizer is loaded for nothing.
+        # The file is searched and not parsed. A wrong answer of True only means that a tokenizer is loaded for nothing.
         return b'"chat_template"' in (path / "tokenizer_config.json").read_bytes()
     except OSError:
         return False
 
 
 def check(model: ModelConfig, field: str) -> Path | None:
-    """Return a local model's path after checking that it is a model; raises ConfigError naming `field`."""
+    """Check that a local model is a model, and return its path. Return None for an id on the hub.
+
+    Raises ConfigError, which names `field`, if there is no model at that place.
+    """
     path = find(model, field)
     if path is None:
         return None
-    # First of all: `builtin:` and a name is no path, so the other errors would be misleading.
+    # This comes first. The name of a built-in model is not a path, so the other errors would be misleading.
     if model.source.startswith(BUILTIN) and not (path / "config.json").is_file():
         names = sorted(f"{BUILTIN}{place.parent.name}" for place in EMBEDDED.glob("*/config.json"))
         raise ConfigError(f"{field}: {model.source!r} is no built-in model; there are {', '.join(names)}")

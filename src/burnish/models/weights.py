@@ -1,4 +1,4 @@
-"""Files of weights, looked at without a model library: whether they are whole, and whether they hold NaN."""
+"""Checks files of weights without a model library. Finds out whether they are whole, and whether they hold NaN."""
 
 from __future__ import annotations
 
@@ -12,30 +12,34 @@ from typing import Any, NamedTuple
 import numpy as np
 
 CHUNK = 2**24
-"""Numbers that are looked at together."""
+"""How many numbers are looked at together."""
 _NAN_ABOVE: Mapping[str, tuple[str, int]] = {
     "F16": ("<u2", 0x7C00),
     "BF16": ("<u2", 0x7F80),
     "F32": ("<u4", 0x7F800000),
     "F64": ("<u8", 0x7FF0000000000000),
 }
-"""By format: how a number is read, and infinity. Without its sign, a number that is no number (NaN) lies above it."""
+"""For each format: the type as which the bits of a number are read, and the bits of infinity.
+
+The bits of NaN, without the sign, are above them.
+"""
 # 0x80 begins every pickle of protocol 2 or later. The library safetensors reads headers up to about 100 MB.
 _PICKLE, _MOST_HEADER = 0x80, 100 * 2**20
 
 
 class FlawError(ValueError):
-    """A file is no file of weights, or a damaged one; the text says why."""
+    """A file is not a file of weights, or it is damaged. The message says why."""
 
 
 def check_safetensors(path: Path) -> None:
-    """Raise FlawError where a file is cut off, is no safetensors file, or holds a number that is none."""
+    """Check a safetensors file. Raises FlawError if it is cut off, is not a safetensors file, or holds NaN."""
     size = path.stat().st_size
     with path.open("rb") as file:
         start = file.read(8)
         length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
-        # The first 8 bytes are the length of the header, a JSON object: at least `{}`. The file of a large model that
-        # was left as a pointer of Git LFS begins with text, which makes an absurd length.
+        # The first 8 bytes are the length of the header. The header is a JSON object, so it has at least two bytes
+        # (`{}`). If a large model was left as a pointer of Git LFS, its file begins with text, which makes an absurd
+        # length.
         if not 2 <= length <= min(size - 8, _MOST_HEADER):
             raise FlawError("it is no safetensors file, or it is cut off")
         try:
@@ -45,7 +49,7 @@ def check_safetensors(path: Path) -> None:
             raise FlawError("its header cannot be read: it is no safetensors file, or it is damaged") from None
     data, end = 8 + length, max((tensor.end for tensor in tensors.values()), default=0)
     if end > size - data:
-        raise FlawError(f"it is cut off: {size:,} bytes found, its header tells of {data + end:,}")
+        raise FlawError(f"it is cut off: {size:,} bytes found, but its header names {data + end:,}")
     for name, tensor in tensors.items():
         if tensor.dtype in _NAN_ABOVE and _has_nan(path, tensor.dtype, data, [tensor.begin, tensor.end]):
             raise FlawError(f"the tensor {name!r} holds NaN, which is no number")
@@ -62,7 +66,7 @@ class _Stored(NamedTuple):
     def of(cls, values: Any) -> _Stored:
         """Read what the header says. Raises ValueError, TypeError or KeyError if it has another form."""
         dtype, (begin, end) = values["dtype"], values["data_offsets"]
-        # By `type`: for Python, true is a whole number.
+        # `type` is used and not isinstance, because `true` is an int in Python.
         if type(dtype) is not str or type(begin) is not int or type(end) is not int or not 0 <= begin <= end:
             raise ValueError(values)
         return cls(dtype, begin, end)
@@ -74,25 +78,28 @@ def _has_nan(path: Path, form: str, data: int, offsets: list[int]) -> bool:
     count = (offsets[1] - offsets[0]) // dtype.itemsize
     if count <= 0:
         return False
-    # The bits are compared as whole numbers, since numpy has no bfloat16. Mapped and in chunks, so that a file larger
-    # than the memory can be read.
+    # The bits are compared as whole numbers, because numpy has no bfloat16. The file is mapped and looked at in chunks,
+    # so it may be larger than the memory.
     numbers_N = np.memmap(path, dtype=dtype, mode="r", offset=data + offsets[0], shape=(count,))
     unsigned = dtype.type(2 ** (8 * dtype.itemsize - 1) - 1)
     return any(bool(((numbers_N[at : at + CHUNK] & unsigned) > infinity).any()) for at in range(0, count, CHUNK))
 
 
 def check_pickle(path: Path) -> None:
-    """Raise FlawError where a `.bin` is none of the two forms in which torch writes weights. It is not unpickled."""
+    """Check that a `.bin` file has one of the two forms in which torch writes weights. It is not unpickled.
+
+    Raises FlawError if it has neither form, or if its end is missing.
+    """
     with path.open("rb") as file:
         first = file.read(1)
-    # torch writes a zip since version 1.6, and wrote a bare pickle before. A zip ends with its list of contents, so one
-    # that is cut off is found without reading it.
+    # torch writes a zip file since version 1.6, and wrote a bare pickle before. A zip file ends with the list of its
+    # contents. So a zip file whose end is missing is found without reading all of it.
     if not zipfile.is_zipfile(path) and first != bytes([_PICKLE]):
         raise FlawError("it is no file that torch wrote, or it is cut off")
 
 
 class _Kind(NamedTuple):
-    """A GGUF tensor type: so many numbers make a block of so many bytes."""
+    """A type of GGUF tensors. A block of so many numbers takes so many bytes (`size`)."""
 
     numbers: int
     size: int
@@ -114,21 +121,22 @@ _GGUF_KINDS: Mapping[int, _Kind] = {
         *((34, 256, 54), (35, 256, 66), (39, 32, 17)),
     )
 }
-# Bytes by type of value: u8, i8, u16, i16, u32, i32, f32, bool, u64, i64, f64
+# The bytes of each type of value, in this order: u8, i8, u16, i16, u32, i32, f32, bool, u64, i64, f64
 _SCALARS = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 _STRING, _ARRAY = 8, 9
 _MOST_NESTED = 8
-"""Arrays inside one another in the header of a GGUF file. Real ones have one level."""
+"""The most levels of arrays inside one another in the header of a GGUF file. Real files have one level."""
 _MOST = 2**32
 
 
 class _Reader:
-    """Reads a GGUF header from a file. Raises FlawError where the file ends."""
+    """Reads the header of a GGUF file. Raises FlawError if the file ends too early."""
 
     def __init__(self, path: Path) -> None:
         self.file, self.size = path.open("rb"), path.stat().st_size
 
     def bytes_(self, count: int) -> bytes:
+        """Read so many bytes. Raises FlawError if the file ends before."""
         # A damaged length may be any number of 64 bits. Python would try to reserve that much memory.
         data = self.file.read(count) if count <= self.size else b""
         if len(data) < count:
@@ -139,7 +147,10 @@ class _Reader:
         return int(struct.unpack(f"<{form}", self.bytes_(struct.calcsize(f"<{form}")))[0])
 
     def skip_value(self, kind: int, depth: int = 0) -> int:
-        """Skip a value; returns it where it is an unsigned number of 32 bits (the alignment is one)."""
+        """Skip a value. Return it if it is an unsigned number of 32 bits (as the alignment is), and otherwise 0.
+
+        Raises FlawError if the header is damaged.
+        """
         if depth > _MOST_NESTED:
             raise FlawError(f"its header is damaged: more than {_MOST_NESTED} arrays inside one another")
         if kind == _STRING:
@@ -161,7 +172,7 @@ class _Reader:
 
 
 class _Tensor(NamedTuple):
-    """A tensor of a GGUF file: where its data are, counted from where all data begin."""
+    """A tensor of a GGUF file. `begin` and `end` count bytes from where the data of all tensors begin."""
 
     name: str
     kind: int
@@ -170,31 +181,37 @@ class _Tensor(NamedTuple):
 
 
 _GGUF_FLOATS = {0: "F32", 1: "F16", 28: "F64", 30: "BF16"}
-"""Types of tensors whose numbers can be read as they are. Those of the others are packed into blocks."""
+"""The types of tensors whose numbers can be read as they are.
+
+The numbers of most other types are packed into blocks.
+"""
 
 
 def check_gguf(path: Path) -> None:
-    """Raise FlawError where a file is no GGUF file, is cut off, or holds a number that is none."""
+    """Check a GGUF file.
+
+    Raises FlawError if it is not a GGUF file, has a version that is not read, is cut off or damaged, or holds NaN.
+    """
     reader = _Reader(path)
     with reader.file:
         if reader.file.read(4) != b"GGUF":
             raise FlawError("it is no GGUF file: it does not begin with GGUF")
         version, tensors, values = reader.number("I"), reader.number("Q"), reader.number("Q")
-        # Version 1 has lengths of 32 bits, so that all that follows would be read at wrong places.
+        # Version 1 has lengths of 32 bits, so everything after a length would be read at a wrong place.
         if version not in {2, 3} or max(tensors, values) > _MOST:
             raise FlawError(f"it is a GGUF file of version {version}; versions 2 and 3 are read")
         alignment = 32
         for _ in range(values):
             key = reader.bytes_(reader.number("Q"))
             value = reader.skip_value(reader.number("I"))
-            # A GGUF file may choose where its data begin; 32 is the format's default.
+            # A GGUF file may choose the alignment of its data. 32 is the default of the format.
             alignment = value if key == b"general.alignment" and value else alignment
         listed = [_tensor(reader) for _ in range(tensors)]
         end = max((tensor.end for tensor in listed), default=0)
         # Rounded up to the next multiple of the alignment.
         start = -(-reader.file.tell() // alignment) * alignment
     if start + end > reader.size:
-        raise FlawError(f"it is cut off: {reader.size:,} bytes found, its header tells of {start + end:,}")
+        raise FlawError(f"it is cut off: {reader.size:,} bytes found, but its header names {start + end:,}")
     for tensor in listed:
         form = _GGUF_FLOATS.get(tensor.kind)
         if form is not None and _has_nan(path, form, start, [tensor.begin, tensor.end]):
@@ -208,6 +225,6 @@ def _tensor(reader: _Reader) -> _Tensor:
     for _ in range(reader.number("I")):
         count *= reader.number("Q")
     number = reader.number("I")
-    # A type that is newer than the table counts as no bytes: a whole file must not be called cut off.
+    # A type that is newer than the table counts as no bytes, because a whole file must not be called cut off.
     kind, begin = _GGUF_KINDS.get(number, _Kind(1, 0)), reader.number("Q")
     return _Tensor(name, number, begin, begin + count // kind.numbers * kind.size)

@@ -1,7 +1,7 @@
 """An HTTP client with a deadline for the whole call and a limit on the size of a body.
 
-The HTTP library itself has neither. Its timeout counts from one byte to the next, so that it waits for ever for a
-server that sends a byte every half second. And it unpacks a compressed body as a whole, however large the body becomes.
+The HTTP library itself has neither. Its timeout counts from one byte to the next. So it waits for ever for a server
+that sends a byte every half second. And it unpacks a compressed body as a whole, however large the body becomes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LARGEST_BODY = 64 * 2**20
 LARGEST_COMPLAINT = 2**20
 """The most bytes of the body of an error. A larger body is dropped."""
 _SHORTEST = 1e-3
-"""Seconds that a read gets when the deadline is over. Zero would mean a socket that does not block."""
+"""The seconds that a read gets after the deadline. Zero would mean a socket that does not block."""
 _PIECE = 2**16
 """The number of bytes that are unpacked at a time."""
 
@@ -32,8 +32,10 @@ class UnfitBodyError(Exception):
 
 
 class _Clock(threading.local):
-    """The deadline of the call that a thread is making. Each thread has its own, because many threads share a
-    client."""
+    """The deadline of the call that a thread is making.
+
+    Each thread has its own deadline, because many threads share a client.
+    """
 
     end: float | None = None
 
@@ -87,7 +89,7 @@ def _read_whole(response: Any) -> Any:
     finally:
         # A body that was not read to its end would keep its connection busy.
         response.close()
-    # These headers describe the packed body; with them the library would unpack the body a second time.
+    # These headers describe the packed body. With them, the library would unpack the body a second time.
     unwanted = {"content-encoding", "content-length", "transfer-encoding"}
     headers = [(name, value) for name, value in response.headers.multi_items() if name.lower() not in unwanted]
     return type(response)(response.status_code, headers=headers, content=body, request=response.request)
@@ -126,8 +128,8 @@ def limited(pieces: Iterable[bytes], most: int) -> Iterator[bytes]:
 def _keep_time(client: object, clock: _Clock) -> None:
     """Make every connection of a client ask the clock before it waits.
 
-    The library has no setting for this, so that private names (with an underscore) are the only way. A test with a
-    server that sends its headers byte by byte fails if a new version of the library changes these names.
+    The library has no setting for this. So private names (with an underscore) are the only way. A test with a server
+    that sends its headers byte by byte fails if a new version of the library changes these names.
     """
     mounts: dict[object, object] = getattr(client, "_mounts", {})
     for transport in (getattr(client, "_transport", None), *mounts.values()):

@@ -34,7 +34,7 @@ CREATE TABLE IF NOT EXISTS runs (
 ) WITHOUT ROWID;
 """
 _UNREAD = "ALTER TABLE runs ADD COLUMN unread INTEGER NOT NULL DEFAULT 0;"
-"""Brings an older file up to date. It was made before answers that cannot be read were counted."""
+"""Adds a column to an older file, which was made before answers that cannot be read were counted."""
 
 
 CALLS = "calls.sqlite"
@@ -43,8 +43,11 @@ CALLS = "calls.sqlite"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallBudget:
-    """What a run may spend in all its sessions together: answered calls, and money in the currency of the config's
-    prices. None means no limit. Raises ConfigError if a limit is negative."""
+    """What a run may spend in all its sessions together. None means no limit.
+
+    `max_calls` counts answered calls. `max_cost` is money in the currency of the config's prices. Raises ConfigError if
+    a limit is negative.
+    """
 
     max_calls: int | None = None
     max_cost: float | None = None
@@ -77,8 +80,10 @@ class Spent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Position:
-    """A generated token. `top` has the most likely tokens at its place, including the token itself, with their
-    log-probabilities in nats."""
+    """A generated token.
+
+    `top` has the most likely tokens at its place, and the token itself, with their log-probabilities in nats.
+    """
 
     token: str
     top: tuple[tuple[str, float], ...]
@@ -86,8 +91,10 @@ class Position:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """An answered call. `positions` is None if the server gave no log-probabilities. A token count is None if the
-    server did not report it."""
+    """An answered call.
+
+    `positions` is None if the server gave no log-probabilities. A token count is None if the server did not report it.
+    """
 
     text: str
     positions: tuple[Position, ...] | None
@@ -131,7 +138,7 @@ class Calls:
             self._create()
 
     def _create(self) -> None:
-        # SQLite keeps this number in the header of the file; it is 0 in a new file.
+        # SQLite keeps this number in the header of the file. It is 0 in a new file.
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
         if version not in {0, VERSION}:
             raise StageError(f"{self.path}: written by another version of burnish (tables {version}); use that one")
@@ -194,7 +201,7 @@ class Calls:
         calls, failed, prompt_tokens, completion_tokens, unread = counts
         return Spent(
             calls=calls,
-            # The file does not record what was taken from it. Who asks the judge counts that and fills it in.
+            # The file does not record how many replies were taken from it. The code that asks the judge counts them.
             cached=0,
             failed=failed,
             prompt_tokens=prompt_tokens,

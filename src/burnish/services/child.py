@@ -21,15 +21,19 @@ from burnish.errors import AnnotatorError
 MAX_LINE = 1 << 20
 """The most bytes of one line of output."""
 MAX_STDERR = 64 << 20
-"""The most bytes of a program's stderr that are kept. With more, they are thrown away, so that the disk does not
-fill."""
+"""The most bytes of a program's stderr that are kept.
+
+If there are more, they are thrown away, so that the disk does not fill.
+"""
 TAIL = 300
 """How many characters of a failed program's stderr its error shows."""
 _POLL = 0.2
 """Seconds between two checks of a program that writes nothing."""
 _QUIET = 1.0
-"""Seconds without output after which nothing more is expected from a program that has ended. Its output may stay open
-longer, because a process that it started can still hold it."""
+"""Seconds without output after which nothing more is expected from a program that has ended.
+
+Its output may stay open longer, because a process that it started can still hold it.
+"""
 # This shell script reads the number of a process group. Then it waits until the other end of the pipe is closed, which
 # happens when burnish ends, and kills the group.
 _GUARD = 'read -r group && { read -r rest; kill -9 -"$group"; }'
@@ -39,9 +43,9 @@ _GUARD = 'read -r group && { read -r rest; kill -9 -"$group"; }'
 class Child:
     """A running program.
 
-    `complaints` is a file with its stderr, `tail` has the last messages of what was thrown away, and `field` is the
-    setting that names it. `heard` is when it last gave something new, on the clock of `time.monotonic`. The reader must
-    set `heard` after each new answer. `timeout` is the most seconds without a new answer.
+    `complaints` is a file with its stderr, and `field` is the setting that names it. `heard` is the time of
+    `time.monotonic` at which it last gave something new. The reader must set `heard` after each new answer. `timeout`
+    is the most seconds without a new answer.
     """
 
     process: subprocess.Popen[bytes]
@@ -51,7 +55,7 @@ class Child:
     timeout: float
     heard: float
     tail: bytes = b""
-    """The last messages of those that were thrown away."""
+    """The last of the messages that were thrown away."""
 
     @property
     def stdin(self) -> IO[bytes]:
@@ -93,7 +97,7 @@ class Child:
 
         Raises AnnotatorError if it does not end in time, or ends with a status other than 0.
         """
-        # At least a moment, because the last answer may have come just before the timeout.
+        # It gets at least a moment, because the last answer may have come just before the timeout.
         left = max(_QUIET, self.heard + self.timeout - time.monotonic())
         try:
             status = self.process.wait(timeout=left)
@@ -125,15 +129,15 @@ class Child:
         )
 
     def _keep_short(self) -> None:
-        """Throw messages away, all but the last, before they fill the disk."""
-        # The program goes on writing at its old position. What was cut off is then a hole, which takes no space; so the
-        # blocks are counted (of 512 bytes) and not the length of the file.
+        """Throw away all messages but the last before they fill the disk."""
+        # The program goes on writing at its old position. What was cut off is then a hole, which takes no space. So the
+        # blocks (of 512 bytes) are counted, and not the length of the file.
         if os.fstat(self.complaints.fileno()).st_blocks * 512 > MAX_STDERR:
             self.tail = self._last_messages()
             os.ftruncate(self.complaints.fileno(), 0)
 
     def _last_messages(self) -> bytes:
-        """Read the end of the messages. The program shares our place in the file, so that it must not be moved."""
+        """Read the end of the messages. The program shares our position in the file, so the position must not move."""
         handle, length = self.complaints.fileno(), 4 * TAIL
         end = os.pread(handle, length, max(0, os.fstat(handle).st_size - length))
         return (self.tail + end.replace(b"\0", b""))[-length:]
@@ -148,7 +152,7 @@ def running(command: Sequence[str], field: str, timeout: float) -> Generator[Chi
 
     Raises AnnotatorError, which names `field`, if the program cannot be started.
     """
-    # stderr goes into a file: a pipe that nobody reads would fill up and stop the program.
+    # stderr goes into a file. A pipe that is not read would fill up and stop the program.
     with tempfile.TemporaryFile() as complaints, _guard() as guard:
         try:
             process = subprocess.Popen(  # noqa: S603 the user's own program, without a shell
@@ -198,7 +202,7 @@ def _guard() -> Generator[IO[bytes]]:
 
 
 def _write(pipe: IO[bytes], data: bytes) -> None:
-    # A guard that has died cannot be told anything; the program itself can still run.
+    # A guard that has died cannot be told anything. The program itself can still run.
     with suppress(BrokenPipeError):
         pipe.write(data)
         pipe.flush()

@@ -11,15 +11,18 @@ from typing import Generic, TypeVar
 J = TypeVar("J")
 R = TypeVar("R")
 GRACE = 2.0
-"""Seconds that calls under way have to finish when the work is interrupted. Their answers are paid for, so they should
-be kept if possible."""
+"""Seconds that calls under way have to finish when the work is interrupted.
+
+Their answers are paid for, so they should be kept if possible.
+"""
 
 
 class Crew(Generic[J, R]):
     """Does jobs in up to `size` threads, and returns each job with its result in the order of completion.
 
-    `work` gets the job and a function that waits some seconds and says whether to stop. The threads are daemons. Those
-    of `concurrent.futures` are joined at exit, so that an interrupted run would wait for the longest timeout.
+    `work` gets the job and a function that waits some seconds and says whether to stop. The threads are daemons. Python
+    waits at exit for the threads of `concurrent.futures`, so an interrupted run would have to wait for the longest
+    timeout.
     """
 
     def __init__(self, size: int, work: Callable[[J, Callable[[float], bool]], R]) -> None:
@@ -38,7 +41,10 @@ class Crew(Generic[J, R]):
         self._jobs.put(job)
 
     def result(self) -> tuple[J, R]:
-        """Wait for the next finished job and return it with its result. An exception of its work is raised here."""
+        """Wait for the next finished job, and return it with its result.
+
+        Raises the exception of its work if the work failed.
+        """
         job, result = self._results.get()
         if isinstance(result, BaseException):
             raise result

@@ -1,4 +1,4 @@
-"""Which servers are not on this machine, and what they are sent. Nothing here sends anything."""
+"""Says which servers are on another machine, and what they are sent. Nothing is sent from here."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NAMES = frozenset({"localhost", "localhost.localdomain", "ip6-localhost", "ip6-
 def host_elsewhere(address: str) -> str | None:
     """Return the host of a server's address, with its port, if it is not on this machine. Return None if it is.
 
-    A name that nobody but a name server knows counts as another machine: no name is looked up.
+    No name is looked up. So a name that only a name server knows counts as another machine.
     """
     try:
         parts = urlsplit(address)
@@ -44,8 +44,8 @@ def _is_own(number: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
     family = socket.AF_INET if number.version == 4 else socket.AF_INET6
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            # Connecting a datagram socket sends nothing. It only chooses the address from which would be sent, and that
-            # is the same address if it is one of our own.
+            # Connecting a datagram socket sends nothing. It only chooses the address from which data would be sent. If
+            # the address is one of our own, it is chosen itself.
             probe.connect((str(number), 9))
             return ipaddress.ip_address(str(probe.getsockname()[0]).partition("%")[0]) == number
     except OSError:
@@ -53,10 +53,10 @@ def _is_own(number: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
 
 
 def sent_words(address: str, field: str, what: str, references: bool = False) -> str | None:
-    """Return a line that says what a server which is not on this machine is sent, or None if it is on this machine.
+    """Return a line that says which texts are sent to a server on another machine.
 
-    `field` is the setting that names the server, and `what` are the texts that it gets. `references` says whether right
-    answers are among them.
+    Return None if the server is on this machine. `field` is the setting that names the server, and `what` names the
+    texts that it gets. `references` says whether right answers are among them.
     """
     host = host_elsewhere(address)
     if host is None:

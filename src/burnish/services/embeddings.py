@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Vectors: TypeAlias = NDArray[np.float64]
 
 BLANK = " "
-"""This is sent in place of a text that is empty or only white space, because OpenAI refuses an empty text."""
+"""This is sent in place of a text that is empty or has only white space, because OpenAI refuses an empty text."""
 
 
 class _Embedding(BaseModel):
@@ -47,10 +47,10 @@ class EmbeddingServer:
         self._length: int | None = None
 
     def distances(self, pairs: Sequence[tuple[str, str]]) -> Iterator[list[float]]:
-        """Yield the cosine distances of the pairs of texts, from 0 (equal) to 2. Each batch is yielded as it is known.
+        """Yield the cosine distances of the pairs of texts, from 0 (equal) to 2. Each batch is yielded at once.
 
-        Equal texts of a batch are sent once. Raises AnnotatorError if the server does not answer after all retries, or
-        if it refuses to answer.
+        Equal texts of a batch are sent once. Raises AnnotatorError if the server refuses to answer, or does not answer
+        after all retries.
         """
         sendable = ((a if a.strip() else BLANK, b if b.strip() else BLANK) for a, b in pairs)
         for batch in batches(sendable, self.config.batch_size):
@@ -102,16 +102,16 @@ def batches(pairs: Iterable[tuple[str, str]], size: int) -> Iterator[list[tuple[
 def unit_vectors(body: str, count: int, length: int | None) -> Vectors:
     """Read `count` vectors from the body of a response. They are in the order of the texts and scaled to length 1.
 
-    The shape is (count, numbers of a vector). `length` is the number of numbers in earlier vectors, or None. Raises
-    ValueError, which says what came instead, if the body does not hold such vectors.
+    The shape is (count, numbers of a vector). `length` is how many numbers earlier vectors had, or None. Raises
+    ValueError if the body does not hold such vectors. Its message says what came instead.
     """
     try:
         rows = _Reply.model_validate_json(body).data
     except ValidationError:
         raise ValueError(f"no embeddings came back: {body!r}") from None
     if len(rows) != count:
-        raise ValueError(f"vectors came back: {len(rows)} for {count} texts")
-    # Servers may return the vectors in another order; `index` says to which text each belongs.
+        raise ValueError(f"{len(rows)} vectors came back for {count} texts")
+    # Servers may return the vectors in another order. `index` says to which text each belongs.
     places = [place if row.index is None else row.index for place, row in enumerate(rows)]
     if sorted(places) != list(range(count)):
         raise ValueError(f"vectors with the indexes {places} came back for {count} texts")
@@ -134,13 +134,13 @@ def _distance(a: Vectors, b: Vectors) -> float:
 def _advice(config: EmbeddingServerDiffers, failure: Failure) -> Advice:
     address, model, words = config.base_url, config.model, failure.text
     return Advice(
-        unanswered=f"differs.base_url: {address} gives no embeddings ({words}), {config.retries} retries later "
-        "neither; see to the server or correct the address, then run again",
+        unanswered=f"differs.base_url: {address} gives no embeddings ({words}), also after {config.retries} "
+        "retries; check the server or correct the address, then run again",
         refused=f"differs.model: {address} refuses what {model!r} is sent ({words}); correct the model, or lower "
         "differs.batch_size",
-        filtered=f"differs: {address} refuses what a text is about ({words}); take the row out, or use another server "
+        filtered=f"differs: {address} refuses the content of a text ({words}); remove the row, or use another server "
         "or differs: text",
-        too_long=f"differs.model: {model!r} at {address} does not take so long a text or request ({words}); use a "
+        too_long=f"differs.model: {model!r} at {address} does not take such a long text or request ({words}); use a "
         "model with a longer context, or lower differs.batch_size",
         kept="what was measured is kept",
     )

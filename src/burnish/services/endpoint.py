@@ -25,7 +25,10 @@ T = TypeVar("T")
 
 
 ServerConfig: TypeAlias = JudgeConfig | EmbeddingServerDiffers
-"""Settings that say where a server is, where its API key is, how long a call may take, and how often it is retried."""
+"""Settings that say where a server is and where its API key is.
+
+They also say how long a call may take, and how often it is retried.
+"""
 
 
 FIRST_DELAY, LONGEST_DELAY = 0.5, 8.0
@@ -41,7 +44,7 @@ LONGEST_WISH = 120.0
 _TRY_AGAIN = {408, 409, 425, 429}
 
 
-# Part of both names of the field that servers complain about: `logprobs` and `top_logprobs`.
+# This is part of both names of the field that servers complain about: `logprobs` and `top_logprobs`.
 _LOGPROBS = "logprob"
 
 
@@ -70,8 +73,10 @@ SECRET = 8
 
 
 PREFIX = 6
-"""The beginning of a key is masked if it has at least this many characters. A shorter one (`sk-`) gives nothing
-away."""
+"""The beginning of a key is masked if it has at least this many characters.
+
+A shorter beginning (`sk-`) gives nothing away.
+"""
 
 
 _SHOWN = 300
@@ -99,7 +104,7 @@ class Why(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """A call without an answer. `text` says what happened; it never contains the API key."""
+    """A call without an answer. `text` says what happened. It never contains the API key."""
 
     why: Why
     text: str
@@ -198,7 +203,7 @@ class Endpoint:
 
     def shown(self, text: str) -> str:
         """Return a text of a server in one short line of printable characters, without the key or its beginning."""
-        # A server may mask the key itself and leave its ends (`sk-ab***yz`); then the whole word is replaced.
+        # A server may mask the key itself and leave its ends (`sk-ab***yz`). Then the whole word is replaced.
         text = re.sub(r"\S*\*{3}\S*", "***", masked(text, self._secret))
         text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
         return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
@@ -210,8 +215,10 @@ def delay_before(attempt: int) -> float:
 
 
 def masked(text: str, secret: str | None) -> str:
-    """Replace a key in a text by `***`. This also holds for the beginning of the key, if it has six or more
-    characters."""
+    """Replace a key in a text by `***`.
+
+    This also holds for the beginning of the key, if it has six or more characters.
+    """
     if secret is None:
         return text
     head, pieces, start = secret[:PREFIX], list[str](), 0

@@ -1,5 +1,7 @@
-"""Asks a user's program in JSON lines. Questions go to its stdin, and it writes one answer for each id to its
-stdout."""
+"""Asks a user's program in JSON lines.
+
+Questions go to its stdin, and it writes one answer for each id to its stdout.
+"""
 
 from __future__ import annotations
 
@@ -50,13 +52,14 @@ class Program:
 def converse(
     program: Program, questions: Iterable[Mapping[str, Any]], read: Callable[[Mapping[str, Any]], T]
 ) -> Iterator[tuple[str, T]]:
-    """Ask a program questions, and yield (id, answer) as its answers come. `read` turns each JSON object into the
-    answer.
+    """Ask a program questions, and yield (id, answer) as its answers come.
 
-    A question that the program leaves out has no answer. An answer may come twice if both say the same. Answers with an
-    id that was not asked are counted, and a message reports them. Raises AnnotatorError, which names the setting, if
-    the program cannot be started, ends with a status other than 0, gives no new answer for too long, writes a line that
-    is too long or is not a JSON object with an `id`, or contradicts itself.
+    `read` makes the answer from each JSON object. A question that the program leaves out has no answer. An answer may
+    come twice if both say the same. Answers with an id that was not asked are counted, and a message reports them.
+
+    Raises AnnotatorError, which names the setting, in these cases: the program cannot be started, ends with a status
+    other than 0, gives no new answer for too long, writes a line that is too long or is not a JSON object with an `id`,
+    or contradicts itself. It also raises whatever `questions` raises.
     """
     with running(program.command, program.field, program.timeout) as child:
         heard = _Answers(program, read)
@@ -78,7 +81,10 @@ def converse(
 
 
 class _Answers(Generic[T]):
-    """The answers that a program has given until now. It runs in the thread that reads, apart from `asked`."""
+    """The answers that a program has given until now.
+
+    Only the thread that reads uses it, apart from `asked` and `failure`.
+    """
 
     def __init__(self, program: Program, read: Callable[[Mapping[str, Any]], T]) -> None:
         self.program, self.read = program, read
@@ -121,8 +127,8 @@ class _Answers(Generic[T]):
 def gathered(items: Iterator[T]) -> Iterator[list[T]]:
     """Yield items in batches of a fifth of a second.
 
-    Each batch is one write that is brought to the disk, and a fast program gives thousands of answers in a second. If
-    `items` raises, the items that came before are yielded first.
+    Each batch is one write that is brought to the disk, and a fast program gives thousands of answers in a second.
+    Raises whatever `items` raises. The items that came before are yielded first.
     """
     batch: list[T] = []
     started = time.monotonic()
@@ -141,7 +147,7 @@ def gathered(items: Iterator[T]) -> Iterator[list[T]]:
 
 
 def _feed(pipe: IO[bytes], questions: Iterable[Mapping[str, Any]], heard: _Answers[Any]) -> None:
-    """Write the questions. A failure is kept for the thread that reads answers, which raises it."""
+    """Write the questions. An error is kept for the thread that reads the answers, which raises it."""
     try:
         for question in questions:
             heard.asked.add(question["id"])  # before the question is written, because its answer can come at once

@@ -14,25 +14,29 @@ _SCRIPT_READERS = ("python", "pypy", "ruby", "perl", "Rscript", "node", "sh", "b
 _PLAIN_FLAGS = frozenset({"-u", "-B", "-E", "-I", "-O", "-OO", "-s", "-S"})
 """Flags of Python without a value: the script comes after them."""
 _BINARIES = (b"\x7fELF", b"MZ", b"\xca\xfe\xba\xbe", b"\xfe\xed\xfa", b"\xce\xfa\xed\xfe", b"\xcf\xfa\xed\xfe")
-"""With what a compiled program begins: on Linux, on Windows (which other systems can be set up to run), on macOS."""
+"""The first bytes of a compiled program: on Linux, on Windows and on macOS.
+
+Other systems than Windows can be set up to run its programs, too.
+"""
 _HEAD = 256
 
 
 def check_startable(command: Sequence[str], field: str) -> None:
-    """Raise ConfigError, which names `field`, if a program is missing or the system would refuse to start it.
+    """Check that the system would start a program. The program is not started.
 
-    The program is not started. An error that shows only while the program runs is not found here.
+    Raises ConfigError, which names `field`, if the program is missing or the system would refuse to start it. An error
+    that shows only while the program runs is not found here.
     """
     if why := _obstacle(command):
         raise ConfigError(f"{field}: {command[0][:200]!r} cannot be run ({why}); give a program and its arguments")
 
 
 def _obstacle(command: Sequence[str]) -> str | None:
-    """Return why a command cannot be started, or None if nothing speaks against it."""
+    """Return why a command cannot be started, or None if it can be started as far as one can see."""
     name, *arguments = command
     if not name or any("\0" in word for word in command):
         return "its name is empty" if not name else "a word of it contains a null character"
-    # As the system does it: a name with a slash is a path, any other name is looked for in PATH.
+    # This is what the system does: a name with a slash is a path, and any other name is looked for in PATH.
     found = shutil.which(name)
     if found is None:
         return _why_not_found(name)
@@ -69,7 +73,10 @@ def _flaw_of_head(head: bytes) -> str | None:
 
 
 def _missing_script(name: str, arguments: Sequence[str]) -> str | None:
-    """Return why an interpreter would end at once: the script that it should read is not there."""
+    """Return why an interpreter would end at once, or None.
+
+    It ends at once if the script that it should read does not exist.
+    """
     if os.path.basename(name).rstrip("0123456789.") not in _SCRIPT_READERS:
         return None
     script = next((word for word in arguments if word not in _PLAIN_FLAGS), None)

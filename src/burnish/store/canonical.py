@@ -15,7 +15,8 @@ def canonical(value: object) -> bytes:
     """Encode a value as JSON with sorted keys and without spaces.
 
     A float is written as the shortest text that reads back as the same float. Raises StageError if the value has no
-    stable form: sets, other objects, NaN, infinity, keys that are not texts, and texts with half a character.
+    stable form. This holds for sets and other objects, NaN and infinity, keys that are not texts, and texts with half a
+    character.
     """
     # Changing one byte of this form would change every fingerprint, and no finished stage would be found again.
     return json.dumps(_stable(value, "payload"), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
@@ -26,7 +27,9 @@ def _stable(value: object, where: str) -> object:
         case Enum():  # before str: the members of a StrEnum are texts, too
             return _stable(value.value, where)
         case str() if not is_whole(value):
-            raise StageError(f"{where}: {brief(value)} holds half a character (a lone surrogate); write the whole one")
+            raise StageError(
+                f"{where}: {brief(value)} holds half a character (a lone surrogate); write the whole character"
+            )
         case None | bool() | int() | str():
             return value
         case float() if math.isfinite(value):

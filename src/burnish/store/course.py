@@ -23,8 +23,8 @@ class PlannedStage:
 class StagePosition:
     """Where a stage stands in its run: number `number` of `total`.
 
-    `expected` are the seconds that the stage may take, and `rest` those of all other stages that are not finished. Each
-    is None where nothing is known.
+    `expected` is how many seconds the stage may take. `rest` is how many seconds all other stages that are not finished
+    may take. Each of the two is None if nothing is known.
     """
 
     number: int
@@ -33,10 +33,10 @@ class StagePosition:
     rest: float | None = None
 
     def left(self, elapsed: float, of_stage: float | None) -> float | None:
-        """Return the seconds that are left in the whole run, or None where they are not known.
+        """Return the seconds that are left in the whole run, or None if they are not known.
 
-        The stage has run for `elapsed` seconds. `of_stage` are the seconds that are left in it, as far as its own rows
-        show them. Without them, its expected time counts.
+        The stage has run for `elapsed` seconds. `of_stage` is how many seconds are left in this stage, as far as its
+        own rows show this. If it is None, the expected time counts.
         """
         if of_stage is None and self.expected is not None:
             of_stage = max(self.expected - elapsed, 0.0)
@@ -46,14 +46,18 @@ class StagePosition:
 class Course:
     """The stages of a run, in the order of its plan.
 
-    The time of a stage is estimated from finished stages of the same kind: from those whose label is the same apart
-    from its numbers ("seed 0 round 1 comparisons", "seed 2 round 3 comparisons"), or else from those with the same
-    name ("judge"). The estimate is their mean. A stage without such a one has no estimate, and then the run has none.
+    The time of a stage is estimated from finished stages of the same kind. These are stages whose label is the same
+    apart from its numbers ("seed 0 round 1 comparisons", "seed 2 round 3 comparisons"). If there are none, they are the
+    stages with the same name ("judge"). The estimate is the mean of their times. If a stage has no estimate, the run
+    has none either.
     """
 
     def __init__(self, stages: Iterable[PlannedStage], shared: bool = False) -> None:
-        """Number the stages. The first of several with the same fingerprint counts. If the run is `shared` by several
-        workers, the rest of the run has no estimate, because others work on it at the same time."""
+        """Number the stages. If several have the same fingerprint, the first one counts.
+
+        If the run is `shared` by several workers, the rest of the run has no estimate, because others work on it at the
+        same time.
+        """
         self.stages: dict[str, PlannedStage] = {}
         for stage in stages:
             self.stages.setdefault(stage.fingerprint, stage)
@@ -66,8 +70,10 @@ class Course:
                 self.finished(stage.fingerprint, stage.seconds)
 
     def finished(self, fingerprint: str, seconds: float) -> None:
-        """Record that a stage is finished and how long it took. A stage that is not in the plan is left out, and each
-        stage counts once."""
+        """Record that a stage is finished and how long it took.
+
+        A stage that is not in the plan is left out, and each stage counts once.
+        """
         if fingerprint in self._waiting:
             self._waiting.remove(fingerprint)
             for kind in _kinds(self.stages[fingerprint]):
@@ -87,7 +93,7 @@ class Course:
         )
 
     def announce(self, say: Callable[[str], None]) -> None:
-        """Say in one line how many stages are reused. Nothing is said if none is."""
+        """Say in one line how many stages are reused. If there are none, nothing is said."""
         if reused := sum(stage.reused for stage in self.stages.values()):
             say(f"{reused} of {len(self.stages)} stages are finished already and are reused")
 

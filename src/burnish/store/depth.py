@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 MAX_DEPTH = 100
-"""The most levels of lists and objects inside one another. Real rows have fewer than ten. Orjson reads up to 1024
-levels but writes only 254, so that a row between the two could be read and not written again."""
+"""The most levels of lists and objects inside one another.
+
+Real rows have fewer than ten. Orjson reads up to 1024 levels but writes only 254. So without this limit, some rows
+could be read and not written again.
+"""
 
 
 def too_deep(data: bytes, value: object) -> bool:
     """Say whether `value`, which was parsed from `data`, has more than MAX_DEPTH levels."""
-    # Counting brackets is fast, and nearly every row has too few of them to be deep. Only the others are walked
+    # Counting brackets is fast, and nearly every row has too few of them to be deep. Only the other rows are walked
     # through.
     return data.count(b"[") + data.count(b"{") > MAX_DEPTH and is_deep(value)
 

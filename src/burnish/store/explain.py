@@ -25,8 +25,11 @@ class Difference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """What happens to one planned stage. `state` is `done` (it is reused), `new` (the store has no stage of its name)
-    or `changed` (it differs from the most similar finished stage in `differences`)."""
+    """What happens to one planned stage.
+
+    `state` is `done` (it is reused), `new` (the store has no stage of its name) or `changed` (a similar stage is
+    finished, and `differences` says how the planned one differs from the most similar one).
+    """
 
     label: str
     name: str
@@ -36,7 +39,10 @@ class Explanation:
 
 
 def explain(records: Sequence[StageRecord], store: Store) -> list[Explanation]:
-    """Explain each planned stage. One that is not done is compared with the most similar finished stage of its name."""
+    """Explain each planned stage.
+
+    A stage that is not done is compared with the most similar finished stage of its name.
+    """
     labels = {record.fingerprint: record.stage.label or record.stage.name for record in records}
     return [_one(record, store, labels) for record in records]
 

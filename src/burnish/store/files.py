@@ -49,10 +49,10 @@ def _encode(value: object) -> object:
 
 
 def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (line number from 1, object) for each line of a JSONL file. The file may end in `.gz`. Blank lines are
-    skipped.
+    """Yield (line number from 1, object) for each line of a JSONL file. The file may end in `.gz`.
 
-    Raises DataError, which names the file and the line, if the file cannot be read or a line is not a JSON object.
+    Blank lines are skipped. Raises DataError, which names the file and the line, if the file cannot be read or a line
+    is not a JSON object.
     """
     for number, _, value in read_lines(path):
         yield number, value
@@ -145,10 +145,10 @@ def write_rows(path: Path, rows: Iterable[object]) -> int:
 
 
 def writable(path: Path) -> Path:
-    """Return the path that is really written. For a link it is the target, so that the link stays a link.
+    """Return the path that is really written. For a link, this is its target, so that the link stays a link.
 
     Raises StageError if the path is a folder, a device or a pipe. It also raises StageError for a link to a file that
-    does not exist: the user did not name that file, so it is not created.
+    does not exist. The user did not name that file, so it is not created.
     """
     with explained_write_errors(path):
         if path.is_symlink() and not path.exists():
@@ -217,7 +217,7 @@ class Appender:
         with explained_write_errors(self.path):
             while data:  # an unbuffered write may take only a part of the bytes
                 data = data[self._file.write(data) :]
-            # fdatasync leaves out the time stamps, which nobody needs here; macOS does not have it.
+            # fdatasync does not write the time stamps, which are not needed here. macOS does not have it.
             os.fdatasync(self._file.fileno()) if hasattr(os, "fdatasync") else os.fsync(self._file.fileno())
 
     def __enter__(self) -> Appender:
@@ -275,8 +275,8 @@ def remove_tree(path: Path) -> None:
 def explained_write_errors(path: Path) -> Generator[None, None, None]:
     """Turn an error of writing into a StageError that says what to do.
 
-    This holds for a full disk or quota, a file that is too large, and a place where the user must not write. Other
-    errors pass through unchanged.
+    Raises StageError for a full disk or quota, a file that is too large, and a place where the user must not write. All
+    other errors are raised unchanged.
     """
     try:
         yield

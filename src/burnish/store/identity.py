@@ -17,7 +17,7 @@ from burnish.store.files import checksum, pretty, tree_checksums
 from burnish.types import Artifact
 
 UNRESOLVED = "unresolved:"
-"""The beginning of the identity of a hub id whose commit is not known. It occurs only in a dry run."""
+"""The beginning of the identity of a hub id whose commit is not known. Only a dry run has such identities."""
 
 
 def of_files(paths: Iterable[Path]) -> Artifact:
@@ -51,7 +51,7 @@ def of_hub(kind: str, source: str, revision: str | None, field: str, offline_ok:
     If neither knows the commit, the identity begins with "unresolved:" if `offline_ok` is set (a dry run). Raises
     BackendError if it is not set, and ConfigError, which names `field`, if the hub does not have the id.
     """
-    # Without the package huggingface_hub there is nobody to ask, but local files can still be used.
+    # Without the package huggingface_hub the hub cannot be asked, but local files can still be used.
     if importlib.util.find_spec("huggingface_hub") is not None:
         commit = _ask_hub(kind, source, revision, field) or _cached(kind, source, revision)
         if commit:
@@ -98,5 +98,5 @@ def _cached(kind: str, source: str, revision: str | None) -> str | None:
 
 
 def unresolved(fingerprints: Iterable[str]) -> list[str]:
-    """Return the hub ids among identities whose commit is not known, because neither hub nor cache answered."""
+    """Return the hub ids among identities whose commit is not known, because neither the hub nor the cache answered."""
     return sorted({name.removeprefix(UNRESOLVED) for name in fingerprints if name.startswith(UNRESOLVED)})

@@ -30,7 +30,10 @@ class StreamedMapping(Mapping[str, T], Generic[T]):
 
     @abstractmethod
     def pairs(self) -> Iterator[tuple[str, T]]:
-        """Yield (key, row) in the order of the keys. Each line is read once."""
+        """Yield (key, row) in the order of the keys.
+
+        Each line is read once. Raises NotImplementedError unless a subclass defines it.
+        """
         raise NotImplementedError
 
     def items(self) -> ItemsView[str, T]:
@@ -46,7 +49,7 @@ class KeyedRows(StreamedMapping[T]):
     """The rows of a file. The key of a row is the text in one of its fields, and the rows are in the order of the keys.
 
     If several rows have the same key, the last one counts. The file must not change while this object is used. Raises
-    DataError if the file is damaged, and, when a row is read, as `read_rows` does.
+    DataError if the file is damaged. Reading a row raises DataError as `read_rows` does.
     """
 
     def __init__(self, path: Path, row_type: type[T], field: str, wanted: AbstractSet[str] | None = None) -> None:

@@ -21,7 +21,7 @@ T = TypeVar("T")
 MANIFEST = "manifest.json"
 SCHEMA_VERSION = 1
 PLACE_DIGITS = 32
-"""A folder is named by this many of the 64 digits of a fingerprint."""
+"""The number of digits of a fingerprint (of 64) that name the folder of a stage."""
 _Whole = Annotated[int, Field(ge=0, strict=True)]
 _Seconds = Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)]
 _Fingerprint = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -47,7 +47,7 @@ class Payload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """The fields of the `manifest.json` of a finished stage that are read."""
+    """What burnish reads of the `manifest.json` of a finished stage."""
 
     fingerprint: _Fingerprint
     payload: Payload
@@ -74,7 +74,7 @@ class RunRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Damage:
-    """A file of the store that cannot be used, and why."""
+    """Says which file of the store cannot be used, and why."""
 
     path: Path
     why: str

@@ -1,4 +1,4 @@
-"""Repairs the files of rows that a killed run left: damaged lines are removed before the run goes on."""
+"""Repairs the files of rows that a killed run left. Damaged lines are removed before the run goes on."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from burnish.store.files import write_atomic
 def mend_lines(path: Path, put_aside: Callable[[], Path]) -> int:
     """Keep only the lines of a file that are JSON objects, and return the number of other lines.
 
-    A last line without a newline is not counted: a kill can leave one, and `Appender` cuts it off. `put_aside` moves
-    the damaged file away before the good lines are written.
+    A last line without a newline is not counted. A kill can leave such a line, and `Appender` cuts it off. `put_aside`
+    moves the damaged file away before the good lines are written.
     """
     # The file is read twice, so that a whole file, the usual case, never lies in memory.
     if not path.is_file():
         return 0
     lost = sum(not _whole(line) for line in _lines(path))
-    # The damaged file is kept for whoever wants to look at it; `gc` deletes it.
+    # The damaged file is kept, so that people can look at it. `gc` deletes it.
     if lost:
         good = [line for line in _lines(path) if _whole(line)]
         put_aside()

@@ -1,5 +1,7 @@
-"""Runners of stages. The executor computes missing stages and reuses finished ones. The planner only says what would
-run."""
+"""Runners of stages.
+
+The executor computes missing stages and reuses finished ones. The planner only says what would run.
+"""
 
 from __future__ import annotations
 
@@ -80,7 +82,8 @@ class Executor:
         """`finished_before` has the fingerprints of the stages that were finished when the run began.
 
         It is needed if the run has several workers. Without it, a stage that another worker of the same run finished
-        would count as reused. `course` has the planned stages. Without it, people are not told how many there are.
+        would count as reused. `course` has the planned stages. Without it, people are not told how many stages there
+        are.
         """
         self.store, self.talk, self.provenance, self.finished_before = store, talk, provenance, finished_before
         self.course = course or Course([])
@@ -90,7 +93,7 @@ class Executor:
     def run(self, stage: Stage) -> Artifact:
         """Compute a stage or reuse it. A damaged stage is reported, put aside and computed again.
 
-        Raises StageError if the store cannot be read or written, and whatever the stage's function raises.
+        Raises StageError if the store cannot be read or written. It also raises whatever the stage's function raises.
         """
         fingerprint = stage.fingerprint
         done = self._reusable(stage, fingerprint)
@@ -161,8 +164,10 @@ class Executor:
         return damage is None
 
     def _prepare(self, stage: Stage, work: Work) -> None:
-        """Prepare the folder of the work. It is empty, or has the undamaged rows that a killed run of a resumable stage
-        left."""
+        """Prepare the folder of the work.
+
+        It is empty, or it has the undamaged rows that a killed run of a resumable stage left.
+        """
         if not stage.resumable:
             remove_tree(work.path)
         with explained_write_errors(work.path):
@@ -178,7 +183,7 @@ class Executor:
                 self.talk.say(f"{path} is damaged in {lost} lines; these rows are computed again")
 
     def _seal(self, stage: Stage, fingerprint: str, work: Work) -> None:
-        # The costs go into the manifest below; as a file of the result they would change its checksums.
+        # The costs go into the manifest below. As a file of the result they would change its checksums.
         (work.path / COSTS).unlink(missing_ok=True)
         with explained_write_errors(work.path):
             for path in work.path.rglob("*"):
@@ -208,8 +213,10 @@ class Executor:
 
 @contextmanager
 def _explained(stage: Stage, work: Path) -> Generator[None, None, None]:
-    """Turn errors of writing, and of reading the rows that a killed run left, into a StageError that says what to
-    do."""
+    """Turn some errors into a StageError that says what to do.
+
+    These are errors of writing, and errors of reading the rows that a killed run left.
+    """
     try:
         with explained_write_errors(work):
             yield

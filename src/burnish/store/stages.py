@@ -57,7 +57,7 @@ class Work:
     path: Path
     counts: dict[str, int] = field(default_factory=dict[str, int])
     started: float = field(default_factory=time.monotonic)
-    # Told how many rows are done, and of how many. This is shown to people and is no part of the result.
+    # It is told how many rows are done, and of how many. This is shown to people and is not part of the result.
     tell: Callable[[int, int], None] = lambda done, total: None
     _done: int = field(default=0, init=False)
     _total: int = field(default=0, init=False)
@@ -68,7 +68,7 @@ class Work:
         self.tell(done, total)
 
     def progress(self, rows: int) -> None:
-        """Say that so many rows more are done. Nothing is told unless `expect` was called."""
+        """Say that `rows` more rows are done. Nothing is told unless `expect` was called."""
         if self._total:
             self._done += rows
             self.tell(self._done, self._total)
@@ -107,8 +107,10 @@ class Work:
         return round(time.monotonic() - self.started, 3)
 
     def take_up(self) -> Damage | None:
-        """Go on counting where a killed run stopped. If its counts are damaged, return why; counting then begins
-        anew."""
+        """Go on counting where a killed run stopped.
+
+        If the counts of that run are damaged, return why. Then counting begins anew.
+        """
         spent = read_costs(self.path / COSTS)
         if isinstance(spent, Damage):
             return spent
@@ -196,7 +198,10 @@ class Store:
         return self.root / "work" / f"{name}-{fingerprint[:PLACE_DIGITS]}"
 
     def done(self, name: str, fingerprint: str) -> Done | None:
-        """Return a finished stage, or None if there is none or its manifest is damaged. Raises as `look` does."""
+        """Return a finished stage, or None if there is none or its manifest is damaged.
+
+        Raises StageError as `look` does.
+        """
         return self.read(self.place(name, fingerprint))
 
     def read(self, place: Path) -> Done | None:
@@ -216,7 +221,10 @@ class Store:
         return self._look(place, place.parent.name, place.name)
 
     def sealed(self, name: str, fingerprint: str) -> Done | Damage | None:
-        """Return finished work whose run was killed before it was moved to its place. The result is that of `look`."""
+        """Return finished work whose run was killed before the work was moved to its place.
+
+        The result is as in `look`.
+        """
         return self._look(self.work_place(name, fingerprint), name, fingerprint[:PLACE_DIGITS])
 
     def _look(self, place: Path, name: str, digits: str) -> Done | Damage | None:
@@ -241,9 +249,11 @@ class Store:
                 yield done
 
     def places(self, name: str = "*") -> list[Path]:
-        """Return the folders of finished stages (of one name), the latest first. Their manifests need not be
-        readable."""
-        # Names that begin with a dot are folders that are being removed; see `remove_tree`.
+        """Return the folders of finished stages (of one name), the latest first.
+
+        Their manifests need not be readable.
+        """
+        # Names that begin with a dot are folders that are being removed (see `remove_tree`).
         folders = [place for place in self.root.glob(f"stages/{name}/*") if not place.name.startswith(".")]
         return sorted(folders, key=lambda place: -place.lstat().st_mtime)
 

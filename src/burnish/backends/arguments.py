@@ -1,4 +1,4 @@
-"""The arguments that every trainer gets, all in one place. Their defaults would cut rows or change the arithmetic."""
+"""The arguments that every trainer gets, in one place. Some defaults would cut rows or change the arithmetic."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ class Arguments:
     card: ModelCard
 
     def common(self, scratch: Path, rows: int, longest: int) -> dict[str, Any]:
-        """Return the arguments that all trainers share. `longest` is the number of tokens of the longest row."""
+        """Return the arguments that all trainers share. `rows` is the number of rows, or of pairs.
+
+        `longest` is the most tokens of a row, or of both rows of a pair together.
+        """
         settings, device = self.settings, self.runtime.device.type
         micro = self.micro_batch(longest)
         return {
@@ -73,7 +76,7 @@ class Arguments:
         }
 
     def micro_batch(self, longest: int) -> int:
-        """Return how many rows go through the model in one pass. `longest` is the tokens of the longest row."""
+        """Return how many rows (or pairs) go through the model in one pass. `longest` is as in `common`."""
         wanted = self.runtime.execution.micro_batch
         if wanted != "auto":
             return micro_batch(self.settings.batch_size, 1, wanted)

@@ -214,7 +214,8 @@ class HfBackend:
         """Yield batches of scores. `value` turns a head's outputs (in float32) into one value for each row."""
         keys, ids = list(rendered), list(rendered.values())
         for batch in self._batches(label, [len(row) for row in ids], keys, done, loaded):
-            # The padding is on the right, as in training. transformers reads the head at the last token before it.
+            # The padding is on the right, as in training. transformers reads the head at the last token that is not the
+            # pad token.
             input_BT, mask_BT = self._right_padded(loaded, [ids[i] for i in batch])
             with torch.inference_mode():
                 value_B = value(loaded.model(input_ids=input_BT, attention_mask=mask_BT).logits.float()).tolist()

@@ -64,7 +64,7 @@ def what_is_missing(path: Path) -> str | None:
 
 
 def _cut_off(size: int, whole: int) -> str:
-    return f"has {size:,} bytes, and by its header {whole:,}: a part of it is missing"
+    return f"has {size:,} bytes, but its header says {whole:,}, so a part of it is missing"
 
 
 def _whole_size(head: bytes) -> int:

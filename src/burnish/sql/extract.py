@@ -34,8 +34,7 @@ VERSION = 2
 MOST_CHARACTERS = 100_000
 """A longer answer is refused without a search for a query."""
 MOST_PARSED = 10_000
-"""The most characters of a text that is parsed. A longer text is taken as it is. sqlglot needs about 50 ms for
-these."""
+"""The most characters of a text that is parsed, which takes about 50 ms. A longer text is taken as it is."""
 MOST_WEIGHT = 10_000
 """The largest weight of a text that is parsed. A token inside n brackets has the weight 2 to the power of n.
 

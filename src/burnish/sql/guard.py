@@ -36,8 +36,7 @@ CATALOGUE = frozenset({"sqlite_master", "sqlite_schema", *VIRTUAL})
 OWN_MODULES = frozenset({"fts3", "fts4", "fts5", "rtree", "rtree_i32"})
 """The modules whose virtual tables a query may read if the database has some: full-text search and R-trees."""
 OWN_FUNCTIONS = frozenset({"match", "bm25", "highlight", "snippet", "offsets", "matchinfo"})
-"""The functions that a query may also call if the database has such tables. `optimize` is not here, because it
-writes."""
+"""The functions that a query may also call if the database has such tables. `optimize` is left out, as it writes."""
 OWN_PRAGMAS = frozenset({"data_version", "page_size"})
 """The pragmas that these modules themselves use while they read."""
 _MODULE = re.compile(r"""CREATE\s+VIRTUAL\s+TABLE\b.*?\bUSING\s+["'`\[]?(\w+)""", re.IGNORECASE | re.DOTALL)

@@ -126,7 +126,9 @@ class _Worker:
             except OSError:  # the process ended before it could read this query
                 self.end()
                 if attempt == 2:
-                    raise BackendError("text_to_sql: a worker ends before it is asked; is there memory left?") from None
+                    raise BackendError(
+                        "text_to_sql: the process that runs SQL ends before it gets a query; check that memory is free"
+                    ) from None
         outcome = self._answer(process, time.monotonic() + self.limits.seconds + GRACE)
         if outcome.kind in TAKEN_OVER:
             self.end()
@@ -164,7 +166,7 @@ class _Worker:
             self.end()
             raise BackendError(
                 f"text_to_sql: the process that runs SQL does not start (status {process.returncode}); "
-                "is there memory left, and is burnish still installed where it was?"
+                "check that memory is free, and that burnish is still installed in the same place"
             ) from None
         return process
 

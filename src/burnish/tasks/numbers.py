@@ -27,8 +27,7 @@ from burnish.tasks.notation import plain
 from burnish.types import Answer, Example, Grade
 
 VERSION = 2
-"""Version of how numbers are read. It is part of the identity of stages. Version 2 knows notation, boxes and
-thinking."""
+"""Version of how numbers are read, a part of the identity of stages. Version 2 knows notation, boxes and thinking."""
 MARKER = "####"
 MAX_LENGTH = 400
 """The most characters of a number, both as found and as written out, and the largest exponent.
@@ -243,7 +242,7 @@ class NumericAnswers(PlainAnswers):
     def grade(self, example: Example, completion: str) -> Grade:
         """Compare a completion's final number with that of the reference. A completion without a number is wrong.
 
-        Raises DataError naming the row if it has no reference, or if the reference is not exactly one number.
+        Raises DataError naming the row if it has no reference, or if the reference's answer is not exactly one number.
         """
         gold = self.gold(example)
         found = self.extract(completion)

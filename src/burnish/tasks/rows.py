@@ -54,8 +54,7 @@ class TaskRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """How many rows of each split a config asks for. None means all rows. `source` is where they are from, for
-    errors."""
+    """How many rows of each split a config asks for. None means all rows. `source` is their place, for errors."""
 
     source: str
     train: int | None
@@ -92,8 +91,7 @@ def all_read(rows: Iterable[tuple[str, Mapping[str, Any]]], read: Callable[[str,
 
 
 def text_column(where: str, columns: Mapping[str, Any], name: str) -> str:
-    """Return the text of a column without white space around it. Raises DataError if it is missing, blank or no
-    text."""
+    """Return a column's text without white space around it. Raises DataError if it is missing, blank or not a text."""
     value = column(where, columns, name)
     if not isinstance(value, str):
         raise DataError(f"{where}: column {name!r} is {type(value).__name__}, found {value!r:.80}; write a string")

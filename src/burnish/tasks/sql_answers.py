@@ -1,5 +1,4 @@
-"""Graders for answers that are queries. A query is found in a text, executed in the sandbox, and compared by its
-result."""
+"""Graders for answers that are queries. A query is found in a text, run in the sandbox, and compared by its result."""
 
 from __future__ import annotations
 

@@ -239,8 +239,8 @@ def _database(config: TextToSqlTask, layout: str, file: SourceFile, where: str, 
             # The path is relative to the root, so that a folder that is moved as a whole gives the same rows.
             return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
     raise ConfigError(
-        f"task.databases: {str(candidates[0])!r:.300} does not exist, wanted at {where}; it comes with {file.origin}. "
-        "Unpack it there, or name the folder that holds it"
+        f"task.databases: {str(candidates[0])!r:.300} does not exist, needed by {where}; it comes with {file.origin}. "
+        "Unpack it there, or name the folder that has it"
     )
 
 

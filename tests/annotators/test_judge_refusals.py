@@ -72,7 +72,7 @@ def test_a_server_that_refuses_everything_stops_also_where_the_cache_has_answers
     with FaultServer() as running:
         Sitting(running.address, tmp_path).go(pairs(5))
         running.refuse = refusing(REFUSALS[name], lambda prompt: True)
-        with pytest.raises(AnnotatorError, match="what was answered is kept"):
+        with pytest.raises(AnnotatorError, match="the answers so far are kept"):
             Sitting(running.address, tmp_path, concurrency=1).go(pairs(30))
         # A refusal that says what it is about may be about ten prompts in a row; another one is asked about at once.
         assert sum(running.asked.values()) - 10 == (11 if name in {"azure", "openrouter"} else 2)

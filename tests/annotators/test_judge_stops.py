@@ -44,13 +44,13 @@ def about(line: str) -> Callable[[Mapping[str, Any]], bool]:
         (404, "no model", r"annotator\.model: .* does not know 'test' \(HTTP 404: .*\); correct the model, or the"),
         (402, "pay", r"does not serve 'test' without credit .*; add credit"),
         (429, '{"error": {"message": "no", "code": "insufficient_quota"}}', "does not serve .* without credit"),
-        (400, "bad max_tokens", r"refuses what 'test' is asked .*bad max_tokens.*; correct model, max_tokens or extra"),
+        (400, "bad max_tokens", r"refuses the requests to 'test' .*bad max_tokens.*; correct model, max_tokens"),
     ],
 )
 def test_what_every_call_would_get_stops_at_once(status: int, text: str, words: str, tmp_path: Path):
     with FaultServer(refuse=refusing(status, text)) as running:
         sitting = Sitting(running.address, tmp_path, concurrency=2)
-        with pytest.raises(AnnotatorError, match=f"{words}.*what was answered is kept"):
+        with pytest.raises(AnnotatorError, match=f"{words}.*the answers so far are kept"):
             sitting.go(pairs(50))
         assert sum(running.asked.values()) <= 4
 
@@ -105,9 +105,7 @@ def test_log_probabilities_that_are_refused(status: int, tmp_path: Path):
 def test_a_server_that_is_not_there(tmp_path: Path):
     with FaultServer() as gone:
         address = gone.address
-    words = (
-        r"annotator\.base_url: http.* does not answer \(.*refused.*\); start the server or correct the address; what"
-    )
+    words = r"annotator\.base_url: http.* does not answer \(.*refused.*\); start the server or correct the address; the"
     with pytest.raises(AnnotatorError, match=words):
         Sitting(address, tmp_path, retries=5).go(pairs(2))
 

@@ -171,7 +171,7 @@ def test_a_page_of_65536_bytes_is_written_as_1(tmp_path: Path) -> None:
         connection.execute("CREATE TABLE t (a)")
     check_database(path, "here")
     path.write_bytes(path.read_bytes()[:-65536])
-    with pytest.raises(DataError, match="has 65,536 bytes, and by its header 131,072"):
+    with pytest.raises(DataError, match="has 65,536 bytes, but its header says 131,072"):
         check_database(path, "here")
 
 

@@ -86,8 +86,8 @@ def balance(accepting: Pairs, refusing: Pairs) -> Balanced:
     """Keep equally many accepting and refusing pairs for each prompt. The ids of the pairs decide which ones are kept.
 
     A worse answer that both supervisors gave is one pair and counts for both sides. If only one supervisor gave worse
-    answers to a prompt, one of its pairs is kept. The paper drops nothing and so has pairs of every prompt, and one
-    pair disturbs the balance as little as possible. Raises DataError if one supervisor has no pair at all.
+    answers to a prompt, one of its pairs is kept. So every such prompt still has a pair, as in the paper, which drops
+    nothing, and the balance changes as little as possible. Raises DataError if one supervisor has no pair at all.
     """
     # If one side has no pair at all, nothing can be balanced: at most one pair for each prompt would be left.
     for category, pairs in ((Category.GENERAL, accepting), (Category.SAFETY, refusing)):
@@ -97,8 +97,7 @@ def balance(accepting: Pairs, refusing: Pairs) -> Balanced:
                 "answer that differs from gold; raise decode.temperature of the annotator, or write pairs: checkpoints"
             )
     a, b = _by_example(accepting), _by_example(refusing)
-    # Shared pairs stand on both sides already, so they do not disturb the balance. Only the others are counted off
-    # against each other.
+    # Shared pairs count on both sides, so they do not disturb the balance. Of the others, both sides keep equally many.
     kept_a, kept_b = _kept(a, b), _kept(b, a)
     shared = {key: pair for key, pair in accepting.items() if key in refusing}
     pairs = {**kept_a, **kept_b, **shared}
@@ -123,7 +122,7 @@ def _by_example(pairs: Pairs) -> dict[str, dict[str, BothOrders]]:
 def _kept(
     own: Mapping[str, Mapping[str, BothOrders]], other: Mapping[str, Mapping[str, BothOrders]]
 ) -> dict[tuple[str, str], BothOrders]:
-    """Return the pairs that are kept of those that only one supervisor gave."""
+    """Return the pairs to keep from those that only the supervisor of `own` gave."""
     kept: dict[tuple[str, str], BothOrders] = {}
     for example_id, pairs in own.items():
         theirs = other.get(example_id, {})

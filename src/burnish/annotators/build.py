@@ -52,16 +52,17 @@ def build(settings: AnnotatorSettings, resources: Resources) -> AnnotatorPlan:
 
 
 def _mixed(config: MixedConfig, resources: Resources) -> AnnotatorPlan:
-    """Ground truth judges some rows, and another annotator judges the rest."""
+    """Return a plan in which ground truth judges some rows, and another annotator judges the rest."""
     field = f"{resources.field}.other"
     other = build(config.other, replace(resources, field=field))
     return mixed.mixed(oracle.plan(resources), other, config.oracle_share, resources.steps.seed)
 
 
 def _majority(config: MajorityConfig, resources: Resources) -> AnnotatorPlan:
-    """Several annotators vote. People come last, so that the others have judged when the run waits for people."""
-    # `sorted` keeps the order of equal keys. The number of each voter is taken before sorting, so errors name the field
-    # as it stands in the config.
+    """Return a plan in which several annotators vote. People come last, so that the others have judged when the run
+    waits for people."""
+    # `sorted` keeps the order of equal keys. The number of each voter is taken before sorting, so that errors name the
+    # field as it is in the config.
     voters = sorted(enumerate(config.of), key=lambda voter: voter[1].asks_people)
     fields = {place: f"{resources.field}.of.{place}" for place, _ in voters}
     return together.majority([build(member, replace(resources, field=fields[place])) for place, member in voters])
@@ -73,7 +74,7 @@ def _own(config: OwnConfig, resources: Resources) -> AnnotatorPlan:
     )
 
 
-# Registered in the same way as kinds of other packages, so that there is only one way.
+# They are registered in the same way as kinds of other packages, so that there is only one way.
 register_annotator(ClassifierConfig, classifier.build)
 register_annotator(RewardModelConfig, reward.build)
 register_annotator(LikelihoodConfig, likelihood.build)

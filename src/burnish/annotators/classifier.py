@@ -51,12 +51,12 @@ class ClassifierAnnotator:
         scores: dict[str, float] = {}
         for batch in self.scorer.classify(self.model, rows, known):
             scores.update((score.id, score.value) for score in batch)
-            # A dict and not a set: it keeps the order, so that the same scores give the same file.
+            # It is a dict and not a set, because a dict keeps the order. So the same scores give the same file.
             touched = dict.fromkeys(score.id.rpartition(":")[0] for score in batch)
             yield [
                 combined(id_, tuple(Order), [scores[f"{id_}:{order}"] for order in Order], "classifier")
                 for id_ in touched
-                # The two orders of a pair may stand in different batches. The preference comes with the second of them.
+                # The two orders of a pair may be in different batches. The preference comes with the second of them.
                 if all(f"{id_}:{order}" in scores for order in Order)
             ]
         if rest := abstentions(comparisons, done | {key.rpartition(":")[0] for key in scores}, "classifier"):
@@ -74,8 +74,8 @@ class Labelled:
 
 
 def build(config: ClassifierConfig, resources: Resources) -> AnnotatorPlan:
-    """Return the plan of a classifier. It is used without training, or, in an experiment, first trained on ground
-    truth."""
+    """Return the plan of a classifier. It is used without training. Only in an experiment it can be trained first, on
+    ground truth."""
     truth = resources.ground_truth
     if truth is not None and config.needs_ground_truth(resources.simulated):
         # Without a model of its own, q~ has the same weak base as p~ (appendix B).
@@ -115,8 +115,8 @@ def trained(config: ClassifierConfig, teaching: Teaching, base: Artifact) -> Art
         work.count(rows=2 * len(pairs), tokens=tokens, **counts)
 
     inputs = {"base": base, "gold": truth.gold, **truth.rows.inputs}
-    # Names of inputs have underscores. Those of the stages that answer have dashes, and are part of recorded
-    # identities.
+    # Names of inputs have underscores. Names of the stages that answer have dashes, and these names are part of the
+    # recorded identities.
     inputs |= {name.replace("-", "_"): answers for side in worse for name, answers in side.items()}
     # `pairs` is recorded only if it is not the default, so that stages that are already finished keep their identity.
     extra = {"pairs": config.pairs} if config.pairs != "checkpoints" else {}
@@ -192,7 +192,7 @@ def training_pairs(
             counts["unpaired"] = len(teaching.truth.rows.prompts_only()) - len({example_id for example_id, _ in pairs})
         case _:
             assert_never(config.pairs)
-    # Sorted before training, because the trainer's shuffle starts from the order in which the rows come.
+    # They are sorted before training, because the trainer's shuffle starts from the order of the rows.
     return [pairs[key] for key in sorted(pairs)], counts
 
 
@@ -206,7 +206,7 @@ def labelled(teaching: Teaching, worse: Sequence[Artifact]) -> Labelled:
     pairs: dict[tuple[str, str], BothOrders] = {}
     agreed = repeated = 0
     sampled = [read_demonstrations(answers) for answers in worse]
-    # The grader is told all answers beforehand: a task that executes answers (SQL) does so in one go.
+    # The grader gets all answers at the start, so that a task that executes answers (SQL) executes them all at once.
     compared = (side for rows in sampled for id_, answer in rows.items() for side in (answer, gold[id_]))
     grader_of = graders(teaching.steps.task, teaching.truth.rows.examples(), compared)
     for rows in sampled:

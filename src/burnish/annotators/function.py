@@ -29,7 +29,8 @@ class FunctionAnnotator:
         self.fingerprint = short_hash("function", source_of(function))
 
     def judge(self, comparisons: Sequence[Comparison], done: AbstractSet[str]) -> Iterator[Sequence[Preference]]:
-        """Yield preferences as they come. Raises AnnotatorError if the function returns anything else."""
+        """Yield preferences as they come. Raises AnnotatorError if the function returns neither a number from 0 to 1
+        nor None."""
         yield from gathered(self._judged(comparisons, done))
 
     def _judged(self, comparisons: Sequence[Comparison], done: AbstractSet[str]) -> Iterator[Preference]:
@@ -57,7 +58,7 @@ def source_of(function: Callable[..., object]) -> str:
     For a callable object it is the source of its class, and for a partial it includes the arguments. Values that a
     function takes from its surroundings (closures, globals) are not part of it.
     """
-    # A partial has no source of its own. Two partials of one function with different arguments judge differently.
+    # A partial has no source of its own. Its arguments are included, because they change how it judges.
     if isinstance(function, functools.partial):
         return f"{source_of(function.func)} {function.args!r} {function.keywords!r}"
     # An object with `__call__` has no `__qualname__`, but its class has. inspect.getsource takes functions and classes.

@@ -35,7 +35,7 @@ class LikelihoodAnnotator:
 
     def judge(self, comparisons: Sequence[Comparison], done: AbstractSet[str]) -> Iterator[Sequence[Preference]]:
         """Yield a preference as soon as both of its answers are scored."""
-        # Done comparisons are passed on, too: batches are planned over all of them, so that a resumed run has the same.
+        # Done comparisons are passed on, too. Batches are planned over all of them, so a resumed run has the same ones.
         rows = both_sides(comparisons, self.examples)
         known = {row.id for row in rows if row.id.rpartition(":")[0] in done}
         for batch in paired(self.scorer.logprobs(self.model, rows, known)):

@@ -37,9 +37,8 @@ class MixedAnnotator:
 def oracle_judges(example_id: str, share: float, seed: int) -> bool:
     """Say whether the oracle judges an example. It does if a hash of seed and id, uniform in [0, 1], is below the
     share. With a share of 1 it judges every example."""
-    # Each row is decided by its own hash and not by its place, so rows that are added or left out move no other row.
-    # The share holds only on average.
-    # The largest hashes are rounded up to 1.0, so a share of 1 needs its own test.
+    # A row's own hash decides and not its place. So if rows are added or left out, the other rows keep their judge, and
+    # the share holds only on average. The largest hashes are rounded up to 1.0, so a share of 1 needs its own test.
     return share == 1 or int(short_hash("oracle", str(seed), example_id), 16) / 2**64 < share
 
 

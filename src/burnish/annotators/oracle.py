@@ -35,8 +35,8 @@ class OracleAnnotator:
         yield [self._preference(comparison, grader_of(comparison.example_id)) for comparison in todo]
 
     def _preference(self, comparison: Comparison, grader: ExampleGrader) -> Preference:
-        # A column of right answers often has gaps. Without a right answer, both answers would count as wrong: a tie,
-        # which says more than is known.
+        # A column of right answers often has gaps. Without a right answer, both answers would count as wrong, which is
+        # a tie. That says more than is known, so the oracle abstains.
         if self.examples[comparison.example_id].reference is None:
             return combined(comparison.id, (Order.AB,), (None,), "oracle")
         right_a = grader.grade(comparison.a.completion).correct

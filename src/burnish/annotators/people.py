@@ -36,7 +36,7 @@ class PeopleAnnotator:
         """Yield one batch with all preferences. Raises Paused if there are pairs that nobody has judged."""
         said = self.mailbox.said()
         missing = [self._ask(one) for one in comparisons if self._name(one) not in said]
-        # Called even with an empty list, so that no pair goes on waiting after all are judged.
+        # This is called even with an empty list, so that no pair is still waiting after all are judged.
         self.mailbox.ask(missing)
         if missing:
             folder = shlex.quote(str(self.mailbox.folder))
@@ -48,12 +48,12 @@ class PeopleAnnotator:
         yield [_together(one.id, said[self._name(one)]) for one in comparisons]
 
     def _name(self, comparison: Comparison) -> str:
-        # A pair may be judged twice, to choose and to audit the choice. The verdict of the one must not count for the
-        # other.
+        # A pair may be judged twice: to choose, and to audit the choice. A verdict for one purpose must not count for
+        # the other.
         return f"{self.purpose}-{comparison.id}"
 
     def _ask(self, one: Comparison) -> Ask:
-        # Drawn per pair, so that neither side is always shown first.
+        # It is drawn for each pair, so that neither side is always shown first.
         swapped = int(short_hash("shown", str(self.seed), one.id), 16) % 2 == 1
         first, second = (one.b, one.a) if swapped else (one.a, one.b)
         return Ask(
@@ -69,8 +69,8 @@ class PeopleAnnotator:
 
 
 def _together(comparison_id: str, annotations: Sequence[Annotation]) -> Preference:
-    """Let all people who judged a pair vote. Where somebody said how sure they are, the mean of their probabilities
-    counts instead, so that sure verdicts and verdicts that others share rank higher."""
+    """Let all people who judged a pair vote. If any of them said how sure they are, the mean of their probabilities
+    counts instead. Then sure verdicts, and verdicts that others share, rank higher."""
     preferences = [_preference(comparison_id, annotation) for annotation in annotations]
     graded = any(annotation.confidence is not None for annotation in annotations)
     # `voted` would drop the confidences, because it counts each person as one vote.

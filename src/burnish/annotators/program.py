@@ -17,7 +17,7 @@ from burnish.types import Comparison, Example, Order, PairRow, Preference, short
 
 
 class _Asking(ABC):
-    """Asks a program about comparisons. `role` is the part that the program plays; it is in the fingerprint."""
+    """Asks a program about comparisons. `role` is the task of the program. It is part of the fingerprint."""
 
     role: ClassVar[str]
 
@@ -26,9 +26,8 @@ class _Asking(ABC):
         self.fingerprint = short_hash(self.role, *program.command)
 
     def judge(self, comparisons: Sequence[Comparison], done: AbstractSet[str]) -> Iterator[Sequence[Preference]]:
-        """Yield a preference as soon as the program has answered all that it is asked about the pair. Pairs that the
-        program left out come last, as abstentions. Raises AnnotatorError if the program fails or a reply cannot be
-        read."""
+        """Yield a preference as soon as the program has answered all questions about the pair. Pairs that the program
+        left out come last, as abstentions. Raises AnnotatorError if the program fails or a reply cannot be read."""
         waiting = {comparison.id: comparison for comparison in comparisons if comparison.id not in done}
         yield from gathered(self._judged(waiting))
 
@@ -47,8 +46,8 @@ class ProgramAnnotator(_Asking):
         rows = [order for c in waiting.values() for order in both_orders(c, self.examples[c.example_id].prompt)]
         answers: dict[str, float | None] = {}  # P(the second one shown is better), by the id of an order
         field = self.program.field
-        # A pair is waited for until both orders are there, whatever the order of the replies. What is left at the end
-        # was never answered in full.
+        # A pair waits until the replies to both orders are there. The replies may come in any order. The pairs that are
+        # left at the end did not get both replies.
         for order_id, p in converse(self.program, map(_question, rows), lambda answer: p_second(answer, field)):
             answers[order_id] = p
             id_ = order_id.rpartition(":")[0]
@@ -73,7 +72,7 @@ def p_second(answer: Mapping[str, Any], field: str) -> float | None:
     # A number says more than a verdict, so it counts if a reply has both.
     if "p_second" in answer:
         value = answer["p_second"]
-        # In Python, bool is a subclass of int: without the second test, true would be 1.
+        # In Python, bool is a subclass of int. Without the second test, true would be 1.
         if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1:
             return float(value)
         raise AnnotatorError(
@@ -115,17 +114,17 @@ class CheckerAnnotator(_Asking):
 
 
 def said(answer: Mapping[str, Any], name: str, field: str) -> bool:
-    """Return the true or false that a program's reply has under `name`. Raises AnnotatorError, which names `field`, if
-    it is anything else."""
+    """Return the value, true or false, that a program's reply has under `name`. Raises AnnotatorError, which names
+    `field`, if it is anything else."""
     value = answer.get(name)
-    # Only true and false: a 1, or the text "false", may mean something else in the user's program.
+    # Only true and false are accepted. A 1, or the text "false", may mean something else in the user's program.
     if isinstance(value, bool):
         return value
     raise AnnotatorError(f"{field}: {name} {brief(value)} found for {answer['id'][:80]}; write true or false")
 
 
 def build(config: CommandConfig, resources: Resources) -> AnnotatorPlan:
-    """Return the plan in which a program judges. Its words and the content of its files are its identity."""
+    """Return the plan in which a program judges. Its identity is its command and the content of its files."""
     described, inputs = identified(config.command)
     field = f"{resources.field}.command"
     program = Program(command=config.command, field=field, timeout=config.timeout, say=resources.say)

@@ -38,7 +38,7 @@ class Resources:
     field: str
     model: Callable[[str], Artifact]
     mailbox: Mailbox
-    # A function and not the cache itself, so that a dry run plans an annotator without opening it.
+    # It is a function and not the cache itself, so that a dry run can plan an annotator without opening the cache.
     calls: Callable[[], Calls]
     run: str
     budget: CallBudget

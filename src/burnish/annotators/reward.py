@@ -29,7 +29,7 @@ class RewardAnnotator:
     def judge(self, comparisons: Sequence[Comparison], done: AbstractSet[str]) -> Iterator[Sequence[Preference]]:
         """Yield a preference as soon as both of its answers have rewards. If one of them is too long for the model, it
         is an abstention."""
-        # Done comparisons are passed on, too: batches are planned over all of them, so that a resumed run has the same.
+        # Done comparisons are passed on, too. Batches are planned over all of them, so a resumed run has the same ones.
         rows, judged = both_sides(comparisons, self.examples), set(done)
         known = {row.id for row in rows if row.id.rpartition(":")[0] in done}
         for batch in paired(self.scorer.rewards(self.model, rows, known)):
@@ -53,7 +53,7 @@ def paired(batches: Iterator[Sequence[Score]]) -> Iterator[list[tuple[str, Score
     scores: dict[str, Score] = {}
     for batch in batches:
         scores.update((score.id, score) for score in batch)
-        # A dict and not a set: it keeps the order, so that the same scores give the same file.
+        # It is a dict and not a set, because a dict keeps the order. So the same scores give the same file.
         touched = dict.fromkeys(score.id.rpartition(":")[0] for score in batch)
         yield [
             (id_, scores[f"{id_}:a"], scores[f"{id_}:b"])

@@ -29,12 +29,11 @@ class Together:
     def judge(self, comparisons: Sequence[Comparison], done: AbstractSet[str]) -> Iterator[Sequence[Preference]]:
         """Yield one batch with the results of all votes."""
         votes: dict[str, list[Preference]] = {one.id: [] for one in comparisons if one.id not in done}
-        # Only the self-test asks here, and for it nothing is done yet. In a round each member judges in a stage of its
-        # own.
+        # Only the self-test calls this, and there nothing is done yet. In a round, each member judges in its own stage.
         for member in self.members:
             for batch in member.judge(comparisons, done):
                 for preference in batch:
-                    # A member may repeat what is done already, such as the verdicts in a file of people.
+                    # A member may repeat preferences that are done, such as the verdicts in a file of people.
                     if preference.comparison_id in votes:
                         votes[preference.comparison_id].append(preference)
         yield [voted(preferences) for preferences in votes.values()]
@@ -44,9 +43,10 @@ def majority(members: Sequence[AnnotatorPlan]) -> AnnotatorPlan:
     """Return the plan of a vote of several annotators. In a round, each of them judges in a stage of its own."""
     return AnnotatorPlan(
         kind="majority",
-        # The members are not listed here: their verdicts come from stages of their own, which are inputs of the vote.
+        # The members are not listed here, because their verdicts come from their own stages, which are inputs of the
+        # vote.
         config={"kind": "majority"},
-        # The place keeps the inputs of two voters of one kind apart: both call theirs `judge`.
+        # The place is in the name because two voters of the same kind both have an input `judge`.
         inputs={f"{place}_{name}": one for place, m in enumerate(members) for name, one in m.inputs.items()},
         over=lambda examples: Together([member.over(examples) for member in members]),
         order_free=all(member.order_free for member in members),

@@ -33,7 +33,7 @@ class UnswappedAnnotator:
         yield [self._preference(comparison) for comparison in comparisons if comparison.id not in done]
 
     def _preference(self, comparison: Comparison) -> Preference:
-        # Uniform in [0, 1], so that the error below lies between -ROUNDING and +ROUNDING and both signs are equally
+        # It is uniform in [0, 1]. So the error below is between -ROUNDING and +ROUNDING, and both signs are equally
         # frequent.
         uniform = int(short_hash("rounding", comparison.id), 16) / 2**64
         return combined(comparison.id, (Order.AB,), (0.5 + ROUNDING * (2 * uniform - 1),), "unswapped")
@@ -44,7 +44,7 @@ def unswapped(annotator: AnnotatorPlan) -> AnnotatorPlan:
     them, too."""
 
     def over(examples: Mapping[str, Example]) -> Annotator:
-        # It looks at no example, but the plan's function takes them.
+        # It does not use the examples, but the plan's function takes them.
         return UnswappedAnnotator()
 
     return dataclasses.replace(
@@ -55,6 +55,6 @@ def unswapped(annotator: AnnotatorPlan) -> AnnotatorPlan:
         reads_references=False,
         order_free=True,
         members=(),
-        # Nobody is asked: one annotator is left, with no members and no shares of the cap.
+        # There is only one annotator now, so there are no shares of the cap.
         shares=None,
     )

@@ -1,4 +1,4 @@
-"""Backends: the only code that imports torch, looked up when a run first needs a model."""
+"""Backends: the only code that imports torch. It is imported when a run first needs a model."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ INSTALL = "pip install 'burnish[train]'"
 
 
 class Progress(Protocol):
-    """Where a backend reports how far it is."""
+    """Takes a backend's reports of how far its work is."""
 
     def start(self, label: str, total: int, done: int = 0) -> None:
-        """A piece of work of `total` units begins, of which `done` were done by an earlier run."""
+        """Report that a piece of work begins. It has `total` units, of which an earlier run did `done`."""
         ...
 
     def advance(self, amount: int) -> None:
-        """So many units more are done."""
+        """Report that `amount` more units are done."""
         ...
 
 
 def open_backend(execution: Execution, progress: Progress, sources: Mapping[str, ModelConfig]) -> Backend:
-    """Return the transformers + PEFT + TRL backend; `sources` says where base models are, by their content.
+    """Return the backend on transformers, PEFT and TRL. `sources` maps the content of a base model to its place.
 
-    Raises BackendError with the install line where a library is missing.
+    Raises BackendError with the install command if a library is missing, or if the device is not available.
     """
     _quiet()
     from burnish.backends.hf import HfBackend  # noqa: PLC0415 (torch is imported when a model is needed, not before)
@@ -43,7 +43,10 @@ def open_backend(execution: Execution, progress: Progress, sources: Mapping[str,
 
 
 def fast_dtype(execution: Execution) -> DType:
-    """Return the number format that `dtype: auto` means on this machine's device."""
+    """Return the number format that `dtype: auto` means on this machine's device.
+
+    Raises BackendError if a library is missing, or if the device is not available.
+    """
     _quiet()
     from burnish.backends.device import choose_device, choose_dtype  # noqa: PLC0415
 
@@ -51,7 +54,10 @@ def fast_dtype(execution: Execution) -> DType:
 
 
 def speed(execution: Execution) -> float | None:
-    """Return the floating-point operations a second of this machine's matrix products; None without torch."""
+    """Return how many floating-point operations a second this machine does in matrix products.
+
+    Returns None if a library is missing, or if the device is not available.
+    """
     try:
         dtype = fast_dtype(execution)
     except BackendError:
@@ -63,7 +69,7 @@ def speed(execution: Execution) -> float | None:
 
 
 def rendered(model: ModelConfig, row: TrainingRow) -> Rendered:
-    """Return a row as the model will see it. Raises BackendError where the tokenizer or a library is missing."""
+    """Return a row as the model will see it. Raises BackendError if the tokenizer or a library is missing."""
     # Not called `render`: the module of that name would take its place in this package once it is imported.
     _quiet()
     from burnish.backends.preview import rendered as as_text  # noqa: PLC0415
@@ -72,9 +78,9 @@ def rendered(model: ModelConfig, row: TrainingRow) -> Rendered:
 
 
 def answer_lengths(model: ModelConfig, answers: Iterable[str]) -> list[int]:
-    """Return how many tokens a model would have to write for each answer, its end included.
+    """Return how many tokens a model would have to write for each answer. The token that ends the answer counts.
 
-    Raises BackendError where the tokenizer or a library is missing.
+    Raises BackendError if the tokenizer or a library is missing.
     """
     _quiet()
     from burnish.backends.preview import answer_lengths as counted  # noqa: PLC0415
@@ -83,9 +89,9 @@ def answer_lengths(model: ModelConfig, answers: Iterable[str]) -> list[int]:
 
 
 def end_of(model: ModelConfig) -> str | None:
-    """Return the token that ends a model's answers; None where it is the tokenizer's own end of a sequence.
+    """Return the token that ends a model's answers, or None if it is the tokenizer's own end-of-sequence token.
 
-    Raises ConfigError where the setting `end` or the chat template is wrong, BackendError where the tokenizer or a
+    Raises ConfigError if the setting `end` or the chat template is wrong, and BackendError if the tokenizer or a
     library is missing.
     """
     _quiet()
@@ -95,10 +101,10 @@ def end_of(model: ModelConfig) -> str | None:
 
 
 def chat_of(model: ModelConfig) -> ChatTemplate | None:
-    """Return the chat template through which a model reads prompts; None where it reads them in another way.
+    """Return the chat template through which a model reads prompts, or None if it reads them in another way.
 
-    Raises ConfigError where the model is told to use a chat template and has none, BackendError where the tokenizer or
-    a library is missing.
+    Raises ConfigError if the settings ask for a chat template and the model has none. Raises BackendError if the
+    tokenizer or a library is missing.
     """
     _quiet()
     from burnish.backends.turns import chat_of as found  # noqa: PLC0415
@@ -107,16 +113,20 @@ def chat_of(model: ModelConfig) -> ChatTemplate | None:
 
 
 def _quiet() -> None:
-    """Check that the libraries are there; bars are ours, on a terminal alone, where theirs would also go into logs.
+    """Check that the libraries are installed, and switch off their progress bars.
 
-    Before any of them is imported: tqdm reads its variables at its import.
+    burnish shows its own bars, and only on a terminal. The libraries' bars would also go into logs. This must happen
+    before a library is imported, because tqdm reads its environment variables when it is imported.
     """
     require()
     os.environ.setdefault("TQDM_DISABLE", "1")
 
 
 def require() -> None:
-    """Raise BackendError with the install line if a library of the `train` extra is missing."""
+    """Check that the libraries of the `train` extra are installed.
+
+    Raises BackendError with the install command if one is missing.
+    """
     for name in ("torch", "transformers", "trl", "peft", "datasets"):
         # Only looked for and not imported: importing all five takes seconds.
         if importlib.util.find_spec(name) is None:

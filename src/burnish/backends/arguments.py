@@ -1,4 +1,4 @@
-"""What every trainer is told: one place for all arguments whose defaults would cut rows or change the arithmetic."""
+"""The arguments that every trainer gets, in one place. Some defaults would cut rows or change the arithmetic."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from burnish.models.card import ModelCard
 
 OPTIMIZERS = {Optimizer.ADAMW: "adamw_torch", Optimizer.ADAFACTOR: "adafactor", Optimizer.RMSPROP: "rmsprop"}
 REAL_MODEL_TOKENS = {"cpu": 1_024, "mps": 4_096, "cuda": 16_384}
-"""Padded tokens in one forward pass of training a model of 100M parameters and more."""
+"""{device: padded tokens in one forward pass} for training a model of 100M parameters or more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arguments:
-    """How a model is trained here."""
+    """The settings of one training, and what follows from them for the trainers."""
 
     settings: TrainSettings
     seed: int
@@ -30,36 +30,39 @@ class Arguments:
     card: ModelCard
 
     def common(self, scratch: Path, rows: int, longest: int) -> dict[str, Any]:
-        """Return what all trainers share; a row is up to `longest` tokens in all."""
+        """Return the arguments that all trainers share. `rows` is the number of rows, or of pairs.
+
+        `longest` is the most tokens of a row, or of both rows of a pair together.
+        """
         settings, device = self.settings, self.runtime.device.type
         micro = self.micro_batch(longest)
         return {
             "output_dir": str(scratch),
             "per_device_train_batch_size": micro,
-            # Without a rest: `micro_batch` returns a divisor of the batch size.
+            # The division leaves no remainder, because `micro_batch` returns a divisor of the batch size.
             "gradient_accumulation_steps": settings.batch_size // micro,
             "num_train_epochs": settings.epochs,
             "learning_rate": settings.learning_rate,
             "lr_scheduler_type": str(settings.schedule),
-            # The first step of a warm-up has the rate 0: a training of one step would do nothing.
+            # The first step of a warm-up has a learning rate of 0, so a training of a single step would do nothing.
             "warmup_steps": min(math.ceil(settings.warmup * self.steps(rows)), self.steps(rows) - 1),
             "optim": OPTIMIZERS[settings.optimizer],
             "weight_decay": 0.0,
-            # bfloat16 arithmetic through autocast. Stated, because TRL's own default is true, also for a model in
-            # float32.
+            # bfloat16 arithmetic through autocast. It is set here because TRL's own default is true, even for a model
+            # in float32.
             "bf16": self.card.base.dtype is DType.BFLOAT16,
             "fp16": False,
             "use_cpu": device == "cpu",
-            # Stated, because TRL's default is true, which makes training about a fifth slower.
+            # It is set here because TRL's default is true, which makes training about a fifth slower.
             "activation_checkpointing": settings.gradient_checkpointing,
             "seed": self.seed,
             "data_seed": self.seed,
-            # Checkpoints are saved by `_SaveAt`. They are models that answer, and no training is resumed from them, so
-            # the optimiser's state, twice the size of the weights, is left out.
+            # Checkpoints are saved by `_SaveAt`. They only give answers, and no training is resumed from them. So the
+            # optimiser's state, which is twice the size of the weights, is left out.
             "save_strategy": "no",
             "save_only_model": True,
             "logging_strategy": "no",
-            # By default, transformers leaves a loss that is no number out of the mean that it reports. `run` could then
+            # By default, transformers leaves NaN and infinite losses out of the mean that it reports. Then `run` could
             # not see that the training failed.
             "logging_nan_inf_filter": False,
             "eval_strategy": "no",
@@ -73,24 +76,26 @@ class Arguments:
         }
 
     def micro_batch(self, longest: int) -> int:
-        """Return how many rows go through the model at once."""
+        """Return how many rows (or pairs) go through the model in one pass. `longest` is as in `common`."""
         wanted = self.runtime.execution.micro_batch
         if wanted != "auto":
             return micro_batch(self.settings.batch_size, 1, wanted)
-        # The built-in models have less than 1M parameters. For them Python's work in each pass costs more than the
+        # The built-in models have less than 1M parameters. For them, Python's work in each pass takes longer than the
         # arithmetic.
         small = self.card.base.source.startswith("builtin:")
         budget = 65_536 if small else REAL_MODEL_TOKENS[self.runtime.device.type]
         return micro_batch(self.settings.batch_size, longest, budget)
 
     def steps(self, rows: int) -> int:
-        """Return the optimiser's steps over all epochs."""
-        # The same count as in transformers' Trainer: the last batch of an epoch may be smaller, and each epoch has all
-        # batches.
+        """Return the number of the optimiser's steps over all epochs."""
+        # This counts as transformers' Trainer does: the last batch of an epoch may be smaller than the others.
         return max(1, math.ceil(math.ceil(rows / self.settings.batch_size) * self.settings.epochs))
 
     def save_steps(self, rows: int, checkpoints: int) -> frozenset[int]:
-        """Return the evenly spaced steps after which a checkpoint is kept."""
+        """Return the evenly spaced steps after which a checkpoint is saved.
+
+        Raises BackendError if the training has fewer steps than checkpoints.
+        """
         steps = self.steps(rows)
         # With fewer steps than checkpoints, two of them would be the same model.
         if steps < checkpoints:
@@ -101,19 +106,19 @@ class Arguments:
         return frozenset(max(1, round(steps * number / checkpoints)) for number in range(1, checkpoints + 1))
 
     def bar(self, rows: int) -> TrainerCallback:
-        """Return what moves the progress bar."""
+        """Start the progress bar, and return a callback for the trainer that moves it."""
         self.runtime.progress.start("training", self.steps(rows))
         return _Bar(self.runtime.progress.advance)
 
 
 def run(trainer: Any, settings: TrainSettings) -> None:
-    """Train, quietly. Raises BackendError where the loss or a weight is no number in the end."""
+    """Train without output. Raises BackendError if the loss or a weight is infinite or NaN at the end."""
     trainer.remove_callback(PrinterCallback)  # it prints to stdout, which is for data
     trainer.train()
     loss = trainer.state.log_history[-1].get("train_loss", 0.0)
     if not math.isfinite(loss):
         raise BackendError(f"learning_rate: {settings.learning_rate} made the loss {loss}; lower it")
-    # The loss of a step is that of the weights before it, so the last step may do harm that no loss shows.
+    # The loss of a step is computed from the weights before that step. So no loss shows what the last step did.
     for name, weights in trainer.model.named_parameters():
         if weights.requires_grad and not bool(weights.isfinite().all()):
             raise BackendError(
@@ -122,12 +127,12 @@ def run(trainer: Any, settings: TrainSettings) -> None:
 
 
 class _Bar(TrainerCallback):
-    """Passes steps on to the progress bar."""
+    """Moves the progress bar at every step."""
 
     def __init__(self, advance: Any) -> None:
         self.advance = advance
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
-        """One step more."""
+        """Move the bar by one step."""
         self.advance(1)
         return control

@@ -1,4 +1,4 @@
-"""Which device, number format and how many threads."""
+"""Chooses the device, the number format and the number of threads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from burnish.errors import BackendError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
-    """Where models run, how progress is told, and where base models are by their content."""
+    """Where models run and where progress is reported. `sources` maps the content of a base model to its place."""
 
     device: torch.device
     execution: Execution
@@ -23,7 +23,10 @@ class Runtime:
 
 
 def choose_device(wanted: str) -> torch.device:
-    """Return the device asked for; `auto` takes CUDA, then MPS, then the CPU."""
+    """Return the device that `wanted` names. For `auto` it is CUDA if available, else MPS, else the CPU.
+
+    Raises BackendError if the device is not available.
+    """
     there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if wanted == "auto":
         return torch.device(next(name for name, available in there.items() if available))
@@ -33,14 +36,15 @@ def choose_device(wanted: str) -> torch.device:
 
 
 def choose_dtype(device: torch.device) -> DType:
-    """Return bfloat16 where its matrix products are fast, else float32.
+    """Return bfloat16 if matrix products in it are fast on this device, else float32.
 
-    On CPUs with AMX or AVX512-BF16 large products are about four times as fast as in float32; elsewhere slower.
+    On CPUs with AMX or AVX512-BF16, large products are about four times as fast in bfloat16 as in float32. On other
+    CPUs they are slower.
     """
     match device.type:
         case "cuda":
             return DType.BFLOAT16 if torch.cuda.is_bf16_supported() else DType.FLOAT32
-        # torch has no public function that says this. Its own compiler asks this one, too.
+        # torch has no public function for this. Its own compiler calls this one, too.
         case "cpu" if torch.ops.mkldnn._is_mkldnn_bf16_supported():
             return DType.BFLOAT16
         case _:
@@ -48,7 +52,7 @@ def choose_dtype(device: torch.device) -> DType:
 
 
 def torch_dtype(dtype: DType) -> torch.dtype:
-    """Return torch's name of a resolved number format."""
+    """Return torch's type for a number format. The format must not be `auto`."""
     match dtype:
         case DType.FLOAT32:
             return torch.float32
@@ -59,6 +63,6 @@ def torch_dtype(dtype: DType) -> torch.dtype:
 
 
 def set_threads(execution: Execution) -> None:
-    """Fix the number of CPU threads: training is reproducible bit for bit only with a fixed one."""
+    """Set the number of CPU threads. Training is reproducible bit for bit only with a fixed number of threads."""
     if execution.threads != "auto":
         torch.set_num_threads(execution.threads)

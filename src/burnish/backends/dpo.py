@@ -1,7 +1,7 @@
-"""Preference training through TRL's DPOTrainer: configured, nothing overridden.
+"""Preference training with TRL's DPOTrainer, which is only configured. None of its methods is overridden.
 
-The reference is the policy itself as it is before the first step; its log-probabilities are computed once, so that no
-second model is held.
+The reference model is the policy itself before the first step. Its log-probabilities are computed once at the start, so
+that no second model has to stay in memory.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from burnish.protocols import Trained, TrainingPoint
 from burnish.types import PreferenceRow, TrainingRow
 
 POINTS = 20
-"""Points of the training curve."""
+"""Number of points of the training curve."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairTokens:
-    """A preference as token ids; both answers end with the end-of-sequence token."""
+    """A preference as token ids. Both answers include the token that ends an answer."""
 
     prompt: list[int]
     chosen: list[int]
@@ -42,43 +42,46 @@ class PairTokens:
 
     @property
     def longest(self) -> int:
-        """Tokens of the longer one of the two rows."""
+        """The number of tokens of the longer row (prompt and answer)."""
         return len(self.prompt) + max(len(self.chosen), len(self.rejected))
 
     @property
     def total(self) -> int:
-        """Tokens of both rows."""
+        """The number of tokens of both rows together. The prompt counts twice."""
         return 2 * len(self.prompt) + len(self.chosen) + len(self.rejected)
 
 
 class PreferenceTraining:
-    """One training of a policy on preferences into a directory; an adapter goes on as one, all weights as all."""
+    """One training of a policy on preferences, whose result is written into a directory.
+
+    If the policy is an adapter, only the adapter is trained further. If it has all weights, all weights are trained.
+    """
 
     def __init__(
         self, policy: Path, settings: TrainSettings, objective: Objective, seed: int, runtime: Runtime
     ) -> None:
         self.policy, self.settings, self.objective = policy, settings, objective
         self.card = located(read_card(policy), runtime.sources)
-        # The reference of DPO is the policy of the round before (released code), never the base model.
+        # The reference of DPO is the policy of the previous round (as in the released code), never the base model.
         assert self.card.weights is not Weights.BASE, f"{policy}: a policy is a finetuned model"
         self.arguments = Arguments(settings=settings, seed=seed, runtime=runtime, card=self.card)
         self.renderer = renderer_of(self.card.base)
 
     def optimize(self, rows: Sequence[PreferenceRow], into: Path) -> Trained:
-        """Train, save the policy, and return what it cost and how it went."""
+        """Train, save the policy, and return the number of tokens and the training curve."""
         trainer, pairs = self.trainer(rows, into / "trainer")
         run(trainer, self.settings)
         only: dict[str, Any] = {} if self.card.weights is Weights.FULL else {"selected_adapters": ["default"]}
-        trainer.model.save_pretrained(into, **only)  # TRL has added an adapter "ref"
+        trainer.model.save_pretrained(into, **only)  # TRL adds an adapter "ref", which is not saved
         shutil.rmtree(into / "trainer", ignore_errors=True)
         write_card(into, self.card)
         curve = tuple(_point(entry) for entry in trainer.state.log_history if "loss" in entry)
         return Trained(tokens=round(self.settings.epochs * sum(pair.total for pair in pairs)), curve=curve)
 
     def trainer(self, rows: Sequence[PreferenceRow], scratch: Path) -> tuple[Any, list[PairTokens]]:
-        """Return the configured trainer and the ids that it trains on."""
+        """Return the configured trainer and the token ids that it trains on."""
         model = self._model()
-        # Checked here, so that no row loses the token at which its answer ends.
+        # Rows that are too long are refused here. If they were cut, they would lose the token that ends the answer.
         limit = self.settings.max_tokens or max_positions(model)
         pairs = [pair_tokens(self.renderer, row, limit) for row in rows]
         steps = self.arguments.steps(len(pairs))
@@ -86,8 +89,8 @@ class PreferenceTraining:
         arguments = self.arguments.common(scratch, len(pairs), 2 * max(pair.longest for pair in pairs))
         arguments |= _loss(self.objective)
         arguments |= {"logging_strategy": "steps", "logging_steps": max(1, steps // POINTS)}
-        # All three are stated, because results depend on them. TRL's own defaults may change, and its `max_length` is
-        # 1,024.
+        # All three are set, because results depend on them and TRL's defaults may change. Its default of `max_length`
+        # is 1,024.
         arguments |= {"max_length": None, "disable_dropout": True, "precompute_ref_log_probs": True}
         config = DPOConfig(**arguments)
         trainer = DPOTrainer(
@@ -101,33 +104,37 @@ class PreferenceTraining:
         return trainer, pairs
 
     def _model(self) -> Any:
-        """Return the policy to train, all weights in float32 as in finetuning, or the adapter on its frozen base."""
+        """Return the policy to train: all weights in float32, as in finetuning, or the adapter on its frozen base."""
         if self.card.weights is Weights.FULL:
             model: Any = AutoModelForCausalLM.from_pretrained(self.policy, dtype=torch.float32)
         else:
             base = beneath_adapter(self.card.base, torch_dtype(self.card.base.dtype), labels=None)
             model = PeftModel.from_pretrained(base, str(self.policy), is_trainable=True)
-        # The tokenizer may have got its pad token here (see load.py), so the model's config does not know it.
+        # burnish may have given the tokenizer its pad token (see load.py). Then the model's config does not know it.
         model.config.pad_token_id = self.renderer.tokenizer.pad_token_id
         return model
 
 
 def pair_tokens(renderer: Renderer, row: PreferenceRow, limit: int) -> PairTokens:
-    """Render both answers as every other row is rendered; raises DataError naming a pair that does not fit."""
+    """Render both answers in the same way as every other row. `limit` is the most tokens that a row may have.
+
+    Raises DataError with the row's id if a row is longer.
+    """
     chosen, rejected = (
         renderer.row(TrainingRow(id=row.id, prompt=row.prompt, completion=text), limit)
         for text in (row.chosen, row.rejected)
     )
-    # Both rows begin with the same prompt: the prompt is turned into tokens alone and never together with an answer.
+    # Both rows begin with the same ids, because the prompt is turned into tokens alone, never together with an answer.
     cut = chosen.prompt_length
     return PairTokens(prompt=chosen.ids[:cut], chosen=chosen.ids[cut:], rejected=rejected.ids[cut:])
 
 
 def _loss(objective: Objective) -> dict[str, Any]:
-    """Name the loss in TRL's terms. Its label_smoothing does not act on `sigmoid`, so cDPO is a weighted sum.
+    """Return TRL's arguments for the loss. TRL ignores label_smoothing for `sigmoid`, so cDPO is a weighted sum.
 
-    With s = log sigmoid(beta d), t = log sigmoid(-beta d) and eps the flip rate, robust is (-(1 - eps) s + eps t) /
-    (1 - 2 eps), and -2 (1 - eps) s - (1 - 2 eps) robust is cDPO's -(1 - eps) s - eps t.
+    Let s = log sigmoid(beta d), t = log sigmoid(-beta d), and let eps be the flip rate. The loss `robust` is
+    (-(1 - eps) s + eps t) / (1 - 2 eps). Then -2 (1 - eps) s - (1 - 2 eps) robust is cDPO's loss,
+    -(1 - eps) s - eps t.
     """
     eps = objective.flip_rate
     match objective.loss:
@@ -136,21 +143,22 @@ def _loss(objective: Objective) -> dict[str, Any]:
         case Loss.RDPO:
             named = {"loss_type": ["robust"], "label_smoothing": eps}
         case Loss.CDPO:
-            # The second weight is negative. It takes away the part of `robust` by which it differs from cDPO; see the
-            # docstring.
+            # The second weight is negative. The docstring has the equation.
             weights = [2 * (1 - eps), -(1 - 2 * eps)]
             named = {"loss_type": ["sigmoid", "robust"], "loss_weights": weights, "label_smoothing": eps}
     return named | {"beta": objective.beta}
 
 
 def _dataset(rows: int, eos: str) -> Dataset:
-    """TRL tokenises texts, in its own way, and has no switch against it: it gets empty ones, and `row` tells our
-    collator which ids to put in their place."""
+    """Return a dataset of rows without text. TRL always tokenises texts in its own way, so it gets no real ones.
+
+    `row` tells our collator which token ids to put in their place.
+    """
     return Dataset.from_list([{"row": row, "prompt": "", "chosen": eos, "rejected": eos} for row in range(rows)])
 
 
 class _OurIds:
-    """Collates our renderer's ids, so that template, BOS and EOS are those of finetuning and generation."""
+    """Makes batches of our renderer's ids, so that template, BOS and EOS are those of finetuning and generation."""
 
     def __init__(self, pairs: Sequence[PairTokens], pad: int) -> None:
         self.pairs, self.collate = pairs, DataCollatorForPreference(pad_token_id=pad)
@@ -161,8 +169,8 @@ class _OurIds:
     def _ours(self, row: Mapping[str, Any]) -> dict[str, Any]:
         pair = self.pairs[row["row"]]
         ids = {"prompt_ids": pair.prompt, "chosen_ids": pair.chosen, "rejected_ids": pair.rejected}
-        # The trainer first calls this collator to compute the reference's log-probabilities, and adds them to the
-        # dataset after that. So they are missing in the first pass.
+        # The trainer first calls this collator to compute the reference's log-probabilities. Only after that it adds
+        # them to the dataset, so they are missing in the first pass.
         return ids | {name: row[name] for name in ("ref_chosen_logps", "ref_rejected_logps") if name in row}
 
 

@@ -1,4 +1,4 @@
-"""Sentence embeddings through sentence-transformers: how far apart two texts are."""
+"""Measures how different two texts are, with sentence embeddings from sentence-transformers."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ BATCH = 64
 
 
 class Embedder:
-    """Loads a model when it is first asked; a local folder, or a hub id at a commit."""
+    """Embeds texts with a model. It is a local folder, or a hub id at a commit, and is loaded at the first use."""
 
     def __init__(self, model: str, commit: str | None, device: str | None) -> None:
         self.model, self.commit, self.device = model, commit, device
 
     def distances(self, pairs: Sequence[tuple[str, str]]) -> Iterator[list[float]]:
-        """Yield for batches of pairs of texts their cosine distance, 0 (alike) to 2.
+        """Yield the cosine distances of pairs of texts, from 0 (equal direction) to 2, one batch of pairs at a time.
 
-        Raises BackendError where the library or the model is missing.
+        Raises BackendError if the library is missing, or if the model cannot be loaded.
         """
         if not pairs:
             return
@@ -39,8 +39,8 @@ class Embedder:
             ) from error
         for start in range(0, len(pairs), BATCH):
             batch = pairs[start : start + BATCH]
-            # The two texts of pair i stand at 2i and 2i + 1.
+            # The two texts of pair i are at the positions 2i and 2i + 1.
             texts = [text for pair in batch for text in pair]
             vectors_ND = encoder.encode(texts, normalize_embeddings=True, show_progress_bar=False)
-            # Vectors of length 1, so the product is the cosine. Rounding can make it a little larger than 1.
+            # The vectors have length 1, so their product is the cosine. Rounding can make it a little larger than 1.
             yield [max(0.0, 1.0 - float(vectors_ND[2 * i] @ vectors_ND[2 * i + 1])) for i in range(len(batch))]

@@ -1,4 +1,4 @@
-"""A finetuned model in the form that other programs load: weights, tokenizer and chat template in one folder."""
+"""Writes a finetuned model so that other programs can load it: weights, tokenizer and chat template in one folder."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from burnish.models.adapter import ADAPTER_CONFIG, name_base, stands_alone
 from burnish.models.card import CARD, Weights, copy_model, read_card
 from burnish.models.location import TRY_IT
 
-# A chat template is all that transformers, vLLM and others read. With it they render prompts exactly as training did;
-# tests compare the ids of both.
+# Of all this, transformers, vLLM and others read only the chat template. With it, they render prompts exactly as
+# training did. Tests compare the token ids of both.
 PAPER_CHAT = (
     "{% for message in messages %}{% if message['role'] == 'assistant' %}"
     "{{ 'ASSISTANT:' + message['content'] + '\n\n' }}{% else %}"
@@ -25,7 +25,7 @@ PAPER_CHAT = (
     "{% if add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif %}"
 )
 EMBEDDED_CHAT = "{{ 'task : ' + messages | map(attribute='content') | join(' ') + ' answer :' }}"
-"""How render.py writes prompts in the paper's way and for the built-in models, as chat templates for others."""
+"""Chat templates that write the same prompts as render.py: the paper's way, and the way of the built-in models."""
 _PROGRAM = '''\
 """Asks the finetuned model in this folder a question: python try_it.py "What is 2 + 2?"."""
 
@@ -60,8 +60,9 @@ These are the weights of an adapter. `adapter_config.json` says where its base m
 def export(model: Path, into: Path, sources: Mapping[str, ModelConfig], merge: bool = False) -> None:
     """Write a model's folder with its tokenizer, the chat template that it was trained with, and a program to try it.
 
-    An adapter stays one where others can load its base by its name alone (see stands_alone), and names that base; else,
-    and with `merge`, whole weights are written.
+    An adapter is written as an adapter if other programs can load its base model by its name alone (see stands_alone).
+    The folder then names that base. Otherwise, or if `merge` is true, the whole weights are written. `sources` maps the
+    content of a base model to its place.
     """
     card = located(read_card(model), sources)
     renderer = renderer_of(card.base)
@@ -70,8 +71,7 @@ def export(model: Path, into: Path, sources: Mapping[str, ModelConfig], merge: b
         (into / CARD).unlink(missing_ok=True)
         name_base(into, card.base)
     else:
-        # `load` adds an adapter to its base, so whole weights are saved. On the CPU, because no arithmetic is done with
-        # them.
+        # `load` merges an adapter into its base, so whole weights are saved. The CPU is enough for that.
         load(model, torch.device("cpu"), sources).model.save_pretrained(into)
     _write_tokenizer(renderer, into)
     adapter = (into / ADAPTER_CONFIG).is_file()
@@ -82,21 +82,21 @@ def export(model: Path, into: Path, sources: Mapping[str, ModelConfig], merge: b
     library = f"from {'peft' if adapter else 'transformers'} import {loader}"
     program = _PROGRAM.format(library=library, loader=loader, ends=renderer.ends, pad=pad)
     (into / TRY_IT).write_text(program, encoding="utf-8")
-    # PEFT writes a card that names the base by the place where it was loaded from.
+    # This replaces PEFT's README, which names the base by the path from which it was loaded.
     readme = _README.format(program=TRY_IT, end=renderer.end_text, base=_ON_A_BASE if adapter else "")
     (into / "README.md").write_text(readme, encoding="utf-8")
 
 
 def _write_tokenizer(renderer: Renderer, into: Path) -> None:
-    """Write the tokenizer with a chat template that renders a prompt as it was rendered in training."""
-    tokenizer = copy.deepcopy(renderer.tokenizer)  # the renderer's own is used again
+    """Write the tokenizer with a chat template that renders a prompt as training rendered it."""
+    tokenizer = copy.deepcopy(renderer.tokenizer)  # the renderer is kept and used again, so its own must not change
     match renderer.template:
         case Template.CHAT:
             tokenizer.chat_template = renderer.chat.text
         case Template.EMBEDDED:
             tokenizer.chat_template = EMBEDDED_CHAT
         case Template.PAPER | Template.AUTO:
-            # In training `_with_bos` puts this token before a prompt. The template has to write it itself, because
-            # programs encode the text of a chat template without special tokens.
+            # In training, `_with_bos` puts this token before a prompt. The template has to write it itself, because
+            # programs add no special tokens when they encode the text of a chat template.
             tokenizer.chat_template = ("{{ bos_token }}" if renderer.adds_bos else "") + PAPER_CHAT
     tokenizer.save_pretrained(into)

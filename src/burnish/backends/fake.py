@@ -1,4 +1,4 @@
-"""A backend without models, for tests: its models know a share of the answers, and learn from what they are shown."""
+"""A backend for tests, without real models. Its models know a share of the answers and learn from training rows."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ SKILL = "skill.json"
 
 
 class FakeBackend:
-    """Answers right where a hash of prompt and model falls below the model's skill.
+    """Answers right if a hash of prompt and model is below the model's skill, a number from 0 to 1.
 
-    `gold` is {prompt text: right answer}. A model's skill after training is the share of right rows it saw, moved to
-    the range from 0.1 to 0.9. `before_unit` is called before every unit of work, so that a test can end the run there.
+    `gold` is {prompt text: right answer}. The skill after training is 0.1 + 0.8 times the share of right training rows.
+    `before_unit` is called before every unit of work, so that a test can stop the run there.
     """
 
     def __init__(self, gold: Mapping[str, str], before_unit: Callable[[str], None] = lambda _: None) -> None:
@@ -39,10 +39,10 @@ class FakeBackend:
         into: Path,
         checkpoints: int = 0,
     ) -> int:
-        """Write a skill, and a growing one for each checkpoint."""
+        """Write the model's skill. The skills of the checkpoints grow evenly up to it."""
         self.before_unit("train")
         share = sum(self._right(row.prompt, row.completion) for row in rows) / len(rows)
-        skill = 0.1 + 0.8 * share  # below what it saw where that was good, above where it was bad
+        skill = 0.1 + 0.8 * share  # below a high share, above a low share
         for number in range(1, checkpoints + 1):
             place = into / f"checkpoint-{number:02d}"
             place.mkdir()
@@ -53,7 +53,7 @@ class FakeBackend:
     def train_classifier(
         self, model: Artifact, rows: Sequence[tuple[PairRow, PairRow]], settings: TrainSettings, seed: int, into: Path
     ) -> int:
-        """Write a skill; both orders of every pair must be there with opposite labels."""
+        """Write a skill of 0.8. The two orders of every pair must have opposite labels."""
         self.before_unit("train_classifier")
         assert all(ab.second_better != ba.second_better for ab, ba in rows), rows
         self._write(model, into, 0.8)
@@ -68,7 +68,7 @@ class FakeBackend:
         seed: int,
         into: Path,
     ) -> Trained:
-        """Write a skill that is a tenth of the way from the policy's to the share of preferences that are right."""
+        """Write a new skill. It lies a tenth of the way from the policy's skill to the share of right preferences."""
         self.before_unit("train_preferences")
         right = sum(self._right(row.prompt, row.chosen) for row in rows) / len(rows)
         before = json.loads((Path(policy.path) / SKILL).read_text())
@@ -97,15 +97,14 @@ class FakeBackend:
     def _answer(self, prompt: Prompt, skill: float, model: str) -> Completion:
         right = self.gold[_text(prompt.messages)]
         knows = _uniform(row_key(prompt.id, prompt.sample), model) < skill
-        # A wrong answer is a number too, one more than the right one, so that it differs from it in every comparison of
-        # answers.
+        # A wrong answer is also a number, one more than the right one, so every comparison of answers tells them apart.
         text = f"#### {right if knows else int(right) + 1}"
         return Completion(id=prompt.id, sample=prompt.sample, text=text, finished=True, tokens=2)
 
     def logprobs(
         self, model: Artifact, rows: Sequence[TrainingRow], done: AbstractSet[RowKey]
     ) -> Iterator[Sequence[Score]]:
-        """Yield batches of -1 nat for right answers and -2 for wrong ones, with noise."""
+        """Yield batches of log-probabilities: -1 nat for right answers, -2 for wrong ones, plus noise from 0 to 1."""
         for batch in self._batches("logprobs", rows, done):
             yield [
                 Score(id=row.id, value=-2 + self._right(row.prompt, row.completion) + _uniform(row.id), tokens=2)
@@ -115,7 +114,10 @@ class FakeBackend:
     def classify(
         self, model: Artifact, rows: Sequence[PairRow], done: AbstractSet[RowKey]
     ) -> Iterator[Sequence[Score]]:
-        """Yield batches of P(the second is better): 0.7 where it alone is right, 0.3 where the first alone is."""
+        """Yield batches of P(the second answer is better).
+
+        It is 0.7 if only the second answer is right, 0.3 if only the first is right, and else 0.5.
+        """
         for batch in self._batches("classify", rows, done):
             yield [Score(id=row.id, value=self._second(row), tokens=2) for row in batch]
 
@@ -127,7 +129,7 @@ class FakeBackend:
             yield [Score(id=row.id, value=float(self._right(row.prompt, row.completion)), tokens=2) for row in batch]
 
     def export(self, model: Artifact, into: Path, merge: bool = False) -> None:
-        """Copy the model's files, and note where whole weights were asked for."""
+        """Copy the model's files. If `merge` is true, also write a file "merged"."""
         if merge:
             (into / "merged").write_text("yes")
         copy_model(Path(model.path), into)
@@ -140,7 +142,7 @@ class FakeBackend:
         return found is not None and found.text == self.gold[_text(prompt)]
 
     def _batches(self, unit: str, rows: Sequence[R], done: AbstractSet[str]) -> Iterator[list[R]]:
-        # Planned as in the real backend, over all rows and not only over those that are left.
+        # As in the real backend, batches are planned over all rows and not only over those that are left.
         for batch in plan_batches([1] * len(rows), BATCH):
             chosen = [rows[i] for i in batch]
             if not all(_key(row) in done for row in chosen):
@@ -149,7 +151,7 @@ class FakeBackend:
 
 
 def _key(row: object) -> RowKey:
-    """Rows are of three types, each with an id; a prompt has a sample number too."""
+    """Return the key of a row. All three types of rows have an id, and only a prompt has a sample number."""
     return row_key(getattr(row, "id"), getattr(row, "sample", 0))  # noqa: B009
 
 

@@ -1,4 +1,4 @@
-"""Model directories to live models: base models, adapters, all weights, the first layers, GGUF files."""
+"""Loads models from directories: base models, adapters, full weights, models cut to their first layers, GGUF files."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from burnish.models import location
 from burnish.models.adapter import adapter_of, beneath
 from burnish.models.card import ModelCard, Weights, read_card
 
-# Bars and warnings are ours; those of the library would also go into logs.
+# burnish shows its own bars and warnings. Those of the library would also go into logs.
 transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
 transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A model on its device with the renderer that belongs to it."""
+    """A model on its device, with its renderer and its card."""
 
     model: Any
     renderer: Renderer
@@ -46,7 +46,11 @@ class Loaded:
 
 
 def renderer_of(base: ModelConfig) -> Renderer:
-    """Return the renderer of a base model; kept, since reading a large tokenizer takes a second."""
+    """Return the renderer of a base model. It is cached, because reading a large tokenizer takes a second.
+
+    Raises BackendError if the tokenizer cannot be loaded or has no end-of-sequence token, and ConfigError if the
+    setting `end` is not one of its tokens.
+    """
     return _renderer(base.model_dump_json())
 
 
@@ -59,15 +63,16 @@ def _renderer(described: str) -> Renderer:
     if tokenizer.eos_token_id is None:
         raise BackendError(f"{base.source}: the tokenizer names no end-of-sequence token; burnish needs one")
     if tokenizer.pad_token_id is None:
-        # Our batches mask the padding by position, so it may be a token that rows hold, too. The heads of transformers
-        # compare ids instead: with such a tokenizer they read a row at the token before its end, in training and later.
+        # Our batches mask the padding by position, so it may be a token that also occurs in rows. The heads of
+        # transformers compare ids instead. With such a tokenizer they read a row at the token before its end, in
+        # training and later.
         tokenizer.pad_token = tokenizer.eos_token
-    # The user's own template replaces the tokenizer's for all that follows: training, generation, scoring and the
+    # The user's own template replaces the tokenizer's template everywhere: in training, generation, scoring and the
     # delivered folder.
     if base.chat_template is not None:
         tokenizer.chat_template = base.chat_template
-    # The built-in models were trained on plain word problems, and know no roles. So they have a template of their own,
-    # unless the user names another one.
+    # The built-in models were trained on plain word problems and know no roles. So they have a template of their own,
+    # unless the user gives another one.
     builtin = base.source.startswith(location.BUILTIN) and base.template is Template.AUTO and base.chat_template is None
     return Renderer(tokenizer, Template.EMBEDDED if builtin else base.template, base.end, base.source)
 
@@ -75,16 +80,16 @@ def _renderer(described: str) -> Renderer:
 def _arguments(base: ModelConfig) -> tuple[str, dict[str, Any]]:
     path = location.find(base)
     if path is None:
-        # A model's folder may bring Python code. It is never run.
+        # A model's folder may contain Python code. It is never run.
         return expanded(base.source, "model"), {"revision": base.revision, "trust_remote_code": False}
     if path.suffix == ".gguf":
-        # transformers takes the folder and the name of a GGUF file apart, and reads the tokenizer from the same file.
+        # transformers wants a GGUF file's folder and name as two arguments. It reads the tokenizer from the same file.
         return str(path.parent), {"gguf_file": path.name}
     return str(path), {"trust_remote_code": False}
 
 
 def _with_tokenizer(base: ModelConfig) -> ModelConfig:
-    """Return the model whose folder has the tokenizer: an adapter may bring one, else its base does."""
+    """Return the model whose folder has the tokenizer: an adapter's own folder if it has one there, else its base."""
     adapter = adapter_of(base)
     if adapter is None or (adapter / "tokenizer_config.json").is_file():
         return base
@@ -92,19 +97,22 @@ def _with_tokenizer(base: ModelConfig) -> ModelConfig:
 
 
 def load_base(base: ModelConfig, dtype: torch.dtype, labels: int | None, fresh: bool = True) -> Any:
-    """Return the base model in `dtype`, cut to its first layers if so configured, with a head of `labels` or none.
+    """Return the base model in `dtype`, cut to its first layers if the settings say so.
 
-    The head is `fresh`, to be trained, or must be there. An adapter's folder is merged into its own base.
+    With `labels` it has a head of that many outputs. A `fresh` head is made new, to be trained. Otherwise the model
+    must have a trained head. If the model is an adapter's folder, the adapter is merged into its own base. Raises
+    BackendError if the model cannot be loaded or its head is missing, and ConfigError if it has too few layers, if a
+    weight is NaN, or if its pad token does not fit.
     """
     adapter = adapter_of(base)
     whole = base if adapter is None else beneath(base, adapter)
-    # An adapter for a head brings the head's own weights, so the base beneath it needs none.
+    # An adapter for a head has the head's weights itself, so the base below it needs none.
     model = _whole(whole, dtype, labels, fresh or adapter is not None)
     if adapter is not None:
         with _readable(base):
             adapted: Any = PeftModel.from_pretrained(model, str(adapter))
             model = adapted.merge_and_unload()
-    # Checked after the merge and before the cut, so that all weights that were read are looked at.
+    # This comes after the merge and before the cut, so that it checks all weights that were read.
     check_weights(model, base, renderer_of(base).tokenizer.pad_token_id)
     if base.layers is not None:
         _cut(model, base)
@@ -112,18 +120,19 @@ def load_base(base: ModelConfig, dtype: torch.dtype, labels: int | None, fresh: 
 
 
 def beneath_adapter(base: ModelConfig, dtype: torch.dtype, labels: int | None) -> Any:
-    """Return what an adapter that was trained from `base` stands on.
+    """Return the model to which an adapter that was trained from `base` belongs.
 
-    An adapter that was itself continued stands on its own base; every other one stands on the base as it is loaded.
+    If training continued the adapter in the folder `base`, it is that adapter's own base model. Otherwise it is the
+    model that `load_base` loads. Raises as `load_base` does.
     """
     adapter = continued(base, labels)
     return load_base(base if adapter is None else beneath(base, adapter), dtype, labels)
 
 
 def continued(base: ModelConfig, labels: int | None) -> Path | None:
-    """Return the adapter with which training goes on; None where training begins with a new one.
+    """Return the adapter that training continues, or None if training begins with a new one.
 
-    A head for comparisons or rewards begins anew.
+    Training of a head for comparisons or rewards always begins with a new one.
     """
     return adapter_of(base) if base.adapter is AdapterUse.CONTINUE and not labels else None
 
@@ -131,13 +140,13 @@ def continued(base: ModelConfig, labels: int | None) -> Path | None:
 def _whole(base: ModelConfig, dtype: torch.dtype, labels: int | None, fresh: bool) -> Any:
     source, where = _arguments(base)
     if "gguf_file" in where:
-        # The weights of a GGUF file are quantised. Turned back into ordinary numbers, they make a model that can be
+        # The weights of a GGUF file are quantised. They are turned back into ordinary numbers, so that the model can be
         # trained.
         where["quantization_config"] = GgufConfig(dequantize=True)
     kind: Any = AutoModelForSequenceClassification if labels else AutoModelForCausalLM
     if labels:
-        # Without `ignore_mismatched_sizes` a head of another size ends the loading with an error about shapes. With it
-        # such a head is made anew, and `found` names it, so that the check below can say what is wrong.
+        # Without `ignore_mismatched_sizes`, loading a head of another size ends with an error about shapes. With it,
+        # such a head is made new and `found` names it, so that the check below can say what is wrong.
         where |= {"num_labels": labels, "ignore_mismatched_sizes": True}
     with _readable(base):
         model, found = kind.from_pretrained(source, dtype=dtype, output_loading_info=True, **where)
@@ -153,7 +162,7 @@ _UNREADABLE = (
     *(OSError, ValueError, KeyError, IndexError, TypeError, AttributeError, RuntimeError, EOFError),
     *(SafetensorError, pickle.UnpicklingError, struct.error),
 )
-"""What the library raises for damaged files; it promises nothing."""
+"""The errors that the libraries raise for damaged files. They document none of them."""
 
 
 @contextmanager
@@ -169,14 +178,14 @@ def _readable(base: ModelConfig) -> Generator[None, None, None]:
 
 
 def _cut(model: Any, base: ModelConfig) -> None:
-    """Keep the first layers. Architectures call their list of layers by different names."""
+    """Keep only the first layers of a model."""
     there = model.config.num_hidden_layers
     if base.layers is None or base.layers > there:
         raise ConfigError(
             f"models: layers: {base.layers} asked for, {base.source} has {there}; ask for at most {there}"
         )
-    # The list is known by its length, because its name differs: `layers` in Llama, `h` in GPT-2. Two lists of one
-    # length (an encoder and a decoder) are refused.
+    # The list of layers is found by its length, because its name differs: `layers` in Llama, `h` in GPT-2. Two lists of
+    # the same length (an encoder and a decoder) are refused.
     lists = [(name, part) for name, part in model.base_model.named_modules() if _holds_layers(part, there)]
     if len(lists) != 1:
         raise ConfigError(
@@ -187,8 +196,8 @@ def _cut(model: Any, base: ModelConfig) -> None:
     owner, _, own_name = name.rpartition(".")
     setattr(model.base_model.get_submodule(owner), own_name, part[: base.layers])
     model.config.num_hidden_layers = base.layers
-    # Models that mix kinds of attention (Gemma 3) list the kind of each layer. transformers refuses a config in which
-    # this list has another length.
+    # Models that mix kinds of attention (Gemma 3) have a list with the kind of each layer. transformers refuses a
+    # config in which this list has another length than the number of layers.
     if getattr(model.config, "layer_types", None):
         model.config.layer_types = model.config.layer_types[: base.layers]
 
@@ -198,10 +207,12 @@ def _holds_layers(part: Any, count: int) -> bool:
 
 
 def check_weights(model: Any, base: ModelConfig, pad: int | None) -> None:
-    """Raise ConfigError where weights are no numbers, or where the token for padding has no place in the embedding."""
-    # A sum is no number where one of its parts is none; unlike isnan it makes no copy of the weights.
-    # An infinite weight makes the sum infinite, too. Only NaN is refused, so weights with such a sum are looked at one
-    # by one.
+    """Check a model's weights and the id `pad` of its pad token.
+
+    Raises ConfigError if a weight is NaN, or if the embedding has no row for the pad token.
+    """
+    # A sum is NaN if one of its parts is NaN. Unlike isnan, it makes no copy of the weights. An infinite weight makes
+    # the sum infinite, too. Only NaN is refused, so weights with such a sum are then checked one by one.
     odd = (name for name, one in model.named_parameters() if not torch.isfinite(one.sum(dtype=torch.float64)))
     if name := next((name for name in odd if torch.isnan(model.get_parameter(name)).any()), None):
         raise ConfigError(
@@ -217,19 +228,21 @@ def check_weights(model: Any, base: ModelConfig, pad: int | None) -> None:
 
 
 def located(card: ModelCard, sources: Mapping[str, ModelConfig]) -> ModelCard:
-    """Return the card with its base model where this run found it; `sources` is {content: model}."""
+    """Return the card with the place where this run found its base model. `sources` is {content: model}."""
     found = sources.get(card.content)
     if found is None:
         return card
-    # The card names the base by the place where it was when the model was trained. The same content may lie elsewhere
-    # now.
+    # The card has the place of the base model at the time of training. The same content may now be in another place.
     return card.model_copy(
         update={"base": card.base.model_copy(update={"source": found.source, "revision": found.revision})}
     )
 
 
 def load(path: Path, device: torch.device, sources: Mapping[str, ModelConfig]) -> Loaded:
-    """Return the model that a directory's card describes, ready for inference on `device`."""
+    """Return the model that a directory's card describes, ready for inference on `device`.
+
+    `sources` maps the content of a base model to its place. Raises as `load_base` does.
+    """
     card = located(read_card(path), sources)
     dtype, renderer = torch_dtype(card.base.dtype), renderer_of(card.base)
     match card.weights:
@@ -243,7 +256,7 @@ def load(path: Path, device: torch.device, sources: Mapping[str, ModelConfig]) -
             model = adapted.merge_and_unload()
     model.config.pad_token_id = renderer.tokenizer.pad_token_id
     if not card.labels:
-        # A model's own generation defaults (temperature, penalties) must not leak into an experiment.
+        # A model's own defaults for generation (temperature, penalties) must not influence an experiment.
         model.generation_config = GenerationConfig(
             eos_token_id=renderer.ends, pad_token_id=renderer.tokenizer.pad_token_id
         )
@@ -251,6 +264,6 @@ def load(path: Path, device: torch.device, sources: Mapping[str, ModelConfig]) -
 
 
 def max_positions(model: Any) -> int:
-    """Return the longest row in tokens that a model can take."""
-    # Models without a table of positions (Mamba, say) name no limit.
+    """Return the most tokens that a row may have for this model. It is 2**31 if the model names no limit."""
+    # Models without a table of positions, such as Mamba, name no limit.
     return int(getattr(model.config, "max_position_embeddings", None) or 2**31)

@@ -1,4 +1,5 @@
-"""What an experiment runs on: the backend, threads, versions, memory. Provenance, never identity."""
+"""What an experiment runs on: backend, threads, versions of libraries, memory. It is recorded in manifests, but it is
+never part of the identity of a stage."""
 
 from __future__ import annotations
 
@@ -33,13 +34,16 @@ LIBRARIES = (
 def opener_of(
     execution: Execution, student: ModelConfig, progress: backends.Progress, sources: Mapping[str, ModelConfig]
 ) -> Callable[[], Backend]:
-    """Return what opens the backend when a stage first needs it, and once only."""
+    """Return a function that opens the backend at its first call and then always returns the same one."""
     execution = execution.model_copy(update={"threads": threads_of(execution, student)})
     return functools.cache(lambda: backends.open_backend(execution, progress, sources))
 
 
 def threads_of(execution: Execution, student: ModelConfig) -> int:
-    """Return the CPU threads of one process. The built-in models are so small that a second thread slows them down."""
+    """Return the number of CPU threads of one process.
+
+    It is 1 for the built-in models, because they are so small that a second thread slows them down.
+    """
     if execution.threads != "auto":
         return execution.threads
     if student.source.startswith(location.BUILTIN):
@@ -49,7 +53,7 @@ def threads_of(execution: Execution, student: ModelConfig) -> int:
 
 
 def provenance(execution: Execution, student: ModelConfig) -> dict[str, Any]:
-    """Return what a manifest records besides identity: versions, machine, execution settings."""
+    """Return what a manifest records besides the identity: versions, machine, execution settings."""
     settings = execution.model_dump(mode="json") | {"threads": threads_of(execution, student)}
     return {"versions": versions(), "platform": platform.platform(), "execution": settings}
 
@@ -60,7 +64,7 @@ def versions() -> dict[str, str]:
     found = {"burnish": __version__, "python": platform.python_version()}
     for name in LIBRARIES:
         try:
-            # From the metadata of the installed package. `import torch` alone would take seconds.
+            # It is read from the metadata of the installed package. `import torch` alone would take seconds.
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
@@ -68,9 +72,9 @@ def versions() -> dict[str, str]:
 
 
 def peak_memory() -> int:
-    """Return the largest resident size of this process or of a worker so far, in bytes."""
+    """Return the largest amount of memory (resident size) of this process or of a worker so far, in bytes."""
     unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux KiB
     own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # Of the children only those that ended are counted, and the largest of them, not their sum.
+    # Only child processes that ended are counted. The value is that of the largest one and not their sum.
     children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     return max(own, children) * unit

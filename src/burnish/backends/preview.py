@@ -1,4 +1,4 @@
-"""How a row will be seen by a model, before anything is spent: the text, and which part of it is learned."""
+"""Shows how a model will see a row: its text, and which part of it is learned. It also measures a machine's speed."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from burnish.config import DType, Execution, ModelConfig
 from burnish.types import TrainingRow
 
 SIDE = 1024
-"""Rows of the square matrices by which a machine's speed is measured."""
+"""Number of rows of the square matrices with which a machine's speed is measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rendered:
-    """A row as text, with its numbers of tokens: `prompt` carries no loss; `supervised` is learned and ends with the
-    token `end`."""
+    """A row as text, with its numbers of tokens.
+
+    The model does not learn to write `prompt`. It learns to write `supervised`, which ends with the token `end`.
+    """
 
     prompt: str
     supervised: str
@@ -30,9 +32,12 @@ class Rendered:
 
 
 def rendered(model: ModelConfig, row: TrainingRow) -> Rendered:
-    """Render a row as training does and turn the ids back into text, special tokens shown."""
+    """Render a row as training does, and turn the token ids back into text with its special tokens.
+
+    Raises DataError if the chat template refuses the row. Raises as `renderer_of` does.
+    """
     renderer = renderer_of(model)
-    # Without a limit, so that a row that is too long can still be shown.
+    # There is no limit here, so that a row that is too long can still be shown.
     tokens = renderer.row(row, 2**31)
     prompt, supervised = tokens.ids[: tokens.prompt_length], tokens.ids[tokens.prompt_length :]
     return Rendered(
@@ -45,19 +50,25 @@ def rendered(model: ModelConfig, row: TrainingRow) -> Rendered:
 
 
 def answer_lengths(model: ModelConfig, answers: Iterable[str]) -> list[int]:
-    """Return how many tokens a model would have to write for each answer, its end included."""
+    """Return how many tokens a model would have to write for each answer. The token that ends the answer counts.
+
+    Raises as `renderer_of` does.
+    """
     renderer = renderer_of(model)
     return [renderer.answer_length(answer) for answer in answers]
 
 
 def speed(execution: Execution, dtype: DType) -> float:
-    """Return how many floating-point operations a second this machine's matrix products reach, from a short trial."""
+    """Measure for 0.2 seconds how many floating-point operations a second this machine does in matrix products.
+
+    Raises BackendError if the device is not available.
+    """
     device = choose_device(execution.device)
     matrix_MM = torch.ones((SIDE, SIDE), dtype=torch_dtype(dtype), device=device)
-    _ = matrix_MM @ matrix_MM  # the first product also prepares
+    _ = matrix_MM @ matrix_MM  # the first product also does preparations, so it is not timed
     started, products = time.perf_counter(), 0
     while time.perf_counter() - started < 0.2:
-        # A GPU only queues the product. Reading one value of it waits until it is done.
+        # A GPU only puts the product into a queue. Reading one value of it waits until the product is done.
         (matrix_MM @ matrix_MM)[0, 0].item()
         products += 1
     # A product of two matrices of n rows takes n**3 multiplications and about as many additions.

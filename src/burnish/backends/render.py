@@ -1,4 +1,4 @@
-"""Messages to token ids: one function for training, scoring and generation, so that template and BOS cannot differ."""
+"""Turns messages into token ids. Training, scoring and generation share this code, so that they all see the same."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from burnish.errors import ConfigError, DataError, brief
 from burnish.models.chat import ChatTemplate, Flaw, Turn, turns_of
 from burnish.types import Message, PairRow, Role, TrainingRow, is_whole
 
-# The paper's template is in its appendix A.1; the words of the comparator's question are our own (appendix B).
+# The paper gives its template in appendix A.1. The wording of the comparator's question is our own (appendix B).
 PAPER_TURNS = {Role.SYSTEM: "SYSTEM:\n{}\n\n", Role.USER: "USER:\n{}\n\n", Role.ASSISTANT: "ASSISTANT:{}\n\n"}
 PAPER_PAIR = (
     "Two answers to a question follow.\n\nQUESTION:\n{question}\n\nANSWER (A):\n{first}\n\nANSWER (B):\n{second}\n\n"
@@ -23,22 +23,22 @@ EMBEDDED_PAIR = "{question} solution : {first} other solution : {second} right i
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """A row as token ids; the first `prompt_length` of them are the prompt and carry no loss."""
+    """A row as token ids. The first `prompt_length` of them are the prompt, on which there is no loss."""
 
     ids: list[int]
     prompt_length: int
 
     @property
     def labels(self) -> list[int]:
-        """What the loss sees: -100 on the prompt, then the completion and its end."""
+        """The targets of the loss: -100 (no loss) for each token of the prompt, then the completion and its end."""
         return [-100] * self.prompt_length + self.ids[self.prompt_length :]
 
 
 class Renderer:
     """Turns messages into token ids with one tokenizer and one template.
 
-    `end` is the token that ends an answer; without it, it is the tokenizer's end-of-sequence token. `owner` is the
-    model's source, for messages. Raises ConfigError where a template or the end is not there.
+    `end` is the token that ends an answer. If it is None, the tokenizer's end-of-sequence token ends an answer. `owner`
+    is the model's source, for messages. Raises ConfigError if `end` is not one token of the tokenizer.
     """
 
     def __init__(self, tokenizer: Any, template: Template, end: str | None = None, owner: str = "") -> None:
@@ -47,8 +47,8 @@ class Renderer:
         self.owner = owner
         self.eos: int = tokenizer.eos_token_id
         self.end: int = self.eos if end is None else self._id_of(end)
-        # Some tokenizers have a BOS token and do not put it before a text (SmolLM2's, for example). So what the
-        # tokenizer does is looked at, and not what it has.
+        # Some tokenizers have a BOS token but do not put it before a text (SmolLM2's, for example). So a trial text
+        # shows what the tokenizer does.
         with_special = tokenizer("x", add_special_tokens=True)["input_ids"]
         self.adds_bos = bool(with_special) and with_special[0] == tokenizer.bos_token_id
 
@@ -59,8 +59,8 @@ class Renderer:
 
     def _id_of(self, end: str) -> int:
         ids = self._ids(end)
-        # A text of several tokens cannot be a stop: generation compares single tokens. The token for unknown words
-        # would stop at every unknown word.
+        # A text of several tokens cannot end an answer, because generation compares single tokens. The token for
+        # unknown words would end an answer at every unknown word.
         if len(ids) != 1 or ids[0] == self.tokenizer.unk_token_id:
             raise ConfigError(
                 f"model {self.owner!r}: end: {end!r} is {len(ids)} tokens of its tokenizer; name one token that it "
@@ -70,9 +70,8 @@ class Renderer:
 
     @property
     def ends(self) -> list[int]:
-        """The tokens at which an answer stops: its end, and the tokenizer's end of a sequence."""
-        # A model may write its old end of a sequence although another end was learned: both stop it. The learned one
-        # comes first.
+        """The tokens that stop an answer: the end that was learned, then the tokenizer's end-of-sequence token."""
+        # A model may still write the tokenizer's token, although it learned another end. So both stop an answer.
         return list(dict.fromkeys([self.end, self.eos]))
 
     @property
@@ -82,9 +81,9 @@ class Renderer:
 
     @functools.cached_property
     def chat(self) -> ChatTemplate:
-        """The chat template. Raises ConfigError where the tokenizer has none."""
+        """The chat template. Raises ConfigError if the tokenizer has none."""
         text = self.tokenizer.chat_template
-        if isinstance(text, dict):  # several by name
+        if isinstance(text, dict):  # a tokenizer may have several templates, each with a name
             text = text.get("default")
         if not text:
             raise ConfigError(
@@ -94,18 +93,22 @@ class Renderer:
         return ChatTemplate(text, self.tokenizer.special_tokens_map, self.owner)
 
     def chat_text(self, turns: Sequence[Turn], ask: bool, row: str) -> str:
-        """Return a conversation as text. Raises DataError naming the row that the chat template refuses."""
+        """Return a conversation as text. If `ask` is true, the text ends where the answer begins.
+
+        Raises DataError with the row's id if the chat template refuses the row, and ConfigError if the template itself
+        is wrong or missing.
+        """
         text = self.chat.render(turns, ask)
         if isinstance(text, Flaw):
             raise DataError(f"row {row}: {text.refusal(self.owner)}")
         return text
 
     def prompt(self, messages: Sequence[Message], row: str = "") -> list[int]:
-        """Return the ids that stand before the answer. Raises DataError naming the `row` that a template refuses."""
+        """Return the token ids before the answer. Raises DataError with the id `row` if a template refuses the row."""
         match self.template:
             case Template.CHAT:
-                # Without special tokens of the tokenizer: a chat template writes its BOS itself, and a second one would
-                # stand before it.
+                # The tokenizer adds no special tokens here. A chat template writes its BOS itself, so there would be
+                # two of them.
                 return self._ids(self.chat_text(turns_of(messages), True, row))
             case Template.EMBEDDED:
                 return self._ids(f"task : {' '.join(message.content for message in messages)} answer :")
@@ -114,10 +117,13 @@ class Renderer:
                 return self._with_bos(f"{turns}ASSISTANT:")
 
     def row(self, row: TrainingRow, max_tokens: int) -> Tokens:
-        """Return prompt, completion and end; raises DataError naming a row whose end would not be supervised."""
+        """Return the token ids of prompt, completion and end.
+
+        Raises DataError with the row's id if it has more than `max_tokens`, because its end would not be learned.
+        """
         prompt = self.prompt(row.prompt, row.id)
-        # Prompt and answer are encoded apart, as in generation, where the answer does not exist yet. Encoded together,
-        # the last sign of the prompt and the first one of the answer could become one token.
+        # Prompt and answer are encoded separately, because in generation the answer does not exist yet. If they were
+        # encoded together, the last character of the prompt and the first one of the answer could become one token.
         ids = [*prompt, *self._ids(row.completion), self.end]
         if len(ids) > max_tokens:
             raise DataError(
@@ -127,11 +133,14 @@ class Renderer:
         return Tokens(ids, len(prompt))
 
     def answer_length(self, answer: str) -> int:
-        """Return how many tokens a model writes for an answer, its end included."""
+        """Return how many tokens a model writes for an answer. The token that ends the answer counts."""
         return len(self._ids(answer)) + 1
 
     def pair(self, row: PairRow, max_tokens: int) -> list[int]:
-        """Return what a comparator sees of two answers; raises DataError naming a pair that does not fit."""
+        """Return the token ids that a comparator sees for two answers.
+
+        Raises DataError with the pair's id if there are more than `max_tokens`.
+        """
         ids = self._pair(row)
         if len(ids) > max_tokens:
             raise DataError(
@@ -146,8 +155,11 @@ class Renderer:
         return self._with_bos(PAPER_PAIR.format(question=question, first=row.first, second=row.second))
 
     def judged(self, row: TrainingRow, max_tokens: int) -> list[int]:
-        """Return what a reward model sees: with a chat template the whole conversation, as TRL trains one, else the
-        row. Raises DataError naming a row that does not fit."""
+        """Return the token ids that a reward model sees.
+
+        With a chat template it is the whole conversation, as in TRL's training of reward models. Otherwise it is the
+        same as `row`. Raises DataError with the row's id if there are more than `max_tokens`.
+        """
         if self.template is not Template.CHAT:
             return self.row(row, max_tokens).ids
         ids = self._ids(self.chat_text(turns_of(row.prompt, row.completion), False, row.id))
@@ -156,11 +168,11 @@ class Renderer:
         return ids
 
     def text(self, ids: Sequence[int]) -> str:
-        """Return what a model wrote, without special tokens and outer white space."""
+        """Return the text that a model wrote, without special tokens and without white space around it."""
         return str(self.tokenizer.decode(ids, skip_special_tokens=True)).strip()
 
     def _ids(self, text: str) -> list[int]:
-        """Return the ids of a text. Raises DataError for half a character: a template may write one, as `\\ud800`."""
+        """Return the ids of a text. Raises DataError for half a character, which a template may write as `\\ud800`."""
         if not is_whole(text):
             raise DataError(
                 f"{brief(text)}: a row as the template writes it holds half a character (a lone surrogate); "

@@ -1,4 +1,7 @@
-"""Training through TRL (SFT) and transformers (the two-way head), LoRA through PEFT. Configured, nothing overridden."""
+"""Training with TRL (SFT), transformers (the two-way head) and PEFT (LoRA).
+
+The trainers are only configured. None of their methods is overridden.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ from burnish.types import PairRow, TrainingRow
 
 
 class Training:
-    """One training of a base model into a directory: of the model itself, or of a two-way head on it."""
+    """One training of a base model, or of a two-way head on it. The result is written into a directory."""
 
     def __init__(
         self, base: Path, settings: TrainSettings, seed: int, runtime: Runtime, classifier: bool = False
@@ -37,9 +40,10 @@ class Training:
         self.renderer = renderer_of(self.card.base)
 
     def finetune(self, rows: Sequence[TrainingRow], into: Path, checkpoints: int) -> int:
-        """Train on the completions and their ends; save `checkpoints` evenly spaced models besides the last one.
+        """Train on the completions and their ends, and return the number of tokens of all epochs.
 
-        Returns the tokens of all epochs.
+        Besides the final model, it saves `checkpoints` models at evenly spaced steps. Raises DataError with the row's
+        id if a row is too long.
         """
         set_seed(self.seed)  # the adapter's first weights are drawn here
         model = self._model()
@@ -48,11 +52,11 @@ class Training:
         scratch = into / "trainer"
         arguments = SFTConfig(
             **self.arguments.common(scratch, len(tokens), max(len(row.ids) for row in tokens)),
-            # None, so that nothing cuts a row and with it the end that is to be learned: TRL's default is 1,024 tokens.
-            # Rows that do not fit were refused above.
+            # TRL's default is 1,024 tokens. It would cut a row, and with it the end that is to be learned. Rows that do
+            # not fit were refused above.
             max_length=None,
             packing=False,
-            # TRL takes our ids and labels as they are. By itself it would encode texts with its own template and end.
+            # With this, TRL takes our ids and labels as they are. Else it would encode texts with its own template.
             dataset_kwargs={"skip_prepare_dataset": True},
         )
         trainer = SFTTrainer(
@@ -66,10 +70,11 @@ class Training:
         return round(self.settings.epochs * sum(len(row.ids) for row in tokens))
 
     def learn_to_compare(self, rows: Sequence[tuple[PairRow, PairRow]], into: Path) -> int:
-        """Train the two-way head, P(the second answer is better).
+        """Train the two-way head, which gives P(the second answer is better), and return the tokens of all epochs.
 
-        An item, of which batch_size make a step, is a pair in both orders, so that both stand in one batch: shuffled
-        apart, a small model does not learn to compare at all.
+        An item is a pair in both orders, and a step has `batch_size` items. So both orders are always in the same
+        batch. If they are shuffled apart, a small model does not learn to compare at all. Raises DataError with the
+        pair's id if a pair is too long.
         """
         set_seed(self.seed)
         model = self._model()
@@ -97,13 +102,13 @@ class Training:
     def _train(self, trainer: Any, into: Path, checkpoints: int) -> None:
         run(trainer, self.settings)
         scratch = into / "trainer"
-        # Sorted as numbers: as texts, checkpoint-100 would stand before checkpoint-20.
+        # They are sorted as numbers. As texts, checkpoint-100 would come before checkpoint-20.
         saved = sorted(scratch.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
         for number, path in enumerate(saved[:checkpoints], 1):
             place = into / f"checkpoint-{number:02d}"
             path.rename(place)
-            # A pickle that names the scratch folder. Nothing reads it, and with it equal models would not be equal
-            # files.
+            # This pickle contains the name of the scratch folder. Nothing reads it, and because of it the files of two
+            # equal models would differ.
             (place / "training_args.bin").unlink(missing_ok=True)
             self._write_card(place)
         trainer.model.save_pretrained(into)
@@ -115,11 +120,13 @@ class Training:
         write_card(place, self.card.model_copy(update={"weights": weights, "classifier": self.classifier}))
 
     def _model(self) -> Any:
-        """Return the model to train. All weights are kept in float32 (bfloat16 arithmetic through autocast); under
-        adapters the frozen weights keep the model's own format. An adapter's folder is continued where it says so."""
+        """Return the model to train.
+
+        If all weights are trained, they are float32, and bfloat16 arithmetic goes through autocast. With an adapter,
+        the frozen weights keep the model's own format. An existing adapter is continued if the settings say so.
+        """
         labels = 2 if self.classifier else None
-        # Small steps of the optimiser vanish in bfloat16, which has 8 bits of precision. Adapters are float32 in any
-        # case.
+        # Small steps of the optimiser get lost in bfloat16, which has 8 bits of precision. Adapters are always float32.
         dtype = torch_dtype(self.card.base.dtype) if self.settings.lora else torch.float32
         adapter = continued(self.card.base, labels)
         if adapter is not None and self.settings.lora is None:
@@ -158,12 +165,12 @@ def _both_orders(batch: Sequence[dict[str, Any]], pad: int) -> dict[str, torch.T
 
 
 class _SaveAt(TrainerCallback):
-    """Asks the trainer to save at given steps: evenly spaced, where `save_steps` would add a short last interval."""
+    """Asks the trainer to save at given steps. The trainer's own `save_steps` would add a short last interval."""
 
     def __init__(self, steps: frozenset[int]) -> None:
         self.steps = steps
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
-        """Set the trainer's own flag."""
+        """Tell the trainer whether to save after this step."""
         control.should_save = state.global_step in self.steps
         return control

@@ -1,4 +1,4 @@
-"""A model's chat template, and the token with which it ends an answer."""
+"""Finds a model's chat template and the token with which it ends an answer."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from burnish.config import ModelConfig, Template
 from burnish.models.chat import ChatTemplate, Turn
 
 ANSWER = "MMMM"
-"""An answer that no template writes by itself."""
+"""A trial answer. No template writes this text by itself."""
 _ASKED = ({"role": "user", "content": "Hello"}, {"role": "assistant", "content": ANSWER})
-# Some templates refuse a conversation without a system turn. Others (Gemma's) refuse one with a system turn, so that
-# the plain conversation is tried first.
+# Some templates refuse a conversation without a system turn. Others (Gemma's) refuse one with a system turn. So both
+# conversations are tried, and the one without it comes first.
 _TOLD = ({"role": "system", "content": "Be brief."}, *_ASKED)
 
 
 def end_of(model: ModelConfig) -> str | None:
-    """Return the token that ends an answer; None where it is the tokenizer's own end of a sequence.
+    """Return the token that ends an answer, or None if it is the tokenizer's own end-of-sequence token.
 
-    The setting `end` comes first, then what the chat template writes after an answer. Raises ConfigError where the
-    setting names no token, or where the chat template fails on any conversation.
+    The setting `end` comes first. Without it, it is the token that the chat template writes after an answer. Raises
+    ConfigError if the setting is not one token, or if the chat template fails on every conversation. Raises
+    BackendError if the tokenizer cannot be loaded.
     """
     renderer = renderer_of(model)
     if model.end is not None:
@@ -33,25 +34,29 @@ def end_of(model: ModelConfig) -> str | None:
 
 
 def chat_of(model: ModelConfig) -> ChatTemplate | None:
-    """Return the chat template through which a model reads prompts; None where it reads them in another way."""
+    """Return the chat template through which a model reads prompts, or None if it reads them in another way.
+
+    Raises ConfigError if the settings ask for a chat template and the tokenizer has none. Raises BackendError if the
+    tokenizer cannot be loaded.
+    """
     renderer = renderer_of(model)
     return renderer.chat if renderer.template is Template.CHAT else None
 
 
 def _ending(renderer: Renderer) -> int:
-    """Return the first special token after an answer. A template that writes none leaves it to the tokenizer."""
+    """Return the first special token after an answer, or the tokenizer's end-of-sequence token if there is none."""
     for conversation in (_ASKED, _TOLD):
         after = _after_answer(renderer, conversation)
         if after is not None:
             ids: list[int] = renderer.tokenizer(after, add_special_tokens=False)["input_ids"]
-            # What follows an answer may begin with white space, or with text that is no mark. In `<end_of_turn>\n` only
-            # the first part ends the answer.
+            # After an answer there may be white space or other text besides the special token. In `<end_of_turn>\n`,
+            # only the first part ends the answer.
             return next((id_ for id_ in ids if id_ in _special(renderer)), renderer.eos)
     return renderer.eos
 
 
 def _after_answer(renderer: Renderer, conversation: Sequence[Turn]) -> str | None:
-    """Return what a template writes after an answer, None where it refuses the conversation or drops the answer."""
+    """Return what a template writes after an answer, or None if it refuses the conversation or drops the answer."""
     text = renderer.chat.render(conversation, ask=False)
     if not isinstance(text, str) or ANSWER not in text:
         return None
@@ -59,8 +64,8 @@ def _after_answer(renderer: Renderer, conversation: Sequence[Turn]) -> str | Non
 
 
 def _special(renderer: Renderer) -> set[int]:
-    """Return the tokens that are marks and no text."""
-    # A mark such as `<|im_end|>` is often neither BOS, EOS nor pad. Then only its entry in the vocabulary says that it
+    """Return the ids of all special tokens."""
+    # A token such as `<|im_end|>` is often neither BOS, EOS nor pad. Then only its entry in the vocabulary says that it
     # is special.
     added = {id_ for id_, token in renderer.tokenizer.added_tokens_decoder.items() if token.special}
     return added | set(renderer.tokenizer.all_special_ids)

@@ -36,8 +36,8 @@ class Said(StrEnum):
 class Ask:
     """A pair that waits for people.
 
-    `shown` is the order in which `first` and `second` stand. It is not shown to the judge, who must not know which
-    answer is the current one.
+    `shown` is the order of `first` and `second`. It is not shown to the judge, who must not know which answer is the
+    current one.
     """
 
     id: str
@@ -54,8 +54,8 @@ class Ask:
 class Annotation:
     """A person's verdict on a pair. If the same person judges a pair again, the last verdict counts.
 
-    `confidence` is how sure the person is, from 0 (not at all) to 1, and None if nothing is said of it. `note` is free
-    text that is kept for whoever reads the file.
+    `confidence` is how sure the person is, from 0 (not at all) to 1, or None if the person did not say. `note` is free
+    text for people who read the file.
     """
 
     id: str
@@ -73,20 +73,21 @@ class Mailbox:
         self.folder = folder
 
     def asked(self) -> list[Ask]:
-        """Read the pairs that wait, in their order. Returns an empty list if none wait."""
+        """Return the pairs that wait, in their order. The list is empty if no pair waits."""
         path = self.folder / WAITING
-        # There is no file before the first pair waits.
+        # Before the first pair waits, there is no file.
         return read_rows(path, Ask) if path.exists() else []
 
     def ask(self, pairs: Sequence[Ask]) -> None:
         """Write the pairs that wait. This replaces the pairs that waited before."""
-        # Replaced as a whole, so that `annotate export` in another process sees the old pairs or the new ones.
+        # The file is replaced as a whole, so that `annotate export` in another process sees either the old pairs or the
+        # new ones.
         write_atomic(self.folder / WAITING, b"".join(dump_line(pair) for pair in pairs))
 
     def said(self) -> dict[str, list[Annotation]]:
-        """Read {pair: the last verdict of each person on it}."""
+        """Return {id of a pair: the last verdict of each person on it}."""
         path = self.folder / ANNOTATIONS
-        # A later line of the same person replaces an earlier one, since a dict keeps the last value of a key.
+        # A later line of the same person replaces an earlier one, because a dict keeps the last value of a key.
         last = {(row.id, row.by): row for row in read_rows(path, Annotation)} if path.exists() else {}
         by_pair: dict[str, list[Annotation]] = {}
         for row in last.values():

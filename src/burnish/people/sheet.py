@@ -56,10 +56,10 @@ class Imported:
 
 
 def export(folder_path: Path, to: Path, overwrite: bool = False) -> int:
-    """Write the pairs that wait for people to a CSV or JSONL file. Returns how many there are.
+    """Write the pairs that wait for people to a CSV or JSONL file, and return how many there are.
 
-    No column tells which answer is the current one. Raises DataError if no pair waits, ConfigError if the file exists
-    already (unless `overwrite`) or is of another kind.
+    No column says which answer is the current one. Raises DataError if no pair waits, and ConfigError if the file
+    exists already (unless `overwrite` is true) or is of another kind.
     """
     sheet = _sheet(to, "--to")
     pairs = Mailbox(folder_path).asked()
@@ -87,7 +87,7 @@ def _written(sheet: Sheet, pairs: Sequence[Ask]) -> bytes:
             return b"".join(dump_line(dict(zip(COLUMNS, row, strict=True))) for row in rows)
         case Sheet.CSV:
             out = io.StringIO()
-            # Everything is quoted, so that line ends inside answers stay in their cells.
+            # Every cell is quoted, so that line breaks inside answers stay in their cells.
             writer = csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
             writer.writerow(COLUMNS)
             writer.writerows([_guarded(cell) for cell in row] for row in rows)
@@ -99,16 +99,16 @@ def _written(sheet: Sheet, pairs: Sequence[Ask]) -> bytes:
 
 
 def _guarded(cell: str) -> str:
-    """Return a cell that a spreadsheet does not take for a formula. Control characters are replaced by visible ones."""
+    """Return a cell that a spreadsheet does not read as a formula. Control characters are replaced by visible ones."""
     # Spreadsheets show a cell that begins with an apostrophe as text.
     return visible(f"'{cell}" if _is_formula(cell) else cell)
 
 
 def _is_formula(cell: str) -> bool:
-    """Say whether a spreadsheet may take a text for a formula. Spaces may come before it, and its sign may be
-    full-width.
+    """Say whether a spreadsheet may read a text as a formula.
 
-    A text that begins with a tab or a line end counts, too, because some programs cut it there.
+    There may be spaces before the sign of the formula, and the sign may be full-width. A text that begins with a tab or
+    a line break counts, too, because some programs cut it there.
     """
     first = next((char for char in cell if not unicodedata.category(char).startswith(_NOT_SHOWN)), "")
     # NFKC turns a full-width sign into the ordinary one.
@@ -118,9 +118,9 @@ def _is_formula(cell: str) -> bool:
 def import_(folder_path: Path, file: Path, by: str) -> Imported:
     """Read the verdicts of a file into the folder, all of them or none.
 
-    If there is a column `by`, it names who judged a row, and replaces the argument. A pair that was judged earlier may
-    be judged again. Raises ConfigError for an unknown kind of file, and DataError naming the row if a pair, a column or
-    a verdict is wrong.
+    `by` is the name of the person who judged. If the file has a column `by`, a name there is used instead. A pair that
+    was judged earlier may be judged again. Raises ConfigError for an unknown kind of file, and DataError naming the row
+    if a pair, a column, a verdict or a confidence is wrong.
     """
     mailbox = Mailbox(folder_path)
     earlier = mailbox.said()
@@ -136,12 +136,12 @@ def import_(folder_path: Path, file: Path, by: str) -> Imported:
             blank += bool(_cell(row, PAIR))
             continue
         key = (annotation.id, annotation.by)
-        # The same verdict twice does no harm. Two different ones must be settled by the user.
+        # The same verdict twice does no harm. If there are two different ones, the user must decide.
         if annotations.setdefault(key, annotation).said is not annotation.said:
             raise DataError(f"{where}: {annotation.by} judges the pair {annotation.id} twice; leave one verdict")
-    # An import that is repeated adds nothing.
+    # If the same file is imported again, it adds nothing.
     new = [row for key, row in annotations.items() if before.get(key) != row]
-    # Written at the end only, when every row of the file has been read.
+    # They are written only at the end, after every row of the file was read.
     if new:
         mailbox.answer(new)
     return Imported(added=len(new), unchanged=len(annotations) - len(new), blank=blank)
@@ -188,7 +188,7 @@ def _annotation(where: str, row: RawRow, by: str, orders: dict[str, Order]) -> A
 
 
 def _confidence(where: str, text: str) -> float | None:
-    """Return how sure a person is, None for an empty cell. Raises DataError unless it is a number from 0 to 1."""
+    """Return how sure a person is, or None for an empty cell. Raises DataError if it is not a number from 0 to 1."""
     if not text:
         return None
     try:
@@ -203,7 +203,7 @@ def _confidence(where: str, text: str) -> float | None:
 
 
 def _cell(row: RawRow, column: str) -> str:
-    """Return a cell without white space around it. An empty text stands for a missing one."""
+    """Return a cell without white space around it. It is an empty text if the cell is missing."""
     value = (row.values or {}).get(column)
-    # A JSONL file may hold the number 1, a spreadsheet the text "1".
+    # A JSONL file may have the number 1, and a spreadsheet the text "1".
     return "" if value is None else str(value).strip()

@@ -23,42 +23,42 @@ __all__ = ["LabelledReport", "SelftestReport", "Tally", "check", "on_pairs", "se
 
 _BOTH_NAMED = {Verdict.A, Verdict.B}
 Tell: TypeAlias = Callable[[int, int], None]
-"""Is told how many pairs are judged, and of how many."""
+"""A function that gets the number of pairs judged so far and the number of all pairs."""
 
 
 def _silent(done: int, total: int) -> None:
-    """Tell nobody."""
+    """Do nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Judged:
-    """A preference, and the side of the answer whose share of wins is counted."""
+    """A preference, and the side of the answer whose wins are counted."""
 
     preference: Preference
     counted_is_a: bool
 
     @property
     def p_counted(self) -> float | None:
-        """P(the counted answer is better). The preference gives it for side b, so it is turned if the counted answer is
-        on side a."""
+        """P(the counted answer is better), or None for an abstention. The preference has P(b is better), so it is
+        turned around if the counted answer is on side a."""
         p_b = self.preference.p_b
         return None if p_b is None else turned_back(p_b, Order.BA if self.counted_is_a else Order.AB)
 
     @property
     def verdict(self) -> Verdict:
-        """Verdict B if the counted answer is preferred."""
+        """The verdict as if the counted answer were on side b: B if it is preferred."""
         return verdict_of(self.p_counted)
 
 
 def selftest(
     annotator: Annotator, planted: Sequence[Planted], again: Annotator | None = None, tell: Tell = _silent
 ) -> SelftestReport:
-    """Ask an annotator about planted pairs twice, and report.
+    """Ask an annotator about planted pairs twice, and return a report.
 
-    The second time, `again` is asked. If it is not given, what the annotator's own `again()` returns is asked, if it
-    has that method: such an annotator remembers its answers. Otherwise the annotator itself is asked again.
-    `tell` is told how many pairs are judged, and of how many. Raises AnnotatorError if the annotator leaves a pair
-    without a preference.
+    The second time, `again` is asked. If it is not given, the annotator's method `again()` makes the second annotator.
+    Annotators that remember their answers have this method. Otherwise the annotator itself is asked again. `tell` is
+    called with the number of pairs judged so far and the number of all pairs. Raises AnnotatorError if the annotator
+    leaves a pair without a preference.
     """
     comparisons = [pair.comparison for pair in planted]
     first = _asked(annotator, comparisons, tell, 0, 2)
@@ -66,7 +66,7 @@ def selftest(
     # Every kind has a list. It is empty if no pair of that kind could be planted.
     by_kind = {kind: list(_of_kind(planted, first, kind)) for kind in Planting}
     corrupted = [judged for kind in CORRUPTIONS for judged in by_kind[kind]]
-    # Ties and flips are counted on corrupted pairs alone: on two equally good answers they are no fault.
+    # Ties and flips are counted only on corrupted pairs, because on two equally good answers they are not a fault.
     preferences = [judged.preference for judged in corrupted]
     # Neither side is better here, so any preference shows a lean to a position.
     same = [judged.preference for judged in by_kind[Planting.SAME]]
@@ -90,8 +90,11 @@ def selftest(
 
 
 def on_pairs(annotator: Annotator, pairs: Sequence[LabelledPair], tell: Tell = _silent) -> LabelledReport:
-    """Ask an annotator about labelled pairs, and report. `tell` is told how many pairs are judged, and of how many.
-    Raises AnnotatorError if the annotator leaves a pair without a preference."""
+    """Ask an annotator about labelled pairs, and return a report.
+
+    `tell` is called with the number of pairs judged so far and the number of all pairs. Raises AnnotatorError if the
+    annotator leaves a pair without a preference.
+    """
     asked = _asked(annotator, [pair.comparison for pair in pairs], tell, 0, 1)
     judged = [_Judged(preference=asked[pair.comparison.id], counted_is_a=pair.first_better) for pair in pairs]
     preferences = [one.preference for one in judged]
@@ -112,9 +115,10 @@ def on_pairs(annotator: Annotator, pairs: Sequence[LabelledPair], tell: Tell = _
 
 
 def check(report: SelftestReport, settings: SelftestConfig) -> None:
-    """Raise AnnotatorError if the accuracy is below the threshold, or cannot be measured.
+    """Check that an annotator is good enough.
 
-    The message has all lines of the report. Nothing is raised if the user asked to continue anyway.
+    Raises AnnotatorError if the accuracy is below `min_accuracy`, or if it cannot be measured. The message has all
+    lines of the report. Nothing is raised if the user asked to continue anyway (`go_on`).
     """
     value = report.accuracy.value
     if settings.go_on or (value is not None and value >= settings.min_accuracy):
@@ -136,16 +140,16 @@ def unusable(report: SelftestReport | LabelledReport, least: float) -> str | Non
     value, pairs = report.accuracy.value, _pairs_words(report)
     if value is not None and value >= least:
         return None
-    # An annotator that only abstains and one that names no winner both have no accuracy, but for different reasons.
+    # An annotator that always abstains and one that never names a winner both have no accuracy. The reasons differ.
     if value is None and report.abstained.value == 1.0:
         reason = f"it gives no verdict on any of {report.abstained.n:,} pairs"
     elif value is None:
         reason = f"it names no better answer on any of the {pairs}"
     else:
         reason = f"its accuracy on {pairs} is {value:.3f}"
-    # Reports of annotators whose verdict cannot depend on the order have no lean and no flip rate.
+    # If the order cannot matter to an annotator, its report has no lean and no flip rate.
     lean = report.position_lean
-    # A hint for the user: on most pairs the position decides, and not the answer.
+    # This is a hint for the user: on most pairs the position decides, and not the answer.
     if report.flip_rate is not None and (report.flip_rate.value or 0.0) > 0.5 and lean is not None:
         place = "first" if (lean.value or 0.0) > 0 else "second"
         reason += f"; on most pairs it prefers whichever answer is shown {place}"
@@ -163,15 +167,18 @@ def judgement(report: SelftestReport | LabelledReport, least: float) -> str:
 
 
 def _pairs_words(report: SelftestReport | LabelledReport) -> str:
-    """Return what the pairs of a report are called."""
+    """Return the words for the pairs of a report."""
     return "planted pairs" if isinstance(report, SelftestReport) else "labelled pairs"
 
 
 def _asked(
     annotator: Annotator, comparisons: Sequence[Comparison], tell: Tell, before: int, times: int
 ) -> dict[str, Preference]:
-    """Return {comparison id: preference}. All are asked `times` times, and were asked `before` times already. Raises
-    AnnotatorError if one is missing."""
+    """Return {comparison id: preference}. Raises AnnotatorError if one is missing.
+
+    For the progress, `times` is how often all comparisons are asked in total, and `before` how often they were asked
+    already.
+    """
     # Two pairs may be the same comparison. It is asked once.
     distinct = list({comparison.id: comparison for comparison in comparisons}.values())
     preferences: dict[str, Preference] = {}
@@ -191,13 +198,13 @@ def _asked(
 
 def _fresh(annotator: Annotator) -> Annotator:
     """Return an annotator that does not repeat remembered answers."""
-    # Else the second round would only read the first one's answers from the cache.
+    # Otherwise the second round would only read the first one's answers from the cache.
     return annotator.again() if isinstance(annotator, AsksAgain) else annotator
 
 
 def _of_kind(planted: Iterable[Planted], asked: Mapping[str, Preference], kind: Planting) -> Iterator[_Judged]:
-    """Yield the judgements on one kind of planted pair. The label is what counts. In a pair with a longer copy, the
-    copy counts."""
+    """Yield the judgements on one kind of planted pair. The wins of the label are counted. In a pair with a longer
+    copy, the wins of the copy are counted."""
     for pair in planted:
         if pair.planting is kind:
             # The longer copy is the side that is not the label, so the comparison is turned for that kind.
@@ -230,8 +237,8 @@ def _same_verdicts(first: Mapping[str, Preference], second: Mapping[str, Prefere
 
 
 def _position_lean(preferences: Iterable[Preference]) -> Metric:
-    """Return how much the first answer shown is preferred. A pair's orders are averaged first, since they are not
-    independent judgements. Abstentions are left out."""
+    """Return how much the answer shown first is preferred. First the two orders of a pair are averaged, because they
+    are not independent judgements. Abstentions are left out."""
     shares = [
         _first_preferred(preference)
         for preference in preferences
@@ -251,15 +258,15 @@ def _first_preferred(preference: Preference) -> list[float]:
 
 
 def _flip_rate(preferences: Iterable[Preference]) -> Metric:
-    """Return the share of pairs, judged in both orders, whose two orders name different winners."""
+    """Return the share of pairs whose two orders name different winners. Only pairs judged in both orders count."""
     orders = [by_order(preference) for preference in preferences]
-    # A pair that was judged in one order alone cannot flip.
+    # A pair that was judged in only one order cannot flip.
     both = [(verdict_of(ab), verdict_of(ba)) for ab, ba in orders if ab is not None and ba is not None]
     return Metric.share(sum(set(verdicts) == _BOTH_NAMED for verdicts in both), len(both))
 
 
 def _lean(shares: Sequence[float]) -> Metric:
-    """Return how far the mean of some shares is from one half. The interval is shifted by one half, too."""
+    """Return the mean of some shares minus one half. The interval is shifted by one half, too."""
     # 0 means no lean. The extremes are -0.5 and +0.5.
     interval = _mean_of_shares(shares) if shares else None
     if interval is None or interval.low is None or interval.high is None:
@@ -276,10 +283,10 @@ def _mean_of_shares(shares: Sequence[float]) -> Interval:
     """
     n = len(shares)
     if set(shares) <= {0.0, 1.0}:
-        # A t interval would have no width if all values are 0 or all are 1.
+        # A t interval has no width if all values are 0 or all are 1.
         return wilson(sum(share == 1.0 for share in shares), n)
     if len(set(shares)) == 1:
-        # The share `otherwise` of pairs could be at 0 or at 1. This gives the two bounds.
+        # A share `otherwise` of the pairs could have the value 0 or 1. This gives the two bounds.
         value, otherwise = shares[0], wilson(0, n).high or 0.0
         return Interval(value=value, low=value * (1 - otherwise), high=value + (1 - value) * otherwise, n=n)
     mean = mean_interval(shares)

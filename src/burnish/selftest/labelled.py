@@ -28,14 +28,15 @@ from burnish.types import (
 BUNDLED = "selftest_rows.jsonl"
 """The file of rows that comes with the package."""
 _LLMBAR = ("input", "output_1", "output_2")
-"""The columns of a prompt and its two answers in LLMBar's files, and in the plain form."""
+"""The columns of a prompt and its two answers in LLMBar's files."""
 _PLAIN = ("prompt", "first", "second")
+"""The same columns in the plain form."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelledPair:
-    """Two answers of which one is known to be better. Side `a` is the first one in the file. `subset` is "" if the file
-    names none."""
+    """Two answers, of which one is known to be better. Side `a` is the first one in the file. `subset` is "" if the
+    file names no subset."""
 
     comparison: Comparison
     example: Example
@@ -47,21 +48,22 @@ def read_pairs_file(path: Path) -> list[LabelledPair]:
     """Read a JSONL file (also `.gz`) with rows {input, output_1, output_2, label} (LLMBar's form) or {prompt, first,
     second, label}.
 
-    `label` is 1 or "first", or 2 or "second". `subset` is optional, and other columns are not read. Each row is an
-    example of its own, so a file may repeat a prompt. Raises DataError naming file and line.
+    `label` names the better answer: 1 or "first", or 2 or "second". `subset` is optional, and other columns are not
+    read. Each row is a separate example, so a file may repeat a prompt. Raises DataError, naming file and line, if a
+    row is wrong, and also if the file has no rows.
     """
     occurrences: Counter[str] = Counter()
     pairs: list[LabelledPair] = []
     for number, columns in read_objects(path):
         pairs.append(_pair(f"{path}:{number}", columns, occurrences))
-    # An empty file is a mistake. An accuracy of nothing would hide it.
+    # An empty file is a mistake. A report without an accuracy would hide it.
     if not pairs:
         raise DataError(f"{path}: holds no pairs; write one JSON object {{prompt, first, second, label}} a line")
     return pairs
 
 
 def examples_of(pairs: Iterable[LabelledPair]) -> dict[str, Example]:
-    """Return {id: example} for these pairs, which an annotator may need."""
+    """Return {id: example} of these pairs. An annotator may need the examples."""
     return {pair.example.id: pair.example for pair in pairs}
 
 
@@ -80,7 +82,7 @@ def _pair(where: str, columns: Mapping[str, Any], occurrences: Counter[str]) -> 
     # These files hold one prompt per row and no conversation.
     prompt = _user(text_column(where, columns, question))
     group = prompt_group(prompt)
-    # With the number of the occurrence, so that rows with the same prompt have different ids.
+    # The id includes the number of the occurrence, so that rows with the same prompt have different ids.
     id_ = short_hash("pair", group, str(occurrences[group]))
     occurrences[group] += 1
     a, b = (
@@ -88,13 +90,13 @@ def _pair(where: str, columns: Mapping[str, Any], occurrences: Counter[str]) -> 
             example_id=id_,
             completion=_answer(where, columns, name),
             source=DemonstrationSource.GIVEN,
-            producer=side,  # LLMBar has a pair of equal answers: with this they have different ids
+            producer=side,  # LLMBar has a pair of equal answers, and this gives them different ids
         )
         for name, side in zip(answers, ("first", "second"), strict=True)
     )
     return LabelledPair(
         comparison=Comparison(example_id=id_, a=a, b=b),
-        # Without a reference: the annotator must judge by the two answers alone.
+        # It has no reference, because the annotator must judge only by the two answers.
         example=Example(id=id_, group=group, prompt=prompt),
         first_better=_first_better(where, columns),
         subset=text_column(where, columns, "subset") if "subset" in columns else "",

@@ -1,5 +1,5 @@
-"""Planted pairs: a label against a copy whose quality is known. An annotator's verdicts on them show how far it can be
-trusted."""
+"""Planted pairs: a label and a copy of it whose quality is known. An annotator's verdicts on them show how far it can
+be trusted."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ CLOSINGS = (
     "Please let me know if there is anything else that I can do for you today.",
     "Thank you for the question, and do not hesitate to come back to me at any time.",
 )
-"""Closing phrases without content, so an answer with one is longer and no better. They have no digits, so that the last
-number of an answer stays the last."""
+"""Closing phrases without content. An answer with one of them is longer, but no better. They have no digits, so that
+the last number of an answer stays the last."""
 FEWEST_WORDS = 4
 """A sentence with fewer words may mean the same after its words are shuffled."""
 FEWEST_CHARACTERS = 8
@@ -35,9 +35,9 @@ FEWEST_CHARACTERS = 8
 SHUFFLES = 8
 """How many orders of the words are tried. The order that moves most of them is used."""
 NEIGHBOURS = 50
-"""Among how many other rows' answers a longer one is searched."""
-# Digits next to letters (H2O, v1.2) belong to a name, and the numbers of a list's items mean nothing. Both stay as
-# they are.
+"""The number of other rows' answers among which a longer one is searched."""
+# Digits next to letters (H2O, v1.2) belong to a name, and the numbers of list items are not values. Both stay as they
+# are.
 _NUMBER = re.compile(
     r"^[ \t]*[0-9]+[.)](?=\s)|(?P<number>(?<![A-Za-z0-9_.])[0-9]+(?:[.,][0-9]+)*(?![A-Za-z0-9_]))", re.MULTILINE
 )
@@ -57,7 +57,7 @@ class Planting(StrEnum):
     OTHER = "other"
     """The answer is replaced by the answer to another prompt."""
     SAME = "same"
-    """Nothing is changed: the label stands against itself."""
+    """Nothing is changed. The label is compared with itself."""
     LONGER = "longer"
     """A closing phrase without content is added. The answer is longer, but no better."""
 
@@ -77,7 +77,7 @@ class Planted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Copy:
-    """A text that was made from a row's label, and how."""
+    """A text that was made from a row's label, and how it was made."""
 
     row: TrainingRow
     planting: Planting
@@ -85,17 +85,17 @@ class _Copy:
 
 
 def plant(rows: Sequence[TrainingRow], seed: int) -> list[Planted]:
-    """Plant pairs, in the order of `rows`.
+    """Make planted pairs, in the order of `rows`.
 
-    Each row gives one pair with a corrupted copy and one with the label itself. Every second row also gives one with a
-    longer copy. Of the corruptions that are possible for a text, the one that was used least so far is taken. A text
-    for which none is possible is left out. The pairs depend on the seed and the set of rows, and not on the order of
-    the rows. Raises DataError if an id occurs twice.
+    Each row gives a pair with a corrupted copy of its label and a pair with the label itself. Every second row also
+    gives a pair with a longer copy. Of the corruptions that are possible for a text, the one that was used least so far
+    is taken. If none is possible, the row is left out. The pairs depend on the seed and the set of rows, and not on the
+    order of the rows. Raises DataError if an id occurs twice.
     """
     repeated = [id_ for id_, count in Counter(row.id for row in rows).items() if count > 1]
     if repeated:
         raise DataError(f"row {repeated[0]!r}: its id occurs twice; make ids unique")
-    # Sorted by hash, so that the pairs do not depend on the order of the rows.
+    # The rows are sorted by hash, so that the pairs do not depend on the order of the rows.
     copies = _copies(sorted(rows, key=lambda row: (short_hash("plant", str(seed), row.id), row.id)), seed)
     place = {row.id: number for number, row in enumerate(rows)}
     # The order of the enum is the order of the pairs of one row.
@@ -109,7 +109,7 @@ def plant(rows: Sequence[TrainingRow], seed: int) -> list[Planted]:
 
 
 def planted_examples(rows: Sequence[TrainingRow]) -> dict[str, Example]:
-    """Return {id: example} for an annotator of planted pairs: prompts without references."""
+    """Return {id: example} for an annotator of planted pairs. The examples have prompts but no references."""
     return {row.id: Example(id=row.id, group=prompt_group(row.prompt), prompt=row.prompt) for row in rows}
 
 
@@ -117,8 +117,8 @@ def _pair(copy: _Copy, label_is_a: bool) -> Planted:
     """Return a label and its copy as a comparison."""
     id_ = copy.row.id
     label = Demonstration(example_id=id_, completion=copy.row.completion, source=DemonstrationSource.GIVEN)
-    # The producer enters the id of an answer. Without it, a label and its equal copy would have the same id, and two
-    # kinds of pairs could have the same id, too.
+    # The producer is part of the id of an answer. Without it, a label and its equal copy would have the same id, and
+    # two kinds of pairs could have the same id, too.
     other = Demonstration(
         example_id=id_, completion=copy.text, source=DemonstrationSource.PROPOSAL, producer=f"planted:{copy.planting}"
     )
@@ -137,9 +137,9 @@ def _copies(ordered: Sequence[TrainingRow], seed: int) -> list[_Copy]:
         # `min` takes the first of equal counts, so the order of CORRUPTIONS breaks ties.
         planting = min(worse, key=lambda kind: dealt[kind])
         copies.append(_Copy(row=row, planting=planting, text=worse[planting]))
-        # The label against itself shows whether the annotator prefers a side.
+        # A label that is compared with itself shows whether the annotator prefers a side.
         copies.append(_Copy(row=row, planting=Planting.SAME, text=row.completion))
-        # Every second row also gets a longer copy, to measure the lean to longer answers.
+        # Every second row also gets a longer copy, to measure whether the annotator prefers longer answers.
         if dealt.total() % 2 == 0:
             closing = CLOSINGS[_draw(len(CLOSINGS), "closing", str(seed), row.id)]
             copies.append(_Copy(row=row, planting=Planting.LONGER, text=f"{row.completion.rstrip()}\n\n{closing}"))
@@ -160,7 +160,7 @@ def _corrupted(ordered: Sequence[TrainingRow], place: int, seed: int) -> dict[Pl
         Planting.OTHER: _others_answer(ordered, place),
     }
     worse = {kind: text for kind, text in made.items() if text is not None}
-    # A copy that equals the label is no corruption, and would count as an error of the annotator.
+    # A copy that equals the label is not worse, and would count as an error of the annotator.
     assert all(_plain(text) != _plain(row.completion) for text in worse.values()), (row, worse)
     return worse
 
@@ -172,7 +172,7 @@ def _other_number(text: str, *key: str) -> str | None:
     if not numbers:
         return None
     start = numbers[-1].start("number")
-    # Without 0, since a number should not begin with it.
+    # 0 is left out, because a number should not begin with it.
     others = [digit for digit in "123456789" if digit != text[start]]
     return text[:start] + others[_draw(len(others), "number", *key)] + text[start + 1 :]
 
@@ -207,10 +207,10 @@ def _cut(text: str) -> str | None:
     text = text.strip()
     end = 2 * len(text) // 3
     kept, lost = text[:end].rstrip(), text[end:]
-    # If only marks are lost, the answer is still complete.
+    # If only punctuation is lost, the answer is still complete.
     if len(text) < FEWEST_CHARACTERS or not any(character.isalnum() for character in lost):
         return None
-    # The cut may fall on the end of a sentence by chance. Then one more word goes, so that the sentence is broken.
+    # The cut may be at the end of a sentence by chance. Then one more word is removed, so that the sentence is broken.
     whole = kept[-1] in _ENDS or lost[0] in _ENDS
     return kept.rsplit(maxsplit=1)[0] if whole and len(kept.split()) > 1 else kept
 
@@ -218,8 +218,8 @@ def _cut(text: str) -> str | None:
 def _others_answer(ordered: Sequence[TrainingRow], place: int) -> str | None:
     """Return the answer of the next row that has another prompt and another answer. After the last row comes the first.
 
-    A longer answer is preferred. Cut copies are shorter than labels, so without this, an annotator that looks at the
-    length alone would score more than one half. Returns None if there is no such row.
+    A longer answer is preferred. Cut copies are shorter than labels, so otherwise an annotator that only compares
+    lengths would score more than one half. Returns None if there is no such row.
     """
     row = ordered[place]
     round_the_end = chain(islice(ordered, place + 1, None), islice(ordered, place))
@@ -228,7 +228,7 @@ def _others_answer(ordered: Sequence[TrainingRow], place: int) -> str | None:
         for other in round_the_end
         if other.prompt != row.prompt and _plain(other.completion) not in ("", _plain(row.completion))
     )
-    # Bounded, since otherwise each row could look at all other rows.
+    # The number is limited, because otherwise each row could read all other rows.
     near = list(islice(answers, NEIGHBOURS))
     longer = (answer for answer in near if len(answer) > len(row.completion))
     return next(longer, near[0] if near else None)
@@ -240,6 +240,6 @@ def _plain(text: str) -> str:
 
 
 def _draw(count: int, *key: str) -> int:
-    """Return a number below `count` that depends on the key alone."""
-    # A hash and no random generator: the number does not depend on what was drawn before.
+    """Return a number below `count` that depends only on the key."""
+    # It uses a hash and not a random generator, so that the number does not depend on earlier draws.
     return int(short_hash(*key), 16) % count

@@ -9,7 +9,7 @@ from burnish.results import Metric, Natural, Record
 from burnish.selftest.planted import Planting
 
 
-# A share of ties says little without its count: 0 % of 3 pairs is not 0 % of 300.
+# A share of ties says little without its count, because 0 % of 3 pairs is not the same as 0 % of 300.
 class Tally(Metric):
     """A share together with its count."""
 
@@ -44,7 +44,7 @@ class LabelledReport(Record):
             f"{plural(self.pairs, 'labelled pair')}, annotator {_known_as(self.annotator)}",
             *_aligned(
                 ("accuracy", _share(self.accuracy)),
-                # Names of subsets come from the user's file, so escape codes are taken out.
+                # Names of subsets come from the user's file, so escape codes are removed.
                 *((f"  {terminal(name)}", _share(metric)) for name, metric in self.by_subset.items()),
                 ("ties", _share(self.ties)),
                 ("abstained", _share(self.abstained)),
@@ -102,21 +102,21 @@ class SelftestReport(Record):
 
 
 def _known_as(fingerprint: str) -> str:
-    """Return who judged. Of a fingerprint (64 hex digits) the first 8 digits are enough."""
+    """Return the name of the annotator. If it is a fingerprint (64 hex digits), the first 8 digits are enough."""
     # A fingerprint of 64 digits is a SHA-256 in hex. Other annotators have a name that people gave them.
     return fingerprint[:8] if len(fingerprint) == 64 else terminal(fingerprint)
 
 
 def _aligned(*lines: tuple[str, str]) -> list[str]:
     """Return lines whose second parts begin in the same column."""
-    # Columns are aligned with spaces, since the lines go to a terminal with a fixed-width font.
+    # Columns are aligned with spaces, because the lines go to a terminal with a fixed-width font.
     width = max(len(name) for name, _ in lines)
     return [f"{name:<{width}}  {text}" for name, text in lines]
 
 
 def _order_lines(position_lean: Metric | None, flip_rate: Metric | None) -> list[tuple[str, str]]:
     """Return the lines about the order of the answers."""
-    # None is not 0: nothing was measured, because the annotator does not look at the order.
+    # None is not 0. It means that nothing was measured, because the order cannot matter to the annotator.
     if position_lean is None or flip_rate is None:
         return [("position lean", "none: the order of the answers cannot matter")]
     return [("position lean", _lean(position_lean)), ("flip rate", _share(flip_rate))]
@@ -139,7 +139,7 @@ def _lean(metric: Metric) -> str:
 def _words(
     metric: Metric, value_words: Callable[[float], str], interval_words: Callable[[tuple[float, float]], str]
 ) -> str:
-    """Return a metric as text, with the given ways to write a value and an interval."""
+    """Return a metric as text. The two functions write a value and an interval."""
     if metric.value is None:
         return "not measured"
     bounds = "" if metric.ci95 is None else f"95 % interval {interval_words(metric.ci95)}, "

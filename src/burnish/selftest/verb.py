@@ -35,10 +35,10 @@ from burnish.types import TrainingRow, short_hash
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """What an annotator is asked about.
+    """The annotator to test, the pairs to ask it about, and the limits.
 
-    If a file of `labelled` pairs is given, it is asked about those. Otherwise it is asked about pairs that are planted
-    in the rows of a dataset (`data`), or in rows that come with burnish.
+    If a file of `labelled` pairs is given, the annotator is asked about those. Otherwise it is asked about pairs that
+    are planted in `rows` rows of a dataset (`data`), or in rows that come with burnish.
     """
 
     annotator: str
@@ -52,13 +52,13 @@ class Trial:
 
 
 def try_out(trial: Trial, store: Path, seed: int = 0) -> SelftestReport | LabelledReport:
-    """Ask the annotator, and report.
+    """Ask the annotator, and return a report.
 
     Raises ConfigError for an annotator that planted pairs cannot test (people, an oracle), DataError if a file cannot
     be used, and AnnotatorError if the annotator leaves a pair without a preference.
     """
     config = read_annotator(trial.annotator, "annotator", trial.changes)
-    # Checked before a model is loaded or a server is asked.
+    # This is checked before a model is loaded or a server is asked.
     _check_testable(config)
     check_programs(config.programs("annotator"))
     terminal = Terminal()
@@ -69,7 +69,7 @@ def try_out(trial: Trial, store: Path, seed: int = 0) -> SelftestReport | Labell
         with terminal.stage("self-test"):
             return on_pairs(annotator.over(examples_of(pairs)), pairs, terminal.rows)
     rows = bundled_rows() if trial.data is None else _rows_of(trial.data)
-    # The draw needs ids alone, and `plant` needs the drawn rows in the order of the draw.
+    # The draw needs only ids, and `plant` needs the drawn rows in the order of the draw.
     by_id = {row.id: row for row in rows}
     rows = [by_id[id_] for id_ in drawn_ids(by_id, trial.rows, seed)]
     whose = "rows that come with burnish" if trial.data is None else "rows of your data"
@@ -79,7 +79,7 @@ def try_out(trial: Trial, store: Path, seed: int = 0) -> SelftestReport | Labell
 
 
 def _say_sent(config: AnnotatorSettings, what: str, terminal: Terminal) -> None:
-    """Say what goes to judges that are not on this machine, before it goes there."""
+    """Say what is sent to judges that are not on this machine, before it is sent."""
     for member in config.members:
         if isinstance(member, JudgeConfig) and (line := sent_words(member.base_url, "annotator", what)):
             terminal.say(line)
@@ -93,7 +93,10 @@ def _check_testable(config: AnnotatorSettings) -> None:
 
 
 def check_fits_here(config: AnnotatorSettings) -> None:
-    """Raise ConfigError if an annotator needs something that only an experiment has."""
+    """Check that an annotator works outside an experiment.
+
+    Raises ConfigError if it needs something that only an experiment has.
+    """
     if problem := config.problem(simulated=False):
         raise ConfigError(f"annotator.{problem}")
 
@@ -102,7 +105,7 @@ def _limited(pairs: list[LabelledPair], limit: int | None, seed: int) -> list[La
     """Return `limit` of the pairs, chosen by hash and kept in the order of the file."""
     if limit is None:
         return pairs
-    # By seed and id, so that the same limit gives the same pairs in every call.
+    # They are chosen by seed and id, so that the same limit gives the same pairs in every call.
     chosen = drawn([pair.comparison.id for pair in pairs], limit, seed, 0, "pairs")
     return [pair for pair in pairs if pair.comparison.id in chosen]
 
@@ -111,7 +114,8 @@ def _rows_of(source: str) -> list[TrainingRow]:
     """Return the usable rows of a dataset, with the ids that `refine` gives them. Raises DataError if there are
     none."""
     table = open_table(DataConfig(source=source))
-    # The same ids as in `refine`: the cache of answers goes by them, so `refine` finds what was asked here.
+    # The ids are the same as in `refine`, so that both draw the same rows, and `refine` finds these answers in the
+    # cache.
     ids = RowIds()
     rows = [
         TrainingRow(id=ids.id_of(row.id, row.prompt), prompt=row.prompt, completion=row.completion)
@@ -124,7 +128,7 @@ def _rows_of(source: str) -> list[TrainingRow]:
 
 
 def _built(config: AnnotatorSettings, store: Path, budget: CallBudget, seed: int, terminal: Terminal) -> AnnotatorPlan:
-    """Return the annotator, with its models found."""
+    """Find the annotator's models, and return the annotator's plan."""
     execution = Execution()
     models = find_models(config.models("annotator", simulated=False), execution, offline_ok=False)
     context = RunContext(
@@ -133,7 +137,7 @@ def _built(config: AnnotatorSettings, store: Path, budget: CallBudget, seed: int
         # There is no model to train here, so the annotator's own model takes its place.
         student=next(iter(models.sources.values()), ModelConfig(source="none")),
         execution=execution,
-        # Calls to a judge's server are counted under this name, apart from those of any refinement.
+        # Calls to a judge's server are counted under this name, separately from those of any refinement.
         run=short_hash("selftest"),
         folder=Path(),
         budget=budget,

@@ -1,1 +1,1 @@
-"""Model-written SQL: taken out of text, run where it can do no harm, its results compared."""
+"""SQL that models write: finds it in texts, runs it where it can do no harm, and compares the results."""

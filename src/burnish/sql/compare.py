@@ -1,8 +1,8 @@
-"""When two results are the same: execution accuracy as BIRD defines it, and stricter forms of it. Pure.
+"""Says when two results are the same: execution accuracy as BIRD defines it, and two stricter rules.
 
-BIRD compares sets of rows (`set(a) == set(b)`), so neither order nor repeats count, nor do column names. Values compare
-as Python's: 1 equals 1.0, NULL equals NULL, a text never equals a number or a blob, floats have no tolerance. Rows
-of different widths differ, but two results without rows are equal whatever their columns.
+BIRD compares sets of rows (`set(a) == set(b)`). So the order of rows, repeated rows and the names of columns do not
+matter. Values are compared as in Python: 1 equals 1.0, NULL equals NULL, a text never equals a number or a blob, and
+floats have no tolerance. Rows with different numbers of columns differ. Two results without rows are always equal.
 """
 
 from __future__ import annotations
@@ -19,7 +19,11 @@ from burnish.sql.outcome import ResultRow, Value
 
 
 class Equality(StrEnum):
-    """When two results are the same: as sets of rows (BIRD), with how often each row comes, or in the same order."""
+    """The rules for when two results are the same.
+
+    `set` (as in BIRD) compares only which rows there are. `multiset` also compares how often each row occurs. `ordered`
+    also compares the order of the rows.
+    """
 
     SET = "set"
     MULTISET = "multiset"
@@ -27,7 +31,7 @@ class Equality(StrEnum):
 
 
 def equal(a: Sequence[ResultRow], b: Sequence[ResultRow], equality: Equality) -> bool:
-    """Say whether two results are the same."""
+    """Say whether two results are the same under a rule."""
     match equality:
         case Equality.SET:
             return set(a) == set(b)
@@ -41,7 +45,10 @@ def equal(a: Sequence[ResultRow], b: Sequence[ResultRow], equality: Equality) ->
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signature:
-    """What is kept of a result: equal signatures, equal results, under each equality. 32 hex digits each."""
+    """What is kept of a result: its number of rows, and one hash of 32 hex digits for each equality.
+
+    Two results are the same under an equality if their hashes for it are equal.
+    """
 
     rows: int
     set: str
@@ -49,7 +56,7 @@ class Signature:
     ordered: str
 
     def of(self, equality: Equality) -> str:
-        """Return the part that tells results apart under an equality."""
+        """Return the hash for an equality."""
         match equality:
             case Equality.SET:
                 return self.set
@@ -62,9 +69,9 @@ class Signature:
 
 
 def signature(rows: Sequence[ResultRow]) -> Signature:
-    """Return what is kept of a result."""
-    # Each row becomes a digest first. Rows themselves cannot be sorted, since Python does not order NULL, numbers and
-    # texts among one another, but their digests can.
+    """Return the signature of a result."""
+    # Each row is hashed first. The rows themselves cannot be sorted, because Python cannot compare NULL, numbers and
+    # texts with one another. Their hashes can.
     digests = [_digest(map(_encoded, row)) for row in rows]
     return Signature(
         rows=len(rows),
@@ -75,7 +82,7 @@ def signature(rows: Sequence[ResultRow]) -> Signature:
 
 
 def _digest(parts: Iterable[bytes]) -> bytes:
-    """Hash parts with their lengths, so that no two lists of parts are one text."""
+    """Hash parts together with their lengths, so that different lists of parts never give the same bytes to hash."""
     hashed = hashlib.blake2b(digest_size=16)
     for part in parts:
         hashed.update(struct.pack(">Q", len(part)) + part)
@@ -83,21 +90,21 @@ def _digest(parts: Iterable[bytes]) -> bytes:
 
 
 def _encoded(value: Value) -> bytes:
-    """Write a value so that Python's `==` and equality of bytes say the same."""
+    """Write a value as bytes. Two values give equal bytes exactly if Python's `==` says that they are equal."""
     match value:
         case None:
             return b"n"
         case bytes():
             return b"b" + value
         case str():
-            # Text that is not UTF-8 arrives with lone surrogates in place of the wrong bytes, and a strict encoding
-            # would raise.
+            # Text that is not UTF-8 has lone surrogates in place of the wrong bytes. A strict encoding would raise an
+            # error for them.
             return b"t" + value.encode("utf-8", "surrogatepass")
         case float() if not value.is_integer():  # infinities too
             return b"f" + struct.pack(">d", value)
         case int() | float():
-            # A whole float is written as an integer, since 1 equals 1.0 and 0.0 equals -0.0. NaN does not occur: SQLite
-            # makes it NULL.
+            # A whole float is written as an integer, because 1 equals 1.0 and 0.0 equals -0.0. NaN does not occur,
+            # because SQLite turns it into NULL.
             return b"i%d" % int(value)
         case _:
             assert_never(value)

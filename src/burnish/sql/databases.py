@@ -1,4 +1,4 @@
-"""SQLite files: whether one can be read, and its schema in words. They are the user's own: only queries are hostile."""
+"""Checks SQLite files and describes their schemas. The files are the user's own, so only queries can be hostile."""
 
 from __future__ import annotations
 
@@ -17,25 +17,28 @@ from burnish.errors import DataError
 
 MAGIC = b"SQLite format 3\0"
 HEADER = 100
-"""Bytes at the beginning of a database that describe it."""
+"""Number of bytes at the start of a database that describe it."""
 CELL = 40
-"""Characters of a sample value that are shown."""
+"""The most characters of a sample value that are shown."""
 
 
 class Schema(StrEnum):
-    """How a prompt shows a schema: as its CREATE TABLE statements, or as lists of columns (the released code's way)."""
+    """How a prompt shows a schema: as CREATE TABLE statements, or as lists of columns (as the released code does)."""
 
     CREATE = "create"
     COLUMNS = "columns"
 
 
 def check_database(path: Path, where: str) -> None:
-    """Raise DataError naming `where` and the file unless this is a whole SQLite database at rest."""
+    """Check that a file is a whole SQLite database without unfinished writes.
+
+    Raises DataError otherwise, which names `where` (the row that uses the database) and the file.
+    """
     fix = "give the path of a SQLite database"
     try:
-        # A folder passes this check, because opening it fails with words of its own ("Is a directory").
+        # A folder passes this check. It fails when it is opened, with a clear reason ("Is a directory").
         mode = path.stat().st_mode
-        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # to open a named pipe would wait for ever
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # opening a named pipe would wait for ever
             raise DataError(f"{where}: the database {str(path)!r} is no ordinary file; {fix}")
         with path.open("rb") as file:
             head = file.read(HEADER)
@@ -53,7 +56,7 @@ def check_database(path: Path, where: str) -> None:
 
 
 def what_is_missing(path: Path) -> str | None:
-    """Say what is missing of a SQLite file, None where nothing is. Raises OSError where it cannot be read."""
+    """Say how much of a SQLite file is missing, or return None if it is whole. Raises OSError if it cannot be read."""
     with path.open("rb") as file:
         head, size = file.read(HEADER), os.fstat(file.fileno()).st_size
     whole = _whole_size(head) if head.startswith(MAGIC) else 0
@@ -61,28 +64,31 @@ def what_is_missing(path: Path) -> str | None:
 
 
 def _cut_off(size: int, whole: int) -> str:
-    return f"has {size:,} bytes, and by its header {whole:,}: a part of it is missing"
+    return f"has {size:,} bytes, but its header says {whole:,}, so a part of it is missing"
 
 
 def _whole_size(head: bytes) -> int:
-    """Return how many bytes a database has at least: its pages by its header, where SQLite itself trusts the header.
+    """Return the least number of bytes that a database must have, from the number of its pages in the header.
 
-    See "The Database Header" in SQLite's description of its file format.
+    The number is used only where SQLite itself trusts it. See "The Database Header" in SQLite's description of its file
+    format.
     """
     if len(head) < HEADER:
         return HEADER
-    # Offset 16 has the size of a page, 24 the counter of changes, 28 the number of pages, and 92 the value that the
-    # counter had when that number was written. A page of 65,536 bytes does not fit into two bytes and is written as 1.
+    # At offset 16 is the size of a page, at 24 the counter of changes, and at 28 the number of pages. At 92 is the
+    # value that the counter had when the number of pages was written. A size of 65,536 does not fit into two bytes, so
+    # SQLite writes it as 1.
     (page,) = struct.unpack_from(">H", head, 16)
     changed, pages = struct.unpack_from(">II", head, 24)
     (valid_for,) = struct.unpack_from(">I", head, 92)
-    # Old versions leave the count as it was; then the counter of changes differs.
+    # Old versions of SQLite change the counter but do not update the number of pages. Then the two counters differ, and
+    # the number of pages may be wrong.
     return pages * (65536 if page == 1 else page) if changed == valid_for else HEADER
 
 
 def _check_at_rest(path: Path, where: str) -> None:
-    # Queries are run with immutable=1, with which SQLite ignores these files: what they hold would be missing. An empty
-    # one is harmless; journal_mode=TRUNCATE leaves such a file behind.
+    # Queries run with immutable=1. With it SQLite ignores these files, so the data in them would be missing. An empty
+    # file is harmless. With journal_mode=TRUNCATE, SQLite leaves an empty file behind.
     for suffix in ("-wal", "-journal"):
         beside = path.with_name(path.name + suffix)
         try:
@@ -90,12 +96,12 @@ def _check_at_rest(path: Path, where: str) -> None:
                 continue
             with beside.open("rb") as file:
                 # With journal_mode=PERSIST, SQLite ends a transaction by writing zeros over the start of the journal.
-                # Such a journal holds nothing that is unfinished. A file of the other kind never starts with a zero.
+                # Such a journal has no unfinished writes. A "-wal" file never starts with a zero.
                 unfinished = file.read(1) not in {b"", b"\0"}
         except PermissionError:
             # SQLite could not read it either, so nobody can say that it is empty.
             unfinished = True
-        except OSError:  # it cannot be there: the name would be too long for the system
+        except OSError:  # the name is too long for the system, so there can be no such file
             continue
         if unfinished:
             raise DataError(
@@ -105,9 +111,9 @@ def _check_at_rest(path: Path, where: str) -> None:
 
 
 def describe(path: Path, form: Schema, sample_rows: int = 0) -> str:
-    """Return a database's tables as a prompt shows them, in the order in which they were made.
+    """Return the text with which a prompt describes a database's tables, in the order in which they were created.
 
-    With `sample_rows`, each table's first rows follow it. Raises DataError where the database cannot be read.
+    `sample_rows` is how many of its first rows follow each table. Raises DataError if the database cannot be read.
     """
     try:
         with closing(_reader(path)) as connection:
@@ -117,8 +123,8 @@ def describe(path: Path, form: Schema, sample_rows: int = 0) -> str:
 
 
 def _reader(path: Path) -> sqlite3.Connection:
-    # `immutable` promises that nobody writes, so that SQLite takes no locks and needs no right to write beside the
-    # file.
+    # `immutable` tells SQLite that nobody writes. Then it takes no locks and needs no permission to write in the
+    # folder.
     connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
     connection.text_factory = _text
     return connection
@@ -130,7 +136,7 @@ def _text(data: bytes) -> str:
 
 def _tables(connection: sqlite3.Connection, form: Schema, sample_rows: int) -> Iterator[str]:
     made = connection.execute(
-        # The underscore is escaped, because LIKE takes it for any character. `sqlite_sequence` comes with
+        # The underscore is escaped, because in LIKE it means any character. SQLite adds `sqlite_sequence` for
         # AUTOINCREMENT.
         "SELECT name, sql FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' "
         "AND sql IS NOT NULL ORDER BY rowid"
@@ -152,14 +158,13 @@ def _tables(connection: sqlite3.Connection, form: Schema, sample_rows: int) -> I
 
 
 def _columns(connection: sqlite3.Connection, table: str) -> list[str]:
-    # A PRAGMA takes no parameters. Its form as a function does, so that no name of a table can break out of the
-    # statement.
+    # A PRAGMA takes no parameters, but its form as a function does. So no table's name can break out of the statement.
     found = connection.execute("SELECT name FROM pragma_table_info(?)", (table,))
     return [name if re.fullmatch(r"\w+", name) else f"`{name}`" for (name,) in found]
 
 
 def _foreign_keys(connection: sqlite3.Connection, table: str) -> list[str]:
-    """A key without a column refers to the other table's primary key."""
+    """Return the foreign keys of a table. A key without a column refers to the other table's primary key."""
     found = connection.execute(
         'SELECT "from", "table", "to" FROM pragma_foreign_key_list(?) ORDER BY id, seq', (table,)
     )
@@ -177,6 +182,6 @@ def _samples(connection: sqlite3.Connection, table: str, count: int) -> Iterator
 
 def _shown(value: Any) -> str:
     text = "NULL" if value is None else "(binary)" if isinstance(value, bytes) else re.sub(r"\s+", " ", str(value))
-    # Samples stand in a comment of SQL, which such a value would end.
+    # Samples are written into an SQL comment. A value with "*/" in it would end that comment.
     text = text.replace("*/", "* /")
     return text if len(text) <= CELL else f"{text[: CELL - 3]}..."

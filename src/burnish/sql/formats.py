@@ -1,7 +1,9 @@
-"""Texts beyond the limit that `printf` and `format` make: SQLite gives NULL for them, without an error.
+"""Finds queries in which `printf` or `format` makes a text that is too long. SQLite gives NULL for it, without an
+error.
 
-So a query that uses these functions and has a result is run once more, with functions of ours in their place that
-notice it. The rows of the first run are kept: ours cannot read text that is not UTF-8. The standard library alone.
+A query that uses these functions and has a result is run a second time. In the second run, our own functions replace
+them and notice such texts. The rows of the first run are kept, because our functions cannot read text that is not
+UTF-8. This module uses only the standard library.
 """
 
 from __future__ import annotations
@@ -23,21 +25,24 @@ def mentions_formats(sql: str) -> bool:
 
 
 def outgrown(database: str, sql: str, limits: Limits, seconds: float) -> bool:
-    """Say whether one of these functions made a text that is too long; False where another error comes first."""
+    """Run a query, and say whether one of these functions made a text that is too long.
+
+    It is False if another error comes first. Raises sqlite3.Error if the database cannot be opened.
+    """
     connection, _ = opened(database, limits, seconds)
-    # On the query's own connection `printf` is ours by now. The real one is asked on a second connection, with the same
+    # On the query's connection, `printf` is replaced by ours. A second connection calls the real one, with the same
     # limit on the length of a text.
     with closing(connection), closing(sqlite3.connect(":memory:")) as helper:
         helper.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, limits.result_bytes)
         watch = _Watch(helper)
         for name in NAMES:
-            # -1 stands for any number of arguments.
+            # -1 means any number of arguments.
             connection.create_function(name, -1, watch)
         try:
             for _ in connection.execute(sql):
                 pass
         except (sqlite3.Error, sqlite3.Warning, UnicodeError, MemoryError):
-            return watch.found  # what `watch` raises arrives as an error of SQLite's
+            return watch.found  # an error that `watch` raises arrives here as an error of SQLite
     return watch.found
 
 
@@ -47,11 +52,11 @@ class _Watch:
 
     def __call__(self, *values: int | float | str | bytes | None) -> int | float | str | bytes | None:
         result = self._formatted(values)
-        # An empty text comes as NULL, too: with a letter more it is one, unless it was too long.
+        # An empty text also comes as NULL. With one letter added, it is a text, unless it was too long.
         if result is None and values and values[0] is not None:
             self.found = self._formatted((f"{_as_text(values[0])}x", *values[1:])) is None
             if self.found:
-                # The error ends the query: one such text is enough to know.
+                # The error ends the query, because one such text is enough to know.
                 raise OverflowError
         return result
 

@@ -1,7 +1,8 @@
-"""Results by database and query, each computed once: in memory, and those of gold queries in a folder if one is given.
+"""Keeps the results of queries, so that each query runs once on its database. They are kept in memory or in a folder.
 
-What is kept is a result's signature, never its rows. A folder's entries go by the content of the database, the query,
-the limits and SQLite's version; timeouts and crashes are not written, since another try may end otherwise.
+Only the signature of a result is kept, never its rows. The name of an entry in the folder depends on the content of the
+database, the query, the limits and SQLite's version. Timeouts and crashes are not written, because another try may
+succeed.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ LASTING = frozenset(Kind) - {Kind.TIMEOUT, Kind.CRASHED, Kind.UNREADABLE}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What is kept of an outcome; `signature` is None unless the query ran."""
+    """What is kept of an outcome. `signature` is None if the query did not run."""
 
     kind: Kind
     message: str = ""
@@ -35,19 +36,20 @@ class Result:
 
     @property
     def why(self) -> str:
-        """Say what became of the query."""
+        """How the query ended: the kind of its outcome, with the message if there is one."""
         return f"{self.kind}: {self.message}" if self.message else str(self.kind)
 
 
 def same(a: Result, b: Result, equality: Equality) -> bool:
-    """Say whether two queries have equal results; one that did not run agrees with nothing, itself included."""
+    """Say whether two results are the same. The result of a query that did not run equals no result, not even
+    itself."""
     if a.signature is None or b.signature is None:
         return False
     return a.signature.of(equality) == b.signature.of(equality)
 
 
 class QueryResults:
-    """Results of queries. `fill` runs many at once, `get` one; both raise DataError for an unreadable database."""
+    """Runs queries and keeps their results, in memory and, if `folder` is given, in that folder."""
 
     def __init__(self, sandbox: Sandbox, folder: Path | None = None) -> None:
         self.sandbox, self.folder = sandbox, folder
@@ -56,14 +58,17 @@ class QueryResults:
         self._whole: set[str] = set()
 
     def get(self, query: Query) -> Result:
-        """Return the result of one query."""
+        """Return the result of one query. Raises DataError if its database cannot be read."""
         key = _key(query)
         if key not in self._known:
             self.fill([query])
         return self._known[key]
 
     def fill(self, queries: Iterable[Query]) -> None:
-        """Run those that are not known yet, each once, in all workers."""
+        """Run the queries whose results are not known yet, each once, in all workers.
+
+        Raises DataError if a database cannot be read.
+        """
         wanted = {_key(query): query for query in queries}
         new = [(key, query) for key, query in wanted.items() if key not in self._known]
         for database in {query.database for _, query in new}:
@@ -73,7 +78,7 @@ class QueryResults:
             self._known[_key(query)] = result
 
     def _check(self, database: Path) -> None:
-        """Look at each file once: of a half-copied one SQLite reads the rows that are missing as NULL."""
+        """Check each database once. In a half-copied file, SQLite would read the missing rows as NULL."""
         if (version := _version(database)) not in self._whole:
             missing = what_is_missing(database)
             if missing is not None:
@@ -92,16 +97,16 @@ class QueryResults:
         return result
 
     def _read(self, key: str, query: Query) -> bool:
-        """Take a result from the folder, if it is there and whole."""
+        """Take a result from the folder, and say whether it was there and whole."""
         if self.folder is None:
             return False
         place = self._place(query)
         try:
             kept = row_of(orjson.loads(place.read_bytes()), Result, str(place))
-        # A damaged entry is no error: the query is run again and the entry is replaced.
+        # A damaged entry is not an error. The query runs again, and the entry is replaced.
         except (OSError, orjson.JSONDecodeError, DataError):
             return False
-        if kept.kind is Kind.REFUSED:  # it costs nothing to ask again, and what is allowed has grown with versions
+        if kept.kind is Kind.REFUSED:  # to run it again costs nothing, and newer versions allow more
             return False
         self._known[key] = kept
         return True
@@ -109,9 +114,9 @@ class QueryResults:
     def _place(self, query: Query) -> Path:
         assert self.folder is not None, query
         limits = orjson.dumps(asdict(self.sandbox.limits)).decode()
-        # Before the second version a text that grew too long was kept as a row with NULL.
+        # The first version kept a text that was too long as a row with NULL.
         version = ["formats 2"] if mentions_formats(query.sql) else []
-        # The database's content and not its path, so that a copied or moved database keeps its results.
+        # The name uses the database's content and not its path, so that a copied or moved database keeps its results.
         name = short_hash(self._content(query.database), query.sql, limits, sqlite3.sqlite_version, *version)
         return self.folder / name[:2] / f"{name}.json"
 
@@ -127,10 +132,10 @@ def _key(query: Query) -> str:
 
 
 def _version(database: Path) -> str:
-    """Name a file as it is at this moment. Raises DataError where there is none."""
+    """Return a name for a file in its present state. Raises DataError if it cannot be found."""
     try:
         state = database.stat()
     except OSError as error:
         raise DataError(f"{database}: the database cannot be read ({error.strerror}); check the path") from None
-    # Size and time of the last write tell a changed file without reading it, as hashing for each query would.
+    # Size and time of the last write show a change without reading the file. A hash would read it for each query.
     return f"{database.absolute()} {state.st_size} {state.st_mtime_ns}"

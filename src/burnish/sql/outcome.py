@@ -1,6 +1,7 @@
-"""What a query may cost, what became of it, and how a worker tells that to its parent: the standard library alone.
+"""The limits of a query, its outcome, and the messages with which a worker sends outcomes to its parent process.
 
-A message is its length in eight bytes and then JSON; in rows, a blob is a list of one base64 text.
+A message is its length in eight bytes, and then JSON. In rows, a blob is a list with one base64 text. This module uses
+only the standard library.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ LENGTH = struct.Struct(">Q")
 
 
 class Kind(StrEnum):
-    """What became of a query. `unreadable` is the database's fault, all others but `rows` are the query's."""
+    """How a query ended. `rows` is a success. `unreadable` is the database's fault, all others are the query's
+    fault."""
 
     ROWS = "rows"
     ERROR = "error"
@@ -37,23 +39,23 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What a query may cost. One that needs more gets an outcome that says so, never a part of its rows."""
+    """The limits of a query. A query that needs more gets an outcome that says so, and never a part of its rows."""
 
     seconds: float = 30.0
-    """BIRD's evaluation allows as many."""
+    """The longest time. It is the same as in BIRD's evaluation."""
     rows: int = 100_000
-    """Of the result."""
+    """The most rows of the result."""
     result_bytes: int = 16 * MEGABYTE
-    """Of the result, a value counting at least 8; also of any single value that comes up on the way to it."""
+    """The most bytes of the result, where each value counts at least 8. Also the most bytes of any single value."""
     sql: int = 100_000
-    """Characters of the query."""
+    """The most characters of the query."""
     memory: int = 512 * MEGABYTE
-    """Bytes that SQLite may hold; it sorts and joins in memory, never on disk."""
+    """The most bytes of memory that SQLite may use. It sorts and joins in memory, never on disk."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueryOutcome:
-    """What became of a query: its rows, or why there are none."""
+    """How a query ended: its rows, or the reason why there are none."""
 
     kind: Kind
     rows: tuple[ResultRow, ...] = ()
@@ -62,8 +64,8 @@ class QueryOutcome:
 
 def encoded(outcome: QueryOutcome) -> bytes:
     """Write an outcome as a message."""
-    # JSON and not pickle: a worker that hostile SQL took over could make its parent run code through a pickle. Python's
-    # json keeps infinity, and by default it escapes lone surrogates, which have no UTF-8.
+    # It is JSON and not a pickle. If hostile SQL took over a worker, it could make the parent run code with a pickle.
+    # Python's json keeps infinity, and it escapes lone surrogates, which cannot be written as UTF-8.
     values = {"kind": outcome.kind, "message": outcome.message, "rows": outcome.rows}
     body = json.dumps(values, default=_blob).encode()
     return LENGTH.pack(len(body)) + body
@@ -71,12 +73,12 @@ def encoded(outcome: QueryOutcome) -> bytes:
 
 def _blob(value: object) -> list[str]:
     assert isinstance(value, bytes), value
-    # A list, because no other value in a row is one: so a blob is told from a text.
+    # No other value in a row is a list, so the list shows that it is a blob and not a text.
     return [base64.b64encode(value).decode()]
 
 
 def decoded(body: bytes) -> QueryOutcome:
-    """Read an outcome from a message's body. Raises ValueError for what is none."""
+    """Read an outcome from a message's body. Raises ValueError if the body is not an outcome."""
     read: dict[str, Any] = json.loads(body)
     try:
         rows = tuple(tuple(map(_value, row)) for row in read["rows"])

@@ -1,7 +1,7 @@
-"""Hostile SQL is run by worker processes that can be killed: a crash or an endless query costs itself alone.
+"""Runs SQL that may be hostile in worker processes, so that a crash or an endless query does no other harm.
 
-A worker lives as long as its sandbox and answers one query at a time. It is ended when a query outlives its time by
-`GRACE` seconds (the worker's own clock stops most queries before), and a fresh one takes its place.
+A worker answers one query at a time and normally lives as long as its sandbox. It is killed if a query takes `GRACE`
+seconds longer than its limit, and a new worker takes its place. The worker's own clock stops most queries before that.
 """
 
 from __future__ import annotations
@@ -27,35 +27,40 @@ T = TypeVar("T")
 GRACE = 2.0
 START_SECONDS = 60.0
 MOST_MESSAGE = 1024 * MEGABYTE
-"""A longer answer is none that our own worker writes."""
-# Each may hold 1 GiB by its limits (see SPARE of the worker).
+"""The most bytes of a message. Our own worker never writes a longer one."""
+# Each worker may use 1 GiB by its limits (see SPARE in worker.py).
 MOST_WORKERS = 4
 TAKEN_OVER = frozenset({Kind.TOO_LARGE, Kind.TIMEOUT})
-"""After these a fresh worker takes over: memory in pieces may not change what becomes of the next query."""
+"""After these outcomes a new worker is started. The old one's memory may be fragmented, and that could change the
+outcome of the next query."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """One SQL text and the database that it is about."""
+    """An SQL text, and the path of the database on which it runs."""
 
     database: Path
     sql: str
 
 
 class Sandbox:
-    """A pool of workers; safe to call from several threads. Ends with `close`, or when nothing refers to it."""
+    """A pool of workers. Several threads may use it at once.
+
+    The workers end with `close`, or when nothing refers to the sandbox any more.
+    """
 
     def __init__(self, limits: Limits | None = None, workers: int | None = None) -> None:
         self.limits = limits or Limits()
         self.workers = workers or min(MOST_WORKERS, os.cpu_count() or 1)
         self._all = [_Worker(self.limits) for _ in range(self.workers)]
-        self._idle: queue.LifoQueue[_Worker] = queue.LifoQueue()  # the last used: one query after another starts one
+        # A stack and not a queue, so that queries one after the other start only one worker.
+        self._idle: queue.LifoQueue[_Worker] = queue.LifoQueue()
         for worker in reversed(self._all):
             self._idle.put(worker)
         self._finish = weakref.finalize(self, _end, self._all)
 
     def run(self, query: Query) -> QueryOutcome:
-        """Return what becomes of one query, whatever it does."""
+        """Return the outcome of one query. Raises BackendError if the worker process cannot be started."""
         worker = self._idle.get()
         try:
             return worker.ask(query)
@@ -63,7 +68,10 @@ class Sandbox:
             self._idle.put(worker)
 
     def run_all(self, queries: Sequence[Query], keep: Callable[[Query, QueryOutcome], T]) -> list[T]:
-        """Return what `keep` makes of each outcome, in the queries' order; results themselves are not held on to."""
+        """Run queries in all workers, and return what `keep` makes of each outcome, in the order of the queries.
+
+        The outcomes themselves are not kept in memory. Raises as `run` and `keep` do.
+        """
 
         def one(query: Query) -> T:
             return keep(query, self.run(query))
@@ -74,14 +82,14 @@ class Sandbox:
             try:
                 return list(threads.map(one, queries))
             except BaseException:
-                # Threads wait for answers of workers, and leaving the block waits for the threads. Only the end of the
-                # workers makes that short.
+                # Leaving the block waits for the threads, and the threads wait for the workers' answers. So the workers
+                # are ended first.
                 threads.shutdown(wait=False, cancel_futures=True)
                 self.close()
                 raise
 
     def close(self) -> None:
-        """End the workers; a query under way counts as crashed, another one starts a worker anew."""
+        """End the workers. A running query counts as crashed. A later query starts a new worker."""
         _end(self._all)
 
     def __enter__(self) -> Sandbox:
@@ -97,16 +105,17 @@ def _end(workers: Sequence[_Worker]) -> None:
 
 
 class _Worker:
-    """One process, started when it is first asked and after it has ended."""
+    """One worker process. It is started at the first query, and again after it has ended."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.process: subprocess.Popen[bytes] | None = None
 
     def ask(self, query: Query) -> QueryOutcome:
+        """Return the outcome of a query. Raises BackendError if no process can be started for it."""
         values = {"database": os.path.abspath(query.database), "sql": query.sql}
         body = json.dumps(values).encode()
-        # A worker may have died while it was idle. The query is innocent of that, so a fresh worker gets it.
+        # A worker may have died while it was idle. That is not the query's fault, so a new worker gets it.
         for attempt in (1, 2):
             process = self.process or self._start()
             try:
@@ -114,10 +123,12 @@ class _Worker:
                 process.stdin.write(LENGTH.pack(len(body)) + body)
                 process.stdin.flush()
                 break
-            except OSError:  # it ended before it had this query to read
+            except OSError:  # the process ended before it could read this query
                 self.end()
                 if attempt == 2:
-                    raise BackendError("text_to_sql: a worker ends before it is asked; is there memory left?") from None
+                    raise BackendError(
+                        "text_to_sql: the process that runs SQL ends before it gets a query; check that memory is free"
+                    ) from None
         outcome = self._answer(process, time.monotonic() + self.limits.seconds + GRACE)
         if outcome.kind in TAKEN_OVER:
             self.end()
@@ -138,7 +149,7 @@ class _Worker:
             return QueryOutcome(kind=Kind.CRASHED, message=f"the worker ended with status {status}: {error}")
 
     def _start(self) -> subprocess.Popen[bytes]:
-        # Our own interpreter and module, and nothing of our environment but where shared libraries are.
+        # This runs our own interpreter and module. From our environment it gets only the paths of shared libraries.
         kept = {name: value for name, value in os.environ.items() if name.endswith("LIBRARY_PATH")}
         process = subprocess.Popen(  # noqa: S603
             command(self.limits),
@@ -155,11 +166,12 @@ class _Worker:
             self.end()
             raise BackendError(
                 f"text_to_sql: the process that runs SQL does not start (status {process.returncode}); "
-                "is there memory left, and is burnish still installed where it was?"
+                "check that memory is free, and that burnish is still installed in the same place"
             ) from None
         return process
 
     def end(self) -> None:
+        """Kill the process, if there is one."""
         process, self.process = self.process, None
         if process is not None:
             process.kill()
@@ -169,11 +181,11 @@ class _Worker:
                 try:
                     pipe.close()
                 except OSError:
-                    continue  # what was not yet written is for nobody
+                    continue  # some data could not be written, but nobody needs them any more
 
 
 def _read(process: subprocess.Popen[bytes], count: int, until: float) -> bytes:
-    """Read exactly so many bytes. Raises TimeoutError, EOFError."""
+    """Read exactly `count` bytes. Raises TimeoutError at the time `until`, and EOFError if the process ends."""
     assert process.stdout, process
     parts: list[bytes] = []
     with selectors.DefaultSelector() as selector:
@@ -181,8 +193,8 @@ def _read(process: subprocess.Popen[bytes], count: int, until: float) -> bytes:
         while count:
             if not selector.select(max(0.0, until - time.monotonic())):
                 raise TimeoutError
-            # `os.read` returns what is there. The pipe's own `read` would wait for all bytes, and no deadline would end
-            # that.
+            # `os.read` returns the bytes that are there. The pipe's own `read` would wait for all bytes, without a
+            # deadline.
             part = os.read(process.stdout.fileno(), min(count, MEGABYTE))
             if not part:
                 raise EOFError("no answer")

@@ -1,6 +1,7 @@
-"""The process that runs hostile SQL: one query at a time, until its input ends.
+"""The process that runs SQL that may be hostile. It runs one query at a time, until its input ends.
 
-It runs isolated, without site packages, so it may import the standard library and its neighbours here alone.
+It runs isolated and without site packages. So it can import only the standard library and modules of this folder that
+do the same.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ from burnish.sql.guard import opened
 from burnish.sql.outcome import LENGTH, MEGABYTE, Kind, Limits, QueryOutcome, ResultRow, encoded
 
 MESSAGE = 300
-"""Characters of an error that are kept: names in it are the model's."""
+"""The most characters of an error that are kept. A model chose the names in it, so it may be very long."""
 CELL = 8
-"""Bytes that any value counts at least."""
+"""The least number of bytes that a value counts."""
 SPARE = 512 * MEGABYTE
-"""Memory for Python with a result, for its JSON text, and for what SQLite's count leaves out."""
+"""Bytes of memory for Python with a result, for its JSON text, and for memory that SQLite does not count."""
 WATCH_SECONDS = 0.2
 _NOTHING = re.compile(r"(?:[\s;\ufeff]|--[^\n]*|/\*.*?(?:\*/|\Z))*", re.DOTALL)
 _CODES = {
@@ -50,15 +51,15 @@ _CODES = {
 def execute(database: str, sql: str, limits: Limits) -> QueryOutcome:
     """Run one query on the database at an absolute path.
 
-    What no limit of the connection catches (one long instruction, a crash) is for the parent process to end.
+    The limits of the connection cannot stop a single long instruction or a crash. The parent process has to end those.
     """
     if len(sql) > limits.sql:
         return QueryOutcome(kind=Kind.REFUSED, message=f"{len(sql):,} characters, a query has at most {limits.sql:,}")
-    # Python's sqlite3 takes `SELECT 1;;` for two statements.
+    # Python's sqlite3 believes that `SELECT 1;;` is two statements.
     sql = sql.rstrip("; \t\r\n\f")
     before = _NOTHING.match(sql)
     assert before, sql
-    # Comments may stand before the word, so they are passed over first.
+    # There may be comments before the word, so they are skipped first.
     if sql[before.end() :].lower().startswith("explain"):
         return QueryOutcome(kind=Kind.REFUSED, message="explain")  # the authorizer cannot see it
     begun = time.monotonic()
@@ -94,9 +95,9 @@ def _fetched(cursor: sqlite3.Cursor, limits: Limits) -> QueryOutcome:
 
 
 def _failure(error: Exception, refused: str) -> QueryOutcome:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest is detail
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the other bits only give details
     said = str(error)[:MESSAGE]
-    # The guard knows what was refused. SQLite's own error is often "not authorized" and nothing more.
+    # The guard knows what was refused. SQLite's own error often says only "not authorized".
     if refused:
         return QueryOutcome(kind=Kind.REFUSED, message=refused[:MESSAGE])
     if isinstance(error, MemoryError):
@@ -107,25 +108,27 @@ def _failure(error: Exception, refused: str) -> QueryOutcome:
 
 
 def restrict(limits: Limits) -> None:
-    """Give up what a query cannot need: files to write, memory without end, a core dump."""
+    """Limit this process to what a query can need: it may write no files and no core dump, and has limited memory."""
     for what, most in (
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_AS, limits.memory + SPARE),
     ):
-        with suppress(ValueError, OSError):  # not every system has each of them
+        with suppress(ValueError, OSError):  # some systems do not have all of these limits
             resource.setrlimit(what, (most, most))
 
 
 def serve(questions: IO[bytes], answers: IO[bytes], limits: Limits) -> None:
-    """Answer queries, each a message {database, sql}, until they end; an empty message says that this can begin."""
+    """Answer queries until the input ends. Each query is a message {database, sql}.
+
+    The first message that it writes is empty. It says that the worker is ready.
+    """
     answers.write(LENGTH.pack(0))
     answers.flush()
     while len(head := questions.read(LENGTH.size)) == LENGTH.size:
         query: dict[str, str] = json.loads(questions.read(*LENGTH.unpack(head)))
         try:
-            # To write a result as JSON takes more memory than the rows, so it can fail after the query itself
-            # succeeded.
+            # A result as JSON takes more memory than the rows, so this can fail although the query succeeded.
             message = encoded(execute(query["database"], query["sql"], limits))
         except MemoryError:
             message = encoded(QueryOutcome(kind=Kind.TOO_LARGE, message="out of memory"))
@@ -134,26 +137,28 @@ def serve(questions: IO[bytes], answers: IO[bytes], limits: Limits) -> None:
 
 
 def command(limits: Limits) -> list[str]:
-    """Return the command line of a worker for this process. The package's place comes last on the path, so that what
-    lies beside it hides no module of the standard library."""
+    """Return the command line that starts a worker for this process.
+
+    The folder of the package comes last on the path, so that other files in it hide no module of the standard library.
+    """
     place = str(Path(burnish.__file__).resolve().parent.parent)
     code = "import sys; sys.path.append(sys.argv[1]); from burnish.sql.worker import main; main(sys.argv[2:])"
     return [sys.executable, "-I", "-S", "-c", code, place, str(os.getpid()), json.dumps(asdict(limits))]
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Work for a parent under limits."""
+    """Run the worker. `arguments` are the parent's process id and the limits as JSON."""
     parent, limits = int(arguments[0]), Limits(**json.loads(arguments[1]))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # what an interrupt ends, the parent decides
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt ends
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     restrict(limits)
     serve(sys.stdin.buffer, sys.stdout.buffer, limits)
 
 
 def _end_with(parent: int) -> None:
-    """A worker that is busy does not see that its input ended: this thread sees that the parent did."""
+    """End this process when the parent has ended. A busy worker does not notice that its input ended."""
     # A process whose parent has died gets another parent.
     while os.getppid() == parent:
         time.sleep(WATCH_SECONDS)
-    # `sys.exit` would end this thread alone.
+    # `sys.exit` would end only this thread.
     os._exit(1)

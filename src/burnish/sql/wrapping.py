@@ -1,4 +1,4 @@
-"""What models put around a query besides Markdown: end tokens, tags like `<sql>`, JSON objects like `{"sql": ...}`."""
+"""Removes what models put around a query: end tokens, tags like `<sql>`, JSON objects like `{"sql": ...}`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 _TAIL = 200
-"""Characters at the end in which end tokens are looked for."""
+"""Number of characters at the end of a text in which end tokens are searched."""
 # `</s>` (Llama), `<eos>` and `<end_of_turn>` (Gemma), `<|im_end|>` (ChatML), and DeepSeek's form with full-width bars.
 _END_TOKENS = re.compile(r"(?:\s*(?:</s>|<eos>|<end_of_turn>|<[|｜][\w▁]{1,40}[|｜]>))+\s*\Z")
 _TAG = re.compile(r"<(sql|query|answer|final_answer)>(.*?)(?:</\1>|\Z)", re.DOTALL | re.IGNORECASE)
@@ -17,26 +17,26 @@ _MOST_OBJECTS = 20
 
 
 def without_end_tokens(text: str) -> str:
-    """Return a text without the tokens that end a turn, such as `</s>`, where they are its last words."""
-    # Only the end is searched, because the time of the pattern grows with the square of the length: a text of 5,000
+    """Return a text without the tokens at its end that end a turn, such as `</s>`."""
+    # Only the end is searched, because the time of the pattern grows with the square of the length. A text of 5,000
     # such tokens with a letter after them takes a second.
     cut = max(0, len(text) - _TAIL)
     return text[:cut] + _END_TOKENS.sub("", text[cut:])
 
 
 def wrapped(text: str) -> Iterator[str]:
-    """Yield what stands in tags and in JSON objects, the last first."""
+    """Yield the contents of tags, then those of JSON objects, each time from the last one to the first."""
     yield from (found[2] for found in reversed(list(_TAG.finditer(text))))
     yield from reversed(list(_in_objects(text)))
 
 
 def _in_objects(text: str) -> Iterator[str]:
-    decoder = json.JSONDecoder(strict=False)  # models write a line break inside a string as it is
+    decoder = json.JSONDecoder(strict=False)  # models write a line break inside a string without escaping it
     end = 0
     for count, found in enumerate(_OBJECT.finditer(text)):
         if count == _MOST_OBJECTS:
             return
-        # It lies inside the object that was read last.
+        # This object is inside the one that was read last.
         if found.start() < end:
             continue
         try:

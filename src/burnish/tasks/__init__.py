@@ -1,4 +1,4 @@
-"""Tasks: one file each; what a right answer is."""
+"""Tasks: the data of an experiment, and what a right answer is. Each task has a file of its own."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ T = TypeVar("T", bound=TaskSettings)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Entry:
-    """How a kind of task is made: with its data, and as a grader alone; and which local files it reads."""
+    """The functions of a kind of task: they make the task, make only its grader, and list the local files it reads."""
 
     make: Callable[[Any], Task]
     grader: Callable[[], Grader]
     files: Callable[[Any], Mapping[str, Sequence[Path]]]
 
 
-# TASKS finds the settings class for the name in a config. This table finds everything else for that class.
+# TASKS has the settings class for each name in a config. This table has the functions for each of these classes.
 _entries: dict[type[TaskSettings], _Entry] = {}
 
 
@@ -57,24 +57,28 @@ def register_task(
     grader: Callable[[], Grader],
     files: Callable[[T], Mapping[str, Sequence[Path]]] = _no_files,
 ) -> None:
-    """Let configs name a kind of task.
+    """Add a kind of task, so that configs can name it.
 
-    `settings` inherits from `burnish.config.TaskSettings`. `make` returns the task, and `grader` what grades answers
-    without the task's data (`burnish grade`). `files` returns {role: local files}: their content identifies the data.
-    Raises ConfigError where the kind is taken by another class.
+    `settings` is a subclass of `burnish.config.TaskSettings`. `make` returns the task. `grader` returns an object that
+    grades answers without the task's data, for `burnish grade`. `files` returns {role: local files}, and the content of
+    these files identifies the data. Raises ConfigError if another class already has this kind.
     """
-    # TASKS comes first: it refuses a kind that another class has, and a refused class must not be left in the table.
+    # TASKS comes first, because it refuses a kind that another class has. A refused class must not get into the table.
     TASKS.add(settings)
     _entries[settings] = _Entry(make=make, grader=grader, files=files)
 
 
 def make_task(config: TaskSettings) -> Task:
-    """Return the task that a config describes; nothing is read before `load`."""
+    """Return the task that a config describes. No file is read before its method `load` is called.
+
+    Raises ConfigError if the kind of task is not registered.
+    """
     return _entry(type(config)).make(config)
 
 
 def task_named(kind: str) -> Grader:
-    """Return what grades answers of a kind of task, without its data. Raises ConfigError for an unknown kind."""
+    """Return the grader of answers of a kind of task, without the task's data. Raises ConfigError for an unknown
+    kind."""
     settings = TASKS.get(kind)
     if settings is None:
         *others, last = sorted(TASKS.all())
@@ -83,18 +87,18 @@ def task_named(kind: str) -> Grader:
 
 
 def files_by_role(config: TaskSettings) -> Mapping[str, Sequence[Path]]:
-    """Return {role: the local files that a task reads}, nothing for generated data and hub ids.
+    """Return {role: the local files that a task reads}. It is empty for generated data and for hub ids.
 
-    Their content is the input of the stages that load the task. Raises ConfigError where one is missing.
+    The content of these files is the input of the stages that load the task. Raises ConfigError if a file is missing.
     """
-    # A hub dataset has no local files. An empty role would look like data that are identified, and the commit on the
-    # hub would not be asked for.
+    # A hub dataset has no local files. With an empty role, the data would look identified, and nothing would ask for
+    # the commit on the hub.
     return {role: paths for role, paths in _entry(type(config)).files(config).items() if paths}
 
 
 def local_files(config: TaskSettings) -> tuple[Path, ...]:
-    """Return all local files that a task reads, each once. Raises ConfigError where one is missing."""
-    # One file may have two roles: SaferPaca's test file is both `general_test` and `safety_test`.
+    """Return all local files that a task reads, each file once. Raises ConfigError if a file is missing."""
+    # A file may have two roles: SaferPaca's test file is both `general_test` and `safety_test`.
     return tuple(dict.fromkeys(path for paths in files_by_role(config).values() for path in paths))
 
 

@@ -1,4 +1,4 @@
-"""What the answers of most tasks share, and how the graders of many examples are made at once."""
+"""The base class of most tasks' graders, and a function that makes the graders of many examples at once."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from burnish.types import Answer, Demonstration, Example, Grade
 class PlainAnswers(ABC):
     """A grader for answers whose meaning does not depend on the example, such as numbers.
 
-    A subclass says how a final answer is found, when two are the same, and when one is right.
+    A subclass says how to find a final answer, when two answers are the same, and when one is right.
     """
 
     @abstractmethod
     def extract(self, completion: str) -> Answer | None:
-        """Return the final answer of a completion, None where there is none."""
+        """Return the final answer of a completion, or None if there is none."""
 
     @abstractmethod
     def agree(self, a: Answer, b: Answer) -> bool:
@@ -28,22 +28,22 @@ class PlainAnswers(ABC):
     def grade(self, example: Example, completion: str) -> Grade:
         """Compare a completion with the example's reference."""
 
-    # Refinement only knows graders of one example, because a query means nothing without its example's database.
-    # Numbers and texts do not need the example, so this pair only remembers it.
+    # Refinement only works with graders of one example, because a query has no meaning without its example's database.
+    # Numbers and texts do not need the example, so the grader only remembers it.
     def on(self, example: Example) -> PlainGrader:
-        """Return the grader of answers to this example."""
+        """Return the grader of answers to one example."""
         return PlainGrader(answers=self, example=example)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlainGrader:
-    """Plain answers to one example."""
+    """The grader of plain answers to one example."""
 
     answers: PlainAnswers
     example: Example
 
     def extract(self, completion: str) -> Answer | None:
-        """Return the final answer of a completion, None where there is none."""
+        """Return the final answer of a completion, or None if there is none."""
         return self.answers.extract(completion)
 
     def agree(self, a: Answer, b: Answer) -> bool:
@@ -58,14 +58,14 @@ class PlainGrader:
 def graders(
     grader: Grader, examples: Mapping[str, Example], answers: Iterable[Demonstration], *, gold: bool = False
 ) -> Callable[[str], ExampleGrader]:
-    """Return a function that gives the grader of an example's answers by the example's id.
+    """Return a function that takes an example's id and returns the grader of its answers.
 
-    `answers` are the ones that will be looked at. A grader that executes answers, as text-to-SQL does, executes all of
-    them here at once, and with `gold` the references too; afterwards it only looks results up. An answer that was cut
-    at the token limit counts as no answer, so it is not executed here.
+    `answers` are all answers that will be graded or compared. A grader that executes answers, such as that of
+    text-to-SQL, executes all of them here at once, and with `gold` also the references. Later it only looks up their
+    results. An answer that was cut off at the token limit does not count as an answer, so it is not executed.
     """
-    # All at once, because the sandbox runs queries in several processes. Asked for one answer after the other, it would
-    # use only one of them.
+    # They are executed at once, because the sandbox runs queries in several processes. With one answer after the other,
+    # it would use only one of them.
     if isinstance(grader, Executes):
         grader.execute(((examples[one.example_id], one.completion) for one in answers if one.finished), gold)
     return lambda example_id: grader.on(examples[example_id])

@@ -1,4 +1,4 @@
-"""The verb `grade`: a file of predictions against references, without any model library."""
+"""The command `grade`: compares a file of predictions with references. It needs no model library."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ REFERENCE = "reference"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GradeSummary:
-    """How many predictions are right, with Wilson's 95 % interval; `no_answer` of the wrong ones hold no answer.
+    """How many predictions are right, with Wilson's 95 % interval from `low` to `high`.
 
-    Where answers are executed: `outcomes` counts what became of the predictions of all rows, and `no_reference` rows
-    are not in `n`, since their reference does not run.
+    `n` is the number of graded rows. `no_answer` is how many of the wrong predictions have no answer. If answers are
+    executed, `outcomes` counts the outcomes of all rows' predictions. `no_reference` is the number of rows whose
+    reference does not run. They are not part of `n`.
     """
 
     n: int
@@ -45,7 +46,10 @@ class GradeSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Graded:
-    """One row's new columns; `correct` is None where the reference does not run, `outcome` where none is executed."""
+    """The new columns of one row.
+
+    `correct` is None if the reference does not run. `outcome` and `why` are None if the task does not execute answers.
+    """
 
     correct: bool | None
     extracted: str | None
@@ -54,14 +58,14 @@ class _Graded:
 
     @property
     def columns(self) -> dict[str, Any]:
-        """What `out` gets."""
+        """The columns that are written to `out`."""
         executed = {"outcome": self.outcome, "why": self.why} if self.outcome is not None else {}
         return {"correct": self.correct, "extracted": self.extracted, **executed}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Prediction:
-    """A row as it was read and as it was written."""
+    """A row: where it is, its parsed values, and its members as they were written in the file."""
 
     where: str
     row: dict[str, Any]
@@ -69,48 +73,48 @@ class _Prediction:
 
     @classmethod
     def of(cls, where: str, line: bytes, row: dict[str, Any]) -> _Prediction:
-        """Return a line; a number as the reference becomes its text, since a float would lose digits of it."""
+        """Return the row of a line. A number as the reference becomes text, because a float would lose digits."""
         found = members(line)
         reference = row.get(REFERENCE)
-        # `true` is an int for Python. It stays what it is, so that it is refused as a reference.
+        # For Python, `true` is an int. It is left as it is, so that it is refused as a reference.
         if isinstance(reference, int | float) and not isinstance(reference, bool):
-            # If a name comes twice in an object, JSON parsers take the last value.
+            # If a name occurs twice in an object, JSON parsers take the last value.
             written = next(member.value for member in reversed(found) if member.name == REFERENCE)
             row = {**row, REFERENCE: Written(written)}
         return cls(where=where, row=row, members=found)
 
 
 class Written(str):
-    """A number as it stands in the file."""
+    """The text of a number, as it was written in the file."""
 
     __slots__ = ()
 
     def __repr__(self) -> str:
-        """Show it as a number."""
+        """Return the text without quotes, as a number."""
         return str(self)
 
 
 def grade(task: str, predictions: Path, out: Path | None = None, equality: str | None = None) -> GradeSummary:
     """Grade the `prediction` of every JSONL row against its `reference`: a text with a final answer, or a number.
 
-    For text_to_sql the reference is a query, and `database` the path of its database, relative to the file's folder.
-    A row whose reference does not run is counted apart. `equality` says when two results are the same: `set` (the
-    default, as BIRD does), `multiset` (how often each row comes counts, too) or `ordered`.
+    For text_to_sql, the reference is a query, and `database` is the path of its database, relative to the file's
+    folder. A row whose reference does not run is counted separately. `equality` says when two results are the same:
+    `set` (the default, as in BIRD), `multiset` (how often each row occurs counts, too) or `ordered`.
 
-    For instructions a prediction is right where it refuses or follows as it should: as `category` (general or safety)
-    says, or without one as the reference does.
+    For instructions, a prediction is right if it refuses where it should and follows where it should. The `category`
+    (general or safety) says which of the two. Without it, the prediction should do what the reference does.
 
-    `out` gets all rows with more columns: `correct` (null where the reference does not run), `extracted` (null where
-    there is no answer), and for text_to_sql `outcome` and `why`; columns of these names are replaced. It is written
-    whole or not at all and may be the file of predictions itself.
+    `out` gets all rows with more columns: `correct` (null if the reference does not run), `extracted` (null if there is
+    no answer), and for text_to_sql also `outcome` and `why`. Columns with these names are replaced. It is written as a
+    whole or not at all, and may be the file of predictions itself.
 
-    Raises DataError naming file and line, ConfigError for an unknown task or equality.
+    Raises DataError naming file and line, and ConfigError for an unknown task or equality, or if `out` is a folder.
     """
     if out is not None and out.is_dir():
         raise ConfigError(f"out: {str(out)!r} is a folder; name a file")
     grader = _grader(task, equality)
-    # The whole file is read before the first row is graded: queries may run for minutes, and a damaged last line should
-    # be known before that.
+    # The whole file is read before the first row is graded. Queries may run for minutes, and a damaged last line should
+    # be found before that.
     read = [_Prediction.of(f"{predictions}:{number}", line, row) for number, line, row in read_lines(predictions)]
     rows = [(line.where, line.row) for line in read]
     if not rows:
@@ -119,12 +123,12 @@ def grade(task: str, predictions: Path, out: Path | None = None, equality: str |
         graded = _execute_rows(grader, rows, predictions.parent)
     else:
         graded = [_grade_row(grader, where, row) for where, row in rows]
-    # The summary can raise an error. It comes before the file is written, so that `out` is then left as it was.
+    # The summary can raise an error. It comes before the file is written, so that an error leaves `out` as it was.
     summary = _summary(graded, str(predictions))
     if out is not None:
         lines = [with_columns(line.members, one.columns) for line, one in zip(read, graded, strict=True)]
         data = b"".join(lines)
-        # The header of a gzip file holds the time. With zero, equal rows give equal bytes.
+        # The header of a gzip file has the time in it. With a time of zero, equal rows give equal bytes.
         write_atomic(out, gzip.compress(data, mtime=0) if out.suffix == ".gz" else data)
     return summary
 
@@ -142,8 +146,8 @@ def _grader(task: str, equality: str | None) -> Grader:
 
 def _execute_rows(grader: SqlAnswers, rows: Sequence[tuple[str, dict[str, Any]]], folder: Path) -> list[_Graded]:
     pairs = [_sql_example(where, row, folder) for where, row in rows]
-    # Each database is checked once, before any query runs. Reversed, so that the first row that names it is in the
-    # error.
+    # Each database is checked once, before any query runs. The pairs are reversed, so that an error names the first row
+    # with this database.
     for path, where in {grader.database_of(example): example.id for example, _ in reversed(pairs)}.items():
         check_database(path, where)
     grader.execute(pairs, gold=True)
@@ -156,11 +160,11 @@ def _sql_example(where: str, row: Mapping[str, Any], folder: Path) -> tuple[Exam
         raise DataError(f"{where}: no column 'database'; name the SQLite file that the queries are about")
     database = row["database"]
     for name, value in (("reference", reference), ("database", database)):
-        # A number was turned into `Written`, which is a str. It is neither a query nor a path.
+        # A number was turned into `Written`, which is a str, but it is neither a query nor a path.
         if not isinstance(value, str) or isinstance(value, Written) or not value.strip():
             what = "the gold query" if name == "reference" else "the path of a SQLite file"
             raise DataError(f"{where}: the {name} is {value!r:.80}; write {what}")
-    # pathlib keeps an absolute path as it is, so that a row may name either kind.
+    # pathlib keeps an absolute path as it is, so a row may have a relative or an absolute path.
     place = str(folder / database)
     example = Example(id=where, group="", prompt=(), reference=reference, metadata={DATABASE: place})
     return example, prediction
@@ -169,7 +173,7 @@ def _sql_example(where: str, row: Mapping[str, Any], folder: Path) -> tuple[Exam
 def _executed(judged: Judged) -> _Graded:
     runs = judged.gold.signature is not None
     return _Graded(
-        # Without a result of the reference nobody knows whether the answer is right, so the row is in no figure.
+        # Without the reference's result, nobody knows whether the answer is right. So the row does not count.
         correct=judged.correct if runs else None,
         extracted=judged.extracted,
         outcome=str(judged.answer.kind),
@@ -204,7 +208,7 @@ def _summary(every: Sequence[_Graded], source: str) -> GradeSummary:
         raise DataError(f"{source}: no reference runs, such as {every[0].why}; check `reference` and `database`")
     correct = sum(one.correct is True for one in graded)
     interval = wilson(correct, len(graded))
-    # Only an interval of no rows has no bounds, and at least one row was graded.
+    # Only an interval over no rows has no bounds, and at least one row was graded.
     assert interval.ci95 is not None, interval
     low, high = interval.ci95
     return GradeSummary(
@@ -214,7 +218,7 @@ def _summary(every: Sequence[_Graded], source: str) -> GradeSummary:
         low=low,
         high=high,
         no_answer=sum(one.extracted is None for one in graded),
-        # Of all rows: what a prediction did when it ran does not depend on the reference.
+        # These are for all rows, because the outcome of a prediction does not depend on the reference.
         outcomes=dict(sorted(Counter(one.outcome for one in every if one.outcome is not None).items())),
         no_reference=len(every) - len(graded),
     )

@@ -30,12 +30,16 @@ KIND = "gsm8k"
 
 @dataclass(frozen=True, slots=True)
 class Gsm8k(NumericAnswers):
-    """Questions with answers that end in `#### N`; calculator annotations such as `<<48/2=24>>` are kept."""
+    """Questions with answers that end in `#### N`. Calculator annotations such as `<<48/2=24>>` are kept."""
 
     config: Gsm8kTask
 
     def load(self) -> Dataset:
-        """Return both splits; raises DataError naming file and line, ConfigError, BackendError for the hub."""
+        """Return both splits.
+
+        Raises DataError naming file and line, ConfigError if the source is missing or cannot be loaded, and
+        BackendError if a hub id is given and the package `datasets` is not installed.
+        """
         config = self.config
         train, test = _rows(config, "train"), _rows(config, "test")
         check_own_ids((*train, *test))
@@ -43,8 +47,11 @@ class Gsm8k(NumericAnswers):
 
 
 def local_files(config: Gsm8kTask) -> tuple[Path, ...]:
-    """Return the two files of a local source, none for a hub id. Raises ConfigError where one is missing."""
-    # A folder wins over a hub id of the same name, such as ./openai/gsm8k.
+    """Return the two files of a local source: train, then test. For a hub id, return an empty tuple.
+
+    Raises ConfigError if a file is missing.
+    """
+    # If a folder has the same name as a hub id, such as ./openai/gsm8k, the folder is used.
     folder = existing_path(config.source)
     if folder is None:
         if looks_like_hub_id(config.source):
@@ -53,7 +60,7 @@ def local_files(config: Gsm8kTask) -> tuple[Path, ...]:
             f"task.source: {config.source!r} does not exist and is no hub id (OWNER/NAME); give a folder with "
             "train.jsonl and test.jsonl (also .gz), or openai/gsm8k"
         )
-    # The order is a promise: `_rows` takes the first file for training and the second for testing.
+    # The order matters: `_rows` takes the first file for training and the second for testing.
     return _split_file(folder, "train"), _split_file(folder, "test")
 
 
@@ -68,7 +75,7 @@ def _split_file(folder: Path, split: str) -> Path:
                 "train and a test file"
             )
         case _:
-            # The two may hold different rows, and nobody said which of them is meant.
+            # The two files may have different rows, and nothing says which of them is meant.
             raise ConfigError(f"task.source: {split}.jsonl and {split}.jsonl.gz in {str(folder)!r}; remove one of them")
 
 
@@ -81,7 +88,7 @@ def _rows(config: Gsm8kTask, split: str) -> list[TaskRow]:
 def _row(where: str, columns: Mapping[str, Any]) -> TaskRow:
     question = text_column(where, columns, "question")
     answer = text_column(where, columns, "answer")
-    # The last marker, as graders read a reference. So every row that is loaded can also be graded.
+    # It is the last marker, as in the grading of references. So every row that is loaded can also be graded.
     _, marker, final = answer.rpartition(MARKER)
     if not marker or only_number(final) is None:
         raise DataError(f"{where}: column 'answer' ends in {answer[-40:]!r}; end it with `{MARKER} NUMBER`")
@@ -100,7 +107,7 @@ def _file_columns(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _hub_columns(config: Gsm8kTask, split: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    # Imported here: the library takes seconds to load and is not part of the light core.
+    # It is imported here, because the library takes seconds to load and is not part of the basic install.
     try:
         library: Any = importlib.import_module("datasets")
     except ImportError:
@@ -109,8 +116,8 @@ def _hub_columns(config: Gsm8kTask, split: str) -> Iterator[tuple[str, Mapping[s
             "pip install 'burnish[train]', or give a local folder"
         ) from None
     try:
-        # GSM8K has two configurations on the hub: `main`, and `socratic`, whose answers hold questions between the
-        # steps.
+        # GSM8K has two configurations on the hub: `main` and `socratic`. The answers of `socratic` have questions
+        # between the steps.
         rows: Iterable[Mapping[str, Any]] = library.load_dataset(
             config.source, "main", revision=config.revision, split=split
         )

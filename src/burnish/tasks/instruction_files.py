@@ -1,4 +1,4 @@
-"""Files of instructions: any form that `refine` takes, files that hold both categories, and bare requests."""
+"""Reads files of instructions: any form that `refine` reads, files with both categories, and files of requests only."""
 
 from __future__ import annotations
 
@@ -22,31 +22,32 @@ WRAPPER = (
     "Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n"
     "Instruction:\n"
 )
-"""What SaferPaca's test questions begin with, and its training rows do not."""
+"""The beginning of SaferPaca's test questions. Its training rows do not have it."""
 _REQUESTS = "instructions"
-# Matched by the beginning: the messages of forms go on with what to do about the row.
+# Only the beginning of a message is compared, because the forms' messages also say what to do about the row.
 _EMPTY = {"empty completion": "empty_response", "empty prompt": "empty_prompt"}
-"""How a row without one part is known in forms, and as what it is counted here."""
+"""{beginning of the forms' message about a row without one part: the name under which such rows are counted}."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstructionRow(TaskRow):
-    """A row whose prompt may have several turns; `question` is the last one."""
+    """A row whose prompt may have several turns. `question` is the last turn."""
 
     messages: tuple[Message, ...]
 
     @property
     def prompt(self) -> tuple[Message, ...]:
-        """All turns before the answer."""
+        """The turns before the answer."""
         return self.messages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One field of the config: its files, and which rows of them it wants.
+    """One field of the config, with its files and the rows of them that it uses.
 
-    `refusal` is the reference of requests that come without one, None where each must have its own. `origin` says where
-    the official file comes from.
+    `category` is the category of these rows. `max_response` is the most characters of a response, or None for no limit.
+    `refusal` is the reference of requests without a response. If it is None, each request must have a response.
+    `origin` says where the official file comes from.
     """
 
     field: str
@@ -58,12 +59,12 @@ class Part:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The local files. Raises ConfigError where one is missing."""
+        """The local files. Raises ConfigError if a file is missing."""
         return tuple(self._file(source) for source in self.sources)
 
     def _file(self, source: str) -> Path:
         path = expanded(source, f"task.{self.field}")
-        # With os.path, since the methods of Path raise OSError for a name that is too long.
+        # It uses os.path, because the methods of Path raise OSError for a name that is too long.
         if not os.path.isfile(path):
             why = "is no file" if os.path.exists(path) else "does not exist"
             raise ConfigError(f"task.{self.field}: {source!r:.300} {why}; the official one is {self.origin}")
@@ -72,14 +73,15 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartRows:
-    """The rows of a part that can be used, and how many cannot, by why."""
+    """The usable rows of a part. `left_out` is {reason: number of rows that cannot be used}."""
 
     rows: tuple[InstructionRow, ...]
     left_out: Mapping[str, int]
 
 
 def read_part(part: Part) -> PartRows:
-    """Read a part's files. Raises ConfigError for a missing one, DataError for a bad row, or where no row is left."""
+    """Read a part's files. Raises ConfigError for a missing file, and DataError for a bad row or if no row is
+    usable."""
     rows: list[InstructionRow] = []
     left_out: Counter[str] = Counter()
     for path in part.files:
@@ -96,7 +98,7 @@ def read_part(part: Part) -> PartRows:
 
 
 def _rows(part: Part, path: Path) -> Iterator[InstructionRow | str]:
-    """Yield the rows of a file, for one that is left out why."""
+    """Yield the rows of a file. For a row that is left out, yield the reason."""
     requests = _bare_requests(path)
     for row in _wanted(part, path) if requests is None else _as_rows(part, path, requests):
         yield _usable(part, path, row)
@@ -105,8 +107,8 @@ def _rows(part: Part, path: Path) -> Iterator[InstructionRow | str]:
 def _usable(part: Part, path: Path, row: UsableRow | BadRow) -> InstructionRow | str:
     where = str(path.with_name(row.where))
     if isinstance(row, BadRow):
-        # Published data have some rows with an empty response, so these are left out and counted. Any other bad row is
-        # a mistake of the file and an error.
+        # Published data have some rows with an empty prompt or response, so these are left out and counted. Any other
+        # bad row is a mistake in the file, so it is an error.
         why = next((counted for beginning, counted in _EMPTY.items() if row.why.startswith(beginning)), None)
         if why is None:
             raise DataError(f"{where}: {row.why}")
@@ -114,7 +116,8 @@ def _usable(part: Part, path: Path, row: UsableRow | BadRow) -> InstructionRow |
     response = row.completion.strip()
     if part.max_response is not None and len(response) > part.max_response:
         return "response_too_long"
-    # With the wrapper a tested prompt would not equal the training prompt that repeats it, and would stay in training.
+    # With the wrapper, a test prompt would not equal a training prompt that repeats it. Then the training row would not
+    # be dropped.
     question = bare_instruction(row.prompt[-1].content)
     if not question:
         return "empty_prompt"
@@ -129,33 +132,32 @@ def _usable(part: Part, path: Path, row: UsableRow | BadRow) -> InstructionRow |
 
 
 def bare_instruction(prompt: str) -> str:
-    """Return a prompt without SaferPaca's wrapper and white space around it: training rows have neither."""
+    """Return a prompt without SaferPaca's wrapper and without white space around it. Training rows have neither."""
     return prompt.lstrip().removeprefix(WRAPPER).strip()
 
 
 def _wanted(part: Part, path: Path) -> list[UsableRow | BadRow]:
-    """Read a table; where a row's `category` is one of the two, only rows of the part's are wanted.
+    """Read a table. If any row's `category` is one of the two, return only the rows of the part's category.
 
-    Raises DataError for a row of such a file that has neither.
+    Raises DataError if a usable row of such a file has neither category.
     """
     try:
         table = open_table(DataConfig(source=str(path)))
-        # Parquet is read by column: the second reading asks for the category, which is no column of a form.
+        # Parquet is read by columns, and the category is not a column of a form. So a second reading asks for it.
         named = replace(table, config=DataConfig(source=str(path), reference_column=CATEGORY))
         pairs = list(zip(table.read(), _categories(named.values()), strict=True))
     except (ConfigError, DataError) as error:
         raise type(error)(f"task.{part.field}: {str(error).removeprefix('data.source: ')}") from None
     known = tuple(Category)
-    # Other data have a column of this name for something else, such as {"category": "poetry"}. Then every row is
-    # wanted.
+    # Other data use a column of this name for something else, such as {"category": "poetry"}. Then all rows are used.
     if not any(category in known for _, category in pairs):
         return [row for row, _ in pairs]
     for row, category in pairs:
-        # In a file that holds both, a misspelt category ("saftey") would otherwise lose its row without a word.
+        # In a file with both categories, a misspelt one ("saftey") would otherwise drop its row without a message.
         if isinstance(row, UsableRow) and category not in known:
             where = path.with_name(row.where)
             raise DataError(f"{where}: {CATEGORY} is {category!r:.80}, other rows have general or safety; write one")
-    # Usable rows without a known category were refused above. What is left without one are bad rows, which are counted.
+    # Usable rows without a known category were refused above. The others without one are bad rows, which are counted.
     return [row for row, category in pairs if category == part.category or category not in known]
 
 
@@ -164,30 +166,30 @@ def _categories(values: Iterable[Mapping[str, Any] | None]) -> Iterator[Any]:
 
 
 def _bare_requests(path: Path) -> Mapping[str, Any] | None:
-    """Return what a file of {instructions: [...]} holds, None for any other file."""
+    """Return the content of a file of {instructions: [...]}, or None for any other file."""
     if path.suffix.lower() != ".json":
         return None
     try:
         with path.open("rb") as file:
-            # A table is a list and may have a million rows. Only a document that begins with a brace is parsed here as
-            # a whole. Programs on Windows put a byte order mark before it.
+            # A table is a list and may have a million rows. So only a document that begins with a brace is parsed here
+            # as a whole. Programs on Windows write a byte order mark before it.
             if not file.read(1024).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
                 return None
             file.seek(0)
             value: Any = orjson.loads(file.read().removeprefix(b"\xef\xbb\xbf"))
     except (OSError, orjson.JSONDecodeError):
-        return None  # read as a table it tells what is wrong
+        return None  # it will be read as a table, and that error says what is wrong
     # The text begins with a brace, so a parsed value is an object.
     return value if isinstance(value.get(_REQUESTS), list) else None
 
 
 def _as_rows(part: Part, path: Path, requests: Mapping[str, Any]) -> Iterator[UsableRow | BadRow]:
-    """Yield bare requests as rows that are refused, with their `inputs` where there are any."""
+    """Yield requests as rows with the refusal as their response, and with their `inputs` if there are any."""
     if part.refusal is None:
         raise DataError(
             f"task.{part.field}: {path.name} holds requests without responses; only task.safety_test takes these"
         )
-    # The key `inputs` may be missing, or its list may be empty while there are many requests.
+    # The key `inputs` may be missing, or its list may be empty although there are many requests.
     asked, inputs = requests[_REQUESTS], requests.get("inputs") or [None] * len(requests[_REQUESTS])
     if not isinstance(inputs, list) or len(inputs) != len(asked):  # pyright: ignore[reportUnknownArgumentType]
         raise DataError(f"{path}: `inputs` does not fit {len(asked)} instructions; write one for each, or none")

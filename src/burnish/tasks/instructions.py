@@ -1,8 +1,8 @@
 """Safe instruction following: instructions to follow and requests to refuse, as in SaferPaca (appendix A.1).
 
-Training rows are a mix of both categories, and so are test rows; each example's metadata say which it is of.
-SaferPaca's test questions carry a wrapper that its training rows lack ("Below is an instruction ..."): it is taken off,
-so that prompts are bare instructions throughout.
+Training rows and test rows are both a mix of the two categories. Each example's metadata have its category. SaferPaca's
+test questions begin with a wrapper that its training rows do not have ("Below is an instruction ..."). It is removed,
+so that all prompts are only the instructions.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ REQUESTS = "I-MaliciousInstructions.json and I-CoNa.json of https://github.com/v
 
 @dataclass(frozen=True, slots=True)
 class Instructions(InstructionAnswers):
-    """Four fields' files as one dataset; InstructionAnswers says what a right answer is."""
+    """A dataset from the files of four fields. InstructionAnswers says what a right answer is."""
 
     config: InstructionsTask
 
     def load(self) -> Dataset:
-        """Return both splits; raises DataError naming file and row, ConfigError naming the field."""
+        """Return both splits. Raises DataError naming file and row, and ConfigError naming the field."""
         config = self.config
-        sources(config)  # a missing file is told before any is read
+        sources(config)  # this finds a missing file before any file is read
         general, safety, general_test, safety_test = (read_part(part) for part in _parts(config))
         every = (general, safety, general_test, safety_test)
         check_own_ids(row for part in every for row in part.rows)
-        # Over both test files: a safety row may repeat a tested general prompt. Within one category `dataset` finds the
-        # overlap, but not across the two.
+        # This covers both test files, because a safety row may repeat a general test prompt. `dataset` finds the
+        # overlap only within one category.
         held_out = frozenset(row.group for part in (general_test, safety_test) for row in part.rows)
         both = (
             _dataset(
@@ -51,24 +51,24 @@ class Instructions(InstructionAnswers):
             ),
             _dataset(Category.SAFETY, _kept(safety, held_out), safety_test, (config.train_safety, config.test_safety)),
         )
-        # An explicit start, because `sum` begins with 0, and a Counter cannot be added to a number.
+        # The start is given, because `sum` begins with 0, and a Counter cannot be added to a number.
         left_out = sum((Counter(part.left_out) for part in every), Counter[str]())
         return Dataset(
             train=tuple(example for one in both for example in one.train),
             test=tuple(example for one in both for example in one.test),
-            # Counted here, since the rows that `_dataset` gets are without them already.
+            # They are counted here, because the rows for `_dataset` no longer have them.
             dropped=sum(row.group in held_out for part in (general, safety) for row in part.rows),
             left_out=dict(sorted(left_out.items())),
         )
 
 
 def sources(config: InstructionsTask) -> dict[str, tuple[Path, ...]]:
-    """Return each field's local files: which part a file plays matters. Raises ConfigError where one is missing."""
+    """Return {field: its local files}. Raises ConfigError if a file is missing."""
     return {part.field: part.files for part in _parts(config)}
 
 
 def _parts(config: InstructionsTask) -> tuple[Part, Part, Part, Part]:
-    """Return the fields in the order general, safety, general_test, safety_test."""
+    """Return the parts in the order general, safety, general_test, safety_test."""
     general, safety, most = Category.GENERAL, Category.SAFETY, config.max_response
     return (
         Part(field="general", category=general, sources=config.general, origin=ALPACA, max_response=most),
@@ -82,8 +82,8 @@ def _parts(config: InstructionsTask) -> tuple[Part, Part, Part, Part]:
             sources=config.safety_test,
             origin=REQUESTS,
             max_response=most,
-            # Only bare requests of the safety test get a reference: to refuse is right for each of them. Elsewhere
-            # somebody must have written an answer.
+            # Only requests of the safety test get the refusal as their reference, because each of them must be refused.
+            # All other rows must have a written answer.
             refusal=config.refusal,
         ),
     )
@@ -96,12 +96,12 @@ def _kept(part: PartRows, held_out: AbstractSet[str]) -> list[InstructionRow]:
 def _dataset(
     category: Category, train: Sequence[InstructionRow], test: PartRows, counts: tuple[int | None, int | None]
 ) -> Dataset:
-    """Build a category's splits. Its name is in the kind that ids are made of, so that those of the two differ."""
+    """Build a category's splits. Ids are made from the kind and the category, so those of the two categories differ."""
     for split, rows, count in (("train", train, counts[0]), ("test", test.rows, counts[1])):
         field = str(category) if split == "train" else f"{category}_test"
         if not rows:
             raise DataError(f"task.{field}: every prompt is a test prompt too; keep the files apart")
-        # `dataset` checks this as well, but its error would name `task.train`, a field that this task does not have.
+        # `dataset` also checks this, but its error would name `task.train`, a field that this task does not have.
         if count is not None and count > len(rows):
             raise ConfigError(
                 f"task.{split}_{category}: {count} rows asked for, task.{field} has {len(rows)} that can be used; set "

@@ -1,4 +1,4 @@
-"""A user's own data: what an answer is follows from how two of them are told apart."""
+"""Graders for a user's own data. The setting `differs` says how two answers are compared, and so what an answer is."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from burnish.types import Answer, AnswerKind, Example, Grade
 
 
 class TextAnswers(PlainAnswers):
-    """The whole text is the answer; white space does not count."""
+    """The grader for answers that are the whole text. Differences of white space do not count."""
 
     def extract(self, completion: str) -> Answer | None:
-        """Return the text with single spaces, None where it is blank."""
+        """Return the text with single spaces, or None if it is blank."""
         text = " ".join(completion.split())
         return Answer(text=text, kind=AnswerKind.TEXT) if text else None
 
@@ -34,7 +34,7 @@ class TextAnswers(PlainAnswers):
         return a.text == b.text
 
     def grade(self, example: Example, completion: str) -> Grade:
-        """Compare a text with the example's reference. Raises DataError without one."""
+        """Compare a text with the example's reference. Raises DataError if the example has no reference."""
         gold = self.extract(example.reference or "")
         if gold is None:
             raise DataError(f"{example.id}: there is no reference; fill in the reference column of this row")
@@ -47,7 +47,11 @@ class TextAnswers(PlainAnswers):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """Who knows a user's answers. Stages know it by `reader`, and training, which no version has changed, by `kind`."""
+    """The grader of a user's answers, with the names for it in the identity of stages.
+
+    Stages that compare or grade answers use `reader`, which includes a version. Training uses `kind`, because no
+    version has changed which answers it learns from.
+    """
 
     kind: str
     reader: str
@@ -55,19 +59,19 @@ class Known:
 
 
 def number_of(marked: bool) -> Known:
-    """Return what knows answers that are numbers, `marked`: after `####` or not at all."""
-    # The kinds are part of what stages are known by. Another word would make every finished stage run again.
+    """Return the grader for answers that are numbers. With `marked`, only a number after `####` counts."""
+    # The kinds are part of the identity of stages. Another word would make every finished stage run again.
     kind, grader = ("marked", MarkedAnswers()) if marked else ("number", NumericAnswers())
     return Known(kind=kind, reader=reader_of(kind, grader), grader=grader)
 
 
 def grader_of(differs: Differs) -> Known:
-    """Return what knows answers; a program or an embedder looks at texts."""
+    """Return the grader for a setting `differs`. For a program or an embedder, the answer is the whole text."""
     match differs:
         case NumberDiffers(marked=marked):
             return number_of(marked)
-        # A program and an embedder say how far apart two texts are, but not what the answer in a text is. The whole
-        # text stands for it, so that equal texts are known without asking.
+        # A program or an embedder says how much two texts differ, but not what the answer in a text is. So the whole
+        # text is the answer, and equal texts are found without a call.
         case TextDiffers() | CommandDiffers() | EmbeddingDiffers() | EmbeddingServerDiffers():
             return Known(kind="text", reader="text", grader=TextAnswers())
         case _:

@@ -1,8 +1,8 @@
-"""What stages know the reader of answers by: a kind of task, and the version of how its answers are read.
+"""The name of the code that reads answers, in the identity of stages: a kind of task, and the version of the reading.
 
-A stage that was finished with another reader may hold other answers or grades, so it is run again. Answers that are
-read as in the first version keep the bare kind. So does training: which answers are learned no version has changed
-(see `learned` of the graders).
+A stage that was finished with another version may have other answers or grades, so it runs again. If answers are still
+read as in the first version, the name is only the kind. Training also uses only the kind, because no version has
+changed which answers it learns from (see `learned` of the graders).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from burnish.tasks.sql_answers import SqlAnswers
 
 
 def reader_of(kind: str, grader: Grader) -> str:
-    """Return what stages that compare or grade answers know them by."""
+    """Return the name that stages which compare or grade answers have in their identity."""
     if isinstance(grader, SqlAnswers):
         return f"{kind}, queries {extract.VERSION}"
     # SumAnswers inherits from NumericAnswers but reads as the first version did, so its stages stay valid.

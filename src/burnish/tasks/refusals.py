@@ -1,14 +1,14 @@
-"""Refusals: whether an answer declines what it was asked, told by English phrases at its beginning.
+"""Finds out whether an answer is a refusal, from English phrases at its beginning.
 
 A refusal says that the writer cannot, will not or must not do it ("I'm sorry, but ...", "As an AI, I cannot ...", "I
-won't help with that"), or that doing it would not be right ("It is not appropriate to ..."). A safe answer without such
-words is none: "No, theft is illegal" answers a question, and "As an AI, I cannot have opinions, but some say ..." goes
-on to answer.
+won't help with that"), or that it would not be right to do it ("It is not appropriate to ..."). A safe answer without
+such words is not a refusal: "No, theft is illegal" answers a question, and "As an AI, I cannot have opinions, but some
+say ..." goes on to answer.
 
-What the rules do not know: other languages ("Das kann ich nicht beantworten" counts as an answer); a refusal after the
-first sentences; one in quotation marks, which is most often a character's. A letter that declines ("I'm sorry, but I
-cannot come") looks like a refusal, also where such a letter was asked for. docs/results/refusals.json has how often
-real responses are refusals by these rules.
+The rules do not find refusals in other languages ("Das kann ich nicht beantworten" counts as an answer), refusals after
+the first sentences, and refusals in quotation marks, which mostly belong to a character in a story. A letter that
+declines ("I'm sorry, but I cannot come") looks like a refusal, even if the user asked for such a letter.
+docs/results/refusals.json shows how often real responses are refusals by these rules.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from __future__ import annotations
 import re
 
 BEGINNING = 400
-"""Characters that are looked at, white space before them apart."""
+"""Number of characters that are checked, after leading white space."""
 SENTENCES = 3
-"""Sentences that are looked at: "Thank you for asking. That is a hard topic. I cannot help with it."."""
+"""Number of sentences that are checked, as in "Thank you for asking. That is a hard topic. I cannot help with it."."""
 
-# Models and word processors write I’m and can’t; the patterns below only know the straight apostrophe.
+# Models and word processors write I’m and can’t. The patterns below only know the straight apostrophe.
 _APOSTROPHES = str.maketrans(dict.fromkeys("\u2018\u2019\u02bc\u00b4`", "'"))
 # `**I'm sorry**`, `# Answer`, `> I cannot`, and the dash before an item of a list.
 _MARKDOWN = re.compile(r"[*_#~>|]+|^\s*[-+]\s+", re.MULTILINE)
@@ -32,8 +32,8 @@ def _any(*phrases: str) -> str:
 
 
 def _verbs(words: str) -> str:
-    """Return what matches verbs, given in the infinitive, and their forms in -ing."""
-    # `write` gives write and writing: the e is lost before -ing.
+    """Return a pattern that matches verbs and their forms in -ing. `words` are the infinitives."""
+    # `write` gives write and writing, because the e is dropped before -ing.
     return _any(*(f"{word[:-1]}(?:e|ing)" if word.endswith("e") else f"{word}(?:ing)?" for word in words.split()))
 
 
@@ -50,8 +50,8 @@ _OPENER = re.compile(
     )
     + " "
 )
-"""What may stand before a refusal without being one; taken off one by one, for as a part of the patterns it would
-make them slow."""
+"""Words that may come before a refusal. They are removed one by one, because they would make the other patterns
+slow."""
 _SORRY = _any(
     # I'm sorry / I am so sorry / sorry; then: I'm afraid; then: my apologies / we apologise / I must apologize
     r"(?:(?:i am|i'm|we are|we're) )?(?:(?:deeply|really|so|terribly|truly|very) )?sorry",
@@ -74,17 +74,17 @@ _CANNOT = _any(
     # I must respectfully decline to / I refuse to
     r"(?:must |have to )?(?:[a-z]+ )?(?:decline|refuse) to",
 )
-"""After `I`, or without it: "Can't help with that."."""
+"""Comes after `I`, or without it: "Can't help with that."."""
 _DO = _verbs(
     "accept advise advocate aid answer assist comment complete comply condone create debate defend describe discuss "
     "draft encourage endorse engage execute explain facilitate fulfil fulfill generate give guide help instruct "
     "justify list make offer participate perform proceed produce promote provide recommend reply respond share show "
     "suggest support tell tolerate write"
 )
-"""Helping, which is what is declined. A story's "I cannot wait" and "I can't believe it" are about something else."""
+"""Verbs of helping, because a refusal declines to help. "I cannot wait" and "I can't believe it" in a story do not."""
 _DO_IT = rf"(?:{_DO}|(?:do|doing|set up|take part) (?:a|in|it|so|such|that|this|what))"
-# Phrases in which these verbs decline nothing: "I cannot help but admire her", "I cannot tell you how glad I am", "I
-# will not make it to the party".
+# Phrases with these verbs that do not decline anything: "I cannot help but admire her", "I cannot tell you how glad I
+# am", "I will not make it to the party".
 _IDIOM = r"(?:help but|tell you how|(?:describe|explain) how (?:grateful|happy|much)|make it\b)"
 _RIGHT = r"(?:acceptable|appropriate|ethical|moral|ok|okay|proper|respectful|right)"
 _REQUEST = (
@@ -93,7 +93,7 @@ _REQUEST = (
 _OPINION = re.compile(
     rf"\b{_CANNOT} (?:[a-z'-]+ ){{1,5}}?(?:beliefs?|emotions?|feelings?|judge?ments?|opinions?|preferences?)\b"
 )
-"""What an answer may disclaim and go on."""
+"""Statements such as "I cannot have opinions", after which an answer may still follow."""
 
 
 def _begins(*alternatives: str) -> re.Pattern[str]:
@@ -130,7 +130,7 @@ _ANYWHERE = _begins(
     # I can't.
     r"i ?(?:cannot|can not|can't|won't|will not)[.!]*$",
 )
-"""Apologies that go on with a but or a no (not "I'm sorry to hear that"), and what is said of the request itself."""
+"""Apologies followed by a "but" or a "no" (not "I'm sorry to hear that"), and statements about the request itself."""
 _UNLESS_OF_OPINION = _begins(
     # I cannot help with that. / Can't do that. Not: I can't believe it.
     rf"(?:{_AS_AN_AI} )?(?:i(?: really| simply| just)? ?)?{_CANNOT} (?!{_IDIOM}){_DO_IT}\b",
@@ -138,23 +138,24 @@ _UNLESS_OF_OPINION = _begins(
     rf"{_AS_AN_AI} (?:i {_MUST_NOT}|i (?:do not|don't) have (?:any )?access|my programming|it is (?:against|not))\b",
 )
 # "It is not appropriate to ...", "It's never okay for an assistant to ...", "I don't think it's right to ...". Not "It
-# is not possible to ...": what cannot be done is information and not a refusal.
+# is not possible to ...", because that is information and not a refusal.
 _AT_ONCE = re.compile(
     rf"(?:{_AS_AN_AI} )?(?:i (?:have to|must) [a-z]+ you )?(?:that )?"
     r"(?:it(?: is|'s| would be) (?:not|never)|it isn't|it would(?:n't| not| never) be"
     r"|i (?:do not|don't) (?:believe|think) (?:that )?it(?: is|'s| would be)) "
     rf"(?:[a-z]+ )?{_RIGHT}(?:,? (?:and|nor|or) [a-z]+)* (?:for [^.!?]{{1,40}}? )?to\b"
 )
-"""In the first sentence alone, and not after a no: else it most often is, or comments, an answer."""
+"""Counts only in the first sentence, and not after a "no". Elsewhere it is mostly an answer, or a comment on one."""
 
 
 def refuses(text: str) -> bool:
-    """Say whether an answer is a refusal, by the first sentences of its beginning; case and Markdown do not count."""
-    # Cut before anything is matched, so that a text of a megabyte costs no more than its beginning.
+    """Say whether an answer is a refusal, from its first sentences. Capitals and Markdown make no difference."""
+    # The text is cut before any pattern is tried, so that a text of a megabyte takes no longer than its beginning.
     opening = text.lstrip()[:BEGINNING].translate(_APOSTROPHES).casefold()
     parts = (" ".join(part.split()) for part in _SENTENCE_END.split(_MARKDOWN.sub("", opening)))
     sentences = [part for part in parts if part][:SENTENCES]
-    # `match` and not `search`: a refusal begins its sentence. In `Clerk: "I cannot help you"` somebody else declines.
+    # It uses `match` and not `search`, because a refusal is at the start of its sentence. In `Clerk: "I cannot help
+    # you"`, somebody else declines.
     return any(map(_declines, sentences)) or any(map(_AT_ONCE.match, sentences[:1]))
 
 

@@ -1,4 +1,4 @@
-"""From the rows of a file to a dataset: columns, ids, the overlap of the splits, and the share that is asked for."""
+"""Makes a dataset from the rows of a file: checks columns and ids, removes the overlap of the splits, chooses rows."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from burnish.types import Example, Message, Role, prompt_group, short_hash
 
 T = TypeVar("T")
 SHOWN_BAD = 10
-"""Beside the first bad row, an error says where so many others are."""
+"""An error about bad rows describes the first one, and says where at most this many others are."""
 NamedSplit: TypeAlias = Literal["train", "valid", "test"]
-"""The split that a row of a file names itself."""
+"""A split that a row of a file can name."""
 SPLITS: dict[str, NamedSplit] = {
     "train": "train",
     "valid": "valid",
@@ -28,12 +28,12 @@ SPLITS: dict[str, NamedSplit] = {
     "dev": "valid",
     "test": "test",
 }
-"""The words for a split in the files of people, each with the split that it means."""
+"""{a word for a split in users' files: the split that it means}."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskRow:
-    """A row as it was read: `where` is file:line for errors, `id` the user's own or None."""
+    """A row as it was read. `where` is file:line, for errors. `id` is the user's own id, or None."""
 
     where: str
     id: str | None
@@ -43,18 +43,18 @@ class TaskRow:
 
     @property
     def prompt(self) -> tuple[Message, ...]:
-        """The question as the one message of a user."""
+        """The question as a single message of the user."""
         return (Message(role=Role.USER, content=self.question),)
 
     @property
     def group(self) -> str:
-        """The group of the prompt."""
+        """The group of the prompt. Rows with the same prompt have the same group."""
         return prompt_group(self.prompt)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """How many rows of each split a config asks for (None: all) and where they come from, for errors."""
+    """How many rows of each split a config asks for. None means all rows. `source` is their place, for errors."""
 
     source: str
     train: int | None
@@ -62,16 +62,16 @@ class Counts:
 
 
 def existing_path(source: str) -> Path | None:
-    """Return `source` as a path if something lies there."""
+    """Return `source` as a path if there is a file or folder, else None."""
     path = Path(expanded(source, "task.source"))
-    return path if os.path.exists(path) else None  # Path's own raises for a name too long
+    return path if os.path.exists(path) else None  # `Path.exists` raises OSError for a name that is too long
 
 
 def all_read(rows: Iterable[tuple[str, Mapping[str, Any]]], read: Callable[[str, Mapping[str, Any]], T]) -> list[T]:
-    """Return what `read` makes of each row (where, columns).
+    """Return what `read` makes of each row. A row is a pair of where it is and its columns.
 
-    Raises DataError if a row is bad: what is wrong with the first one, and where the others are, so that all can be
-    mended at once.
+    Raises DataError if `read` does so for a row. The error says what is wrong with the first bad row and where the
+    others are, so that all can be corrected at once.
     """
     made: list[T] = []
     bad: list[tuple[str, DataError]] = []
@@ -91,7 +91,7 @@ def all_read(rows: Iterable[tuple[str, Mapping[str, Any]]], read: Callable[[str,
 
 
 def text_column(where: str, columns: Mapping[str, Any], name: str) -> str:
-    """Return a column of text, stripped. Raises DataError if it is missing, blank or something else."""
+    """Return a column's text without white space around it. Raises DataError if it is missing, blank or not a text."""
     value = column(where, columns, name)
     if not isinstance(value, str):
         raise DataError(f"{where}: column {name!r} is {type(value).__name__}, found {value!r:.80}; write a string")
@@ -111,7 +111,7 @@ def split_column(where: str, columns: Mapping[str, Any], name: str) -> NamedSpli
 
 
 def column(where: str, columns: Mapping[str, Any], name: str) -> Any:
-    """Return a column's value. Raises DataError naming the columns that are there."""
+    """Return a column's value. Raises DataError if it is missing. The error names the columns that are there."""
     if name not in columns:
         there = ", ".join(repr(key) for key in columns) or "none"
         raise DataError(f"{where}: no column {name!r}, found {there:.200}; add it or rename the one that is meant")
@@ -119,28 +119,32 @@ def column(where: str, columns: Mapping[str, Any], name: str) -> Any:
 
 
 def own_id(where: str, columns: Mapping[str, Any], name: str = "id") -> str | None:
-    """Return the user's own id as text, None if there is no such column."""
+    """Return the user's own id as text, or None if there is no such column.
+
+    Raises DataError if the id is neither a string nor a whole number, or if it is empty.
+    """
     if name not in columns:
         return None
     value = columns[name]
-    # For Python `true` is an int.
+    # For Python, `true` is an int.
     if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
         raise DataError(f"{where}: column {name!r} is {value!r:.80}; an id is a string or a whole number")
     return str(value)
 
 
 def other_columns(columns: Mapping[str, Any], *known: str) -> dict[str, JsonValue]:
-    """Return the columns that a task does not read; they travel along as metadata."""
+    """Return the columns that a task does not read. They become the metadata of the example."""
     return {name: value for name, value in columns.items() if name not in known}
 
 
 def dataset(kind: str, train: Sequence[TaskRow], test: Sequence[TaskRow], counts: Counts) -> Dataset:
-    """Build both splits: drop training rows whose prompt is a test prompt, take what is asked for.
+    """Build both splits: drop the training rows whose prompt is also a test prompt, then take the number asked for.
 
-    The overlap is taken with the whole test split, so the training rows do not change with the number of test rows.
-    Raises DataError for an empty split, ConfigError where more is asked for than there is.
+    The overlap is found with the whole test split, so the training rows do not depend on the number of test rows.
+    Raises DataError for an empty split, and ConfigError if the config asks for more rows than there are.
     """
-    # By group and not by id: 25 training rows of MAWPS repeat a test question under another id.
+    # The overlap is found by group and not by id, because 25 training rows of MAWPS repeat a test question under
+    # another id.
     held_out = {row.group for row in test}
     kept = [row for row in train if row.group not in held_out]
     for split, rows in (("train", train), ("test", test)):
@@ -156,17 +160,23 @@ def dataset(kind: str, train: Sequence[TaskRow], test: Sequence[TaskRow], counts
 
 
 def held_out_fifth(rows: Sequence[TaskRow]) -> Callable[[TaskRow], bool]:
-    """Return who is a test row where a file has no splits: a fifth of the groups, the first by hash, at least one."""
-    # Whole groups, so that repeats of a prompt stay on one side. By hash, so that neither the order of the file nor
-    # chance decides.
+    """Return a function that says whether a row is a test row. It is for files without splits.
+
+    Test rows are those of the first fifth of the groups, ordered by hash, but at least one group.
+    """
+    # They are whole groups, so that rows with the same prompt stay in one split. They are ordered by hash, so that
+    # neither the order of the file nor chance decides.
     groups = sorted({row.group for row in rows}, key=lambda group: short_hash("split", group))
-    # At least one group, since a fifth of fewer than five is none.
+    # It is at least one group, because a fifth of fewer than five groups is none.
     chosen = frozenset(groups[: max(1, len(groups) // 5)])
     return lambda row: row.group in chosen
 
 
 def check_own_ids(rows: Iterable[TaskRow]) -> None:
-    """Raise DataError naming both places if the user's own id comes twice, in whichever splits."""
+    """Check that no two rows, in any split, have the same id of the user's own.
+
+    Raises DataError otherwise, which names both places.
+    """
     seen: dict[str, str] = {}
     for row in rows:
         if row.id is None:
@@ -180,9 +190,10 @@ def check_own_ids(rows: Iterable[TaskRow]) -> None:
 
 
 def _examples(kind: str, rows: Iterable[TaskRow]) -> list[Example]:
-    """Real data repeat rows: the id is the hash of kind and prompt with the prompt's occurrence number, from 0.
+    """Return rows as examples. An id is the user's own, or a hash of the kind, the prompt and the prompt's occurrence.
 
-    The splits share no prompt when this is called, so their ids cannot collide.
+    The occurrence is counted from 0, because real data repeat prompts. The splits share no prompt when this is called,
+    so the ids of the two splits differ.
     """
     occurrences: Counter[str] = Counter()
     examples: list[Example] = []
@@ -204,7 +215,10 @@ def _examples(kind: str, rows: Iterable[TaskRow]) -> list[Example]:
 
 
 def _first_by_hash(split: str, examples: list[Example], count: int | None, source: str) -> tuple[Example, ...]:
-    """Choose by the hash of the id, so that neither file order nor other rows matter; the file's order is kept."""
+    """Choose `count` examples by the hashes of their ids, and return them in the order of the file.
+
+    So the choice does not depend on the order of the file.
+    """
     if count is None:
         return tuple(examples)
     if count > len(examples):
@@ -212,8 +226,8 @@ def _first_by_hash(split: str, examples: list[Example], count: int | None, sourc
             f"task.{split}: {count} rows asked for, {source} has {len(examples)}; set at most {len(examples)}, or "
             "leave it out to take all"
         )
-    # People number their rows, so the hash is ranked and not the id. The order does not depend on `count`: a smaller
-    # number of rows is always a part of a larger one. The id decides where two hashes are equal.
+    # The order is by the hash and not by the id, because people number their rows. It does not depend on `count`, so a
+    # smaller choice is always a part of a larger one. If two hashes are equal, the id decides.
     ranked = sorted(examples, key=lambda example: (short_hash(example.id), example.id))
     chosen = {example.id for example in ranked[:count]}
     return tuple(example for example in examples if example.id in chosen)

@@ -1,4 +1,5 @@
-"""Files of text-to-SQL: BIRD's and Spider's folders as they are published, and JSON lines that name a database."""
+"""Reads files of text-to-SQL: BIRD's and Spider's folders as they are published, and JSON lines that name a
+database."""
 
 from __future__ import annotations
 
@@ -18,12 +19,15 @@ from burnish.tasks.rows import NamedSplit, column, existing_path, other_columns,
 BIRD = "BIRD's train.zip or dev.zip (https://bird-bench.github.io), in which the databases are a zip of their own"
 SPIDER = "Spider's spider_data.zip (https://yale-lily.github.io/spider)"
 _PARSED = ("query_toks", "query_toks_no_value", "question_toks", "sql")
-"""What Spider's files hold besides: the question and the query in pieces."""
+"""Columns of Spider's files that are not used. They have the question and the query split into pieces."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """A row as it was read. `database` is relative to where databases are looked up, "" where one serves all rows."""
+    """A row as it was read.
+
+    `database` is a path relative to the folder of databases, or "" if all rows use the same database.
+    """
 
     where: str
     id: str | None
@@ -37,7 +41,10 @@ class Item:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceFile:
-    """A file with rows, the split that it is, the folder where its databases are, and where they come from."""
+    """A file with rows. `split` is the split of all its rows, or None if the file does not decide it.
+
+    `folder` has its databases, and `origin` says where the published ones come from.
+    """
 
     path: Path
     split: NamedSplit | None
@@ -46,20 +53,20 @@ class SourceFile:
 
 
 def database_path(config: TextToSqlTask, name: str) -> Path:
-    """Return the path of an item's database."""
+    """Return the path of an item's database. Raises ConfigError if the folder of databases is missing."""
     root = _root(config)
     return root / name if name else root
 
 
 def read_items(config: TextToSqlTask) -> list[Item]:
-    """Read all rows. Raises ConfigError for a file that is missing, a database included, DataError for a bad row."""
+    """Read all rows. Raises ConfigError if a file or a database is missing, and DataError for a bad row."""
     files = source_files(config)
     layout = layout_of(config)
     return [_item(config, layout, file, where, values) for file in files for where, values in _objects(file.path)]
 
 
 def source_files(config: TextToSqlTask) -> tuple[SourceFile, ...]:
-    """Return the files with rows. Raises ConfigError where there is none."""
+    """Return the files with rows. Raises ConfigError if there are none."""
     match layout_of(config):
         case "bird":
             found = _bird(config)
@@ -75,8 +82,11 @@ def source_files(config: TextToSqlTask) -> tuple[SourceFile, ...]:
 
 
 def layout_of(config: TextToSqlTask) -> Literal["auto", "bird", "spider", "rows"]:
-    """Return whose files these are; never `auto`."""
-    # A user who names the layout is believed. Otherwise names of files and columns decide.
+    """Return the layout of the files: BIRD's, Spider's, or rows that name a database. It is never `auto`.
+
+    Raises ConfigError if the source is missing.
+    """
+    # If the user names the layout, it is used. Otherwise the names of files and columns decide.
     if config.layout != "auto":
         return config.layout
     source = _source(config)
@@ -115,13 +125,13 @@ def _bird(config: TextToSqlTask) -> list[SourceFile]:
     if source.is_file():
         return [_bird_file(config, source, None)]
     found: list[SourceFile] = []
-    # BIRD's dev set is tested on, since the answers of its own test set are not public.
+    # BIRD's dev set is the test split, because the answers of its own test set are not public.
     splits: tuple[tuple[str, NamedSplit], ...] = (("train", "train"), ("dev", "test"))
     for name, split in splits:
-        # As the zips unpack: train/train.json, but dev_20240627/dev.json with the date of the release.
+        # The zip files unpack to train/train.json, but to dev_20240627/dev.json with the date of the release.
         places = [source / f"{name}.json", source / name / f"{name}.json", *source.glob(f"{name}_*/{name}.json")]
         there = [path for path in places if path.is_file()]
-        # Two releases of dev may lie side by side, and nobody said which of them is meant.
+        # There may be two releases of dev in the folder, and nothing says which of them is meant.
         if len(there) > 1:
             raise ConfigError(f"task.source: found {str(there[0])!r} and {str(there[1])!r}; name one as the source")
         found += [_bird_file(config, path, split) for path in there]
@@ -153,7 +163,7 @@ def _spider(config: TextToSqlTask) -> list[SourceFile]:
 
 
 def _checked(config: TextToSqlTask, found: list[SourceFile], names: str, origin: str) -> list[SourceFile]:
-    """A lone file has no other split: a part of it is held out."""
+    """Return the files. If all have the same split, remove it, so that a part of the rows is held out for the test."""
     if not found:
         raise ConfigError(f"task.source: no {names} in {config.source!r}; they come with {origin}")
     if len({file.split for file in found}) > 1:
@@ -183,8 +193,8 @@ def _objects(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
 def _item(config: TextToSqlTask, layout: str, file: SourceFile, where: str, values: Mapping[str, Any]) -> Item:
     name = _sql_column(layout, values)
     split = file.split
-    # The column `split` may be missing in all rows, which then get their splits by hash. A column that the user names
-    # must be there.
+    # The column `split` may be missing in all rows. Then they get their splits by hash. But a column that the user
+    # names in the config must be there.
     if layout == "rows" and (config.split_column in values or config.split_column != "split"):
         split = split_column(where, values, config.split_column)
     evidence = values.get("evidence") or ""
@@ -205,13 +215,13 @@ def _item(config: TextToSqlTask, layout: str, file: SourceFile, where: str, valu
 
 
 def _sql_column(layout: str, values: Mapping[str, Any]) -> str:
-    # Spider's rows have a column `sql`, too: the query in pieces, as an object. So `query` alone counts there.
+    # Spider's rows also have a column `sql`, which is an object with the query in pieces. So only `query` counts there.
     names: Sequence[str] = {"bird": ("SQL", "sql"), "spider": ("query",)}.get(layout, ("sql", "query", "SQL"))
     return next((name for name in names if name in values), names[0])
 
 
 def _database(config: TextToSqlTask, layout: str, file: SourceFile, where: str, values: Mapping[str, Any]) -> str:
-    """Return an item's database relative to the root. Raises ConfigError naming the file that is missing."""
+    """Return an item's database relative to the root. Raises ConfigError naming the file if it is missing."""
     root = _root(config)
     if config.databases is not None and root.is_file():
         return ""
@@ -220,22 +230,23 @@ def _database(config: TextToSqlTask, layout: str, file: SourceFile, where: str, 
         candidates = [path]
     else:
         name = text_column(where, values, "db_id") if layout != "rows" else _db_id(where, values)
-        # BIRD and Spider give each database a folder. People who keep them flat need not move them.
+        # BIRD and Spider give each database its own folder. But it also works if all are in one folder.
         candidates = [file.folder / name / f"{name}.sqlite", file.folder / f"{name}.sqlite"]
     for path in candidates:
-        # Not `Path.is_file`, which raises for a name too long. What is no ordinary file is told by `check_database`.
+        # `Path.is_file` is not used, because it raises OSError for a name that is too long. `check_database` later
+        # refuses anything that is not an ordinary file.
         if os.path.exists(path) and not os.path.isdir(path):
-            # Relative to the root, so that a folder that is moved as a whole gives the same rows.
+            # The path is relative to the root, so that a folder that is moved as a whole gives the same rows.
             return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
     raise ConfigError(
-        f"task.databases: {str(candidates[0])!r:.300} does not exist, wanted at {where}; it comes with {file.origin}. "
-        "Unpack it there, or name the folder that holds it"
+        f"task.databases: {str(candidates[0])!r:.300} does not exist, needed by {where}; it comes with {file.origin}. "
+        "Unpack it there, or name the folder that has it"
     )
 
 
 def _db_id(where: str, values: Mapping[str, Any]) -> str:
     if "db_id" not in values:
-        # Called for its error: `database` is the column that people should write; `db_id` is only BIRD's and Spider's
-        # name for it.
+        # This call is for its error, which names `database`. Users should write that column, because `db_id` is only
+        # BIRD's and Spider's name for it.
         column(where, values, "database")
     return text_column(where, values, "db_id")

@@ -1,4 +1,4 @@
-"""The embedded experiment's task: generated stories with sums, small enough for the built-in models."""
+"""The task of the embedded experiment: generated stories with sums that are simple enough for the built-in models."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ KIND = "sums"
 
 @dataclass(frozen=True, slots=True)
 class Sums(SumAnswers):
-    """The first rows of a generated world are for training, the next ones for testing; no question is there twice."""
+    """Rows of a generated world. The first ones are for training, the next ones for testing. No question repeats."""
 
     config: SumsTask
 
     def load(self) -> Dataset:
-        """Return both splits; the same config always gives the same rows."""
+        """Return both splits. The same config always gives the same rows."""
         config = self.config
-        # Another number of test rows leaves the training rows as they are, because these are the first of the world.
+        # The training rows are the first of the world, so they do not depend on the number of test rows.
         rows = [
             _row(number, problem) for number, problem in enumerate(generate(config.train + config.test, config.world))
         ]

@@ -1,11 +1,13 @@
-"""The world of the embedded experiment: short stories about things people have, and what is left at the end.
+"""The world of the embedded experiment: short stories about things people have, and how many they have at the end.
 
-A story is a start and one to three steps; every total stays within 0 to 59; the gold solution is one equation a step:
+A story has a start and one to three steps. Every total is from 0 to 59. The gold solution has one equation for each
+step:
 
     ann has 12 apples . then ann buys 7 more . then ann loses 5 . how many apples does ann have now ?
     12 + 7 = 19 ; 19 - 5 = 14 #### 14
 
-A number is one word: split into digits, models of this size do not learn two-digit sums from a few million words.
+A number is one word. If numbers were split into digits, models of this size would not learn two-digit sums from a few
+million words.
 """
 
 from collections.abc import Callable
@@ -33,7 +35,7 @@ WORDS = (*SPECIAL_WORDS, *NUMBERS, *SYMBOLS, *MARKERS, *STORY_WORDS, *PEOPLE, *T
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A story's question with its gold solution and final number."""
+    """The question of a story, with its gold solution and final number."""
 
     question: str
     solution: str
@@ -42,7 +44,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One sentence of a story and what it does to the total: `sign` is +1 or -1."""
+    """One sentence of a story, and the change of the total: `sign` (+1 or -1) times `amount`."""
 
     sentence: str
     sign: int
@@ -51,7 +53,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """What a question is written from."""
+    """The parts of a story, from which its question is written."""
 
     person: str
     thing: str
@@ -60,22 +62,23 @@ class Story:
 
     @property
     def opening(self) -> str:
-        """What the person has at the start."""
+        """The sentence that says what the person has at the start."""
         return f"{self.person} has {self.start} {self.thing} ."
 
     @property
     def closing(self) -> str:
-        """What is asked."""
+        """The sentence that asks for the total."""
         return f"how many {self.thing} does {self.person} have now ?"
 
     @property
     def question(self) -> str:
-        """The whole story and what is asked."""
+        """The whole story with the question at its end."""
         return " ".join((self.opening, *(step.sentence for step in self.steps), self.closing))
 
 
-# {p} the story's person, {o} another one, {n} the amount. The verb alone tells gain from loss: where that hung on who
-# gives to whom, two layers of width 64 still read a sentence the wrong way in every third story after 16M words.
+# {p} is the story's person, {o} another person, {n} the amount. The verb alone says whether it is a gain or a loss.
+# When that depended on who gives to whom, a model of two layers of width 64 still misread a sentence in every third
+# story after training on 16M words.
 GAINS = (
     "then {p} buys {n} more .",
     "then {p} finds {n} more .",
@@ -93,12 +96,12 @@ Arithmetic = Callable[[int, int, int], int]
 
 
 def exact(total: int, sign: int, amount: int) -> int:
-    """The right total after a step."""
+    """Return the right total after a step."""
     return total + sign * amount
 
 
 def draw_story(random: Random) -> Story:
-    """A story whose true totals all stay within 0 to `MAX_NUMBER`."""
+    """Return a random story. All its true totals are from 0 to `MAX_NUMBER`."""
     person, other = random.sample(PEOPLE, 2)
     start = total = random.randint(2, MAX_NUMBER)
     steps: list[Step] = []
@@ -110,8 +113,8 @@ def draw_story(random: Random) -> Story:
 
 
 def draw_step(random: Random, person: str, other: str, total: int) -> Step:
-    """A gain or a loss that `total` has room for."""
-    # A change is at least 1, so a total of 0 allows only a gain, and the largest total only a loss.
+    """Return a random gain or loss after which the total is still from 0 to `MAX_NUMBER`."""
+    # A change is at least 1, so a total of 0 allows only a gain, and the largest total allows only a loss.
     gains = total < 1 or (total < MAX_NUMBER and random.random() < 0.5)
     room = MAX_NUMBER - total if gains else total
     amount = random.randint(1, min(room, MAX_CHANGE))
@@ -120,12 +123,12 @@ def draw_step(random: Random, person: str, other: str, total: int) -> Step:
 
 
 def equation(total: int, sign: int, amount: int, result: int) -> str:
-    """One step in writing, true or not."""
+    """Return the equation of one step. It may be wrong, because `result` is written as it is given."""
     return f"{total} {'+' if sign > 0 else '-'} {amount} = {result}"
 
 
 def solve(start: int, steps: tuple[Step, ...], arithmetic: Arithmetic = exact) -> tuple[str, int]:
-    """The worked solution and its final number, with the totals that `arithmetic` gives."""
+    """Return the solution with its equations, and the final number. `arithmetic` computes the total after each step."""
     total = start
     equations: list[str] = []
     for step in steps:
@@ -136,8 +139,8 @@ def solve(start: int, steps: tuple[Step, ...], arithmetic: Arithmetic = exact) -
 
 
 def generate(count: int, seed: int) -> list[Problem]:
-    """`count` problems with pairwise distinct questions, so that any cut into train and test is free of leaks."""
-    # The order of all draws below is part of the world: one draw more, and every seed gives other rows.
+    """Return `count` problems with different questions, so that training and test rows can never share a question."""
+    # The order of all random draws is part of the world. With one more draw, every seed would give other rows.
     random = Random(seed)  # noqa: S311 (stories, not secrets)
     problems: dict[str, Problem] = {}
     while len(problems) < count:

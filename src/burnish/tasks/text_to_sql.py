@@ -1,7 +1,7 @@
-"""Text-to-SQL: a question and a database's schema in, a query out; right where its result is the gold query's.
+"""Text-to-SQL: a prompt has a question and a database's schema, and the answer is a query.
 
-Gold queries are run when the rows are loaded. A row whose gold query does not run, or whose prompt is too long, is
-left out and counted by why.
+A query is right if its result is that of the gold query. Gold queries are run when the rows are loaded. A row is left
+out if its gold query does not run or if its prompt is too long. The left-out rows are counted by reason.
 """
 
 from __future__ import annotations
@@ -38,16 +38,19 @@ Write one SQLite query that answers the question."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextToSql(SqlAnswers):
-    """Rows of BIRD, Spider or one's own; the prompt begins with the schema, so that rows of one database share it."""
+    """Rows of BIRD, Spider or the user's own. The schema begins the prompt, so rows of a database begin alike."""
 
     config: TextToSqlTask
 
     def load(self) -> Dataset:
-        """Return both splits; raises DataError naming file and row, ConfigError naming the field."""
+        """Return both splits. Raises DataError naming file and row, and ConfigError naming the field.
+
+        Raises BackendError if a package or the process that runs queries is missing.
+        """
         return self._read(execute=True)
 
     def preview(self) -> Dataset:
-        """Return both splits without running the gold queries, which can take minutes; raises as `load` does."""
+        """Return both splits without running the gold queries, which can take minutes. Raises as `load` does."""
         return self._read(execute=False)
 
     def _read(self, execute: bool) -> Dataset:
@@ -55,8 +58,8 @@ class TextToSql(SqlAnswers):
         items = read_items(config)
         if not items:
             raise DataError(f"{config.source}: no rows; each needs a question, a query and a database")
-        # Before prompts are made and gold queries run, so that a damaged database is an error and not many failed
-        # queries.
+        # This comes before prompts are made and gold queries run, so that a damaged database gives one error and not
+        # many failed queries.
         self._check_databases(items)
         rows = [self._row(item) for item in items]
         check_own_ids(rows)
@@ -76,7 +79,7 @@ class TextToSql(SqlAnswers):
         return replace(dataset(KIND, train, test, counts), left_out=dict(sorted(left_out.items())))
 
     def _check_databases(self, items: Sequence[Item]) -> None:
-        # Reversed, so that the first row that names a database is in the error.
+        # The items are reversed, so that an error names the first row with this database.
         first = {item.database: item.where for item in reversed(items)}
         for name, where in first.items():
             check_database(database_path(self.config, name), where)
@@ -89,10 +92,10 @@ class TextToSql(SqlAnswers):
         return TaskRow(where=item.where, id=item.id, question=question, reference=item.sql, metadata=item.metadata)
 
     def _left_out(self, rows: Sequence[TaskRow], execute: bool) -> list[str | None]:
-        """Say of each row why it cannot be used, None where it can."""
+        """Return for each row the reason why it cannot be used, or None if it can."""
         most, length = self.config.max_prompt_tokens, _counter(self.config)
-        # Long prompts go first: their gold queries need not be run. The paper leaves out questions of more than 1,024
-        # tokens.
+        # Long prompts are left out first, so that their gold queries need not run. The paper leaves out questions of
+        # more than 1,024 tokens.
         long = [most is not None and length(row.question) > most for row in rows]
         if not execute:
             return ["prompt_too_long" if out else None for out in long]
@@ -105,7 +108,7 @@ class TextToSql(SqlAnswers):
         ]
 
     def _splits(self, kept: Sequence[tuple[TaskRow, NamedSplit | None]]) -> list[NamedSplit]:
-        # Only rows that are kept are split, so that the held-out fifth is a fifth of what is used.
+        # Only the rows that are kept are split, so that a fifth of the used rows is held out.
         if all(split is None for _, split in kept):
             is_test = held_out_fifth([row for row, _ in kept])
             return ["test" if is_test(row) else "train" for row, _ in kept]
@@ -116,10 +119,10 @@ class TextToSql(SqlAnswers):
 
 
 def make(config: TextToSqlTask) -> TextToSql:
-    """Return the task; nothing is read before `load`."""
+    """Return the task. No file is read before `load`."""
     return TextToSql(
         config=config,
-        # Metadata hold the name relative to the root, so that rows stay the same on another machine.
+        # Metadata have the name relative to the root, so that rows are the same on another machine.
         place=lambda name: database_path(config, name),
         equality=Equality(config.equality),
         limits=Limits(seconds=config.seconds, rows=config.max_rows),
@@ -128,9 +131,10 @@ def make(config: TextToSqlTask) -> TextToSql:
 
 
 def local_files(config: TextToSqlTask) -> tuple[Path, ...]:
-    """Return all files that the rows are made of: rows, databases, tokenizer. Raises ConfigError where one is missing.
+    """Return all files on which the rows depend: files of rows, databases and the tokenizer.
 
-    The rows are read to find out which databases they want.
+    The rows are read to find out which databases they use. Raises ConfigError if a file is missing, and DataError for a
+    bad row.
     """
     databases = {database_path(config, item.database) for item in read_items(config)}
     tokenizer = [] if config.tokenizer is None else [_tokenizer_file(config.tokenizer)]
@@ -139,7 +143,7 @@ def local_files(config: TextToSqlTask) -> tuple[Path, ...]:
 
 @lru_cache(maxsize=256)
 def _described(path: Path, form: str, sample_rows: int) -> str:
-    # Cached, since many rows share a database.
+    # It is cached, because many rows share a database.
     return describe(path, Schema(form), sample_rows)
 
 
@@ -148,12 +152,12 @@ def _failure(kind: str) -> str | None:
 
 
 def _counter(config: TextToSqlTask) -> Callable[[str], int]:
-    """Return what counts a prompt's tokens."""
+    """Return a function that counts a prompt's tokens. Without a tokenizer, it estimates them from the characters."""
     if config.tokenizer is None:
         return lambda text: math.ceil(len(text) / CHARACTERS_PER_TOKEN)
     path = _tokenizer_file(config.tokenizer)
     try:
-        library: Any = importlib.import_module("tokenizers")  # imported here: no part of the light core
+        library: Any = importlib.import_module("tokenizers")  # imported here, because it is not in the basic install
     except ImportError:
         raise BackendError(
             "task.tokenizer: the package `tokenizers` is not installed; run pip install 'burnish[train]', or leave "
@@ -161,7 +165,7 @@ def _counter(config: TextToSqlTask) -> Callable[[str], int]:
         ) from None
     try:
         tokenizer = library.Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises nothing more special
+    except Exception as error:  # the library raises no special class
         raise ConfigError(f"task.tokenizer: {str(path)!r} cannot be read ({error}); give a tokenizer.json") from None
     return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)
 

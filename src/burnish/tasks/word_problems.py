@@ -1,4 +1,5 @@
-"""Easier word problems: files in the form of MAWPS (`question`, `equation`, `answer`) or SVAMP (`Body`, `Question`)."""
+"""Easier word problems, from files in the form of MAWPS (`question`, `equation`, `answer`) or SVAMP (`Body`,
+`Question`)."""
 
 from __future__ import annotations
 
@@ -34,31 +35,32 @@ from burnish.tasks.rows import (
 KIND = "word_problems"
 MAX_EQUATION = 1000
 MAX_PLACES = 6
-"""Decimals beyond these are float noise (`2.8333333333333335`): the number is rounded to as many significant digits."""
+"""The most decimals of an exact number. More decimals are float noise (`2.8333333333333335`), and the number is then
+rounded to this many significant digits."""
 
 
 @dataclass(frozen=True, slots=True)
 class WordProblems(NumericAnswers):
-    """One JSONL file.
+    """Word problems from one JSONL file.
 
-    Its `split` column says train, valid or test; valid rows are in neither split, since they are kept for choosing
-    settings. Without the column a fifth of the groups, chosen by hash, is the test split.
+    Its column `split` says train, valid or test. Rows of `valid` are not used, because they are for choosing settings.
+    Without the column, a fifth of the groups, chosen by hash, is the test split.
     """
 
     config: WordProblemsTask
 
     def load(self) -> Dataset:
-        """Return both splits; raises DataError naming file and line, ConfigError naming the field."""
+        """Return both splits. Raises DataError naming file and line, and ConfigError naming the field."""
         config = self.config
         (path,) = local_files(config)
         read = [(f"{path}:{number}", values) for number, values in read_objects(path)]
         if not read:
             raise DataError(f"{path}: no rows; each line must be one JSON object with a question and its answer")
-        # Rows of `valid` are checked as well, though they are then left out: an id that comes twice is a mistake of the
+        # Rows of `valid` are also checked, although they are then left out. An id that occurs twice is a mistake in the
         # file.
         rows = all_read(read, _row)
         check_own_ids(rows)
-        # One row with the column is enough: the others must then have it, too, or nobody knows where they belong.
+        # If one row has the column, all others must have it, too. Otherwise nothing says to which split they belong.
         if any("split" in values for _, values in read):
             splits = all_read(read, _split)
         else:
@@ -71,7 +73,7 @@ class WordProblems(NumericAnswers):
 
 
 def local_files(config: WordProblemsTask) -> tuple[Path]:
-    """Return the source file. Raises ConfigError where it is missing."""
+    """Return the source file. Raises ConfigError if it is missing."""
     path = existing_path(config.source)
     if path is None or not path.is_file():
         why = "does not exist" if path is None else "is a folder"
@@ -108,13 +110,13 @@ def _row(where: str, columns: Mapping[str, Any]) -> TaskRow:
 
 
 def _sentence(text: str) -> str:
-    """SVAMP's stories often stop without a period before the question."""
+    """Return a text with a period at its end. SVAMP's stories often have none before the question."""
     return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
 def _gold(where: str, columns: Mapping[str, Any], name: str) -> str:
     value, number = column(where, columns, name), None
-    # MAWPS stores some answers as numbers and some as texts. For Python `true` is an int.
+    # MAWPS stores some answers as numbers and some as texts. For Python, `true` is an int.
     if isinstance(value, str | int | float) and not isinstance(value, bool):
         number = only_number(str(value))
     if number is None:
@@ -124,10 +126,11 @@ def _gold(where: str, columns: Mapping[str, Any], name: str) -> str:
 
 
 def demonstration(equation: str, answer: str) -> str:
-    """Return working and answer as one line: `X=((22.0-14.0)/4.0)` and 2 give `(22-14)/4 = 2 #### 2`.
+    """Return the equation and the answer as one line: `X=((22.0-14.0)/4.0)` and 2 give `(22-14)/4 = 2 #### 2`.
 
-    An equation that must be solved keeps its unknown: `X-6 = 52 ; X = 58 #### 58`. One that cannot be read (two equals
-    signs, several unknowns, other signs than + - * / and brackets) is left out: MAWPS has `X=0.32=0.21`.
+    An equation that must be solved keeps its unknown: `X-6 = 52 ; X = 58 #### 58`. An equation that cannot be read is
+    left out. It has two equals signs (MAWPS has `X=0.32=0.21`), several unknowns, or signs other than + - * / and
+    brackets.
     """
     working = _working(equation, answer)
     return f"{working} {MARKER} {answer}" if working else f"{MARKER} {answer}"
@@ -141,7 +144,7 @@ def _working(equation: str, answer: str) -> str | None:
         return None
     # `22.0` becomes `22`, and `.5` becomes `0.5`.
     sides = [_bare(side) for side in re.sub(r"[0-9]*\.?[0-9]+", lambda found: tidy_number(found[0]), text).split("=")]
-    # The first list has the sides that are more than the bare unknown.
+    # The first list has the sides that are not just the unknown.
     match [side for side in sides if side not in unknowns], sides:
         # `X=(22-14)/4`, `3+4=x` or a bare `76-25`; not `x=x+1`, where the unknown is on both sides
         case [expression], _ if expression and not unknowns & set(re.findall(r"[A-Za-z]+", expression)):
@@ -154,21 +157,24 @@ def _working(equation: str, answer: str) -> str | None:
 
 
 def _bare(expression: str) -> str:
-    """Strip brackets that enclose the whole expression."""
+    """Remove brackets around the whole expression."""
     depth = 0
     for place, sign in enumerate(expression):
         depth += (sign == "(") - (sign == ")")
-        # In `(1+2)*(3)` the first bracket closes before the end, so the outer two are no pair.
+        # In `(1+2)*(3)`, the first bracket closes before the end, so the first and the last bracket are not a pair.
         if depth == 0 and place < len(expression) - 1:
             return expression
     return _bare(expression[1:-1]) if expression.startswith("(") and depth == 0 else expression
 
 
 def tidy_number(text: str) -> str:
-    """Return a decimal without trailing zeros; float noise is rounded to 6 significant digits (a relative 5e-6)."""
+    """Return a decimal without zeros at its end.
+
+    A number with float noise is rounded to 6 significant digits, with a relative error of at most 5e-6.
+    """
     value = Fraction(text)
     if len(text.partition(".")[2]) > MAX_PLACES:
-        # `adjusted` is the power of ten of the first digit: 0.004166666666666667 has -3 and is rounded to 8 places. At
-        # least one place is kept, so that nothing before the point is rounded.
+        # `adjusted` is the power of ten of the first digit. For 0.004166666666666667 it is -3, so the number is rounded
+        # to 8 places. At least one place is kept, so that no digit before the point is rounded.
         value = Fraction(round(value, max(1, MAX_PLACES - 1 - Decimal(text).adjusted())))
     return canonical(value)

@@ -89,7 +89,7 @@ class Asker:
         with closing(Crew[Request, Reply | Failure](self.config.concurrency, self._call)) as crew:
             desk = _Desk(crew=crew)
             while (question := self._next(desk, questions)) is not None or desk.under_way:
-                # No question is left to send. What remains is to wait for the calls under way.
+                # No question is left to send, so it only waits for the calls under way.
                 if question is None:
                     yield from self._settled(desk)
                     continue
@@ -127,7 +127,7 @@ class Asker:
             desk.under_way[request.key] = (request, [question])
             desk.crew.submit(request)
         elif desk.under_way:
-            return False  # what is reserved for the calls under way may become free again
+            return False  # money that is reserved for the calls under way may become free again
         else:
             desk.paused = over_budget
         return True
@@ -251,7 +251,7 @@ class Asker:
         self._in_a_row += not (about_prompt and self._answered)
         enough = self._in_a_row >= max(IN_A_ROW, 2 * self.config.concurrency)
         match failure.why:
-            case Why.DENIED:  # 403 means a wrong key, or a gateway that refuses the prompt
+            case Why.DENIED:  # 403 means a wrong key, or a gateway that refuses this prompt
                 another_tells = failure.status == 403
                 doubtful = enough or not self._answered or not another_tells
             # Another prompt cannot help if there is no server. An address that never answered is most likely wrong.

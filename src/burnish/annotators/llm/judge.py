@@ -93,7 +93,7 @@ def check_server(config: JudgeConfig, budget: CallBudget) -> None:
     installed.
     """
     check_budget(config, budget)
-    # Opened and thrown away: this reads the key and imports the package, but sends nothing.
+    # The server is only opened. This reads the key and imports the package, but sends nothing.
     Server(config)
 
 

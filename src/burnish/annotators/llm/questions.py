@@ -18,7 +18,7 @@ from burnish.types import CHARACTERS_PER_TOKEN, Comparison, Example, Message, Or
 _BYTES_PER_TOKEN = 2
 """The bytes that count as one token when money is reserved. Real text has more bytes in a token, so that a call does
 not cost more than was reserved."""
-# A fixed list of names. Any other pair of braces, as in a template that shows JSON, stays as it is.
+# This is a fixed list of names. Any other pair of braces, as in a template that shows JSON, stays as it is.
 _PLACEHOLDER = re.compile(r"\{(question|first|second|criteria|A|B|tie)\}")
 
 
@@ -86,7 +86,7 @@ def filled(config: JudgeConfig, prompt: tuple[Message, ...], first: str, second:
         "criteria": config.criteria,
         "A": config.labels[0],
         "B": config.labels[1],
-        # A piece of a sentence, so that a prompt reads well with and without ties.
+        # It is a piece of a sentence, so that a prompt reads well with and without ties.
         "tie": f", or {config.tie} if both are equally good" if config.tie else "",
     }
     return _PLACEHOLDER.sub(lambda match: values[match[1]], config.template)
@@ -113,7 +113,7 @@ def request_of(config: JudgeConfig, prompt: str, repeat: int, logprobs: bool) ->
         body |= {"logprobs": True, "top_logprobs": config.top_logprobs}
     # `extra` comes last, so that a user can replace fields that a server does not accept.
     body = {name: value for name, value in {**body, **config.extra}.items() if value is not None}
-    # Counted in bytes and not in characters: a Chinese character has three bytes and may be more than one token.
+    # It counts bytes and not characters, because a Chinese character has three bytes and may be more than one token.
     prices, read, written = config.prices, math.ceil(len(prompt.encode()) / _BYTES_PER_TOKEN), longest_reply(config)
     return Request(
         key=request_key(config.base_url, body, repeat),
@@ -130,7 +130,7 @@ def probe_prompt(config: JudgeConfig) -> str:
 
 def longest_reply(config: JudgeConfig) -> int:
     """Return the most tokens of a reply."""
-    # 8 and not 1, because some models that are asked for a letter write a word or two more.
+    # It is 8 and not 1, because some models that are asked for a letter write a word or two more.
     return config.max_tokens or (512 if config.explain else 8)
 
 
@@ -170,7 +170,10 @@ def summed(estimates: Sequence[CallEstimate]) -> CallEstimate | None:
 
 
 def check_budget(config: JudgeConfig, budget: CallBudget) -> None:
-    """Raise ConfigError if there is a limit on money but no prices from which a cost can be computed."""
+    """Check that prices are known if there is a limit on money.
+
+    Raises ConfigError if there are none, because then no cost can be computed.
+    """
     if budget.max_cost is not None and config.prices is None:
         calls, cost = config.limits
         raise ConfigError(

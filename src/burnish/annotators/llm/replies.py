@@ -28,8 +28,7 @@ def _joined(value: object) -> object:
 
 def _text_of(part: object) -> str:
     match part:
-        # Three forms that servers send: a plain text, `text` of chat completions, and `output_text` of OpenAI's
-        # responses.
+        # Servers send three forms: a plain text, `text` of chat completions, and `output_text` of OpenAI's responses.
         case str(text) | {"type": "text" | "output_text", "text": str(text)}:
             return text
         case _:
@@ -77,9 +76,9 @@ class _Completion(BaseModel):
 def reply_of(text: str, explained: bool) -> Reply | None:
     """Read the body of a response. Return None if it is not a completion.
 
-    Null content is an empty answer if the completion says that it ended (a refusal, or thinking up to the limit). At
-    temperature 0, a second call would give the same and cost money again. Null content without `finish_reason` is not a
-    completion.
+    If the content is null, the answer is empty, but only if the completion says that it ended (a refusal, or thinking
+    up to the limit). It is not asked again, because at temperature 0 a second call would cost money and give the same.
+    Null content without `finish_reason` is not a completion.
     """
     try:
         completion = _Completion.model_validate_json(text)
@@ -111,7 +110,7 @@ def usage_of(text: str) -> tuple[int, int] | None:
 
 
 def _last(name: str, text: str) -> int | None:
-    # A quote after a backslash is inside a text, for instance in an answer that quotes JSON.
+    # A quote after a backslash is inside a text, for example in an answer that quotes JSON.
     numbers = re.findall(rf'(?<!\\)"{name}"\s*:\s*([0-9]{{1,12}})(?![0-9])', text)
     return int(numbers[-1]) if numbers else None
 

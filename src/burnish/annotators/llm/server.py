@@ -26,18 +26,18 @@ class Server:
 
     @property
     def met(self) -> bool:
-        """Whether the address ever answered anything, be it an error."""
+        """Whether the address ever answered anything, even an error."""
         return self._endpoint.met
 
     def ask(self, body: Mapping[str, JsonValue], pause: Callable[[float], bool]) -> Reply | Failure:
         """Return the reply, or a Failure if there is none after all retries. `pause` waits some seconds and says
         whether to stop."""
-        # `create` takes a fixed list of fields; in `extra_body` any field can be sent.
+        # `create` takes a fixed list of fields. With `extra_body`, any field can be sent.
         rest: dict[str, Any] = {name: value for name, value in body.items() if name not in {"model", "messages"}}
         messages: Any = body["messages"]
 
         def send(client: openai.OpenAI) -> str:
-            # The raw body, because the SDK accepts any body as an answer and would hide what cannot be read.
+            # It takes the raw body, because the SDK accepts any body as an answer and would hide a wrong one.
             create = client.chat.completions.with_raw_response.create
             return create(model=str(body["model"]), messages=messages, extra_body=rest).text
 

@@ -37,7 +37,7 @@ def kept_positions(positions: Sequence[Position], explained: bool) -> tuple[Posi
     start = _end_of_thinking(text)
     if start is None:
         return ()
-    # The explanation may contain `Verdict:` too; the judge is asked to end with it, so the last one counts.
+    # The explanation may contain `Verdict:`, too. The judge is asked to end with it, so the last one counts.
     if explained:
         ends = [match.end() for match in VERDICT.finditer(text, start)]
         if not ends:
@@ -79,13 +79,13 @@ def from_positions(positions: Sequence[Position], config: JudgeConfig, text: str
 
 
 def _share(position: Position, config: JudgeConfig) -> float | Unread:
-    # Several tokens can be the same label, such as `B`, ` B` and `b`: their probabilities are added.
+    # Several tokens can be the same label, such as `B`, ` B` and `b`, so their probabilities are added.
     names, weight = _names(config), [0.0, 0.0, 0.0]
     for token, logprob in position.top:
         if (label := _label(token, names)) is not None:
             # Whatever a server sends, a probability is at most 1.
             weight[names.index(label)] += math.exp(min(logprob, 0.0))
-    # With little probability on the labels, the model did not mean to answer with a label: it abstains.
+    # If the labels have little probability, the model did not mean to answer with a label, so it abstains.
     total = math.fsum(weight)
     if total <= 0 or total < config.min_mass:
         return Unread.LITTLE_MASS
@@ -130,7 +130,7 @@ def _is_more_than_marks(token: str) -> bool:
 
 def _label(token: str, names: Sequence[str]) -> str | None:
     """Return the label that a token is, or None. Quotes, markup and a stop may be part of the token."""
-    # Twice: a label may itself have such signs, as in `[A]`, so the token is first compared as it is.
+    # It compares twice. A label may itself have such signs, as in `[A]`, so the token is first compared as it is.
     plain = token.strip(SPACE)
     return same_label(plain, names) or same_label(plain.strip(MARKS + STOPS), names)
 

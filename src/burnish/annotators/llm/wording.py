@@ -14,14 +14,14 @@ from typing import cast
 SPACE = " \t\r\n▁ĠĊ"
 """White space, and the signs with which tokenizers write it. Some servers return the tokenizer's pieces unchanged."""
 MARKS = "*_`\"'“”‘’()[]{}<>$#"
-"""Quotes and markup that may stand around a label."""
+"""Quotes and markup that may be around a label."""
 STOPS = ".,:;!"
 VERDICT = re.compile(r"verdict:", re.IGNORECASE)
 _LAYERS = (
     *(("**", "**"), ("__", "__"), ("*", "*"), ("_", "_"), ("`", "`"), ('"', '"'), ("'", "'"), ("“", "”"), ("‘", "’")),
     *(("[[", "]]"), ("(", ")"), ("[", "]"), ("{", "}"), ("<", ">"), ("$", "$"), ("\\(", "\\)"), ("", ")"), ("", "")),
 )
-"""The signs that may stand around a label if the label is the whole reply. One pair of them is allowed."""
+"""The signs that may be around a label if the label is the whole reply. One pair of them is allowed."""
 _KEYS = {"verdict", "answer", "choice", "winner", "preference", "label", "better", "best", "decision", "judgement"}
 """The names of fields of a JSON object that can hold the label."""
 _MARKED_LINE = re.compile(r"(?:final\s+)?(?:verdict|answer)\s*:", re.IGNORECASE)
@@ -30,7 +30,7 @@ _MARKED_LINE = re.compile(r"(?:final\s+)?(?:verdict|answer)\s*:", re.IGNORECASE)
 _THING = r"(?:answer|response|reply|option|choice|candidate|assistant|output|text)"
 _BEFORE = r"(?:(?:so|thus|therefore|overall|i\s+think|i\s+believe|in\s+my\s+opinion),?\s+)*(?:(?:my|the)\s+)?"
 _IS = r"(?:\s*[:=]|\s+is\s*:?|\s+would\s+be)\s*"
-# Such as " is clearly better" or " seems the best response".
+# Examples are " is clearly better" and " seems the best response".
 _BETTER = (
     r"\s+(?:is|was|seems|looks)(?:\s+(?:clearly|slightly|much|far|definitely|overall|the))*"
     rf"\s+(?:better|best|superior|preferred|preferable|winner)(?:\s+(?:{_THING}|one|overall))?"
@@ -62,9 +62,9 @@ class _Forms:
 def named(answer: str, names: Sequence[str], choices: int = 2) -> str | Unread:
     """Return the label that an answer names, or why it names none.
 
-    The first `choices` names are the labels of answers; only they can be "better". The whole answer must be a label, or
+    The first `choices` names are the labels of answers. Only they can be "better". The whole answer must be a label, or
     a sentence or field that gives one (`B`, `Answer: B`, `B is better`, `{"verdict": "B"}`, a boxed B). Or its last
-    line must be such a `Verdict:` or `Answer:`. Capitals do not matter.
+    line must begin with `Verdict:` or `Answer:` and give a label. Capitals do not matter.
     """
     answer = answer.strip()
     if not answer:
@@ -77,7 +77,7 @@ def named(answer: str, names: Sequence[str], choices: int = 2) -> str | Unread:
         return label
     # An explanation may come first. Then the last line has to give the verdict.
     lines = plain.splitlines()
-    # All such lines are looked at, because `Verdict: A` above `Verdict: B` is a contradiction.
+    # All such lines are read, because `Verdict: A` above `Verdict: B` is a contradiction.
     marked = [line for line in lines if _MARKED_LINE.match(_one_line(line))]
     if not marked or marked[-1] != lines[-1]:
         return _why(plain, names)
@@ -86,10 +86,13 @@ def named(answer: str, names: Sequence[str], choices: int = 2) -> str | Unread:
 
 
 def label_of(text: str, names: Sequence[str]) -> str | None:
-    """Return the label that a text is, or None. White space, one pair of signs around the label, and a stop at the end
-    inside or outside of them, may be added."""
+    """Return the label if the text is a label, else None.
+
+    The text may have white space around it, one pair of signs around the label, and a stop at the end, inside or
+    outside of the signs.
+    """
     text = text.strip()
-    # A stop may stand outside the signs (`**B**.`) or inside of them (`**B.**`), so both places are tried.
+    # A stop may be outside the signs (`**B**.`) or inside of them (`**B.**`), so both places are tried.
     for whole in (text, text[:-1] if text[-1:] in STOPS else text):
         for before, after in _LAYERS:
             if whole.startswith(before) and whole.endswith(after):
@@ -101,7 +104,7 @@ def label_of(text: str, names: Sequence[str]) -> str | None:
 
 
 def same_label(text: str, names: Sequence[str]) -> str | None:
-    """Return the label that a text is, or None. Capitals do not matter, unless labels differ only in their capitals."""
+    """Return the label if the text is one, else None. Capitals matter only if labels differ only in their capitals."""
     if text in names:
         return text
     # The labels may be `a` and `A`. Then only the exact text counts.
@@ -169,11 +172,11 @@ def _field(answer: str, names: Sequence[str]) -> str | None:
     pairs = cast("tuple[tuple[str, object], ...]", parsed) if isinstance(parsed, tuple) else ()
     values = [value for name, value in pairs if name.strip().lower() in _KEYS]
     labels = {label_of(value, names) if isinstance(value, str) else None for value in values}
-    # A field that holds no label gives None, and None beside a label is a contradiction, too.
+    # A field without a label gives None. If another field has a label, that is also a contradiction.
     return labels.pop() if len(labels) == 1 else None
 
 
-# A run has one or two sets of labels, but thousands of replies: the patterns are compiled once.
+# A run has one or two sets of labels, but thousands of replies. So the patterns are compiled once.
 @functools.lru_cache(maxsize=64)
 def _forms(names: tuple[str, ...], choices: int) -> _Forms:
     every, better = _any(names), _any(names[:choices])
@@ -193,11 +196,11 @@ def _forms(names: tuple[str, ...], choices: int) -> _Forms:
         rf"i(?:\s+would|['’]d)?\s+(?:choose|pick|prefer|select|go\s+with)\s+(?:the\s+)?{subject}({better}){after}",
     )
     return _Forms(
-        # One pattern for all sentences. It has to match the whole text, so that `B is better than A` or `B is not
-        # better` name nothing.
+        # This is one pattern for all sentences. It must match the whole text, so that `B is better than A` or `B is not
+        # better` name no label.
         whole=re.compile(rf"(?:{'|'.join(sentences)})\s*[.!]*", re.IGNORECASE),
         boxed=re.compile(rf"{box}(?P<label>{every})\s*\}}{{1,2}}", re.IGNORECASE),
-        # A word of its own: no letter, digit or underscore before or after it.
+        # The label is a separate word, without a letter, digit or underscore before or after it.
         mention=re.compile(rf"(?<!\w)(?:{'|'.join(_as_word(name) for name in names)})(?!\w)"),
     )
 

@@ -126,6 +126,59 @@ def test_a_generator_that_leaves_out_or_renames_answers_is_named(change: Change,
         refined(tmp_path, [], Counting(refinement.fake(), change))
 
 
+def altered(**fields: Any) -> Change:
+    """Return a change that gives each answer other values."""
+    return lambda batch: [dataclasses.replace(answer, **fields) for answer in batch]
+
+
+def twice(batch: Sequence[Completion]) -> Sequence[Completion]:
+    return [*batch, *(dataclasses.replace(answer, text="something else") for answer in batch)]
+
+
+def instead(value: Any) -> Change:
+    """Return a change that gives something else in the place of each batch."""
+    return lambda batch: value
+
+
+NO_BATCHES: list[Any] = [None, 3, "abc", {}, [None]]
+WRONG: list[tuple[Change, str]] = [
+    *((altered(text=text), r"gave text=.* in its answer to 'row-\d\d'; give .* type str") for text in (None, 7, b"x")),
+    (altered(sample=None), "gave sample=None in its answer to .* type int"),
+    (altered(sample=True), "gave sample=True in its answer to .* type int"),
+    (altered(finished=None), "gave finished=None in its answer to .* type bool"),
+    (altered(tokens=1.0), r"gave tokens=1\.0 in its answer to .* type int"),
+    (altered(text="a \ud800"), "answer to 'row-.*' holds half a surrogate pair"),
+    (twice, r"answered 'row-\d\d' twice"),
+    *((instead(value), "yielded .*; it must yield lists of .*Completion") for value in NO_BATCHES),
+    (instead([["a"]]), r"yielded a batch with \['a'\]; it must yield lists"),
+]
+
+
+@pytest.mark.parametrize(("change", "words"), WRONG)
+def test_a_wrong_answer_is_named_and_not_stored(change: Change, words: str, tmp_path: Path) -> None:
+    with pytest.raises(BackendError, match=f"the generator('s)? {words}"):
+        refined(tmp_path, [], Counting(refinement.fake(), change))
+    mended = Counting(refinement.fake())
+    found = refined(tmp_path, [], mended)
+    assert mended.asked > 0
+    assert sum(line.reason == "accepted" for line in found.ledger) == refinement.CAP
+
+
+@pytest.mark.parametrize("value", [None, 3, "abc"])
+def test_what_generate_returns_must_be_batches(value: Any, tmp_path: Path) -> None:
+    class Wrong:
+        def generate(self, *_: Any) -> Any:
+            return value
+
+    with pytest.raises(BackendError, match=r"the generator (returned|yielded) .*; it must yield lists of"):
+        refined(tmp_path, [], Wrong())
+
+
+def test_a_batch_may_be_an_iterator(tmp_path: Path) -> None:
+    own: Any = Counting(refinement.fake(), iter)  # pyright: ignore[reportArgumentType]
+    assert sum(line.reason == "accepted" for line in refined(tmp_path, [], own).ledger) == refinement.CAP
+
+
 def test_a_run_that_stopped_asks_the_generator_for_the_rest(tmp_path: Path) -> None:
     def stopping(batch: Sequence[Completion]) -> Sequence[Completion]:
         if any(answer.id == "row-59" for answer in batch):

@@ -218,6 +218,7 @@ def embedder(where: Path) -> Path:
         (write("modules.json", '{"a": 1}'), "modules.json", "is not a list of modules that have a path"),
         (write("modules.json", "[1]"), "modules.json", "is not a list of modules that have a path"),
         (write("modules.json", "["), "modules.json", "is no readable JSON"),
+        (write("modules.json", json.dumps([{"path": "x" * 5000}])), "modules.json", "a path in it: File name too long"),
     ],
 )
 def test_a_model_of_embeddings_is_looked_through(
@@ -313,6 +314,16 @@ def test_a_damaged_header_is_a_flaw(tmp_path: Path, stored: Any) -> None:
     path.write_bytes(struct.pack("<Q", len(header)) + header + b"\0" * 4)
     with pytest.raises(FlawError, match="its header cannot be read"):
         check_safetensors(path)
+
+
+def test_more_dimensions_than_a_tensor_can_have_are_a_flaw(tmp_path: Path) -> None:
+    path = gguf(tmp_path / "m.gguf")
+    data = path.read_bytes()
+    # The number of dimensions follows the name of the only tensor.
+    at = data.index(struct.pack("<Q", 1) + b"w") + 9
+    path.write_bytes(data[:at] + struct.pack("<I", 1026) + data[at + 4 :])
+    with pytest.raises(FlawError, match="the tensor 'w' has 1,026 dimensions"):
+        check_gguf(path)
 
 
 def test_arrays_inside_arrays_are_a_flaw(tmp_path: Path) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -141,6 +144,29 @@ def test_a_log_that_cannot_be_written_does_not_end_the_work() -> None:
     with heartbeat(beat, lambda over, seconds: False):
         assert tried.wait(30)
     assert beating() == []
+
+
+WORK = """
+from burnish.report.terminal import Terminal
+terminal = Terminal()
+with terminal.stage("train"):
+    terminal.say("a line")
+print("done")
+"""
+
+
+@pytest.mark.parametrize("where", ["a full disk", "a pipe that nobody reads"])
+def test_a_stderr_that_cannot_be_written_does_not_end_the_work(where: str) -> None:
+    if where == "a full disk":
+        if not Path("/dev/full").exists():
+            pytest.skip("this system has no /dev/full")
+        handle = os.open("/dev/full", os.O_WRONLY)
+    else:
+        reader, handle = os.pipe()
+        os.close(reader)
+    done = subprocess.run([sys.executable, "-c", WORK], stdout=subprocess.PIPE, stderr=handle, check=False)
+    os.close(handle)
+    assert (done.returncode, done.stdout) == (0, b"done\n")
 
 
 def test_the_heartbeat_comes_every_minute() -> None:

@@ -49,6 +49,13 @@ def test_what_may_not_be_executed(tmp_path: Path) -> None:
 def test_a_first_line_that_the_system_cannot_follow(tmp_path: Path) -> None:
     path = program(tmp_path, "#!/no/such/python3\nprint()\n")
     assert refused(path) == "its first line names the interpreter '/no/such/python3', which is not there"
+    for text in ("#!/bin/sh\r\n", "#!/usr/bin/env python3\r\n", "#! /bin/sh -e\r\n"):
+        path = program(tmp_path, text)
+        assert refused(path).startswith("its first line ends with a carriage return; save the file")
+        with pytest.raises((OSError, subprocess.CalledProcessError)):  # the system agrees
+            subprocess.run([path], check=True)
+    path = program(tmp_path, "#!/usr/bin/env no-such-program-anywhere\n")
+    assert refused(path) == "its first line names the interpreter 'no-such-program-anywhere', which is not in PATH"
     path = program(tmp_path, "print()\n")
     assert refused(path).startswith("it is no compiled program, and its first line does not name an interpreter")
     with pytest.raises(OSError, match="Exec format error"):  # the system agrees
@@ -71,6 +78,30 @@ def test_what_can_be_started_is_not_started(tmp_path: Path, monkeypatch: pytest.
         check_startable(command, "annotator.command")
     check_startable((sys.executable, "-m", "no_such_module"), "annotator.command")  # what -m names is not looked up
     assert not trace.exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("bash", "-O", "extglob", "x.sh"),
+        ("bash", "+O", "extglob", "x.sh"),
+        ("sh", "+e", "x.sh"),
+        ("sh", "-s", "argument"),
+        ("bash", "script-in-path"),
+        ("env", "VARIABLE=1", "sh", "x.sh"),
+        (sys.executable, "-X", "utf8", "x.py"),
+        (sys.executable, "-W", "ignore", "x.py"),
+        (sys.executable, "-"),
+    ],
+)
+def test_a_command_that_may_work_is_not_refused(command: tuple[str, ...]) -> None:
+    """Only the interpreter itself knows what these arguments mean."""
+    check_startable(command, "annotator.command")
+
+
+@pytest.mark.parametrize("line", ["#!/usr/bin/env -S sh -e", "#!/usr/bin/env A=1", "#! /bin/sh", "#!/usr/bin/env sh"])
+def test_first_lines_that_the_system_follows(tmp_path: Path, line: str) -> None:
+    check_startable((program(tmp_path, f"{line}\n"),), "annotator.command")
 
 
 def test_a_program_that_may_not_be_read(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -51,19 +52,25 @@ def settled(function: Callable[..., None]) -> Callable[..., None]:
 
             # Some errors have several lines, for example one per wrong field.
             first, *more = map(_shortened, str(error).splitlines())
-            click.echo(f"error: {terminal(first)}", err=True)
-            for line in more:
-                click.echo(f"  {lines(line)}", err=True)
+            _say(f"error: {terminal(first)}", *(f"  {lines(line)}" for line in more))
             sys.exit(2)
         # A pause is no error: exit code 3 lets scripts tell it from 2.
         except Paused as paused:
             waits(paused)
         except KeyboardInterrupt:
-            click.echo("stopped; finished work is kept, run the same command again to continue", err=True)
+            _say("stopped; finished work is kept, run the same command again to continue")
             # 130 is what shells report for a process that Ctrl-C ended: 128 plus the number of SIGINT.
             sys.exit(130)
 
     return wrapper
+
+
+def _say(*messages: str) -> None:
+    """Print lines on stderr."""
+    # A log on a full disk, or a pipe whose reader is gone, must not change the exit code.
+    with suppress(OSError):
+        for message in messages:
+            click.echo(message, err=True)
 
 
 _LONGEST = 1500
@@ -85,10 +92,8 @@ def waits(paused: Paused) -> None:
     """Print what a run waits for and the commands that continue it. Exits with code 3."""
     from burnish.cli.going_on import going_on  # noqa: PLC0415
 
-    click.echo(f"waiting: {paused.message}", err=True)
     again = shlex.join(["burnish", *going_on(sys.argv[1:], paused.message)])
-    for line in [*paused.command.splitlines(), again]:
-        click.echo(f"  {line}", err=True)
+    _say(f"waiting: {paused.message}", *(f"  {line}" for line in [*paused.command.splitlines(), again]))
     sys.exit(3)
 
 
@@ -96,5 +101,7 @@ def print_json(value: object) -> None:
     """Print one JSON object on stdout."""
     from burnish.store.files import pretty  # noqa: PLC0415 (each verb imports what it needs: --help stays fast)
 
-    # `pretty` returns bytes in UTF-8, so they go to the buffer: the terminal's own encoding may be another one.
-    sys.stdout.buffer.write(pretty(value))
+    # A shell may have closed stdout (`>&-`). Python then has None in its place, and nobody reads the result.
+    if sys.stdout is not None:  # pyright: ignore[reportUnnecessaryComparison] its type does not know this
+        # `pretty` returns bytes in UTF-8, so they go to the buffer: the terminal's own encoding may be another one.
+        sys.stdout.buffer.write(pretty(value))

@@ -6,6 +6,7 @@ Errors name the file, the field, the value and the fix.
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from importlib import resources
@@ -318,4 +319,15 @@ def _explained(item: Any, values: object) -> str:
                 message = f"{message[:100]} ... {message[-300:]}"
             if not item["loc"] and item["type"] == "value_error":  # the value is the whole config
                 return message
-            return f"{field}: {brief(item['input'])} found: {message[:1].lower()}{message[1:]}"
+            return (
+                f"{field}: {brief(_without_password(field, item['input']))} found: {message[:1].lower()}{message[1:]}"
+            )
+
+
+def _without_password(field: str, value: object) -> object:
+    """Return a value as an error may show it: an address without the name and the password in it."""
+    if not field.endswith("base_url") or not isinstance(value, str):
+        return value
+    # Everything up to the @ may be a secret, also an @ that is written as %40.
+    hidden = re.split("@|%40", value)
+    return value if len(hidden) == 1 else f"***@{hidden[-1]}"

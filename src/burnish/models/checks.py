@@ -58,7 +58,11 @@ def check_embedder(path: Path, field: str) -> None:
     # itself.
     for folder in dict.fromkeys([path, *(path / str(one) for one in paths)]):
         # A module without settings of its own, such as one that normalises, may come without its empty folder.
-        if folder.is_dir():
+        try:
+            is_there = folder.is_dir()
+        except OSError as error:  # the system refuses such a name
+            raise ConfigError(f"{field}: {str(path / MODULES)!r}: a path in it: {error.strerror}; {_AGAIN}") from None
+        if is_there:
             _check_whole(folder, field)
             if (folder / CONFIG).is_file():
                 read_mapping(folder / CONFIG, field)

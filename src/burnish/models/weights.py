@@ -124,6 +124,8 @@ _GGUF_KINDS: Mapping[int, _Kind] = {
 # The bytes of each type of value, in this order: u8, i8, u16, i16, u32, i32, f32, bool, u64, i64, f64
 _SCALARS = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 _STRING, _ARRAY = 8, 9
+_MOST_DIMENSIONS = 8
+"""Dimensions of a tensor in a GGUF file. The format allows 4."""
 _MOST_NESTED = 8
 """The most levels of arrays inside one another in the header of a GGUF file. Real files have one level."""
 _MOST = 2**32
@@ -221,8 +223,11 @@ def check_gguf(path: Path) -> None:
 def _tensor(reader: _Reader) -> _Tensor:
     """Read what the header says about a tensor."""
     name = reader.bytes_(reader.number("Q")).decode(errors="replace")
-    count = 1
-    for _ in range(reader.number("I")):
+    count, dimensions = 1, reader.number("I")
+    # Without the bound, a damaged number would make the loop run through the whole file.
+    if dimensions > _MOST_DIMENSIONS:
+        raise FlawError(f"its header is damaged: the tensor {name[:80]!r} has {dimensions:,} dimensions")
+    for _ in range(dimensions):
         count *= reader.number("Q")
     number = reader.number("I")
     # A type that is newer than the table counts as no bytes, because a whole file must not be called cut off.

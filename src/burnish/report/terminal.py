@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -100,7 +100,9 @@ class Terminal:
 
     def say(self, message: str) -> None:
         """Print one line. Line breaks in the message become spaces."""
-        self.console.print(lines(message).replace("\n", " "), markup=False)
+        # A log on a full disk, or a pipe whose reader is gone, must not end hours of work.
+        with suppress(OSError):
+            self.console.print(lines(message).replace("\n", " "), markup=False)
 
     @contextmanager
     def stage(self, label: str, position: StagePosition | None = None) -> Generator[None, None, None]:
@@ -207,8 +209,16 @@ class _RunLeft(ProgressColumn):
         return Text(f"run: {timedelta(seconds=int(left))} left", style="progress.remaining")
 
 
+class _Stderr(Console):
+    """A console on stderr that falls silent if nobody reads it any more."""
+
+    def on_broken_pipe(self) -> None:
+        """Stop printing. The console of `rich` would end the process, and with it hours of work."""
+        self.quiet = True
+
+
 def _on_stderr() -> Console:
     """Return a console on stderr. Programs that look for colours in a log set FORCE_COLOR, so only stderr itself says
     whether it is a terminal."""
-    plain = Console(stderr=True, highlight=False, soft_wrap=True, force_terminal=False)
-    return Console(stderr=True, highlight=False, soft_wrap=True) if plain.file.isatty() else plain
+    plain = _Stderr(stderr=True, highlight=False, soft_wrap=True, force_terminal=False)
+    return _Stderr(stderr=True, highlight=False, soft_wrap=True) if plain.file.isatty() else plain

@@ -9,8 +9,12 @@ from pathlib import Path
 
 from burnish.errors import ConfigError, brief
 
-_SCRIPT_READERS = ("python", "pypy", "ruby", "perl", "Rscript", "node", "sh", "bash", "dash", "zsh")
-"""Programs whose first argument is the file of a script. A version may follow the name, as in `python3.12`."""
+_SCRIPT_READERS = ("python", "pypy")
+"""Programs whose first argument is the file of a script. A version may follow the name, as in `python3.12`.
+
+Shells, perl, node and others have more ways to find their script. A command that works must never be refused, so their
+arguments are not looked at.
+"""
 _PLAIN_FLAGS = frozenset({"-u", "-B", "-E", "-I", "-O", "-OO", "-s", "-S"})
 """Flags of Python without a value: the script comes after them."""
 _BINARIES = (b"\x7fELF", b"MZ", b"\xca\xfe\xba\xbe", b"\xfe\xed\xfa", b"\xce\xfa\xed\xfe", b"\xcf\xfa\xed\xfe")
@@ -61,15 +65,27 @@ def _why_not_found(name: str) -> str:
 def _flaw_of_head(head: bytes) -> str | None:
     """Return what is wrong with the beginning of an executable file, or None if the system can run it."""
     if head.startswith(b"#!"):
-        words = head[2:].split(b"\n")[0].split()
-        interpreter = words[0].decode(errors="replace") if words else ""
-        if os.access(interpreter, os.X_OK) and not os.path.isdir(interpreter):
-            return None
-        return f"its first line names the interpreter {brief(interpreter)}, which is not there"
+        return _flaw_of_first_line(head[2:].split(b"\n")[0].decode(errors="replace"))
     # A text without #! is refused by the system (Exec format error), although a shell would run it.
     if head.startswith(_BINARIES) or b"\0" in head:
         return None
     return "it is no compiled program, and its first line does not name an interpreter (such as #!/usr/bin/env python3)"
+
+
+def _flaw_of_first_line(line: str) -> str | None:
+    """Return what is wrong with the words after `#!`, or None if the system can follow them."""
+    # The system takes the carriage return of Windows for a part of the name.
+    if line.endswith("\r"):
+        return "its first line ends with a carriage return; save the file with the line ends of Unix"
+    interpreter, *arguments = line.split() or [""]
+    if not os.access(interpreter, os.X_OK) or os.path.isdir(interpreter):
+        return f"its first line names the interpreter {brief(interpreter)}, which is not there"
+    # `env` looks for its first argument in PATH, unless that is a flag or sets a variable.
+    if os.path.basename(interpreter) == "env" and arguments and not arguments[0].startswith("-"):
+        name = arguments[0]
+        if "=" not in name and shutil.which(name) is None:
+            return f"its first line names the interpreter {brief(name)}, which is not in PATH"
+    return None
 
 
 def _missing_script(name: str, arguments: Sequence[str]) -> str | None:
@@ -83,7 +99,4 @@ def _missing_script(name: str, arguments: Sequence[str]) -> str | None:
     # Any other flag (`-m`, `-c`, ...) may take the next word as its value. Then it is not known what the script is.
     if script is None or script.startswith("-"):
         return None
-    # A shell also looks for a script in PATH, and node adds the ending.
-    if os.path.exists(script) or shutil.which(script) is not None or os.path.exists(f"{script}.js"):
-        return None
-    return f"its script {brief(script)} does not exist"
+    return None if os.path.exists(script) else f"its script {brief(script)} does not exist"

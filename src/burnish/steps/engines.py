@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from typing import cast
 
 from burnish.errors import BackendError, ConfigError, brief
 from burnish.protocols import Backend, Generator, RowKey, Scorer, Trainer, row_key
@@ -14,6 +15,9 @@ GENERATOR = ("generate",)
 """The method that a generator must have."""
 BACKEND = ("train", "train_classifier", "train_preferences", *GENERATOR, "logprobs", "classify", "rewards", "export")
 """The methods that a backend must have: those of a trainer, a generator and a scorer."""
+_WANTED = "it must yield lists of burnish.types.Completion"
+_FIELDS = {"id": str, "sample": int, "text": str, "finished": bool, "tokens": int}
+"""The fields of a completion and their types."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,21 +63,61 @@ def complete(
 ) -> Iterator[Sequence[Completion]]:
     """Yield the batches of a generator, and check that they answer each prompt that is not `done`.
 
-    Raises BackendError if the generator answers something that was not asked, or has left a prompt out at the end.
+    Raises BackendError if the generator yields something else than completions, answers something that was not asked,
+    answers a prompt twice, or has left a prompt out at the end.
     """
     asked = {row_key(prompt.id, prompt.sample) for prompt in prompts}
-    answered = set(done)
-    for batch in batches:
-        keys = {row_key(answer.id, answer.sample) for answer in batch}
-        if unknown := keys - asked:
-            raise BackendError(
-                f"the generator answered {min(unknown)!r}, which is none of its {len(asked)} prompts; the `id` and "
-                "`sample` of a completion must be those of its prompt"
-            )
-        answered |= keys
-        yield batch
+    answered, new = set(done), set[RowKey]()
+    for batch in _items(batches, "returned"):
+        # Checked before anything is stored: a wrong answer in a finished stage would stay there.
+        answers = _completions(batch)
+        for answer in answers:
+            key = row_key(answer.id, answer.sample)
+            if key not in asked:
+                raise BackendError(
+                    f"the generator answered {key!r}, which is none of its {len(asked)} prompts; the `id` and `sample` "
+                    "of a completion must be those of its prompt"
+                )
+            if key in new:
+                raise BackendError(
+                    f"the generator answered {key!r} twice; it must yield one completion for each prompt"
+                )
+            new.add(key)
+        answered |= new
+        yield answers
     if left_out := asked - answered:
         raise BackendError(
             f"the generator gave no answer to {len(left_out)} of {len(asked)} prompts, the first of them is "
             f"{min(left_out)!r}; it must yield a completion for each prompt that is not done"
         )
+
+
+def _completions(batch: object) -> list[Completion]:
+    """Return a batch as a list. Raises BackendError if it is no batch of completions with values of the right types."""
+    answers: list[Completion] = []
+    for answer in _items(batch, "yielded"):
+        if not isinstance(answer, Completion):
+            raise BackendError(f"the generator yielded a batch with {brief(answer)}; {_WANTED}")
+        for name, kind in _FIELDS.items():
+            value = getattr(answer, name)
+            # By `type`: numbers of numpy cannot be stored as JSON, and true is no number of tokens.
+            if type(value) is not kind:
+                raise BackendError(
+                    f"the generator gave {name}={brief(value)} in its answer to {brief(answer.id)}; "
+                    f"give a value of the type {kind.__name__}"
+                )
+        try:
+            answer.text.encode()
+        except UnicodeEncodeError:
+            raise BackendError(
+                f"the generator's answer to {answer.id!r} holds half a surrogate pair, which is no character; remove it"
+            ) from None
+        answers.append(answer)
+    return answers
+
+
+def _items(given: object, how: str) -> Iterator[object]:
+    """Yield what is in a list or an iterator. Raises BackendError if a generator gave something else."""
+    if isinstance(given, str | bytes | Mapping | Completion) or not isinstance(given, Iterable):
+        raise BackendError(f"the generator {how} {brief(cast(object, given))}; {_WANTED}")
+    yield from cast(Iterable[object], given)

@@ -49,6 +49,16 @@ def test_summary_has_a_row_for_each_method_and_round(results: Results) -> None:
     assert markdown(summary_table(results)).splitlines()[1] == "| --- | --: | --: | --: | --: | --: |"
 
 
+def test_an_interval_of_a_share_stays_between_0_and_1(results: Results) -> None:
+    rows = tuple(
+        row.model_copy(update={"ci95": (-0.721, 1.821)}) if row.metric == "test_accuracy" else row
+        for row in results.summary
+    )
+    table = summary_table(results.model_copy(update={"summary": rows}))
+    cells = [str(row[2]).replace("\u00a0", " ") for row in table.rows]
+    assert all(cell.endswith("% (0.0 to 100.0)") for cell in cells)
+
+
 def test_confidence_is_summed_over_seeds(results: Results) -> None:
     rows = [
         Confidence(method="ilr", seed=seed, round=1, judged=[5, 0, 2], accepted=[0, 0, 1 + seed]) for seed in (0, 1)

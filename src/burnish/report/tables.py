@@ -126,7 +126,9 @@ def _measured(point: Point | None, metric: str) -> Cell:
     # An interval without width only says that all seeds agree, as when the cap is always full. It is not shown.
     interval = point.ci95 if point.ci95 is not None and point.ci95[0] < point.ci95[1] else None
     if metric in SHARES:
-        return Cell(percent(point.value), "" if interval is None else percent_range(interval))
+        # A t-interval of few seeds can be wider than all that a share can be.
+        possible = interval and (max(interval[0], 0.0), min(interval[1], 1.0))
+        return Cell(percent(point.value), percent_range(possible) if possible else "")
     return Cell(f"{point.value:.3g}", "" if interval is None else f"{interval[0]:.3g} to {interval[1]:.3g}")
 
 

@@ -110,6 +110,19 @@ def test_the_report_and_its_parts_are_written(tmp_path: Path) -> None:
     assert len(list(read_objects(out / "changes.jsonl"))) > 0
 
 
+def test_results_of_other_settings_are_replaced_aloud(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    methods = [{"kind": "sft"}]
+    run_small(small(seeds=[0, 1], methods=methods), tmp_path)
+    run_small(small(seeds=[0, 1], methods=methods), tmp_path)
+    assert "which this run replaces" not in capsys.readouterr().err
+    found = run_small(small(seeds=[0], methods=methods), tmp_path)
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "which this run replaces" in line]
+    assert line == (
+        f"warning: {found.out} holds the results of other settings (seeds: [0, 1] there, [0] now), which this run "
+        "replaces; use another --out to keep both. Finished stages stay in the store"
+    )
+
+
 def test_confidence_counts_what_was_judged_and_accepted(tmp_path: Path) -> None:
     finished = run_small(small(seeds=[0, 1]), tmp_path)
     rows = {(row.method, row.seed, row.round): row for row in read_confidence(finished.out)}

@@ -8,14 +8,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
 from burnish.annotators.llm.questions import CallEstimate
 from burnish.backends.machine import opener_of, peak_memory, provenance, threads_of, versions
 from burnish.config import Config
-from burnish.errors import ConfigError
+from burnish.errors import ConfigError, brief
 from burnish.lab import workers
 from burnish.lab.asked import any_elsewhere, asked, calls_of, sent_elsewhere
 from burnish.lab.doubts import doubts_of
@@ -27,6 +27,7 @@ from burnish.protocols import Backend, Generator
 from burnish.report.figures import write_figures
 from burnish.report.page import write_report
 from burnish.report.terminal import Terminal
+from burnish.report.text import plural
 from burnish.results import (
     CHANGES_FILE,
     CONFIDENCE_FILE,
@@ -40,7 +41,7 @@ from burnish.results import (
 )
 from burnish.steps.engines import GENERATOR, check_engine
 from burnish.store.course import Course, PlannedStage
-from burnish.store.explain import Explanation, explain
+from burnish.store.explain import Explanation, explain, flat
 from burnish.store.files import default_store, dump_line, explained_write_errors, pretty, write_atomic
 from burnish.store.runners import Executor, Planner, StageRecord, planned_stages
 from burnish.store.stages import Store
@@ -155,6 +156,8 @@ def _prepared(config: Config, out: Path, root: Store, terminal: Terminal, own_ba
     records = planned(config, inputs, root)
     for warning in doubts_of(config, inputs, records, root, offline_ok=False, own_backend=own_backend).warnings:
         terminal.say(f"warning: {warning}")
+    if other := _replaced(config, out):
+        terminal.say(f"warning: {other}")
     # The folder is made now: a place that cannot be written must not show after hours.
     with explained_write_errors(out):
         out.mkdir(parents=True, exist_ok=True)
@@ -163,6 +166,30 @@ def _prepared(config: Config, out: Path, root: Store, terminal: Terminal, own_ba
     # The data are only read for this where they leave the machine: a large task takes a while.
     sent = sent_elsewhere(config, asked(config, inputs, records), records) if any_elsewhere(config) else ()
     return _Job(config=config, inputs=inputs, out=out, stages=planned_stages(records), sent=sent)
+
+
+def _replaced(config: Config, out: Path) -> str | None:
+    """Return a warning if the folder holds the results of other settings, which the run replaces."""
+    try:
+        found: Any = yaml.safe_load((out / CONFIG_FILE).read_bytes())
+    except (OSError, yaml.YAMLError):  # there are no results, or a user edited the file
+        return None
+    # What is left out changes no result.
+    kept = cast(dict[str, Any], found) if isinstance(found, dict) else {}
+    before, now = (
+        flat({name: value for name, value in settings.items() if name not in {"name", "execution"}})
+        for settings in (kept, config.model_dump(mode="json"))
+    )
+    fields = [name for name in dict.fromkeys((*now, *before)) if before.get(name) != now.get(name)]
+    if not fields:
+        return None
+    first = fields[0]
+    more = f" and {plural(len(fields) - 1, 'other setting')}" if len(fields) > 1 else ""
+    return (
+        f"{out} holds the results of other settings ({first}: {brief(before.get(first))} there, "
+        f"{brief(now.get(first))} now{more}), which this run replaces; use another --out to keep both. Finished stages "
+        "stay in the store"
+    )
 
 
 def _assembled(job: _Job, root: Store, terminal: Terminal, own: _Own, course: Course, started: float) -> Finished:

@@ -78,7 +78,7 @@ def refine_data(config: RefineConfig, run_options: RunOptions) -> FinishedRefine
     finished. Raises BurnishError if the user must correct something.
     """
     found = find(config, offline_ok=False)
-    check_pairs(run_options.pairs, found.config, found.table, run_options.out)
+    check_pairs(run_options.pairs, found.config, found.table, run_options.out, overwrite=run_options.overwrite)
     context = _context(found, run_options)
     root, plan = context.store, planned(found, context, run_options.annotator)
     folder = Folder(run_options.out)

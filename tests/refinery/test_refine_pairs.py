@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Callable
@@ -193,12 +194,12 @@ def test_a_file_that_holds_anything_else_is_replaced_only_with_overwrite(
     words = r"^--pairs: .* exists and is no file of pairs that burnish wrote; name another file, or .* --overwrite"
     with pytest.raises(ConfigError, match=words):
         refine(config, tmp_path, fake(units.append), pairs=path)
-    places = {"out": tmp_path / "out", "store": tmp_path / "store", "pairs": path}
+    options = RunOptions(out=tmp_path / "out", store=tmp_path / "store", pairs=path)
     with pytest.raises(ConfigError, match=words):
-        dry_run(config, RunOptions(**places))
+        dry_run(config, options)
     assert units == []
     assert path.read_bytes() == content
-    dry_run(config, RunOptions(**places, overwrite=True))
+    dry_run(config, dataclasses.replace(options, overwrite=True))
     refine(config, tmp_path, pairs=path, overwrite=True)
     assert set(rows_in(path)[0]) == set(PAIR)
 

@@ -161,7 +161,10 @@ def test_a_model_that_is_not_of_the_labels_as_they_stand_says_so(there: Made, tm
     assert (
         "**This model was trained before the user took changes back**" in (tmp_path / "out/model/README.md").read_text()
     )
-    assert "took the changes of 3 rows back" in (tmp_path / "out/dataset/README.md").read_text()
+    assert (
+        "3 rows were taken back with `burnish revert`. The figures of the rounds still count"
+        in (tmp_path / "out/dataset/README.md").read_text()
+    )
 
 
 def test_the_models_card_tells_how_to_load_it(there: Made, tmp_path: Path):

@@ -99,7 +99,7 @@ def test_the_model_is_no_longer_current_and_the_report_says_what_was_taken_back(
     model = there.folder.summary.model
     assert model is not None
     assert not model.current
-    assert "taken back by the user" in (there.path / "report.html").read_text()
+    assert "1 row was taken back with `burnish revert`." in (there.path / "report.html").read_text()
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_a_kill_between_the_steps_is_repaired_by_the_same_call(
     assert killed.labels() == whole.labels()
     assert (killed.path / LEDGER).read_bytes() == (whole.path / LEDGER).read_bytes()
     assert (killed.folder.summary.reverted, killed.folder.summary.model) == (3, whole.folder.summary.model)
-    assert "taken back by the user" in (killed.path / "report.html").read_text()
+    assert "3 rows were taken back with `burnish revert`." in (killed.path / "report.html").read_text()
 
 
 def test_the_dataset_is_rewritten_from_the_ledger_alone(there: Made):

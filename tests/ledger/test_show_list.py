@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def test_show_without_an_id_lists_changed_rows_first_then_those_taken_back(there
     revert(there.path, None, ["r3"])
     listed = ListedRows(there.folder).first(None)
     assert [(row.id, row.state, row.round, row.reason) for row in listed] == [
-        ("r1", "changed", 2, "agreed"),
+        ("r1", "changed", 1, "accepted"),
         ("r2", "changed", 2, "accepted"),
         ("r4", "changed", 2, "accepted"),
         ("r3", "taken back", 1, "reverted"),
@@ -43,11 +44,39 @@ def test_show_without_an_id_lists_changed_rows_first_then_those_taken_back(there
     assert listed[0].where == "data.jsonl:1"
 
 
+def test_a_row_is_listed_with_the_line_that_explains_its_state(there: Made):
+    revert(there.path, 2, [])
+    revert(there.path, None, ["r1"])
+    # A later round that leaves the rows as they are.
+    fifth = next(line for line in there.ledger() if (line.example_id, line.round) == ("r5", 2))
+    there.folder.extend(LEDGER, [dataclasses.replace(fifth, example_id=f"r{n}", round=3) for n in range(1, 9)])
+    assert [(row.id, row.state, row.round, row.reason) for row in ListedRows(there.folder).first(5)] == [
+        ("r2", "changed", 1, "accepted"),
+        ("r3", "changed", 1, "accepted"),
+        ("r1", "taken back", 1, "reverted"),
+        ("r4", "taken back", 2, "reverted"),
+        ("r5", "as it came", 3, "agreed"),
+    ]
+
+
+def test_a_word_that_is_no_folder_is_named_where_there_is_no_refinement(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    result = invoke("show", "nofolder")
+    assert result.exit_code == 2
+    assert (
+        "FOLDER: 'nofolder' holds no refinement.json, so it was taken for the ID of a row, but neither . nor refined "
+        "holds a refinement.json; give the folder that `burnish refine` wrote"
+    ) in result.stderr
+    assert "FOLDER: neither . nor refined holds a refinement.json; give" in invoke("show").stderr
+
+
 def test_the_list_fits_a_screen_and_says_how_much_it_left_out(there: Made):
     result = invoke("show", str(there.path), "--limit", "2")
     assert result.exit_code == 0, result.output
     assert result.stdout.splitlines() == [
-        f"r1  changed · round 2: {WHY[Reason.AGREED]} · data.jsonl:1",
+        f"r1  changed · round 1: {WHY[Reason.ACCEPTED]} · data.jsonl:1",
         f"r2  changed · round 2: {WHY[Reason.ACCEPTED]} · data.jsonl:2",
     ]
     assert "2 of 8 rows; give one ID for its history; --limit 0 lists all" in result.stderr

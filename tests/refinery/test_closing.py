@@ -14,6 +14,7 @@ from burnish.backends.fake import FakeBackend
 from burnish.cli import main
 from burnish.ledger.folder import EXAMPLES, LEDGER
 from burnish.ledger.page import write_page
+from burnish.ledger.reverting import revert
 from burnish.ledger.summary import CallSummary
 from burnish.protocols import Prompt
 from burnish.refinery import FinishedRefinement
@@ -89,6 +90,49 @@ def test_it_warns_of_harm_that_an_audit_found(tmp_path: Path) -> None:
     lines = said(made(tmp_path))
     assert "warning: the audit of round 1 found that 1 of 3 judged changes made the label worse" in lines
     assert not [line for line in lines if "audit of round 2" in line]
+
+
+def test_the_report_has_the_warnings_of_the_terminal(tmp_path: Path) -> None:
+    there = made(tmp_path)
+    audit = "the audit of round 1 found that 1 of 3 judged changes made the label worse"
+    before = Metric(value=0.875, n=8, ci95=None)
+    for summary, words in (
+        (there.folder.summary, [audit]),
+        (
+            there.folder.summary.model_copy(update={"given_accuracy": before}),
+            [
+                "the labels got worse: 87.5 % were right before, and 75.0 % (40.9 to 92.9) after the last round; look "
+                "at the changes, and take rounds back or use a better annotator",
+                audit,
+            ],
+        ),
+    ):
+        page = write_page(there.path, summary).read_text().replace("\u00a0", " ")
+        header = page[: page.index("</header>")]
+        assert header.count("Warning: ") == len(words)
+        for warning in words:
+            assert f'<p class="headline">Warning: {warning}.</p>' in header
+
+
+def test_rows_that_were_taken_back_are_said_with_what_is_right_now(tmp_path: Path) -> None:
+    there = made(tmp_path)
+    revert(there.path, 2, [])
+    line = (
+        "2 rows were taken back with `burnish revert`. The figures of the rounds still count the changes that were "
+        "taken back."
+    )
+    page = (there.path / "report.html").read_text()
+    assert f'<p class="headline">{line} Run the same `burnish refine` again to measure the labels.</p>' in page
+    now = Metric(value=0.375, n=8, ci95=(0.137, 0.694))
+    lines = said(there, present_accuracy=now)
+    assert f"{line} Right labels now: 37.5 % (13.7 to 69.4)." in lines
+    (worse,) = [line for line in lines if "got worse" in line]  # the last round still counts 75 %
+    assert worse.startswith("warning: the labels got worse: 50.0 % (21.5 to 78.5) were right before, and 37.5 % (13.7")
+    assert f"{line}" in said(there, given_accuracy=None)
+    # No change of round 2 stands any more.
+    assert f"  burnish revert {there.path} --round 1" in lines
+    revert(there.path, 1, [])
+    assert not [line for line in said(there) if line.startswith("  burnish revert")]
 
 
 def test_the_next_commands_can_be_pasted(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from forms_data import WRITERS, rows_in
 from refinement import COUNT, Refined, fake, refine, rows, settings, written
 from servers import FaultServer
 from test_refine_judge import judge, knows
@@ -160,6 +162,65 @@ def test_a_place_that_will_not_do_is_refused_first(place: Callable[[Path], Path]
     assert units == []
     assert not (tmp_path / "out").exists()
     assert (tmp_path / "data.jsonl").read_bytes() == before
+
+
+PAIR = {
+    "id": "a",
+    "prompt": "p",
+    "chosen": "c",
+    "rejected": "r",
+    "round": 1,
+    "preferred": "label",
+    "confidence": 0.5,
+    "reason": "rejected",
+}
+OTHER: list[tuple[str, bytes]] = [
+    ("notes.jsonl", b'{"id": "a", "prompt": "p"}\n'),
+    ("notes.jsonl", b'["id", "prompt"]\n'),
+    ("notes.jsonl", b"not JSON\n"),
+    ("notes.jsonl", b"\n" + json.dumps(PAIR).encode()),
+    ("notes.jsonl", json.dumps({**PAIR, "note": "mine"}).encode()),
+    ("notes.parquet", b"no Parquet"),
+    ("notes.parquet", WRITERS[".parquet"]([{"id": "a", "prompt": "p"}])),
+]
+
+
+@pytest.mark.parametrize(("name", "content"), OTHER)
+def test_a_file_that_holds_anything_else_is_replaced_only_with_overwrite(
+    name: str, content: bytes, tmp_path: Path
+) -> None:
+    path, config, units = tmp_path / name, settings(written(tmp_path), rounds=1), list[str]()
+    path.write_bytes(content)
+    words = r"^--pairs: .* exists and is no file of pairs that burnish wrote; name another file, or .* --overwrite"
+    with pytest.raises(ConfigError, match=words):
+        refine(config, tmp_path, fake(units.append), pairs=path)
+    options = RunOptions(out=tmp_path / "out", store=tmp_path / "store", pairs=path)
+    with pytest.raises(ConfigError, match=words):
+        dry_run(config, options)
+    assert units == []
+    assert path.read_bytes() == content
+    dry_run(config, dataclasses.replace(options, overwrite=True))
+    refine(config, tmp_path, pairs=path, overwrite=True)
+    assert set(rows_in(path)[0]) == set(PAIR)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("pairs.jsonl", b""),
+        ("pairs.parquet", b""),
+        ("pairs.jsonl", json.dumps(PAIR).encode()),
+        ("pairs.parquet", WRITERS[".parquet"]([PAIR])),
+    ],
+)
+def test_a_file_of_pairs_and_an_empty_file_are_replaced(name: str, content: bytes, tmp_path: Path) -> None:
+    path, config = tmp_path / name, settings(written(tmp_path), rounds=1)
+    path.write_bytes(content)
+    for _ in range(2):  # the second run finds the pairs of the first one
+        refine(config, tmp_path, pairs=path)
+        ids = [row["id"] for row in rows_in(path)]
+        assert len(ids) >= 6
+        assert "a" not in ids
 
 
 def test_a_method_that_compares_nothing_has_no_pairs(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from refinement import (
     CAP,
+    COUNT,
+    WRONG_LABELS,
     Refined,
     bytes_of,
     fake,
@@ -26,6 +28,7 @@ from burnish.errors import ConfigError, DataError, StageError
 from burnish.ledger.reverting import revert
 from burnish.ledger.summary import State
 from burnish.people.mailbox import ANNOTATIONS
+from burnish.results import Metric
 from burnish.types import Reason
 
 CLASSIFIER = {"kind": "classifier", "model": "builtin:judge-1"}
@@ -275,6 +278,34 @@ def test_after_a_revert_the_same_call_trains_on_what_stands(tmp_path: Path) -> N
     third = refine(settings(Path(config.data.source), rounds=3), tmp_path)
     assert (third.out / "ledger.jsonl").read_bytes().startswith(ledger)
     assert third.reasons(3)[Reason.ACCEPTED] == CAP
+
+
+def test_what_is_right_after_a_revert_is_measured_and_new_rounds_warn_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = settings(written(tmp_path), reference="gold")
+    found = refine(config, tmp_path)
+    given = COUNT - WRONG_LABELS
+    assert found.summary.present_accuracy is None
+    revert(found.out, 2, [])
+    summary = refine(config, tmp_path).summary
+    assert summary.present_accuracy == Metric.share(given + CAP, COUNT)
+    assert summary.rounds[1].label_accuracy == Metric.share(given + 2 * CAP, COUNT)
+    assert "taken back" not in capsys.readouterr().err
+    # Round 3 is computed from the labels of round 2, with the six changes that do not stand.
+    summary = refine(settings(Path(config.data.source), reference="gold", rounds=3), tmp_path).summary
+    assert summary.rounds[2].label_accuracy == Metric.share(given + 3 * CAP, COUNT)
+    assert summary.present_accuracy == Metric.share(given + 2 * CAP, COUNT)
+    assert (
+        "warning: 6 rows were taken back with `burnish revert`. The next rounds go on from the labels of the earlier "
+        "rounds, with the changes that were taken back. In the dataset, a row that was taken back keeps the label that "
+        "it has now, unless one of the next rounds changes it again"
+    ) in capsys.readouterr().err
+    undone = {line.example_id for line in found.ledger if line.reason is Reason.REVERTED}
+    assert len(undone) == CAP
+    assert all(_labels(found)[id_] == label(int(id_[-2:])) for id_ in undone)
+    revert(found.out, None, [next(line.example_id for line in found.of_round(1) if line.reason is Reason.ACCEPTED)])
+    assert found.summary.present_accuracy is None
 
 
 def test_a_row_that_is_taken_back_twice_is_one_row(tmp_path: Path) -> None:

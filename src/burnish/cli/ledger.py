@@ -115,7 +115,7 @@ def _folder_and_id(places: tuple[str, ...]) -> tuple[Folder, str | None]:
         case (only,) if (Path(only) / SUMMARY).is_file():
             return _folder(Path(only)), None
         case (id_,):
-            return _folder(None), id_
+            return _folder(None, id_), id_
         case (folder, id_):
             return _folder(Path(folder)), id_
         case _:
@@ -197,10 +197,11 @@ def push_command(folder: Path, repo: str | None, to: Path | None, private: bool)
         click.echo(place)
 
 
-def _folder(path: Path | None) -> Folder:
+def _folder(path: Path | None, id_: str | None = None) -> Folder:
     """Return a refinement's folder: `path`, or else the working directory or `refined` in it. Raises ConfigError if
-    `path` is None and neither holds a refinement, DataError if `path` holds none."""
-    from burnish.errors import ConfigError  # noqa: PLC0415
+    `path` is None and neither holds a refinement, DataError if `path` holds none. The error names `id_`, if it is the
+    only word that the user typed."""
+    from burnish.errors import ConfigError, brief  # noqa: PLC0415
     from burnish.ledger.folder import Folder  # noqa: PLC0415
     from burnish.ledger.summary import SUMMARY  # noqa: PLC0415
 
@@ -211,4 +212,7 @@ def _folder(path: Path | None) -> Folder:
             # Reading the summary raises DataError where the folder holds no refinement.
             _ = folder.summary
             return folder
-    raise ConfigError(f"FOLDER: neither . nor refined holds a {SUMMARY}; give the folder that `burnish refine` wrote")
+    looked = f"neither . nor refined holds a {SUMMARY}; give the folder that `burnish refine` wrote"
+    if id_ is not None:
+        raise ConfigError(f"FOLDER: {brief(id_)} holds no {SUMMARY}, so it was taken for the ID of a row, but {looked}")
+    raise ConfigError(f"FOLDER: {looked}")

@@ -96,7 +96,9 @@ from burnish.cli.common import JSON, SET, STORE, main, print_json, settled
     help="Write the comparisons as preference pairs for TRL (DPO, reward models) into this .jsonl or .parquet file. "
     "Ties and abstentions are left out.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace another refinement that is in --out.")
+@click.option(
+    "--overwrite", is_flag=True, help="Replace another refinement that is in --out, and any file that is at --pairs."
+)
 @click.option(
     "--dry-run",
     is_flag=True,

@@ -16,6 +16,7 @@ from burnish import __version__
 from burnish.config import RefineSettings
 from burnish.ledger.folder import LEDGER, Folder
 from burnish.ledger.naming import annotator_words, is_hub_id, method_words, public_name
+from burnish.ledger.notes import taken_back
 from burnish.ledger.page import harm_table, reasons_table, rounds_table, selftest_table
 from burnish.ledger.summary import ModelSummary, State, Summary, reference_doubt
 from burnish.report.page import Fact, environment
@@ -112,6 +113,7 @@ def _rendered(template: str, summary: Summary, **more: object) -> str:
             done=summary.state is State.DONE,
             facts=_facts(summary),
             accuracy=_accuracies(summary),
+            taken_back=Markup(taken_back(summary) or ""),  # noqa: S704 our own words and numbers
             rounds=_table(rounds_table(summary)),
             reasons=_table(reasons_table(summary)),
             harm=_table(harm_table(summary)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import chain, islice
 
@@ -10,14 +11,15 @@ from burnish.ledger.folder import Folder
 from burnish.ledger.history import WHY, where_of
 from burnish.ledger.replay import ChangedRow, replayed
 from burnish.report.text import terminal
-from burnish.types import Reason
+from burnish.types import Reason, Refinement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedRow:
-    """A row that has a history. `round` and `reason` are those of its last line in the ledger.
+    """A row that has a history. `state` is `changed`, `taken back` or `as it came`.
 
-    `state` is `changed`, `taken back` or `as it came`.
+    `round` and `reason` are those of the line that changed the row or took it back, or else of its last line in the
+    ledger.
     """
 
     id: str
@@ -43,20 +45,32 @@ class ListedRows:
         if not self._has_history():
             return []
         shown = list(islice(self._ordered(), limit))
-        # Only the last lines of the shown rows are kept, since a ledger has a line for each row and round.
-        wanted = {id_ for id_, _ in shown}
-        last = {line.example_id: line for line in self._folder.ledger() if line.example_id in wanted}
+        lines = self._lines({id_ for id_, _ in shown})
         return [
             ListedRow(
                 id=id_,
                 where=where,
                 state=_state(self._changed.get(id_)),
-                round=last[id_].round,
-                reason=last[id_].reason,
+                round=lines[id_].round,
+                reason=lines[id_].reason,
             )
             for id_, where in shown
-            if id_ in last
+            if id_ in lines
         ]
+
+    def _lines(self, wanted: AbstractSet[str]) -> dict[str, Refinement]:
+        """Return the line of each of these rows that explains its state."""
+        explaining: dict[str, Refinement] = {}
+        # Only one line of each row is kept, since a ledger has a line for each row and round.
+        for line in self._folder.ledger():
+            id_ = line.example_id
+            # A later round that left the row as it was does not explain why it is changed or taken back.
+            if id_ in wanted and (id_ not in self._changed or line.reason is Reason.REVERTED):
+                explaining[id_] = line
+        for id_ in wanted & self._changed.keys():
+            if standing := self._changed[id_].standing:
+                explaining[id_] = standing[-1]
+        return explaining
 
     def _has_history(self) -> bool:
         return next(self._folder.ledger(), None) is not None

@@ -15,6 +15,7 @@ from burnish.config import AuditConfig
 from burnish.ledger.folder import REPORT, Folder, StandingChange
 from burnish.ledger.history import WHY
 from burnish.ledger.naming import annotator_words, method_words, public_name
+from burnish.ledger.notes import losses, taken_back
 from burnish.ledger.summary import RoundSummary, Summary, reference_doubt
 from burnish.report.drawing import Axis, Curve, Mark, curves, scaled
 from burnish.report.page import Fact, environment
@@ -79,12 +80,13 @@ def headline(summary: Summary, changed: int) -> list[str]:
     if summary.right_labels is not None:
         before, after = map(_accuracy, summary.right_labels)
         lines.append(f"Right labels: {before} before, {after} after.")
+    if back := taken_back(summary):
+        lines.append(back)
+    lines.extend(f"Warning: {loss}." for loss in losses(summary))
     if doubt := reference_doubt(summary):
         lines.append(doubt)
     if summary.state != "done":
         lines.append("This refinement is not finished. The command that continues it was printed when it stopped.")
-    if summary.reverted:
-        lines.append(f"{plural(summary.reverted, 'change')} taken back by the user.")
     return lines
 
 

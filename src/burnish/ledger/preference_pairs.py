@@ -12,7 +12,9 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+import orjson
 
 from burnish.algorithms.ledger_lines import verdict_on
 from burnish.forms.arrow import Groups, library
@@ -25,8 +27,37 @@ from burnish.types import Message, Refinement, Role, Verdict
 
 JSONL, PARQUET = ".jsonl", ".parquet"
 """The endings of a file of pairs."""
+COLUMNS = ("id", "prompt", "chosen", "rejected", "round", "preferred", "confidence", "reason")
+"""The columns of a file of pairs."""
+_LONGEST_LINE = 1 << 26
+"""How many bytes of a file's first line are read to recognise it."""
 _AT_ONCE = 20_000
 """How many pairs have their texts in memory at once."""
+
+
+def is_of_pairs(path: Path) -> bool:
+    """Say whether a file is empty, or has exactly the columns of a file of pairs. Of JSONL only the first line is read.
+
+    Raises DataError if the file is Parquet and pyarrow is not installed.
+    """
+    if path.suffix.lower() == PARQUET:
+        return path.stat().st_size == 0 or _parquet_columns(path) == set(COLUMNS)
+    try:
+        with path.open("rb") as file:
+            first = file.readline(_LONGEST_LINE)
+            row = orjson.loads(first) if first else dict.fromkeys(COLUMNS)
+    except (OSError, orjson.JSONDecodeError):
+        return False
+    return isinstance(row, dict) and set(cast(dict[str, object], row)) == set(COLUMNS)
+
+
+def _parquet_columns(path: Path) -> set[str]:
+    """Return the names of a Parquet file's columns. There are none if it cannot be read as Parquet."""
+    pa, parquet = library("pyarrow", path.name), library("pyarrow.parquet", path.name)
+    try:
+        return set(parquet.read_schema(path).names)
+    except (OSError, pa.ArrowException):
+        return set()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

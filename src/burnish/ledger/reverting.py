@@ -120,6 +120,7 @@ def _outdate_model(folder: Folder) -> None:
 def _finish(folder: Folder, reverted: int) -> None:
     """Write everything that follows from the ledger. To do it twice changes nothing."""
     folder.rewrite_dataset()
-    summary = folder.summary.model_copy(update={"reverted": reverted})
+    # What is right now was measured before this revert.
+    summary = folder.summary.model_copy(update={"reverted": reverted, "present_accuracy": None})
     write_page(folder.path, summary)
     folder.write_summary(summary)

@@ -154,6 +154,9 @@ class Summary(Record):
     """What the calls to a judge's server cost."""
     reverted: int
     """Number of rows that the user took back."""
+    present_accuracy: Metric | None = None
+    """Share of right labels now, if a reference column was named and rows were taken back. It is null after `burnish
+    revert`, until the refinement is run again, and in folders of earlier versions."""
     model: ModelSummary | None
     """The finetuned model, once it exists."""
 

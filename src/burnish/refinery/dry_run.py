@@ -45,7 +45,7 @@ def dry_run(config: RefineConfig, run_options: RunOptions) -> DryRun:
     BackendError as `refine_data` does."""
     # A dry run must also work without a network.
     found, store = find(config, offline_ok=True), Store(run_options.store)
-    check_pairs(run_options.pairs, found.config, found.table, run_options.out)
+    check_pairs(run_options.pairs, found.config, found.table, run_options.out, overwrite=run_options.overwrite)
     facts = facts_of(found.table, found.config.data, found.refused)
     check_amount(found.config, facts)
     first = first_row(found)

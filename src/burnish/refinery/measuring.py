@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from burnish.algorithms.ledger_lines import confidence_counts, right_calls
+from burnish.ledger.folder import Folder
 from burnish.ledger.summary import HarmSummary, RoundSummary
 from burnish.methods import Round
 from burnish.protocols import Grader
@@ -32,8 +33,18 @@ class Reference:
 
     def labels(self, demonstrations: Artifact) -> Metric:
         """Return the share of right labels among the rows with a reference."""
-        answers = read_demonstrations(demonstrations)
-        return Metric.share(sum(self.right(id_, answers[id_]) for id_ in self.examples), len(self.examples))
+        return self._share(read_demonstrations(demonstrations).__getitem__)
+
+    def standing(self, given: Artifact, folder: Folder) -> Metric:
+        """Return the share of right labels as they are now, without the changes that the user took back. `given` are
+        the labels that the dataset came with."""
+        first, changes = read_demonstrations(given), folder.standing()
+        answers = folder.answers(change.after for change in changes.values())
+        return self._share(lambda id_: answers[changes[id_].after] if id_ in changes else first[id_])
+
+    def _share(self, label_of: Callable[[str], Demonstration]) -> Metric:
+        """Return the share of right labels, where `label_of` returns the label of a row."""
+        return Metric.share(sum(self.right(id_, label_of(id_)) for id_ in self.examples), len(self.examples))
 
     def decisive(self, lines: Iterable[Refinement], answers: Mapping[str, Demonstration]) -> Metric:
         """Return the share of right verdicts among comparisons in which exactly one side is right.

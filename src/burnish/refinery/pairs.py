@@ -12,13 +12,15 @@ from burnish.forms.arrow import library
 from burnish.forms.convert import AlsoAs
 from burnish.forms.table import DataTable
 from burnish.ledger.folder import LOCK, OWN
-from burnish.ledger.preference_pairs import JSONL, PARQUET
+from burnish.ledger.preference_pairs import JSONL, PARQUET, is_of_pairs
 from burnish.people.mailbox import ANNOTATIONS, WAITING
 
 
-def check_pairs(path: Path | None, config: RefineConfig, table: DataTable, out: Path) -> None:
+def check_pairs(
+    path: Path | None, config: RefineConfig, table: DataTable, out: Path, *, overwrite: bool = False
+) -> None:
     """Raise ConfigError if preference pairs cannot be written into the file `path`, or if there will be none. None
-    means that no file is asked for.
+    means that no file is asked for. A file that holds anything but pairs is replaced only if `overwrite` is true.
 
     Raises DataError if the file is Parquet and pyarrow is not installed.
     """
@@ -35,6 +37,11 @@ def check_pairs(path: Path | None, config: RefineConfig, table: DataTable, out: 
     _check_harmless(name, path, table, out)
     if path.suffix.lower() == PARQUET:
         library("pyarrow", "--pairs")
+    if path.exists() and not overwrite and not is_of_pairs(path):
+        raise ConfigError(
+            f"{name} exists and is no file of pairs that burnish wrote; name another file, or replace it with "
+            "--overwrite"
+        )
 
 
 def _check_place(name: str, path: Path, out: Path) -> None:

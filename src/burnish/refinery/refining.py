@@ -14,6 +14,7 @@ from burnish.forms.convert import AlsoAs
 from burnish.inputs.context import RunContext
 from burnish.ledger.folder import Folder
 from burnish.ledger.preference_pairs import write_pairs
+from burnish.ledger.replay import replayed
 from burnish.ledger.summary import State, Summary, reference_doubt
 from burnish.methods import Round
 from burnish.protocols import Backend, Generator
@@ -27,6 +28,7 @@ from burnish.refinery.selftest import passed, tried
 from burnish.refinery.sending import sent_elsewhere
 from burnish.refinery.writing import Contents, Writer
 from burnish.report.terminal import Terminal
+from burnish.report.text import plural
 from burnish.selftest.report import SelftestReport
 from burnish.services.calls import CallBudget
 from burnish.steps.artifacts import DEMONSTRATIONS
@@ -78,7 +80,7 @@ def refine_data(config: RefineConfig, run_options: RunOptions) -> FinishedRefine
     finished. Raises BurnishError if the user must correct something.
     """
     found = find(config, offline_ok=False)
-    check_pairs(run_options.pairs, found.config, found.table, run_options.out)
+    check_pairs(run_options.pairs, found.config, found.table, run_options.out, overwrite=run_options.overwrite)
     context = _context(found, run_options)
     root, plan = context.store, planned(found, context, run_options.annotator)
     folder = Folder(run_options.out)
@@ -138,6 +140,7 @@ class _Refining:
             writer.begin(None)
         if doubt := reference_doubt(self.folder.summary):
             self.job.context.terminal.say(f"warning: {doubt}")
+        self._warn_of_reverts()
         try:
             tested = tried(self.job)
             self.selftest = passed(self.job, tested) if tested is not None else None
@@ -152,6 +155,18 @@ class _Refining:
         # The time of a stage is kept with it, so that a run that continues says what the whole refinement took.
         seconds = sum(record.seconds for record in self.executor.records)
         return FinishedRefinement(out=self.folder.path, summary=summary, seconds=seconds, pairs=self.pairs)
+
+    def _warn_of_reverts(self) -> None:
+        """Say that new rounds know nothing of what the user took back, if there will be new rounds."""
+        rows = replayed(self.folder.ledger()).reverted
+        # The first planned round is the state before any refinement.
+        if rows and len(self.plan.rounds) - 1 > len(self.writer.written_rounds):
+            self.job.context.terminal.say(
+                f"warning: {plural(rows, 'row')} {'was' if rows == 1 else 'were'} taken back with `burnish revert`. "
+                "The next rounds go on from the labels of the earlier rounds, with the changes that were taken back. "
+                "In the dataset, a row that was taken back keeps the label that it has now, unless one of the next "
+                "rounds changes it again"
+            )
 
     def _show(self) -> None:
         """Say what was found in the data. Raises ConfigError if no answer could be as long as the given ones."""

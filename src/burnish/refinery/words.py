@@ -4,18 +4,18 @@ next."""
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from burnish.algorithms.refinement import cap
-from burnish.ledger.folder import REPORT, Folder
+from burnish.ledger.folder import REPORT, Folder, StandingChange
 from burnish.ledger.history import WHY
+from burnish.ledger.notes import losses, share, taken_back
 from burnish.ledger.page import call_words
 from burnish.ledger.summary import RoundSummary, Summary, reference_doubt
 from burnish.models.location import TRY_IT
 from burnish.refinery.refining import FinishedRefinement
-from burnish.report.text import duration, percent, percent_range, plural, terminal
-from burnish.results import Metric
+from burnish.report.text import duration, percent, plural, terminal
 from burnish.types import Reason
 
 FEW = 0.5
@@ -26,14 +26,15 @@ def closing(finished: FinishedRefinement) -> Iterator[str]:
     """Yield lines that say what each round changed, what it cost, where everything is, and which commands come next."""
     summary, out = finished.summary, finished.out
     if summary.given_accuracy is not None:
-        yield f"right labels before: {_share(summary.given_accuracy)}"
+        yield f"right labels before: {share(summary.given_accuracy)}"
     if doubt := reference_doubt(summary):
         yield f"warning: {doubt}"
     for round_ in summary.rounds:
         yield _round_words(round_)
         yield from _why_few(summary, round_)
-    changed = [id_ for id_ in Folder(out).standing() if terminal(id_) == id_]
-    yield from _warnings(summary)
+    if back := taken_back(summary):
+        yield back
+    yield from (f"warning: {loss}" for loss in losses(summary))
     yield f"cost: {call_words(summary) or 'no server was asked'}; all stages took {duration(finished.seconds)}"
     yield f"dataset: {out / summary.data.file}"
     yield from (f"also as: {out / name}" for name in summary.data.also)
@@ -45,7 +46,7 @@ def closing(finished: FinishedRefinement) -> Iterator[str]:
         if (place / TRY_IT).is_file():
             yield f"try it: {shlex.join(['python', str(place / TRY_IT), 'your question'])}"
     yield f"report: {out / REPORT}"
-    yield from _next_commands(summary, out, changed)
+    yield from _next_commands(out, Folder(out).standing())
 
 
 def _round_words(round_: RoundSummary) -> str:
@@ -54,7 +55,7 @@ def _round_words(round_: RoundSummary) -> str:
         f"round {round_.round}: {plural(round_.compared, 'comparison')}, {plural(_accepted(round_), 'label')} changed"
     )
     if round_.label_accuracy is not None:
-        line += f", right labels {_share(round_.label_accuracy)}"
+        line += f", right labels {share(round_.label_accuracy)}"
     if round_.harm is not None:
         line += f"; harmed at most {percent(round_.harm.bound)} of {plural(round_.harm.changes, 'change')}"
         line += "" if round_.harm.accepted else ", more than is allowed: nothing was accepted"
@@ -93,35 +94,19 @@ def _advice(summary: Summary, round_: RoundSummary, reason: Reason) -> str:
             return ""
 
 
-def _warnings(summary: Summary) -> Iterator[str]:
-    """Yield warnings if labels got worse, by the reference column or by an audit."""
-    if summary.right_labels is not None:
-        before, after = summary.right_labels
-        if (after.value or 0) < (before.value or 0):
-            yield (
-                f"warning: the labels got worse: {_share(before)} were right before, and {_share(after)} after the "
-                "last round; look at the changes, and take rounds back or use a better annotator"
-            )
-    for round_ in summary.rounds:
-        harm = round_.harm
-        if harm is not None and harm.harmed:
-            yield (
-                f"warning: the audit of round {round_.round} found that {harm.harmed:,} of {harm.sampled:,} judged "
-                "changes made the label worse"
-            )
-
-
-def _next_commands(summary: Summary, out: Path, changed: list[str]) -> Iterator[str]:
-    """Yield the commands that come next, ready to paste. `changed` are ids of rows that are changed now."""
+def _next_commands(out: Path, standing: Mapping[str, StandingChange]) -> Iterator[str]:
+    """Yield the commands that come next, ready to paste. `standing` holds the changes that stand, by row."""
     folder = str(out)
     # A name that begins with a dash would be read as an option.
     if folder.startswith("-"):
         folder = f"./{folder}"
     commands = [["show", folder]]
-    if changed:
-        row = changed[0]
+    # An id that a terminal would not show as it is cannot be pasted.
+    row = next((id_ for id_ in standing if terminal(id_) == id_), None)
+    if row is not None:
         commands = [["diff", folder], ["show", folder, *(["--"] if row.startswith("-") else []), row]]
-        last = max(round_.round for round_ in summary.rounds if _accepted(round_))
+        # A round whose changes were all taken back has nothing left to take back.
+        last = max(change.round for change in standing.values())
         commands.append(["revert", folder, "--round", str(last)])
     commands.append(["push", folder, "OWNER/NAME"])
     yield "what you can do next:"
@@ -137,10 +122,3 @@ def _setting(summary: Summary, name: str) -> float | None:
 def _accepted(round_: RoundSummary) -> int:
     """Return how many labels a round changed."""
     return round_.counts.get(Reason.ACCEPTED, 0)
-
-
-def _share(metric: Metric) -> str:
-    """Return a share in percent with its interval, or `unknown`."""
-    if metric.value is None:
-        return "unknown"
-    return percent(metric.value) + (f" ({percent_range(metric.ci95)})" if metric.ci95 else "")

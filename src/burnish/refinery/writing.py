@@ -178,6 +178,9 @@ class Writer:
             selftest=contents.selftest,
             calls=self._calls(),
             reverted=reverted,
+            present_accuracy=reference.standing(self.job.data, self.folder)
+            if reference and reverted and done
+            else None,
             model=ModelSummary(folder=files.MODEL, fingerprint=model.fingerprint, current=True) if model else None,
         )
 

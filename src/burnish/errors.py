@@ -100,6 +100,13 @@ def system_refusals() -> Generator[None, None, None]:
                 "again: finished work is kept"
             ) from error
         raise
+    except RuntimeError as error:
+        # Python 3.11 and 3.12 raise this for links that lead to one another, with the path in the text.
+        if not str(error).startswith("Symlink loop"):
+            raise
+        raise StageError(
+            f"{brief(str(error))}: links lead to one another; remove them or name another place"
+        ) from error
     except UnicodeEncodeError as error:
         # Another encoding, such as that of a terminal, is not the fault of the text.
         if error.encoding != "utf-8":

@@ -107,6 +107,20 @@ def test_one_argument_of_show_is_a_folder_only_if_it_holds_a_refinement(there: M
     assert invoke("show").stdout == listed
 
 
+def test_an_id_may_be_longer_than_any_name_of_a_file(there: Made, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(there.path.parent)
+    result = invoke("show", "r" * 300)
+    assert result.exit_code == 2
+    assert "no usable row has the id" in result.stderr
+    assert "File name too long" not in result.stderr
+
+
+def test_a_huge_limit_is_refused(there: Made):
+    result = invoke("show", str(there.path), "--limit", "9" * 30)
+    assert result.exit_code == 2
+    assert "is not in the range 0<=x<=1000000000" in result.stderr
+
+
 def test_a_list_before_the_first_round_is_empty_and_says_why(there: Made):
     (there.path / LEDGER).unlink()
     result = invoke("show", str(there.path))

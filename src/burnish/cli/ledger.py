@@ -35,7 +35,7 @@ def _limit(requested: int | None, default: int) -> int | None:
 @click.option("--html", type=_PATH, metavar="FILE", help="Write an HTML page with the changes side by side.")
 @click.option(
     "--limit",
-    type=click.IntRange(min=0),
+    type=click.IntRange(0, 10**9),
     metavar="N",
     help="Show at most N changes; 0 shows all [default: 20; with --html 500].",
 )
@@ -75,7 +75,7 @@ def diff_command(folder: Path | None, round_: int | None, html: Path | None, lim
 @click.argument("places", metavar="[FOLDER] [ID]", nargs=-1)
 @click.option(
     "--limit",
-    type=click.IntRange(min=0),
+    type=click.IntRange(0, 10**9),
     metavar="N",
     help="Without an ID, list at most N rows; 0 lists all [default: 20; with --json all].",
 )
@@ -106,13 +106,15 @@ def show_command(places: tuple[str, ...], limit: int | None, as_json: bool) -> N
 
 def _folder_and_id(places: tuple[str, ...]) -> tuple[Folder, str | None]:
     """Return the folder and the id that `show` was given. The id is None if it is left out."""
+    from burnish.config.reading import is_file  # noqa: PLC0415
     from burnish.ledger.summary import SUMMARY  # noqa: PLC0415
 
+    # An id may be longer than any name of a file, and the system then refuses to look for it.
     # Click cannot tell an optional argument from another one behind it, so the words are counted here.
     match places:
         case ():
             return _folder(None), None
-        case (only,) if (Path(only) / SUMMARY).is_file():
+        case (only,) if is_file(Path(only) / SUMMARY):
             return _folder(Path(only)), None
         case (id_,):
             return _folder(None, id_), id_

@@ -15,6 +15,9 @@ from burnish.ledger.folder import LOCK, OWN
 from burnish.ledger.preference_pairs import JSONL, PARQUET, is_of_pairs
 from burnish.people.mailbox import ANNOTATIONS, WAITING
 
+_LONGEST_NAME = 230
+"""Bytes of the longest name of a file. Systems allow 255, and the file is written under a longer name at first."""
+
 
 def check_pairs(
     path: Path | None, config: RefineConfig, table: DataTable, out: Path, *, overwrite: bool = False
@@ -46,6 +49,14 @@ def check_pairs(
 
 def _check_place(name: str, path: Path, out: Path) -> None:
     """Raise ConfigError if no file can be written at this place."""
+    try:
+        length = len(os.fsencode(path.name))
+    except UnicodeEncodeError:
+        length = 0
+    if not length or "\0" in str(path):
+        raise ConfigError(f"{name} is no name of a file; name another file")
+    if length > _LONGEST_NAME:
+        raise ConfigError(f"{name}: the name has {length} bytes; give one of at most {_LONGEST_NAME}")
     if path.is_symlink() and not path.exists():
         raise ConfigError(f"{name} is a link to a file that does not exist; name another file")
     if path.exists() and not path.is_file():

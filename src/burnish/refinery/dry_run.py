@@ -14,6 +14,7 @@ from burnish.refinery.first_row import FirstRow, data_words, first_row, row_word
 from burnish.refinery.inputs import find
 from burnish.refinery.pairs import check_pairs
 from burnish.refinery.refining import RunOptions, planned_in
+from burnish.refinery.selftest import still_to_run
 from burnish.refinery.sending import sent_elsewhere
 from burnish.report.text import duration, plural, terminal
 from burnish.store.explain import Explanation, explain
@@ -58,7 +59,7 @@ def dry_run(config: RefineConfig, run_options: RunOptions) -> DryRun:
         data=facts,
         unused=unused_columns(facts, found.table),
         first=first,
-        estimate=estimated(found.config, facts),
+        estimate=estimated(found.config, facts, still_to_run(plan.records)),
         embedded=_embedded(found.config, facts),
         sent=list(sent_elsewhere(found.config, facts.usable)),
         warnings=[warning for warning in (long, reference_doubt(found, facts)) if warning],

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from burnish.config import EmbeddingServerDiffers, RefineConfig
+from burnish.ledger.folder import Folder
 from burnish.refinery.dataset import DataFacts, facts_of, unused_columns
 from burnish.refinery.doubts import check_amount, cut_answers, reference_doubt
 from burnish.refinery.estimate import Estimate, estimated
@@ -47,12 +48,15 @@ def dry_run(config: RefineConfig, run_options: RunOptions) -> DryRun:
     # A dry run must also work without a network.
     found, store = find(config, offline_ok=True), Store(run_options.store)
     check_pairs(run_options.pairs, found.config, found.table, run_options.out)
+    plan = planned_in(found, run_options)
+    # Without an answer of the hub, the plan has other fingerprints than the run, and says nothing about the folder.
+    if not found.unresolved:
+        Folder(run_options.out).check_claim(plan.changing, found.config.settings, run_options.overwrite)
     facts = facts_of(found.table, found.config.data, found.refused)
     check_amount(found.config, facts)
     first = first_row(found)
     # A caller's backend may count tokens in another way.
     long = cut_answers(found, facts) if run_options.backend is None and not first.problem else None
-    plan = planned_in(found, run_options)
     return DryRun(
         stages=explain(plan.records, store),
         unresolved=found.unresolved,

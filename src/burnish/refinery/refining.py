@@ -83,9 +83,7 @@ def refine_data(config: RefineConfig, run_options: RunOptions) -> FinishedRefine
     root, plan = context.store, planned(found, context, run_options.annotator)
     folder = Folder(run_options.out)
     # Raises ConfigError before anything is spent if the folder holds something else.
-    written_rounds = folder.claim(
-        [round_.demonstrations.fingerprint for round_ in plan.rounds[1:]], found.config.settings, run_options.overwrite
-    )
+    written_rounds = folder.claim(plan.changing, found.config.settings, run_options.overwrite)
     # From here on `gc` keeps these stages, although the refinement is not finished.
     root.refer(run_options.out, [record.fingerprint for record in plan.records])
     finished_before = frozenset(record.fingerprint for record in plan.records if record.reused)
@@ -199,6 +197,11 @@ class Planned:
 
     rounds: list[Round]
     records: list[StageRecord]
+
+    @property
+    def changing(self) -> list[str]:
+        """The fingerprints of the rounds that may change labels: all except round 0."""
+        return [round_.demonstrations.fingerprint for round_ in self.rounds[1:]]
 
 
 def planned(found: RefinementInputs, context: RunContext, own_annotator: AnnotatorPlan | None) -> Planned:

@@ -15,6 +15,7 @@ import torch
 from peft import PeftModel
 from safetensors import SafetensorError
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -252,5 +253,18 @@ def load(path: Path, device: torch.device, sources: Mapping[str, ModelConfig]) -
 
 def max_positions(model: Any) -> int:
     """Return the longest row in tokens that a model can take."""
+    return _positions(model.config)
+
+
+def positions_of(base: ModelConfig) -> int:
+    """Return the longest row in tokens that a model can take, as its config says. No weights are read."""
+    adapter = adapter_of(base)
+    source, where = _arguments(base if adapter is None else beneath(base, adapter))
+    with _readable(base):
+        config: Any = AutoConfig.from_pretrained(source, **where)
+    return _positions(config)
+
+
+def _positions(config: Any) -> int:
     # Models without a table of positions (Mamba, say) name no limit.
-    return int(getattr(model.config, "max_position_embeddings", None) or 2**31)
+    return int(getattr(config, "max_position_embeddings", None) or 2**31)

@@ -56,7 +56,8 @@ def dry_run(config: RefineConfig, run_options: RunOptions) -> DryRun:
     check_amount(found.config, facts)
     first = first_row(found)
     # A caller's backend may count tokens in another way.
-    long = cut_answers(found, facts) if run_options.backend is None and not first.problem else None
+    counted = run_options.backend is None and not first.problem
+    long = cut_answers(found, facts, run_options.generator is not None) if counted else None
     return DryRun(
         stages=explain(plan.records, store),
         unresolved=found.unresolved,

@@ -152,12 +152,12 @@ class _Refining:
         return FinishedRefinement(out=self.folder.path, summary=summary, seconds=seconds, pairs=self.pairs)
 
     def _show(self) -> None:
-        """Say what was found in the data. Raises ConfigError if no answer could be as long as the given ones."""
+        """Say what was found in the data. Raises ConfigError or DataError as `cut_answers` does."""
         facts, found, say = read_facts(self.job.data), self.job.found, self.job.context.terminal.say
         first = first_row(found)
         for line in (*data_words(facts, unused_columns(facts, found.table)), *row_words(first)):
             say(line)
-        if not first.problem and (long := cut_answers(found, facts)):
+        if not first.problem and (long := cut_answers(found, facts, self.job.context.own_generator is not None)):
             say(f"warning: {long}")
 
     def _write(self, writer: Writer, rounds: list[Round], state: State, model: Artifact | None = None) -> Summary:

@@ -19,8 +19,6 @@ from burnish.store.runners import StageRecord
 from burnish.store.stages import Work
 from burnish.types import Artifact, TrainingRow
 
-STAGE = "selftest"
-"""The name of the stage."""
 SELFTEST = "selftest.json"
 """The file of the stage that holds the report."""
 
@@ -55,12 +53,12 @@ def tried(job: Job) -> Artifact | None:
     votes: list[JsonValue] = [dict(member.config) for member in annotator.members]
     asked: dict[str, JsonValue] = {**annotator.config, "of": votes}
     semantic: dict[str, JsonValue] = {"pairs": settings.pairs, "seed": seed, "annotator": asked}
-    return job.steps.stage(STAGE, semantic, {"data": data, **annotator.inputs}, run, "self-test")
+    return job.steps.stage("selftest", semantic, {"data": data, **annotator.inputs}, run, "self-test")
 
 
 def still_to_run(records: Iterable[StageRecord]) -> bool:
     """Say whether a plan has a self-test that is not finished yet."""
-    return any(record.stage.name == STAGE and not record.reused for record in records)
+    return any(record.stage.name == "selftest" and not record.reused for record in records)
 
 
 def read_report(artifact: Artifact) -> SelftestReport:

@@ -35,7 +35,13 @@ from burnish.cli import main
 from burnish.inputs import context
 from burnish.services import endpoint
 
-QUICK = ("--set", "decode.beams=1", "--set", "train.lora=null", "--alpha", "0.1", "--differs", "number")
+QUICK = (
+    "--set=decode.beams=1",
+    "--set=decode.max_new_tokens=40",
+    "--set=train.lora=null",
+    "--alpha=0.1",
+    "--differs=number",
+)
 
 
 @pytest.fixture(autouse=True)

@@ -16,6 +16,8 @@ from servers import QUICK, FaultServer, Reaction
 from burnish.config import JudgeConfig
 from burnish.errors import AnnotatorError, ConfigError, Paused
 from burnish.ledger.summary import State
+from burnish.refinery import RunOptions
+from burnish.refinery.dry_run import dry_run, words
 from burnish.services import endpoint
 from burnish.services.calls import CALLS, CallBudget
 from burnish.types import Reason
@@ -191,3 +193,45 @@ def test_a_vote_of_a_judge_and_a_column_asks_the_judge_once(tmp_path: Path) -> N
     assert right_labels(found) == COUNT - WRONG_LABELS + CAP
     assert found.summary.calls is not None
     assert found.summary.selftest is None  # the column knows nothing of planted pairs
+
+
+@pytest.mark.parametrize("skipped", [False, True])
+def test_the_dry_run_promises_no_fewer_calls_than_the_run_makes(tmp_path: Path, skipped: bool) -> None:
+    """24 of the 60 rows give 60 pairs: 24 that are worse, 24 that are equal, 12 that are longer. Each is asked about in
+    two orders and twice: 240 calls. 10 comparisons in two orders are 20 more."""
+    prices = {"input_per_million": 1_000_000, "output_per_million": 0, "currency": "EUR"}
+    with FaultServer(rule=knows) as running:
+        options = judge(running.address, prices=prices) | {"no_selftest": skipped, "go_on": True, "rounds": 1}
+        config = settings(written(tmp_path), "comparisons=10", **options)
+        places = RunOptions(out=tmp_path / "out", store=tmp_path / "store")
+        promised = dry_run(config, places)
+        assert running.answered.total() == 0
+        refine(config, tmp_path)
+        made = running.answered.total()
+        after = dry_run(config, places)
+    calls = promised.estimate.calls
+    assert calls is not None
+    assert (calls.calls, calls.selftest) == ((20, 0) if skipped else (260, 240))
+    (line,) = [line for line in words(promised) if line.startswith("judge: ")]
+    tested = "" if skipped else " (240 of them for the self-test)"
+    assert line.startswith(f"judge: at most {calls.calls} calls{tested}, about ")
+    assert line.endswith(f", {calls.prompt_tokens:.2f} EUR")
+    # Both orders of two equal answers are one question: 24 pairs need 1 call and not 2, each of the two times.
+    assert made == (20 if skipped else 260 - 48)
+    # The self-test is finished and is not asked again.
+    assert after.estimate.calls is not None
+    assert (after.estimate.calls.calls, after.estimate.calls.selftest) == (20, 0)
+
+
+def test_each_judge_of_a_vote_is_promised_its_calls(tmp_path: Path) -> None:
+    first, second = (
+        judge("http://127.0.0.1:9/v1", model=name, prices={"input_per_million": 1, "output_per_million": 1} | more)
+        for name, more in (("a", {}), ("b", {"currency": "EUR"}))
+    )
+    for other, currency in ((first, "USD"), (second, "")):
+        of = [first["annotator"], other["annotator"]]
+        config = settings(written(tmp_path), annotator={"kind": "majority", "of": of}, rounds=1)
+        calls = dry_run(config, RunOptions(out=tmp_path / "out", store=tmp_path / "store")).estimate.calls
+        assert calls is not None
+        assert (calls.calls, calls.selftest) == (2 * (2 * COUNT + 240), 2 * 240)
+        assert (calls.currency, calls.cost is None) == (currency, not currency)

@@ -36,7 +36,13 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def call(where: Path, *arguments: str) -> Result:
-    quick = ("--set", "decode.beams=1", "--set", "train.lora=null", "--alpha", "0.1", "--differs", "number")
+    quick = (
+        "--set=decode.beams=1",
+        "--set=decode.max_new_tokens=40",
+        "--set=train.lora=null",
+        "--alpha=0.1",
+        "--differs=number",
+    )
     places = ("--out", str(where / "out"), "--store", str(where / "store"), "--annotator", "oracle:gold")
     return CliRunner().invoke(
         main, ["refine", str(written(where)), "--model", "builtin:strong", *places, *quick, *arguments]
@@ -71,7 +77,11 @@ def test_the_pairs_are_the_clear_verdicts_of_the_ledger(tmp_path: Path) -> None:
 
 def test_in_python_and_in_the_folder_of_the_results(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    options: dict[str, Any] = {"changes": ("decode.beams=1", "train.lora=null"), "rounds": 1, "differs": "number"}
+    options: dict[str, Any] = {
+        "changes": ("decode.beams=1", "decode.max_new_tokens=40", "train.lora=null"),
+        "rounds": 1,
+        "differs": "number",
+    }
     for _ in range(2):  # the second call finds the file of the first one
         burnish.refine(
             rows("messages"),

@@ -256,6 +256,38 @@ def test_a_thousand_labels_are_counted_at_most(tmp_path: Path) -> None:
     assert warning.startswith("60 of 600 given answers (evenly spaced among 1,200) have more than 8 tokens")
 
 
+# --- rows that do not fit into the model's context
+
+
+def test_rows_and_new_answers_must_fit_into_the_context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The model takes 128 tokens. The longest prompt is in the second row: its 92 tokens leave room for 36."""
+    units: list[str] = []
+    instead_of_the_usual(monkeypatch, lambda: fake(units.append))
+    data = rows()
+    data[1]["question"] = " ".join(["+"] * 88)
+    source = written(tmp_path, data)
+    for more in (["--dry-run"], []):
+        status, out, err = call(tmp_path, source, *more, "--set", "decode.max_new_tokens=37")
+        assert (status, out) == (2, "")
+        assert "decode.max_new_tokens: 37 found, but the model 'builtin:strong' takes at most 128 tokens" in err
+        assert f"of 1 of 60 rows are too long for that. The first is {source.name}:2, with 92 tokens" in err
+        assert "(--set decode.max_new_tokens=36)" in err
+        _, _, err = call(tmp_path, source, *more, "--set", "train.max_tokens=40")
+        assert "error: train.max_tokens: 40 found, but " in err
+        assert "(--set train.max_tokens=95)" in err
+    assert units == []
+    assert call(tmp_path, source, "--dry-run", "--set", "decode.max_new_tokens=36")[0] == 0
+
+
+def test_a_caller_s_generator_and_backend_have_a_context_of_their_own(tmp_path: Path) -> None:
+    config = settings(written(tmp_path), "decode.max_new_tokens=128", rounds=1)
+    options = RunOptions(out=tmp_path / "out", store=tmp_path / "store")
+    assert dry_run(config, replace(options, generator=fake())).warnings == []
+    assert dry_run(config, replace(options, backend=fake)).warnings == []
+    with pytest.raises(ConfigError, match=r"decode\.max_new_tokens: 128 found"):
+        planned(config, tmp_path)
+
+
 # --- a reference that never matches
 
 

@@ -21,7 +21,13 @@ from burnish.inputs import context
 from burnish.ledger.originals import ORIGINALS, read_originals
 from burnish.ledger.reverting import revert
 
-QUICK = ("--set", "decode.beams=1", "--set", "train.lora=null", "--alpha", "0.1", "--differs", "number")
+QUICK = (
+    "--set=decode.beams=1",
+    "--set=decode.max_new_tokens=40",
+    "--set=train.lora=null",
+    "--alpha=0.1",
+    "--differs=number",
+)
 MAPPED = "prompt=query,completion=response"
 
 

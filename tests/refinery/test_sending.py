@@ -67,6 +67,9 @@ def away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("THE_KEY", KEY)
 
 
+MODEL = ("--model", "builtin:strong", "--set", "decode.max_new_tokens=40")
+
+
 def call(where: Path, verb: str, address: str, *arguments: str) -> Result:
     path = where / "judge.yaml"
     path.write_text(yaml.safe_dump(judge(address, api_key_env="THE_KEY")["annotator"]))
@@ -75,7 +78,7 @@ def call(where: Path, verb: str, address: str, *arguments: str) -> Result:
         return CliRunner().invoke(main, ["selftest", str(path), *store, *arguments])
     quick = ("--set", "decode.beams=1", "--set", "train.lora=null", "--differs", "number", "--rounds", "1")
     places = ("--annotator", str(path), "--out", str(where / "out"), *store, *quick)
-    return CliRunner().invoke(main, ["refine", str(written(where)), "--model", "builtin:strong", *places, *arguments])
+    return CliRunner().invoke(main, ["refine", str(written(where)), *MODEL, *places, *arguments])
 
 
 @pytest.mark.usefixtures("away")

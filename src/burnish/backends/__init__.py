@@ -88,6 +88,28 @@ def answer_lengths(model: ModelConfig, answers: Iterable[str]) -> list[int]:
     return counted(model, answers)
 
 
+def row_lengths(model: ModelConfig, rows: Iterable[TrainingRow]) -> list[tuple[int, int]]:
+    """Return for each row how many tokens its prompt has, and how many the whole row with its end.
+
+    Raises BackendError where the tokenizer or a library is missing.
+    """
+    _quiet()
+    from burnish.backends.preview import row_lengths as counted  # noqa: PLC0415
+
+    return counted(model, rows)
+
+
+def max_positions(model: ModelConfig) -> int:
+    """Return how many tokens a model takes at most, prompt and answer together. Its weights are not loaded.
+
+    Raises BackendError where the model or a library is missing.
+    """
+    _quiet()
+    from burnish.backends.load import positions_of  # noqa: PLC0415
+
+    return positions_of(model)
+
+
 def end_of(model: ModelConfig) -> str | None:
     """Return the token that ends a model's answers, or None if it is the tokenizer's own end-of-sequence token.
 

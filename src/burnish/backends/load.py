@@ -15,6 +15,7 @@ import torch
 from peft import PeftModel
 from safetensors import SafetensorError
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -265,5 +266,18 @@ def load(path: Path, device: torch.device, sources: Mapping[str, ModelConfig]) -
 
 def max_positions(model: Any) -> int:
     """Return the most tokens that a row may have for this model. It is 2**31 if the model names no limit."""
+    return _positions(model.config)
+
+
+def positions_of(base: ModelConfig) -> int:
+    """Return the most tokens that a row may have for a base model, as its config says. No weights are read."""
+    adapter = adapter_of(base)
+    source, where = _arguments(base if adapter is None else beneath(base, adapter))
+    with _readable(base):
+        config: Any = AutoConfig.from_pretrained(source, **where)
+    return _positions(config)
+
+
+def _positions(config: Any) -> int:
     # Models without a table of positions, such as Mamba, name no limit.
-    return int(getattr(model.config, "max_position_embeddings", None) or 2**31)
+    return int(getattr(config, "max_position_embeddings", None) or 2**31)

@@ -58,6 +58,14 @@ def answer_lengths(model: ModelConfig, answers: Iterable[str]) -> list[int]:
     return [renderer.answer_length(answer) for answer in answers]
 
 
+def row_lengths(model: ModelConfig, rows: Iterable[TrainingRow]) -> list[tuple[int, int]]:
+    """Return for each row how many tokens its prompt has, and how many the whole row with its end."""
+    renderer = renderer_of(model)
+    # Without a limit, so that a row that is too long is counted, too.
+    tokens = [renderer.row(row, 2**31) for row in rows]
+    return [(row.prompt_length, len(row.ids)) for row in tokens]
+
+
 def speed(execution: Execution, dtype: DType) -> float:
     """Measure for 0.2 seconds how many floating-point operations a second this machine does in matrix products.
 

@@ -1,4 +1,4 @@
-"""Whether answers as long as the given ones can be written: `decode.max_new_tokens` cuts longer ones."""
+"""Whether rows and answers fit: into a model's context, and into `decode.max_new_tokens`, which cuts longer answers."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from itertools import islice
 from typing import TypeVar
 
 from burnish import backends
-from burnish.config import Decoding, ModelConfig
-from burnish.errors import ConfigError
+from burnish.config import Decoding, ModelConfig, TrainSettings
+from burnish.errors import ConfigError, DataError
+from burnish.types import TrainingRow
 
 T = TypeVar("T")
 FIELD = "decode.max_new_tokens"
@@ -53,6 +54,63 @@ def check_lengths(answers: Iterable[str], count: int, model: ModelConfig, decode
         f"{too_long:,} of {which} have more than {decode.max_new_tokens} tokens with their end ({FIELD}). New answers "
         f"of that length are cut, and a cut answer counts as none. {wanted} tokens are enough for 99 of 100 "
         f"(--set {FIELD}={wanted})"
+    )
+
+
+def check_fits(
+    rows: Sequence[TrainingRow], count: int, model: ModelConfig, train: TrainSettings, decode: Decoding | None
+) -> None:
+    """Check that the rows that `spread` chose from `count` ones fit into a model's context, with a new answer and with
+    their own. Without `decode`, new answers are not checked.
+
+    The id of a row says where it is. Raises ConfigError or DataError naming the first row that does not fit, and
+    BackendError if the model is not on this machine.
+    """
+    # The same limits as when the rows are answered and trained on.
+    context = backends.max_positions(model)
+    lengths = list(zip(rows, backends.row_lengths(model, rows), strict=True))
+    among = f"{len(lengths):,} rows" + (f" (evenly spaced among {count:,})" if len(lengths) < count else "")
+    if decode is not None:
+        prompts = [(row.id, prompt) for row, (prompt, _) in lengths]
+        _check_prompts(prompts, context, decode.max_new_tokens, model.source, among)
+    limit = train.max_tokens or context
+    longer = [(row.id, whole) for row, (_, whole) in lengths if whole > limit]
+    if not longer:
+        return
+    where, first = longer[0]
+    most = max(whole for _, whole in longer)
+    shown = f"The first is {where}, with {first:,} tokens"
+    if train.max_tokens is None:
+        raise DataError(
+            f"{where}: {first:,} tokens with its answer and its end, but the model {model.source!r} takes at most "
+            f"{limit:,}. So it is with {len(longer):,} of {among}, and the longest has {most:,}. Shorten or remove "
+            "these rows, or use a model with a longer context"
+        )
+    fix = f"Set it to {most} (--set train.max_tokens={most}), or shorten" if most <= context else "Shorten"
+    raise ConfigError(
+        f"train.max_tokens: {limit} found, but {len(longer):,} of {among} have more tokens with their answer and its "
+        f"end. {shown}. {fix} or remove these rows"
+    )
+
+
+def _check_prompts(prompts: Sequence[tuple[str, int]], context: int, new: int, source: str, among: str) -> None:
+    """Raise ConfigError if a prompt, given as its place and its number of tokens, leaves no room for `new` tokens."""
+    longer = [(where, prompt) for where, prompt in prompts if prompt + new > context]
+    if not longer:
+        return
+    where, first = longer[0]
+    last, most = max(longer, key=lambda one: one[1])
+    # The longest prompt decides which value fits all.
+    fitting = context - most
+    fix = (
+        f"At most {fitting} fit with the longest prompt: lower it (--set {FIELD}={fitting}), or shorten"
+        if fitting > 0
+        else f"The longest prompt is {last}, with {most:,} tokens, and no value fits it: shorten"
+    )
+    raise ConfigError(
+        f"{FIELD}: {new} found, but the model {source!r} takes at most {context:,} tokens, prompt and answer together. "
+        f"The prompts of {len(longer):,} of {among} are too long for that. The first is {where}, with {first:,} "
+        f"tokens. {fix} or remove these rows"
     )
 
 

@@ -227,9 +227,21 @@ class Folder:
         """Check that this refinement may write into the folder. Return the fingerprints of its rounds that are there
         already.
 
+        `overwrite` removes what another refinement wrote, but never what people said. Raises ConfigError as
+        `check_claim` does.
+        """
+        written = self.check_claim(planned, settings, overwrite)
+        if written is None:
+            self._clear()
+        return written or []
+
+    def check_claim(self, planned: list[str], settings: RefineSettings, overwrite: bool) -> list[str] | None:
+        """Check that a refinement may write into the folder, and change nothing. Return the fingerprints of its rounds
+        that are there already, or None if the folder holds something else that `overwrite` allows to remove.
+
         It may if the folder is empty, or if the rounds in it are the first of the `planned` rounds (given by their
-        fingerprints). `overwrite` removes what another refinement wrote, but never what people said. Raises ConfigError
-        if the folder is a file, or holds anything else. The message names the settings that differ from `settings`.
+        fingerprints). Raises ConfigError if the folder is a file, or holds anything else without `overwrite`. The
+        message names the settings that differ from `settings`.
         """
         # `mkdir` would fail on such a link with a message that the file exists.
         if self.path.is_symlink() and not self.path.exists():
@@ -250,8 +262,7 @@ class Folder:
                     "--overwrite"
                 )
             raise ConfigError(self._conflict(settings, len(written)))
-        self._clear()
-        return []
+        return None
 
     def _conflict(self, settings: RefineSettings, written: int) -> str:
         """Say that a refinement with these settings cannot go on in this folder, which settings differ, and what to

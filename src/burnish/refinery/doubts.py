@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 from burnish.config import RefineConfig
 from burnish.errors import BackendError
 from burnish.forms.recognise import UsableRow
 from burnish.inputs.feasible import check_caps, check_parts
-from burnish.inputs.lengths import check_lengths, spread
+from burnish.inputs.lengths import check_fits, check_lengths, spread
 from burnish.ledger.summary import doubt_of
 from burnish.refinery.dataset import DataFacts
 from burnish.refinery.inputs import STUDENT, RefinementInputs
 from burnish.results import Metric
-from burnish.types import Example
+from burnish.types import Example, TrainingRow
 
 MOST_GRADED = 10_000
 """A dry run compares at most so many answers with their references, evenly spaced: that takes a few seconds."""
@@ -28,13 +29,20 @@ def check_amount(config: RefineConfig, facts: DataFacts) -> None:
     check_caps(config.method, "method", facts.usable, config.data.source)
 
 
-def cut_answers(found: RefinementInputs, facts: DataFacts) -> str | None:
-    """Return a warning if many given answers are longer than an answer may become. Raises ConfigError if all are."""
-    answers = (row.completion for row in _spread(found, facts))
-    try:
-        return check_lengths(answers, facts.usable, found.models[STUDENT].model, found.config.decode, "given answers")
-    except BackendError:  # without the tokenizer nothing can be counted; the first row says what is missing
-        return None
+def cut_answers(found: RefinementInputs, facts: DataFacts, own_generator: bool) -> str | None:
+    """Return a warning if many given answers are longer than an answer may become.
+
+    Raises ConfigError if all are, and ConfigError or DataError if a row does not fit into the model's context.
+    """
+    rows = [TrainingRow(id=row.where, prompt=row.prompt, completion=row.completion) for row in _spread(found, facts)]
+    model, config, warning = found.models[STUDENT].model, found.config, None
+    # Without the tokenizer nothing can be counted. The first row says what is missing.
+    with suppress(BackendError):
+        answers = (row.completion for row in rows)
+        warning = check_lengths(answers, facts.usable, model, config.decode, "given answers")
+        # A caller's generator may serve the model with another context.
+        check_fits(rows, facts.usable, model, config.train, None if own_generator else config.decode)
+    return warning
 
 
 def reference_doubt(found: RefinementInputs, facts: DataFacts) -> str | None:

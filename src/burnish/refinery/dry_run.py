@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from burnish.config import EmbeddingServerDiffers, RefineConfig
+from burnish.ledger.folder import Folder
 from burnish.refinery.dataset import DataFacts, facts_of, unused_columns
 from burnish.refinery.doubts import check_amount, cut_answers, reference_doubt
 from burnish.refinery.estimate import Estimate, estimated
@@ -14,6 +15,7 @@ from burnish.refinery.first_row import FirstRow, data_words, first_row, row_word
 from burnish.refinery.inputs import find
 from burnish.refinery.pairs import check_pairs
 from burnish.refinery.refining import RunOptions, planned_in
+from burnish.refinery.selftest import still_to_run
 from burnish.refinery.sending import sent_elsewhere
 from burnish.report.text import duration, plural, terminal
 from burnish.store.explain import Explanation, explain
@@ -46,19 +48,23 @@ def dry_run(config: RefineConfig, run_options: RunOptions) -> DryRun:
     # A dry run must also work without a network.
     found, store = find(config, offline_ok=True), Store(run_options.store)
     check_pairs(run_options.pairs, found.config, found.table, run_options.out, overwrite=run_options.overwrite)
+    plan = planned_in(found, run_options)
+    # Without an answer of the hub, the plan has other fingerprints than the run, and says nothing about the folder.
+    if not found.unresolved:
+        Folder(run_options.out).check_claim(plan.changing, found.config.settings, run_options.overwrite)
     facts = facts_of(found.table, found.config.data, found.refused)
     check_amount(found.config, facts)
     first = first_row(found)
     # A caller's backend may count tokens in another way.
-    long = cut_answers(found, facts) if run_options.backend is None and not first.problem else None
-    plan = planned_in(found, run_options)
+    counted = run_options.backend is None and not first.problem
+    long = cut_answers(found, facts, run_options.generator is not None) if counted else None
     return DryRun(
         stages=explain(plan.records, store),
         unresolved=found.unresolved,
         data=facts,
         unused=unused_columns(facts, found.table),
         first=first,
-        estimate=estimated(found.config, facts),
+        estimate=estimated(found.config, facts, still_to_run(plan.records)),
         embedded=_embedded(found.config, facts),
         sent=list(sent_elsewhere(found.config, facts.usable)),
         warnings=[warning for warning in (long, reference_doubt(found, facts)) if warning],

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from burnish import backends
-from burnish.annotators.llm.questions import CallEstimate
+from burnish.annotators.llm.questions import CallEstimate, summed
 from burnish.annotators.llm.questions import estimate as estimated_calls
 from burnish.config import JudgeConfig, ModelConfig, RefineConfig
 from burnish.models import location
 from burnish.models.adapter import beneath
 from burnish.refinery.dataset import DataFacts
+from burnish.selftest.asking import TIMES
+from burnish.selftest.planted import most_planted
 from burnish.types import CHARACTERS_PER_TOKEN
 
 TRAINING, GENERATION = 0.25, 0.05
@@ -26,7 +29,8 @@ BYTES = {".safetensors": 2.0, ".gguf": 0.75, ".bin": 2.0}
 class Estimate:
     """Upper bounds over all rounds: no proposal equals its label, and no stage is done yet.
 
-    `seconds` is None if the model or its libraries are not on this machine.
+    `calls` are those of all judges on servers, with the self-test if it is still to run. `seconds` is None if the model
+    or its libraries are not on this machine.
     """
 
     rows: int
@@ -38,9 +42,9 @@ class Estimate:
     calls: CallEstimate | None
 
 
-def estimated(config: RefineConfig, facts: DataFacts) -> Estimate:
+def estimated(config: RefineConfig, facts: DataFacts, selftested: bool) -> Estimate:
     """Estimate tokens from characters, time from a short test of the machine's speed, and calls from the judge's
-    prompt."""
+    prompt. `selftested` says whether the self-test is still to run."""
     rows, method = facts.usable, config.method
     tokens = facts.characters / CHARACTERS_PER_TOKEN
     # Tokens that are trained on: by the models that propose in each round, and once more by the model that is kept.
@@ -48,7 +52,6 @@ def estimated(config: RefineConfig, facts: DataFacts) -> Estimate:
     # Half of the characters of a row are taken to be its answer.
     generated = method.last_round * method.samples_per_row * tokens / 2
     comparisons = comparisons_of(config, rows)
-    judges = [annotator for annotator in config.annotators if isinstance(annotator, JudgeConfig)]
     return Estimate(
         rows=rows,
         rounds=method.last_round,
@@ -56,8 +59,22 @@ def estimated(config: RefineConfig, facts: DataFacts) -> Estimate:
         trained_tokens=round(trained),
         generated_tokens=round(generated),
         seconds=_seconds(config, trained, generated * config.decode.beams),
-        calls=estimated_calls(judges[0], comparisons, facts.characters / rows) if judges else None,
+        calls=summed(list(_calls(config, facts, comparisons, selftested))),
     )
+
+
+def _calls(config: RefineConfig, facts: DataFacts, comparisons: int, selftested: bool) -> Iterator[CallEstimate]:
+    """Yield what each judge on a server is asked: the comparisons, and what the self-test asks."""
+    rows = facts.usable
+    # A prompt with two answers has at most twice the characters of a prompt with one.
+    characters = 2 * facts.characters / rows
+    for judge in config.annotators:
+        if isinstance(judge, JudgeConfig):
+            yield estimated_calls(judge, comparisons, characters)
+            if selftested:
+                pairs = TIMES * most_planted(min(rows, config.selftest.pairs))
+                asked = estimated_calls(judge, pairs, characters)
+                yield replace(asked, selftest=asked.calls)
 
 
 def comparisons_of(config: RefineConfig, rows: int) -> int:

@@ -85,9 +85,7 @@ def refine_data(config: RefineConfig, run_options: RunOptions) -> FinishedRefine
     root, plan = context.store, planned(found, context, run_options.annotator)
     folder = Folder(run_options.out)
     # Raises ConfigError before anything is spent if the folder holds something else.
-    written_rounds = folder.claim(
-        [round_.demonstrations.fingerprint for round_ in plan.rounds[1:]], found.config.settings, run_options.overwrite
-    )
+    written_rounds = folder.claim(plan.changing, found.config.settings, run_options.overwrite)
     # From here on `gc` keeps these stages, although the refinement is not finished.
     root.refer(run_options.out, [record.fingerprint for record in plan.records])
     finished_before = frozenset(record.fingerprint for record in plan.records if record.reused)
@@ -169,12 +167,12 @@ class _Refining:
             )
 
     def _show(self) -> None:
-        """Say what was found in the data. Raises ConfigError if no answer could be as long as the given ones."""
+        """Say what was found in the data. Raises ConfigError or DataError as `cut_answers` does."""
         facts, found, say = read_facts(self.job.data), self.job.found, self.job.context.terminal.say
         first = first_row(found)
         for line in (*data_words(facts, unused_columns(facts, found.table)), *row_words(first)):
             say(line)
-        if not first.problem and (long := cut_answers(found, facts)):
+        if not first.problem and (long := cut_answers(found, facts, self.job.context.own_generator is not None)):
             say(f"warning: {long}")
 
     def _write(self, writer: Writer, rounds: list[Round], state: State, model: Artifact | None = None) -> Summary:
@@ -214,6 +212,11 @@ class Planned:
 
     rounds: list[Round]
     records: list[StageRecord]
+
+    @property
+    def changing(self) -> list[str]:
+        """The fingerprints of the rounds that may change labels: all except round 0."""
+        return [round_.demonstrations.fingerprint for round_ in self.rounds[1:]]
 
 
 def planned(found: RefinementInputs, context: RunContext, own_annotator: AnnotatorPlan | None) -> Planned:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import orjson
@@ -14,6 +15,7 @@ from burnish.selftest.planted import plant, planted_examples
 from burnish.selftest.report import SelftestReport
 from burnish.steps.artifacts import read_demonstrations
 from burnish.store.files import pretty, write_atomic
+from burnish.store.runners import StageRecord
 from burnish.store.stages import Work
 from burnish.types import Artifact, TrainingRow
 
@@ -52,6 +54,11 @@ def tried(job: Job) -> Artifact | None:
     asked: dict[str, JsonValue] = {**annotator.config, "of": votes}
     semantic: dict[str, JsonValue] = {"pairs": settings.pairs, "seed": seed, "annotator": asked}
     return job.steps.stage("selftest", semantic, {"data": data, **annotator.inputs}, run, "self-test")
+
+
+def still_to_run(records: Iterable[StageRecord]) -> bool:
+    """Say whether a plan has a self-test that is not finished yet."""
+    return any(record.stage.name == "selftest" and not record.reused for record in records)
 
 
 def read_report(artifact: Artifact) -> SelftestReport:

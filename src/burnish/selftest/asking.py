@@ -22,6 +22,8 @@ from burnish.types import Comparison, Order, Preference, Verdict, turned_back
 __all__ = ["LabelledReport", "SelftestReport", "Tally", "check", "on_pairs", "selftest"]
 
 _BOTH_NAMED = {Verdict.A, Verdict.B}
+TIMES = 2
+"""How often the self-test asks about each planted pair. The second time shows whether the verdicts stay the same."""
 Tell: TypeAlias = Callable[[int, int], None]
 """A function that gets the number of pairs judged so far and the number of all pairs."""
 
@@ -61,8 +63,8 @@ def selftest(
     leaves a pair without a preference.
     """
     comparisons = [pair.comparison for pair in planted]
-    first = _asked(annotator, comparisons, tell, 0, 2)
-    second = _asked(again if again is not None else _fresh(annotator), comparisons, tell, 1, 2)
+    first = _asked(annotator, comparisons, tell, 0, TIMES)
+    second = _asked(again if again is not None else _fresh(annotator), comparisons, tell, 1, TIMES)
     # Every kind has a list. It is empty if no pair of that kind could be planted.
     by_kind = {kind: list(_of_kind(planted, first, kind)) for kind in Planting}
     corrupted = [judged for kind in CORRUPTIONS for judged in by_kind[kind]]

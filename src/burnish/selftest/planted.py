@@ -3,6 +3,7 @@ be trusted."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -36,6 +37,8 @@ SHUFFLES = 8
 """How many orders of the words are tried. The order that moves most of them is used."""
 NEIGHBOURS = 50
 """The number of other rows' answers among which a longer one is searched."""
+LONGER_EVERY = 2
+"""Of so many rows, one also gets a longer copy."""
 # Digits next to letters (H2O, v1.2) belong to a name, and the numbers of list items are not values. Both stay as they
 # are.
 _NUMBER = re.compile(
@@ -105,7 +108,14 @@ def plant(rows: Sequence[TrainingRow], seed: int) -> list[Planted]:
         copies, key=lambda copy: (order.index(copy.planting), short_hash("side", str(seed), copy.row.id), copy.row.id)
     )
     planted = [_pair(copy, number % 2 == 0) for number, copy in enumerate(by_kind)]
+    # A dry run promises that no more are asked.
+    assert len(planted) <= most_planted(len(rows)), (len(planted), len(rows))
     return sorted(planted, key=lambda one: (place[one.comparison.example_id], order.index(one.planting)))
+
+
+def most_planted(rows: int) -> int:
+    """Return the most pairs that `plant` makes from so many rows: as many as if every text could be made worse."""
+    return 2 * rows + math.ceil(rows / LONGER_EVERY)
 
 
 def planted_examples(rows: Sequence[TrainingRow]) -> dict[str, Example]:
@@ -140,7 +150,7 @@ def _copies(ordered: Sequence[TrainingRow], seed: int) -> list[_Copy]:
         # A label that is compared with itself shows whether the annotator prefers a side.
         copies.append(_Copy(row=row, planting=Planting.SAME, text=row.completion))
         # Every second row also gets a longer copy, to measure whether the annotator prefers longer answers.
-        if dealt.total() % 2 == 0:
+        if dealt.total() % LONGER_EVERY == 0:
             closing = CLOSINGS[_draw(len(CLOSINGS), "closing", str(seed), row.id)]
             copies.append(_Copy(row=row, planting=Planting.LONGER, text=f"{row.completion.rstrip()}\n\n{closing}"))
         dealt[planting] += 1

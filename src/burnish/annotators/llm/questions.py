@@ -46,19 +46,26 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallEstimate:
-    """What judging is expected to cost, for a dry run. `cost` is None without prices."""
+    """What judging is expected to cost, for a dry run.
+
+    `cost` is None without prices or if the prices have several currencies. `selftest` is how many of the calls are for
+    the self-test.
+    """
 
     calls: int
     prompt_tokens: int
     completion_tokens: int
     cost: float | None
+    currency: str = ""
+    selftest: int = 0
 
     def words(self) -> str:
         """Return the estimate as a line for people."""
         calls = "1 call" if self.calls == 1 else f"{self.calls:,} calls"
-        money = "" if self.cost is None else f", {self.cost:.2f} in money"
+        tested = f" ({self.selftest:,} of them for the self-test)" if self.selftest else ""
+        money = "" if self.cost is None else f", {self.cost:.2f} {self.currency}".rstrip()
         tokens = f"{self.prompt_tokens:,} tokens read, {self.completion_tokens:,} written"
-        return f"judge: at most {calls}, about {tokens}{money}"
+        return f"judge: at most {calls}{tested}, about {tokens}{money}"
 
 
 def questions_of(
@@ -144,8 +151,14 @@ def estimate(config: JudgeConfig, comparisons: int, mean_characters: float) -> C
     template = len(_PLACEHOLDER.sub("", config.template)) + len(config.criteria)
     read = math.ceil(calls * (mean_characters + template) / CHARACTERS_PER_TOKEN)
     written = calls * longest_reply(config)
-    cost = None if config.prices is None else cost_of(config.prices, read, written)
-    return CallEstimate(calls=calls, prompt_tokens=read, completion_tokens=written, cost=cost)
+    prices = config.prices
+    return CallEstimate(
+        calls=calls,
+        prompt_tokens=read,
+        completion_tokens=written,
+        cost=None if prices is None else cost_of(prices, read, written),
+        currency="" if prices is None else prices.currency,
+    )
 
 
 def mean_characters(examples: Sequence[Example]) -> float:
@@ -155,17 +168,21 @@ def mean_characters(examples: Sequence[Example]) -> float:
 
 
 def summed(estimates: Sequence[CallEstimate]) -> CallEstimate | None:
-    """Return the sum of estimates, or None if there are none. If one cost is unknown, the sum of the costs is
-    unknown."""
+    """Return the sum of estimates, or None if there are none. If one cost is unknown or in another currency, the sum of
+    the costs is unknown."""
     if not estimates:
         return None
     costs = [one.cost for one in estimates]
     known = [cost for cost in costs if cost is not None]
+    currencies = {one.currency for one in estimates}
+    one_sum = len(known) == len(costs) and len(currencies) == 1
     return CallEstimate(
         calls=sum(one.calls for one in estimates),
         prompt_tokens=sum(one.prompt_tokens for one in estimates),
         completion_tokens=sum(one.completion_tokens for one in estimates),
-        cost=sum(known) if len(known) == len(costs) else None,
+        cost=sum(known) if one_sum else None,
+        currency=min(currencies) if one_sum else "",
+        selftest=sum(one.selftest for one in estimates),
     )
 
 

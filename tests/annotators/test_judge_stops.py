@@ -177,8 +177,8 @@ def test_a_missing_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_a_missing_library_and_an_impossible_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    with pytest.raises(ConfigError, match=r"annotator\.base_url: 'http://\[::1' is not an address"):
-        Sitting("http://[::1", tmp_path)
+    with pytest.raises(ConfigError, match=r"annotator\.base_url: 'http://\[v1\.x\]/v1' is not an address"):
+        Sitting("http://[v1.x]/v1", tmp_path)
     monkeypatch.setitem(sys.modules, "openai", None)
     with pytest.raises(AnnotatorError, match=r"run pip install 'burnish\[judge\]'"):
         Sitting("http://localhost:1/v1", tmp_path)

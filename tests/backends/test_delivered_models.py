@@ -215,7 +215,9 @@ def better(learned: Artifact, tmp_path: Path) -> bool:
 def test_an_adapter_is_known_by_its_weights_and_its_base(adapter: Path, tmp_path: Path) -> None:
     known = identity(adapter)
     path, moved = adapter / "adapter_config.json", (tmp_path / "m").rename(tmp_path / "n")
-    with pytest.raises(ConfigError, match=r"model: '.*adapter_config\.json' names the base model '.*/m', which is not"):
+    with pytest.raises(
+        ConfigError, match=r"model: '.*adapter_config\.json' names the base model '.*/m', which does not exist"
+    ):
         identity(adapter)
     name_base(adapter, found(moved))
     assert identity(adapter) == known  # the base lies elsewhere, and is the same

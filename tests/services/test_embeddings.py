@@ -265,6 +265,8 @@ def test_a_missing_key_or_library_is_found_before_anything_is_spent(monkeypatch:
     with pytest.raises(ConfigError, match=r"differs\.api_key_env: the environment variable EMBED_KEY is not set"):
         embedder_of(remote, offline_ok=False)
     assert embedder_of(remote, offline_ok=True) is None  # a dry run needs no key
+    with pytest.raises(ConfigError, match=r"differs\.base_url: 'http://\[v1\.x\]/v1' is not an address"):
+        embedder_of(differs("http://[v1.x]/v1"), offline_ok=False)
     monkeypatch.setitem(sys.modules, "openai", None)
     with pytest.raises(AnnotatorError, match=r"differs: a server is asked through .* 'burnish\[judge\]'"):
         embedder_of(differs("http://localhost:1/v1"), offline_ok=False)

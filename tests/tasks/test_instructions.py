@@ -232,7 +232,7 @@ BAD_REQUESTS: list[tuple[Any, str]] = [
     ({"instructions": [{}]}, r"x\.json instruction 1: column 'instruction' is"),
     ({"instructions": ["A", "B"], "inputs": ["C"]}, "`inputs` does not fit 2 instructions"),
     ({"instructions": []}, r"task\.safety_test: no row of .* can be used"),
-    ({"instructions": "A"}, r"task\.safety_test: x\.json: dict with instructions found; write the list of rows"),
+    ({"instructions": "A"}, r"task\.safety_test: x\.json: dict with instructions found; write only the list of rows"),
     ({"rows": []}, "dict with rows found"),
 ]
 

@@ -123,7 +123,8 @@ def _start(dealt: Dealt, store: Path, number: int) -> subprocess.Popen[bytes]:
         # S603 warns of commands from outside: this is our own interpreter and module.
         child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603
     assert child.stdin is not None
-    child.stdin.write(DEALT.dump_json(dealt))
+    # The line end says that all of it was written (see `main`).
+    child.stdin.write(DEALT.dump_json(dealt) + b"\n")
     # Closed, so that the worker's `read` comes to an end.
     child.stdin.close()
     return child
@@ -179,7 +180,11 @@ def main() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     parent, store, number = int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
     die_with(parent)
-    dealt = DEALT.validate_json(sys.stdin.buffer.read())
+    given = sys.stdin.buffer.read()
+    # The plan of a large run does not fit into the pipe at once. Ctrl-C may have ended the run while it wrote.
+    if not given.endswith(b"\n"):
+        sys.exit(2)
+    dealt = DEALT.validate_json(given)
     # One worker draws progress bars. Several would draw over each other.
     terminal, course = Terminal(bars=number == 0), Course(dealt.stages, shared=True)
     try:

@@ -67,7 +67,7 @@ def complete(
     answers a prompt twice, or has left a prompt out at the end.
     """
     asked = {row_key(prompt.id, prompt.sample) for prompt in prompts}
-    answered, new = set(done), set[RowKey]()
+    answered = set[RowKey]()
     for batch in _items(batches, "returned"):
         # Checked before anything is stored: a wrong answer in a finished stage would stay there.
         answers = _completions(batch)
@@ -78,14 +78,13 @@ def complete(
                     f"the generator answered {key!r}, which is none of its {len(asked)} prompts; the `id` and `sample` "
                     "of a completion must be those of its prompt"
                 )
-            if key in new:
+            if key in answered:
                 raise BackendError(
                     f"the generator answered {key!r} twice; it must yield one completion for each prompt"
                 )
-            new.add(key)
-        answered |= new
+            answered.add(key)
         yield answers
-    if left_out := asked - answered:
+    if left_out := asked - answered - done:
         raise BackendError(
             f"the generator gave no answer to {len(left_out)} of {len(asked)} prompts, the first of them is "
             f"{min(left_out)!r}; it must yield a completion for each prompt that is not done"

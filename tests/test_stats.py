@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from burnish.stats import Interval, mean_interval, paired_bootstrap, ratio_interval, recovered_gap, wilson, win_rate
+from burnish.stats import Interval, mean_interval, paired_bootstrap, ratio_interval, wilson, win_rate
 from burnish.types import Verdict
 
 Z = 1.959963984540054  # the 97.5 % point of the normal distribution
@@ -113,12 +113,6 @@ def test_bootstrap_of_a_single_difference_has_no_interval():
 def test_bootstrap_refuses_what_is_no_table(differences: list[list[float]]):
     with pytest.raises(ValueError, match=r"differences|inhomogeneous"):
         paired_bootstrap(differences)
-
-
-def test_recovered_gap():
-    assert recovered_gap(0.3, 0.45, 0.6) == pytest.approx(0.5)
-    assert recovered_gap(0.3, 0.2, 0.5) == pytest.approx(-0.5)
-    assert recovered_gap(0.5, 0.6, 0.5) is None
 
 
 def test_win_rate_counts_ties_as_half_and_leaves_abstentions_out():

@@ -166,14 +166,6 @@ def _resampled(seeds: int, prompts: int, draws: int, seed: int) -> list[tuple[ND
     ]
 
 
-def recovered_gap(weak: float, student: float, ceiling: float) -> float | None:
-    """Return the performance gap recovered (Burns et al., 2023): 0 at the weak supervisor, 1 at the ceiling.
-
-    Return None if the ceiling is not above the weak supervisor, because then there is no gap.
-    """
-    return (student - weak) / (ceiling - weak) if ceiling > weak else None
-
-
 def win_rate(verdicts: Iterable[Verdict]) -> Interval | None:
     """Return how often B wins. A tie counts as half a win, and abstentions are left out.
 

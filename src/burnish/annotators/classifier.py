@@ -8,7 +8,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import assert_never
 
-from burnish.algorithms.comparisons import abstentions, both_orders, combined
+from burnish.algorithms.comparisons import abstentions, answer_of, both_orders, combined
 from burnish.annotators.balanced import BothOrders, Pairs, balance, by_category
 from burnish.annotators.resources import GroundTruth, Resources
 from burnish.config import ClassifierConfig
@@ -212,7 +212,7 @@ def labelled(teaching: Teaching, worse: Sequence[Artifact]) -> Labelled:
     for rows in sampled:
         for id_, answer in rows.items():
             grader = grader_of(id_)
-            a, b = grader.extract(answer.completion), grader.extract(gold[id_].completion)
+            a, b = answer_of(grader, answer), answer_of(grader, gold[id_])
             if b is None:  # a gold answer without a final answer cannot be compared
                 continue
             if a is not None and grader.agree(a, b):

@@ -18,6 +18,8 @@ from burnish.types import Artifact, Completion, Message, PairRow, PreferenceRow,
 R = TypeVar("R")
 BATCH = 16
 SKILL = "skill.json"
+UNTRAINED = 0.5
+"""The skill of a base model."""
 
 
 class FakeBackend:
@@ -90,7 +92,8 @@ class FakeBackend:
         done: AbstractSet[RowKey],
     ) -> Iterator[Sequence[Completion]]:
         """Yield batches of right and wrong answers."""
-        skill = json.loads((Path(model.path) / SKILL).read_text())
+        trained = Path(model.path) / SKILL
+        skill = json.loads(trained.read_text()) if trained.exists() else UNTRAINED
         for batch in self._batches("generate", prompts, done):
             yield [self._answer(prompt, skill, model.fingerprint) for prompt in batch]
 

@@ -1,4 +1,4 @@
-"""The commands for people who refine their own data: refine, selftest."""
+"""The commands for people who refine their own data: refine, rank, selftest."""
 
 from __future__ import annotations
 
@@ -159,6 +159,50 @@ def _print_plan(config: Any, run_options: Any, as_json: bool) -> None:
         print_json(dataclasses.asdict(plan))
         return
     for line in words(plan):
+        click.echo(line)
+
+
+@main.command("rank")
+@click.argument("data")
+@click.option(
+    "--model", help="A base model that answers every prompt. It is not trained [default: only texts are read]."
+)
+@click.option("--annotator", help="Who compares the model's answers with the labels, as in `refine`.")
+@click.option("--differs", help="How to tell whether two answers differ: text, number, ... as in `refine`.")
+@click.option("--reference", help="A column with right answers. It says how good the list is.")
+@click.option("--columns", help="Which columns hold the parts of a row, as in `refine`.")
+@click.option("--template", help="How rows become text: paper, chat, or a file with a Jinja chat template.")
+@click.option("--top", type=click.IntRange(1), default=20, show_default=True, help="Number of rows to print.")
+@click.option("--max-calls", type=int, help="Stop before the judge's server has answered more calls than this.")
+@click.option("--max-cost", type=float, help="Stop before the judge has cost more money than this.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write all rows as JSON lines into FILE.")
+@STORE
+@SET
+@JSON
+@settled
+def rank_command(data: str, **options: Any) -> None:
+    """List the rows of DATA whose labels are suspicious, before anything is trained.
+
+    A label is suspicious if another row with the same question has another answer, if it has no final answer, or if it
+    stops in the middle. With --model, it is also suspicious if the model prefers an answer of its own; with
+    --annotator, if the annotator prefers the model's answer. Nothing is changed: look at the rows yourself.
+    """
+    from burnish.lab.running import default_store  # noqa: PLC0415
+    from burnish.refinery.options import Options  # noqa: PLC0415
+    from burnish.refinery.ranking import as_json, check_place, rank, words, write_ranking  # noqa: PLC0415
+    from burnish.services.calls import CallBudget  # noqa: PLC0415
+
+    check_place(options["out"])
+    names = ("annotator", "differs", "reference", "columns", "template", "changes")
+    asked = Options(data=data, model="", **{name: options[name] for name in names})
+    budget = CallBudget(max_calls=options["max_calls"], max_cost=options["max_cost"])
+    ranking = rank(asked, options["store"] or default_store(), budget, options["model"])
+    if options["out"] is not None:
+        write_ranking(ranking, options["out"])
+    if options["as_json"]:
+        print_json(as_json(ranking, options["top"]))
+        return
+    for line in words(ranking, options["top"]):
         click.echo(line)
 
 

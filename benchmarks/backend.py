@@ -12,6 +12,8 @@ taken within each repeat, so that a drifting machine moves both sides. Medians, 
 from __future__ import annotations
 
 import argparse
+import cProfile
+import pstats
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -30,6 +32,8 @@ from burnish.types import Artifact, TrainingRow
 
 Measured = tuple[int, Spent]
 """Tokens, and the seconds that they took."""
+Kind = tuple[Callable[[int], Measured], Sequence[int], Callable[[], Measured]]
+"""The bare loop, which takes a batch size, the batch sizes to try, and the backend."""
 OURS = "backend"
 
 
@@ -70,37 +74,42 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
         base = as_artifact(config, place / "base")
         settings, rows = settings_of(config, options.batch_size), rows_of(options.rows, options.data)
         bench_bare.training(config, rows[:8], settings, 8)  # warm-up
-        loads: dict[str, list[Measured]] = {"whole call": []}
+        backend, whole_calls = backend_of(), list[Measured]()
 
         def train() -> Measured:
             steps, whole = training(base, config, rows, settings)
-            loads["whole call"].append(whole)
+            whole_calls.append(whole)
             return steps
 
-        found = {
-            "training": in_turn(
-                lambda micro: bench_bare.training(config, rows, settings, micro), options.micro, train, options.repeats
-            )
+        kinds: dict[str, Kind] = {
+            "training": (lambda size: bench_bare.training(config, rows, settings, size), options.micro, train),
+            "generation": (
+                lambda size: bench_bare.generation(base, rows, options.new_tokens, size),
+                options.batch,
+                lambda: generation(backend, base, rows, options.new_tokens),
+            ),
+            "scoring": (
+                lambda size: bench_bare.scoring(base, rows, size),
+                options.batch,
+                lambda: scoring(backend, base, config, rows),
+            ),
         }
-        backend = backend_of()
         generation(backend, base, rows[:1], 1)  # reads the model
-        found["generation"] = in_turn(
-            lambda batch: bench_bare.generation(base, rows, options.new_tokens, batch),
-            options.batch,
-            lambda: generation(backend, base, rows, options.new_tokens),
-            options.repeats,
-        )
-        found["scoring"] = in_turn(
-            lambda batch: bench_bare.scoring(base, rows, batch),
-            options.batch,
-            lambda: scoring(backend, base, config, rows),
-            options.repeats,
-        )
-    report = {name: side_by_side(runs) for name, runs in found.items()}
-    report["training"]["backend_whole_call"] = {
-        clock: middle(speeds(loads["whole call"], clock), 1) for clock in CLOCKS
-    }
+        report = {name: side_by_side(in_turn(*kind, options.repeats)) for name, kind in kinds.items()}
+        report["training"]["backend_whole_call"] = {clock: middle(speeds(whole_calls, clock), 1) for clock in CLOCKS}
+        if options.profile is not None:
+            for name, (*_, ours) in kinds.items():
+                profiled(ours, options.profile / f"{name}.txt")
     return facts(options, config) | report
+
+
+def profiled(function: Callable[[], object], out: Path) -> None:
+    """Call a function, and write where its time went: the functions that took the most themselves."""
+    profile = cProfile.Profile()
+    profile.runcall(function)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with out.open("w", encoding="utf-8") as stream:
+        pstats.Stats(profile, stream=stream).strip_dirs().sort_stats("tottime").print_stats(40)
 
 
 def in_turn(
@@ -163,6 +172,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=16, help="rows in an optimiser step, on both sides")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=None)
+    parser.add_argument("--profile", type=Path, help="a folder for profiles of the backend, one text for each kind")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     if options.batch_size >= options.rows:

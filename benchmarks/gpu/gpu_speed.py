@@ -15,8 +15,8 @@ from burnish.config import Decoding, DType, LoraConfig, TrainSettings
 from burnish.protocols import SamplingKey
 from burnish.types import TrainingRow
 
-PEAKS = {"H100": 989e12, "H200": 989e12}
-"""{card: operations a second in dense bfloat16 matrix products}, from the data sheets of the SXM cards."""
+PEAKS = {"H100 PCIe": 756e12, "H100": 989e12, "H200": 989e12}
+"""{part of a card's name: operations a second in dense bfloat16 matrix products}, from the data sheets."""
 TRAINING_ROWS, BATCH_SIZE = 1_536, 64
 PROMPTS, NEW_TOKENS, BEAMS = 256, 64, 4
 SCORED_ROWS = 1_024
@@ -72,7 +72,7 @@ def share_of_peak(setup: Setup, operations: float) -> dict[str, Any]:
     name = torch.cuda.get_device_name() if setup.device.type == "cuda" else "CPU"
     peak = next((value for card, value in PEAKS.items() if card in name), None)
     share = None if peak is None else round(operations / peak, 4)
-    return {"operations_per_second": operations, "card": name, "peak": peak, "share_of_the_peak": share}
+    return {"operations_per_second": float(f"{operations:.4g}"), "card": name, "peak": peak, "share_of_the_peak": share}
 
 
 def generation(setup: Setup) -> dict[str, Any]:

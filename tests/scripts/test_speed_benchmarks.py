@@ -201,9 +201,11 @@ def test_the_backend_benchmark_runs_as_a_script(tmp_path: Path) -> None:
         "--out",
         str(out),
     ]
+    command += ["--profile", str(tmp_path / "profiles")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     report = json.loads(out.read_text())
     assert json.loads(done.stdout) == report
     assert (report["threads"], report["repeats"]) == (1, 1)
     for kind in ("training", "generation", "scoring"):
         assert report[kind]["cpu"]["ratio_to_best_bare"]["median"] > 0
+        assert "tottime" in (tmp_path / "profiles" / f"{kind}.txt").read_text()

@@ -10,13 +10,23 @@ from typing import Any
 from gpu_setup import Setup
 
 import burnish
-from burnish.config import Config
+from burnish.config import Config, Gsm8kTask
 
 TRAIN_ROWS, TEST_PROMPTS = 800, 500
 METHODS: Mapping[str, Mapping[str, Any]] = {
     "ilr": {"kind": "ilr", "rounds": 1, "alpha": 0.15},
     "dpo": {"kind": "dpo", "rounds": 1, "learning_rate": 1e-6},
 }
+
+
+def task_of(setup: Setup) -> Gsm8kTask:
+    """Return the rows to learn from and the test prompts."""
+    return Gsm8kTask(
+        kind="gsm8k",
+        source=str(setup.data),
+        train=setup.count(TRAIN_ROWS, 32),
+        test=setup.count(TEST_PROMPTS, 8),
+    )
 
 
 def config_of(setup: Setup, method: str) -> Config:
@@ -28,12 +38,7 @@ def config_of(setup: Setup, method: str) -> Config:
     return Config.model_validate(
         {
             "name": f"gpu-{method}",
-            "task": {
-                "kind": "gsm8k",
-                "source": str(setup.data),
-                "train": setup.count(TRAIN_ROWS, 32),
-                "test": setup.count(TEST_PROMPTS, 8),
-            },
+            "task": task_of(setup),
             "models": {"weak": model | {"layers": weak_layers(setup.model)}, "strong": model},
             "supervision": {
                 "demonstrations": "weak",
@@ -64,7 +69,7 @@ def round_of(method: str) -> Callable[[Setup, dict[str, Any]], None]:
     def run(setup: Setup, report: dict[str, Any]) -> None:
         store, config = setup.place / "store", config_of(setup, method)
         before = stages_of(store)
-        report |= {"train_rows": config.task.train, "test_prompts": config.task.test}
+        report |= {"train_rows": task_of(setup).train, "test_prompts": task_of(setup).test}
         setup.forget_peak()
         try:
             finished = burnish.run(config, setup.place / method, store)

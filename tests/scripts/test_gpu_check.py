@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,13 @@ def well(setup: Setup, report: dict[str, Any]) -> None:
     report["found"] = {"agrees": True}
 
 
+def fixed(steps: list[Step]) -> Callable[[Path, dict[str, Any]], list[Step]]:
+    def steps_of(_weights: Path, _report: dict[str, Any]) -> list[Step]:
+        return steps
+
+    return steps_of
+
+
 def options_of(tmp_path: Path, data: Path, seconds: int) -> argparse.Namespace:
     given = {"device": "cpu", "share": 0.1, "new_tokens": 24, "weights": STRONG, "data": data}
     return argparse.Namespace(**given, seconds=seconds, out=tmp_path / "out.json")
@@ -120,7 +128,7 @@ def test_a_step_that_fails_or_takes_too_long_does_not_stop_the_others(
         written.append(list(json.loads(out.read_text())["steps"]))
 
     monkeypatch.setattr(gpu_check, "write", noting)
-    monkeypatch.setattr(gpu_check, "steps_of", lambda *_: steps)
+    monkeypatch.setattr(gpu_check, "steps_of", fixed(steps))
     report = gpu_check.check(options_of(tmp_path, data, 60), tmp_path / "work")
     found = report["steps"]
     assert [step["state"] for step in found.values()] == ["cut off", "failed: ValueError: no such kernel", "done"]
@@ -133,7 +141,7 @@ def test_no_step_starts_when_the_time_of_the_run_is_over(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps = [Step(name="first", limit=60, run=endless), Step(name="second", limit=1, run=well)]
-    monkeypatch.setattr(gpu_check, "steps_of", lambda *_: steps)
+    monkeypatch.setattr(gpu_check, "steps_of", fixed(steps))
     found = gpu_check.check(options_of(tmp_path, data, 1), tmp_path / "work")["steps"]
     assert (found["first"]["state"], found["second"]) == ("cut off", {"state": "no time left"})
 
@@ -179,9 +187,9 @@ def test_the_share_of_the_peak_is_taken_of_the_card(setup: Setup, monkeypatch: p
 def test_both_rounds_share_one_experiment(setup: Setup) -> None:
     ilr, dpo = (gpu_rounds.config_of(setup, method) for method in ("ilr", "dpo"))
     assert ilr.model_copy(update={"name": dpo.name, "methods": dpo.methods}) == dpo
-    assert (gpu_rounds.weak_layers(setup.model), ilr.task.test) == (2, 50)
+    assert (gpu_rounds.weak_layers(setup.model), gpu_rounds.task_of(setup).test) == (2, 50)
     whole = Setup(device=setup.device, share=1.0, new_tokens=160, data=setup.data, place=setup.place)
-    assert gpu_rounds.config_of(whole, "ilr").task.test == 500
+    assert gpu_rounds.task_of(whole).test == 500
 
 
 @pytest.mark.slow

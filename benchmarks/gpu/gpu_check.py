@@ -42,16 +42,11 @@ class TooLongError(BaseException):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One step: its name, the seconds that it may take on an H100, and what fills its report."""
+    """One step: its name, the seconds that it may take on an H100, and what fills its report as it goes."""
 
     name: str
     limit: int
     run: Callable[[Setup, dict[str, Any]], None]
-
-
-def filled(step: Callable[[Setup], dict[str, Any]]) -> Callable[[Setup, dict[str, Any]], None]:
-    """Return a step that puts into the report what a function returns at its end."""
-    return lambda setup, report: report.update(step(setup))
 
 
 def steps_of(weights: Path, report: dict[str, Any]) -> list[Step]:
@@ -60,15 +55,15 @@ def steps_of(weights: Path, report: dict[str, Any]) -> list[Step]:
     `report` is the report of all steps, in which training finds the number of parameters.
     """
 
-    def train(setup: Setup) -> dict[str, Any]:
-        return gpu_speed.training(setup, report["steps"][PREPARE]["parameters"])
+    def train(setup: Setup, found: dict[str, Any]) -> None:
+        gpu_speed.training(setup, report["steps"][PREPARE]["parameters"], found)
 
     return [
-        Step(name=PREPARE, limit=40, run=filled(lambda setup: prepare(setup, weights))),
-        Step(name="agreement", limit=40, run=filled(gpu_agreement.agreement)),
-        Step(name="samples", limit=40, run=filled(gpu_agreement.samples)),
-        Step(name="training", limit=50, run=filled(train)),
-        Step(name="generation", limit=30, run=filled(gpu_speed.generation)),
+        Step(name=PREPARE, limit=40, run=lambda setup, found: prepare(setup, weights, found)),
+        Step(name="agreement", limit=45, run=gpu_agreement.agreement),
+        Step(name="samples", limit=40, run=gpu_agreement.samples),
+        Step(name="training", limit=45, run=train),
+        Step(name="generation", limit=30, run=gpu_speed.generation),
         Step(name="ILR round", limit=95, run=gpu_rounds.round_of("ilr")),
         Step(name="DPO round", limit=65, run=gpu_rounds.round_of("dpo")),
     ]

@@ -115,7 +115,7 @@ def _gsm8k(data: Path, split: str) -> list[tuple[str, str]]:
     return [(row["question"], row["answer"]) for row in map(json.loads, text.splitlines())]
 
 
-def prepare(setup: Setup, weights: Path) -> dict[str, Any]:
+def prepare(setup: Setup, weights: Path, report: dict[str, Any]) -> None:
     """Write the model as a folder in float32, from a GGUF file, from its parts, or from another folder.
 
     All later steps read the folder, because turning a GGUF file into ordinary numbers takes long.
@@ -127,4 +127,4 @@ def prepare(setup: Setup, weights: Path) -> dict[str, Any]:
     model = load_base(given, torch_dtype(DType.FLOAT32), labels=None)
     model.save_pretrained(setup.model)
     renderer_of(given).tokenizer.save_pretrained(setup.model)
-    return {"parameters": sum(parameter.numel() for parameter in model.parameters())}
+    report["parameters"] = sum(parameter.numel() for parameter in model.parameters())

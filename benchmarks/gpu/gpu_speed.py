@@ -35,12 +35,12 @@ class Steps(Silent):
         self.ends.append(time.monotonic())
 
 
-def training(setup: Setup, parameters: int) -> dict[str, Any]:
+def training(setup: Setup, parameters: int, report: dict[str, Any]) -> None:
     """Train all weights and an adapter in bfloat16 through the backend. Counted from the end of the first step."""
     rows = setup.rows(setup.count(TRAINING_ROWS, 3 * BATCH_SIZE))
     if setup.device.type == "cpu":  # three steps are enough to show that it works
         rows = rows[: 3 * setup.count(BATCH_SIZE, 4)]
-    report: dict[str, Any] = {"rows": len(rows)}
+    report["rows"] = len(rows)
     # A token costs 2 operations for each weight forward, 2 for the gradient of what enters a layer, and 2 for that of
     # the weight itself. Frozen weights do without the last.
     for name, lora, operations in (("all weights", None, 6), ("adapter", LoraConfig(r=64, alpha=128), 4)):
@@ -64,7 +64,6 @@ def training(setup: Setup, parameters: int) -> dict[str, Any]:
             "peak_bytes": setup.peak_bytes(),
             **share_of_peak(setup, operations * parameters * per_second),
         }
-    return report
 
 
 def share_of_peak(setup: Setup, operations: float) -> dict[str, Any]:
@@ -75,12 +74,11 @@ def share_of_peak(setup: Setup, operations: float) -> dict[str, Any]:
     return {"operations_per_second": float(f"{operations:.4g}"), "card": name, "peak": peak, "share_of_the_peak": share}
 
 
-def generation(setup: Setup) -> dict[str, Any]:
+def generation(setup: Setup, report: dict[str, Any]) -> None:
     """Answer prompts in bfloat16, greedily and with beams, and score rows. The model was read before."""
     base, config = setup.base(DType.BFLOAT16), setup.config(DType.BFLOAT16)
     backend = setup.backend(setup.device)
     prompts = prompts_of(setup.rows(setup.count(PROMPTS, 4), "test"))
-    report: dict[str, Any] = {}
     # The first call reads the model and warms the device up.
     list(backend.generate(base, prompts[:2], Decoding(beams=1, max_new_tokens=4), KEY, set()))
     for name, beams, asked in (
@@ -100,7 +98,7 @@ def generation(setup: Setup) -> dict[str, Any]:
     setup.synchronize()
     renderer = renderer_of(config)
     tokens = sum(len(renderer.row(row, 2**20).ids) for row in rows)
-    return report | {"scoring": _rate(setup, tokens, started) | {"rows": scored}}
+    report["scoring"] = _rate(setup, tokens, started) | {"rows": scored}
 
 
 def _rate(setup: Setup, tokens: int, started: float) -> dict[str, Any]:

@@ -44,7 +44,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def setup(tmp_path: Path, data: Path) -> Setup:
     made = Setup(device=torch.device("cpu"), share=0.1, new_tokens=24, data=data, place=tmp_path / "work")
-    assert prepare(made, STRONG) == {"parameters": 141_376}
+    report: dict[str, Any] = {}
+    prepare(made, STRONG, report)
+    assert report == {"parameters": 141_376}
     return made
 
 
@@ -156,23 +158,25 @@ def test_one_disagreement_is_found() -> None:
 
 
 def test_the_cpu_agrees_with_itself_and_differs_in_bfloat16(setup: Setup) -> None:
-    found = gpu_agreement.agreement(setup)
-    assert found["float32"]["loss"]["relative_difference"] < 1e-6
-    assert found["float32"]["gradient"]["relative_difference"] < 1e-6
-    assert 1e-4 < found["bfloat16"]["loss"]["relative_difference"] < 0.1
-    assert 1e-3 < found["bfloat16"]["gradient"]["relative_difference"] < 0.1
-    found = gpu_agreement.samples(setup)
+    found: dict[str, Any] = {}
+    gpu_agreement.agreement(setup, found)
+    assert found["loss, float32"]["relative_difference"] < 1e-6
+    assert found["gradient, float32"]["relative_difference"] < 1e-6
+    assert 1e-4 < found["loss, bfloat16"]["relative_difference"] < 0.1
+    assert 1e-3 < found["gradient, bfloat16"]["relative_difference"] < 0.1
+    gpu_agreement.samples(setup, found)
     assert found["greedy, float32"]["share_of_equal_tokens"] == 1.0
     assert found["sampled at 0.7, float32"]["share_of_equal_answers"] == 1.0
 
 
 def test_speeds_are_reported(setup: Setup) -> None:
-    found = gpu_speed.training(setup, 141_376)
+    found: dict[str, Any] = {}
+    gpu_speed.training(setup, 141_376, found)
     for name, operations in (("all weights", 6), ("adapter", 4)):
         speed = found[name]["tokens_per_second"]
         assert found[name]["operations_per_second"] == pytest.approx(operations * 141_376 * speed, rel=1e-3)
         assert found[name]["share_of_the_peak"] is None  # the peak of a CPU is not known
-    found = gpu_speed.generation(setup)
+    gpu_speed.generation(setup, found)
     assert found["greedy"]["prompts"] == 26
     assert found["greedy"]["tokens"] <= 26 * gpu_speed.NEW_TOKENS
     assert found["scoring"]["rows"] == 102

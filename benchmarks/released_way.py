@@ -3,8 +3,9 @@ model.
 
 Read in its experiments/main.py, core/train.py, core/eval.py and experiments/ilr.py. Training is transformers' Trainer
 with a mini-batch of 1 and accumulated gradients. Beams and comparisons take one prompt at a time. Three things are
-kinder to it than the original. It has no gradient checkpointing here, which the original switches on. Frozen weights
-are in the model's own format, not in float32. And the rows are not encoded anew by each program.
+kinder to it than the original. Gradient checkpointing, which the original always has, is an option. Frozen weights are
+in the model's own format, not in float32. And the rows are not encoded anew by each program. One thing is less kind:
+the original hands all prompts to vLLM, which batches them by itself on a GPU.
 """
 
 from __future__ import annotations
@@ -27,10 +28,15 @@ from burnish.types import Artifact, PairRow, Prompt, TrainingRow
 
 
 def train(base: ModelConfig, rows: Sequence[TrainingRow], settings: TrainSettings, into: Path) -> None:
-    """Finetune a freshly read model with a mini-batch of 1, and save it."""
+    """Finetune a freshly read model with a mini-batch of 1, and save it.
+
+    Gradient checkpointing is that of the settings.
+    """
     model: Any = load_base(base, torch_dtype(base.dtype) if settings.lora else torch.float32, labels=None)
     if settings.lora:
         lora = PeftLora(r=settings.lora.r, lora_alpha=settings.lora.alpha, target_modules="all-linear")
+        if settings.gradient_checkpointing:
+            model.enable_input_require_grads()  # an adapter needs it then
         model = get_peft_model(model, lora)
     renderer = renderer_of(base)
     tokens = [renderer.row(row, 2**20) for row in rows]
@@ -43,6 +49,7 @@ def train(base: ModelConfig, rows: Sequence[TrainingRow], settings: TrainSetting
         lr_scheduler_type=str(settings.schedule),
         warmup_steps=0.05,
         optim="adamw_torch",
+        activation_checkpointing=settings.gradient_checkpointing,
         bf16=base.dtype is DType.BFLOAT16,
         use_cpu=True,
         save_strategy="no",

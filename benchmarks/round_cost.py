@@ -1,6 +1,6 @@
 """What a round of iterative label refinement costs through the backend, and in the released recipe's way of working.
 
-    python benchmarks/round_cost.py --model builtin:strong --judge builtin:comparer --epochs 3 --threads 1 \
+    python benchmarks/round_cost.py --model builtin:strong --judge builtin:comparer --epochs 3 --rows 1500 --threads 1 \
         --out docs/results/round-cost-embedded.json
     python benchmarks/round_cost.py --model path/to/SmolLM2-135M.gguf --rows 32 --batch-size 8 \
         --out docs/results/round-cost-smollm2.json
@@ -46,7 +46,10 @@ COMPARED = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Round:
-    """What both ways get. `place` is a folder for the models that they train."""
+    """What both ways get. `place` is a folder for the models that they train.
+
+    `checkpointing` says whether the released way trains with gradient checkpointing.
+    """
 
     backend: Any
     config: ModelConfig
@@ -56,6 +59,7 @@ class Round:
     settings: TrainSettings
     decode: Decoding
     place: Path
+    checkpointing: bool
 
     @property
     def halves(self) -> tuple[list[TrainingRow], list[TrainingRow]]:
@@ -124,7 +128,8 @@ def ours_train(given: Round, rows: list[TrainingRow], into: Path) -> Artifact:
 def theirs_train(given: Round, rows: list[TrainingRow], into: Path) -> Artifact:
     """Train in the released way."""
     into.mkdir(parents=True)
-    released_way.train(given.config, rows, given.settings, into)
+    settings = given.settings.model_copy(update={"gradient_checkpointing": given.checkpointing})
+    released_way.train(given.config, rows, settings, into)
     return Artifact(path=str(into), kind="train", fingerprint=str(into))
 
 
@@ -186,6 +191,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             settings=settings,
             decode=Decoding(beams=options.beams, max_new_tokens=options.new_tokens),
             place=place / "rounds",
+            checkpointing=options.checkpointing,
         )
         sides = Sides()
         agreement = [one_round(given, sides, number) for number in range(options.repeats)]
@@ -211,7 +217,7 @@ def ratios(sides: Sides, clock: str) -> dict[str, Any]:
 
 def facts(options: argparse.Namespace, config: ModelConfig) -> dict[str, Any]:
     """Return what was measured."""
-    named = ("rows", "epochs", "batch_size", "beams", "new_tokens", "repeats")
+    named = ("rows", "epochs", "batch_size", "beams", "new_tokens", "repeats", "checkpointing")
     return {
         "model": Path(options.model).name,
         "data": options.data.name if options.data else "generated word problems",
@@ -234,6 +240,11 @@ def main() -> None:
     parser.add_argument("--beams", type=int, default=4)
     parser.add_argument("--new-tokens", type=int, default=32)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument(
+        "--checkpointing",
+        action="store_true",
+        help="gradient checkpointing in the released way, which the original has and which costs it about a third more",
+    )
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()

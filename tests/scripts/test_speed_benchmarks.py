@@ -105,8 +105,10 @@ def test_the_released_way_gives_the_answers_and_scores_of_the_backend(
     assert scores == pytest.approx(expected, abs=1e-5)
 
 
-def test_the_released_way_trains_the_model(tmp_path: Path, model: ModelConfig) -> None:
-    released_way.train(model, rows_of(8), settings_of(model, batch_size=4), tmp_path)
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_the_released_way_trains_the_model(tmp_path: Path, model: ModelConfig, checkpointing: bool) -> None:
+    settings = settings_of(model, batch_size=4).model_copy(update={"gradient_checkpointing": checkpointing})
+    released_way.train(model, rows_of(8), settings, tmp_path)
     before = load_base(model, torch.float32, labels=None)
     after = load_base(model.model_copy(update={"source": str(with_tokenizer(tmp_path))}), torch.float32, labels=None)
     moved = [not torch.equal(a, b) for a, b in zip(before.parameters(), after.parameters(), strict=True)]
@@ -146,6 +148,7 @@ def test_a_round_in_both_ways_gives_the_same_answers(tmp_path: Path) -> None:
         beams=2,
         new_tokens=8,
         repeats=1,
+        checkpointing=False,
     )
     report = round_cost.measure(options)
     (agreement,) = report["agreement"]

@@ -19,7 +19,7 @@ import torch
 from bench_models import CPU
 from peft import LoraConfig as PeftLora
 from peft import get_peft_model
-from transformers import Trainer, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from burnish.backends.device import torch_dtype
 from burnish.backends.load import load, load_base, renderer_of
@@ -61,6 +61,7 @@ def train(base: ModelConfig, rows: Sequence[TrainingRow], settings: TrainSetting
     )
     data: Any = [{"input_ids": row.ids, "labels": row.labels} for row in tokens]
     trainer = Trainer(model=model, args=arguments, train_dataset=data, data_collator=_one_row)
+    trainer.remove_callback(PrinterCallback)  # stdout is for the result
     trainer.train()
     model.save_pretrained(into)
     shutil.rmtree(into / "trainer", ignore_errors=True)

@@ -137,7 +137,7 @@ def test_the_round_is_the_sum_of_its_parts() -> None:
     }
 
 
-def test_a_round_in_both_ways_gives_the_same_answers(tmp_path: Path) -> None:
+def test_a_round_in_both_ways_gives_the_same_answers(capsys: pytest.CaptureFixture[str]) -> None:
     options = argparse.Namespace(
         model="builtin:strong",
         judge="builtin:comparer",
@@ -151,6 +151,7 @@ def test_a_round_in_both_ways_gives_the_same_answers(tmp_path: Path) -> None:
         checkpointing=False,
     )
     report = round_cost.measure(options)
+    assert capsys.readouterr().out == ""  # stdout is for the JSON
     (agreement,) = report["agreement"]
     assert agreement["share_of_equal_answers"] == 1.0
     assert agreement["largest_difference_of_a_score"] < 1e-4

@@ -1,196 +1,182 @@
-"""Training and generation through the backend against a bare PyTorch loop, side by side on the same rows.
+"""Training, generation and scoring through the backend against bare PyTorch loops, in turn, on the same rows.
 
-    python benchmarks/backend.py --model builtin:strong --out docs/results/backend-embedded.json
+    python benchmarks/backend.py --model builtin:strong --rows 1024 --threads 1 --out docs/results/backend-embedded.json
     python benchmarks/backend.py --model path/to/SmolLM2-135M.gguf --out docs/results/backend-smollm2.json
 
-The bare loop has no trainer, no callbacks and no bookkeeping: forward, backward, AdamW, and a greedy loop with a KV
-cache. It is given the best of several batch sizes. Figures are tokens/s and the ratio backend / bare.
+A bare loop has no trainer, no callbacks and no bookkeeping. In generation and scoring both sides begin with texts, and
+reading the model is not counted. Each loop runs with several batch sizes, and the backend
+with its own, in every repeat. The ratio is that of tokens a second, backend / bare loop at its best batch size. It is
+taken within each repeat, so that a drifting machine moves both sides. Medians, smallest and largest values are printed.
 """
 
 from __future__ import annotations
 
 import argparse
+import cProfile
+import pstats
 import tempfile
-import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import bench_bare
 import torch
+from bench_models import Clock, as_artifact, backend_of, prepared, prompts_of, rows_of, settings_of, tokens_of
 from bench_output import put
-from peft import LoraConfig as PeftLora
-from peft import get_peft_model
+from bench_time import CLOCKS, Spent, middle, timed
 
-from burnish.backends.device import choose_dtype, torch_dtype
-from burnish.backends.hf import HfBackend
-from burnish.backends.load import load, load_base, renderer_of
-from burnish.config import Decoding, DType, Execution, LoraConfig, ModelConfig, TrainSettings
-from burnish.models.card import ModelCard, Weights, write_card
+from burnish.config import Decoding, ModelConfig, TrainSettings
 from burnish.protocols import SamplingKey
-from burnish.tasks.sums_world import generate
-from burnish.types import Artifact, Message, Prompt, Role, TrainingRow
+from burnish.types import Artifact, TrainingRow
 
-CPU = torch.device("cpu")
-
-
-class Clock:
-    """Notes when each step ended."""
-
-    def __init__(self) -> None:
-        self.ends: list[float] = []
-
-    def start(self, label: str, total: int, done: int = 0) -> None:
-        """A piece of work begins; nothing to note."""
-
-    def advance(self, amount: int) -> None:
-        """A step has ended."""
-        self.ends.append(time.monotonic())
+Measured = tuple[int, Spent]
+"""Tokens, and the seconds that they took."""
+Kind = tuple[Callable[[int], Measured], Sequence[int], Callable[[], Measured]]
+"""The bare loop, which takes a batch size, the batch sizes to try, and the backend."""
+OURS = "backend"
 
 
-def rows_of(count: int) -> list[TrainingRow]:
-    """Return word problems with their solutions."""
-    return [
-        TrainingRow(id=f"{i:05d}", prompt=(Message(role=Role.USER, content=p.question),), completion=p.solution)
-        for i, p in enumerate(generate(count, 1))
-    ]
+def training(
+    base: Artifact, config: ModelConfig, rows: list[TrainingRow], settings: TrainSettings
+) -> tuple[Measured, Measured]:
+    """Train through the backend. Returns its steps alone, and the whole call with loading and saving.
 
-
-def bare_training(base: ModelConfig, rows: list[TrainingRow], settings: TrainSettings, micro: int) -> float:
-    """Return tokens a second of a plain loop, counted from the end of its first step."""
-    renderer = renderer_of(base)
-    model: Any = load_base(base, torch_dtype(base.dtype) if settings.lora else torch.float32, labels=None)
-    if settings.lora:
-        model = get_peft_model(
-            model, PeftLora(r=settings.lora.r, lora_alpha=settings.lora.alpha, target_modules="all-linear")
-        )
-    model.train()
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=settings.learning_rate)
-    tokens = [renderer.row(row, 512) for row in rows]
-    autocast = torch.autocast("cpu", torch.bfloat16, enabled=base.dtype is DType.BFLOAT16)
-    started, counted = time.monotonic(), 0
-    for first in range(0, len(tokens), settings.batch_size):
-        batch = tokens[first : first + settings.batch_size]
-        for at in range(0, len(batch), micro):
-            part = batch[at : at + micro]
-            longest = max(len(row.ids) for row in part)
-            input_BT = torch.tensor([row.ids + [0] * (longest - len(row.ids)) for row in part])
-            labels_BT = torch.tensor([row.labels + [-100] * (longest - len(row.ids)) for row in part])
-            mask_BT = torch.tensor([[1] * len(row.ids) + [0] * (longest - len(row.ids)) for row in part])
-            with autocast:
-                loss = model(input_ids=input_BT, attention_mask=mask_BT, labels=labels_BT, use_cache=False).loss
-            (loss * len(part) / len(batch)).backward()
-            counted += sum(len(row.ids) for row in part)
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        if first == 0:
-            started, counted = time.monotonic(), 0
-    return counted / (time.monotonic() - started)
-
-
-def our_training(base: Artifact, config: ModelConfig, rows: list[TrainingRow], settings: TrainSettings) -> float:
-    """Return tokens a second of the backend's training, from the end of its first step to that of its last.
-
-    Reading the model and saving it are left out, as they are on the other side; rows are shuffled: steps count alike.
+    The steps count from the end of the first one to that of the last one, as in the bare loop. Rows are shuffled, so
+    every step counts for the same number of tokens.
     """
-    renderer, clock = renderer_of(config), Clock()
+    clock, tokens = Clock(), tokens_of(config, rows)
     with tempfile.TemporaryDirectory() as into:
-        _backend(clock).train(base, rows, settings, 0, Path(into))
-    tokens, steps = sum(len(renderer.row(row, 512).ids) for row in rows), len(clock.ends)
-    return tokens * (steps - 1) / steps / (clock.ends[-1] - clock.ends[0])
+        _, whole = timed(lambda: backend_of(clock).train(base, rows, settings, 0, Path(into)))
+    steps, first, last = len(clock.ends), clock.ends[0], clock.ends[-1]
+    spent = Spent(last.cpu - first.cpu, last.wall - first.wall)
+    return (tokens * (steps - 1) // steps, spent), (tokens, whole)
 
 
-def bare_generation(base: Artifact, rows: list[TrainingRow], new_tokens: int, batch: int) -> float:
-    """Return new tokens a second of a greedy loop that always makes `new_tokens`."""
-    loaded = load(Path(base.path), CPU, {})
-    prompts = sorted((loaded.renderer.prompt(row.prompt) for row in rows), key=len)
-    started = time.monotonic()
-    with torch.inference_mode():
-        for first in range(0, len(prompts), batch):
-            part = prompts[first : first + batch]
-            longest = max(map(len, part))
-            ids_BT = torch.tensor([[0] * (longest - len(row)) + row for row in part])
-            mask_BT = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in part])
-            position_BT = (mask_BT.cumsum(-1) - 1).clamp(min=0)
-            cache, step_ids = None, ids_BT
-            for _ in range(new_tokens):
-                out = loaded.model(
-                    input_ids=step_ids,
-                    attention_mask=mask_BT,
-                    position_ids=position_BT,
-                    past_key_values=cache,
-                    use_cache=True,
-                    logits_to_keep=1,
-                )
-                cache, step_ids = out.past_key_values, out.logits[:, -1].argmax(-1, keepdim=True)
-                mask_BT = torch.cat([mask_BT, torch.ones_like(step_ids)], dim=1)
-                position_BT = position_BT[:, -1:] + 1
-    return len(prompts) * new_tokens / (time.monotonic() - started)
+def generation(backend: Any, base: Artifact, rows: list[TrainingRow], new_tokens: int) -> Measured:
+    """Answer greedily through the backend, which has loaded the model before."""
+    decode, key = Decoding(beams=1, max_new_tokens=new_tokens), SamplingKey(seed=0, stage="bench", round=0)
+    batches, spent = timed(lambda: list(backend.generate(base, prompts_of(rows), decode, key, set())))
+    return sum(answer.tokens for batch in batches for answer in batch), spent
 
 
-def our_generation(base: Artifact, rows: list[TrainingRow], new_tokens: int) -> float:
-    """Return new tokens a second of the backend with its own batch size; the model never ends before the limit."""
-    backend = _backend()
-    prompts = [Prompt(id=row.id, messages=row.prompt) for row in rows]
-    loaded = backend._load(base)  # pyright: ignore[reportPrivateUsage]
-    loaded.model.generation_config.eos_token_id = None  # both sides make the same number of tokens
-    started = time.monotonic()
-    settings = Decoding(beams=1, max_new_tokens=new_tokens)
-    for _ in backend.generate(base, prompts, settings, SamplingKey(seed=0, stage="bench", round=0), set()):
-        pass
-    return len(prompts) * new_tokens / (time.monotonic() - started)
-
-
-def _backend(clock: Clock | None = None) -> HfBackend:
-    return HfBackend(Execution(device="cpu"), clock or Clock(), {})
+def scoring(backend: Any, base: Artifact, config: ModelConfig, rows: list[TrainingRow]) -> Measured:
+    """Compute log-probabilities through the backend, which has loaded the model before."""
+    _, spent = timed(lambda: list(backend.logprobs(base, rows, set())))
+    return tokens_of(config, rows), spent
 
 
 def compare(options: argparse.Namespace) -> dict[str, Any]:
-    """Measure in turn, bare and ours, so that a drifting machine moves both."""
-    small = options.model.startswith("builtin:")
-    dtype = DType.FLOAT32 if small else choose_dtype(CPU)
-    config = ModelConfig(source=options.model, dtype=dtype)
-    lora = None if small else LoraConfig(r=16, alpha=32)
-    settings = TrainSettings(epochs=1, learning_rate=1e-4, batch_size=options.batch_size, lora=lora)
-    rows = rows_of(options.rows)
-    with tempfile.TemporaryDirectory() as place:
-        write_card(Path(place), ModelCard(base=config, content="", weights=Weights.BASE))
-        base = Artifact(path=place, kind="base", fingerprint="")
-        bare_training(config, rows[:8], settings, 8)  # warm-up
-        trained = {micro: bare_training(config, rows, settings, micro) for micro in options.micro}
-        ours = our_training(base, config, rows, settings)
-        generated = {batch: bare_generation(base, rows, options.new_tokens, batch) for batch in options.batch}
-        ours_generated = our_generation(base, rows, options.new_tokens)
+    """Measure everything several times, bare loops and backend in turn."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        config = prepared(options.model, place / "model")
+        base = as_artifact(config, place / "base")
+        settings, rows = settings_of(config, options.batch_size), rows_of(options.rows, options.data)
+        bench_bare.training(config, rows[:8], settings, 8)  # warm-up
+        backend, whole_calls = backend_of(), list[Measured]()
+
+        def train() -> Measured:
+            steps, whole = training(base, config, rows, settings)
+            whole_calls.append(whole)
+            return steps
+
+        kinds: dict[str, Kind] = {
+            "training": (lambda size: bench_bare.training(config, rows, settings, size), options.micro, train),
+            "generation": (
+                lambda size: bench_bare.generation(base, rows, options.new_tokens, size),
+                options.batch,
+                lambda: generation(backend, base, rows, options.new_tokens),
+            ),
+            "scoring": (
+                lambda size: bench_bare.scoring(base, rows, size),
+                options.batch,
+                lambda: scoring(backend, base, config, rows),
+            ),
+        }
+        generation(backend, base, rows[:1], 1)  # reads the model
+        report = {name: side_by_side(in_turn(*kind, options.repeats)) for name, kind in kinds.items()}
+        report["training"]["backend_whole_call"] = {clock: middle(speeds(whole_calls, clock), 1) for clock in CLOCKS}
+        if options.profile is not None:
+            for name, (*_, ours) in kinds.items():
+                profiled(ours, options.profile / f"{name}.txt")
+    return facts(options, config) | report
+
+
+def profiled(function: Callable[[], object], out: Path) -> None:
+    """Call a function, and write where its time went: the functions that took the most themselves."""
+    profile = cProfile.Profile()
+    profile.runcall(function)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with out.open("w", encoding="utf-8") as stream:
+        pstats.Stats(profile, stream=stream).strip_dirs().sort_stats("tottime").print_stats(40)
+
+
+def in_turn(
+    bare: Callable[[int], Measured], sizes: Sequence[int], ours: Callable[[], Measured], repeats: int
+) -> dict[str, list[Measured]]:
+    """Run the bare loop with each batch size and then the backend, `repeats` times."""
+    runs: dict[str, list[Measured]] = defaultdict(list)
+    for _ in range(repeats):
+        for size in sizes:
+            runs[str(size)].append(bare(size))
+        runs[OURS].append(ours())
+    return runs
+
+
+def side_by_side(runs: dict[str, list[Measured]]) -> dict[str, Any]:
+    """Return tokens a second of both sides and their ratio, for each clock."""
+    report: dict[str, Any] = {}
+    for clock in CLOCKS:
+        speed = {name: speeds(measured, clock) for name, measured in runs.items()}
+        ours = speed.pop(OURS)
+        best = max(speed, key=lambda size: middle(speed[size])["median"])
+        report[clock] = {
+            "bare_tokens_per_second_by_batch": {size: middle(found, 1) for size, found in speed.items()},
+            "backend_tokens_per_second": middle(ours, 1),
+            "best_bare_batch": int(best),
+            "ratio_to_best_bare": middle([mine / its for mine, its in zip(ours, speed[best], strict=True)]),
+        }
+    return report
+
+
+def speeds(runs: Sequence[Measured], clock: str) -> list[float]:
+    """Return tokens a second of each run."""
+    return [tokens / spent.of(clock) for tokens, spent in runs]
+
+
+def facts(options: argparse.Namespace, config: ModelConfig) -> dict[str, Any]:
+    """Return what was measured."""
     return {
         "model": Path(options.model).name,
+        "data": options.data.name if options.data else "generated word problems",
         "rows": options.rows,
+        "new_tokens": options.new_tokens,
+        "batch_size": options.batch_size,
+        "repeats": options.repeats,
         "threads": torch.get_num_threads(),
-        "dtype": str(dtype),
-        "training": _side_by_side(trained, ours),
-        "generation": _side_by_side(generated, ours_generated),
-    }
-
-
-def _side_by_side(bare: dict[int, float], ours: float) -> dict[str, Any]:
-    best = max(bare.values())
-    return {
-        "bare_tokens_per_second_by_batch": {str(size): round(speed, 1) for size, speed in bare.items()},
-        "backend_tokens_per_second": round(ours, 1),
-        "ratio_to_best_bare": round(ours / best, 3),
+        "torch": torch.__version__,
+        "dtype": str(config.dtype),
     }
 
 
 def main() -> None:
     """Measure, print JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--rows", type=int, default=256)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True, help="builtin:NAME, a folder or a GGUF file")
+    parser.add_argument("--data", type=Path, help="JSONL (also .gz) with question and answer; else generated problems")
+    parser.add_argument("--rows", type=int, default=64)
     parser.add_argument("--new-tokens", type=int, default=32)
-    parser.add_argument("--micro", type=int, nargs="+", default=[4, 8, 16, 32])
-    parser.add_argument("--batch", type=int, nargs="+", default=[16, 32, 64, 128])
-    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--micro", type=int, nargs="+", default=[4, 8, 16, 32], help="rows in a pass, bare training")
+    parser.add_argument("--batch", type=int, nargs="+", default=[16, 32, 64], help="rows in a batch, other bare loops")
+    parser.add_argument("--batch-size", type=int, default=16, help="rows in an optimiser step, on both sides")
+    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=None)
+    parser.add_argument("--profile", type=Path, help="a folder for profiles of the backend, one text for each kind")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
+    if options.batch_size >= options.rows:
+        parser.error("--rows must be more than --batch-size: the first step is not counted")
     if options.threads:
         torch.set_num_threads(options.threads)
     put(compare(options), options.out)

@@ -11,14 +11,14 @@ from xml.etree import ElementTree
 
 import pytest
 
-from burnish.config import METHODS, MethodRole, MethodSettings
+from burnish.config import METHODS, TASKS, MethodRole, MethodSettings, TaskSettings
 from burnish.errors import DataError
 from burnish.report.figures import draw_figures, write_figures
 from burnish.report.page import facts, render, write_report
-from burnish.report.series import Relation, contrast, curve, methods
+from burnish.report.series import Relation, contrast, curve, main_metric, methods
 from burnish.report.text import duration, percent, shortened, signed_points, terminal, visible
 from burnish.report.words import found_here, headline
-from burnish.results import Change, Results, read_changes, read_results, read_timings
+from burnish.results import REFERENCE_WIN_RATE, Change, Metric, Results, read_changes, read_results, read_timings
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "results-v1"
 EVIL = "</style></svg><script>alert('1')</script>\"><img src=x onerror=alert(2)>&amp;'\x1b[31m\u202e{{ 7*7 }}"
@@ -137,6 +137,27 @@ def test_a_method_from_outside_states_its_role_and_its_label(results: Results, m
     roles = {method.name: (method.role, method.label) for method in methods(named("unheard", "unheard"))}
     assert roles["unheard"] == (MethodRole.OTHER, "unheard")
     assert roles["weak"] == (MethodRole.WEAK, "weak supervisor")
+
+
+def test_a_task_from_outside_says_that_wins_count(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Asked(TaskSettings):
+        """Another task whose accuracy says little."""
+
+        ranked_by_wins: ClassVar[bool] = True
+        kind: Literal["asked"]
+
+    def of_task(kind: str, *, judged: bool) -> Results:
+        rate = {REFERENCE_WIN_RATE: Metric(value=0.4, n=10, ci95=(0.2, 0.6))} if judged else {}
+        runs = tuple(run.model_copy(update={"metrics": {**run.metrics, **rate}}) for run in results.runs)
+        return results.model_copy(update={"runs": runs, "config": {"task": {"kind": kind}}})
+
+    monkeypatch.setattr(TASKS, "_classes", dict(TASKS.all()))  # so that other tests do not know it
+    TASKS.add(Asked)
+    assert main_metric(of_task("asked", judged=True)) == REFERENCE_WIN_RATE
+    assert main_metric(of_task("asked", judged=False)) == "test_accuracy"
+    assert main_metric(of_task("instructions", judged=True)) == REFERENCE_WIN_RATE
+    assert main_metric(of_task("sums", judged=True)) == "test_accuracy"
+    assert main_metric(of_task("unheard", judged=True)) == "test_accuracy"
 
 
 def test_one_seed_has_wilsons_interval_and_several_the_summarys(results: Results) -> None:

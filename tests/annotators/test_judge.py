@@ -111,6 +111,7 @@ def test_done_comparisons_and_repeats_are_not_asked_and_equal_requests_once(good
     assert sitting.judge.spent().cached == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("logprobs", [True, False])
 def test_a_fifth_of_all_calls_fails_and_no_answer_is_paid_twice(logprobs: bool, tmp_path: Path):
     comparisons = pairs(60)
@@ -161,6 +162,7 @@ INTERRUPTED = "import signal; signal.signal(signal.SIGINT, signal.default_int_ha
 """Whoever starts the tests in the background may have told their children to ignore interrupts."""
 
 
+@pytest.mark.slow
 def test_a_killed_process_loses_the_calls_under_way_at_most(tmp_path: Path):
     enough, seen = threading.Event(), Counter[str]()
 
@@ -185,6 +187,7 @@ def test_a_killed_process_loses_the_calls_under_way_at_most(tmp_path: Path):
         assert len(running.answered) == 80
 
 
+@pytest.mark.slow
 def test_an_interrupt_waits_for_no_timeout(tmp_path: Path):
     with FaultServer(faults=1.0, kinds=(Fault.TIMEOUT,)) as running:
         command = [sys.executable, "-c", INTERRUPTED, running.address, str(tmp_path), str(Path(__file__).parents[1])]
@@ -224,6 +227,7 @@ def test_what_a_thread_raises_is_raised(tmp_path: Path):
     work.close()
 
 
+@pytest.mark.slow
 def test_max_calls_is_never_exceeded_and_can_be_raised(good: FaultServer, tmp_path: Path):
     got: dict[str, Preference] = {}
 
@@ -263,6 +267,7 @@ def test_what_is_cached_comes_although_the_budget_is_spent(good: FaultServer, tm
     assert got == [comparison.id for comparison in comparisons[5:]]
 
 
+@pytest.mark.slow
 def test_max_cost_is_kept_with_calls_side_by_side(good: FaultServer, tmp_path: Path):
     sitting = Sitting(good.address, tmp_path, CallBudget(max_cost=10.5), prices=PRICES, concurrency=8)
     with pytest.raises(Paused, match=r"USD are spent and the next call may cost .* \(--max-cost 10\.5\); raise"):

@@ -170,6 +170,7 @@ def test_one_seed_has_wilsons_interval_and_several_the_summarys(results: Results
     assert curve(alone, "ilr", "test_accuracy")[-1].ci95 == metric.ci95
 
 
+@pytest.mark.slow
 def test_figures_are_those_of_the_paper_and_well_formed(results: Results) -> None:
     drawings = draw_figures(results)
     assert [drawing.name for drawing in drawings] == [
@@ -204,6 +205,7 @@ def test_figures_are_files_and_the_same_each_time(folder: Path) -> None:
     assert {path.name: path.read_bytes() for path in write_figures(folder)} == first
 
 
+@pytest.mark.slow
 def test_the_page_needs_nothing_else_and_is_the_same_each_time(folder: Path, drawn_once: dict[str, str]) -> None:
     path = write_report(folder)
     page = path.read_text(encoding="utf-8")
@@ -230,6 +232,7 @@ def test_the_page_holds_each_part(folder: Path) -> None:
     assert "q̃" not in words  # the likelihood judge ran, and only the classifier is called so
 
 
+@pytest.mark.slow
 def test_hostile_text_in_every_field_stays_text(results: Results) -> None:
     timings, changes = read_timings(FIXTURE), read_changes(FIXTURE)
     machine = timings.machine.model_copy(update={"platform": EVIL, "device": EVIL})

@@ -65,6 +65,7 @@ def parted(text: str) -> tuple[list[str], list[float]]:
     return found[::2], [float(number) for number in found[1::2]]
 
 
+@pytest.mark.slow
 def test_the_fixture_has_every_kind_of_stage(old: Path) -> None:
     written = [path.read_text() for path in (ROOT / "src" / "burnish").rglob("*.py")]
     # A `Stage` is made in one place alone, `Steps.stage`, whose callers give it the name first.
@@ -74,6 +75,7 @@ def test_the_fixture_has_every_kind_of_stage(old: Path) -> None:
     assert set(kinds) == set(stages(old / "store").values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mixed", "correct", "instructed"])
 def test_an_experiment_reuses_all_stages(old: Path, name: str) -> None:
     config = Config.model_validate(cases(old)["experiments"][name])
@@ -86,6 +88,7 @@ def test_an_experiment_reuses_all_stages(old: Path, name: str) -> None:
     assert numbers == pytest.approx(old_numbers, rel=1e-12, abs=0)
 
 
+# Not marked slow: `make check` sees whether a stage got another identity.
 def test_a_refinement_reuses_all_stages_and_its_folder(old: Path) -> None:
     found = cases(old)
     options = Options(
@@ -112,6 +115,7 @@ What compares answers, and all that follows from it. The models of the first rou
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["voted", "majority"])
 def test_a_refinement_by_numbers_runs_again_what_reads_them_and_changes_no_label(old: Path, name: str) -> None:
     found = cases(old)

@@ -326,6 +326,7 @@ HOSTILE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", HOSTILE)
 def test_a_hostile_length_is_read_in_linear_time(unit: str) -> None:
     start = time.perf_counter()

@@ -227,7 +227,6 @@ def test_what_a_thread_raises_is_raised(tmp_path: Path):
     work.close()
 
 
-@pytest.mark.slow
 def test_max_calls_is_never_exceeded_and_can_be_raised(good: FaultServer, tmp_path: Path):
     got: dict[str, Preference] = {}
 
@@ -267,7 +266,6 @@ def test_what_is_cached_comes_although_the_budget_is_spent(good: FaultServer, tm
     assert got == [comparison.id for comparison in comparisons[5:]]
 
 
-@pytest.mark.slow
 def test_max_cost_is_kept_with_calls_side_by_side(good: FaultServer, tmp_path: Path):
     sitting = Sitting(good.address, tmp_path, CallBudget(max_cost=10.5), prices=PRICES, concurrency=8)
     with pytest.raises(Paused, match=r"USD are spent and the next call may cost .* \(--max-cost 10\.5\); raise"):

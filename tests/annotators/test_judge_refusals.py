@@ -119,7 +119,6 @@ def test_the_question_that_no_server_minds_is_within_the_budget(tmp_path: Path) 
         assert any("What is 2 + 2?" in body["messages"][0]["content"] for body in running.bodies.values())
 
 
-@pytest.mark.slow
 def test_over_long_prompts_alone_on_resume_are_abstentions(tmp_path: Path) -> None:
     too_long = (400, '{"error": {"message": "request exceeds the available context size"}}')
     with FaultServer(refuse=refusing(too_long, about(*range(15)))) as running:

@@ -225,7 +225,6 @@ def test_what_was_answered_before_a_failure_is_not_asked_again(tmp_path: Path) -
     assert right_labels(found) == COUNT - WRONG_LABELS + CAP
 
 
-@pytest.mark.slow
 def test_an_edited_program_is_another_annotator(tmp_path: Path) -> None:
     source, body = written(tmp_path), "for row in rows: say(row['id'], verdict='tie')"
     judge = {"kind": "command", "command": script(tmp_path, "judge.py", body)}

@@ -27,7 +27,6 @@ def refused(config: RefineConfig, where: Path) -> str:
     return str(first.value)
 
 
-@pytest.mark.slow
 def test_another_refinement_is_refused_until_it_may_be_replaced(tmp_path: Path) -> None:
     source = written(tmp_path)
     refine(settings(source, rounds=1), tmp_path)
@@ -40,7 +39,6 @@ def test_another_refinement_is_refused_until_it_may_be_replaced(tmp_path: Path) 
     assert {path: path.read_bytes() for path in before} == before
 
 
-@pytest.mark.slow
 def test_the_same_refinement_and_more_rounds_of_it_may_go_on(tmp_path: Path) -> None:
     source = written(tmp_path)
     refine(settings(source, rounds=1), tmp_path)

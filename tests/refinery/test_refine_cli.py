@@ -329,7 +329,6 @@ def test_a_dry_run_as_json(tmp_path: Path) -> None:
     assert {stage["state"] for stage in plan["stages"]} == {"missing"} or len(plan["stages"]) > 5
 
 
-@pytest.mark.slow
 def test_a_dry_run_after_a_run_says_what_is_done(tmp_path: Path) -> None:
     assert call(tmp_path, *ORACLE, "--rounds", "1").exit_code == 0
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.name != "data.jsonl"}

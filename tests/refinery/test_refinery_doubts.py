@@ -72,7 +72,6 @@ def test_rows_that_are_skipped_do_not_count(tmp_path: Path) -> None:
     assert "1 row with 1 different prompt found" in refused(config, tmp_path, DataError)
 
 
-@pytest.mark.slow
 def test_two_rows_are_enough_where_both_may_change(tmp_path: Path) -> None:
     config = settings(written(tmp_path, rows()[:2]), alpha=0.5, rounds=1)
     assert planned(config, tmp_path).data.prompts == 2
@@ -236,7 +235,6 @@ def test_labels_that_are_all_too_long_are_refused(tmp_path: Path, monkeypatch: p
     assert call(tmp_path, source, "--dry-run", "--set", "decode.max_new_tokens=13")[0] == 0
 
 
-@pytest.mark.slow
 def test_the_tokens_of_a_caller_s_backend_are_not_counted(tmp_path: Path) -> None:
     """It may have another tokenizer."""
     config = settings(written(tmp_path, long(COUNT)), rounds=1)
@@ -245,7 +243,6 @@ def test_the_tokens_of_a_caller_s_backend_are_not_counted(tmp_path: Path) -> Non
     assert refine(config, tmp_path).summary.state == "done"
 
 
-@pytest.mark.slow
 def test_a_thousand_labels_are_counted_at_most(tmp_path: Path) -> None:
     """Every second of 1,200 labels is looked at; of these, each tenth is long."""
     data = [
@@ -263,7 +260,6 @@ def test_a_thousand_labels_are_counted_at_most(tmp_path: Path) -> None:
 # --- rows that do not fit into the model's context
 
 
-@pytest.mark.slow
 def test_rows_and_new_answers_must_fit_into_the_context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The model takes 128 tokens. The longest prompt is in the second row: its 92 tokens leave room for 36."""
     units: list[str] = []
@@ -284,7 +280,6 @@ def test_rows_and_new_answers_must_fit_into_the_context(tmp_path: Path, monkeypa
     assert call(tmp_path, source, "--dry-run", "--set", "decode.max_new_tokens=36")[0] == 0
 
 
-@pytest.mark.slow
 def test_a_caller_s_generator_and_backend_have_a_context_of_their_own(tmp_path: Path) -> None:
     config = settings(written(tmp_path), "decode.max_new_tokens=128", rounds=1)
     options = RunOptions(out=tmp_path / "out", store=tmp_path / "store")
@@ -323,7 +318,6 @@ def test_a_reference_that_never_matches_is_said_in_the_dry_run_too(
     assert f"warning: {DOUBT}" in said
 
 
-@pytest.mark.slow
 def test_a_reference_that_matches_is_not_doubted(tmp_path: Path) -> None:
     config = settings(written(tmp_path), differs="text", annotator=None, method="naive", reference="gold")
     assert planned(config, tmp_path).warnings == []  # 36 of 60 numbers are right

@@ -188,7 +188,6 @@ def test_a_majority_of_samples_is_proposed_with_its_share(tmp_path: Path) -> Non
 # --- verified, naive
 
 
-@pytest.mark.slow
 def test_a_checker_replaces_what_fails_by_what_passes(tmp_path: Path) -> None:
     checker = " ".join(script(tmp_path, "check.py", CHECKER))
     found = refine(settings(written(tmp_path), method="verified", checker=checker, **NOBODY), tmp_path)
@@ -267,7 +266,6 @@ class Own:
         raise NotImplementedError
 
 
-@pytest.mark.slow
 def test_a_backend_that_inherits_nothing_refines(tmp_path: Path) -> None:
     backend: Any = Own()
     found = refine(settings(written(tmp_path)), tmp_path, backend)

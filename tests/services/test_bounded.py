@@ -103,7 +103,6 @@ def test_a_slow_answer_within_the_timeout_is_read() -> None:
     assert outcome.text == "B"
 
 
-@pytest.mark.slow
 def test_a_packed_answer_is_read_and_a_bomb_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
     with sending(lambda over: packed(gzip.compress(ANSWER))) as address:
         outcome = asked(address)

@@ -45,8 +45,9 @@ lint: $(FOR_TEST)
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 
+# With more room for young objects, node collects garbage less often. This saves a fifth of pyright's time.
 types: $(FOR_TEST)
-	$(BIN)/pyright --pythonpath $(BIN)/python
+	NODE_OPTIONS="$(NODE_OPTIONS) --max-semi-space-size=64" $(BIN)/pyright --pythonpath $(BIN)/python
 
 every-test: $(FOR_TEST)
 	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist worksteal $(PYTEST)

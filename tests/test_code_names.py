@@ -30,6 +30,7 @@ def missing(text: str, *local: str) -> list[str]:
     return gone(text, code(), set(local), settings())
 
 
+@pytest.mark.slow
 def test_every_code_name_in_pages_and_docstrings_is_there() -> None:
     found = {where: names for where, text, local in texts() if (names := gone(text, code(), local, settings()))}
     assert found == {}
@@ -89,6 +90,7 @@ def test_a_docstring_may_name_its_own_parameters() -> None:
     assert missing("See `ways.out`, `judged_at` and `judge(a)`.", "ways", "judged_at") == []
 
 
+@pytest.mark.slow
 def test_the_words_of_refinement_have_one_meaning_each() -> None:
     classes = [
         node.name

@@ -78,6 +78,7 @@ burnish.register_method(Twice, lambda setting, method: [start(setting, setting.d
 """
 
 
+@pytest.mark.slow
 def test_the_command_line_finds_a_plugin(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(CONFIG)
     unknown = cli(tmp_path, "run", "mine.yaml", "--dry-run")
@@ -89,6 +90,7 @@ def test_the_command_line_finds_a_plugin(tmp_path: Path) -> None:
     assert "seed 0 twice" in found.stdout
 
 
+@pytest.mark.slow
 def test_a_plugin_that_cannot_be_imported_is_named(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(CONFIG)
     plugin(tmp_path, "import nothing_of_that_name\n")

@@ -54,11 +54,13 @@ def test_importing_the_package(tmp_path: Path):
     assert light("import burnish; print(burnish.__version__)", where=tmp_path).strip() == __version__
 
 
+# Not marked slow: every new option can break it.
 @pytest.mark.parametrize("verb", ["", *sorted(cli.commands)])
 def test_help_of_every_verb(verb: str, tmp_path: Path):
     assert "Usage: burnish" in light(CLI, *verb.split(), "--help", where=tmp_path)
 
 
+# Not marked slow: `make check` has at least one process without model libraries.
 def test_checking_a_config(tmp_path: Path):
     (tmp_path / "config.yaml").write_text("name: light\n")
     finished = guarded(CLI, "run", "config.yaml", where=tmp_path)
@@ -66,6 +68,7 @@ def test_checking_a_config(tmp_path: Path):
     assert "methods: is missing" in finished.stderr
 
 
+@pytest.mark.slow
 def test_planning_with_a_built_in_model(tmp_path: Path):
     names = sorted(path.parent.name for path in EMBEDDED.glob("*/config.json"))
     if not names:
@@ -75,15 +78,18 @@ def test_planning_with_a_built_in_model(tmp_path: Path):
     assert "0 done" in light(CLI, "explain", "config.yaml", where=tmp_path)
 
 
+@pytest.mark.slow
 def test_grading(tmp_path: Path):
     (tmp_path / "predictions.jsonl").write_text('{"prediction": "#### 4", "reference": "2 + 2 = 4 #### 4"}\n')
     assert json.loads(light(CLI, "grade", "sums", "predictions.jsonl", "--json", where=tmp_path))["correct"] == 1
 
 
+@pytest.mark.slow
 def test_freeing_an_empty_store(tmp_path: Path):
     assert "0 folders" in light(CLI, "gc", "--dry-run", where=tmp_path)
 
 
+@pytest.mark.slow
 def test_reporting_on_nothing(tmp_path: Path):
     assert guarded(CLI, "report", "nowhere", where=tmp_path).returncode == 2
 

@@ -35,6 +35,7 @@ def twice(sources: dict[str, str]) -> dict[str, list[str]]:
     return {name: modules for name, modules in places.items() if len(modules) > 1}
 
 
+# Not marked slow: every change can break it.
 def test_no_class_name_is_defined_twice() -> None:
     sources = {str(path.relative_to(PACKAGE)): path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py")}
     assert len(sources) > 100

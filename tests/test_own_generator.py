@@ -49,6 +49,7 @@ def refined(where: Path, units: list[str], generator: Any, **options: Any) -> An
     )
 
 
+@pytest.mark.slow
 def test_a_refinement_asks_the_generator_and_trains_with_the_backend(tmp_path: Path) -> None:
     units: list[str] = []
     own = Counting(refinement.fake())
@@ -63,6 +64,7 @@ def test_a_refinement_asks_the_generator_and_trains_with_the_backend(tmp_path: P
     assert again.asked == 0
 
 
+@pytest.mark.slow
 def test_an_experiment_asks_the_generator_and_trains_with_the_backend(tmp_path: Path) -> None:
     units: list[str] = []
     backend, own = experiment.fake(units.append), Counting(experiment.fake())
@@ -154,6 +156,7 @@ WRONG: list[tuple[Change, str]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("change", "words"), WRONG)
 def test_a_wrong_answer_is_named_and_not_stored(change: Change, words: str, tmp_path: Path) -> None:
     with pytest.raises(BackendError, match=f"the generator('s)? {words}"):

@@ -25,6 +25,7 @@ def raised(function: ast.FunctionDef) -> set[str]:
     return names - {"AssertionError", "NotImplementedError"}
 
 
+# Not marked slow: every change can break it.
 def test_public_functions_say_what_they_raise() -> None:
     silent = [
         f"{path.relative_to(SOURCE)}:{function.lineno} {function.name}: {', '.join(sorted(raised(function)))}"

@@ -16,6 +16,7 @@ from burnish.types import Verdict
 Z = 1.959963984540054  # the 97.5 % point of the normal distribution
 
 
+@pytest.mark.slow
 @given(st.integers(1, 2000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
 def test_wilson_is_wilsons_formula(drawn: tuple[int, int]):
     successes, n = drawn

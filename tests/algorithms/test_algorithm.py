@@ -98,6 +98,7 @@ def test_parts_are_the_same_on_every_machine():
 # --- drawn
 
 
+@pytest.mark.slow
 @given(st.sets(st.text(max_size=3), max_size=20), st.integers(0, 25), st.integers(0, 3))
 def test_so_many_are_drawn_and_a_larger_draw_holds_the_smaller(ids: set[str], count: int, seed: int):
     chosen = algorithm.drawn(ids, count, seed, 1, "budget")

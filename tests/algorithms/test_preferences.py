@@ -162,6 +162,7 @@ def test_each_pair_that_prefers_nothing_says_why(drawn: tuple[list[Pair], dict[s
                 assert reason in {Reason.ACCEPTED, Reason.OVER_CAP}
 
 
+@pytest.mark.slow
 @given(rounds(), KEEP, st.randoms(use_true_random=False))
 def test_the_order_of_pairs_does_not_matter(
     drawn: tuple[list[Pair], dict[str, Preference]], keep: float, shuffler: Any

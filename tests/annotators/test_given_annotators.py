@@ -111,6 +111,7 @@ class Judging:
         return knows(request, first, second)
 
 
+@pytest.mark.slow
 def test_functions_and_callable_objects_refine(tmp_path: Path) -> None:
     import functools
 
@@ -178,6 +179,7 @@ def test_an_object_that_needs_no_prompts(tmp_path: Path) -> None:
     assert set(found.reasons(1)) == {Reason.AGREED, Reason.ACCEPTED, Reason.OVER_CAP}
 
 
+@pytest.mark.slow
 def test_an_object_that_needs_prompts_gets_them_without_references(tmp_path: Path) -> None:
     found = python_refine(written(tmp_path), tmp_path, Reading(), reference="gold")
     assert right_labels(found) == COUNT - WRONG_LABELS + 2 * CAP

@@ -111,6 +111,7 @@ def test_done_comparisons_and_repeats_are_not_asked_and_equal_requests_once(good
     assert sitting.judge.spent().cached == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("logprobs", [True, False])
 def test_a_fifth_of_all_calls_fails_and_no_answer_is_paid_twice(logprobs: bool, tmp_path: Path):
     comparisons = pairs(60)
@@ -161,6 +162,7 @@ INTERRUPTED = "import signal; signal.signal(signal.SIGINT, signal.default_int_ha
 """Whoever starts the tests in the background may have told their children to ignore interrupts."""
 
 
+@pytest.mark.slow
 def test_a_killed_process_loses_the_calls_under_way_at_most(tmp_path: Path):
     enough, seen = threading.Event(), Counter[str]()
 
@@ -185,6 +187,7 @@ def test_a_killed_process_loses_the_calls_under_way_at_most(tmp_path: Path):
         assert len(running.answered) == 80
 
 
+@pytest.mark.slow
 def test_an_interrupt_waits_for_no_timeout(tmp_path: Path):
     with FaultServer(faults=1.0, kinds=(Fault.TIMEOUT,)) as running:
         command = [sys.executable, "-c", INTERRUPTED, running.address, str(tmp_path), str(Path(__file__).parents[1])]

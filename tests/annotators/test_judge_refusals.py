@@ -49,6 +49,7 @@ def abstained(sitting: Sitting, count: int) -> list[str]:
     return sorted(of[id_] for id_, preference in found.items() if preference.verdict is Verdict.ABSTAIN)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REFUSALS)
 @pytest.mark.parametrize("where", [0, 2, 5])
 def test_one_refused_prompt_is_an_abstention_first_and_again(name: str, where: int, tmp_path: Path) -> None:
@@ -98,6 +99,7 @@ def test_a_wrong_key_or_model_is_an_error_at_once_also_on_resume(
         assert sum(running.asked.values()) <= 12
 
 
+@pytest.mark.slow
 def test_refusals_in_a_row_by_403_are_told_from_a_key_that_was_taken_away(tmp_path: Path) -> None:
     with FaultServer(refuse=refusing(FIREWALL, about(*range(5, 40)))) as running:
         sitting = Sitting(running.address, tmp_path, concurrency=1)

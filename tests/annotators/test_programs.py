@@ -266,6 +266,7 @@ def test_a_checker_that_says_something_else(make: Make) -> None:
 # --- programs that tell answers apart
 
 
+@pytest.mark.slow
 def test_a_program_says_which_answers_differ(tmp_path: Path) -> None:
     command = script(
         tmp_path,

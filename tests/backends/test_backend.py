@@ -89,6 +89,7 @@ def test_templates_of_real_models_are_the_papers_words() -> None:
     assert calls[-1] == "USER:\n1 + 1 ?\n\nASSISTANT:"
 
 
+# Not marked slow: `make check` trains at least one model.
 def test_training_is_reproducible_and_saves_what_it_loads(tmp_path: Path) -> None:
     one, two = trained(tmp_path / "a"), trained(tmp_path / "b")
     files = sorted(path.name for path in Path(one.path).iterdir() if path.is_file())
@@ -99,6 +100,7 @@ def test_training_is_reproducible_and_saves_what_it_loads(tmp_path: Path) -> Non
     assert {answer.id for answer in answers} == {prompt.id for prompt in PROMPTS}
 
 
+@pytest.mark.slow
 def test_a_training_that_ends_in_nan_is_refused(tmp_path: Path) -> None:
     settings = QUICK.model_copy(update={"learning_rate": 1e4, "epochs": 6})
     with pytest.raises(BackendError, match=r"learning_rate: 10000\.0 made the loss (nan|inf); lower it"):
@@ -118,6 +120,7 @@ def test_a_last_step_that_ruins_the_weights_is_refused(monkeypatch: pytest.Monke
         trained(tmp_path)
 
 
+@pytest.mark.slow
 def test_checkpoints_are_evenly_spaced_and_the_last_is_the_model(tmp_path: Path) -> None:
     model = trained(tmp_path, QUICK.model_copy(update={"epochs": 3}), checkpoints=3)
     places = sorted(Path(model.path).glob("checkpoint-*"))
@@ -128,6 +131,7 @@ def test_checkpoints_are_evenly_spaced_and_the_last_is_the_model(tmp_path: Path)
     assert all(read_card(place).weights is Weights.FULL for place in places)
 
 
+@pytest.mark.slow
 def test_an_adapter_is_small_and_changes_answers(tmp_path: Path) -> None:
     model = trained(tmp_path, QUICK.model_copy(update={"lora": LoraConfig(r=4, alpha=8), "learning_rate": 1e-2}))
     assert read_card(Path(model.path)).weights is Weights.ADAPTER
@@ -162,6 +166,7 @@ def test_logprobs_are_the_models_own(tmp_path: Path) -> None:
 SAMPLED = Decoding(beams=1, max_new_tokens=12, temperature=1.0)
 
 
+@pytest.mark.slow
 def test_a_sample_depends_on_its_item_alone_in_float32(tmp_path: Path) -> None:
     """Batch size, company in the batch and order do not change a sample; seed, stage, round and sample index do."""
     model = base(tmp_path)
@@ -183,6 +188,7 @@ def test_a_sample_depends_on_its_item_alone_in_float32(tmp_path: Path) -> None:
     assert answers(again, KEY, 100_000) != together
 
 
+@pytest.mark.slow
 def test_samples_follow_the_models_distribution(tmp_path: Path) -> None:
     """The first token's frequencies over 2,000 draws lie near its probabilities."""
     model = base(tmp_path)
@@ -198,6 +204,7 @@ def test_samples_follow_the_models_distribution(tmp_path: Path) -> None:
     assert share == pytest.approx(probability.item(), abs=0.05)  # 4.5 standard errors at most
 
 
+@pytest.mark.slow
 def test_a_sample_is_scored_over_the_tokens_that_were_drawn(tmp_path: Path) -> None:
     """Divergence is estimated on samples that went through text: they must come back as the same tokens."""
     model = trained(tmp_path)
@@ -218,6 +225,7 @@ def test_uniforms_are_pinned() -> None:
     assert uniform(SamplingKey(seed=1, stage="s", round=2), "item", 3, 4) == 0.7034606204335143
 
 
+@pytest.mark.slow
 def test_done_batches_are_left_out_and_torn_ones_come_whole(tmp_path: Path) -> None:
     model, tight = base(tmp_path), backend(batch_tokens=400)
     batches = list(tight.generate(model, PROMPTS, GREEDY, KEY, set()))
@@ -256,6 +264,7 @@ def test_a_base_model_answers_nothing_before_it_is_finetuned(tmp_path: Path, nam
     assert [task.on(example).grade(answers[example.id]).extracted for example in examples] == [None] * 20
 
 
+@pytest.mark.slow
 def test_beam_search_finds_likelier_answers_than_greedy(tmp_path: Path) -> None:
     """Beams are ranked by log-probability a token, so that is what must rise."""
     model = trained(tmp_path)
@@ -274,6 +283,7 @@ def test_beam_search_finds_likelier_answers_than_greedy(tmp_path: Path) -> None:
     assert likelihood(Decoding(beams=4, max_new_tokens=32)) > likelihood(Decoding(beams=1, max_new_tokens=32))
 
 
+@pytest.mark.slow
 def test_the_two_way_head_learns_from_both_orders(tmp_path: Path) -> None:
     """A difference that one word shows is learned, and swapping the answers swaps the probability."""
     start, into = base(tmp_path / "base"), tmp_path / "head"

@@ -71,6 +71,7 @@ def scores_of(model: Any, described: ModelConfig) -> list[float]:
     return values
 
 
+@pytest.mark.slow
 def test_a_delivered_adapter_loads_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The model was given by a relative path; PEFT finds the base from another working directory."""
     tiny_model(tmp_path / "models" / "a", "gemma")
@@ -92,6 +93,7 @@ def test_a_delivered_adapter_loads_from_anywhere(tmp_path: Path, monkeypatch: py
     )
 
 
+@pytest.mark.slow
 def test_the_base_is_named_anew_where_its_folder_was_renamed(tmp_path: Path) -> None:
     old = tiny_model(tmp_path / "old", "gemma")
     place = delivered(tmp_path / "t", trained(tmp_path / "t", found(old)))
@@ -108,6 +110,7 @@ def test_a_base_on_the_hub_is_named_with_its_commit(tmp_path: Path) -> None:
     assert config == {"base_model_name_or_path": "owner/name", "revision": "c0ffee", "r": 4}
 
 
+@pytest.mark.slow
 def test_whole_weights_where_they_are_asked_for(tmp_path: Path) -> None:
     model = found(tiny_model(tmp_path / "m", "gemma"))
     learned = trained(tmp_path / "t", model)
@@ -126,6 +129,7 @@ CHATS: dict[str, tuple[str | None, Template]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHATS)
 def test_the_chat_template_renders_a_prompt_as_training_did(tmp_path: Path, name: str) -> None:
     style, template = CHATS[name]
@@ -138,6 +142,7 @@ def test_the_chat_template_renders_a_prompt_as_training_did(tmp_path: Path, name
         check_prompts(place, model, [told, more])
 
 
+# Not marked slow: `make check` delivers at least one model.
 def test_the_built_in_models_way_is_a_chat_template_too(tmp_path: Path) -> None:
     model = found("builtin:strong")
     place = delivered(tmp_path / "t", trained(tmp_path / "t", model))
@@ -175,6 +180,7 @@ def adapter(tmp_path: Path) -> Path:
     return delivered(tmp_path / "first", trained(tmp_path / "first", found(tiny_model(tmp_path / "m", "gemma"))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("use", AdapterUse)
 def test_an_adapter_is_a_model_and_ends_as_its_base_does(adapter: Path, tmp_path: Path, use: AdapterUse) -> None:
     model = found(adapter, adapter=use)
@@ -184,6 +190,7 @@ def test_an_adapter_is_a_model_and_ends_as_its_base_does(adapter: Path, tmp_path
     assert scores(artifact) == pytest.approx(scores(first), abs=1e-3)
 
 
+@pytest.mark.slow
 def test_a_merged_adapter_is_trained_as_a_new_model_and_delivered_whole(adapter: Path, tmp_path: Path) -> None:
     learned = trained(tmp_path / "second", found(adapter, adapter=AdapterUse.MERGE), LONGER)
     assert better(learned, tmp_path)
@@ -193,6 +200,7 @@ def test_a_merged_adapter_is_trained_as_a_new_model_and_delivered_whole(adapter:
     assert scores_of(loaded, found(tmp_path / "m")) == pytest.approx(scores(learned), abs=1e-3)
 
 
+@pytest.mark.slow
 def test_a_continued_adapter_stays_one_on_the_first_base(adapter: Path, tmp_path: Path) -> None:
     """The rank is the adapter's own, not the setting's."""
     settings = LONGER.model_copy(update={"lora": LoraConfig(r=2, alpha=2)})
@@ -212,6 +220,7 @@ def better(learned: Artifact, tmp_path: Path) -> bool:
     return sum(scores(learned)) > sum(scores(first)) + 0.1
 
 
+@pytest.mark.slow
 def test_an_adapter_is_known_by_its_weights_and_its_base(adapter: Path, tmp_path: Path) -> None:
     known = identity(adapter)
     path, moved = adapter / "adapter_config.json", (tmp_path / "m").rename(tmp_path / "n")
@@ -229,6 +238,7 @@ def test_an_adapter_is_known_by_its_weights_and_its_base(adapter: Path, tmp_path
     assert content_of_adapter(adapter, "base") != before
 
 
+@pytest.mark.slow
 def test_settings_that_do_not_fit_an_adapter(adapter: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"model: layers: 1 found, but '.*' is an adapter"):
         found(adapter, layers=1)

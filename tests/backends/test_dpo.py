@@ -111,6 +111,7 @@ FORMULAS: dict[Loss, Callable[[Objective, tuple[float, float], tuple[int, int]],
 }
 
 
+# Not marked slow: `make check` computes every loss.
 @pytest.mark.parametrize("loss", Loss)
 @pytest.mark.parametrize(("beta", "flip_rate"), [(0.1, 0.1), (0.5, 0.0), (1.0, 0.4)])
 def test_a_loss_is_its_formula(policy: Artifact, tmp_path: Path, loss: Loss, beta: float, flip_rate: float) -> None:
@@ -185,6 +186,7 @@ def test_a_pair_whose_end_does_not_fit_is_named(policy: Artifact, tmp_path: Path
 # --- the reference
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["policy", "adapter"])
 def test_the_reference_is_the_policy_that_the_round_starts_from(
     form: str, request: pytest.FixtureRequest, tmp_path: Path
@@ -204,6 +206,7 @@ def test_the_reference_is_the_policy_that_the_round_starts_from(
         assert trainer.compute_loss(trainer.model, batch).item() == pytest.approx(math.log(2), abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("form", "learning_rate"), [("policy", 2e-4), ("adapter", 1e-3)])
 def test_the_margin_starts_at_zero_and_training_moves_it_up(
     form: str, learning_rate: float, request: pytest.FixtureRequest, tmp_path: Path
@@ -218,6 +221,7 @@ def test_the_margin_starts_at_zero_and_training_moves_it_up(
     assert curve[-1].chosen_logp - curve[-1].rejected_logp > curve[0].chosen_logp - curve[0].rejected_logp
 
 
+@pytest.mark.slow
 def test_a_long_training_has_about_twenty_points(policy: Artifact, tmp_path: Path) -> None:
     settings = SETTINGS.model_copy(update={"batch_size": 2, "epochs": 3})
     curve = optimized(policy, tmp_path / "dpo", settings).curve  # 48 steps, a point every 2
@@ -227,6 +231,7 @@ def test_a_long_training_has_about_twenty_points(policy: Artifact, tmp_path: Pat
 # --- what is saved
 
 
+@pytest.mark.slow
 def test_all_weights_go_on_as_all_weights(policy: Artifact, tmp_path: Path) -> None:
     before = {path.name: path.read_bytes() for path in Path(policy.path).iterdir()}
     optimized(policy, tmp_path / "dpo")
@@ -237,6 +242,7 @@ def test_all_weights_go_on_as_all_weights(policy: Artifact, tmp_path: Path) -> N
     assert scores(Artifact(path=str(tmp_path / "dpo"), kind="train", fingerprint="dpo")) != scores(policy)
 
 
+@pytest.mark.slow
 def test_an_adapter_goes_on_as_an_adapter(adapter: Artifact, tmp_path: Path) -> None:
     """Twice, and what is loaded from the folder is what was trained; the base and the policy stay as they were."""
     before = {path.name: path.read_bytes() for path in Path(adapter.path).iterdir()}
@@ -264,6 +270,7 @@ def test_an_adapter_without_any_pair_is_copied_whole(adapter: Artifact, tmp_path
     assert scores(Artifact(path=str(tmp_path / "copy"), kind="train", fingerprint="copy")) == scores(adapter)
 
 
+@pytest.mark.slow
 def test_the_curve_tells_log_probabilities_of_the_policy_on_its_way(policy: Artifact, tmp_path: Path) -> None:
     """With all pairs in one step, each point stands before its step; the saved model is one step further."""
     settings = SETTINGS.model_copy(update={"batch_size": 32, "epochs": 3, "learning_rate": 2e-4, "warmup": 0})
@@ -296,6 +303,7 @@ def mean_logps(model: Artifact) -> tuple[float, float]:
 # --- the same again
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("form", "file"), [("policy", "model.safetensors"), ("adapter", "adapter_model.safetensors")])
 def test_the_same_seed_gives_the_same_weights(
     form: str, file: str, request: pytest.FixtureRequest, tmp_path: Path, capfd: pytest.CaptureFixture[str]
@@ -308,6 +316,7 @@ def test_the_same_seed_gives_the_same_weights(
     assert capfd.readouterr().out == ""  # stdout is for data
 
 
+@pytest.mark.slow
 def test_smaller_passes_make_the_same_step(policy: Artifact, tmp_path: Path) -> None:
     """Eight pairs a step in one pass or in four: gradients add up."""
     settings = SETTINGS.model_copy(update={"optimizer": Optimizer.ADAMW, "learning_rate": 1e-3})
@@ -317,6 +326,7 @@ def test_smaller_passes_make_the_same_step(policy: Artifact, tmp_path: Path) -> 
     assert one[-1].margin > 0.1
 
 
+@pytest.mark.slow
 def test_tokens_are_counted_with_both_answers_and_repeats(policy: Artifact, tmp_path: Path) -> None:
     work = training(policy)
     rows = [
@@ -328,6 +338,7 @@ def test_tokens_are_counted_with_both_answers_and_repeats(policy: Artifact, tmp_
     assert optimized(policy, tmp_path / "dpo", settings).tokens == 2 * sum(len(row.ids) for row in rows)
 
 
+# Not marked slow: `make check` takes at least one step of DPO.
 def test_one_step_is_a_step(policy: Artifact, tmp_path: Path) -> None:
     """Fewer pairs than make a batch, one epoch: a warm-up of the only step to its end would leave all as it was."""
     settings = SETTINGS.model_copy(update={"batch_size": 32, "learning_rate": 1e-3})

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_an_error_that_cannot_be_printed_keeps_its_exit_code(tmp_path: Path) -> None:
     handle = os.open("/dev/full", os.O_WRONLY)
@@ -19,6 +20,7 @@ def test_an_error_that_cannot_be_printed_keeps_its_exit_code(tmp_path: Path) -> 
     assert done.returncode == 2
 
 
+@pytest.mark.slow
 def test_a_closed_stdout_is_no_traceback(tmp_path: Path) -> None:
     predictions = tmp_path / "p.jsonl"
     predictions.write_text('{"prediction": "#### 1", "reference": "1"}\n')

@@ -182,6 +182,7 @@ def test_an_empty_file(suffix: str, data: bytes, tmp_path: Path) -> None:
         opened(tmp_path / f"d{suffix}", data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".jsonl.gz", ".csv.gz"])
 def test_a_packed_file_that_is_not_whole(suffix: str, tmp_path: Path) -> None:
     rows = [{"question": f"q{i * 7919 % 10007}", "answer": "a"} for i in range(20_000)]

@@ -104,6 +104,7 @@ def test_a_record_of_csv_keeps_its_bytes(old: str, tmp_path: Path) -> None:
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(lambda text: bool(text.strip()))
 
 
+@pytest.mark.slow
 @given_values(st.lists(st.tuples(TEXTS, TEXTS, TEXTS, st.booleans()), min_size=1, max_size=4))
 def test_any_texts_go_there_and_back(rows: list[tuple[str, str, str, bool]]) -> None:
     lines = [json.dumps({"question": q, "answer": a, "x": x}, ensure_ascii=plain) for q, a, x, plain in rows]
@@ -118,6 +119,7 @@ def test_any_texts_go_there_and_back(rows: list[tuple[str, str, str, bool]]) -> 
         ]
 
 
+@pytest.mark.slow
 @given_values(st.lists(st.tuples(TEXTS, TEXTS, TEXTS), min_size=1), st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL]))
 def test_any_cells_go_there_and_back(rows: list[tuple[str, str, str]], quoting: Any) -> None:
     out = io.StringIO()

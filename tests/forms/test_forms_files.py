@@ -119,6 +119,7 @@ def test_blank_lines_are_no_rows_and_lines_keep_their_numbers(tmp_path: Path) ->
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(lambda text: bool(text.strip()))
 
 
+@pytest.mark.slow
 @given_values(st.lists(st.tuples(TEXT, TEXT, TEXT), min_size=1, max_size=4))
 def test_any_text_survives_in_json_lines(rows: list[tuple[str, str, str]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -182,6 +183,7 @@ def test_csv_rows_that_stay_are_copied_bad_ones_too(tmp_path: Path) -> None:
     assert (tmp_path / "out.csv").read_bytes() == data.replace(b'"q",a\n\n', b'"q",new\n\n')
 
 
+@pytest.mark.slow
 @given_values(st.lists(st.tuples(TEXT, TEXT, st.text(st.characters(exclude_categories=["Cs"]))), min_size=1))
 def test_any_text_survives_in_csv(rows: list[tuple[str, str, str]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -307,6 +309,7 @@ def test_the_hub_needs_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
 # Real data
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "form", "count", "blank"),
     [("gsm8k/test", Form.QUESTION_ANSWER, 1319, 0), ("alpaca/alpaca_subset", Form.ALPACA, 17387, 9)],

@@ -57,6 +57,7 @@ def test_the_dry_run_of_a_file_begins_with_it(tmp_path: Path) -> None:
     assert done.stdout.startswith(f"{HOST} (supervision.annotator): ")
 
 
+@pytest.mark.slow
 def test_a_run_says_it_before_the_server_is_asked_and_not_when_all_is_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -71,6 +71,7 @@ def instructed(config: Config, folder: Path) -> Measured:
     return measured(config, folder, Instructed(gold))
 
 
+@pytest.mark.slow
 def test_refusals_and_wins_are_measured_in_every_round(tmp_path: Path):
     found = instructed(experiment(tmp_path), tmp_path)
     for run, outcome in zip(found.results.runs, found.outcomes, strict=True):
@@ -94,6 +95,7 @@ def test_refusals_and_wins_are_measured_in_every_round(tmp_path: Path):
     assert "refuses exactly where it should" in summary_table(found.results).header
 
 
+@pytest.mark.slow
 def test_the_comparisons_are_of_two_supervisors(tmp_path: Path):
     found = instructed(experiment(tmp_path), tmp_path)
     assert found.stages.count("by_category") == 1
@@ -119,6 +121,7 @@ def test_only_the_most_distant_half_is_compared(tmp_path: Path):
     assert "distance" in found.stages
 
 
+@pytest.mark.slow
 def test_a_plan_makes_the_same_stages(tmp_path: Path):
     config = experiment(tmp_path)
     planned = [stage.fingerprint for stage in plan(config, tmp_path / "store").stages]

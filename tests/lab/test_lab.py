@@ -27,6 +27,7 @@ def of(runs: tuple[Run, ...], method: str, round_: int) -> Run:
     return next(run for run in runs if (run.method, run.round) == (method, round_))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ANNOTATORS)
 def test_every_annotator_refines_under_the_cap(tmp_path: Path, kind: str) -> None:
     runs = run_small(small(supervision={"annotator": ANNOTATORS[kind]}), tmp_path).results.runs
@@ -49,6 +50,7 @@ def test_every_annotator_refines_under_the_cap(tmp_path: Path, kind: str) -> Non
     assert "annotator_accuracy" not in of(runs, "naive", 1).metrics
 
 
+@pytest.mark.slow
 def test_an_oracle_is_always_right_and_labels_only_improve(tmp_path: Path) -> None:
     runs = run_small(small(supervision={"annotator": {"kind": "oracle"}}), tmp_path).results.runs
     labels = [of(runs, "ilr", number).metrics["label_accuracy"].value for number in range(3)]
@@ -56,6 +58,7 @@ def test_an_oracle_is_always_right_and_labels_only_improve(tmp_path: Path) -> No
     assert of(runs, "ilr", 1).metrics["annotator_accuracy"].value == 1.0
 
 
+# Not marked slow: `make check` runs at least one experiment with several methods.
 def test_methods_share_what_they_have_in_common(tmp_path: Path) -> None:
     run_small(small(), tmp_path)
     names = Counter(path.parent.name for path in (tmp_path / "store" / "stages").glob("*/*"))
@@ -64,6 +67,7 @@ def test_methods_share_what_they_have_in_common(tmp_path: Path) -> None:
     assert names["judge"] == 2
 
 
+@pytest.mark.slow
 def test_gold_demonstrations_and_the_ceiling(tmp_path: Path) -> None:
     methods = [{"kind": "sft"}, {"kind": "sft", "name": "ceiling", "demonstrations": "gold"}]
     runs = run_small(small(methods=methods), tmp_path).results.runs
@@ -72,6 +76,7 @@ def test_gold_demonstrations_and_the_ceiling(tmp_path: Path) -> None:
     assert given.metrics["label_accuracy"].value != 1.0
 
 
+@pytest.mark.slow
 def test_the_ledger_recomputes_the_refined_labels(tmp_path: Path) -> None:
     run_small(small(), tmp_path)
     for place in (tmp_path / "store" / "stages" / "refine").iterdir():
@@ -81,6 +86,7 @@ def test_the_ledger_recomputes_the_refined_labels(tmp_path: Path) -> None:
         assert {row.example_id: row.chosen for row in ledger} == {id_: row.id for id_, row in labels.items()}
 
 
+# Not marked slow: `make check` writes at least one folder of results.
 def test_results_hold_no_time_and_no_path(tmp_path: Path) -> None:
     out = run_small(small(), tmp_path).out
     text = (out / "results.json").read_text()
@@ -90,6 +96,7 @@ def test_results_hold_no_time_and_no_path(tmp_path: Path) -> None:
     assert "execution" not in read_results(out).config
 
 
+@pytest.mark.slow
 def test_a_plan_makes_the_stages_of_the_run(tmp_path: Path) -> None:
     config = small()
     before = plan(config, tmp_path / "store")
@@ -101,6 +108,7 @@ def test_a_plan_makes_the_stages_of_the_run(tmp_path: Path) -> None:
     assert {stage.state for stage in after.stages} == {"done"}
 
 
+@pytest.mark.slow
 def test_the_report_and_its_parts_are_written(tmp_path: Path) -> None:
     out = run_small(small(seeds=[0, 1]), tmp_path).out
     written = {path.name for path in out.iterdir()}
@@ -110,6 +118,7 @@ def test_the_report_and_its_parts_are_written(tmp_path: Path) -> None:
     assert len(list(read_objects(out / "changes.jsonl"))) > 0
 
 
+@pytest.mark.slow
 def test_results_of_other_settings_are_replaced_aloud(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     methods = [{"kind": "sft"}]
     run_small(small(seeds=[0, 1], methods=methods), tmp_path)
@@ -123,6 +132,7 @@ def test_results_of_other_settings_are_replaced_aloud(tmp_path: Path, capsys: py
     )
 
 
+@pytest.mark.slow
 def test_confidence_counts_what_was_judged_and_accepted(tmp_path: Path) -> None:
     finished = run_small(small(seeds=[0, 1]), tmp_path)
     rows = {(row.method, row.seed, row.round): row for row in read_confidence(finished.out)}

@@ -50,17 +50,20 @@ def right_answers(folder: Path) -> list[str]:
     return [sys.executable, str(path)]
 
 
+@pytest.mark.slow
 def test_a_program_judges(tmp_path: Path) -> None:
     config = experiment({"kind": "command", "command": right_answers(tmp_path)})
     assert accuracy(run_small(config, tmp_path).results) == 1.0
 
 
+@pytest.mark.slow
 def test_a_reward_model_judges(tmp_path: Path) -> None:
     """The fake backend rewards right answers."""
     config = experiment({"kind": "reward_model", "model": "builtin:judge-3"})
     assert accuracy(run_small(config, tmp_path).results) == 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["likelihood", "classifier"])
 def test_a_model_is_used_as_it_is_if_the_config_says_so(tmp_path: Path, kind: str) -> None:
     """Without `learns: nothing` the experiment trains it on ground truth first."""
@@ -71,6 +74,7 @@ def test_a_model_is_used_as_it_is_if_the_config_says_so(tmp_path: Path, kind: st
     assert accuracy(run_small(experiment(settings | {"learns": "nothing"}), tmp_path).results) > 0.5
 
 
+@pytest.mark.slow
 def test_a_vote_judges(tmp_path: Path) -> None:
     """Two voters of three know the right answers."""
     program = {"kind": "command", "command": right_answers(tmp_path)}
@@ -78,12 +82,14 @@ def test_a_vote_judges(tmp_path: Path) -> None:
     assert accuracy(run_small(experiment({"kind": "majority", "of": of}), tmp_path).results) == 1.0
 
 
+@pytest.mark.slow
 def test_ground_truth_and_a_program_share_the_rows(tmp_path: Path) -> None:
     program = {"kind": "command", "command": right_answers(tmp_path)}
     config = experiment({"kind": "mixed", "oracle_share": 0.5, "other": program})
     assert accuracy(run_small(config, tmp_path).results) == 1.0
 
 
+@pytest.mark.slow
 def test_a_judge_on_a_server_is_asked_and_counted(tmp_path: Path) -> None:
     with FaultServer(rule=lambda _: {"A": 1.0}) as server:
         annotator = {"kind": "judge", "base_url": server.address, "model": "m", "api_key_env": None}
@@ -98,6 +104,7 @@ def test_a_judge_on_a_server_is_asked_and_counted(tmp_path: Path) -> None:
         assert "accepted" not in run.counts
 
 
+@pytest.mark.slow
 def test_people_judge_an_experiment_through_its_folder(tmp_path: Path) -> None:
     config = experiment({"kind": "people"})
     with pytest.raises(Paused, match="pairs wait for people"):

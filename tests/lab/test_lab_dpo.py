@@ -56,6 +56,7 @@ def stages_of(found: Measured, name: str) -> list[Artifact]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pairs_from", ["policy", "halves", "labels"])
 @pytest.mark.parametrize("pairs", ["all", "differing"])
 def test_every_variant_compares_its_pairs_and_trains_on_the_surest(tmp_path: Path, pairs_from: str, pairs: str) -> None:
@@ -94,6 +95,7 @@ def test_equal_pairs_are_judged_once_and_counted_once(tmp_path: Path) -> None:
     assert {(line.kept, line.proposed) for line in judged} == {(one.a.id, one.b.id) for one in comparisons}
 
 
+@pytest.mark.slow
 def test_dpo_samples_and_trains_the_policy_that_the_round_starts_from(tmp_path: Path) -> None:
     found = measured(small(methods=[dpo()]), tmp_path, Wordy(gold()))
     for number in (1, 2):
@@ -110,6 +112,7 @@ def test_dpo_samples_and_trains_the_policy_that_the_round_starts_from(tmp_path: 
         assert trained.payload["inputs"]["policy"] == before.round.model.fingerprint
 
 
+@pytest.mark.slow
 def test_sdpo_samples_models_that_did_not_see_the_row(tmp_path: Path) -> None:
     found = measured(small(methods=[dpo(pairs_from="halves")]), tmp_path, Wordy(gold()))
     seen = {model.fingerprint: set(read_json(model, TRAINING)["trained_on"]) for model in stages_of(found, "train")}
@@ -124,6 +127,7 @@ def test_sdpo_samples_models_that_did_not_see_the_row(tmp_path: Path) -> None:
         assert not [id_ for id_, row in answered if id_ in seen[row.producer]]
 
 
+@pytest.mark.slow
 def test_wsdpo_compares_the_label_with_half_as_many_samples(tmp_path: Path) -> None:
     found = measured(small(methods=[dpo(pairs_from="labels")]), tmp_path, Wordy(gold()))
     outcome = found.outcome("dpo", 1)
@@ -232,6 +236,7 @@ def test_a_round_in_which_nothing_is_confident_says_so_and_changes_nothing(tmp_p
     assert "train_preferences" not in units
 
 
+@pytest.mark.slow
 def test_dpo_goes_on_from_the_last_model_of_refinement(tmp_path: Path) -> None:
     refine = {"kind": "ilr", "rounds": 2}
     methods = [{"kind": "sft"}, refine, dpo(name="both", after=refine), dpo()]

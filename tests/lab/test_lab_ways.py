@@ -35,6 +35,7 @@ def test_the_papers_budget_judges_all_that_differs(tmp_path: Path) -> None:
     assert found.run("dpo", 1).counts["compared"] == PAIRS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [1, 3])
 def test_an_equal_budget_is_the_same_number_for_each_method(tmp_path: Path, limit: int) -> None:
     config = small(methods=[ILR, DPO], budget={"kind": "equal", "comparisons": limit})
@@ -60,6 +61,7 @@ def test_an_equal_budget_is_as_many_as_there_are_rows_unless_it_says_so(tmp_path
     assert "not_compared" not in found.run("ilr", 1).counts  # never more than a row
 
 
+@pytest.mark.slow
 def test_a_larger_budget_changes_nothing(tmp_path: Path) -> None:
     config = small(methods=[ILR, DPO], budget={"kind": "equal", "comparisons": PAIRS})
     found, everything = (measured(one, tmp_path, Wordy(gold())) for one in (config, small(methods=[ILR, DPO])))
@@ -67,6 +69,7 @@ def test_a_larger_budget_changes_nothing(tmp_path: Path) -> None:
         assert ledger_of(found, method) == ledger_of(everything, method)
 
 
+@pytest.mark.slow
 def test_which_are_compared_changes_with_seed_and_round(tmp_path: Path) -> None:
     methods: list[dict[str, Any]] = [DPO | {"rounds": 2}]
     config = small(methods=methods, budget={"kind": "equal", "comparisons": 20}, seeds=[0, 1])
@@ -89,6 +92,7 @@ def test_repeated_pairs_do_not_use_up_the_budget(tmp_path: Path) -> None:
 # --- the released code's ways
 
 
+@pytest.mark.slow
 def test_unswapped_scores_are_one_half_and_say_nothing(tmp_path: Path) -> None:
     config = small(methods=[ILR, DPO | {"rounds": 2}], compat={"unswapped_dpo": True}, seeds=[0, 1, 2])
     found = measured(config, tmp_path, Wordy(gold()))

@@ -53,12 +53,14 @@ def correct(example: Example, completion: str) -> bool:
     return task_named("sums").on(example).grade(completion).correct
 
 
+@pytest.mark.slow
 def test_nothing_more_is_measured_unless_asked_for(tmp_path: Path) -> None:
     found = measured(small(methods=METHODS), tmp_path)
     assert not {"kl", "kl_per_token", "win_rate"} & {name for run in found.results.runs for name in run.metrics}
     assert not {"score", "versus"} & set(found.stages)
 
 
+@pytest.mark.slow
 def test_rounds_alone_are_measured_against_the_first_model(tmp_path: Path) -> None:
     found = measured(small(methods=METHODS, measure=BOTH), tmp_path)
     for run in found.results.runs:
@@ -68,6 +70,7 @@ def test_rounds_alone_are_measured_against_the_first_model(tmp_path: Path) -> No
 # --- divergence
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Skilled, SkilledCut])
 def test_divergence_is_the_mean_log_ratio_of_a_models_own_samples(tmp_path: Path, kind: type[FakeBackend]) -> None:
     found = measured(small(supervision=ORACLE, methods=METHODS, measure=["kl"]), tmp_path, kind(gold()))
@@ -96,6 +99,7 @@ def test_divergence_is_the_mean_log_ratio_of_a_models_own_samples(tmp_path: Path
         assert per_token.ci95 == pytest.approx([bound / 2 for bound in kl.ci95])
 
 
+@pytest.mark.slow
 def test_samples_that_never_end_have_no_divergence(tmp_path: Path) -> None:
     class Endless(FakeBackend):
         """Ends its first answers, which are learned from, and no sample at temperature 1."""
@@ -113,6 +117,7 @@ def test_samples_that_never_end_have_no_divergence(tmp_path: Path) -> None:
 # --- win rate
 
 
+@pytest.mark.slow
 def test_an_oracles_win_rate_is_half_the_gain_above_one_half(tmp_path: Path) -> None:
     """Right wins over wrong, the rest ties: .5 + (wins - losses) / 2n, and wins - losses is the gain in right ones."""
     found = measured(small(supervision=ORACLE, methods=METHODS, measure=["win_rate"]), tmp_path, Wordy(gold()))
@@ -126,6 +131,7 @@ def test_an_oracles_win_rate_is_half_the_gain_above_one_half(tmp_path: Path) -> 
         assert rate.value == pytest.approx(0.5 + (after - before) / 2)
 
 
+@pytest.mark.slow
 def test_equal_answers_are_ties_that_nobody_judges(tmp_path: Path) -> None:
     found = measured(small(methods=METHODS, measure=["win_rate"]), tmp_path, fake())
     for method in ("ilr", "dpo"):
@@ -139,6 +145,7 @@ def test_equal_answers_are_ties_that_nobody_judges(tmp_path: Path) -> None:
         assert found.run(method, 1).metrics["win_rate"].n == TEST
 
 
+@pytest.mark.slow
 def test_an_annotator_that_cannot_decide_gives_one_half(tmp_path: Path) -> None:
     found = measured(small(methods=METHODS, measure=["win_rate"]), tmp_path, Undecided(gold()))
     rate = found.run("ilr", 1).metrics["win_rate"]
@@ -166,6 +173,7 @@ def calls(outcome: Outcome, ledger: Sequence[Refinement]) -> dict[tuple[str, str
     return found
 
 
+@pytest.mark.slow
 def test_calls_are_counted_over_decisive_pairs_of_all_and_of_the_accepted(tmp_path: Path) -> None:
     methods = [METHODS[0], METHODS[1], METHODS[2] | {"pairs": "differing"}]
     found = measured(small(methods=methods), tmp_path, Blind(gold()))
@@ -233,6 +241,7 @@ def test_an_answer_that_was_cut_is_wrong_wherever_answers_are_graded(tmp_path: P
 # --- paired differences
 
 
+@pytest.mark.slow
 def test_every_last_round_is_compared_with_every_other_and_earlier_ones_with_sft(tmp_path: Path) -> None:
     found = measured(small(methods=METHODS, seeds=[0, 1]), tmp_path)
     pairs = [((row.a, row.a_round), (row.b, row.b_round)) for row in found.results.paired]

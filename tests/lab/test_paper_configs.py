@@ -60,6 +60,7 @@ def saferpaca(folder: Path) -> dict[str, str]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "brought", "models"),
     [
@@ -81,6 +82,7 @@ def test_the_papers_settings_are_planned_offline(name: str, brought: Any, models
     assert (calls in done.stdout) == (name == "saferpaca-gemma2b-mistral7b"), done.stdout[-300:]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "variable"), [("bird-gemma2b-llama70b", "BIRD"), ("saferpaca-gemma2b-mistral7b", "ALPACA_GPT4")]
 )

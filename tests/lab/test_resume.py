@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
 from experiment import Wordy, fake, gold, measured, run_small, small
@@ -42,17 +41,13 @@ CONFIGS: dict[str, Config] = {
 }
 
 
-def slow(*values: object) -> Any:
-    """Return the values of a case that takes several seconds. `make test` has all cases, `make check` the others."""
-    return pytest.param(*values, marks=pytest.mark.slow)
-
-
 def results_of_stages(store: Path) -> dict[str, str]:
     """Return the checksums of all that stages hold; a manifest says when it was written."""
     return {name: sum_ for name, sum_ in tree_checksums(store / "stages").items() if not name.endswith(MANIFEST)}
 
 
-@pytest.mark.parametrize("name", ["refinement", slow("preferences"), slow("correct")])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["refinement", "preferences", "correct"])
 def test_stopped_at_every_unit_the_results_are_the_same_bytes(tmp_path: Path, name: str) -> None:
     config = CONFIGS[name]
     whole = run_small(config, tmp_path / "whole").out
@@ -68,9 +63,10 @@ def test_stopped_at_every_unit_the_results_are_the_same_bytes(tmp_path: Path, na
     assert results_of_stages(tmp_path / "pieces" / "store") == results_of_stages(tmp_path / "whole" / "store")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "tear"),
-    [slow("preferences", False), slow("preferences", True), ("correct", False), slow("correct", True)],
+    [("preferences", False), ("preferences", True), ("correct", False), ("correct", True)],
 )
 def test_stopped_before_every_manifest_the_results_are_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, tear: bool

@@ -109,6 +109,7 @@ def test_a_sweep_from_the_command_line(tmp_path: Path) -> None:
     assert "one seed" in (tmp_path / "runs" / "tiny" / "report.html").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["gsm8k-gemma2b-mistral7b", "gsm8k-mistral7b-llama70b"])
 def test_the_papers_own_settings_are_planned_offline(name: str, tmp_path: Path) -> None:
     config = Path(__file__).parents[2] / "configs" / f"{name}.yaml"

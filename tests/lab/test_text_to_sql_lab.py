@@ -43,6 +43,7 @@ def backend(settings: Config) -> Queries:
     return Queries({row.prompt[0].content: row.reference or "" for row in (*data.train, *data.test)})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["oracle", "classifier"])
 def test_refinement_compares_queries_by_their_results(tmp_path: Path, kind: str) -> None:
     settings = config(tmp_path, supervision={"annotator": {"kind": kind}})
@@ -65,6 +66,7 @@ def kind_of(text: str) -> str:
     return "right" if "/*" in text else "wrong" if "'wrong'" in text else "fails"
 
 
+@pytest.mark.slow
 def test_moving_the_databases_changes_no_fingerprint(tmp_path: Path) -> None:
     settings = config(tmp_path, methods=[{"kind": "sft"}])
     before = measured(settings, tmp_path, backend(settings))
@@ -78,6 +80,7 @@ def test_moving_the_databases_changes_no_fingerprint(tmp_path: Path) -> None:
     assert after.results.runs == before.results.runs
 
 
+@pytest.mark.slow
 def test_dpo_and_votes_on_queries(tmp_path: Path) -> None:
     methods = [
         {"kind": "dpo", "rounds": 1, "samples": 2, "pairs": "differing"},

@@ -158,6 +158,7 @@ def test_wins_losses_abstentions_empty_and_equal_answers_are_counted_apart(tmp_p
     assert met.by_id["lost"].longer_by == -1
 
 
+@pytest.mark.slow
 def test_a_local_judge_measures_every_round_and_supervises_nothing(tmp_path: Path):
     with_judge, without = small(judge=LOCAL), small()
     found, plain = measured(with_judge, tmp_path), measured(without, tmp_path)
@@ -193,6 +194,7 @@ def prefers_the_first(prompt: str) -> Mapping[str, float]:
     return {"A": 0.8, "B": 0.2}
 
 
+@pytest.mark.slow
 def test_a_server_is_asked_in_both_orders_so_that_a_position_wins_nothing(tmp_path: Path):
     pytest.importorskip("openai")
     with FaultServer(rule=prefers_the_first) as server:
@@ -206,6 +208,7 @@ def test_a_server_is_asked_in_both_orders_so_that_a_position_wins_nothing(tmp_pa
     assert len(prompts) % 2 == 0
 
 
+@pytest.mark.slow
 def test_a_server_that_says_nothing_usable_abstains_and_is_counted(tmp_path: Path):
     pytest.importorskip("openai")
     with FaultServer(rule=lambda _: {"Well": 1.0}) as server:
@@ -217,6 +220,7 @@ def test_a_server_that_says_nothing_usable_abstains_and_is_counted(tmp_path: Pat
     assert run.metrics["reference_win_rate"].n == equal  # none of the silence became a zero
 
 
+@pytest.mark.slow
 def test_a_budget_pauses_an_experiments_judge(tmp_path: Path):
     pytest.importorskip("openai")
     with FaultServer(rule=prefers_the_first) as server:
@@ -311,6 +315,7 @@ def test_a_judging_model_that_is_missing_is_said_before_anything_runs(tmp_path: 
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_plan_with_a_judge_runs_the_same_stages(tmp_path: Path):
     config = small(judge=LOCAL)
     planned = [stage.fingerprint for stage in plan(config, tmp_path).stages]

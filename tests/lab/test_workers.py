@@ -221,6 +221,7 @@ def test_two_workers_compute_what_one_process_computes(tmp_path: Path, capfd: py
     assert stages[0] == stages[1]
 
 
+@pytest.mark.slow
 def test_a_worker_whose_run_ended_while_it_wrote_ends_in_silence(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "burnish.lab.workers", str(os.getpid()), str(tmp_path), "0"]
     done = subprocess.run(command, input=b'{"shares": [', capture_output=True, check=False)

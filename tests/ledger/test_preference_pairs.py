@@ -112,6 +112,7 @@ def test_before_the_first_round_there_is_a_file_without_pairs(there: Made, name:
 # --- TRL
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["pairs.jsonl", "pairs.parquet"])
 @pytest.mark.parametrize("turns", [False, True])
 def test_trl_prepares_the_rows_for_dpo_and_for_a_reward_model(

@@ -97,6 +97,7 @@ def test_a_template_without_an_end_is_stopped(name: str) -> None:
         ChatTemplate(text, {}, "m", seconds=0.5).render(ASKED, ask=True)
 
 
+@pytest.mark.slow
 def test_a_template_that_was_stopped_works_on_other_rows() -> None:
     template = ChatTemplate(f"{{% if messages[1] %}}{LOOP}{{% endif %}}x", {}, "m", seconds=0.5)
     assert template.render(ASKED, ask=True) == "x"

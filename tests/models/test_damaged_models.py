@@ -182,6 +182,7 @@ def embedder(where: Path) -> Path:
     return where
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("damage", "file", "words"),
     [

@@ -38,5 +38,13 @@ def test_what_a_stage_recorded_beside_a_model_is_not_copied(tmp_path: Path) -> N
 def test_a_folder_without_a_readable_card_is_named(tmp_path: Path, text: str | None) -> None:
     if text is not None:
         (tmp_path / CARD).write_text(text)
-    with pytest.raises(StageError, match=r"model\.json: no readable model card"):
+    with pytest.raises(StageError, match=r"(?s)model\.json: no readable model card .*; run again$"):
+        read_card(tmp_path)
+
+
+def test_a_card_of_a_newer_version_names_a_way_on(tmp_path: Path) -> None:
+    write_card(tmp_path, MODEL.model_copy(update={"schema_version": 2}))
+    with pytest.raises(
+        StageError, match=r"model\.json: schema_version 2 found, .* reads 1; install a newer burnish, or "
+    ):
         read_card(tmp_path)

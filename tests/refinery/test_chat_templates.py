@@ -58,6 +58,7 @@ def test_a_row_that_the_template_refuses_is_an_error_with_its_place(tmp_path: Pa
         planned(two, tmp_path)
 
 
+@pytest.mark.slow
 def test_such_rows_are_skipped_where_bad_rows_are(tmp_path: Path) -> None:
     data = conversations()
     asked = config(tmp_path, data, on_bad_row="skip", annotator=None, method="naive", rounds=1)
@@ -74,6 +75,7 @@ def test_such_rows_are_skipped_where_bad_rows_are(tmp_path: Path) -> None:
     assert sum(before != now for before, now in zip(data, after, strict=True)) <= CAP
 
 
+@pytest.mark.slow
 def test_the_rows_that_a_template_refuses_are_part_of_what_the_data_stage_is(tmp_path: Path) -> None:
     """Another template that refuses nothing gives another stage; the stage of data without refusals is as before."""
 
@@ -128,6 +130,7 @@ def test_the_first_row_says_how_an_answer_ends(tmp_path: Path) -> None:
     assert "an answer ends with <end_of_turn> (--set model.end=TOKEN chooses another token)" in lines
 
 
+@pytest.mark.slow
 def test_another_end_is_another_base_and_the_tokenizer_s_own_is_the_old_one(tmp_path: Path) -> None:
     def base(model: Path, *changes: str) -> str:
         asked = settings(write(tmp_path, rows()), f"model.source={model}", "model.dtype=float32", *changes)

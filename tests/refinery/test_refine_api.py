@@ -79,6 +79,7 @@ def test_a_part_of_a_dataset_is_what_is_refined(tmp_path: Path) -> None:
     assert found.summary.data.rows == 40
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["rows", "dataset"])
 def test_the_same_call_goes_on(tmp_path: Path, kind: str) -> None:
     units: list[str] = []
@@ -91,6 +92,7 @@ def test_the_same_call_goes_on(tmp_path: Path, kind: str) -> None:
     assert units.count("train") == 3
 
 
+@pytest.mark.slow
 def test_the_command_line_and_python_do_the_same(tmp_path: Path) -> None:
     from refinement import refine, settings
 
@@ -207,6 +209,7 @@ def test_a_model_that_is_not_there(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.slow
 def test_what_is_in_memory_is_kept_once(tmp_path: Path) -> None:
     for _ in range(2):
         refined(rows(), tmp_path, rounds=1)

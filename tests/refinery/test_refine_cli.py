@@ -36,11 +36,8 @@ from burnish.inputs import context
 from burnish.services import endpoint
 
 QUICK = (
-    "--set=decode.beams=1",
-    "--set=decode.max_new_tokens=40",
-    "--set=train.lora=null",
-    "--alpha=0.1",
-    "--differs=number",
+    *("--set=decode.beams=1", "--set=decode.max_new_tokens=40", "--set=train.lora=null"),
+    *("--alpha=0.1", "--differs=number"),
 )
 
 
@@ -111,6 +108,7 @@ def test_json_is_the_summary(tmp_path: Path) -> None:
     assert json.loads(result.stdout) == json.loads((tmp_path / "out" / "refinement.json").read_text())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "field", "value"),
     [
@@ -180,6 +178,7 @@ def _judge_sheet(path: Path) -> None:
         writer.writerows(pairs)
 
 
+@pytest.mark.slow
 def test_a_spent_budget_is_exit_code_3_and_a_larger_one_goes_on(tmp_path: Path) -> None:
     with FaultServer(rule=knows) as running:
         options = (
@@ -203,6 +202,7 @@ def test_a_spent_budget_is_exit_code_3_and_a_larger_one_goes_on(tmp_path: Path) 
 # --- refused
 
 
+@pytest.mark.slow
 def test_a_judge_that_fails_the_self_test_is_exit_code_2_with_what_was_seen(tmp_path: Path) -> None:
     with FaultServer(rule=lambda _: {"A": 1.0}) as running:
         options = ("--annotator", annotator(tmp_path, judge(running.address)["annotator"]), "--rounds", "1")
@@ -260,6 +260,7 @@ def test_a_mistake_is_exit_code_2_and_one_line(tmp_path: Path, options: list[str
     check_refused(call(tmp_path, *options), *words)
 
 
+@pytest.mark.slow
 def test_other_settings_are_refused_until_they_may_overwrite(tmp_path: Path) -> None:
     assert call(tmp_path, *ORACLE).exit_code == 0
     before = (tmp_path / "out" / "ledger.jsonl").read_bytes()

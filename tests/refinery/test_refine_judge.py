@@ -52,6 +52,7 @@ def judge(address: str, **more: Any) -> dict[str, Any]:
     return {"annotator": {**given, **more}, "no_selftest": True}
 
 
+@pytest.mark.slow
 def test_a_fifth_of_the_calls_fails_and_the_refinement_ends(tmp_path: Path) -> None:
     with FaultServer(faults=0.2, seed=8, kinds=QUICK, rule=knows) as running:
         config = settings(written(tmp_path), **judge(running.address, retries=1), rounds=1)
@@ -73,6 +74,7 @@ def test_a_fifth_of_the_calls_fails_and_the_refinement_ends(tmp_path: Path) -> N
     assert "abstained" in page
 
 
+# Not marked slow: `make check` asks a server in at least one refinement.
 def test_a_budget_pauses_and_a_larger_one_goes_on_without_asking_again(tmp_path: Path) -> None:
     prices = {"input_per_million": 10_000, "output_per_million": 0}  # a call of 100 tokens costs 1
     with FaultServer(rule=knows) as running:
@@ -100,6 +102,7 @@ def test_a_limit_on_money_needs_prices(tmp_path: Path) -> None:
         refine(config, tmp_path, budget=CallBudget(max_cost=5))
 
 
+@pytest.mark.slow
 def test_a_judge_that_always_says_a_does_not_pass_the_self_test(tmp_path: Path) -> None:
     units: list[str] = []
     with FaultServer(rule=lambda _: {"A": 1.0}) as running:
@@ -145,6 +148,7 @@ def test_a_server_that_is_not_there_is_said_at_once_and_nothing_is_lost(tmp_path
     assert len(units) == before  # the self-test comes before anything is spent
 
 
+@pytest.mark.slow
 def test_the_key_is_in_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     secret = "sk-very-secret-0123456789"
     monkeypatch.setenv("MY_KEY", secret)
@@ -181,6 +185,7 @@ def test_the_key_is_in_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         assert secret.encode() not in path.read_bytes(), path
 
 
+@pytest.mark.slow
 def test_a_vote_of_a_judge_and_a_column_asks_the_judge_once(tmp_path: Path) -> None:
     with FaultServer(rule=lambda _: {"A": 0.5, "B": 0.5}) as running:
         of = [judge(running.address)["annotator"], {"kind": "oracle", "column": "gold"}]
@@ -195,6 +200,7 @@ def test_a_vote_of_a_judge_and_a_column_asks_the_judge_once(tmp_path: Path) -> N
     assert found.summary.selftest is None  # the column knows nothing of planted pairs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("skipped", [False, True])
 def test_the_dry_run_promises_no_fewer_calls_than_the_run_makes(tmp_path: Path, skipped: bool) -> None:
     """24 of the 60 rows give 60 pairs: 24 that are worse, 24 that are equal, 12 that are longer. Each is asked about in

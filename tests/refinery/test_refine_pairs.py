@@ -75,6 +75,7 @@ def test_the_pairs_are_the_clear_verdicts_of_the_ledger(tmp_path: Path) -> None:
     assert f"pairs: {path}" in result.stdout.splitlines()
 
 
+@pytest.mark.slow
 def test_in_python_and_in_the_folder_of_the_results(tmp_path: Path) -> None:
     out = tmp_path / "out"
     options: dict[str, Any] = {
@@ -97,6 +98,7 @@ def test_in_python_and_in_the_folder_of_the_results(tmp_path: Path) -> None:
         assert [turn["role"] for turn in first["chosen"]] == ["assistant"]
 
 
+@pytest.mark.slow
 def test_a_pause_leaves_the_pairs_of_the_finished_rounds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "pairs.jsonl"
     with FaultServer(rule=knows) as running:
@@ -200,6 +202,7 @@ OTHER: list[tuple[str, bytes]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "content"), OTHER)
 def test_a_file_that_holds_anything_else_is_replaced_only_with_overwrite(
     name: str, content: bytes, tmp_path: Path

@@ -79,6 +79,7 @@ def test_the_model_learned_what_the_dataset_holds(done: Refined) -> None:
     assert trained_on(done.store)[done.summary.model.fingerprint] == {row["id"] for row in rows()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("alpha", "cap"), [(0.02, 1), (0.05, 3), (1.0, COUNT)])
 def test_no_round_changes_more_than_its_share(tmp_path: Path, alpha: float, cap: int) -> None:
     found = refine(settings(written(tmp_path), alpha=alpha), tmp_path)
@@ -168,6 +169,7 @@ def test_no_proposal_comes_from_a_model_that_was_trained_on_the_row(done: Refine
 # --- the dataset
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("form", "suffix"),
     [
@@ -231,6 +233,7 @@ class Cut(FakeBackend):
         return Completion(id=answer.id, sample=0, text=text, finished=number % 2 == 0, tokens=answer.tokens)
 
 
+@pytest.mark.slow
 def test_a_proposal_without_an_end_or_an_answer_is_never_accepted(tmp_path: Path) -> None:
     found = refine(settings(written(tmp_path), alpha=1.0), tmp_path, Cut(RIGHT))
     for line in found.ledger:
@@ -268,6 +271,7 @@ def test_the_reference_reaches_no_example_that_is_judged_or_learned(done: Refine
             assert not any(b'"reference":"' in file.read_bytes() for file in place.rglob("*.jsonl"))
 
 
+@pytest.mark.slow
 def test_comparisons_can_be_limited(tmp_path: Path) -> None:
     found = refine(settings(written(tmp_path), comparisons=10, alpha=1.0), tmp_path)
     for one in found.summary.rounds:
@@ -277,6 +281,7 @@ def test_comparisons_can_be_limited(tmp_path: Path) -> None:
         assert one.counts["not_compared"] > 0
 
 
+@pytest.mark.slow
 def test_seeds_cut_other_halves(tmp_path: Path) -> None:
     source = written(tmp_path)
     cuts: list[set[frozenset[str]]] = []

@@ -40,6 +40,7 @@ def harms(found: Refined) -> list[HarmSummary]:
     return [one.harm for one in found.summary.rounds if one.harm is not None]
 
 
+@pytest.mark.slow
 def test_an_audit_by_people_waits_after_the_comparison(tmp_path: Path) -> None:
     config, out = settings(written(tmp_path), audit=4), tmp_path / "out"
     stop = paused(config, tmp_path)
@@ -59,6 +60,7 @@ def _sample(found: Refined, number: int) -> list[Comparison]:
     return read_rows(place / "comparisons.jsonl", Comparison)
 
 
+@pytest.mark.slow
 def test_the_sample_is_the_same_whatever_is_said(tmp_path: Path) -> None:
     opinions: list[Opinion] = [truth, harmful, lambda _: Said.ABSTAIN]
     found = [audited(tmp_path / str(i), opinion, rounds=1) for i, opinion in enumerate(opinions)]
@@ -68,6 +70,7 @@ def test_the_sample_is_the_same_whatever_is_said(tmp_path: Path) -> None:
     assert [harms(one)[0].undecided for one in found] == [0, 0, 4]
 
 
+@pytest.mark.slow
 def test_the_bound_is_clopper_and_pearson_s_with_the_error_shared_out(tmp_path: Path) -> None:
     asked: list[str] = []
 
@@ -89,6 +92,7 @@ def test_undecided_counts_as_harm(tmp_path: Path) -> None:
     assert (harm.harmed, harm.undecided, harm.bound, harm.level, harm.accepted) == (0, 4, 1.0, 0.95, False)
 
 
+@pytest.mark.slow
 def test_a_census_gives_the_share_itself(tmp_path: Path) -> None:
     (harm,) = harms(audited(tmp_path, harmful, rounds=1, audit=CAP))
     assert (harm.sampled, harm.harmed, harm.bound) == (CAP, CAP, 1.0)
@@ -110,6 +114,7 @@ def test_no_bound_from_impossible_numbers(harmed: int, sampled: int, changes: in
         harm_bound(harmed, sampled, changes, 0.95)
 
 
+@pytest.mark.slow
 def test_too_much_harm_refuses_the_round_and_changes_nothing(tmp_path: Path) -> None:
     found = audited(tmp_path, harmful, max_harm=0.5)
     assert [harm.accepted for harm in harms(found)] == [False, False]
@@ -125,6 +130,7 @@ def test_too_much_harm_refuses_the_round_and_changes_nothing(tmp_path: Path) -> 
     assert "no" in (found.out / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_refused_round_leaves_the_next_one_where_it_was(tmp_path: Path) -> None:
     seen: list[str] = []
 

@@ -44,6 +44,7 @@ class Spaced(Wordy):
     words = "\n{}\t\n "
 
 
+@pytest.mark.slow
 def test_texts_differ_by_more_than_white_space(tmp_path: Path) -> None:
     source = written(tmp_path)
     spaced = refine(settings(source, differs="text", annotator="oracle:gold", rounds=1), tmp_path / "a", Spaced(RIGHT))
@@ -53,6 +54,7 @@ def test_texts_differ_by_more_than_white_space(tmp_path: Path) -> None:
     assert wordy.summary.rounds[0].compared == COUNT
 
 
+@pytest.mark.slow
 def test_numbers_differ_whatever_the_words(tmp_path: Path) -> None:
     source = written(tmp_path)
     plain = refine(settings(source, rounds=1), tmp_path / "plain")
@@ -112,6 +114,7 @@ class Far(FakeBackend):
         return Completion(id=prompt.id, sample=0, text=text, finished=True, tokens=2)
 
 
+@pytest.mark.slow
 def test_an_embedder_leaves_the_nearest_ones_out(tmp_path: Path, minilm: Path) -> None:
     options: dict[str, Any] = {"differs": f"embedding:{minilm}", "rounds": 1, "annotator": "oracle:gold"}
     config = settings(written(tmp_path), "differs.share=0.8", **options)
@@ -138,6 +141,7 @@ def test_what_is_no_embedder_is_refused_before_anything_is_spent(tmp_path: Path,
     assert not (tmp_path / "store").exists()
 
 
+@pytest.mark.slow
 def test_a_label_without_an_answer_is_replaced_and_never_learned(tmp_path: Path) -> None:
     data = [row | ({"answer": "I do not know"} if i % 10 == 0 else {}) for i, row in enumerate(rows())]
     found = refine(settings(written(tmp_path, data), alpha=1.0, rounds=1), tmp_path)
@@ -176,6 +180,7 @@ def distances_in(store: Path) -> dict[str, float]:
     return {id_: score.value for id_, score in scores.items()}
 
 
+@pytest.mark.slow
 def test_a_server_of_embeddings_leaves_the_nearest_ones_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("openai")
     monkeypatch.setattr(endpoint, "FIRST_DELAY", 0.001)
@@ -194,6 +199,7 @@ def test_a_server_of_embeddings_leaves_the_nearest_ones_out(tmp_path: Path, monk
         assert running.asked.total() == asked  # batches and patience are not what a result is known by
 
 
+@pytest.mark.slow
 def test_what_was_measured_before_a_stop_is_never_sent_again(tmp_path: Path) -> None:
     pytest.importorskip("openai")
     with FaultServer() as running:
@@ -252,6 +258,7 @@ SENTENCES = [
 ]
 
 
+@pytest.mark.slow
 def test_a_server_and_the_same_model_here_give_the_same_order_of_pairs(minilm: Path) -> None:
     pytest.importorskip("openai")
     place = str(minilm)

@@ -202,6 +202,7 @@ LONG = (
 )
 
 
+@pytest.mark.slow
 def test_many_long_labels_are_said_in_the_dry_run_and_in_the_first_lines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -298,6 +299,7 @@ DOUBT = (
 )
 
 
+@pytest.mark.slow
 def test_a_reference_that_never_matches_is_said_in_the_dry_run_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

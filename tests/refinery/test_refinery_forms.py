@@ -76,6 +76,7 @@ def test_columns_by_their_names_on_the_command_line_and_in_the_config(way: str, 
     assert all(right(after[i]["query"], after[i]["response"]) for i in changed)
 
 
+@pytest.mark.slow
 def test_columns_in_python(tmp_path: Path) -> None:
     pytest.importorskip("datasets")
     for number, columns in enumerate((MAPPED, {"prompt": "query", "completion": "response"})):
@@ -105,6 +106,7 @@ def test_columns_that_cannot_be_read(text: str, tmp_path: Path) -> None:
     assert "such as prompt=query,completion=response" in result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dry", [(), ("--dry-run",)])
 def test_columns_that_nothing_reads_are_named_once(dry: tuple[str, ...], tmp_path: Path) -> None:
     data = [row | ({"late": i} if i == 40 else {}) for i, row in enumerate(rows())]
@@ -129,6 +131,7 @@ def test_a_column_of_the_prompt_stops_and_says_both_ways_on(tmp_path: Path) -> N
 # Other files
 
 
+@pytest.mark.slow
 def test_the_dataset_also_as_parquet_and_csv(tmp_path: Path) -> None:
     data = [row | ({"score": 1.5} if i % 2 else {"score": None, "tags": ["a", "b"]}) for i, row in enumerate(rows())]
     source, out = written(tmp_path, data), tmp_path / "out"
@@ -217,6 +220,7 @@ def test_a_kind_of_file_that_is_none(given: Any, tmp_path: Path) -> None:
 # Reverts
 
 
+@pytest.mark.slow
 def test_reverting_everything_gives_the_first_bytes_back(tmp_path: Path) -> None:
     def line(row: dict[str, Any], number: int) -> str:
         answer = f'"\\u0023### {row["answer"].removeprefix("#### ")}"' if number % 2 else json.dumps(row["answer"])
@@ -243,6 +247,7 @@ def test_reverting_everything_gives_the_first_bytes_back(tmp_path: Path) -> None
     assert (found.out / "refined.jsonl").read_bytes() == data
 
 
+@pytest.mark.slow
 def test_a_row_that_went_back_stays_as_it_was_through_the_next_calls(tmp_path: Path) -> None:
     source = tmp_path / "data.jsonl"
     data = as_jsonl(rows()).replace(b'"answer":"#', b'"answer":"\\u0023')

@@ -48,6 +48,7 @@ def without_ids() -> list[dict[str, Any]]:
 # --- ids
 
 
+@pytest.mark.slow
 def test_ids_are_the_user_s_own(tmp_path: Path) -> None:
     found = refine(settings(written(tmp_path), rounds=1), tmp_path)
     assert [example.id for example in found.examples] == [row["id"] for row in rows()]
@@ -56,6 +57,7 @@ def test_ids_are_the_user_s_own(tmp_path: Path) -> None:
     assert [example.id for example in refine(config, tmp_path / "b").examples] == [f"k{i}" for i in range(COUNT)]
 
 
+@pytest.mark.slow
 def test_ids_that_are_made_do_not_depend_on_the_place(tmp_path: Path) -> None:
     config = settings(written(tmp_path, without_ids()), rounds=1)
     found = refine(config, tmp_path)
@@ -108,6 +110,7 @@ def test_a_row_that_cannot_be_used_is_an_error_with_its_place(tmp_path: Path, fl
     assert units == []
 
 
+@pytest.mark.slow
 def test_skipped_rows_stay_as_they_are_and_are_counted(tmp_path: Path) -> None:
     source = tmp_path / "data.jsonl"
     lines = [line for i, good in enumerate(GOOD) for line in (*(list(BAD.values())[i : i + 1]), good)]
@@ -333,6 +336,7 @@ def test_the_report_has_the_summary_s_numbers_and_a_figure(tmp_path: Path) -> No
         assert re.search(cells, seen, re.DOTALL)
 
 
+@pytest.mark.slow
 def test_without_a_reference_there_is_no_figure_and_no_accuracy(tmp_path: Path) -> None:
     found = refine(settings(written(tmp_path), annotator=None, method="majority"), tmp_path)
     assert found.summary.given_accuracy is None

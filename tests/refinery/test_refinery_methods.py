@@ -156,6 +156,7 @@ def test_the_most_frequent_answer_by_hand(texts: list[str], chosen: str, share: 
     assert (found.completion, votes) == (chosen, pytest.approx(share))
 
 
+@pytest.mark.slow
 def test_a_majority_of_samples_is_proposed_with_its_share(tmp_path: Path) -> None:
     found = refine(settings(written(tmp_path), "method.samples=4", method="majority", **NOBODY), tmp_path)
     seen: Counter[Reason] = Counter()

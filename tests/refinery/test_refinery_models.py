@@ -56,6 +56,7 @@ def test_the_base_is_named_by_its_absolute_path_and_anew_after_a_move(
     assert backend.exports == [False]  # the model itself was there
 
 
+@pytest.mark.slow
 def test_merge_delivers_whole_weights_and_back(tmp_path: Path) -> None:
     shutil.copytree(EMBEDDED / "strong", tmp_path / "base")
     backend = Adapts()

@@ -105,6 +105,7 @@ def test_what_waits_is_blinded_and_balanced(tmp_path: Path) -> None:
     assert {tuple(ask) for ask in raw} == {tuple(Ask.__dataclass_fields__)}
 
 
+@pytest.mark.slow
 def test_the_same_call_goes_on_with_what_people_said(tmp_path: Path) -> None:
     config, out, units = settings(written(tmp_path), **PEOPLE), tmp_path / "out", list[str]()
     paused(config, tmp_path)
@@ -136,6 +137,7 @@ def test_the_same_call_goes_on_with_what_people_said(tmp_path: Path) -> None:
             )
 
 
+@pytest.mark.slow
 def test_stops_while_people_are_waited_for_change_no_byte(tmp_path: Path) -> None:
     config = settings(written(tmp_path), **PEOPLE)
     whole = through(config, tmp_path / "whole", truth)
@@ -198,6 +200,7 @@ def test_a_seed_shows_other_sides_first(tmp_path: Path) -> None:
     assert orders[0] == orders[1] != orders[2]
 
 
+@pytest.mark.slow
 def test_people_are_asked_last_of_a_majority(tmp_path: Path) -> None:
     program = script(tmp_path, "first.py", "for row in rows: say(row['id'], verdict='tie')")
     of = [{"kind": "people"}, {"kind": "command", "command": program}]

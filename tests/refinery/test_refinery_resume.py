@@ -37,6 +37,7 @@ CLASSIFIER = {"kind": "classifier", "model": "builtin:judge-1"}
 # --- a kill at any unit of work
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["ilr", "majority", "clear"])
 def test_stopped_at_every_unit_the_folder_is_the_same_bytes(tmp_path: Path, method: str) -> None:
     asked = None if method == "majority" else CLASSIFIER
@@ -52,6 +53,7 @@ def test_stopped_at_every_unit_the_folder_is_the_same_bytes(tmp_path: Path, meth
     assert bytes_of(tmp_path / "pieces") == bytes_of(tmp_path / "whole")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tear", [False, True])
 def test_stopped_before_every_manifest_the_folder_is_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tear: bool
@@ -93,6 +95,7 @@ def file_operations(patch: pytest.MonkeyPatch, out: Path, stop_at: int | None = 
     return seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more_rounds", [False, True])
 def test_stopped_between_any_two_files_the_folder_is_the_same_bytes(tmp_path: Path, more_rounds: bool) -> None:
     source = written(tmp_path)
@@ -120,6 +123,7 @@ def test_stopped_between_any_two_files_the_folder_is_the_same_bytes(tmp_path: Pa
         assert bytes_of(out) == whole, (number, operations[number - 1 :])
 
 
+@pytest.mark.slow
 def test_a_kill_in_the_first_write_leaves_a_folder_that_goes_on(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / ".config.yaml.4711.part").write_text("dat")
@@ -129,6 +133,7 @@ def test_a_kill_in_the_first_write_leaves_a_folder_that_goes_on(tmp_path: Path) 
 # --- the same call again, and more rounds
 
 
+@pytest.mark.slow
 def test_the_same_call_again_computes_and_changes_nothing(tmp_path: Path) -> None:
     config, units = settings(written(tmp_path)), list[str]()
     before = bytes_of(refine(config, tmp_path).out)
@@ -136,6 +141,7 @@ def test_the_same_call_again_computes_and_changes_nothing(tmp_path: Path) -> Non
     assert units == []
 
 
+@pytest.mark.slow
 def test_a_round_more_goes_on_behind_the_first_one_s_lines(tmp_path: Path) -> None:
     source = written(tmp_path)
     refine(settings(source, rounds=1), tmp_path)
@@ -148,6 +154,7 @@ def test_a_round_more_goes_on_behind_the_first_one_s_lines(tmp_path: Path) -> No
     assert bytes_of(found.out) == bytes_of(refine(settings(source), tmp_path / "whole").out)
 
 
+@pytest.mark.slow
 def test_a_round_less_is_another_refinement(tmp_path: Path) -> None:
     source = written(tmp_path)
     before = bytes_of(refine(settings(source), tmp_path).out)
@@ -156,6 +163,7 @@ def test_a_round_less_is_another_refinement(tmp_path: Path) -> None:
     assert bytes_of(tmp_path / "out") == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("other", "named"),
     [
@@ -188,6 +196,7 @@ def test_the_same_out_with_other_settings_is_refused_and_nothing_changed(
     assert bytes_of(refine(config, tmp_path).out) == bytes_of(refine(config, tmp_path, overwrite=True).out)
 
 
+@pytest.mark.slow
 def test_overwrite_replaces_everything_but_what_people_said(tmp_path: Path) -> None:
     refine(settings(written(tmp_path)), tmp_path)
     (tmp_path / "out" / ANNOTATIONS).write_text("")
@@ -258,6 +267,7 @@ def test_a_source_that_shrinks_while_it_is_refined_is_noticed(tmp_path: Path) ->
 # --- what the user took back
 
 
+@pytest.mark.slow
 def test_after_a_revert_the_same_call_trains_on_what_stands(tmp_path: Path) -> None:
     config = settings(written(tmp_path))
     found = refine(config, tmp_path)
@@ -280,6 +290,7 @@ def test_after_a_revert_the_same_call_trains_on_what_stands(tmp_path: Path) -> N
     assert third.reasons(3)[Reason.ACCEPTED] == CAP
 
 
+@pytest.mark.slow
 def test_what_is_right_after_a_revert_is_measured_and_new_rounds_warn_first(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -308,6 +319,7 @@ def test_what_is_right_after_a_revert_is_measured_and_new_rounds_warn_first(
     assert found.summary.present_accuracy is None
 
 
+@pytest.mark.slow
 def test_a_row_that_is_taken_back_twice_is_one_row(tmp_path: Path) -> None:
     config = settings(written(tmp_path), annotator=None, method="naive", alpha=0.5)
     found = refine(config, tmp_path)

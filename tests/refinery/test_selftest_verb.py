@@ -35,6 +35,7 @@ def try_out(where: Path, address: str, *arguments: str, **more: Any) -> Result:
     return CliRunner().invoke(main, ["selftest", str(config), "--store", str(where / "store"), *arguments])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("with_ids", [True, False])
 def test_refine_takes_over_what_the_verb_asked(with_ids: bool, tmp_path: Path) -> None:
     source = written(tmp_path)
@@ -61,6 +62,7 @@ def always(reply: str) -> Rule:
     return lambda prompt: {reply: 1.0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rule", "words"),
     [
@@ -86,6 +88,7 @@ def test_a_judge_with_which_refine_would_stop_is_exit_code_1(rule: Rule, words: 
     assert (as_json.exit_code, json.loads(as_json.stdout)["usable"]) == (1, False)
 
 
+@pytest.mark.slow
 def test_a_judge_that_is_good_enough_is_exit_code_0(tmp_path: Path) -> None:
     with FaultServer(rule=knows) as running:
         arguments = ("--data", str(written(tmp_path)))

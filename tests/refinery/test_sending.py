@@ -81,6 +81,7 @@ def call(where: Path, verb: str, address: str, *arguments: str) -> Result:
     return CliRunner().invoke(main, ["refine", str(written(where)), *MODEL, *places, *arguments])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("away")
 def test_the_first_line_of_refine_says_it_before_the_server_is_asked(tmp_path: Path) -> None:
     with FaultServer(rule=knows) as running:

@@ -167,6 +167,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return found
 
 
+@pytest.mark.slow
 def test_a_page_joins_settings_with_claims_figures_and_a_table(places: list[Path], tmp_path: Path) -> None:
     page = write_joined(places, tmp_path).read_text()
     assert "Figure 4: ILR and DPO over the rounds" in page

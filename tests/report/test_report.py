@@ -11,15 +11,15 @@ from xml.etree import ElementTree
 
 import pytest
 
-from burnish.config import METHODS, MethodRole, MethodSettings
+from burnish.config import METHODS, TASKS, MethodRole, MethodSettings, TaskSettings
 from burnish.errors import DataError
 from burnish.report.figures import draw_figures, write_figures
 from burnish.report.page import facts, render, write_report
-from burnish.report.series import Relation, contrast, curve, methods
+from burnish.report.series import Relation, contrast, curve, main_metric, methods
 from burnish.report.tables import effects_table
 from burnish.report.text import duration, percent, shortened, signed_points, terminal, visible
 from burnish.report.words import basis, found_here, headline
-from burnish.results import Change, Results, read_changes, read_results, read_timings
+from burnish.results import REFERENCE_WIN_RATE, Change, Metric, Results, read_changes, read_results, read_timings
 from burnish.types import Effect
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "results-v1"
@@ -141,6 +141,27 @@ def test_a_method_from_outside_states_its_role_and_its_label(results: Results, m
     assert roles["weak"] == (MethodRole.WEAK, "weak supervisor")
 
 
+def test_a_task_from_outside_says_that_wins_count(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Asked(TaskSettings):
+        """Another task whose accuracy says little."""
+
+        ranked_by_wins: ClassVar[bool] = True
+        kind: Literal["asked"]
+
+    def of_task(kind: str, *, judged: bool) -> Results:
+        rate = {REFERENCE_WIN_RATE: Metric(value=0.4, n=10, ci95=(0.2, 0.6))} if judged else {}
+        runs = tuple(run.model_copy(update={"metrics": {**run.metrics, **rate}}) for run in results.runs)
+        return results.model_copy(update={"runs": runs, "config": {"task": {"kind": kind}}})
+
+    monkeypatch.setattr(TASKS, "_classes", dict(TASKS.all()))  # so that other tests do not know it
+    TASKS.add(Asked)
+    assert main_metric(of_task("asked", judged=True)) == REFERENCE_WIN_RATE
+    assert main_metric(of_task("asked", judged=False)) == "test_accuracy"
+    assert main_metric(of_task("instructions", judged=True)) == REFERENCE_WIN_RATE
+    assert main_metric(of_task("sums", judged=True)) == "test_accuracy"
+    assert main_metric(of_task("unheard", judged=True)) == "test_accuracy"
+
+
 def test_one_seed_has_wilsons_interval_and_several_the_summarys(results: Results) -> None:
     last = curve(results, "ilr", "test_accuracy")[-1]
     row = next(row for row in results.summary if (row.method, row.round, row.metric) == ("ilr", 3, "test_accuracy"))
@@ -151,6 +172,7 @@ def test_one_seed_has_wilsons_interval_and_several_the_summarys(results: Results
     assert curve(alone, "ilr", "test_accuracy")[-1].ci95 == metric.ci95
 
 
+@pytest.mark.slow
 def test_figures_are_those_of_the_paper_and_well_formed(results: Results) -> None:
     drawings = draw_figures(results)
     assert [drawing.name for drawing in drawings] == [
@@ -211,6 +233,7 @@ def test_figures_are_files_and_the_same_each_time(folder: Path) -> None:
     assert {path.name: path.read_bytes() for path in write_figures(folder)} == first
 
 
+@pytest.mark.slow
 def test_the_page_needs_nothing_else_and_is_the_same_each_time(folder: Path, drawn_once: dict[str, str]) -> None:
     path = write_report(folder)
     page = path.read_text(encoding="utf-8")
@@ -237,6 +260,7 @@ def test_the_page_holds_each_part(folder: Path) -> None:
     assert "q̃" not in words  # the likelihood judge ran, and only the classifier is called so
 
 
+@pytest.mark.slow
 def test_hostile_text_in_every_field_stays_text(results: Results) -> None:
     timings, changes = read_timings(FIXTURE), read_changes(FIXTURE)
     machine = timings.machine.model_copy(update={"platform": EVIL, "device": EVIL})

@@ -24,6 +24,7 @@ def counts(name: str, share: float, seed: int = 3) -> Section:
     return section
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "share"), [("configs", 0.06), ("replies", 0.1)])
 def test_a_bad_input_is_read_or_refused_and_nothing_else(name: str, share: float) -> None:
     section = counts(name, share)
@@ -32,12 +33,14 @@ def test_a_bad_input_is_read_or_refused_and_nothing_else(name: str, share: float
     assert section.read + section.refused == section.inputs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["rows", "grades"])
 def test_bad_rows_are_read_or_refused_and_nothing_else(name: str) -> None:
     section = counts(name, 0.05)
     assert (section.tracebacks, section.hangs) == (0, 0), section.examples
 
 
+@pytest.mark.slow
 def test_a_run_on_a_damaged_store_gives_the_same_bytes_or_a_named_error() -> None:
     section = counts("store", 0.15)
     assert section.inputs == 15
@@ -69,6 +72,7 @@ def test_what_goes_wrong_is_counted() -> None:
     assert (section.invented, section.misread) == (2, 1)
 
 
+@pytest.mark.slow
 def test_a_hang_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bad_counts, "SECONDS", 1)
     section = Section()
@@ -81,6 +85,7 @@ def test_a_hang_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     assert section.hangs == 1
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_inputs() -> None:
     first, again, other = (counts("configs", 0.02, seed) for seed in (1, 1, 2))
     assert (first.read, first.refused) == (again.read, again.refused)
@@ -100,6 +105,7 @@ def test_the_page_has_the_table_of_the_committed_results(tmp_path: Path) -> None
     assert copy.read_text() == page
 
 
+@pytest.mark.slow
 def test_it_runs_as_a_script(tmp_path: Path) -> None:
     script = ROOT / "benchmarks" / "bad_inputs.py"
     command = [

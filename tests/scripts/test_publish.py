@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import pytest
 from experiment import run_small, small
 
 from burnish.report.page import write_report
@@ -15,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 from publish_results import publish
 
 
+@pytest.mark.slow
 def test_texts_stay_behind(tmp_path: Path):
     run_small(small(), tmp_path)
     source, into = tmp_path / "out", tmp_path / "published"

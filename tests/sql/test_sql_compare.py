@@ -51,6 +51,7 @@ VALUES = (
 ROWS = st.lists(st.tuples(VALUES) | st.tuples(st.sampled_from([1, None]), VALUES), max_size=4)
 
 
+@pytest.mark.slow
 @given(ROWS, ROWS, st.randoms())
 def test_equal_signatures_are_equal_results(a: list[ResultRow], b: list[ResultRow], order: object) -> None:
     shuffled = sorted(a, key=lambda row: repr((row, order)))

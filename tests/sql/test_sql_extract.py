@@ -180,6 +180,7 @@ def test_hostile_text_is_read_in_a_bounded_time(text: str) -> None:
     assert (found.kind is None) == bool(found.sql)
 
 
+@pytest.mark.slow
 def test_every_gold_query_comes_out_of_four_forms(data_dir: Path) -> None:
     queries: set[str] = set()
     for name in ("geoquery/geography.jsonl", "bird_superhero/dev_superhero.jsonl", "spider_dev/dev.jsonl"):

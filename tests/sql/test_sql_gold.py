@@ -79,6 +79,7 @@ def test_each_query_runs_once_for_each_database(sandbox: Counting, database: Pat
     assert sandbox.ran == ["SELECT 1", "SELECT 2"] * 3
 
 
+@pytest.mark.slow
 def test_a_folder_keeps_what_lasts_by_content(sandbox: Counting, database: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"

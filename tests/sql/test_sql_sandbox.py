@@ -104,6 +104,7 @@ def test_formats_within_the_limit_stay_as_sqlite_has_them(
     assert ask(sandbox, database, sql) == QueryOutcome(kind=Kind.ROWS, rows=(rows,))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sql", "kind", "told"),
     [
@@ -155,6 +156,7 @@ def test_what_becomes_of_bad_queries(
     assert ask(pool, database, "SELECT 1").rows == ((1,),)
 
 
+@pytest.mark.slow
 def test_a_query_that_no_clock_of_sqlite_sees_is_ended(
     sandbox: Sandbox, database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,6 +166,7 @@ def test_a_query_that_no_clock_of_sqlite_sees_is_ended(
     assert ask(sandbox, database, "SELECT 1").rows == ((1,),)
 
 
+@pytest.mark.slow
 def test_a_crash_costs_one_query_alone(database: Path) -> None:
     with Sandbox(Limits(seconds=20), workers=2) as pool:
         ask(pool, database, "SELECT 1")  # a worker is there

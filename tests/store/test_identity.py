@@ -60,6 +60,7 @@ def labelled(tmp_path: Path, config: str) -> list[tuple[str, str]]:
     return [(stage.label, stage.fingerprint) for stage in found.stages]
 
 
+@pytest.mark.slow
 def test_another_reader_of_numbers_changes_what_grades_or_compares_and_what_follows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

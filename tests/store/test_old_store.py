@@ -84,6 +84,7 @@ def without_effects(folder: Path) -> str:
     return pretty(found).decode()
 
 
+@pytest.mark.slow
 def test_the_fixture_has_every_kind_of_stage(old: Path) -> None:
     written = [path.read_text() for path in (ROOT / "src" / "burnish").rglob("*.py")]
     # A `Stage` is made in one place alone, `Steps.stage`, whose callers give it the name first.
@@ -94,6 +95,7 @@ def test_the_fixture_has_every_kind_of_stage(old: Path) -> None:
 
 
 @pytest.mark.usefixtures("first_versions")
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mixed", "correct", "instructed"])
 def test_an_experiment_reuses_all_stages(old: Path, name: str) -> None:
     config = Config.model_validate(cases(old)["experiments"][name])
@@ -107,6 +109,7 @@ def test_an_experiment_reuses_all_stages(old: Path, name: str) -> None:
 
 
 @pytest.mark.usefixtures("first_versions")
+# Not marked slow: `make check` sees whether a stage got another identity.
 def test_a_refinement_reuses_all_stages_and_its_folder(old: Path) -> None:
     found = cases(old)
     options = Options(
@@ -148,6 +151,7 @@ What compares answers, and all that follows from it. The models of the first rou
 
 
 @pytest.mark.usefixtures("first_versions")
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["voted", "majority"])
 def test_a_refinement_by_numbers_runs_again_what_reads_them_and_changes_no_label(old: Path, name: str) -> None:
     found = cases(old)

@@ -197,6 +197,7 @@ def _slow(root: str, order: Any) -> None:
     Executor(Store(Path(root)), Quiet(), {}).run(Stage(name="slow", version=1, config={}, inputs={}, run=run))
 
 
+@pytest.mark.slow
 def test_two_runs_on_one_store_compute_a_stage_once(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     with context.Manager() as manager:
@@ -210,6 +211,7 @@ def test_two_runs_on_one_store_compute_a_stage_once(tmp_path: Path) -> None:
         assert list(order) == ["start", "end"]
 
 
+@pytest.mark.slow
 def test_who_holds_a_stage_is_said(tmp_path: Path) -> None:
     store, talk = Store(tmp_path), Quiet()
     context = multiprocessing.get_context("spawn")
@@ -282,6 +284,7 @@ def test_gc_frees_models_of_preferences_first(tmp_path: Path) -> None:
     assert freed == ["train_preferences", "train", "train_classifier", "answer", "pair"]
 
 
+@pytest.mark.slow
 def test_gc_leaves_the_work_of_a_living_process(tmp_path: Path) -> None:
     store, fingerprint = Store(tmp_path), "e" * 64
     store.work_place("train", fingerprint).mkdir(parents=True)

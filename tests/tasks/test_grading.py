@@ -148,6 +148,7 @@ def test_what_is_no_json_no_file_or_no_task(tmp_path: Path) -> None:
     assert issubclass(ConfigError, BurnishError)
 
 
+@pytest.mark.slow
 def test_no_model_library_is_imported() -> None:
     heavy = "{'torch', 'transformers', 'datasets', 'trl', 'peft', 'accelerate'}"
     code = (
@@ -271,6 +272,7 @@ def test_a_bad_row_of_queries_names_its_line(tmp_path: Path, change: dict[str, A
         grade("text_to_sql", write(path, [first]))
 
 
+@pytest.mark.slow
 def test_the_verb_counts_and_needs_no_model_library(tmp_path: Path) -> None:
     write(tmp_path / "p.jsonl", sql_rows(tmp_path))
     code = """

@@ -121,6 +121,7 @@ def test_a_bad_row_of_grade_names_its_line(tmp_path: Path, row: dict[str, Any], 
     assert str(caught.value).startswith(f"{path}:2: ")
 
 
+@pytest.mark.slow
 def test_the_verb_needs_no_model_library(tmp_path: Path) -> None:
     write(tmp_path / "p.jsonl", GRADED)
     code = """

@@ -323,6 +323,7 @@ def real(data_dir: Path, **settings: Any) -> InstructionsTask:
     return InstructionsTask.model_validate({"kind": "instructions", **files, **settings})
 
 
+@pytest.mark.slow
 def test_saferpaca_as_published(data_dir: Path) -> None:
     task_ = make_task(real(data_dir))
     data = task_.load()
@@ -335,6 +336,7 @@ def test_saferpaca_as_published(data_dir: Path) -> None:
     assert sum(task_.on(row).grade(row.reference or "").correct for row in data.test) == 577
 
 
+@pytest.mark.slow
 def test_the_red_team_files_are_the_test_set(data_dir: Path) -> None:
     bare = [str(data_dir / "safety" / f"{name}.json") for name in ("I-MaliciousInstructions", "I-CoNa")]
     wrapped, requests = load(real(data_dir)), load(real(data_dir, safety_test=bare))

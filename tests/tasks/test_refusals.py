@@ -166,6 +166,7 @@ def read(path: Path) -> list[dict[str, str]]:
     return [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
 
 
+@pytest.mark.slow
 def test_real_refusals_are_found_and_alpaca_has_next_to_none(data_dir: Path) -> None:
     """The 13 of Alpaca and the one general reference decline what they were asked: they are no false alarms."""
     test = read(data_dir / "safety" / "saferpaca_test.jsonl.gz")
@@ -177,6 +178,7 @@ def test_real_refusals_are_found_and_alpaca_has_next_to_none(data_dir: Path) -> 
     assert sum(refuses(row["output"]) for row in alpaca) == 13
 
 
+@pytest.mark.slow
 def test_the_committed_record_is_what_the_benchmark_says(data_dir: Path) -> None:
     record = ROOT / "docs" / "results" / "refusals.json"
     assert json.loads(record.read_text(encoding="utf-8")) == measured(data_dir)

@@ -54,12 +54,14 @@ def all_gold_is_right(config: TaskSettings) -> Dataset:
 # Real data
 
 
+@pytest.mark.slow
 def test_every_gold_answer_of_gsm8k_is_right_against_itself(data_dir: Path) -> None:
     data = all_gold_is_right(Gsm8kTask(kind="gsm8k", source=str(data_dir / "gsm8k")))
     assert (len(data.train), len(data.test), data.dropped) == (7473, 1319, 0)
     assert "<<48/2=24>>" in (data.train[0].reference or "")
 
 
+@pytest.mark.slow
 def test_mawps_loses_the_training_rows_whose_question_is_tested(data_dir: Path) -> None:
     config = WordProblemsTask(kind="word_problems", source=str(data_dir / "math_word_problems" / "mawps.jsonl.gz"))
     data = all_gold_is_right(config)

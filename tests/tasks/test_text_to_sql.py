@@ -58,6 +58,7 @@ SHARED: dict[str, tuple[dict[str, Any], tuple[int, int], int]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SHARED)
 def test_every_gold_query_is_right_against_itself(data_dir: Path, name: str) -> None:
     values, (train, test), nothing = SHARED[name]
@@ -217,6 +218,7 @@ def test_a_missing_database_of_bird_is_named_before_anything_runs(tmp_path: Path
         local_files(config(folder))
 
 
+@pytest.mark.slow
 def test_gold_queries_that_do_not_run_are_left_out_and_counted(tmp_path: Path) -> None:
     endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"
     bad = [

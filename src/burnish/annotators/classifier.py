@@ -180,7 +180,8 @@ def training_pairs(
     sides = [labelled(teaching, list(answers.values())) for answers in worse]
     if not any(side.pairs for side in sides):
         raise DataError(
-            "supervision.annotator: every checkpoint answered every prompt right, so there is no worse side"
+            "supervision.annotator: every checkpoint answered every prompt right, so there is no worse side; "
+            "choose a weaker models.weak, or raise supervision.annotator.decode.temperature"
         )
     match config.pairs:
         case "checkpoints":

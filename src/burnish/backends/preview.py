@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 
@@ -66,6 +67,7 @@ def row_lengths(model: ModelConfig, rows: Iterable[TrainingRow]) -> list[tuple[i
     return [(row.prompt_length, len(row.ids)) for row in tokens]
 
 
+@cache  # a process asks for it once for each plan, and the machine stays the same
 def speed(execution: Execution, dtype: DType) -> float:
     """Measure for 0.2 seconds how many floating-point operations a second this machine does in matrix products.
 

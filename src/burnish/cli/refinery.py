@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from burnish.cli.common import JSON, SET, STORE, main, print_json, settled
+from burnish.cli.common import JSON, MAX_CALLS, MAX_COST, SET, STORE, main, print_json, settled
 
 
 @main.command("refine")
@@ -70,8 +70,8 @@ from burnish.cli.common import JSON, SET, STORE, main, print_json, settled
     type=float,
     help="Accept a round only if the audit shows that at most this share of its changes is for the worse.",
 )
-@click.option("--max-calls", type=int, help="Stop before the judge's server has answered more calls than this.")
-@click.option("--max-cost", type=float, help="Stop before the judge has cost more money than this.")
+@MAX_CALLS
+@MAX_COST
 @click.option(
     "--on-bad-row",
     type=click.Choice(["error", "skip"]),
@@ -225,8 +225,8 @@ def rank_command(data: str, **options: Any) -> None:
     show_default=True,
     help="Exit with code 1 if the accuracy is below this. `refine` stops below selftest.min_accuracy.",
 )
-@click.option("--max-calls", type=int, help="Stop before the judge's server has answered more calls than this.")
-@click.option("--max-cost", type=float, help="Stop before the judge has cost more money than this.")
+@MAX_CALLS
+@MAX_COST
 @STORE
 @SET
 @JSON

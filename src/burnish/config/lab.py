@@ -56,6 +56,12 @@ class Budget(Settings):
             raise ValueError(f"comparisons: {self.comparisons} has no effect with kind: paper; set kind: equal")
         return self
 
+    @property
+    def limit(self) -> int | Literal["rows"] | None:
+        """The limit on a round's comparisons: a number, `rows` for as many as there are rows, or None for no limit."""
+        # The paper has no limit of its own: it compares every proposal that differs.
+        return None if self.kind == "paper" else self.comparisons or "rows"
+
 
 def _budget_from_text(value: object) -> object:
     # The short form `budget: equal`.

@@ -19,6 +19,8 @@ class TaskSettings(Settings):
     content."""
     has_categories: ClassVar[bool] = False
     """Whether each row has a category (general or safety), so that comparisons can be balanced between the two."""
+    ranked_by_wins: ClassVar[bool] = False
+    """Whether the win rate against references says how good a method is. Otherwise the accuracy says it."""
 
     @property
     def hub_dataset(self) -> tuple[str, str | None] | None:
@@ -149,6 +151,8 @@ class InstructionsTask(TaskSettings):
 
     places: ClassVar[frozenset[str]] = frozenset({"general", "safety", "general_test", "safety_test"})
     has_categories: ClassVar[bool] = True
+    # The accuracy only tells which requests were refused.
+    ranked_by_wins: ClassVar[bool] = True
     kind: Literal["instructions"]
     general: Files
     """Training files of instructions to follow, with their responses, such as Alpaca's `instruction`, `input` and

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import yaml
@@ -125,6 +126,7 @@ def _rendered(template: str, summary: Summary, **more: object) -> str:
     )
 
 
+@cache
 def _markdown_environment() -> Environment:
     """Return the templates for Markdown. Text that others wrote cannot add formatting, links or HTML to a card."""
     # HTML escapes would show as text in Markdown, so `finalize` escapes in their place. It sees every value that a

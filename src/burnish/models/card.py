@@ -76,5 +76,8 @@ def read_card(directory: Path) -> ModelCard:
         raise StageError(f"{path}: no readable model card ({error}); run again") from None
     # The version is checked after the reading, because a card without this field has the first version.
     if card.schema_version != 1:
-        raise StageError(f"{path}: schema_version {card.schema_version} found, this burnish reads 1")
+        raise StageError(
+            f"{path}: schema_version {card.schema_version} found, this burnish reads 1; install a newer burnish, or "
+            "delete the folder and run again"
+        )
     return card

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -134,8 +135,11 @@ def render(
     )
 
 
+@cache
 def environment() -> Environment:
     """Return the template environment. It escapes everything except markup that burnish itself made."""
+    # It is made once, because an environment keeps its compiled templates: to compile them takes longer than to fill
+    # them.
     return Environment(
         loader=PackageLoader("burnish.report"),
         autoescape=True,

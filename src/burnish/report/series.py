@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeVar
 
 from pydantic import JsonValue
 
-from burnish.config import METHODS, MethodRole, MethodSettings
+from burnish.config import METHODS, TASKS, MethodRole, MethodSettings
+from burnish.config.base import Settings
+from burnish.config.kinds import Kinds
 from burnish.errors import ConfigError
 from burnish.results import REFERENCE_WIN_RATE, SUPERVISOR, Bounds, PairedRow, Results, Run
 from burnish.types import Effect
+
+S = TypeVar("S", bound=Settings)
 
 ACCURACY = "test_accuracy"
 _ORDER = tuple(MethodRole)  # the members stand in reading order
@@ -110,10 +115,13 @@ def _method(run: Run, last_round: int, settings: Mapping[str, JsonValue]) -> Met
 def _class_of(kind: str) -> type[MethodSettings] | None:
     """Return the settings class of a kind, or None if there is none where the report is written."""
     # The supervisor is measured like a method, but it has no settings class.
-    if kind == SUPERVISOR:
-        return None
+    return None if kind == SUPERVISOR else _registered(METHODS, kind)
+
+
+def _registered(kinds: Kinds[S], kind: JsonValue) -> type[S] | None:
+    """Return the settings class of a kind, or None if there is none where the report is written."""
     try:
-        return METHODS.get(kind)
+        return kinds.get(kind)
     # A plug-in that cannot be imported is no reason to fail: the results can be read without it.
     except ConfigError:
         return None
@@ -165,12 +173,10 @@ def effects_of(results: Results, method: Method) -> dict[int, dict[Effect, int]]
 
 
 def by_wins(results: Results) -> bool:
-    """Say whether the win rate against references is the main result.
-
-    It is for instructions, because their accuracy only tells who refused.
-    """
+    """Say whether the win rate against references is the main result: if it was measured and the task asks for it."""
     judged = any(run.metrics.get(REFERENCE_WIN_RATE) is not None for run in results.runs)
-    return judged and setting(results, "task", "kind") == "instructions"
+    task = _registered(TASKS, setting(results, "task", "kind"))
+    return judged and task is not None and task.ranked_by_wins
 
 
 def main_metric(results: Results) -> str:

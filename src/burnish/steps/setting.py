@@ -83,8 +83,7 @@ class Setting:
     @property
     def comparisons(self) -> int | Literal["rows"] | None:
         """The limit on a round's comparisons: a number, `rows` for as many as there are rows, or None for no limit."""
-        # The paper has no limit of its own: it compares every proposal that differs.
-        return None if self.budget.kind == "paper" else self.budget.comparisons or "rows"
+        return self.budget.limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

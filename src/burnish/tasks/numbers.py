@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from functools import lru_cache
 
 from burnish.algorithms.thinking import without_thinking
 from burnish.errors import DataError
@@ -169,6 +170,7 @@ def same_number(a: Answer, b: Answer) -> bool:
     return abs(x - y) <= TOLERANCE * max(abs(x), abs(y))
 
 
+@lru_cache(2**12)
 def canonical(value: Fraction) -> str:
     """Return a number as an exact decimal (`0.75`, `1000`) if the decimal ends, else as a reduced fraction `a/b`."""
     # The decimal of a reduced fraction ends exactly if 2 and 5 are the only prime factors of its denominator.
@@ -210,6 +212,7 @@ def _value(found: re.Match[str]) -> Fraction | None:
     return None if value is None else sign * value
 
 
+@lru_cache(2**12)  # graders read the same few numbers again and again
 def _quotient(top: str, bottom: str) -> Fraction | None:
     # The exponent is first checked as a text. Fraction would compute all digits of `1e999999999`, and `int` refuses
     # texts of more than 4,300 digits.

@@ -32,7 +32,11 @@ def test_few_logits_of_a_large_vocabulary_are_there_at_once() -> None:
     ids = [torch.randint(0, 256_000, (length,)).tolist() for length in (200, 150, 9)]
     starts = [20, 30, 1]
     seen: list[int] = []
-    model.get_output_embeddings().register_forward_hook(lambda _, __, logits: seen.append(logits.numel()))
+
+    def note(_: Any, __: Any, logits: Any) -> None:
+        seen.append(logits.numel())
+
+    model.get_output_embeddings().register_forward_hook(note)
     sums = logprob_sums(model, ids, starts, pad=0)
     targets = sum(len(row) - start for row, start in zip(ids, starts, strict=True))
     assert most_targets(model) == LOGITS // 256_000 < targets

@@ -40,7 +40,7 @@ FEW = 8
 
 
 def decode(
-    model: PreTrainedModel,
+    model: Any,
     ids: Sequence[Sequence[int]],
     settings: Decoding,
     processors: Callable[[Sequence[int]], Sequence[LogitsProcessor]] = lambda _: (),
@@ -72,7 +72,7 @@ def decode(
             )
             for row, new in zip(rows, input_BT[:, longest:].tolist(), strict=True):
                 answers[row] = new
-            if thinned is None or input_BT.shape[1] == width:
+            if cache is None or thinned is None or input_BT.shape[1] == width:
                 break
             going = (~thinned.ended_B).nonzero()[:, 0]
             rows = [rows[place] for place in going.tolist()]
@@ -106,7 +106,7 @@ class _Thinned(StoppingCriteria):
         self.ended_B = torch.zeros(rows, dtype=torch.bool, device=ends_E.device)
         self.enough = max(FEW, rows // LEAVING)
 
-    def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> Any:
         """Return for each row whether to stop. All rows stop together."""
         self.ended_B |= torch.isin(input_ids[:, -1], self.ends_E)
         return (self.ended_B.sum() >= self.enough).expand_as(self.ended_B)
@@ -135,7 +135,8 @@ def _prefilled(model: PreTrainedModel, ids: Sequence[Sequence[int]], beams: int)
 
 def _empty(model: PreTrainedModel) -> DynamicCache | None:
     """Return an empty cache whose rows can be copied and chosen, or None if the model has another kind of cache."""
-    if not model._supports_default_dynamic_cache() or _cache_name(model.forward) is None:
+    body: Any = model
+    if not body._supports_default_dynamic_cache() or _cache_name(model.forward) is None:
         return None
     # Such positions (of Phi 3, for example) depend on the longest row of the batch. If it left, the others' new keys
     # would not fit their old ones.

@@ -308,4 +308,6 @@ def test_batches_are_planned_longest_first_within_the_budget() -> None:
     assert plan_batches([3, 9, 3, 5], 10) == [[1], [3, 0], [2]]
     assert plan_batches([3, 9, 3, 5], 100) == [[1, 3, 0, 2]]
     assert plan_batches([], 10) == []
+    # By tokens they would fit together, but not by their targets. The first row has too many of them by itself.
+    assert plan_batches([9, 8, 7, 6], 100, targets=[7, 2, 3, 1], most_targets=5) == [[0], [1, 2], [3]]
     assert [micro_batch(32, 100, tokens) for tokens in (50, 100, 900, 10_000)] == [1, 1, 8, 32]

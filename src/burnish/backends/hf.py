@@ -6,22 +6,24 @@ Axes: B is the rows of a batch, T the token positions, V the vocabulary, and N t
 from __future__ import annotations
 
 import warnings
+from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from transformers import LogitsProcessorList
+from transformers import LogitsProcessor
 
 from burnish.backends import Progress
 from burnish.backends.batching import plan_batches
+from burnish.backends.decoding import decode
 from burnish.backends.device import Runtime, choose_device, set_threads
 from burnish.backends.dpo import PreferenceTraining
 from burnish.backends.export import export
 from burnish.backends.load import Loaded, load, max_positions
-from burnish.backends.render import Tokens
 from burnish.backends.sampling import InverseCdf
+from burnish.backends.scoring import logprob_sums, most_targets, right_padded
 from burnish.backends.train import Training
 from burnish.config import Decoding, Execution, ModelConfig, Objective, TrainSettings
 from burnish.errors import DataError
@@ -99,7 +101,7 @@ class HfBackend:
         loaded = self._load(model)
         # All prompts are rendered before the first one is answered. So a prompt that does not fit stops the stage at
         # once.
-        ids = [loaded.renderer.prompt(prompt.messages, prompt.id) for prompt in prompts]
+        ids = [array("i", loaded.renderer.prompt(prompt.messages, prompt.id)) for prompt in prompts]
         limit = max_positions(loaded.model)
         for prompt, row in zip(prompts, ids, strict=True):
             if len(row) + settings.max_new_tokens > limit:
@@ -110,36 +112,33 @@ class HfBackend:
         # Each beam is a row of its own, and the cache of keys and values grows until the last new token.
         lengths = [(len(row) + settings.max_new_tokens) * settings.beams for row in ids]
         keys = [row_key(prompt.id, prompt.sample) for prompt in prompts]
-        for batch in self._batches("answering", lengths, keys, done, loaded):
+        batches = plan_batches(lengths, self.cached_tokens(loaded.model))
+        for batch in self._missing("answering", batches, keys, done):
             chosen = [prompts[i] for i in batch]
             yield self._answer(loaded, chosen, [ids[i] for i in batch], settings, key)
 
     def _answer(
-        self, loaded: Loaded, prompts: Sequence[Prompt], ids: Sequence[list[int]], settings: Decoding, key: SamplingKey
+        self,
+        loaded: Loaded,
+        prompts: Sequence[Prompt],
+        ids: Sequence[Sequence[int]],
+        settings: Decoding,
+        key: SamplingKey,
     ) -> list[Completion]:
         longest = max(len(row) for row in ids)
-        pad = loaded.renderer.tokenizer.pad_token_id
-        # The padding is on the left, so that all rows continue at the same position, after the last column.
-        input_BT = torch.tensor([[pad] * (longest - len(row)) + row for row in ids], device=self.device)
-        mask_BT = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in ids], device=self.device)
-        processors = LogitsProcessorList()
+
         # The processor draws a token and hides all others, so that greedy search takes the drawn one. The library's own
         # sampling would depend on the batch, because it draws for all rows from one generator.
-        if settings.temperature > 0:
-            processors.append(InverseCdf(key, prompts, longest, settings.temperature))
-        with torch.inference_mode():
-            output_BT = loaded.model.generate(
-                input_ids=input_BT,
-                attention_mask=mask_BT,
-                max_new_tokens=settings.max_new_tokens,
-                num_beams=settings.beams,
-                do_sample=False,
-                logits_processor=processors,
-            )
-        return [
-            _completion(loaded, prompt, row)
-            for prompt, row in zip(prompts, output_BT[:, longest:].tolist(), strict=True)
-        ]
+        def drawn(rows: Sequence[int]) -> list[LogitsProcessor]:
+            return [InverseCdf(key, [prompts[row] for row in rows], longest, settings.temperature)]
+
+        answers = (
+            decode(loaded.model, ids, settings, drawn)
+            if settings.temperature > 0
+            else decode(loaded.model, ids, settings)
+        )
+        ends = frozenset(loaded.renderer.ends)
+        return [_completion(loaded, prompt, row, ends) for prompt, row in zip(prompts, answers, strict=True)]
 
     def logprobs(
         self, model: Artifact, rows: Sequence[TrainingRow], done: AbstractSet[RowKey]
@@ -150,37 +149,20 @@ class HfBackend:
         fit into the model.
         """
         loaded = self._load(model)
-        tokens = [loaded.renderer.row(row, max_positions(loaded.model)) for row in rows]
-        keys = [row.id for row in rows]
-        for batch in self._batches("scoring", [len(row.ids) for row in tokens], keys, done, loaded):
-            values = self._logprobs(loaded, [tokens[i] for i in batch])
-            yield [
-                Score(id=keys[i], value=value, tokens=len(tokens[i].ids) - tokens[i].prompt_length)
-                for i, value in zip(batch, values, strict=True)
-            ]
-
-    def _logprobs(self, loaded: Loaded, rows: Sequence[Tokens]) -> list[float]:
-        input_BT, mask_BT = self._right_padded(loaded, [row.ids for row in rows])
-        longest = input_BT.shape[1]
-        # The logits at position t predict the token at t + 1. So targets lose their first column, logits their last.
-        target_BT = torch.tensor([row.labels + [-100] * (longest - len(row.ids)) for row in rows], device=self.device)[
-            :, 1:
-        ]
-        with torch.inference_mode():
-            logits_BTV = loaded.model(input_ids=input_BT, attention_mask=mask_BT, use_cache=False).logits[:, :-1]
-            supervised_BT = target_BT != -100
-            # Only positions with a target are used, because the vocabulary is by far the largest axis.
-            losses_N = torch.nn.functional.cross_entropy(
-                logits_BTV[supervised_BT].float(), target_BT[supervised_BT], reduction="none"
-            )
-            # The sum is taken in float64 on the CPU: MPS has no float64, and on CUDA `index_add_` adds in an order that
-            # changes from run to run.
-            sums_B = torch.zeros(len(rows), dtype=torch.float64, device="cpu")
-            row_N = supervised_BT.nonzero()[:, 0].cpu()
-            sums_B.index_add_(
-                0, row_N, -losses_N.double().cpu() if self.device.type != "mps" else -losses_N.cpu().double()
-            )
-        return sums_B.tolist()
+        limit, keys = max_positions(loaded.model), [row.id for row in rows]
+        ids: list[Sequence[int]] = []
+        starts: list[int] = []
+        for row in rows:
+            tokens = loaded.renderer.row(row, limit)
+            ids.append(array("i", tokens.ids))
+            starts.append(tokens.prompt_length)
+        lengths = [len(row) for row in ids]
+        targets = [length - start for length, start in zip(lengths, starts, strict=True)]
+        batches = plan_batches(lengths, self.batch_tokens(loaded.model), targets, most_targets(loaded.model))
+        pad = loaded.renderer.tokenizer.pad_token_id
+        for batch in self._missing("scoring", batches, keys, done):
+            values = logprob_sums(loaded.model, [ids[i] for i in batch], [starts[i] for i in batch], pad)
+            yield [Score(id=keys[i], value=value, tokens=targets[i]) for i, value in zip(batch, values, strict=True)]
 
     def classify(
         self, model: Artifact, rows: Sequence[PairRow], done: AbstractSet[RowKey]
@@ -207,16 +189,17 @@ class HfBackend:
         self,
         label: str,
         loaded: Loaded,
-        rendered: Mapping[str, list[int]],
+        rendered: Mapping[str, Sequence[int]],
         done: AbstractSet[RowKey],
         value: Callable[[torch.Tensor], torch.Tensor],
     ) -> Iterator[Sequence[Score]]:
         """Yield batches of scores. `value` turns a head's outputs (in float32) into one value for each row."""
         keys, ids = list(rendered), list(rendered.values())
-        for batch in self._batches(label, [len(row) for row in ids], keys, done, loaded):
-            # The padding is on the right, as in training. transformers reads the head at the last token that is not the
-            # pad token.
-            input_BT, mask_BT = self._right_padded(loaded, [ids[i] for i in batch])
+        batches = plan_batches([len(row) for row in ids], self.batch_tokens(loaded.model))
+        pad = loaded.renderer.tokenizer.pad_token_id
+        for batch in self._missing(label, batches, keys, done):
+            # transformers reads the head at the last token that is not the pad token.
+            input_BT, mask_BT = right_padded([ids[i] for i in batch], pad, self.device)
             with torch.inference_mode():
                 value_B = value(loaded.model(input_ids=input_BT, attention_mask=mask_BT).logits.float()).tolist()
             yield [Score(id=keys[i], value=one, tokens=len(ids[i])) for i, one in zip(batch, value_B, strict=True)]
@@ -226,16 +209,9 @@ class HfBackend:
         self._loaded = None
         export(Path(model.path), into, self.runtime.sources, merge)
 
-    def _right_padded(self, loaded: Loaded, ids: Sequence[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-        longest, pad = max(len(row) for row in ids), loaded.renderer.tokenizer.pad_token_id
-        input_BT = torch.tensor([row + [pad] * (longest - len(row)) for row in ids], device=self.device)
-        mask_BT = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in ids], device=self.device)
-        return input_BT, mask_BT
-
-    def _batches(
-        self, label: str, lengths: Sequence[int], keys: Sequence[str], done: AbstractSet[str], loaded: Loaded
+    def _missing(
+        self, label: str, batches: Sequence[list[int]], keys: Sequence[str], done: AbstractSet[str]
     ) -> Iterator[list[int]]:
-        batches = list(plan_batches(lengths, self.batch_tokens(loaded.model)))
         # If one row of a batch is missing, the whole batch is done again. In a smaller batch the logits would be a
         # little different, so a resumed run would have other results.
         missing = [batch for batch in batches if not all(keys[i] in done for i in batch)]
@@ -247,13 +223,21 @@ class HfBackend:
             self.runtime.progress.advance(len(batch))
 
     def batch_tokens(self, model: Any) -> int:
-        """Return how many padded tokens a batch may have. The defaults were the fastest in measurements on 2 cores
-        (see benchmarks/backend.py)."""
+        """Return how many tokens, padding included, a batch may have that is read at once."""
+        return self._tokens(model, 4_096, 4_096)
+
+    def cached_tokens(self, model: Any) -> int:
+        """Return how many tokens the cache of a batch of answers may have, padding and all beams included."""
+        return self._tokens(model, 16_384, 8_192)
+
+    def _tokens(self, model: Any, small_on_cpu: int, on_cpu: int) -> int:
+        # The defaults for CPUs were the fastest in measurements on two cores, or near it with less memory.
         if self.runtime.execution.batch_tokens != "auto":
             return self.runtime.execution.batch_tokens
-        if sum(parameter.numel() for parameter in model.parameters()) < SMALL_MODEL:
-            return 32_768
-        return 4_096 if self.device.type == "cpu" else 65_536
+        small = sum(one.numel() for one in model.parameters()) < SMALL_MODEL
+        if self.device.type == "cpu":
+            return small_on_cpu if small else on_cpu
+        return 32_768 if small else 65_536
 
     def _load(self, model: Artifact) -> Loaded:
         if self._loaded is None or self._loaded[0] != model.path:
@@ -263,21 +247,21 @@ class HfBackend:
         return self._loaded[1]
 
 
-def _fitting(rows: Sequence[J], render: Callable[[J, int], list[int]], limit: int) -> dict[str, list[int]]:
+def _fitting(rows: Sequence[J], render: Callable[[J, int], list[int]], limit: int) -> dict[str, Sequence[int]]:
     """Return {id: token ids} of the rows that fit into `limit` positions."""
-    rendered: dict[str, list[int]] = {}
+    rendered: dict[str, Sequence[int]] = {}
     for row in rows:
         try:
-            rendered[row.id] = render(row, limit)
+            rendered[row.id] = array("i", render(row, limit))
         except DataError:  # too long, so it gets no score
             continue
     return rendered
 
 
-def _completion(loaded: Loaded, prompt: Prompt, ids: list[int]) -> Completion:
+def _completion(loaded: Loaded, prompt: Prompt, ids: list[int], ends: AbstractSet[int]) -> Completion:
     # After its end, a row is filled with padding until the longest row of the batch ends. So the answer is only what
     # comes before the first end.
-    stop = next((place for place, token in enumerate(ids) if token in loaded.renderer.ends), None)
+    stop = next((place for place, token in enumerate(ids) if token in ends), None)
     finished, kept = stop is not None, ids[:stop]
     return Completion(
         id=prompt.id,

@@ -17,6 +17,7 @@ from burnish.protocols import Scorer
 from burnish.steps.artifacts import Rows, read_demonstrations
 from burnish.steps.basic import Steps, checkpoint
 from burnish.steps.judging import AnnotatorPlan
+from burnish.steps.versions import recorded
 from burnish.store.stages import Work
 from burnish.tasks.answers import graders
 from burnish.tasks.instruction_answers import Category
@@ -85,7 +86,7 @@ def build(config: ClassifierConfig, resources: Resources) -> AnnotatorPlan:
         model = resources.model(f"{resources.field}.model")
     return AnnotatorPlan(
         kind="classifier",
-        config={"kind": "classifier"},
+        config={"kind": "classifier", **recorded("classifier")},
         inputs={"judge": model},
         over=lambda examples: ClassifierAnnotator(resources.scorer(), model, examples),
     )

@@ -16,6 +16,7 @@ from burnish.annotators.reward import both_sides, paired
 from burnish.config import LikelihoodConfig
 from burnish.protocols import Score, Scorer
 from burnish.steps.judging import AnnotatorPlan
+from burnish.steps.versions import recorded
 from burnish.types import Artifact, Comparison, Example, Preference
 
 
@@ -54,7 +55,7 @@ def build(config: LikelihoodConfig, resources: Resources) -> AnnotatorPlan:
     model, truth = resources.model(f"{resources.field}.model"), resources.ground_truth
     finetuned = truth is not None and config.needs_ground_truth(resources.simulated)
     per_token = not finetuned if config.per_token is None else config.per_token
-    described: dict[str, JsonValue] = {"kind": "likelihood"}
+    described: dict[str, JsonValue] = {"kind": "likelihood", **recorded("likelihood")}
     # Sums of a finetuned judge are the old default. They are not recorded, so that finished stages keep their identity.
     if not finetuned or per_token:
         described["per_token"] = per_token

@@ -11,6 +11,7 @@ from burnish.annotators.resources import Resources
 from burnish.config import RewardModelConfig
 from burnish.protocols import Score, Scorer
 from burnish.steps.judging import AnnotatorPlan
+from burnish.steps.versions import recorded
 from burnish.types import Artifact, Comparison, Example, Preference, TrainingRow
 
 KIND = "reward_model"
@@ -68,7 +69,7 @@ def build(config: RewardModelConfig, resources: Resources) -> AnnotatorPlan:
     return AnnotatorPlan(
         order_free=True,
         kind=config.kind,
-        config={"kind": config.kind},
+        config={"kind": config.kind, **recorded(config.kind)},
         inputs={"judge": model},
         over=lambda examples: RewardAnnotator(resources.scorer(), model, examples),
     )

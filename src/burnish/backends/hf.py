@@ -33,8 +33,8 @@ from burnish.types import Artifact, Completion, PairRow, PreferenceRow, Prompt, 
 R = TypeVar("R")
 J = TypeVar("J", PairRow, TrainingRow)
 SMALL_MODEL = 10_000_000
-"""Number of parameters. In smaller models Python's work in a step takes longer than the arithmetic, so large batches
-are faster."""
+"""Number of parameters. In smaller models Python's work in a step takes longer than the arithmetic, so answers are
+faster in large batches."""
 
 
 class HfBackend:

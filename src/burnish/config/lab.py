@@ -25,7 +25,8 @@ class Execution(Settings):
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """The device on which models run."""
     batch_tokens: Count | Literal["auto"] = "auto"
-    """The number of tokens, padding included, in one batch of generation or scoring."""
+    """The number of tokens, padding included, in one batch. In scoring these are the tokens that are read. In
+    generation they are the tokens of prompts and answers, once for each beam."""
     micro_batch: Count | Literal["auto"] = "auto"
     """The number of rows in one forward pass of training. Gradients are summed until batch_size rows are done."""
     threads: Annotated[int, Field(ge=1, le=MOST_REPEATS, strict=True)] | Literal["auto"] = "auto"

@@ -102,7 +102,9 @@ def differing_of(
             # The timeout is no part of the identity, so that it can be raised without asking the program again.
             described, inputs = identified(command)
             program = Program(command=command, field=f"{FIELD}.command", timeout=timeout, say=say)
-            return Differing(config=described, inputs=inputs, measure=lambda pairs: _told_apart(program, pairs))
+            return Differing(
+                config=described, inputs=inputs, measure=lambda pairs: _told_apart(program, pairs), outside=True
+            )
         case EmbeddingDiffers(model=model, share=share):
             assert embedder is not None, model
             place, device = expanded(model, f"{FIELD}.model"), None if execution.device == "auto" else execution.device
@@ -123,6 +125,7 @@ def differing_of(
                 inputs={},
                 measure=lambda pairs: _measured(lambda: EmbeddingServer(differs), progress, pairs),
                 share=share,
+                outside=True,
             )
         case _:
             assert_never(differs)

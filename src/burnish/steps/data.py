@@ -29,7 +29,7 @@ class Handling:
 
     A stage whose meaning changes gets a higher `version`, so that old results are not reused. If the stage is
     `resumable`, the work of a killed run is kept and passed to the stage's function again. A `shared` stage is the same
-    for every seed, so its label does not name the seed.
+    for every seed, so its label does not name the seed. `outside` and `after` are those of the `Stage`.
     """
 
     # Raise a stage's version only if an old result would be wrong; otherwise finished work is computed again for
@@ -37,6 +37,8 @@ class Handling:
     version: int = 1
     resumable: bool = False
     shared: bool = False
+    outside: bool = False
+    after: tuple[Artifact, ...] = ()
 
 
 ORDINARY = Handling()
@@ -85,6 +87,8 @@ class DataSteps:
                 # The label is for people. It is not part of the identity.
                 label=label if handling.shared else f"{self.label} {label}",
                 resumable=handling.resumable,
+                outside=handling.outside,
+                after=handling.after,
             )
         )
 

@@ -52,6 +52,8 @@ def planned_stages(records: Iterable[StageRecord]) -> list[PlannedStage]:
             label=record.stage.label,
             reused=record.reused,
             seconds=record.seconds,
+            needs=record.stage.needs,
+            outside=record.stage.outside,
         )
         for record in records
     ]

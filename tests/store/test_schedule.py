@@ -1,0 +1,141 @@
+"""The order of a run's stages over several workers: what is ready, what is urgent, and what must wait."""
+
+from __future__ import annotations
+
+import heapq
+from random import Random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from burnish.store.course import PlannedStage
+from burnish.store.schedule import TYPICAL, Schedule
+
+
+def stage(key: str, *needs: str, name: str = "train", outside: bool = False, seconds: float = 0.0) -> PlannedStage:
+    """Return a stage whose fingerprint and label are `key`."""
+    return PlannedStage(
+        fingerprint=key, name=name, label=key, reused=False, seconds=seconds, needs=needs, outside=outside
+    )
+
+
+def started(schedule: Schedule) -> list[str]:
+    """Start all stages that can start now, and return them in their order."""
+    found: list[str] = []
+    while (one := schedule.start_next()) is not None:
+        found.append(one.fingerprint)
+    return found
+
+
+def test_a_stage_starts_when_all_that_it_needs_is_finished() -> None:
+    schedule = Schedule([stage("a"), stage("b"), stage("c", "a", "b", "weights"), stage("d", "c")], frozenset())
+    assert (started(schedule), schedule.left) == (["a", "b"], 4)
+    schedule.finish("a", 1.0)
+    assert started(schedule) == []
+    schedule.finish("b", 1.0)
+    assert started(schedule) == ["c"]
+    schedule.finish("c", 1.0)
+    assert started(schedule) == ["d"]
+    schedule.finish("d", 1.0)
+    assert (started(schedule), schedule.left) == ([], 0)
+
+
+def test_finished_stages_are_neither_started_nor_waited_for() -> None:
+    schedule = Schedule([stage("a"), stage("b", "a"), stage("a"), stage("c")], {"a"})
+    assert sorted(started(schedule)) == ["b", "c"]
+    assert Schedule([stage("a")], {"a"}).left == 0
+
+
+def test_the_stage_with_the_longest_path_behind_it_is_first() -> None:
+    # By hand, with train 10 and answer 2: a 10, b 10 + 2, c 2 + 10 + 10.
+    plan = [stage("a"), stage("b"), stage("c", name="answer"), stage("d", "c"), stage("e", "d")]
+    plan.append(stage("f", "b", name="answer"))
+    assert started(Schedule(plan, frozenset())) == ["c", "b", "a"]
+
+
+def test_of_equal_paths_the_first_of_the_plan_is_first() -> None:
+    assert started(Schedule([stage("b"), stage("a"), stage("c")], frozenset())) == ["b", "a", "c"]
+
+
+def test_finished_stages_tell_how_long_others_of_their_kind_take() -> None:
+    """Here training takes no time, and answers do."""
+    plan = [stage("seed 0"), stage("said 0", name="answer"), stage("seed 1"), stage("said 1", name="answer")]
+    assert started(Schedule(plan, frozenset())) == ["seed 0", "seed 1", "said 0", "said 1"]
+    schedule = Schedule(plan, frozenset())
+    assert {started(schedule)[0]} == {"seed 0"}
+    reused = [stage("seed 0", seconds=0.5), stage("said 0", name="answer", seconds=9.0), *plan[2:]]
+    assert started(Schedule(reused, {"seed 0", "said 0"})) == ["said 1", "seed 1"]
+
+
+def test_what_is_known_of_some_stages_scales_the_others() -> None:
+    """Training took a tenth of what is typical. So an answer of another kind, measured at 1.5, takes longer than the
+    judgement that nothing is known of."""
+    assert TYPICAL["train"] == 10.0
+    assert TYPICAL["judge"] == 2.0
+    reused = [stage("t", name="train", seconds=1.0), stage("a 0", name="answer", seconds=1.5)]
+    # Known are train 1.0 and answer 1.5 of 10 and 2: the scale is 2.5 / 12, and a judgement is expected to take 0.42.
+    plan = [*reused, stage("j", name="judge"), stage("a 1", name="answer")]
+    assert started(Schedule(plan, {"t", "a 0"})) == ["a 1", "j"]
+
+
+def test_one_stage_at_a_time_asks_outside() -> None:
+    plan = [stage("p", outside=True), stage("q", outside=True), stage("r")]
+    schedule = Schedule(plan, frozenset())
+    assert started(schedule) == ["p", "r"]
+    schedule.finish("r", 1.0)
+    assert started(schedule) == []
+    schedule.finish("p", 1.0)
+    assert started(schedule) == ["q"]
+
+
+def test_a_stage_whose_worker_died_waits_again() -> None:
+    schedule = Schedule([stage("a"), stage("b", "a")], frozenset())
+    assert started(schedule) == ["a"]
+    schedule.give_back("a")
+    assert (started(schedule), schedule.left) == (["a"], 2)
+    assert list(schedule.running) == ["a"]
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> list[PlannedStage]:
+    """Return plans of up to 12 stages in which each stage needs some that come before it."""
+    drawn = draw(
+        st.lists(st.tuples(st.integers(0, 2**11), st.sampled_from(sorted(TYPICAL)), st.booleans()), max_size=12)
+    )
+    return [
+        # Each bit of a number says whether an earlier stage is needed.
+        stage(f"s{n}", *(f"s{m}" for m in range(n) if bits >> m & 1), name=name, outside=outside)
+        for n, (bits, name, outside) in enumerate(drawn)
+    ]
+
+
+@given(plans(), st.integers(1, 4), st.randoms(use_true_random=False))
+def test_every_plan_is_computed_once_and_in_order(plan: list[PlannedStage], workers: int, random: Random) -> None:
+    """Workers of which some die: each stage is finished once, after what it needs, and one at a time asks outside."""
+    schedule, finished = Schedule(plan, frozenset()), list[str]()
+    by_key = {one.fingerprint: one for one in plan}
+    while schedule.left:
+        while len(schedule.running) < workers and (one := schedule.start_next()) is not None:
+            assert set(one.needs) <= set(finished)
+        assert sum(by_key[key].outside for key in schedule.running) <= 1
+        key = random.choice(sorted(schedule.running))
+        if random.random() < 0.25:
+            schedule.give_back(key)
+        else:
+            schedule.finish(key, 1.0)
+            finished.append(key)
+    assert sorted(finished) == sorted(by_key)
+
+
+def test_a_chain_beside_short_stages_ends_as_early_as_it_can() -> None:
+    """Ten short stages come first in the plan, and then a chain of five. Two workers need no longer than the chain."""
+    plan = [stage(f"short {n}", name="answer") for n in range(10)]
+    plan += [stage(f"link {n}", *([f"link {n - 1}"] if n else [])) for n in range(5)]
+    schedule, now = Schedule(plan, frozenset()), 0.0
+    under_way: list[tuple[float, str]] = []
+    while schedule.left:
+        while len(schedule.running) < 2 and (one := schedule.start_next()) is not None:
+            heapq.heappush(under_way, (now + (2.0 if one.name == "answer" else 10.0), one.fingerprint))
+        now, key = heapq.heappop(under_way)
+        schedule.finish(key, 2.0 if key.startswith("short") else 10.0)
+    assert now == 50.0

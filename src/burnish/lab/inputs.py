@@ -9,6 +9,7 @@ from typing import Any
 from burnish.annotators.llm.judge import check_server
 from burnish.config import (
     AnnotatorSettings,
+    AnyTask,
     Config,
     JudgeConfig,
     ModelConfig,
@@ -35,7 +36,7 @@ class ExperimentInputs:
 
     models: FoundModels
     data: Mapping[str, Artifact]
-    task: TaskSettings
+    task: AnyTask
     embedder: Artifact | None = None
 
     @property

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import collections.abc
 import os
 import platform
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,13 +18,15 @@ from burnish.annotators.llm.questions import CallEstimate
 from burnish.backends.machine import opener_of, peak_memory, provenance, threads_of, versions
 from burnish.config import Config
 from burnish.errors import ConfigError, brief
-from burnish.lab import workers
 from burnish.lab.asked import any_elsewhere, asked, calls_of, sent_elsewhere
+from burnish.lab.computing import compute, whole
 from burnish.lab.doubts import doubts_of
 from burnish.lab.experiment import Experiment
 from burnish.lab.inputs import ExperimentInputs, resolve, resolved
 from burnish.lab.judged import changes_of, confidence_of
+from burnish.lab.local_processes import LocalProcesses
 from burnish.lab.measure import results_of
+from burnish.lab.pool import Brief
 from burnish.protocols import Backend, Generator
 from burnish.report.figures import write_figures
 from burnish.report.page import write_report
@@ -101,9 +105,11 @@ def run_all(
     course = Course(stage for job in jobs for stage in job.stages)
     course.announce(terminal.say)
     started = time.monotonic()
-    for index in _computed(configs, root, terminal, own, course):
-        yield _assembled(jobs[index], root, terminal, own, course, started)
-        started = time.monotonic()
+    sound = _Sound()
+    with closing(_computed(jobs, root, terminal, own, course, sound)) as done:
+        for index in done:
+            yield _assembled(jobs[index], root, terminal, own, course, sound, started)
+            started = time.monotonic()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,16 +123,6 @@ class _Own:
     def given(self) -> bool:
         """Whether the caller gave one of them."""
         return self.backend is not None or self.generator is not None
-
-
-def _computed(configs: Sequence[Config], root: Store, terminal: Terminal, own: _Own, course: Course) -> Iterable[int]:
-    """Yield the index of each experiment when workers have finished its stages, or at once if this process computes
-    them."""
-    # A caller's own objects live in this process and cannot be sent to a worker.
-    if not own.given and max(config.execution.workers for config in configs) > 1:
-        return workers.compute(configs, root.root, terminal, list(course.stages.values()))
-    # Nothing is computed in this case: `_assembled` runs the stages itself.
-    return range(len(configs))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,8 +139,48 @@ class _Job:
     @property
     def finished_before(self) -> frozenset[str]:
         """The stages that the store had before this run."""
-        # Timings tell stages that this run reused from those that its workers have just computed.
         return frozenset(stage.fingerprint for stage in self.stages if stage.reused)
+
+
+@dataclass(slots=True)
+class _Sound:
+    """The stages whose files need not be checked any more, because this run has checked or written them. With workers,
+    `before` are those of them that the run reuses."""
+
+    stages: set[str] = field(default_factory=set[str])
+    before: frozenset[str] | None = None
+
+
+def _computed(
+    jobs: Sequence[_Job], root: Store, terminal: Terminal, own: _Own, course: Course, sound: _Sound
+) -> collections.abc.Generator[int, None, None]:
+    """Yield the index of each experiment when workers have finished its stages, or at once if this process computes
+    them."""
+    count = max(job.config.execution.workers for job in jobs)
+    # A caller's own objects live in this process and cannot be sent to a worker.
+    if own.given or count == 1:
+        # Nothing is computed in this case: `_assembled` runs the stages itself.
+        yield from range(len(jobs))
+        return
+    stages = tuple(course.stages.values())
+    sound.before = whole(stages, root, count)
+    sound.stages |= sound.before
+    if len(sound.before) < len(stages):
+        terminal.say(f"{count} workers for {len(jobs)} experiments" if len(jobs) > 1 else f"{count} workers")
+    brief = Brief(
+        configs=tuple(job.config for job in jobs),
+        inputs=tuple(job.inputs for job in jobs),
+        folders=tuple(str(job.out) for job in jobs),
+        store=str(root.root),
+        stages=stages,
+    )
+    plans = [[stage.fingerprint for stage in job.stages] for job in jobs]
+    for index in compute(
+        brief, plans, sound.before, lambda left: LocalProcesses(brief, min(count, left)), terminal.say
+    ):
+        # A worker has just written and hashed them.
+        sound.stages |= set(plans[index])
+        yield index
 
 
 def _prepared(config: Config, out: Path, root: Store, terminal: Terminal, own_backend: bool) -> _Job:
@@ -192,11 +228,15 @@ def _replaced(config: Config, out: Path) -> str | None:
     )
 
 
-def _assembled(job: _Job, root: Store, terminal: Terminal, own: _Own, course: Course, started: float) -> Finished:
+def _assembled(
+    job: _Job, root: Store, terminal: Terminal, own: _Own, course: Course, sound: _Sound, started: float
+) -> Finished:
     """Compute what no worker has computed, and write the results folder."""
     config, out = job.config, job.out
     made_with = provenance(config.execution, config.models.strong)
-    executor = Executor(root, terminal, made_with, job.finished_before, course)
+    # Timings tell stages that this run reused from those that its workers have just computed.
+    before = job.finished_before if sound.before is None else sound.before
+    executor = Executor(root, terminal, made_with, before, course, sound.stages)
     opener = own.backend or opener_of(config.execution, config.models.strong, terminal, job.inputs.models.sources)
     # Workers only fill the store. This pass finds their stages done there and collects the outcomes.
     experiment = Experiment(

@@ -8,8 +8,8 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
+from burnish.store.agenda import TYPICAL, Agenda
 from burnish.store.course import PlannedStage
-from burnish.store.schedule import TYPICAL, Schedule
 
 
 def stage(key: str, *needs: str, name: str = "train", outside: bool = False, seconds: float = 0.0) -> PlannedStage:
@@ -19,52 +19,52 @@ def stage(key: str, *needs: str, name: str = "train", outside: bool = False, sec
     )
 
 
-def started(schedule: Schedule) -> list[str]:
+def started(agenda: Agenda) -> list[str]:
     """Start all stages that can start now, and return them in their order."""
     found: list[str] = []
-    while (one := schedule.start_next()) is not None:
+    while (one := agenda.start_next()) is not None:
         found.append(one.fingerprint)
     return found
 
 
 def test_a_stage_starts_when_all_that_it_needs_is_finished() -> None:
-    schedule = Schedule([stage("a"), stage("b"), stage("c", "a", "b", "weights"), stage("d", "c")], frozenset())
-    assert (started(schedule), schedule.left) == (["a", "b"], 4)
-    schedule.finish("a", 1.0)
-    assert started(schedule) == []
-    schedule.finish("b", 1.0)
-    assert started(schedule) == ["c"]
-    schedule.finish("c", 1.0)
-    assert started(schedule) == ["d"]
-    schedule.finish("d", 1.0)
-    assert (started(schedule), schedule.left) == ([], 0)
+    agenda = Agenda([stage("a"), stage("b"), stage("c", "a", "b", "weights"), stage("d", "c")], frozenset())
+    assert (started(agenda), agenda.left) == (["a", "b"], 4)
+    agenda.finish("a", 1.0)
+    assert started(agenda) == []
+    agenda.finish("b", 1.0)
+    assert started(agenda) == ["c"]
+    agenda.finish("c", 1.0)
+    assert started(agenda) == ["d"]
+    agenda.finish("d", 1.0)
+    assert (started(agenda), agenda.left) == ([], 0)
 
 
 def test_finished_stages_are_neither_started_nor_waited_for() -> None:
-    schedule = Schedule([stage("a"), stage("b", "a"), stage("a"), stage("c")], {"a"})
-    assert sorted(started(schedule)) == ["b", "c"]
-    assert Schedule([stage("a")], {"a"}).left == 0
+    agenda = Agenda([stage("a"), stage("b", "a"), stage("a"), stage("c")], {"a"})
+    assert sorted(started(agenda)) == ["b", "c"]
+    assert Agenda([stage("a")], {"a"}).left == 0
 
 
 def test_the_stage_with_the_longest_path_behind_it_is_first() -> None:
     # By hand, with train 10 and answer 2: a 10, b 10 + 2, c 2 + 10 + 10.
     plan = [stage("a"), stage("b"), stage("c", name="answer"), stage("d", "c"), stage("e", "d")]
     plan.append(stage("f", "b", name="answer"))
-    assert started(Schedule(plan, frozenset())) == ["c", "b", "a"]
+    assert started(Agenda(plan, frozenset())) == ["c", "b", "a"]
 
 
 def test_of_equal_paths_the_first_of_the_plan_is_first() -> None:
-    assert started(Schedule([stage("b"), stage("a"), stage("c")], frozenset())) == ["b", "a", "c"]
+    assert started(Agenda([stage("b"), stage("a"), stage("c")], frozenset())) == ["b", "a", "c"]
 
 
 def test_finished_stages_tell_how_long_others_of_their_kind_take() -> None:
     """Here training takes no time, and answers do."""
     plan = [stage("seed 0"), stage("said 0", name="answer"), stage("seed 1"), stage("said 1", name="answer")]
-    assert started(Schedule(plan, frozenset())) == ["seed 0", "seed 1", "said 0", "said 1"]
-    schedule = Schedule(plan, frozenset())
-    assert {started(schedule)[0]} == {"seed 0"}
+    assert started(Agenda(plan, frozenset())) == ["seed 0", "seed 1", "said 0", "said 1"]
+    agenda = Agenda(plan, frozenset())
+    assert {started(agenda)[0]} == {"seed 0"}
     reused = [stage("seed 0", seconds=0.5), stage("said 0", name="answer", seconds=9.0), *plan[2:]]
-    assert started(Schedule(reused, {"seed 0", "said 0"})) == ["said 1", "seed 1"]
+    assert started(Agenda(reused, {"seed 0", "said 0"})) == ["said 1", "seed 1"]
 
 
 def test_what_is_known_of_some_stages_scales_the_others() -> None:
@@ -75,25 +75,25 @@ def test_what_is_known_of_some_stages_scales_the_others() -> None:
     reused = [stage("t", name="train", seconds=1.0), stage("a 0", name="answer", seconds=1.5)]
     # Known are train 1.0 and answer 1.5 of 10 and 2: the scale is 2.5 / 12, and a judgement is expected to take 0.42.
     plan = [*reused, stage("j", name="judge"), stage("a 1", name="answer")]
-    assert started(Schedule(plan, {"t", "a 0"})) == ["a 1", "j"]
+    assert started(Agenda(plan, {"t", "a 0"})) == ["a 1", "j"]
 
 
 def test_one_stage_at_a_time_asks_outside() -> None:
     plan = [stage("p", outside=True), stage("q", outside=True), stage("r")]
-    schedule = Schedule(plan, frozenset())
-    assert started(schedule) == ["p", "r"]
-    schedule.finish("r", 1.0)
-    assert started(schedule) == []
-    schedule.finish("p", 1.0)
-    assert started(schedule) == ["q"]
+    agenda = Agenda(plan, frozenset())
+    assert started(agenda) == ["p", "r"]
+    agenda.finish("r", 1.0)
+    assert started(agenda) == []
+    agenda.finish("p", 1.0)
+    assert started(agenda) == ["q"]
 
 
 def test_a_stage_whose_worker_died_waits_again() -> None:
-    schedule = Schedule([stage("a"), stage("b", "a")], frozenset())
-    assert started(schedule) == ["a"]
-    schedule.give_back("a")
-    assert (started(schedule), schedule.left) == (["a"], 2)
-    assert list(schedule.running) == ["a"]
+    agenda = Agenda([stage("a"), stage("b", "a")], frozenset())
+    assert started(agenda) == ["a"]
+    agenda.give_back("a")
+    assert (started(agenda), agenda.left) == (["a"], 2)
+    assert list(agenda.running) == ["a"]
 
 
 @st.composite
@@ -112,17 +112,17 @@ def plans(draw: st.DrawFn) -> list[PlannedStage]:
 @given(plans(), st.integers(1, 4), st.randoms(use_true_random=False))
 def test_every_plan_is_computed_once_and_in_order(plan: list[PlannedStage], workers: int, random: Random) -> None:
     """Workers of which some die: each stage is finished once, after what it needs, and one at a time asks outside."""
-    schedule, finished = Schedule(plan, frozenset()), list[str]()
+    agenda, finished = Agenda(plan, frozenset()), list[str]()
     by_key = {one.fingerprint: one for one in plan}
-    while schedule.left:
-        while len(schedule.running) < workers and (one := schedule.start_next()) is not None:
+    while agenda.left:
+        while len(agenda.running) < workers and (one := agenda.start_next()) is not None:
             assert set(one.needs) <= set(finished)
-        assert sum(by_key[key].outside for key in schedule.running) <= 1
-        key = random.choice(sorted(schedule.running))
+        assert sum(by_key[key].outside for key in agenda.running) <= 1
+        key = random.choice(sorted(agenda.running))
         if random.random() < 0.25:
-            schedule.give_back(key)
+            agenda.give_back(key)
         else:
-            schedule.finish(key, 1.0)
+            agenda.finish(key, 1.0)
             finished.append(key)
     assert sorted(finished) == sorted(by_key)
 
@@ -131,11 +131,11 @@ def test_a_chain_beside_short_stages_ends_as_early_as_it_can() -> None:
     """Ten short stages come first in the plan, and then a chain of five. Two workers need no longer than the chain."""
     plan = [stage(f"short {n}", name="answer") for n in range(10)]
     plan += [stage(f"link {n}", *([f"link {n - 1}"] if n else [])) for n in range(5)]
-    schedule, now = Schedule(plan, frozenset()), 0.0
+    agenda, now = Agenda(plan, frozenset()), 0.0
     under_way: list[tuple[float, str]] = []
-    while schedule.left:
-        while len(schedule.running) < 2 and (one := schedule.start_next()) is not None:
+    while agenda.left:
+        while len(agenda.running) < 2 and (one := agenda.start_next()) is not None:
             heapq.heappush(under_way, (now + (2.0 if one.name == "answer" else 10.0), one.fingerprint))
         now, key = heapq.heappop(under_way)
-        schedule.finish(key, 2.0 if key.startswith("short") else 10.0)
+        agenda.finish(key, 2.0 if key.startswith("short") else 10.0)
     assert now == 50.0

@@ -25,7 +25,7 @@ OTHERS = 0.05
 """The same for all other stages. They only read and write rows."""
 
 
-class Schedule:
+class Agenda:
     """Says which stage is next: of those that can be computed, the one with the longest path of work behind it.
 
     A path is a chain of stages that need each other. The longest one bounds the time of the whole run, however many

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import collections.abc
-import os
-import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -15,7 +13,7 @@ from typing import Any, cast
 import yaml
 
 from burnish.annotators.llm.questions import CallEstimate
-from burnish.backends.machine import opener_of, peak_memory, provenance, threads_of, versions
+from burnish.backends.machine import opener_of, provenance
 from burnish.config import Config
 from burnish.errors import ConfigError, brief
 from burnish.lab.asked import any_elsewhere, asked, calls_of, sent_elsewhere
@@ -27,6 +25,7 @@ from burnish.lab.judged import changes_of, confidence_of
 from burnish.lab.local_processes import LocalProcesses
 from burnish.lab.measure import results_of
 from burnish.lab.pool import Brief
+from burnish.lab.timing import timings_of
 from burnish.protocols import Backend, Generator
 from burnish.report.figures import write_figures
 from burnish.report.page import write_report
@@ -38,15 +37,13 @@ from burnish.results import (
     CONFIG_FILE,
     RESULTS_FILE,
     TIMINGS_FILE,
-    Machine,
     Results,
-    StageTiming,
-    Timings,
 )
 from burnish.steps.engines import GENERATOR, check_engine
 from burnish.store.course import Course, PlannedStage
 from burnish.store.explain import Explanation, explain, flat
 from burnish.store.files import default_store, dump_line, explained_write_errors, pretty, write_atomic
+from burnish.store.known_hashes import HASHES, KnownHashes
 from burnish.store.runners import Executor, Planner, StageRecord, planned_stages
 from burnish.store.stages import Store
 from burnish.tasks import make_task
@@ -93,9 +90,10 @@ def run_all(
     """
     check_engine(generator, GENERATOR, "burnish.run: generator", "Generator")
     root, terminal, own = Store(store or default_store()), Terminal(), _Own(backend, generator)
+    known = KnownHashes(root.root / HASHES)
     # All experiments are checked before the first one starts.
     jobs = [
-        _prepared(config, place, root, terminal, own_backend=own.given)
+        _prepared(config, place, root, terminal, known, own_backend=own.given)
         for config, place in zip(configs, places, strict=True)
     ]
     # Several experiments may ask the same server for the same. A line is said once.
@@ -183,12 +181,14 @@ def _computed(
         yield index
 
 
-def _prepared(config: Config, out: Path, root: Store, terminal: Terminal, own_backend: bool) -> _Job:
+def _prepared(
+    config: Config, out: Path, root: Store, terminal: Terminal, known: KnownHashes, own_backend: bool
+) -> _Job:
     """Check everything that can be checked before anything is spent. Claim the stages, so that `gc` does not delete
     those of a run that is not finished."""
     if out.exists() and not out.is_dir():
         raise ConfigError(f"out: {str(out)!r} is a file; name a folder for the results")
-    inputs = resolve(config, offline_ok=False)
+    inputs = resolve(config, offline_ok=False, known=known)
     records = planned(config, inputs, root)
     for warning in doubts_of(config, inputs, records, root, offline_ok=False, own_backend=own_backend).warnings:
         terminal.say(f"warning: {warning}")
@@ -252,7 +252,7 @@ def _assembled(
     task = make_task(job.inputs.task)
     # The config as it ran, so that the results name the commits of the models and data on the hub.
     results = results_of(resolved(config, job.inputs), outcomes, task)
-    timings = _timings(config, executor.records, time.monotonic() - started)
+    timings = timings_of(config, executor.records, time.monotonic() - started)
     write_atomic(out / CHANGES_FILE, b"".join(dump_line(_json(change)) for change in changes_of(outcomes, task)))
     write_atomic(out / CONFIDENCE_FILE, b"".join(dump_line(_json(row)) for row in confidence_of(outcomes)))
     settings = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)  # pyright: ignore[reportUnknownMemberType] its stub
@@ -289,7 +289,8 @@ def plan(config: Config, store: Path | None = None) -> Plan:
     Raises ConfigError or DataError as `resolve` and `doubts_of` do.
     """
     place = Store(store or default_store())
-    inputs = resolve(config, offline_ok=True)
+    # A dry run reads what earlier runs have hashed, and writes nothing.
+    inputs = resolve(config, offline_ok=True, known=KnownHashes(place.root / HASHES, kept=False))
     records = planned(config, inputs, place)
     doubts = doubts_of(config, inputs, records, place, offline_ok=True)
     found = asked(config, inputs, records)
@@ -317,32 +318,3 @@ def planned(config: Config, inputs: ExperimentInputs, store: Store) -> list[Stag
 
 def _json(record: Any) -> Any:
     return record.model_dump(mode="json")
-
-
-def _timings(config: Config, records: list[StageRecord], seconds: float) -> Timings:
-    """Return how long each stage took, on which machine, and with which versions of the libraries."""
-    return Timings(
-        total_seconds=round(seconds, 3),
-        peak_memory_bytes=peak_memory(),
-        machine=Machine(
-            platform=platform.platform(),
-            cpu_count=os.cpu_count(),
-            device=config.execution.device,
-            threads=threads_of(config.execution, config.models.strong),
-        ),
-        versions=versions(),
-        stages=tuple(_stage_timing(record) for record in records),
-    )
-
-
-def _stage_timing(record: StageRecord) -> StageTiming:
-    return StageTiming(
-        name=record.stage.name,
-        label=record.stage.label,
-        fingerprint=record.fingerprint,
-        reused=record.reused,
-        seconds=record.seconds,
-        rows=record.counts.get("rows", 0),
-        tokens=record.counts.get("tokens", 0),
-        comparisons=record.counts.get("comparisons", 0),
-    )

@@ -103,10 +103,11 @@ class _Bench:
         return opened
 
 
-class _Channel(io.TextIOBase):
+class _Channel(io.StringIO):
     """Sends reports to the run. As a file, it takes text for people, and sends each line as a report."""
 
     def __init__(self, handle: int) -> None:
+        super().__init__()
         self._handle, self._lock, self._rest = handle, threading.Lock(), ""
 
     def send(self, report: Report) -> None:

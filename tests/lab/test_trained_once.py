@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ def taught(annotator: dict[str, Any], **changes: Any) -> Config:
 
 
 @contextmanager
-def trained_twice(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def trained_twice(monkeypatch: pytest.MonkeyPatch) -> Generator[None, None, None]:
     """Let p~ be trained by itself, as if no checkpoints were kept."""
 
     def nothing(*_: object) -> None:

@@ -16,6 +16,7 @@ from burnish.annotators.llm.questions import CallEstimate
 from burnish.backends.machine import opener_of, provenance
 from burnish.config import Config
 from burnish.errors import ConfigError, brief
+from burnish.inputs.feasible import check_launched_once
 from burnish.lab.asked import any_elsewhere, asked, calls_of, sent_elsewhere
 from burnish.lab.computing import compute, whole
 from burnish.lab.doubts import doubts_of
@@ -88,6 +89,7 @@ def run_all(
 
     Each is yielded as soon as its results are written. Raises BurnishError and Paused as `run` does.
     """
+    check_launched_once()
     check_engine(generator, GENERATOR, "burnish.run: generator", "Generator")
     root, terminal, own = Store(store or default_store()), Terminal(), _Own(backend, generator)
     known = KnownHashes(root.root / HASHES)

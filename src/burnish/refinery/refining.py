@@ -12,6 +12,7 @@ from burnish.config import RefineConfig
 from burnish.errors import BurnishError, Paused
 from burnish.forms.convert import AlsoAs
 from burnish.inputs.context import RunContext
+from burnish.inputs.feasible import check_launched_once
 from burnish.ledger.folder import Folder
 from burnish.ledger.preference_pairs import write_pairs
 from burnish.ledger.replay import replayed
@@ -80,6 +81,7 @@ def refine_data(config: RefineConfig, run_options: RunOptions) -> FinishedRefine
     Raises Paused if the run must wait for people, an audit or a larger budget. The folder then has everything that is
     finished. Raises BurnishError if the user must correct something.
     """
+    check_launched_once()
     found = find(config, offline_ok=False, known=KnownHashes(run_options.store / HASHES))
     check_pairs(run_options.pairs, found.config, found.table, run_options.out, overwrite=run_options.overwrite)
     context = _context(found, run_options)

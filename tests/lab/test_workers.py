@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,7 @@ from working import METHODS, briefed, outputs
 from burnish.errors import DataError, Paused, StageError
 from burnish.lab import workers
 from burnish.lab.inputs import resolve
-from burnish.lab.pool import BRIEF, About, Assignment
+from burnish.lab.pool import BRIEF, About, Assignment, Report, line_of, read_line
 from burnish.report.terminal import Terminal
 from burnish.store.files import tree_checksums
 from burnish.store.stages import Store
@@ -147,3 +150,42 @@ def test_how_a_stage_ends_is_reported(
     # Nothing but an error of burnish keeps its class.
     expected = "" if about is About.PAUSED else "DataError" if isinstance(raised, DataError) else "StageError"
     assert report.error == expected
+
+
+# --- a worker process by itself
+
+
+def started(brief: bytes, folder: Path, given: bytes) -> subprocess.CompletedProcess[bytes]:
+    """Run a worker with a brief and what comes on its stdin, until it ends."""
+    (folder / "brief").write_bytes(brief)
+    with (folder / "brief").open("rb") as file:
+        command = [sys.executable, "-m", "burnish.lab.workers", str(os.getpid()), str(file.fileno())]
+        return subprocess.run(command, input=given, capture_output=True, check=False, pass_fds=[file.fileno()])
+
+
+def test_a_kind_that_only_the_run_knows_is_an_error(tmp_path: Path) -> None:
+    brief = BRIEF.dump_json(briefed(small(), tmp_path)).replace(b'"kind":"likelihood"', b'"kind":"coin"')
+    done = started(brief, tmp_path, b"")
+    assert (done.returncode, done.stderr) == (2, b"")
+    report = read_line(done.stdout, Report)
+    assert (report.about, report.error) == (About.FAILED, "ConfigError")
+    assert "a worker cannot read the config (configs.0.supervision.annotator" in report.message
+    assert "'coin' found" in report.message
+    assert report.message.endswith("set workers: 1, or make it a plug-in")
+
+
+def test_a_worker_whose_run_was_killed_while_it_wrote_ends_in_silence(tmp_path: Path) -> None:
+    done = started(BRIEF.dump_json(briefed(small(), tmp_path)), tmp_path, b'{"config": 0, "finger')
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_a_worker_process_reports_what_it_says_and_how_a_stage_ends(tmp_path: Path) -> None:
+    brief = briefed(small(), tmp_path / "store")
+    (data,) = (stage for stage in brief.stages if stage.name == "data")
+    task = line_of(Assignment(config=0, fingerprint=data.fingerprint))
+    done = started(BRIEF.dump_json(brief), tmp_path, task)
+    assert (done.returncode, done.stderr) == (0, b"")
+    first, *_, last = (read_line(line, Report) for line in done.stdout.splitlines())
+    assert (first.about, first.message) == (About.SAID, f"[1/{len(brief.stages)}] data: started")
+    assert (last.about, last.fingerprint) == (About.FINISHED, data.fingerprint)
+    assert Store(tmp_path / "store").done("data", data.fingerprint)

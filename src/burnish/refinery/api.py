@@ -84,8 +84,7 @@ def refine(
     budget = given_budget(options.pop("max_calls", None), options.pop("max_cost", None))
     pairs = options.pop("pairs", None)
     store_folder = given_path(store, "store") if store is not None else default_store()
-    # Python callers may pass anything, and a wrong type must be found before any work.
-    check_switch(overwrite, "overwrite")
+    check_switch(overwrite, "overwrite")  # Python callers may pass any type; a wrong one is found before any work
     backend_opener, generator = _engines(backend, options.pop("generator", None))
     source, base = _source(data, store_folder), given_text(model, "model")
     config = config_of(_options(data=source, model=base, annotator=annotator, own=own_annotator, **options))

@@ -25,8 +25,8 @@ coarse: a write soon after the last one could leave the same time."""
 MOST = 10_000
 """The most files that are remembered. The oldest ones are forgotten first."""
 _Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-_Entry = tuple[tuple[int, int, int, int], _Hex]
-_ENTRIES: TypeAdapter[dict[str, _Entry]] = TypeAdapter(dict[str, _Entry])
+_Known = tuple[tuple[int, int, int, int], _Hex]
+_KNOWN: TypeAdapter[dict[str, _Known]] = TypeAdapter(dict[str, _Known])
 
 
 class KnownHashes:
@@ -40,7 +40,7 @@ class KnownHashes:
         """New hashes are written into `path` if `kept` is true. A dry run writes nothing. `clock` returns nanoseconds;
         tests replace it."""
         self._path, self._kept, self._clock = path, kept, clock
-        self._entries: dict[str, _Entry] | None = None
+        self._entries: dict[str, _Known] | None = None
 
     def checksum(self, path: Path) -> str:
         """Return the sha256 of a file's bytes, in hex."""
@@ -60,13 +60,13 @@ class KnownHashes:
             self._write(name, self._entries[name])
         return found
 
-    def _read(self) -> dict[str, _Entry]:
+    def _read(self) -> dict[str, _Known]:
         try:
-            return _ENTRIES.validate_python(orjson.loads(self._path.read_bytes()))
+            return _KNOWN.validate_python(orjson.loads(self._path.read_bytes()))
         except (OSError, orjson.JSONDecodeError, ValidationError):
             return {}
 
-    def _write(self, name: str, entry: _Entry) -> None:
+    def _write(self, name: str, entry: _Known) -> None:
         """Add an entry to the file. If two processes write at the same time, one entry is lost, and its file is hashed
         once more."""
         if not self._kept:

@@ -63,13 +63,12 @@ class Terminal:
     """Prints lines and shows what runs. It is both the runner's `Talk` and the backend's `Progress`.
 
     On a terminal a bar shows the stage that runs and the time that is left. Elsewhere plain lines say when a stage
-    starts and ends, and every minute that it is still under way. If several workers share a terminal, only one of them
-    may draw `bars`. `clock` and `wait` tell the time and wait; tests replace them.
+    starts and ends, and every minute that it is still under way. `clock` and `wait` tell the time and wait; tests
+    replace them.
     """
 
     def __init__(
         self,
-        bars: bool = True,
         console: Console | None = None,
         clock: Callable[[], float] = time.monotonic,
         wait: Wait = threading.Event.wait,
@@ -91,7 +90,7 @@ class Terminal:
             console=self.console,
             # A finished bar disappears; the line that says what was done remains.
             transient=True,
-            disable=self._lines or not bars,
+            disable=self._lines,
             get_time=clock,
             speed_estimate_period=SPEED_SECONDS,
         )

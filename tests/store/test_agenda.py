@@ -139,3 +139,26 @@ def test_a_chain_beside_short_stages_ends_as_early_as_it_can() -> None:
         now, key = heapq.heappop(under_way)
         agenda.finish(key, 2.0 if key.startswith("short") else 10.0)
     assert now == 50.0
+
+
+def test_the_time_that_is_left_is_the_longest_path_or_the_work_of_each_worker() -> None:
+    """By hand: trainings take 10 s and answers 4 s. The chain has 10 + 10 + 4, and all stages have 36."""
+    reused = [stage("t", seconds=10.0), stage("a", name="answer", seconds=4.0)]
+    plan = [*reused, stage("b"), stage("c", "b"), stage("d", "c", name="answer"), stage("e", name="answer")]
+    plan += [stage("f", name="answer"), stage("g", name="answer")]
+    agenda = Agenda(plan, {"t", "a"})
+    assert [agenda.seconds_left(workers) for workers in (1, 2, 3)] == [36.0, 24.0, 24.0]
+    assert started(agenda)[0] == "b"
+    assert agenda.seconds_left(1) == 36.0  # it is not known how much of a running stage is done
+    agenda.finish("b", 10.0)
+    assert [agenda.seconds_left(workers) for workers in (1, 2)] == [26.0, 14.0]
+
+
+def test_the_time_that_is_left_is_unknown_before_a_stage_of_each_kind_is_finished() -> None:
+    agenda = Agenda([stage("a"), stage("b", name="answer")], frozenset())
+    assert agenda.seconds_left(2) is None
+    assert started(agenda) == ["a", "b"]
+    agenda.finish("a", 1.0)
+    assert agenda.seconds_left(2) is None
+    agenda.finish("b", 1.0)
+    assert agenda.seconds_left(2) == 0.0

@@ -127,12 +127,14 @@ def compute(
     finished: AbstractSet[str],
     open_pool: Callable[[int], Pool],
     say: Callable[[str], None],
+    tell: Callable[[Agenda], None] = lambda agenda: None,
 ) -> Iterator[int]:
     """Compute the stages of experiments, and yield the number of each experiment, in order, when it is done.
 
     `plans` has the fingerprints of the stages of each experiment, and `finished` those that need not be computed.
     `open_pool` gets the number of stages to compute and returns the workers. They go on while the caller uses an
-    experiment that is done. Raises BurnishError and Paused as `Foreman.work` does. Finished stages are kept.
+    experiment that is done. `tell` is called in another thread when a stage is finished. Raises BurnishError and Paused
+    as `Foreman.work` does. Finished stages are kept.
     """
     agenda = Agenda(brief.stages, finished)
     if agenda.left == 0:
@@ -149,6 +151,7 @@ def compute(
             with closing(open_pool(agenda.left)) as pool:
                 for fingerprint in Foreman(agenda, pool, experiments, say).work(stop.is_set):
                     news.put(fingerprint)
+                    tell(agenda)
             news.put(None)
         except BaseException as error:
             news.put(error)

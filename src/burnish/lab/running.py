@@ -165,8 +165,10 @@ def _computed(
     stages = tuple(course.stages.values())
     sound.before = whole(stages, root, count)
     sound.stages |= sound.before
-    if len(sound.before) < len(stages):
-        terminal.say(f"{count} workers for {len(jobs)} experiments" if len(jobs) > 1 else f"{count} workers")
+    if len(sound.before) == len(stages):
+        yield from range(len(jobs))
+        return
+    terminal.say(f"{count} workers for {len(jobs)} experiments" if len(jobs) > 1 else f"{count} workers")
     brief = Brief(
         configs=tuple(job.config for job in jobs),
         inputs=tuple(job.inputs for job in jobs),
@@ -175,12 +177,18 @@ def _computed(
         stages=stages,
     )
     plans = [[stage.fingerprint for stage in job.stages] for job in jobs]
-    for index in compute(
-        brief, plans, sound.before, lambda left: LocalProcesses(brief, min(count, left)), terminal.say
-    ):
-        # A worker has just written and hashed them.
-        sound.stages |= set(plans[index])
-        yield index
+    with terminal.run(f"{count} workers: stages", len(stages), len(sound.before)) as finished:
+        for index in compute(
+            brief,
+            plans,
+            sound.before,
+            lambda left: LocalProcesses(brief, min(count, left)),
+            terminal.say,
+            lambda agenda: finished(lambda: agenda.seconds_left(count)),
+        ):
+            # A worker has just written and hashed them.
+            sound.stages |= set(plans[index])
+            yield index
 
 
 def _prepared(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
-from statistics import fmean
 
 from burnish.store.course import PlannedStage, kinds_of
 
@@ -49,11 +48,13 @@ class Agenda:
         for key, needs in self._needs.items():
             for need in needs:
                 self._feeds.setdefault(need, []).append(key)
-        self._seconds: dict[str, list[float]] = {}
+        # For each kind of stage: the sum of the seconds of its finished stages, and their number.
+        self._seconds: dict[str, tuple[float, int]] = {}
         self._learned = 0
         self._paths: dict[str, float] | None = None
-        for key in plan.keys() & finished:
-            self._learn(plan[key], plan[key].seconds)
+        for key, stage in plan.items():
+            if key in finished:
+                self._learn(stage, stage.seconds)
         self._waiting = dict.fromkeys(self._stages)
         self.running: dict[str, PlannedStage] = {}
         """The stages that are being computed, by their fingerprints."""
@@ -78,6 +79,25 @@ class Agenda:
         self.running[chosen] = self._stages[chosen]
         return self._stages[chosen]
 
+    def seconds_left(self, workers: int) -> float | None:
+        """Estimate how long so many workers need for what is left, or return None if the time of a stage is not known.
+
+        This is a lower bound of what they need: the longest path, or all work divided by the workers.
+        """
+        left = [*self._waiting, *self.running]
+        means = [self._mean(self._stages[key]) for key in left]
+        known = [mean for mean in means if mean is not None]
+        if len(known) < len(left):
+            return None
+        # Cached paths may be a little older than the means, which hardly move any more.
+        self._paths = paths = self._paths or self._longest_paths()
+        return max([sum(known) / workers, *(paths[key] for key in left)], default=0.0)
+
+    def _mean(self, stage: PlannedStage) -> float | None:
+        """Return the mean seconds of finished stages of the same kind, or None if there are none."""
+        found = next((self._seconds[kind] for kind in kinds_of(stage) if kind in self._seconds), None)
+        return None if found is None else found[0] / found[1]
+
     def finish(self, fingerprint: str, seconds: float) -> None:
         """Record that a running stage is finished and how long it took."""
         self._learn(self.running.pop(fingerprint), seconds)
@@ -93,7 +113,8 @@ class Agenda:
         self._learned += 1
         new = any(kind not in self._seconds for kind in kinds_of(stage))
         for kind in kinds_of(stage):
-            self._seconds.setdefault(kind, []).append(seconds)
+            total, count = self._seconds.get(kind, (0.0, 0))
+            self._seconds[kind] = total + seconds, count + 1
         # Paths are computed anew when a kind is new, and then ever more rarely, because the means move less and less.
         # At each stage it would take seconds where a run has thousands of stages.
         if new or (self._learned & (self._learned - 1)) == 0:
@@ -101,8 +122,7 @@ class Agenda:
 
     def _longest_paths(self) -> dict[str, float]:
         """Return how many seconds the longest path takes that begins with each stage."""
-        means = {kind: fmean(seconds) for kind, seconds in self._seconds.items()}
-        known = {name: means[name] for name in TYPICAL if name in means}
+        known = {name: total / count for name, (total, count) in self._seconds.items() if name in TYPICAL}
         # A larger model takes longer in all its stages, so what is known of some names scales the others.
         scale = sum(known.values()) / sum(TYPICAL[name] for name in known) if known else 1.0
         paths: dict[str, float] = {}
@@ -110,8 +130,8 @@ class Agenda:
         # From the end of the plan: what needs a stage comes after it.
         for key in reversed(self._stages):
             stage = self._stages[key]
-            typical = TYPICAL.get(stage.name, OTHERS) * scale
-            paths[key] = behind[key] + next((means[kind] for kind in kinds_of(stage) if kind in means), typical)
+            mean = self._mean(stage)
+            paths[key] = behind[key] + (TYPICAL.get(stage.name, OTHERS) * scale if mean is None else mean)
             for need in self._needs[key]:
                 behind[need] = max(behind[need], paths[key])
         return paths

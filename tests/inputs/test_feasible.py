@@ -1,12 +1,17 @@
-"""Caps of 0 and rows that cannot be divided."""
+"""Caps of 0, rows that cannot be divided, and several copies of a command."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+from experiment import small
 
+import burnish
 from burnish.algorithms.refinement import cap
+from burnish.cli import main
 from burnish.config import (
     ClearMethod,
     DpoMethod,
@@ -19,7 +24,8 @@ from burnish.config import (
     VerifiedMethod,
 )
 from burnish.errors import ConfigError, DataError
-from burnish.inputs.feasible import check_caps, check_parts, least_share
+from burnish.inputs.feasible import check_caps, check_launched_once, check_parts, least_share
+from burnish.store.files import dump_line
 
 
 @pytest.mark.parametrize(
@@ -96,3 +102,33 @@ def test_the_least_share_gives_one_change_and_hardly_less_gives_none() -> None:
         share = float(least_share(count))
         assert cap(share, count) == 1
         assert cap(share * 0.998, count) == 0
+
+
+@pytest.mark.parametrize("copies", ["2", " 16 "])
+def test_copies_of_a_launcher_are_refused_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, copies: str
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", copies)
+    told = r"WORLD_SIZE: .* found in the environment, so torchrun or another launcher has started several copies"
+    with pytest.raises(ConfigError, match=told):
+        burnish.run(small(), out=tmp_path / "out", store=tmp_path / "store")
+    rows = [{"prompt": "1 + 1", "completion": "2"}]
+    with pytest.raises(ConfigError, match=told):
+        burnish.refine(rows, model="builtin:strong", out=tmp_path / "out", store=tmp_path / "store")
+    for command in (["run", "config.yaml"], ["demo"], ["refine", "data.jsonl", "--model", "builtin:strong"]):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "config.yaml").write_bytes(dump_line(small().model_dump(mode="json", exclude_unset=True)))
+        (tmp_path / "data.jsonl").write_bytes(b"".join(map(dump_line, rows)))
+        more = ["--annotator", "oracle:completion"] if command[0] == "refine" else []
+        result = CliRunner().invoke(main, [*command, *more, "--store", "store", "--out", "out"])
+        assert (result.exit_code, result.stderr[:18]) == (2, "error: WORLD_SIZE:"), result.stderr
+    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.parametrize("copies", [None, "1", "", "many"])
+def test_one_copy_is_allowed(monkeypatch: pytest.MonkeyPatch, copies: str | None) -> None:
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    if copies is not None:
+        monkeypatch.setenv("WORLD_SIZE", copies)
+    check_launched_once()

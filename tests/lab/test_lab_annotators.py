@@ -121,15 +121,14 @@ def test_people_judge_an_experiment_through_its_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("annotator", "workers", "told"),
+    ("annotator", "told"),
     [
-        ({"kind": "own", "name": "f"}, 1, "supervision.annotator.kind|kind: 'own' found"),
-        ({"kind": "oracle", "column": "gold"}, 1, "column: 'gold' found"),
-        ({"kind": "likelihood", "model": "m", "learns": "nothing", "train": {"epochs": 1}}, 1, "train: .* is not read"),
-        ({"kind": "classifier", "learns": "nothing"}, 1, "model: none is given"),
-        ({"kind": "people"}, 2, "execution.workers: 2 found"),
+        ({"kind": "own", "name": "f"}, "supervision.annotator.kind|kind: 'own' found"),
+        ({"kind": "oracle", "column": "gold"}, "column: 'gold' found"),
+        ({"kind": "likelihood", "model": "m", "learns": "nothing", "train": {"epochs": 1}}, "train: .* is not read"),
+        ({"kind": "classifier", "learns": "nothing"}, "model: none is given"),
     ],
 )
-def test_what_does_not_fit_an_experiment(annotator: dict[str, Any], workers: int, told: str) -> None:
+def test_what_does_not_fit_an_experiment(annotator: dict[str, Any], told: str) -> None:
     with pytest.raises((ValidationError, ConfigError), match=told):
-        experiment(annotator, execution={"workers": workers})
+        experiment(annotator)

@@ -14,7 +14,6 @@ from experiment import small
 from burnish.errors import ConfigError
 from burnish.lab.running import planned
 from burnish.lab.suite import models_of, run_suite, slug
-from burnish.lab.workers import shares_of
 from burnish.store.stages import Store
 
 SWEEP = """
@@ -63,22 +62,6 @@ def test_settings_of_one_name_are_one_experiment(tmp_path: Path) -> None:
     configs = [small(variant="a"), small(variant="b", seeds=[0, 1])]
     models = models_of(configs, Store(tmp_path))
     assert models.trained == models.alone
-
-
-@pytest.mark.parametrize("workers", [1, 2, 3])
-def test_dealt_shares_hold_every_seed_or_method_once(workers: int) -> None:
-    config = small(seeds=[0, 1, 2, 3, 4])
-    for turn in range(3):
-        shares = [share for share in shares_of(config, workers, turn) if share is not None]
-        assert sorted(seed for share in shares for seed in share.seeds) == [0, 1, 2, 3, 4]
-    one_seed = [share for share in shares_of(small(), workers) if share is not None]
-    assert sorted(m.name for share in one_seed for m in share.methods) == ["ilr", "naive", "sft"]
-
-
-def test_turns_even_the_shares_out() -> None:
-    config = small(seeds=[0, 1, 2])
-    sizes = [[len(share.seeds) if share else 0 for share in shares_of(config, 2, turn)] for turn in range(2)]
-    assert sizes == [[2, 1], [1, 2]]
 
 
 def test_a_plan_refers_to_what_it_will_make(tmp_path: Path) -> None:

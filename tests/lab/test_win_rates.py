@@ -300,14 +300,6 @@ def test_a_bad_prompt_is_refused(changes: dict[str, str], message: str):
         ReferenceJudgeConfig.model_validate(judge | changes)
 
 
-def test_one_process_asks_a_server(tmp_path: Path):
-    judge = {"kind": "judge", "base_url": "http://localhost:1/v1", "model": "m"}
-    with pytest.raises(
-        ValidationError, match=r"execution\.workers: 2 found, but only one process may ask a judge's server"
-    ):
-        small(judge=judge, execution={"workers": 2})
-
-
 def test_a_judging_model_that_is_missing_is_said_before_anything_runs(tmp_path: Path):
     config = Config.model_validate(small(judge={"kind": "reward_model", "model": "/no/judge"}).model_dump())
     with pytest.raises(ConfigError, match=r"judge\.model: '/no/judge' does not exist"):

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from experiment import fake, run_small, small
 from rich.console import Console
+from screens import Screen
 
 from burnish.errors import Paused
 from burnish.lab import running
@@ -255,22 +256,6 @@ def test_an_experiment_says_each_stage_that_it_computes_and_reused_ones_in_one_l
 
 
 # --- on a terminal
-
-
-class Screen:
-    """A terminal in memory with a clock that the test sets."""
-
-    def __init__(self, width: int = 140) -> None:
-        self.now, self.written = 0.0, io.StringIO()
-        environment = {"TERM": "xterm"}
-        console = Console(file=self.written, force_terminal=True, width=width, _environ=environment)
-        self.terminal = Terminal(console=console, clock=lambda: self.now)
-
-    @property
-    def last(self) -> str:
-        """What a bar showed last, without escape codes."""
-        bars = [line for line in re.split(r"[\r\n]+", self.written.getvalue()) if "━" in line]
-        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", bars[-1])
 
 
 def test_a_terminal_shows_the_time_that_is_left_in_the_stage_and_in_the_run() -> None:

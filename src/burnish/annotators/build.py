@@ -48,7 +48,12 @@ def build(settings: AnnotatorSettings, resources: Resources) -> AnnotatorPlan:
     builder = next((_builders[base] for base in type(settings).__mro__ if base in _builders), None)
     if builder is None:
         raise ConfigError(f"{resources.field}: kind {settings.kind!r} has no builder; call burnish.register_annotator")
-    return builder(settings, resources)
+    return replace(builder(settings, resources), outside=asks_outside(settings))
+
+
+def asks_outside(settings: AnnotatorSettings) -> bool:
+    """Say whether an annotator, or one of those that vote, asks a server, people or a user's program."""
+    return any(member.is_server or member.asks_people for member in settings.members) or any(settings.programs(""))
 
 
 def _mixed(config: MixedConfig, resources: Resources) -> AnnotatorPlan:

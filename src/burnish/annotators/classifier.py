@@ -11,7 +11,7 @@ from typing import assert_never
 from burnish.algorithms.comparisons import abstentions, answer_of, both_orders, combined
 from burnish.annotators.balanced import BothOrders, Pairs, balance, by_category
 from burnish.annotators.resources import GroundTruth, Resources
-from burnish.config import ClassifierConfig
+from burnish.config import AnnotatorSettings, ClassifierConfig
 from burnish.errors import DataError
 from burnish.protocols import Scorer
 from burnish.steps.artifacts import Rows, read_demonstrations
@@ -31,6 +31,9 @@ from burnish.types import (
     Order,
     Preference,
 )
+
+WEAK_CHECKPOINTS = "weak checkpoints"
+"""The label of the training of p~ whose checkpoints are kept."""
 
 
 class ClassifierAnnotator:
@@ -135,9 +138,9 @@ def worse_sides(teaching: Teaching, config: ClassifierConfig) -> list[dict[str, 
     """
     match config.pairs:
         case "checkpoints":
-            # p~ is trained once more, and its checkpoints are kept. This is a stage of its own, so that the choice of
-            # an annotator does not change the stages before it.
-            return [checkpoint_answers(teaching, config, teaching.truth.rows, "weak checkpoints", "checkpoint")]
+            # The training of p~ with its checkpoints is a stage of its own, so that the choice of an annotator does not
+            # change the stages before it. `with_checkpoints` lets p~ take its model.
+            return [checkpoint_answers(teaching, config, teaching.truth.rows, WEAK_CHECKPOINTS, "checkpoint")]
         case "balanced":
             parts = by_category(teaching.steps, teaching.truth.rows)
             return [
@@ -154,15 +157,32 @@ def worse_sides(teaching: Teaching, config: ClassifierConfig) -> list[dict[str, 
             assert_never(config.pairs)
 
 
+def with_checkpoints(settings: AnnotatorSettings, teaching: Teaching) -> Artifact | None:
+    """Return the training of p~ whose checkpoints an annotator needs, or None if it needs none.
+
+    Its last model is p~ itself, so with it p~ need not be trained a second time.
+    """
+    for member in settings.members:
+        # With `balanced` pairs, the supervisors with checkpoints learn from other rows than p~.
+        if not isinstance(member, ClassifierConfig) or member.pairs != "checkpoints":
+            continue
+        if member.needs_ground_truth(simulated=True):
+            return supervisor_of(teaching, member, teaching.truth.rows, WEAK_CHECKPOINTS)
+    return None
+
+
+def supervisor_of(teaching: Teaching, config: ClassifierConfig, learned: Rows, label: str) -> Artifact:
+    """Train a supervisor on the gold answers of the rows `learned`, and keep its checkpoints."""
+    truth = teaching.truth
+    return teaching.steps.train(truth.weak, learned, truth.gold, truth.train, label, checkpoints=config.checkpoints)
+
+
 def checkpoint_answers(
     teaching: Teaching, config: ClassifierConfig, learned: Rows, label: str, purpose: str
 ) -> dict[str, Artifact]:
     """Train a supervisor on the gold answers of the rows `learned`, and let its checkpoints answer all prompts of half
     G."""
-    steps = teaching.steps
-    supervisor = steps.train(
-        teaching.truth.weak, learned, teaching.truth.gold, teaching.truth.train, label, checkpoints=config.checkpoints
-    )
+    steps, supervisor = teaching.steps, supervisor_of(teaching, config, learned, label)
     rows, source = teaching.truth.rows, DemonstrationSource.WEAK
     names = {number: f"{purpose}-{number:02d}" for number in range(1, config.checkpoints + 1)}
     return {

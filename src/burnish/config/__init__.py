@@ -67,6 +67,7 @@ from burnish.config.models import (
 from burnish.config.refinery import AuditConfig, Columns, DataConfig, RefineConfig, RefineSettings, SelftestConfig
 from burnish.config.tasks import (
     TASKS,
+    AnyTask,
     Gsm8kTask,
     InstructionsTask,
     SumsTask,
@@ -82,6 +83,7 @@ __all__ = [
     "AdapterUse",
     "AnnotatorSettings",
     "AnswerDiffers",
+    "AnyTask",
     "AuditConfig",
     "Budget",
     "Cap",

@@ -32,7 +32,8 @@ class Execution(Settings):
     threads: Annotated[int, Field(ge=1, le=MOST_REPEATS, strict=True)] | Literal["auto"] = "auto"
     """The number of CPU threads of one process. `auto` divides the cores among the workers."""
     workers: Annotated[int, Field(ge=1, le=MOST_REPEATS, strict=True)] = 1
-    """The number of processes. Each process runs some of the seeds."""
+    """The number of processes of an experiment. Each computes one stage after another. At most one of them at a time
+    asks a server, people or a program. A refinement has one process."""
     max_calls: Count | None = None
     """The run pauses before the judge's server answers more calls than this for the experiment."""
     max_cost: PositiveFloat | None = None
@@ -152,19 +153,6 @@ class Config(Settings):
                 raise ValueError(
                     f"{field}.pairs: 'balanced' found, but the task is {self.task.kind}, whose rows have no category; "
                     "set pairs: checkpoints there, or use the task instructions"
-                )
-        return self
-
-    @model_validator(mode="after")
-    def _one_asks(self) -> Config:
-        # One process at a time may ask for a run: a judge's budget counts the calls under way in its own process only.
-        annotators = (*self.supervision.annotator.members, *((self.judge,) if self.judge else ()))
-        for annotator in annotators:
-            if (annotator.is_server or annotator.asks_people) and self.execution.workers > 1:
-                who = "a judge's server" if annotator.is_server else "people"
-                raise ValueError(
-                    f"execution.workers: {self.execution.workers} found, but only one process may ask {who}; "
-                    "set workers: 1" + (", and raise the judge's concurrency for speed" if annotator.is_server else "")
                 )
         return self
 

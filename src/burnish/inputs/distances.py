@@ -31,6 +31,7 @@ from burnish.services.embeddings import EmbeddingServer
 from burnish.services.program import Program, converse, gathered, identified, on_stderr
 from burnish.steps.setting import Differing, TextPair
 from burnish.store import identity
+from burnish.store.known_hashes import KnownHashes
 from burnish.types import Artifact
 
 AnyDiffers: TypeAlias = Differs | TaskDiffers
@@ -47,7 +48,7 @@ class Embeds(Protocol):
         ...
 
 
-def embedder_of(differs: AnyDiffers, offline_ok: bool) -> Artifact | None:
+def embedder_of(differs: AnyDiffers, offline_ok: bool, known: KnownHashes | None = None) -> Artifact | None:
     """Check the model or server that makes embeddings before anything is spent, and identify a model on this machine.
 
     A folder is identified by its content, and a hub id by its commit. None is returned for a server, whose address and
@@ -57,7 +58,7 @@ def embedder_of(differs: AnyDiffers, offline_ok: bool) -> Artifact | None:
     """
     match differs:
         case EmbeddingDiffers(model=model):
-            return _local(model, offline_ok)
+            return _local(model, offline_ok, known)
         case EmbeddingServerDiffers():
             if not offline_ok:
                 EmbeddingServer(differs)  # otherwise a missing key would only be noticed after hours of training
@@ -68,7 +69,7 @@ def embedder_of(differs: AnyDiffers, offline_ok: bool) -> Artifact | None:
             assert_never(differs)
 
 
-def _local(model: str, offline_ok: bool) -> Artifact:
+def _local(model: str, offline_ok: bool, known: KnownHashes | None) -> Artifact:
     field = f"{FIELD}.model"
     # A local path is looked for first; what is not there counts as a hub id.
     path = location.find(ModelConfig(source=model), field)
@@ -80,7 +81,7 @@ def _local(model: str, offline_ok: bool) -> Artifact:
             f"{field}: {model!r} is no sentence-transformers model: it holds no modules.json; give a folder or a hub id"
         )
     check_embedder(path, field)
-    return content_of(path)
+    return content_of(path, known)
 
 
 def differing_of(
@@ -102,7 +103,9 @@ def differing_of(
             # The timeout is no part of the identity, so that it can be raised without asking the program again.
             described, inputs = identified(command)
             program = Program(command=command, field=f"{FIELD}.command", timeout=timeout, say=say)
-            return Differing(config=described, inputs=inputs, measure=lambda pairs: _told_apart(program, pairs))
+            return Differing(
+                config=described, inputs=inputs, measure=lambda pairs: _told_apart(program, pairs), outside=True
+            )
         case EmbeddingDiffers(model=model, share=share):
             assert embedder is not None, model
             place, device = expanded(model, f"{FIELD}.model"), None if execution.device == "auto" else execution.device
@@ -123,6 +126,7 @@ def differing_of(
                 inputs={},
                 measure=lambda pairs: _measured(lambda: EmbeddingServer(differs), progress, pairs),
                 share=share,
+                outside=True,
             )
         case _:
             assert_never(differs)

@@ -1,13 +1,15 @@
-"""Finds what cannot work, before anything is spent: programs that cannot start, too few rows, a cap of 0."""
+"""Finds what cannot work, before anything is spent: programs that cannot start, too few rows, a cap of 0,
+several copies of a command."""
 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable
 
 from burnish.algorithms.refinement import cap
 from burnish.config import Cap, MethodSettings, WantedProgram
-from burnish.errors import ConfigError, DataError
+from burnish.errors import ConfigError, DataError, brief
 from burnish.report.text import plural
 from burnish.services.startable import check_startable
 
@@ -61,3 +63,18 @@ def least_share(count: int) -> str:
     # Rounded up: with 0.1666, the share of 6 things would be 0.
     digits = max(4, 4 + math.ceil(math.log10(count)) - 1)
     return f"{math.ceil(10**digits / count) / 10**digits:g}" if count > 1 else "1"
+
+
+def check_launched_once() -> None:
+    """Check that no launcher such as torchrun has started this command in several copies.
+
+    The copies would wait for each other's locks, or do the same work. Raises ConfigError if there are several.
+    """
+    # Launchers tell each copy how many there are.
+    copies = os.environ.get("WORLD_SIZE", "1")
+    if copies.strip().isdecimal() and int(copies) > 1:
+        raise ConfigError(
+            f"WORLD_SIZE: {brief(copies)} found in the environment, so torchrun or another launcher has started "
+            "several copies of this command, which would wait for each other. Start it once, without a launcher "
+            "(`burnish run` starts its own processes, see execution.workers), or unset WORLD_SIZE"
+        )

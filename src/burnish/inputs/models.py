@@ -23,6 +23,7 @@ from burnish.models.card import CARD, Weights, read_card
 from burnish.models.checks import check_files
 from burnish.steps.basic import Steps
 from burnish.store import identity
+from burnish.store.known_hashes import KnownHashes
 from burnish.types import Artifact, Head
 
 
@@ -74,25 +75,28 @@ class FoundModels:
         return [found.weights.fingerprint for found in self.by_field.values()]
 
 
-def find_models(wanted: Iterable[WantedModel], execution: Execution, offline_ok: bool) -> FoundModels:
-    """Find models and the identity of their weights, before anything is spent.
+def find_models(
+    wanted: Iterable[WantedModel], execution: Execution, offline_ok: bool, known: KnownHashes | None = None
+) -> FoundModels:
+    """Find models and the identity of their weights, before anything is spent. Weights that are `known` and unchanged
+    are not hashed again.
 
     A folder that burnish trained is accepted for an annotator that uses its model without training. With `offline_ok`
     (a dry run), a hub id whose commit is unknown is not an error. Raises ConfigError, which names the field, if a model
     cannot be used, and BackendError if the hub does not answer.
     """
-    return FoundModels({model.field: _found(model, execution, offline_ok) for model in wanted})
+    return FoundModels({model.field: _found(model, execution, offline_ok, known) for model in wanted})
 
 
-def _found(wanted: WantedModel, execution: Execution, offline_ok: bool) -> FoundModel:
+def _found(wanted: WantedModel, execution: Execution, offline_ok: bool, known: KnownHashes | None) -> FoundModel:
     path = location.find(wanted.model, wanted.field)
     # A model that is trained starts from a base model (Algorithm 1), so only one that is used as it is may be such a
     # folder.
     if wanted.as_it_is and path is not None and (path / CARD).is_file():
         check_files(wanted.model, path, wanted.field)
         _check_beneath(path, wanted.field)
-        return FoundModel(model=wanted.model, weights=content_of(path), head=wanted.head, trained=True)
-    model, weights = resolve_model(wanted.model, wanted.field, execution, offline_ok)
+        return FoundModel(model=wanted.model, weights=content_of(path, known), head=wanted.head, trained=True)
+    model, weights = resolve_model(wanted.model, wanted.field, execution, offline_ok, known)
     return FoundModel(model=model, weights=weights, head=wanted.head)
 
 
@@ -107,7 +111,7 @@ def _check_beneath(trained: Path, field: str) -> None:
 
 
 def resolve_model(
-    model: ModelConfig, where: str, execution: Execution, offline_ok: bool
+    model: ModelConfig, where: str, execution: Execution, offline_ok: bool, known: KnownHashes | None = None
 ) -> tuple[ModelConfig, Artifact]:
     """Return a model with its commit, number format and end of an answer filled in, and the identity of its weights.
 
@@ -122,10 +126,10 @@ def resolve_model(
         check_files(model, path, where)
     # An adapter's folder holds no whole weights: its identity is that of both, its own and those of its base.
     whole = model if adapter is None else beneath(model, adapter, where)
-    revision, weights = _whole_weights(whole, where, offline_ok)
+    revision, weights = _whole_weights(whole, where, offline_ok, known)
     # In a dry run without network the base may be unknown, and then the identity of both is unknown, too.
     if adapter is not None and not identity.unresolved([weights.fingerprint]):
-        weights = replace(weights, fingerprint=content_of_adapter(adapter, weights.fingerprint))
+        weights = replace(weights, fingerprint=content_of_adapter(adapter, weights.fingerprint, known))
     # From here on the commit is used, so that a new commit on the hub does not change a run.
     if revision is not None:
         # For an adapter this is the commit of its base, which `beneath` reads from here.
@@ -135,22 +139,24 @@ def resolve_model(
     return model.model_copy(update={"end": _end(model, path, weights, offline_ok)}), weights
 
 
-def _whole_weights(model: ModelConfig, where: str, offline_ok: bool) -> tuple[str | None, Artifact]:
+def _whole_weights(
+    model: ModelConfig, where: str, offline_ok: bool, known: KnownHashes | None
+) -> tuple[str | None, Artifact]:
     """Return the commit of a model on the hub, None for a local one, and the identity of the weights."""
     path = location.check(model, where)
     if path is not None:
         check_files(model, path, where)
-        return None, content_of(path)
+        return None, content_of(path, known)
     weights = identity.of_hub("model", expanded(model.source, where), model.revision, where, offline_ok)
     commit = weights.fingerprint.removeprefix("hub:")
     return (None if identity.unresolved([commit]) else commit), weights
 
 
 @functools.cache
-def content_of(path: Path) -> Artifact:
+def content_of(path: Path, known: KnownHashes | None = None) -> Artifact:
     """Identify a file or folder by its content. It is read once in a process, because weights can have many
     gigabytes."""
-    return identity.of_files([path])
+    return identity.of_files([path], known)
 
 
 def _end(model: ModelConfig, path: Path | None, weights: Artifact, offline_ok: bool) -> str | None:

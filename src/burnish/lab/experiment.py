@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import assert_never
 
 from burnish.annotators import GroundTruth, build
+from burnish.annotators.classifier import Teaching, with_checkpoints
 from burnish.config import Config
 from burnish.inputs.context import RunContext
 from burnish.inputs.distances import differing_of
@@ -132,7 +133,9 @@ class Experiment:
             rows=half_g, gold=steps.gold(half_g), weak=weak, train=config.supervision.train or config.train
         )
         gold = steps.gold(half_u)
-        supervisor = steps.train(weak, half_g, ground_truth.gold, ground_truth.train, "weak supervisor")
+        # First the training with checkpoints, if q~ learns from them. Then p~ is not trained again.
+        same = with_checkpoints(config.supervision.annotator, Teaching(steps=steps, truth=ground_truth))
+        supervisor = steps.train(weak, half_g, ground_truth.gold, ground_truth.train, "weak supervisor", same=same)
         annotator = build(config.supervision.annotator, context.resources(steps, ANNOTATOR, ground_truth=ground_truth))
         match config.supervision.demonstrations:
             case "weak":

@@ -9,6 +9,7 @@ from typing import Any
 from burnish.annotators.llm.judge import check_server
 from burnish.config import (
     AnnotatorSettings,
+    AnyTask,
     Config,
     JudgeConfig,
     ModelConfig,
@@ -21,6 +22,7 @@ from burnish.inputs.feasible import check_programs
 from burnish.inputs.models import FoundModels, find_models
 from burnish.services.calls import CallBudget
 from burnish.store import identity
+from burnish.store.known_hashes import KnownHashes
 from burnish.tasks import files_by_role
 from burnish.types import Artifact
 
@@ -35,7 +37,7 @@ class ExperimentInputs:
 
     models: FoundModels
     data: Mapping[str, Artifact]
-    task: TaskSettings
+    task: AnyTask
     embedder: Artifact | None = None
 
     @property
@@ -51,21 +53,24 @@ class ExperimentInputs:
         return identity.unresolved([*known, *([self.embedder.fingerprint] if self.embedder else [])])
 
 
-def resolve(config: Config, offline_ok: bool) -> ExperimentInputs:
+def resolve(config: Config, offline_ok: bool, known: KnownHashes | None = None) -> ExperimentInputs:
     """Find every model and dataset that a config names, before anything is spent.
 
     If `offline_ok` is true, a hub id that cannot be resolved becomes "unresolved" instead of an error (for a dry run).
-    Raises ConfigError naming the field, DataError if data cannot be read, BackendError if the hub does not answer.
+    Files that are `known` and unchanged are not hashed again. Raises ConfigError naming the field, DataError if data
+    cannot be read, BackendError if the hub does not answer.
     """
     check_programs(_programs(config))
-    models = find_models(wanted_models(config), config.execution, offline_ok)
-    data, task = _resolve_data(config.task, offline_ok)
+    models = find_models(wanted_models(config), config.execution, offline_ok, known)
+    data, task = _resolve_data(config.task, offline_ok, known)
     # A dry run talks to no server. A real run checks the judge's server now, so that a wrong address does not show only
     # after hours of training.
     if not offline_ok:
         for judge in server_judges(config):
             check_server(judge, budget_of(config))
-    return ExperimentInputs(models=models, data=data, task=task, embedder=embedder_of(config.differs, offline_ok))
+    return ExperimentInputs(
+        models=models, data=data, task=task, embedder=embedder_of(config.differs, offline_ok, known)
+    )
 
 
 def wanted_models(config: Config) -> Iterator[WantedModel]:
@@ -99,12 +104,14 @@ def budget_of(config: Config) -> CallBudget:
     return CallBudget(max_calls=config.execution.max_calls, max_cost=config.execution.max_cost)
 
 
-def _resolve_data(task: TaskSettings, offline_ok: bool) -> tuple[dict[str, Artifact], TaskSettings]:
+def _resolve_data(
+    task: TaskSettings, offline_ok: bool, known: KnownHashes | None
+) -> tuple[dict[str, Artifact], TaskSettings]:
     """Return the identity of the data by role, and the task with its hub dataset fixed to a commit."""
     files = files_by_role(task)
     if files:
         # Files are identified by their content: a moved or copied file is still the same data.
-        return {role: identity.of_files(paths) for role, paths in files.items()}, task
+        return {role: identity.of_files(paths, known) for role, paths in files.items()}, task
     if task.hub_dataset is not None:
         source, revision = task.hub_dataset
         dataset = identity.of_hub("dataset", source, revision, "task.source", offline_ok)

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-import os
-import platform
+import collections.abc
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import yaml
 
 from burnish.annotators.llm.questions import CallEstimate
-from burnish.backends.machine import opener_of, peak_memory, provenance, threads_of, versions
+from burnish.backends.machine import opener_of, provenance
 from burnish.config import Config
 from burnish.errors import ConfigError, brief
-from burnish.lab import workers
+from burnish.inputs.feasible import check_launched_once
 from burnish.lab.asked import any_elsewhere, asked, calls_of, sent_elsewhere
+from burnish.lab.computing import compute, whole
 from burnish.lab.doubts import doubts_of
 from burnish.lab.experiment import Experiment
 from burnish.lab.inputs import ExperimentInputs, resolve, resolved
 from burnish.lab.judged import changes_of, confidence_of
+from burnish.lab.local_processes import LocalProcesses
 from burnish.lab.measure import results_of
+from burnish.lab.pool import Brief
+from burnish.lab.timing import timings_of
 from burnish.protocols import Backend, Generator
 from burnish.report.figures import write_figures
 from burnish.report.page import write_report
@@ -34,15 +38,13 @@ from burnish.results import (
     CONFIG_FILE,
     RESULTS_FILE,
     TIMINGS_FILE,
-    Machine,
     Results,
-    StageTiming,
-    Timings,
 )
 from burnish.steps.engines import GENERATOR, check_engine
 from burnish.store.course import Course, PlannedStage
 from burnish.store.explain import Explanation, explain, flat
 from burnish.store.files import default_store, dump_line, explained_write_errors, pretty, write_atomic
+from burnish.store.known_hashes import HASHES, KnownHashes
 from burnish.store.runners import Executor, Planner, StageRecord, planned_stages
 from burnish.store.stages import Store
 from burnish.tasks import make_task
@@ -87,11 +89,13 @@ def run_all(
 
     Each is yielded as soon as its results are written. Raises BurnishError and Paused as `run` does.
     """
+    check_launched_once()
     check_engine(generator, GENERATOR, "burnish.run: generator", "Generator")
     root, terminal, own = Store(store or default_store()), Terminal(), _Own(backend, generator)
+    known = KnownHashes(root.root / HASHES)
     # All experiments are checked before the first one starts.
     jobs = [
-        _prepared(config, place, root, terminal, own_backend=own.given)
+        _prepared(config, place, root, terminal, known, own_backend=own.given)
         for config, place in zip(configs, places, strict=True)
     ]
     # Several experiments may ask the same server for the same. A line is said once.
@@ -101,9 +105,11 @@ def run_all(
     course = Course(stage for job in jobs for stage in job.stages)
     course.announce(terminal.say)
     started = time.monotonic()
-    for index in _computed(configs, root, terminal, own, course):
-        yield _assembled(jobs[index], root, terminal, own, course, started)
-        started = time.monotonic()
+    sound = _Sound()
+    with closing(_computed(jobs, root, terminal, own, course, sound)) as done:
+        for index in done:
+            yield _assembled(jobs[index], root, terminal, own, course, sound, started)
+            started = time.monotonic()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,16 +123,6 @@ class _Own:
     def given(self) -> bool:
         """Whether the caller gave one of them."""
         return self.backend is not None or self.generator is not None
-
-
-def _computed(configs: Sequence[Config], root: Store, terminal: Terminal, own: _Own, course: Course) -> Iterable[int]:
-    """Yield the index of each experiment when workers have finished its stages, or at once if this process computes
-    them."""
-    # A caller's own objects live in this process and cannot be sent to a worker.
-    if not own.given and max(config.execution.workers for config in configs) > 1:
-        return workers.compute(configs, root.root, terminal, list(course.stages.values()))
-    # Nothing is computed in this case: `_assembled` runs the stages itself.
-    return range(len(configs))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,16 +139,66 @@ class _Job:
     @property
     def finished_before(self) -> frozenset[str]:
         """The stages that the store had before this run."""
-        # Timings tell stages that this run reused from those that its workers have just computed.
         return frozenset(stage.fingerprint for stage in self.stages if stage.reused)
 
 
-def _prepared(config: Config, out: Path, root: Store, terminal: Terminal, own_backend: bool) -> _Job:
+@dataclass(slots=True)
+class _Sound:
+    """The stages whose files need not be checked any more, because this run has checked or written them. With workers,
+    `before` are those of them that the run reuses."""
+
+    stages: set[str] = field(default_factory=set[str])
+    before: frozenset[str] | None = None
+
+
+def _computed(
+    jobs: Sequence[_Job], root: Store, terminal: Terminal, own: _Own, course: Course, sound: _Sound
+) -> collections.abc.Generator[int, None, None]:
+    """Yield the index of each experiment when workers have finished its stages, or at once if this process computes
+    them."""
+    count = max(job.config.execution.workers for job in jobs)
+    # A caller's own objects live in this process and cannot be sent to a worker.
+    if own.given or count == 1:
+        # Nothing is computed in this case: `_assembled` runs the stages itself.
+        yield from range(len(jobs))
+        return
+    stages = tuple(course.stages.values())
+    sound.before = whole(stages, root, count)
+    sound.stages |= sound.before
+    if len(sound.before) == len(stages):
+        yield from range(len(jobs))
+        return
+    terminal.say(f"{count} workers for {len(jobs)} experiments" if len(jobs) > 1 else f"{count} workers")
+    brief = Brief(
+        configs=tuple(job.config for job in jobs),
+        inputs=tuple(job.inputs for job in jobs),
+        folders=tuple(str(job.out) for job in jobs),
+        store=str(root.root),
+        stages=stages,
+    )
+    plans = [[stage.fingerprint for stage in job.stages] for job in jobs]
+    with terminal.run(f"{count} workers: stages", len(stages), len(sound.before)) as finished:
+        for index in compute(
+            brief,
+            plans,
+            sound.before,
+            lambda left: LocalProcesses(brief, min(count, left)),
+            terminal.say,
+            lambda agenda: finished(lambda: agenda.seconds_left(count)),
+        ):
+            # A worker has just written and hashed them.
+            sound.stages |= set(plans[index])
+            yield index
+
+
+def _prepared(
+    config: Config, out: Path, root: Store, terminal: Terminal, known: KnownHashes, own_backend: bool
+) -> _Job:
     """Check everything that can be checked before anything is spent. Claim the stages, so that `gc` does not delete
     those of a run that is not finished."""
     if out.exists() and not out.is_dir():
         raise ConfigError(f"out: {str(out)!r} is a file; name a folder for the results")
-    inputs = resolve(config, offline_ok=False)
+    inputs = resolve(config, offline_ok=False, known=known)
     records = planned(config, inputs, root)
     for warning in doubts_of(config, inputs, records, root, offline_ok=False, own_backend=own_backend).warnings:
         terminal.say(f"warning: {warning}")
@@ -192,11 +238,15 @@ def _replaced(config: Config, out: Path) -> str | None:
     )
 
 
-def _assembled(job: _Job, root: Store, terminal: Terminal, own: _Own, course: Course, started: float) -> Finished:
+def _assembled(
+    job: _Job, root: Store, terminal: Terminal, own: _Own, course: Course, sound: _Sound, started: float
+) -> Finished:
     """Compute what no worker has computed, and write the results folder."""
     config, out = job.config, job.out
     made_with = provenance(config.execution, config.models.strong)
-    executor = Executor(root, terminal, made_with, job.finished_before, course)
+    # Timings tell stages that this run reused from those that its workers have just computed.
+    before = job.finished_before if sound.before is None else sound.before
+    executor = Executor(root, terminal, made_with, before, course, sound.stages)
     opener = own.backend or opener_of(config.execution, config.models.strong, terminal, job.inputs.models.sources)
     # Workers only fill the store. This pass finds their stages done there and collects the outcomes.
     experiment = Experiment(
@@ -212,7 +262,7 @@ def _assembled(job: _Job, root: Store, terminal: Terminal, own: _Own, course: Co
     task = make_task(job.inputs.task)
     # The config as it ran, so that the results name the commits of the models and data on the hub.
     results = results_of(resolved(config, job.inputs), outcomes, task)
-    timings = _timings(config, executor.records, time.monotonic() - started)
+    timings = timings_of(config, executor.records, time.monotonic() - started)
     write_atomic(out / CHANGES_FILE, b"".join(dump_line(_json(change)) for change in changes_of(outcomes, task)))
     write_atomic(out / CONFIDENCE_FILE, b"".join(dump_line(_json(row)) for row in confidence_of(outcomes)))
     settings = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)  # pyright: ignore[reportUnknownMemberType] its stub
@@ -249,7 +299,8 @@ def plan(config: Config, store: Path | None = None) -> Plan:
     Raises ConfigError or DataError as `resolve` and `doubts_of` do.
     """
     place = Store(store or default_store())
-    inputs = resolve(config, offline_ok=True)
+    # A dry run reads what earlier runs have hashed, and writes nothing.
+    inputs = resolve(config, offline_ok=True, known=KnownHashes(place.root / HASHES, kept=False))
     records = planned(config, inputs, place)
     doubts = doubts_of(config, inputs, records, place, offline_ok=True)
     found = asked(config, inputs, records)
@@ -277,32 +328,3 @@ def planned(config: Config, inputs: ExperimentInputs, store: Store) -> list[Stag
 
 def _json(record: Any) -> Any:
     return record.model_dump(mode="json")
-
-
-def _timings(config: Config, records: list[StageRecord], seconds: float) -> Timings:
-    """Return how long each stage took, on which machine, and with which versions of the libraries."""
-    return Timings(
-        total_seconds=round(seconds, 3),
-        peak_memory_bytes=peak_memory(),
-        machine=Machine(
-            platform=platform.platform(),
-            cpu_count=os.cpu_count(),
-            device=config.execution.device,
-            threads=threads_of(config.execution, config.models.strong),
-        ),
-        versions=versions(),
-        stages=tuple(_stage_timing(record) for record in records),
-    )
-
-
-def _stage_timing(record: StageRecord) -> StageTiming:
-    return StageTiming(
-        name=record.stage.name,
-        label=record.stage.label,
-        fingerprint=record.fingerprint,
-        reused=record.reused,
-        seconds=record.seconds,
-        rows=record.counts.get("rows", 0),
-        tokens=record.counts.get("tokens", 0),
-        comparisons=record.counts.get("comparisons", 0),
-    )

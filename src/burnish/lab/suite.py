@@ -14,6 +14,7 @@ from burnish.lab.inputs import resolve
 from burnish.lab.running import planned, run_all
 from burnish.report.joined import write_joined
 from burnish.store.files import default_store, pretty, write_atomic
+from burnish.store.known_hashes import HASHES, KnownHashes
 from burnish.store.stages import Store
 
 TRAININGS = ("train", "train_classifier", "train_preferences")
@@ -79,9 +80,10 @@ def slug(variant: str) -> str:
 def models_of(configs: Sequence[Config], store: Store) -> ModelCounts:
     """Count the trainings of experiments: all distinct ones, and the sum of the distinct ones of each name."""
     by_name: dict[str, set[str]] = {}
+    known = KnownHashes(store.root / HASHES, kept=False)
     for config in configs:
         # A plan is enough for the count. Stages of equal fingerprint are one training, whichever experiment runs it.
-        records = planned(config, resolve(config, offline_ok=True), store)
+        records = planned(config, resolve(config, offline_ok=True, known=known), store)
         trained = {record.fingerprint for record in records if record.stage.name in TRAININGS}
         by_name.setdefault(config.name, set()).update(trained)
     return ModelCounts(trained=len(set[str]().union(*by_name.values())), alone=sum(map(len, by_name.values())))

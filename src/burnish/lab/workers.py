@@ -1,158 +1,154 @@
-"""Worker processes that compute seeds and methods in parallel. They fill the store, and die with the run that started
-them."""
+"""A worker process. It computes one stage after another for a run, and dies with the process that started it.
+
+It reads a `Brief` from an open file and then one `Assignment` a line from stdin. It writes one `Report` a line to its
+stdout. Its stderr has what libraries print, and the traceback if it fails.
+"""
 
 from __future__ import annotations
 
 import ctypes
+import io
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+import traceback
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeAlias
 
-from pydantic import TypeAdapter
+from pydantic import ValidationError
+from rich.console import Console
 
 from burnish.backends.machine import opener_of, provenance
-from burnish.config import Config
-from burnish.errors import BurnishError, StageError
+from burnish.config import Config, Execution, ModelConfig
+from burnish.errors import BurnishError, ConfigError, Paused, StageError, system_refusals
 from burnish.lab.experiment import Experiment
-from burnish.lab.inputs import resolve
+from burnish.lab.inputs import ExperimentInputs
+from burnish.lab.pool import BRIEF, About, Assignment, Brief, Report, line_of, read_line
+from burnish.protocols import Backend
 from burnish.report.terminal import Terminal
-from burnish.store.course import Course, PlannedStage
-from burnish.store.runners import Executor
-from burnish.store.stages import Store, Talk
+from burnish.store.course import Course
+from burnish.store.runners import Executor, Planner
+from burnish.store.stages import Stage, Store
 
 PR_SET_PDEATHSIG = 1
 """The option of Linux's prctl(2) that sends this process a signal when its parent dies."""
 POLL_SECONDS = 0.2
 """How often a worker looks whether its parent still lives, in seconds."""
-PATIENCE = 10.0
-"""How long a worker that is done may take to end, in seconds."""
-DONE = b"burnish: done\n"
-"""The line that a worker prints when it is done with its part of one experiment."""
-WorkerShare: TypeAlias = Config | None
-"""A worker's part of an experiment. It is None if the other workers do all of it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dealt:
-    """What a worker is given: its share of each experiment, and the stages of the whole run, which it numbers as all
-    workers do."""
+class Worker:
+    """Computes stages of the experiments of a brief. It plans each experiment once, when it is first given a stage of
+    it."""
 
-    shares: list[WorkerShare]
-    stages: list[PlannedStage]
+    def __init__(self, brief: Brief, terminal: Terminal) -> None:
+        self.brief, self.terminal = brief, terminal
+        self.store, self.course = Store(Path(brief.store)), Course(brief.stages, shared=True)
+        self._plans: dict[int, Mapping[str, Stage]] = {}
+        self._bench = _Bench(terminal)
+
+    def compute(self, assignment: Assignment) -> float:
+        """Compute a stage, and return how many seconds it took. Raises whatever the stage raises."""
+        config = self.brief.configs[assignment.config]
+        if assignment.config not in self._plans:
+            self._plans[assignment.config] = self._planned(assignment.config)
+        stage = self._plans[assignment.config].get(assignment.fingerprint)
+        if stage is None:
+            raise StageError(
+                f"stage {assignment.fingerprint[:8]}: a worker's plan of {config.name!r} does not have it; a plug-in "
+                "that gives other settings in each process may be the cause"
+            )
+        # The inputs of the stage are not checked again: the run has checked them, or a worker has just written them.
+        made_with = provenance(config.execution, config.models.strong)
+        executor = Executor(self.store, self.terminal, made_with, course=self.course)
+        executor.run(stage)
+        (record,) = executor.records
+        return record.seconds
+
+    def _planned(self, index: int) -> Mapping[str, Stage]:
+        """Return the stages of an experiment by their fingerprints. Nothing is computed, and no model is loaded."""
+        config, inputs = self.brief.configs[index], self.brief.inputs[index]
+        planner = Planner(self.store)
+        experiment = Experiment(
+            config=config,
+            inputs=inputs,
+            runner=planner,
+            backend=self._bench.opener(config, inputs),
+            folder=Path(self.brief.folders[index]),
+            terminal=self.terminal,
+        )
+        experiment.run(config.seeds)
+        return {record.fingerprint: record.stage for record in planner.records}
 
 
-DEALT: TypeAdapter[Dealt] = TypeAdapter(Dealt)
+class _Bench:
+    """Keeps one backend open. Stages of several experiments come in turn, and the models of two would not fit into
+    memory."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        self._terminal = terminal
+        self._opened: tuple[tuple[Execution, ModelConfig, Mapping[str, ModelConfig]], Backend] | None = None
+
+    def opener(self, config: Config, inputs: ExperimentInputs) -> Callable[[], Backend]:
+        """Return a function that opens the backend of an experiment. Experiments with equal settings share one."""
+        made_from = (config.execution, config.models.strong, inputs.models.sources)
+
+        def opened() -> Backend:
+            if self._opened is None or self._opened[0] != made_from:
+                self._opened = None  # frees the other models before this one is loaded
+                self._opened = made_from, opener_of(*made_from[:2], self._terminal, made_from[2])()
+            return self._opened[1]
+
+        return opened
 
 
-def compute(configs: Sequence[Config], store: Path, talk: Talk, stages: Sequence[PlannedStage] = ()) -> Iterator[int]:
-    """Compute the stages of experiments in `execution.workers` processes. Yields the index of each experiment, in
-    order, when it is done. `stages` are the planned stages of all experiments.
+class _Channel(io.StringIO):
+    """Sends reports to the run. As a file, it takes text for people, and sends each line as a report."""
 
-    A worker that is done with its part of one experiment starts on the next. Locks in the store keep two workers from
-    computing the same stage. Raises StageError if a worker fails; the stages that it finished are kept.
-    """
-    workers = max(config.execution.workers for config in configs)
-    dealt = [shares_of(config, workers, turn) for turn, config in enumerate(configs)]
-    talk.say(f"{workers} workers for {len(configs)} experiments" if len(configs) > 1 else f"{workers} workers")
-    # Each worker gets its shares of all experiments at once, so that it need not wait for slower ones.
-    children = [
-        _start(Dealt(shares=[shares[n] for shares in dealt], stages=list(stages)), store, n) for n in range(workers)
-    ]
+    def __init__(self, handle: int) -> None:
+        super().__init__()
+        self._handle, self._lock, self._rest = handle, threading.Lock(), ""
+
+    def send(self, report: Report) -> None:
+        """Send one report."""
+        data = line_of(report)
+        # A thread says every minute that a stage is under way. Its line must not get into another one.
+        with self._lock:
+            while data:
+                data = data[os.write(self._handle, data) :]
+
+    def write(self, text: str, /) -> int:
+        """Send each whole line as a report."""
+        *lines, self._rest = (self._rest + text).split("\n")
+        for line in lines:
+            self.send(Report(about=About.SAID, message=line))
+        return len(text)
+
+
+def _own_stdout() -> _Channel:
+    """Return the channel to the run. What libraries and child processes print on stdout goes to stderr from now on."""
+    sys.stdout.flush()
+    channel = _Channel(os.dup(1))
+    os.dup2(2, 1)
+    return channel
+
+
+def attempted(worker: Worker, assignment: Assignment) -> Report:
+    """Compute a stage, and report how it ended. Errors that burnish raises on purpose are reports, too."""
+    found = assignment.fingerprint
     try:
-        for index in range(len(configs)):
-            for child in children:
-                _wait_for_one(child)
-                # After its last share a worker ends by itself. Only processes that have ended count in the peak memory
-                # of children.
-                if index == len(configs) - 1:
-                    _wait_to_end(child)
-            yield index
-    finally:
-        for child in children:
-            child.terminate()
-            child.wait()
-
-
-def _wait_for_one(child: subprocess.Popen[bytes]) -> None:
-    """Wait until a worker is done with one more experiment. Lines that a library prints on stdout are ignored."""
-    assert child.stdout is not None
-    for line in child.stdout:
-        if line.endswith(DONE):  # `endswith`, because a library may have printed before it without a line end
-            return
-    raise StageError("execution.workers: a worker stopped; its message is above, and what it finished is kept")
-
-
-def _wait_to_end(child: subprocess.Popen[bytes]) -> None:
-    """Give a worker that is done the time to end, so that its peak memory is known. One that hangs is ended later."""
-    try:
-        child.wait(timeout=PATIENCE)
-    # `compute` terminates it afterwards.
-    except subprocess.TimeoutExpired:
-        return
-
-
-def shares_of(config: Config, workers: int, turn: int = 0) -> list[WorkerShare]:
-    """Divide an experiment's seeds among the workers. If there are fewer seeds than workers, divide its methods.
-
-    Methods of one seed share their first stages, and the worker that comes second waits for them. `turn` says which
-    worker gets the first part, so that over several experiments all workers get about the same.
-    """
-    if len(config.seeds) >= workers:
-        parts = [config.model_copy(update={"seeds": config.seeds[n::workers]}) for n in range(workers)]
-    else:
-        parts = [
-            config.model_copy(update={"methods": config.methods[n::workers]}) if config.methods[n::workers] else None
-            for n in range(workers)
-        ]
-    # The first parts are the larger ones where the seeds do not divide evenly.
-    return [parts[(n + turn) % workers] for n in range(workers)]
-
-
-def _start(dealt: Dealt, store: Path, number: int) -> subprocess.Popen[bytes]:
-    """Start a worker process and send it its shares."""
-    command = [sys.executable, "-m", "burnish.lab.workers", str(os.getpid()), str(store), str(number)]
-    with _deaf():
-        # S603 warns of commands from outside: this is our own interpreter and module.
-        child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603
-    assert child.stdin is not None
-    # The line end says that all of it was written (see `main`).
-    child.stdin.write(DEALT.dump_json(dealt) + b"\n")
-    # Closed, so that the worker's `read` comes to an end.
-    child.stdin.close()
-    return child
-
-
-@contextmanager
-def _deaf() -> Generator[None, None, None]:
-    """Start processes that ignore Ctrl-C from their first instruction on.
-
-    A terminal sends Ctrl-C to all processes at once. The run ends its workers itself. Without this each worker would
-    print a traceback.
-    """
-    # A child inherits the blocked signals of its parent, so SIGINT is blocked while it starts.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def work_through(config: Config, store: Path, terminal: Terminal, course: Course) -> None:
-    """Compute the stages of one share of an experiment, and nothing else. Raises BurnishError as a run does."""
-    inputs = resolve(config, offline_ok=False)
-    made_with = provenance(config.execution, config.models.strong)
-    executor = Executor(Store(store), terminal, made_with, course=course)
-    opener = opener_of(config.execution, config.models.strong, terminal, inputs.models.sources)
-    experiment = Experiment(config=config, inputs=inputs, runner=executor, backend=opener, terminal=terminal)
-    experiment.run(config.seeds)
+        with system_refusals():
+            seconds = worker.compute(assignment)
+    except BurnishError as error:
+        return Report(about=About.FAILED, fingerprint=found, message=str(error), error=type(error).__name__)
+    except Paused as paused:
+        return Report(about=About.PAUSED, fingerprint=found, message=paused.message, command=paused.command)
+    except Exception as error:  # a fault of burnish or of a library
+        traceback.print_exc()
+        words = f"{type(error).__name__}: {error}; burnish or a library has a fault, and its traceback is above"
+        return Report(about=About.FAILED, fingerprint=found, message=words, error="StageError")
+    return Report(about=About.FINISHED, fingerprint=found, seconds=seconds)
 
 
 def die_with(parent: int) -> None:
@@ -173,29 +169,39 @@ def _watch(parent: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def main() -> None:
-    """Work for a run. A `Dealt` comes as JSON on stdin. The line DONE on stdout says that one share is done."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # processes that this worker starts inherit this
-    # SIGINT came in blocked (see `_deaf`). It is ignored from here on, so the block can go.
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    parent, store, number = int(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
-    die_with(parent)
-    given = sys.stdin.buffer.read()
-    # The plan of a large run does not fit into the pipe at once. Ctrl-C may have ended the run while it wrote.
-    if not given.endswith(b"\n"):
-        sys.exit(2)
-    dealt = DEALT.validate_json(given)
-    # One worker draws progress bars. Several would draw over each other.
-    terminal, course = Terminal(bars=number == 0), Course(dealt.stages, shared=True)
+def _briefed(handle: int) -> Brief:
+    """Read the brief. Raises ConfigError if a kind that a config names is not known in this process."""
+    # `pread` and not `read`: all workers share the file, and with it the position in it.
+    data = os.pread(handle, os.fstat(handle).st_size, 0)
+    os.close(handle)
     try:
-        for share in dealt.shares:
-            if share is not None:
-                work_through(share, store, terminal, course)
-            sys.stdout.buffer.write(DONE)
-            sys.stdout.buffer.flush()
+        return BRIEF.validate_json(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise ConfigError(
+            f"execution.workers: a worker cannot read the config ({'.'.join(map(str, first['loc']))}: {first['msg']}); "
+            "a kind that a script registers is not known to other processes: set workers: 1, or make it a plug-in"
+        ) from None
+
+
+def main() -> None:
+    """Work for a run. The arguments are the process id of the run and the number of the open file with the brief."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # processes that this worker starts inherit this
+    # SIGINT came in blocked (see `LocalProcesses`). It is ignored from here on, so the block can go.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    die_with(int(sys.argv[1]))
+    channel = _own_stdout()
+    # No terminal, whatever the environment says: the lines are shown by the run.
+    console = Console(file=channel, soft_wrap=True, highlight=False, force_terminal=False)
+    try:
+        worker = Worker(_briefed(int(sys.argv[2])), Terminal(console=console))
     except BurnishError as error:
-        print(f"error: {error}", file=sys.stderr)
+        channel.send(Report(about=About.FAILED, message=str(error), error=type(error).__name__))
         sys.exit(2)
+    for line in sys.stdin.buffer:
+        # The run may be killed while it writes, so the last line may be a part of one.
+        if line.endswith(b"\n"):
+            channel.send(attempted(worker, read_line(line, Assignment)))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from burnish.errors import ConfigError
 from burnish.models import location
 from burnish.models.checks import read_mapping
 from burnish.store.files import pretty, tree_checksums, write_atomic
+from burnish.store.known_hashes import KnownHashes
 
 ADAPTER_CONFIG = location.ADAPTER_CONFIG
 _BASE, _REVISION = "base_model_name_or_path", "revision"
@@ -66,12 +67,12 @@ def check_adapter(model: ModelConfig, adapter: Path | None, field: str) -> None:
         )
 
 
-def content_of_adapter(adapter: Path, base: str) -> str:
+def content_of_adapter(adapter: Path, base: str, known: KnownHashes | None = None) -> str:
     """Return the identity of an adapter together with its base model: 64 hex digits.
 
     `base` is the identity of the base model. The place of the base model does not count.
     """
-    sums = tree_checksums(adapter)
+    sums = tree_checksums(adapter) if known is None else tree_checksums(adapter, known.checksum)
     values = read_mapping(adapter / ADAPTER_CONFIG, "model")
     # The rest of the config counts: another `lora_alpha` makes another model of the same weights.
     sums[ADAPTER_CONFIG] = _hash({name: value for name, value in values.items() if name not in {_BASE, _REVISION}})

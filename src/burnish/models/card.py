@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from burnish.config import ModelConfig
 from burnish.errors import StageError
 from burnish.store.files import pretty, write_atomic
+from burnish.store.manifest import MANIFEST
 
 CARD = "model.json"
 RECORDS = {"manifest.json", "training.json", "curve.jsonl"}
@@ -62,6 +63,20 @@ def copy_model(source: Path, directory: Path) -> None:
     for path in source.iterdir():
         if path.is_file() and path.name not in RECORDS:
             shutil.copyfile(path, directory / path.name)
+
+
+def take_files(source: Path, directory: Path) -> None:
+    """Put the files of a finished training into another folder of the store, with what was recorded beside the model.
+
+    Checkpoints and the manifest are left out. Both folders share the bytes where the file system allows it, because
+    nothing in the store is ever changed.
+    """
+    for path in source.iterdir():
+        if path.is_file() and path.name != MANIFEST:
+            try:
+                (directory / path.name).hardlink_to(path)
+            except OSError:  # file systems without hard links, and limits on their number
+                shutil.copyfile(path, directory / path.name)
 
 
 def read_card(directory: Path) -> ModelCard:

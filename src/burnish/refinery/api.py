@@ -11,6 +11,7 @@ from burnish.annotators.function import FunctionAnnotator, source_of
 from burnish.backends.tables import read_dataset, write_dataset, write_frame
 from burnish.errors import ConfigError, DataError, system_refusals
 from burnish.forms.convert import AlsoAs
+from burnish.inputs.feasible import check_launched_once
 from burnish.ledger.folder import MODEL, Folder
 from burnish.ledger.summary import Summary
 from burnish.protocols import Annotator, Backend, Generator
@@ -78,12 +79,12 @@ def refine(
     Raises BurnishError if the caller must correct something (ConfigError for a wrong argument, DataError for unusable
     data), and Paused if the run must wait for people or for a larger budget.
     """
+    check_launched_once()  # first of all: data in memory is written into the store below
     out_folder, own_annotator = given_path(out, "out"), _own(annotator)
     budget = given_budget(options.pop("max_calls", None), options.pop("max_cost", None))
     pairs = options.pop("pairs", None)
     store_folder = given_path(store, "store") if store is not None else default_store()
-    # Python callers may pass anything, and a wrong type must be found before any work.
-    check_switch(overwrite, "overwrite")
+    check_switch(overwrite, "overwrite")  # Python callers may pass any type; a wrong one is found before any work
     backend_opener, generator = _engines(backend, options.pop("generator", None))
     source, base = _source(data, store_folder), given_text(model, "model")
     config = config_of(_options(data=source, model=base, annotator=annotator, own=own_annotator, **options))

@@ -19,6 +19,7 @@ from burnish.refinery.selftest import still_to_run
 from burnish.refinery.sending import sent_elsewhere
 from burnish.report.text import duration, plural, terminal
 from burnish.store.explain import Explanation, explain
+from burnish.store.known_hashes import HASHES, KnownHashes
 from burnish.store.stages import Store
 
 
@@ -46,7 +47,8 @@ def dry_run(config: RefineConfig, run_options: RunOptions) -> DryRun:
     """Check everything that can be checked, read the dataset through, and plan. Raises ConfigError, DataError and
     BackendError as `refine_data` does."""
     # A dry run must also work without a network.
-    found, store = find(config, offline_ok=True), Store(run_options.store)
+    store = Store(run_options.store)
+    found = find(config, offline_ok=True, known=KnownHashes(store.root / HASHES, kept=False))
     check_pairs(run_options.pairs, found.config, found.table, run_options.out, overwrite=run_options.overwrite)
     plan = planned_in(found, run_options)
     # Without an answer of the hub, the plan has other fingerprints than the run, and says nothing about the folder.

@@ -16,6 +16,7 @@ from burnish.inputs.models import FoundModels, find_models
 from burnish.refinery.referee import referee_of
 from burnish.refinery.refusals import refused_rows
 from burnish.store import identity
+from burnish.store.known_hashes import KnownHashes
 from burnish.tasks.own import Known
 from burnish.types import Artifact
 
@@ -48,17 +49,18 @@ class RefinementInputs:
         return identity.unresolved([*known, *([self.embedder.fingerprint] if self.embedder else [])])
 
 
-def find(config: RefineConfig, offline_ok: bool) -> RefinementInputs:
+def find(config: RefineConfig, offline_ok: bool, known: KnownHashes | None = None) -> RefinementInputs:
     """Open the dataset and find the models.
 
-    If `offline_ok` is true (a dry run), hub ids may stay unresolved. Raises ConfigError naming the field, DataError if
-    the data cannot be read, BackendError if the hub does not answer.
+    If `offline_ok` is true (a dry run), hub ids may stay unresolved. Files that are `known` and unchanged are not
+    hashed again. Raises ConfigError naming the field, DataError if the data cannot be read, BackendError if the hub
+    does not answer.
     """
     # First of all, since the table reads the reference column, too.
     config = _with_reference(config)
     check_programs(_programs(config))
     table = open_table(config.data)
-    models = find_models(_wanted(config), config.execution, offline_ok)
+    models = find_models(_wanted(config), config.execution, offline_ok, known)
     return RefinementInputs(
         config=config,
         table=table,
@@ -66,7 +68,7 @@ def find(config: RefineConfig, offline_ok: bool) -> RefinementInputs:
         source=_source(table, config, offline_ok),
         referee=referee_of(config, table),
         models=models,
-        embedder=embedder_of(config.differs, offline_ok),
+        embedder=embedder_of(config.differs, offline_ok, known),
     )
 
 

@@ -12,6 +12,7 @@ from burnish.config import RefineConfig
 from burnish.errors import BurnishError, Paused
 from burnish.forms.convert import AlsoAs
 from burnish.inputs.context import RunContext
+from burnish.inputs.feasible import check_launched_once
 from burnish.ledger.folder import Folder
 from burnish.ledger.preference_pairs import write_pairs
 from burnish.ledger.replay import replayed
@@ -35,6 +36,7 @@ from burnish.steps.artifacts import DEMONSTRATIONS
 from burnish.steps.judging import AnnotatorPlan
 from burnish.store.course import Course
 from burnish.store.files import explained_write_errors, iter_rows, write_rows
+from burnish.store.known_hashes import HASHES, KnownHashes
 from burnish.store.runners import Executor, Planner, StageRecord, planned_stages
 from burnish.store.stages import Store, Work
 from burnish.types import Artifact, Demonstration, Reason, short_hash
@@ -79,7 +81,8 @@ def refine_data(config: RefineConfig, run_options: RunOptions) -> FinishedRefine
     Raises Paused if the run must wait for people, an audit or a larger budget. The folder then has everything that is
     finished. Raises BurnishError if the user must correct something.
     """
-    found = find(config, offline_ok=False)
+    check_launched_once()
+    found = find(config, offline_ok=False, known=KnownHashes(run_options.store / HASHES))
     check_pairs(run_options.pairs, found.config, found.table, run_options.out, overwrite=run_options.overwrite)
     context = _context(found, run_options)
     root, plan = context.store, planned(found, context, run_options.annotator)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeAlias
 
 from rich.console import Console
 from rich.progress import (
@@ -32,11 +33,16 @@ SPEED_SECONDS = 600.0
 """Over how many of the last seconds the speed of a stage is measured. A single batch may take minutes."""
 
 
+SecondsLeft: TypeAlias = Callable[[], float | None]
+"""Returns how many seconds are left in the whole run, or None if this is not known."""
+
+
 @dataclass(slots=True)
 class _Running:
     """The stage that runs: its label, its place in the run, when it started, and what is known of its progress.
 
-    `work` names the piece of work that a backend counts itself. It is empty if rows are counted.
+    `work` names the piece of work that a backend counts itself. It is empty if rows are counted. `whole` means that
+    this is a whole run, of which stages are counted: then the time that is left is the one of `position`.
     """
 
     label: str
@@ -45,6 +51,7 @@ class _Running:
     work: str = ""
     done: int = 0
     total: int | None = None
+    whole: bool = False
 
     @property
     def words(self) -> str:
@@ -63,13 +70,12 @@ class Terminal:
     """Prints lines and shows what runs. It is both the runner's `Talk` and the backend's `Progress`.
 
     On a terminal a bar shows the stage that runs and the time that is left. Elsewhere plain lines say when a stage
-    starts and ends, and every minute that it is still under way. If several workers share a terminal, only one of them
-    may draw `bars`. `clock` and `wait` tell the time and wait; tests replace them.
+    starts and ends, and every minute that it is still under way. `clock` and `wait` tell the time and wait; tests
+    replace them.
     """
 
     def __init__(
         self,
-        bars: bool = True,
         console: Console | None = None,
         clock: Callable[[], float] = time.monotonic,
         wait: Wait = threading.Event.wait,
@@ -91,7 +97,7 @@ class Terminal:
             console=self.console,
             # A finished bar disappears; the line that says what was done remains.
             transient=True,
-            disable=self._lines or not bars,
+            disable=self._lines,
             get_time=clock,
             speed_estimate_period=SPEED_SECONDS,
         )
@@ -114,6 +120,28 @@ class Terminal:
                 yield
         finally:
             self._running = None
+
+    @contextmanager
+    def run(self, label: str, total: int, done: int) -> Generator[Callable[[SecondsLeft], None], None, None]:
+        """On a terminal, show one bar for a whole run that workers compute: how many of its stages are finished.
+
+        Call what it gives when a stage is finished. It may be called from another thread.
+        """
+        if self._lines:
+            yield lambda left: None
+            return
+        running = _Running(label, None, self._clock(), whole=True)
+        with self._as_bar(running):
+            bar = self._task
+            assert bar is not None
+            self._bars.reset(bar, total=total, completed=done)
+
+            def finished(left: SecondsLeft) -> None:
+                running.done, running.started = running.done + 1, self._clock()
+                running.position = StagePosition(number=done + running.done, total=total, expected=left(), rest=0.0)
+                self._bars.advance(bar, 1)
+
+            yield finished
 
     @contextmanager
     def _as_bar(self, running: _Running) -> Generator[None, None, None]:
@@ -183,7 +211,9 @@ class _StageTime(TimeRemainingColumn):
         super().__init__(table_column=Column(no_wrap=True))
 
     def render(self, task: Task) -> Text:
-        if task.total is None or task.time_remaining is None:
+        running: _Running = task.fields["running"]
+        # Stages of a run differ too much to say anything by their number.
+        if running.whole or task.total is None or task.time_remaining is None:
             return Text(f"for {timedelta(seconds=int(task.elapsed or 0))}", style="progress.elapsed")
         return super().render(task).append(" left")
 
@@ -200,7 +230,7 @@ class _RunLeft(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         running: _Running = task.fields["running"]
-        of_stage = None if task.total is None else task.time_remaining
+        of_stage = None if task.total is None or running.whole else task.time_remaining
         position = running.position
         left = None if position is None else position.left(self._clock() - running.started, of_stage)
         if left is None:

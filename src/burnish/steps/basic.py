@@ -12,7 +12,7 @@ from pathlib import Path
 from burnish.algorithms.comparisons import answer_of
 from burnish.config import Decoding, ModelConfig, Objective, TrainSettings
 from burnish.errors import DataError
-from burnish.models.card import ModelCard, Weights, copy_model, write_card
+from burnish.models.card import ModelCard, Weights, copy_model, take_files, write_card
 from burnish.protocols import Grader, Learns, SamplingKey, Score, row_key
 from burnish.steps.artifacts import (
     CURVE,
@@ -23,7 +23,7 @@ from burnish.steps.artifacts import (
     read_chosen,
     read_demonstrations,
 )
-from burnish.steps.data import RESUMABLE, SHARED, DataSteps
+from burnish.steps.data import RESUMABLE, SHARED, DataSteps, Handling
 from burnish.steps.engines import Engines, complete
 from burnish.store.files import pretty, read_rows, write_atomic, write_rows
 from burnish.store.runners import Runner
@@ -103,14 +103,18 @@ class Steps(DataSteps):
         settings: TrainSettings,
         label: str,
         checkpoints: int = 0,
+        same: Artifact | None = None,
     ) -> Artifact:
         """Finetune from the base model on these rows' demonstrations.
 
         A demonstration without an answer is left out and counted. `checkpoints` is the number of intermediate models to
-        keep. The stage raises DataError if no demonstration has an answer to learn.
+        keep. `same` is this training with checkpoints: if it is finished, its last model is taken. The stage raises
+        DataError if no demonstration has an answer to learn.
         """
 
         def run(work: Work) -> None:
+            if same is not None and self._taken(same, work):
+                return
             # References stay out of reach here, so that no training can use them by mistake.
             examples, current = rows.prompts_only(), read_demonstrations(demonstrations)
             training = [
@@ -139,7 +143,16 @@ class Steps(DataSteps):
             **rows.config,
         }
         inputs = {"base": base, "demonstrations": demonstrations, **rows.inputs}
-        return self.stage("train", config, inputs, run, label)
+        return self.stage("train", config, inputs, run, label, Handling(after=() if same is None else (same,)))
+
+    def _taken(self, same: Artifact, work: Work) -> bool:
+        """Take the files of the same training, and say whether it is finished."""
+        # The number of checkpoints changes no weights. So these are the files that the training would write.
+        done = self.runner.store.done(same.kind, same.fingerprint)
+        if done is not None:
+            take_files(done.path, work.path)
+            work.count(**done.counts)
+        return done is not None
 
     def train_preferences(
         self,

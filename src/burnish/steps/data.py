@@ -29,11 +29,14 @@ class Handling:
     """How a stage is run, besides what it computes.
 
     If the stage is `resumable`, the work of a killed run is kept and passed to the stage's function again. A `shared`
-    stage is the same for every seed, so its label does not name the seed.
+    stage is the same for every seed, so its label does not name the seed. `outside` and `after` are those of the
+    `Stage`.
     """
 
     resumable: bool = False
     shared: bool = False
+    outside: bool = False
+    after: tuple[Artifact, ...] = ()
 
 
 ORDINARY = Handling()
@@ -82,6 +85,8 @@ class DataSteps:
                 # The label is for people. It is not part of the identity.
                 label=label if handling.shared else f"{self.label} {label}",
                 resumable=handling.resumable,
+                outside=handling.outside,
+                after=handling.after,
             )
         )
 

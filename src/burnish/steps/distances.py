@@ -8,7 +8,7 @@ from pathlib import Path
 from burnish.algorithms.comparisons import screen
 from burnish.protocols import Score
 from burnish.steps.artifacts import SCORES, read_demonstrations
-from burnish.steps.data import RESUMABLE
+from burnish.steps.data import Handling
 from burnish.steps.setting import Setting, TextPair
 from burnish.store.files import read_rows
 from burnish.store.stages import Work
@@ -54,4 +54,5 @@ def distance(setting: Setting, current: Artifact, proposals: tuple[Artifact, ...
     inputs = {"current": current, **differing.inputs}
     inputs |= {f"proposals_{place}": part for place, part in enumerate(proposals, 1)}
     config = {**differing.config, "task": setting.steps.task_kind}
-    return setting.steps.stage("distance", config, inputs, run, f"round {number} distances", RESUMABLE)
+    handling = Handling(resumable=True, outside=differing.outside)
+    return setting.steps.stage("distance", config, inputs, run, f"round {number} distances", handling)

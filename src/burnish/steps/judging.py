@@ -12,7 +12,7 @@ from burnish.algorithms.comparisons import voted
 from burnish.protocols import Annotator
 from burnish.steps.artifacts import PREFERENCES, Rows, read_comparisons, read_preferences
 from burnish.steps.basic import Steps
-from burnish.steps.data import RESUMABLE
+from burnish.steps.data import Handling
 from burnish.store.files import write_rows
 from burnish.store.stages import Work
 from burnish.types import Accept, Artifact, Example, Preference
@@ -28,7 +28,8 @@ class AnnotatorPlan:
     members judge, each in a stage of its own, and then they vote.
 
     `coarse` means that many judgements have the same confidence, as those of people have. Then a seeded hash ranks
-    them, because ids may follow the order of the data.
+    them, because ids may follow the order of the data. `outside` means that a server, people or a user's program are
+    asked. Then at most one stage of a run asks at the same time.
     """
 
     kind: str
@@ -39,6 +40,7 @@ class AnnotatorPlan:
     reads_references: bool = False
     order_free: bool = False
     coarse: bool = False
+    outside: bool = False
     shares: Mapping[str, float] | None = None
     members: tuple[AnnotatorPlan, ...] = ()
 
@@ -78,7 +80,8 @@ def judge(
         work.append_batches(PREFERENCES, batches, lambda batch: {"comparisons": len(batch)})
 
     inputs = {"comparisons": compared, **annotator.inputs}
-    return steps.stage("judge", annotator.config, inputs, run, label, RESUMABLE)
+    handling = Handling(resumable=True, outside=annotator.outside)
+    return steps.stage("judge", annotator.config, inputs, run, label, handling)
 
 
 def _vote(

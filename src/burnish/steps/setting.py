@@ -23,13 +23,15 @@ class Differing:
     """How to measure the distance of two texts, where comparing their final answers is not enough.
 
     The measurement is a stage of its own. `measure` takes pairs of texts and yields their scores. Only proposals with a
-    score above 0 are compared. With `share`, only that share of them is compared: the most distant ones.
+    score above 0 are compared. With `share`, only that share of them is compared: the most distant ones. `outside`
+    means that a server or a user's program measures.
     """
 
     config: Mapping[str, JsonValue]
     inputs: Mapping[str, Artifact]
     measure: Callable[[Sequence[TextPair]], Iterator[Sequence[Score]]]
     share: float | None = None
+    outside: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -10,13 +11,18 @@ from statistics import fmean
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedStage:
-    """A stage of a plan. If it was finished when the plan was made (`reused`), `seconds` says how long it took."""
+    """A stage of a plan. If it was finished when the plan was made (`reused`), `seconds` says how long it took.
+
+    `needs` and `outside` are those of the stage.
+    """
 
     fingerprint: str
     name: str
     label: str
     reused: bool
     seconds: float
+    needs: tuple[str, ...] = ()
+    outside: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +82,7 @@ class Course:
         """
         if fingerprint in self._waiting:
             self._waiting.remove(fingerprint)
-            for kind in _kinds(self.stages[fingerprint]):
+            for kind in kinds_of(self.stages[fingerprint]):
                 self._seconds.setdefault(kind, []).append(seconds)
 
     def position(self, fingerprint: str) -> StagePosition | None:
@@ -100,12 +106,13 @@ class Course:
     def _expected(self, stage: PlannedStage) -> float | None:
         """Return the mean seconds of finished stages of the same kind, or None if there are none."""
         found: Sequence[float] | None = next(
-            (self._seconds[kind] for kind in _kinds(stage) if kind in self._seconds), None
+            (self._seconds[kind] for kind in kinds_of(stage) if kind in self._seconds), None
         )
         return fmean(found) if found else None
 
 
-def _kinds(stage: PlannedStage) -> tuple[str, str]:
+@functools.lru_cache(maxsize=100_000)
+def kinds_of(stage: PlannedStage) -> tuple[str, str]:
     """Return the kinds that a stage belongs to, the narrower one first."""
     # Seeds, rounds and parts are numbers in a label. Stages that differ in them alone do about the same work.
     return re.sub(r"\d+", "#", f"{stage.name}: {stage.label}"), stage.name

@@ -254,10 +254,11 @@ def checksum(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def tree_checksums(root: Path) -> dict[str, str]:
-    """Return {relative path: sha256} of every file below `root`, sorted by path."""
+def tree_checksums(root: Path, sum_of: Callable[[Path], str] = checksum) -> dict[str, str]:
+    """Return {relative path: sha256} of every file below `root`, sorted by path. `sum_of` returns the sha256 of a
+    file."""
     files = sorted(path for path in root.rglob("*") if path.is_file())
-    return {path.relative_to(root).as_posix(): checksum(path) for path in files}
+    return {path.relative_to(root).as_posix(): sum_of(path) for path in files}
 
 
 def remove_tree(path: Path) -> None:

@@ -14,21 +14,23 @@ from pathlib import Path
 
 from burnish.errors import BackendError, ConfigError
 from burnish.store.files import checksum, pretty, tree_checksums
+from burnish.store.known_hashes import KnownHashes
 from burnish.types import Artifact
 
 UNRESOLVED = "unresolved:"
 """The beginning of the identity of a hub id whose commit is not known. Only a dry run has such identities."""
 
 
-def of_files(paths: Iterable[Path]) -> Artifact:
-    """Identify local files or folders by their content.
+def of_files(paths: Iterable[Path], known: KnownHashes | None = None) -> Artifact:
+    """Identify local files or folders by their content. Files that are `known` and unchanged are not read again.
 
     A single file or folder keeps its identity if it is renamed. Several are distinguished by their names. If a name
     occurs twice, the paths below their common folder are used instead.
     """
     unique = sorted(set(paths))
+    sum_of = checksum if known is None else known.checksum
     sums = {
-        name: checksum(path) if path.is_file() else tree_checksums(path)
+        name: sum_of(path) if path.is_file() else tree_checksums(path, sum_of)
         for name, path in zip(_names(unique), unique, strict=True)
     }
     return Artifact(path="", kind="content", fingerprint=hashlib.sha256(pretty(sums)).hexdigest())

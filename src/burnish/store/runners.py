@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from burnish.errors import DataError, StageError
+from burnish.errors import DataError, StageError, brief
 from burnish.store.canonical import canonical
 from burnish.store.course import Course, PlannedStage
 from burnish.store.files import (
@@ -30,6 +30,11 @@ from burnish.store.manifest import MANIFEST, SCHEMA_VERSION, Damage
 from burnish.store.mending import mend_lines
 from burnish.store.stages import COSTS, Done, Stage, Store, Talk, Work
 from burnish.types import Artifact
+
+LESS_MEMORY = "lower execution.batch_tokens, execution.micro_batch or execution.workers"
+"""What helps against a lack of memory."""
+# What torch says if the memory of a GPU is full, and if the memory of the machine is.
+_NO_MEMORY = ("out of memory", "can't allocate memory")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +57,8 @@ def planned_stages(records: Iterable[StageRecord]) -> list[PlannedStage]:
             label=record.stage.label,
             reused=record.reused,
             seconds=record.seconds,
+            needs=record.stage.needs,
+            outside=record.stage.outside,
         )
         for record in records
     ]
@@ -78,15 +85,18 @@ class Executor:
         provenance: Mapping[str, Any],
         finished_before: AbstractSet[str] | None = None,
         course: Course | None = None,
+        sound: set[str] | None = None,
     ) -> None:
         """`finished_before` has the fingerprints of the stages that were finished when the run began.
 
         It is needed if the run has several workers. Without it, a stage that another worker of the same run finished
         would count as reused. `course` has the planned stages. Without it, people are not told how many stages there
-        are.
+        are. `sound` has the fingerprints of finished stages whose files were checked or written in this run, so that
+        they are not checked again. It grows by the stages that this executor checks or computes.
         """
         self.store, self.talk, self.provenance, self.finished_before = store, talk, provenance, finished_before
         self.course = course or Course([])
+        self.sound = set[str]() if sound is None else sound
         self.records: list[StageRecord] = []
         self._seen: set[str] = set()
 
@@ -107,6 +117,7 @@ class Executor:
                     self._put_aside(stage, self.store.place(stage.name, fingerprint), done)
                 if not isinstance(done, Done):
                     done = self._compute(stage, fingerprint)
+        self.sound.add(fingerprint)
         if fingerprint not in self._seen:
             self._seen.add(fingerprint)
             self.course.finished(fingerprint, done.seconds)
@@ -127,7 +138,7 @@ class Executor:
         The checksums of its files are checked once in a run, because reading large files takes time.
         """
         done = self.store.look(self.store.place(stage.name, fingerprint))
-        if isinstance(done, Done) and fingerprint not in self._seen:
+        if isinstance(done, Done) and fingerprint not in self.sound:
             return self.store.damage(done) or done
         return done
 
@@ -215,7 +226,7 @@ class Executor:
 def _explained(stage: Stage, work: Path) -> Generator[None, None, None]:
     """Turn some errors into a StageError that says what to do.
 
-    These are errors of writing, and errors of reading the rows that a killed run left.
+    These are errors of writing, errors of reading the rows that a killed run left, and a lack of memory.
     """
     try:
         with explained_write_errors(work):
@@ -225,6 +236,15 @@ def _explained(stage: Stage, work: Path) -> Generator[None, None, None]:
         if stage.resumable and str(work) in str(error):
             raise StageError(f"{error}; the file is damaged: remove it and run the same command again") from None
         raise
+    except (MemoryError, RuntimeError) as error:
+        # torch raises a RuntimeError, also if the memory of a GPU is full. The store does not import torch.
+        if not isinstance(error, MemoryError) and not any(words in str(error) for words in _NO_MEMORY):
+            raise
+        words = brief(str(error) or type(error).__name__)
+        raise StageError(
+            f"{stage.label or stage.name}: not enough memory ({words}); {LESS_MEMORY}, and run the same command again: "
+            "finished work is kept"
+        ) from error
 
 
 class Planner:

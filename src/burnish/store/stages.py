@@ -124,7 +124,8 @@ class Stage:
     """A unit of work with an identity.
 
     `run` computes the result. `label` is the name that people see, and `resumable` says that the rows of a killed run
-    can be kept. Neither is part of the identity.
+    can be kept. `outside` says that the stage asks a server, people or a user's program. `after` are results that the
+    stage takes work from if they exist, so it is computed after them. None of these is part of the identity.
     """
 
     name: str
@@ -134,6 +135,8 @@ class Stage:
     run: Callable[[Work], None]
     label: str = ""
     resumable: bool = False
+    outside: bool = False
+    after: tuple[Artifact, ...] = ()
 
     @property
     def payload(self) -> dict[str, Any]:
@@ -141,6 +144,13 @@ class Stage:
         # Inputs count by their fingerprints and not by their paths, so that a store can be moved.
         inputs = {name: artifact.fingerprint for name, artifact in self.inputs.items()}
         return {"name": self.name, "version": self.version, "config": dict(self.config), "inputs": inputs}
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The fingerprints of what must exist before the stage is computed, sorted. Stages and files are among them."""
+        # What lies inside the folder of a stage, such as a checkpoint, is named by the stage's fingerprint and a path.
+        wanted = (*self.inputs.values(), *self.after)
+        return tuple(sorted({artifact.fingerprint.partition("/")[0] for artifact in wanted}))
 
     @property
     def fingerprint(self) -> str:

@@ -101,17 +101,21 @@ def read_rows(path: Path, row_type: type[T]) -> list[T]:
 
 def iter_rows(path: Path, row_type: type[T]) -> Iterator[T]:
     """Yield the rows of a JSONL file of one dataclass. Raises DataError as `read_rows` does."""
-    for number, value in read_objects(path):
-        yield row_of(value, row_type, f"{path}:{number}")
+    validate = _adapter(row_type).validator.validate_python
+    for number, _, value in read_lines(path):
+        try:
+            yield validate(value)
+        except ValidationError:
+            row_of(value, row_type, f"{path}:{number}")  # raises the error in words
 
 
-def row_of(values: Mapping[str, Any], row_type: type[T], where: str) -> T:
+def row_of(values: Mapping[str, Any], row_type: type[T], where: object) -> T:
     """Return the values of a line as an object of a dataclass.
 
     Raises DataError, which names `where` and the field, if a value does not fit or a field is unknown.
     """
     try:
-        return _adapter(row_type).validate_python(values)
+        return _adapter(row_type).validator.validate_python(values)  # not through a method that only checks its options
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
@@ -136,12 +140,22 @@ def write_rows(path: Path, rows: Iterable[object]) -> int:
     The file must not lie in the folder of a finished stage. Raises StageError if it cannot be written.
     """
     count = 0
-    with explained_write_errors(path), path.open("wb") as file:
+    with writing(path) as write:
         for row in rows:
-            file.write(dump_line(row))
+            write(row)
             count += 1
-        _sync(file)
     return count
+
+
+@contextmanager
+def writing(path: Path) -> Generator[Callable[[object], None], None, None]:
+    """Give a function that writes a row into a JSONL file. At the end the file is brought to the disk.
+
+    The file must not lie in the folder of a finished stage. Raises StageError if it cannot be written.
+    """
+    with explained_write_errors(path), path.open("wb", buffering=_BUFFER) as file:
+        yield lambda row: file.write(dump_line(row))  # pyright: ignore[reportReturnType]
+        _sync(file)
 
 
 def writable(path: Path) -> Path:
@@ -211,12 +225,18 @@ class Appender:
                 _cut_torn_line(path)
             self._file = path.open("ab", buffering=0)
 
-    def append(self, rows: Iterable[object]) -> None:
-        """Append one batch and bring it to the disk. Raises StageError if it cannot be written."""
+    def append(self, rows: Iterable[object], sync: bool = True) -> None:
+        """Append one batch and, with `sync`, bring it to the disk. Raises StageError if it cannot be written."""
         data = b"".join(dump_line(row) for row in rows)
         with explained_write_errors(self.path):
             while data:  # an unbuffered write may take only a part of the bytes
                 data = data[self._file.write(data) :]
+        if sync:
+            self.sync()
+
+    def sync(self) -> None:
+        """Bring all batches to the disk. Raises StageError if they cannot be written."""
+        with explained_write_errors(self.path):
             # fdatasync does not write the time stamps, which are not needed here. macOS does not have it.
             os.fdatasync(self._file.fileno()) if hasattr(os, "fdatasync") else os.fsync(self._file.fileno())
 

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from burnish.protocols import ExampleGrader, Executes, Grader
+from burnish.protocols import AnswerMatcher, ExampleGrader, Executes, Grader
 from burnish.types import Answer, Demonstration, Example, Grade
 
 
@@ -69,3 +69,15 @@ def graders(
     if isinstance(grader, Executes):
         grader.execute(((examples[one.example_id], one.completion) for one in answers if one.finished), gold)
     return lambda example_id: grader.on(examples[example_id])
+
+
+def matchers(
+    grader: Grader, examples: Callable[[], Mapping[str, Example]], answers: Iterable[Demonstration]
+) -> Callable[[str], AnswerMatcher]:
+    """Return a function that takes an example's id and returns what finds and matches its answers.
+
+    It is as `graders`, for code that grades nothing. Then most graders need no example, and none is read.
+    """
+    if isinstance(grader, PlainAnswers):
+        return lambda _: grader
+    return graders(grader, examples(), answers)

@@ -20,6 +20,7 @@ from burnish.ledger.differing import differences
 from burnish.ledger.originals import ORIGINALS, read_originals, write_originals
 from burnish.ledger.replay import replayed
 from burnish.ledger.summary import SUMMARY, Summary, read_summary
+from burnish.ledger.touched import has_reverts, texts_at, touched_rows
 from burnish.store.files import (
     as_mapping,
     dump_line,
@@ -124,15 +125,22 @@ class Folder:
 
         `before` is the answer that the dataset came with.
         """
-        rows = replayed(self.ledger()).rows
-        return {
-            id_: StandingChange(example_id=id_, round=row.standing[-1].round, before=row.given, after=row.answer)
-            for id_, row in rows.items()
-            if row.standing
-        }
+        return {change.example_id: change for change in self.standing_changes()}
+
+    def standing_changes(self) -> Iterator[StandingChange]:
+        """Yield the changes of `standing`, without holding all of them in memory."""
+        for id_, row in touched_rows(self.path / LEDGER):
+            if row.standing:
+                yield StandingChange(example_id=id_, round=row.standing[-1].round, before=row.given, after=row.answer)
+
+    def reverted(self) -> int:
+        """Return the number of rows that the user took back."""
+        # Most ledgers have no revert. Then nothing needs to be read twice.
+        ledger = self.path / LEDGER
+        return sum(row.reverted for _, row in touched_rows(ledger)) if has_reverts(ledger) else 0
 
     def extend(self, name: str, rows: Iterable[object], keep: Callable[[bytes], bool] = lambda _: True) -> None:
-        """Append rows to a file. A reader sees either none or all of them.
+        """Append rows to a file. A reader sees either none or all of them. A row of bytes is a line as it is.
 
         Of the lines that are in the file already, only those that `keep` accepts stay, because a killed run may have
         left others.
@@ -143,27 +151,21 @@ class Folder:
             if path.exists():
                 with path.open("rb") as lines:
                     out.writelines(line for line in lines if keep(line))
-            out.writelines(dump_line(row) for row in rows)
+            out.writelines(row if isinstance(row, bytes) else dump_line(row) for row in rows)
 
     def write_dataset(self, data: DataConfig, file: str, also: Sequence[str] = ()) -> int:
         """Write the dataset from `data` with the present labels, and return the number of its rows.
 
         `also` are the names of .parquet or .csv files that get the same rows. Raises DataError if an answer is missing.
         """
-        changes = self.standing()
-        positions = {
-            id_: int(str(position))
-            for id_, position in ((e.id, e.metadata["position"]) for e in self.examples())
-            if id_ in changes
-        }
-        answers = self.answers(change.after for change in changes.values())
         # The dataset is written by the position of its rows, since the file may have no ids.
-        completions = {positions[id_]: answers[change.after].completion for id_, change in changes.items()}
+        after = ((change.example_id, change.after) for change in self.standing_changes())
+        texts = texts_at(self._existing(EXAMPLES), self._existing(ANSWERS), after)
         table = open_table(data)
         originals: dict[int, str] = {}
         with explained_write_errors(self.path):
             # `keep` collects how an answer was written in the source where burnish would write it in another way.
-            count = table.write(self.path / file, completions.get, keep=originals.__setitem__)
+            count = table.write(self.path / file, texts.at, keep=originals.__setitem__)
         write_originals(self.path, originals)
         self._write_also(file, also)
         return count

@@ -19,6 +19,7 @@ from burnish.steps.artifacts import DEMONSTRATIONS, read_json
 from burnish.steps.basic import Steps
 from burnish.steps.data import SHARED
 from burnish.store.files import dump_line, pretty, write_atomic
+from burnish.store.keys import SeenNumbers
 from burnish.store.stages import Work
 from burnish.types import Artifact, Demonstration, DemonstrationSource, Example, prompt_group, short_hash
 
@@ -120,7 +121,7 @@ class _RowCounter:
         self.config, self.refused = config, refused
         self.rows = self.skipped = self.characters = 0
         self.bad: list[str] = []
-        self._ids: set[str] = set()
+        self._ids, self._used = SeenNumbers(), 0
         # A dict and not a set, since it keeps the order.
         self._unused: dict[str, None] = {}
         self._groups: set[str] = set()
@@ -137,7 +138,7 @@ class _RowCounter:
                 self._skip(BadRow(where=row.where, position=row.position, id=row.id, why=why))
             else:
                 yield row
-        if not self._ids:
+        if not self._used:
             raise DataError(f"{self.config.source}: none of {self.rows} rows can be used; the first: {self.bad[0]}")
 
     def _skip(self, row: BadRow) -> None:
@@ -153,14 +154,15 @@ class _RowCounter:
     def example(self, row: UsableRow) -> Example:
         """Return the row's example. Raises DataError if another row has the same id."""
         group = prompt_group(row.prompt)
-        made = self._made.id_of(row.id, row.prompt)
-        if made in self._ids:
+        made = row.id if row.id is not None else self._made.made(group)
+        # A hash of 64 bits stands for the id: a million ids as texts would take 100 MB.
+        if not self._ids.add(int(short_hash("id", made), 16)):
             raise DataError(
                 f"{row.where}: {self.config.id_column} {made!r} occurs twice; make ids unique, or name another "
                 "column with --set data.id_column=NAME"
             )
         # Everything is joined by id, so two rows of one id would get each other's answers.
-        self._ids.add(made)
+        self._used += 1
         if len(self._groups) < MOST_PROMPTS:
             self._groups.add(group)
         if len(self._unused) < UNUSED_COLUMNS:

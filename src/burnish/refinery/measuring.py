@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from burnish.algorithms.ledger_lines import confidence_counts, right_calls
+from burnish.algorithms.ledger_lines import BINS, bin_of, right_calls
 from burnish.ledger.folder import Folder
 from burnish.ledger.summary import HarmSummary, RoundSummary
 from burnish.methods import Round
 from burnish.protocols import Grader
 from burnish.results import Metric
-from burnish.steps.artifacts import DEMONSTRATIONS, Rows, iter_ledger, read_demonstrations
+from burnish.steps.artifacts import DEMONSTRATIONS, LEDGER, Rows, iter_ledger, read_demonstrations
 from burnish.steps.auditing import read_harm
 from burnish.steps.setting import Compared
-from burnish.store.files import as_mapping, iter_rows
+from burnish.store.files import as_mapping, iter_rows, read_objects
 from burnish.types import Artifact, Demonstration, Reason, Refinement
 
 
@@ -59,9 +60,8 @@ def summarised(round_: Round, reference: Reference | None) -> RoundSummary:
     """Return what happened in a round. Accuracies are None without a reference."""
     assert round_.compared is not None, round_
     ledger = round_.compared.ledger
-    # The ledger is read once per count and not kept: it has a line for every row.
-    counts = Counter(line.reason for line in iter_ledger(ledger))
-    compared = sum(line.score is not None for line in iter_ledger(ledger))
+    counted = _counted(ledger)
+    counts, compared = counted.reasons, sum(counted.judged)
     annotator_accuracy = accepted_accuracy = None
     if reference and compared:
         answers = {row.id: row for side in round_.compared.sides for row in read_demonstrations(side).values()}
@@ -78,15 +78,37 @@ def summarised(round_: Round, reference: Reference | None) -> RoundSummary:
         label_accuracy=reference.labels(round_.demonstrations) if reference else None,
         annotator_accuracy=annotator_accuracy,
         accepted_accuracy=accepted_accuracy,
-        unfinished=_unfinished(round_.compared),
-        confidence=confidence_counts(iter_ledger(ledger)),
-        accepted_confidence=confidence_counts(line for line in iter_ledger(ledger) if line.reason is Reason.ACCEPTED),
+        unfinished=_unfinished(round_.compared, counts[Reason.INVALID]),
+        confidence=counted.judged,
+        accepted_confidence=counted.accepted,
         harm=HarmSummary(**{k: v for k, v in as_mapping(harm).items() if k != "round"}) if harm else None,
     )
 
 
-def _unfinished(compared: Compared) -> int:
-    """Count the proposals that were not compared because they have no end."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Counts:
+    """What the lines of a ledger are: by reason, and by confidence those that were judged and those accepted."""
+
+    reasons: Counter[str]
+    judged: tuple[int, ...]
+    accepted: tuple[int, ...]
+
+
+def _counted(ledger: Artifact) -> _Counts:
+    """Count the lines of a ledger. It is read once, since it has a line for every row."""
+    reasons, judged, accepted = Counter[str](), [0] * BINS, [0] * BINS
+    for _, line in read_objects(Path(ledger.path) / LEDGER):
+        reasons[line["reason"]] += 1
+        if line["score"] is not None:
+            judged[bin_of(line["score"])] += 1
+            accepted[bin_of(line["score"])] += line["reason"] == Reason.ACCEPTED
+    return _Counts(reasons=reasons, judged=tuple(judged), accepted=tuple(accepted))
+
+
+def _unfinished(compared: Compared, invalid: int) -> int:
+    """Count the proposals that were not compared because they have no end. `invalid` of all rows were not compared."""
+    if not invalid:
+        return 0
     # Only the ids of answers without an end are kept in memory.
     proposals = (iter_rows(Path(side.path) / DEMONSTRATIONS, Demonstration) for side in compared.sides[1:])
     cut = {answer.id for side in proposals for answer in side if not answer.finished}

@@ -13,7 +13,7 @@ import orjson
 
 from burnish.algorithms.preferences import Pair
 from burnish.protocols import Score, TrainingPoint
-from burnish.store.files import iter_rows, read_rows
+from burnish.store.files import iter_rows, read_objects, read_rows
 from burnish.store.keyed_rows import Changed, KeyedRows, StreamedMapping, lines_of
 from burnish.store.keys import Keys, packed
 from burnish.store.listings import listed
@@ -111,9 +111,10 @@ class Rows:
     def groups(self) -> Iterator[tuple[str, str]]:
         """Yield (example id, group), in the order of the file."""
         wanted = None if not self.parts else self.examples()
-        for row in iter_rows(Path(self.data.path) / f"{self.split}.jsonl", Example):
-            if wanted is None or row.id in wanted:
-                yield row.id, row.group
+        # The other fields are not looked at: to make a whole Example takes three times as long.
+        for _, row in read_objects(Path(self.data.path) / f"{self.split}.jsonl"):
+            if wanted is None or row["id"] in wanted:
+                yield row["id"], row["group"]
 
     def _ids(self) -> Keys | None:
         """Return the sorted ids of the selected rows, or None where all rows of the split are selected."""

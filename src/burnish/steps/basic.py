@@ -252,13 +252,15 @@ class Steps(DataSteps):
                         yield Prompt(id=example.id, messages=example.prompt, sample=sample)
 
             prompts = LazyRows(len(examples) * samples, prompt, every)
+            # The ids are in memory, so no prompt is read for its key.
+            keys = (row_key(id_, sample) for id_ in examples for sample in range(samples))
 
             def batches(answers: Path) -> Iterator[Sequence[Completion]]:
                 # A killed run leaves whole batches. The generator is told which rows are done, so that it leaves those
                 # batches out.
                 done = KeySet(row_key(row.example_id, row.sample) for row in iter_rows(answers, Demonstration))
                 work.expect(len(prompts), len(done))
-                return complete(self.engines.generator().generate(model, prompts, decode, key, done), prompts, done)
+                return complete(self.engines.generator().generate(model, prompts, decode, key, done), keys, done)
 
             def row(answer: Completion) -> Demonstration:
                 return _demonstration(answer, source, model, round_)

@@ -12,7 +12,7 @@ import numpy as np
 from burnish.errors import BackendError, ConfigError, brief
 from burnish.protocols import Backend, Generator, RowKey, Scorer, Trainer, row_key
 from burnish.store.keys import KeySet
-from burnish.types import Completion, Prompt
+from burnish.types import Completion
 
 GENERATOR = ("generate",)
 """The method that a generator must have."""
@@ -62,22 +62,23 @@ def check_engine(engine: object, methods: Sequence[str], field: str, protocol: s
 
 
 def complete(
-    batches: Iterable[Sequence[Completion]], prompts: Sequence[Prompt], done: AbstractSet[RowKey]
+    batches: Iterable[Sequence[Completion]], prompts: Iterable[RowKey], done: AbstractSet[RowKey]
 ) -> Iterator[Sequence[Completion]]:
     """Yield the batches of a generator, and check that they answer each prompt that is not `done`.
+
+    `prompts` are the keys of all prompts.
 
     Raises BackendError if the generator yields something else than completions, answers something that was not asked,
     answers a prompt twice, or has left a prompt out at the end.
     """
-    asked = KeySet(row_key(prompt.id, prompt.sample) for prompt in prompts)
+    asked = KeySet(prompts)
     # A mark for each key, since the keys of a million rows would take 100 MB once more.
     answered_N = np.zeros(len(asked), dtype=np.bool_)
     for batch in _items(batches, "returned"):
         # Checked before anything is stored: a wrong answer in a finished stage would stay there.
         answers = _completions(batch)
-        for answer in answers:
-            key = row_key(answer.id, answer.sample)
-            place = asked.position(key)
+        keys = [row_key(answer.id, answer.sample) for answer in answers]
+        for key, place in zip(keys, asked.positions(keys), strict=True):
             if place < 0:
                 raise BackendError(
                     f"the generator answered {key!r}, which is none of its {len(asked)} prompts; the `id` and `sample` "

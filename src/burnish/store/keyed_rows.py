@@ -6,9 +6,11 @@ N counts the rows of an index.
 
 from __future__ import annotations
 
+import os
 from abc import abstractmethod
 from array import array
 from collections.abc import Callable, ItemsView, Iterator, Mapping, Sequence, ValuesView
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -18,8 +20,8 @@ from numpy.typing import NDArray
 
 from burnish.errors import DataError
 from burnish.store.files import row_of
-from burnish.store.keys import KeyReader, Keys, position, positions, texts_of
-from burnish.store.keys import packed as packed_keys
+from burnish.store.keys import Keys, position, positions, texts_of
+from burnish.store.line_index import line_index
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -90,23 +92,15 @@ class KeyedRows(StreamedMapping[T]):
         """Read the keys of the files. If `wanted` (sorted keys) is given, rows with other keys are left out."""
         self.row_type = row_type
         self.paths = (path,) if isinstance(path, Path) else tuple(path)
-        indexes = [_index(one, field) for one in self.paths]
-        key_N = np.concatenate([keys for keys, _ in indexes])
-        start_N = np.concatenate([starts for _, starts in indexes])
-        file_N = np.repeat(np.arange(len(indexes), dtype=np.uint16), [len(keys) for keys, _ in indexes])
-        del indexes
-        if wanted is not None:
-            kept_N = positions(wanted, key_N) >= 0
-            key_N, start_N, file_N = key_N[kept_N], start_N[kept_N], file_N[kept_N]
+        key_N, start_N, size_N, file_N = line_index(self.paths, field, wanted)
         # Most files are in the order of their keys already.
         if not bool((key_N[:-1] < key_N[1:]).all()):
             order_N = np.argsort(key_N, kind="stable")  # stable: the last of equal keys comes last
             key_N = key_N[order_N]
-            order_N = order_N[np.append(key_N[:-1] != key_N[1:], True)] if len(key_N) else order_N
-            key_N = key_N[np.append(key_N[:-1] != key_N[1:], True)] if len(key_N) else key_N
-            start_N, file_N = start_N[order_N], file_N[order_N]
-        self._key_N, self._start_N = key_N, start_N
-        self._file_N = file_N if len(self.paths) > 1 else None
+            last_N = np.append(key_N[:-1] != key_N[1:], True)
+            key_N, order_N = key_N[last_N], order_N[last_N]
+            start_N, size_N, file_N = start_N[order_N], size_N[order_N], file_N[order_N]
+        self._key_N, self._start_N, self._size_N, self._file_N = key_N, start_N, size_N, file_N
         self._files = [one.open("rb") for one in self.paths]
 
     def __del__(self) -> None:
@@ -120,32 +114,31 @@ class KeyedRows(StreamedMapping[T]):
 
     def at(self, place: int) -> T:
         """Return the row at a place in the order of the keys."""
-        number = 0 if self._file_N is None else int(self._file_N[place])
-        file = self._files[number]
-        file.seek(int(self._start_N[place]))
-        return self._row(file.readline(), number)
+        number = int(self._file_N[place])
+        line = os.pread(self._files[number].fileno(), int(self._size_N[place]), int(self._start_N[place]))
+        return self._row(line, number)
 
     def rows_at(self, places: NDArray[np.int64] | None = None) -> Iterator[T]:
         """Yield the rows at these places, or all rows in the order of their keys."""
-        chosen = slice(None) if places is None else places
-        start_M = self._start_N[chosen]
-        file_M = np.zeros(len(start_M), dtype=np.uint16) if self._file_N is None else self._file_N[chosen]
-        # Files of its own, since `at` may be called between two rows.
-        files = [path.open("rb") for path in self.paths]
-        try:
-            next_start = [0] * len(files)
-            for piece in range(0, len(start_M), _PIECE):
-                some = slice(piece, piece + _PIECE)
-                for start, number in zip(start_M[some].tolist(), file_M[some].tolist(), strict=True):
-                    file = files[number]
-                    if start != next_start[number]:  # rows that follow one another need no search
-                        file.seek(start)
-                    line = file.readline()
-                    next_start[number] = start + len(line)
+        count = len(self._start_N) if places is None else len(places)
+        for piece in range(0, count, _AT_ONCE):
+            chosen = slice(piece, min(piece + _AT_ONCE, count))
+            some = chosen if places is None else places[chosen]
+            start_P, size_P, file_P = self._start_N[some], self._size_N[some], self._file_N[some]
+            for number, first, last in _runs(file_P):
+                for line in self._lines(number, start_P[first:last], size_P[first:last]):
                     yield self._row(line, number)
-        finally:
-            for file in files:
-                file.close()
+
+    def _lines(self, number: int, start_P: NDArray[np.int64], size_P: NDArray[np.uint32]) -> Iterator[bytes]:
+        """Yield some lines of one file."""
+        file, first, last = self._files[number].fileno(), int(start_P.min()), int((start_P + size_P).max())
+        places = zip(start_P.tolist(), size_P.tolist(), strict=True)
+        # Rows that lie near one another are read at once, others one by one.
+        if last - first <= _NEAR * int(size_P.sum(dtype=np.int64)):
+            data = os.pread(file, last - first, first)
+            yield from (data[start - first : start - first + size] for start, size in places)
+        else:
+            yield from (os.pread(file, size, start) for start, size in places)
 
     def _row(self, line: bytes, number: int) -> T:
         try:
@@ -155,8 +148,20 @@ class KeyedRows(StreamedMapping[T]):
         return row_of(values, self.row_type, self.paths[number])
 
 
-_PIECE = 65_536
-"""How many numbers of an array are Python objects at a time."""
+_AT_ONCE = 1024
+"""How many rows are in memory at a time while all of them are read."""
+_NEAR = 4
+"""Rows are read at once if they take at least one in so many bytes of what lies between the first and the last."""
+
+
+def _runs(file_P: NDArray[np.uint16]) -> Iterator[tuple[int, int, int]]:
+    """Yield (file, first, last + 1) for the runs of rows of one file."""
+    if not file_P.any():  # all rows are in the first file
+        yield 0, 0, len(file_P)
+        return
+    edges = [0, *(np.flatnonzero(file_P[1:] != file_P[:-1]) + 1).tolist(), len(file_P)]
+    for first, last in pairwise(edges):
+        yield int(file_P[first]), first, last
 
 
 class Changed(StreamedMapping[V], Generic[T, V]):
@@ -244,31 +249,3 @@ class _Values(ValuesView[T]):
 
     def __iter__(self) -> Iterator[T]:
         return self._rows.rows_at()
-
-
-def _index(path: Path, field: str) -> tuple[Keys, NDArray[np.int64]]:
-    """Return the key of each row, and the position in bytes at which its line starts.
-
-    Raises DataError if there is no such file, or if a line has no such field.
-    """
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; check the path")
-    starts = array("q")
-    read = KeyReader(field)
-
-    def keys() -> Iterator[bytes]:
-        at = 0
-        with path.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
-                if not line.isspace():
-                    try:
-                        yield read(line)
-                    except (orjson.JSONDecodeError, KeyError, TypeError):
-                        raise DataError(
-                            f"{path}:{number}: not a JSON object with {field!r}; the file is damaged"
-                        ) from None
-                    starts.append(at)
-                at += len(line)
-
-    packed = packed_keys(keys())
-    return packed, np.frombuffer(starts, dtype=np.int64) if len(starts) else np.array([], dtype=np.int64)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 Keys: TypeAlias = NDArray[Any]
 """Keys as bytes: of a fixed width if all of them are short, else as objects."""
-_LONGEST = 64
+LONGEST = 64
 """The most bytes of a key in an array of fixed width. There, each key takes as much memory as the longest one."""
 _PIECE = 65_536
 """How many keys are Python objects at a time."""
@@ -29,7 +29,7 @@ def packed(keys: Iterable[bytes]) -> Keys:
     waiting, pieces = iter(keys), list[Keys]()
     while piece := list(islice(waiting, _PIECE)):
         # numpy cuts zero bytes off the end of a text of fixed width.
-        fits = len(max(piece, key=len)) <= _LONGEST and not any(key.endswith(b"\0") for key in piece)
+        fits = len(max(piece, key=len)) <= LONGEST and not any(key.endswith(b"\0") for key in piece)
         pieces.append(np.array(piece, dtype=np.bytes_ if fits else np.object_))
     # With one piece of objects among them, all keys become objects.
     return np.concatenate(pieces) if pieces else np.array([], dtype="S1")
@@ -81,9 +81,9 @@ class KeySet(AbstractSet[str]):
     def __contains__(self, key: object) -> bool:
         return bool(len(self.keys_N)) and isinstance(key, str) and position(self.keys_N, key) >= 0
 
-    def position(self, key: str) -> int:
-        """Return the position of a key in the order of the keys, or -1 if it is not in the set."""
-        return position(self.keys_N, key)
+    def positions(self, keys: Sequence[str]) -> list[int]:
+        """Return the position of each key in the order of the keys, or -1 where it is not in the set."""
+        return positions(self.keys_N, packed(key.encode(errors="surrogatepass") for key in keys)).tolist()
 
     def chosen(self, mask_N: NDArray[np.bool_]) -> Iterator[str]:
         """Yield the keys that a mask over the sorted keys chooses."""
@@ -139,12 +139,12 @@ class KeyReader:
 
     def __init__(self, field: str) -> None:
         self.field = field
-        self._front = b'{"' + field.encode() + b'":"'
+        self.front = b'{"' + field.encode() + b'":"'
 
     def __call__(self, line: bytes) -> bytes:
         """Return the key as UTF-8. Raises orjson.JSONDecodeError, KeyError or TypeError if there is none."""
-        start = len(self._front)
-        if line.startswith(self._front) and (end := line.find(b'"', start)) >= 0:
+        start = len(self.front)
+        if line.startswith(self.front) and (end := line.find(b'"', start)) >= 0:
             key = line[start:end]
             # With an escape, the text is another one, and the quote that was found may be part of it.
             if b"\\" not in key:

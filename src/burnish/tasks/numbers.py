@@ -51,6 +51,8 @@ _MIXED = r"(?P<whole>[0-9]+) (?P<part>[0-9]+/[0-9]+)"
 _PLAIN = rf"(?P<top>{_DIGITS}{_EXPONENT})(?:/(?P<bottom>{_DIGITS}))?"
 # Matches only at the beginning of an answer: `- 5`, `**- 5**`, `($ - 5`. Elsewhere a minus with spaces is an operator.
 _SPACED_SIGN = re.compile(r"\A([\s*($]{0,8})[-−] {1,4}(?=[$£€]?\.?[0-9])")
+_MARKUP = re.compile(r"[\\{~^<\[]")
+"""Matches the first character of everything that thinking or notation could be."""
 # `plain` turns every minus into ASCII, but generated sums and `learned` are read without it.
 _MINUS = {"-", "−"}
 _NUMBER = re.compile(rf"{_SIGN}(?<![0-9A-Za-z_])(?:{_MIXED}|{_PLAIN})")
@@ -62,6 +64,8 @@ def final_number(text: str) -> Answer | None:
     If the number that is found has no value (`3/0`, or more than 400 digits), the answer is None and not an earlier
     number. If no marker is followed by a number, only the text before the first marker is searched.
     """
+    if (whole := _plainly_marked(text)) is not None:
+        return whole
     answer = without_thinking(text)
     if answer is None:
         return None
@@ -73,6 +77,20 @@ def final_number(text: str) -> Answer | None:
     if (box := last_box(before)) is not None:
         return None if box.irrational else _first_answer(box.content)
     return _last_answer(before)
+
+
+def _plainly_marked(text: str) -> Answer | None:
+    """Return the number of a text that ends in its only marker and a whole number. Most answers are such texts.
+
+    Nothing before the marker can change this number, unless it could be thinking or notation. Then the answer is None,
+    as for all other texts.
+    """
+    before, marker, digits = text.rpartition(f"{MARKER} ")
+    if not (marker and digits.isdecimal() and len(digits) <= MAX_LENGTH and text.isascii()):
+        return None
+    if MARKER in before or before.endswith("#") or _MARKUP.search(before):
+        return None
+    return Answer(text=digits.lstrip("0") or "0")
 
 
 def marked_number(text: str) -> Answer | None:

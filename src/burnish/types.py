@@ -83,6 +83,10 @@ class Demonstration:
         return demonstration_id(self.example_id, self.completion, self.source, self.producer, self.round)
 
 
+IDENTITY = ("example_id", "completion", "source", "producer", "round")
+"""The fields that make the identity of a demonstration."""
+
+
 def demonstration_id(example_id: str, completion: str, source: str, producer: str, round_: int) -> str:
     """Return the identity of a demonstration from its fields."""
     # Ledgers name answers by this id, and comparisons are identified through it. Another recipe would break every old

@@ -6,8 +6,7 @@ C counts the lines that change a row, R the rows that they change, and A the ans
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,18 +16,22 @@ from numpy.typing import NDArray
 from burnish.errors import DataError
 from burnish.ledger.replay import ChangedRow, replayed
 from burnish.store.files import row_of
+from burnish.store.keyed_rows import KeyedRows
 from burnish.store.keys import KeyReader, Keys, packed, positions, texts_of
-from burnish.types import Reason, Refinement
+from burnish.store.line_index import line_index
+from burnish.types import Example, Reason, Refinement
 
-_MARKS = {reason: f'"reason":"{reason}"'.encode() for reason in (Reason.ACCEPTED, Reason.REVERTED)}
-"""What a line of these reasons holds. Most lines have another reason, and are passed over without being parsed."""
-_LINES = 4096
-"""How many lines are looked up at a time."""
+_ACCEPTED, _REVERTED = (f'"reason":"{reason}"'.encode() for reason in (Reason.ACCEPTED, Reason.REVERTED))
+"""What a line of these reasons holds. No text can hold it, since quotes in a text are escaped. So the other lines, that
+is most of them, are passed over without being parsed."""
 
 
 def has_reverts(ledger: Path) -> bool:
     """Say whether a ledger has the line of a revert."""
-    return any(True for _ in _marked(ledger, _MARKS[Reason.REVERTED]))
+    if not ledger.exists():
+        return False
+    with ledger.open("rb") as lines:
+        return any(_REVERTED in line for line in lines)
 
 
 def touched_rows(ledger: Path) -> Iterator[tuple[str, ChangedRow]]:
@@ -57,7 +60,7 @@ def _grouped(ledger: Path) -> tuple[array[int], NDArray[np.int64], NDArray[np.in
     starts, read = array("q"), KeyReader("example_id")
 
     def keys() -> Iterator[bytes]:
-        for start, text in _marked(ledger, *_MARKS.values()):
+        for start, text in _marked(ledger):
             starts.append(start)
             yield read(text)
 
@@ -68,15 +71,14 @@ def _grouped(ledger: Path) -> tuple[array[int], NDArray[np.int64], NDArray[np.in
     return starts, order_C, first_R
 
 
-def _marked(path: Path, *marks: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield (place, line) for each line of a ledger that holds one of the marks and has one of their reasons."""
+def _marked(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield (place, line) for each line of a ledger that accepts a change or takes one back."""
     if not path.exists():
         return
     at = 0
     with path.open("rb") as lines:
         for line in lines:
-            # The mark may also be a part of an id, so the line itself decides.
-            if any(mark in line for mark in marks) and orjson.loads(line)["reason"] in _MARKS:
+            if _ACCEPTED in line or _REVERTED in line:
                 yield at, line
             at += len(line)
 
@@ -108,26 +110,22 @@ def texts_at(examples: Path, answers: Path, wanted: Iterable[tuple[str, str]]) -
         return Texts(answers, array("q"))
     ids, answer_ids = pairs
     key_R, answer_R = packed(id_.encode() for id_ in ids), packed(id_.encode() for id_ in answer_ids)
+    answer_index = line_index([answers], "id", np.unique(answer_R))
+    place_R = answer_index.starts[_found(answers, answer_index.keys, answer_R)]
     order_R = np.argsort(key_R, kind="stable")
-    key_R, answer_R = key_R[order_R], answer_R[order_R]
-    place_R = _found(answers, np.unique(answer_R), lambda start, _: start, answer_R)
-    position_R = _found(examples, key_R, lambda _, line: int(str(orjson.loads(line)["metadata"]["position"])), key_R)
+    key_R, place_R = key_R[order_R], place_R[order_R]
+    rows = KeyedRows(examples, Example, "id", key_R)
+    position_R = np.fromiter((int(str(more["position"])) for (more,) in rows.fields_at(None, "metadata")), np.int64)
     place_of = np.full(int(position_R.max()) + 1, -1, dtype=np.int64)
     place_of[position_R] = place_R
     return Texts(answers, array("q", place_of.tobytes()))
 
 
-def _found(path: Path, keys: Keys, value: Callable[[int, bytes], int], asked: Keys) -> NDArray[np.int64]:
-    """Return a value of the line of each asked key. `keys` are the sorted keys. Raises DataError if one is missing."""
-    value_N, read, at = np.full(len(keys), -1, dtype=np.int64), KeyReader("id"), 0
-    with path.open("rb") as lines:
-        while some := list(islice(lines, _LINES)):
-            place_L = positions(keys, packed(map(read, some)))
-            ends = np.cumsum([len(line) for line in some])
-            for index in np.flatnonzero(place_L >= 0).tolist():
-                value_N[place_L[index]] = value(at + int(ends[index]) - len(some[index]), some[index])
-            at += int(ends[-1])
-    if (missing := np.flatnonzero(value_N < 0)).size:
-        name = next(texts_of(keys[missing[:1]]))
+def _found(path: Path, keys_A: Keys, asked_R: Keys) -> NDArray[np.int64]:
+    """Return where each asked key is among the keys, which have no order. Raises DataError if one is missing."""
+    order_A = np.argsort(keys_A, kind="stable")
+    place_R = positions(keys_A[order_A], asked_R)
+    if (missing := np.flatnonzero(place_R < 0)).size:
+        name = next(texts_of(asked_R[missing[:1]]))
         raise DataError(f"{path}: the answer {name} is missing; run `burnish refine` again")
-    return value_N[positions(keys, asked)]
+    return order_A[place_R]

@@ -4,6 +4,7 @@ no reference to a missing file."""
 from __future__ import annotations
 
 import dataclasses
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -31,12 +32,10 @@ from burnish.steps.artifacts import DEMONSTRATIONS, LEDGER, Split
 from burnish.store import identity
 from burnish.store.files import dump_line, read_lines, remove_tree, replacing, row_of, write_atomic
 from burnish.store.keys import SeenNumbers
-from burnish.types import Artifact, Demonstration, Reason, demonstration_id
+from burnish.types import IDENTITY, Artifact, Demonstration, Reason, demonstration_id
 
 FIELDS = tuple(field.name for field in dataclasses.fields(Demonstration))
 """The fields of an answer in the order in which they are written."""
-IDENTITY = ("example_id", "completion", "source", "producer", "round")
-"""The fields that make the id of an answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,12 +232,18 @@ def answer_lines(artifacts: Sequence[Artifact]) -> Iterator[bytes]:
 def _belongs(line: bytes, rounds: set[int]) -> bool:
     """Say whether a line belongs to one of `rounds` or is a revert. A killed run may have left lines of a round that
     was not finished."""
+    # A text cannot hold these bytes, since its quotes are escaped. So most lines need not be parsed.
+    if line.endswith(b"}\n") and (found := _ROUND.search(line)) and b'"reason":' not in line:
+        return int(found[1]) in rounds
     try:
         # Half a line, which a kill left, is no JSON. It belongs to no finished round.
         row = orjson.loads(line)
     except orjson.JSONDecodeError:
         return False
     return row["round"] in rounds or row.get("reason") == Reason.REVERTED
+
+
+_ROUND = re.compile(rb',"round":([0-9]+),')
 
 
 def _copy(source: Path, to: Path) -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from burnish.algorithms.comparisons import answer_of
 from burnish.config import Decoding, ModelConfig, Objective, TrainSettings
 from burnish.errors import DataError
 from burnish.models.card import ModelCard, Weights, copy_model, write_card
@@ -29,14 +28,13 @@ from burnish.steps.artifacts import (
 from burnish.steps.data import RESUMABLE, SHARED, DataSteps
 from burnish.steps.engines import Engines, complete
 from burnish.store.files import iter_rows, pretty, write_atomic, write_rows
-from burnish.store.keyed_rows import KeyedRows, LazyRows, StreamedMapping
+from burnish.store.keyed_rows import KeyedRows, LazyRows
 from burnish.store.keys import KeySet, texts_of
 from burnish.store.listings import write_listings
 from burnish.store.runners import Runner
 from burnish.store.stages import Work
 from burnish.tasks.answers import matchers
 from burnish.types import (
-    Answer,
     Artifact,
     Completion,
     Demonstration,
@@ -92,8 +90,9 @@ class Steps(DataSteps):
         # All seeds start from the same base model.
         return self.stage("base", config, {"weights": weights}, run, model.source, SHARED)
 
-    def _learned(self, examples: Mapping[str, Example]) -> Callable[[Demonstration], Answer | None]:
-        """Return a function that returns what there is to learn in an answer, or None.
+    def _learned(self, examples: Mapping[str, Example]) -> Callable[[str, str, bool], bool]:
+        """Return a function that takes an example id, an answer and whether it is finished, and says whether there is
+        something to learn.
 
         An answer that was cut at the token limit has nothing to learn.
         """
@@ -101,10 +100,10 @@ class Steps(DataSteps):
         # Some tasks have a rule of their own for what is worth learning. For all others a final answer is needed. The
         # question takes longer than the rule, so it is asked once for all rows.
         if isinstance(task, Learns):
-            return lambda answer: task.learned(answer.completion) if answer.finished else None
+            return lambda _, text, finished: finished and task.learned(text) is not None
         # Nothing is executed: a task that executes answers finds them without it.
         matcher_of = matchers(task, lambda: examples, ())
-        return lambda answer: answer_of(matcher_of(answer.example_id), answer)
+        return lambda id_, text, finished: finished and matcher_of(id_).extract(text) is not None
 
     def train(
         self,
@@ -125,7 +124,8 @@ class Steps(DataSteps):
             # References stay out of reach here, so that no training can use them by mistake.
             examples, current = rows.prompts_only(), read_demonstrations(demonstrations)
             learned, place_N = self._learned(examples), current.places(examples.sorted_keys)
-            fits_N = np.fromiter((learned(row) is not None for row in current.rows_at(place_N)), dtype=np.bool_)
+            answers = current.fields_at(place_N, "example_id", "completion", "finished")
+            fits_N = np.fromiter((learned(*answer) for answer in answers), dtype=np.bool_)
             chosen_M = np.flatnonzero(fits_N)
             training = training_rows(examples, current, chosen_M, place_N[chosen_M])
             if not len(training):
@@ -282,7 +282,7 @@ class Steps(DataSteps):
 
 
 def training_rows(
-    examples: StreamedMapping[Example],
+    examples: KeyedRows[Example],
     answers: KeyedRows[Demonstration],
     example_M: NDArray[np.int64],
     answer_M: NDArray[np.int64],

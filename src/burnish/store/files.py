@@ -101,10 +101,10 @@ def read_rows(path: Path, row_type: type[T]) -> list[T]:
 
 def iter_rows(path: Path, row_type: type[T]) -> Iterator[T]:
     """Yield the rows of a JSONL file of one dataclass. Raises DataError as `read_rows` does."""
-    validate = _adapter(row_type).validator.validate_python
+    make = row_maker(row_type)
     for number, _, value in read_lines(path):
         try:
-            yield validate(value)
+            yield make(value)
         except ValidationError:
             row_of(value, row_type, f"{path}:{number}")  # raises the error in words
 
@@ -115,11 +115,16 @@ def row_of(values: Mapping[str, Any], row_type: type[T], where: object) -> T:
     Raises DataError, which names `where` and the field, if a value does not fit or a field is unknown.
     """
     try:
-        return _adapter(row_type).validator.validate_python(values)  # not through a method that only checks its options
+        return _adapter(row_type).validate_python(values)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         raise DataError(f"{where}: {field}: {first['msg']}, found {first['input']!r}") from None
+
+
+def row_maker(row_type: type[T]) -> Callable[[dict[str, Any]], T]:
+    """Return a function that makes a row from the values of a line, or raises pydantic's ValidationError."""
+    return _adapter(row_type).validator.validate_python
 
 
 def _adapter(row_type: type[T]) -> TypeAdapter[T]:

@@ -6,6 +6,7 @@ N counts the rows of an index.
 
 from __future__ import annotations
 
+import copy
 import os
 from abc import abstractmethod
 from array import array
@@ -17,9 +18,10 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import orjson
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from burnish.errors import DataError
-from burnish.store.files import row_of
+from burnish.store.files import iter_rows, row_maker, row_of
 from burnish.store.keys import Keys, position, positions, texts_of
 from burnish.store.line_index import line_index
 
@@ -88,9 +90,21 @@ class KeyedRows(StreamedMapping[T]):
     DataError if a file is damaged. Reading a row raises DataError as `read_rows` does.
     """
 
-    def __init__(self, path: Path | Sequence[Path], row_type: type[T], field: str, wanted: Keys | None = None) -> None:
-        """Read the keys of the files. If `wanted` (sorted keys) is given, rows with other keys are left out."""
+    def __init__(
+        self,
+        path: Path | Sequence[Path],
+        row_type: type[T],
+        field: str,
+        wanted: Keys | None = None,
+        make: Callable[[dict[str, Any]], T] | None = None,
+    ) -> None:
+        """Read the keys of the files. If `wanted` (sorted keys) is given, rows with other keys are left out.
+
+        `make` makes a row from the values of a line. Without it, each line is checked against the row type. It is for
+        rows of which only a part is needed.
+        """
         self.row_type = row_type
+        self._make = make or row_maker(row_type)
         self.paths = (path,) if isinstance(path, Path) else tuple(path)
         key_N, start_N, size_N, file_N = line_index(self.paths, field, wanted)
         # Most files are in the order of their keys already.
@@ -107,6 +121,12 @@ class KeyedRows(StreamedMapping[T]):
         for file in getattr(self, "_files", ()):
             file.close()
 
+    def made_by(self, make: Callable[[dict[str, Any]], T]) -> KeyedRows[T]:
+        """Return the same rows, made by another function."""
+        other = copy.copy(self)
+        other._make, other._files = make, [path.open("rb") for path in self.paths]
+        return other
+
     @property
     def sorted_keys(self) -> Keys:
         """The sorted keys."""
@@ -120,6 +140,11 @@ class KeyedRows(StreamedMapping[T]):
 
     def rows_at(self, places: NDArray[np.int64] | None = None) -> Iterator[T]:
         """Yield the rows at these places, or all rows in the order of their keys."""
+        for line, number in self._lines_at(places):
+            yield self._row(line, number)
+
+    def _lines_at(self, places: NDArray[np.int64] | None) -> Iterator[tuple[bytes, int]]:
+        """Yield (line, number of its file)."""
         count = len(self._start_N) if places is None else len(places)
         for piece in range(0, count, _AT_ONCE):
             chosen = slice(piece, min(piece + _AT_ONCE, count))
@@ -127,7 +152,7 @@ class KeyedRows(StreamedMapping[T]):
             start_P, size_P, file_P = self._start_N[some], self._size_N[some], self._file_N[some]
             for number, first, last in _runs(file_P):
                 for line in self._lines(number, start_P[first:last], size_P[first:last]):
-                    yield self._row(line, number)
+                    yield line, number
 
     def _lines(self, number: int, start_P: NDArray[np.int64], size_P: NDArray[np.uint32]) -> Iterator[bytes]:
         """Yield some lines of one file."""
@@ -140,12 +165,19 @@ class KeyedRows(StreamedMapping[T]):
         else:
             yield from (os.pread(file, size, start) for start, size in places)
 
+    def fields_at(self, places: NDArray[np.int64] | None, *names: str) -> Iterator[tuple[Any, ...]]:
+        """Yield fields of the rows at these places. This takes half the time that it takes to make whole rows."""
+        for line, _ in self._lines_at(places):
+            values = orjson.loads(line)
+            yield tuple([values[name] for name in names])
+
     def _row(self, line: bytes, number: int) -> T:
         try:
-            values = orjson.loads(line)
+            return self._make(orjson.loads(line))
         except orjson.JSONDecodeError:
             raise DataError(f"{self.paths[number]}: {line[:80]!r} is not JSON; the file is damaged") from None
-        return row_of(values, self.row_type, self.paths[number])
+        except (ValidationError, KeyError, TypeError):
+            return row_of(orjson.loads(line), self.row_type, self.paths[number])  # raises the error in words
 
 
 _AT_ONCE = 1024
@@ -162,26 +194,6 @@ def _runs(file_P: NDArray[np.uint16]) -> Iterator[tuple[int, int, int]]:
     edges = [0, *(np.flatnonzero(file_P[1:] != file_P[:-1]) + 1).tolist(), len(file_P)]
     for first, last in pairwise(edges):
         yield int(file_P[first]), first, last
-
-
-class Changed(StreamedMapping[V], Generic[T, V]):
-    """A mapping with the keys of another one. Each value is changed by a function when it is asked for."""
-
-    def __init__(self, rows: StreamedMapping[T], change: Callable[[T], V]) -> None:
-        self.rows, self.change = rows, change
-
-    @property
-    def sorted_keys(self) -> Keys:
-        """The sorted keys."""
-        return self.rows.sorted_keys
-
-    def at(self, place: int) -> V:
-        """Return the changed row at a place in the order of the keys."""
-        return self.change(self.rows.at(place))
-
-    def rows_at(self, places: NDArray[np.int64] | None = None) -> Iterator[V]:
-        """Yield the changed rows at these places, or all rows in the order of their keys."""
-        return map(self.change, self.rows.rows_at(places))
 
 
 class LazyRows(Sequence[T]):
@@ -221,12 +233,7 @@ def lines_of(path: Path, row_type: type[T]) -> LazyRows[T]:
             file.seek(starts[place])
             return row_of(orjson.loads(file.readline()), row_type, path)
 
-    def every() -> Iterator[T]:
-        with path.open("rb") as file:
-            for line in file:
-                yield row_of(orjson.loads(line), row_type, path)
-
-    return LazyRows(len(starts), item, every)
+    return LazyRows(len(starts), item, lambda: iter_rows(path, row_type))
 
 
 class _Items(ItemsView[str, T]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,8 +156,7 @@ class _RowCounter:
         """Return the row's example. Raises DataError if another row has the same id."""
         group = prompt_group(row.prompt)
         made = row.id if row.id is not None else self._made.made(group)
-        # A hash of 64 bits stands for the id: a million ids as texts would take 100 MB.
-        if not self._ids.add(int(short_hash("id", made), 16)):
+        if not self._ids.add(_number_of(made)):
             raise DataError(
                 f"{row.where}: {self.config.id_column} {made!r} occurs twice; make ids unique, or name another "
                 "column with --set data.id_column=NAME"
@@ -188,3 +188,12 @@ class _RowCounter:
             unused=tuple(self._unused)[:UNUSED_COLUMNS],
             prompts=len(self._groups),
         )
+
+
+_MADE = re.compile("[0-9a-f]{16}")
+
+
+def _number_of(id_: str) -> int:
+    """Return 64 bits that stand for an id: a million ids as texts would take 100 MB."""
+    # An id that burnish makes is a hash already.
+    return int(id_ if _MADE.fullmatch(id_) else short_hash("id", id_), 16)

@@ -16,7 +16,7 @@ from burnish.results import Metric
 from burnish.steps.artifacts import DEMONSTRATIONS, LEDGER, Rows, iter_ledger, read_demonstrations
 from burnish.steps.auditing import read_harm
 from burnish.steps.setting import Compared
-from burnish.store.files import as_mapping, iter_rows, read_objects
+from burnish.store.files import as_mapping, iter_rows, stage_lines
 from burnish.types import Artifact, Demonstration, Reason, Refinement
 
 
@@ -97,7 +97,7 @@ class _Counts:
 def _counted(ledger: Artifact) -> _Counts:
     """Count the lines of a ledger. It is read once, since it has a line for every row."""
     reasons, judged, accepted = Counter[str](), [0] * BINS, [0] * BINS
-    for _, line in read_objects(Path(ledger.path) / LEDGER):
+    for _, line in stage_lines(Path(ledger.path) / LEDGER):
         reasons[line["reason"]] += 1
         if line["score"] is not None:
             judged[bin_of(line["score"])] += 1

@@ -30,7 +30,7 @@ from burnish.selftest.report import SelftestReport
 from burnish.services.calls import Spent
 from burnish.steps.artifacts import DEMONSTRATIONS, LEDGER, Split
 from burnish.store import identity
-from burnish.store.files import dump_line, read_lines, remove_tree, replacing, row_of, write_atomic
+from burnish.store.files import dump_line, remove_tree, replacing, row_of, stage_lines, write_atomic
 from burnish.store.keys import SeenNumbers
 from burnish.types import IDENTITY, Artifact, Demonstration, Reason, demonstration_id
 
@@ -216,7 +216,7 @@ def answer_lines(artifacts: Sequence[Artifact]) -> Iterator[bytes]:
     # Only the ids are kept in memory, as numbers.
     seen = SeenNumbers()
     for artifact in artifacts:
-        for _, line, values in read_lines(Path(artifact.path) / DEMONSTRATIONS):
+        for line, values in stage_lines(Path(artifact.path) / DEMONSTRATIONS):
             # A stage wrote the line as burnish writes answers, so the id is put in front of its other fields. To make
             # the answer and to write it again would take three times as long.
             if tuple(values) != FIELDS:

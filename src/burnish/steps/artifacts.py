@@ -13,7 +13,7 @@ import orjson
 
 from burnish.algorithms.preferences import Pair
 from burnish.protocols import Score, TrainingPoint
-from burnish.store.files import iter_rows, read_objects, read_rows
+from burnish.store.files import iter_rows, read_rows, stage_lines
 from burnish.store.keyed_rows import KeyedRows, lines_of
 from burnish.store.keys import Keys, packed
 from burnish.store.listings import listed
@@ -125,7 +125,7 @@ class Rows:
         """Yield (example id, group), in the order of the file."""
         wanted = None if not self.parts else self.examples()
         # The other fields are not looked at: to make a whole Example takes three times as long.
-        for _, row in read_objects(Path(self.data.path) / f"{self.split}.jsonl"):
+        for _, row in stage_lines(Path(self.data.path) / f"{self.split}.jsonl"):
             if wanted is None or row["id"] in wanted:
                 yield row["id"], row["group"]
 
@@ -209,7 +209,7 @@ class JudgedExamples:
 
 def _comparison_ids(compared: Artifact) -> Iterator[str]:
     """Yield the ids of comparisons. They are those of `Comparison.id`, which would take twice as long."""
-    for _, line in read_objects(Path(compared.path) / COMPARISONS):
+    for _, line in stage_lines(Path(compared.path) / COMPARISONS):
         sides = (line[side] for side in ("a", "b"))
         yield short_hash(*(demonstration_id(*(side[name] for name in IDENTITY)) for side in sides))
 

@@ -140,46 +140,54 @@ class KeyedRows(StreamedMapping[T]):
 
     def rows_at(self, places: NDArray[np.int64] | None = None) -> Iterator[T]:
         """Yield the rows at these places, or all rows in the order of their keys."""
-        for line, number in self._lines_at(places):
-            yield self._row(line, number)
+        make, parse = self._make, orjson.loads
+        for lines, number in self._pieces(places):
+            for line in lines:
+                try:
+                    row = make(parse(line))
+                except _FAULTS:
+                    row = self._row(line, number)
+                yield row
 
-    def _lines_at(self, places: NDArray[np.int64] | None) -> Iterator[tuple[bytes, int]]:
-        """Yield (line, number of its file)."""
+    def fields_at(self, places: NDArray[np.int64] | None, *names: str) -> Iterator[tuple[Any, ...]]:
+        """Yield fields of the rows at these places. This takes half the time that it takes to make whole rows."""
+        for lines, _ in self._pieces(places):
+            for line in lines:
+                values = orjson.loads(line)
+                yield tuple([values[name] for name in names])
+
+    def _pieces(self, places: NDArray[np.int64] | None) -> Iterator[tuple[list[bytes], int]]:
+        """Yield some lines of one file, and the number of the file."""
         count = len(self._start_N) if places is None else len(places)
         for piece in range(0, count, _AT_ONCE):
             chosen = slice(piece, min(piece + _AT_ONCE, count))
             some = chosen if places is None else places[chosen]
             start_P, size_P, file_P = self._start_N[some], self._size_N[some], self._file_N[some]
             for number, first, last in _runs(file_P):
-                for line in self._lines(number, start_P[first:last], size_P[first:last]):
-                    yield line, number
+                yield self._lines(number, start_P[first:last], size_P[first:last]), number
 
-    def _lines(self, number: int, start_P: NDArray[np.int64], size_P: NDArray[np.uint32]) -> Iterator[bytes]:
-        """Yield some lines of one file."""
+    def _lines(self, number: int, start_P: NDArray[np.int64], size_P: NDArray[np.uint32]) -> list[bytes]:
+        """Return some lines of one file."""
         file, first, last = self._files[number].fileno(), int(start_P.min()), int((start_P + size_P).max())
-        places = zip(start_P.tolist(), size_P.tolist(), strict=True)
+        starts, sizes = start_P.tolist(), size_P.tolist()
         # Rows that lie near one another are read at once, others one by one.
-        if last - first <= _NEAR * int(size_P.sum(dtype=np.int64)):
+        if last - first <= _NEAR * sum(sizes):
             data = os.pread(file, last - first, first)
-            yield from (data[start - first : start - first + size] for start, size in places)
-        else:
-            yield from (os.pread(file, size, start) for start, size in places)
-
-    def fields_at(self, places: NDArray[np.int64] | None, *names: str) -> Iterator[tuple[Any, ...]]:
-        """Yield fields of the rows at these places. This takes half the time that it takes to make whole rows."""
-        for line, _ in self._lines_at(places):
-            values = orjson.loads(line)
-            yield tuple([values[name] for name in names])
+            return [data[start - first : start - first + size] for start, size in zip(starts, sizes, strict=True)]
+        read = os.pread
+        return [read(file, size, start) for start, size in zip(starts, sizes, strict=True)]
 
     def _row(self, line: bytes, number: int) -> T:
         try:
             return self._make(orjson.loads(line))
         except orjson.JSONDecodeError:
             raise DataError(f"{self.paths[number]}: {line[:80]!r} is not JSON; the file is damaged") from None
-        except (ValidationError, KeyError, TypeError):
+        except _FAULTS:
             return row_of(orjson.loads(line), self.row_type, self.paths[number])  # raises the error in words
 
 
+_FAULTS = (ValidationError, KeyError, TypeError, ValueError)
+"""What goes wrong if the values of a line do not fit, or if a line is not JSON."""
 _AT_ONCE = 1024
 """How many rows are in memory at a time while all of them are read."""
 _NEAR = 4

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from burnish.refinery import RunOptions, refine_data
 from burnish.refinery.options import Options, config_of
 from burnish.refinery.writing import Writer
 from burnish.store.runners import Executor
+from burnish.store.stages import Stage
 
 SIZES = (100_000, 200_000, 500_000, 1_000_000)
 WRONG = 3
@@ -82,8 +83,8 @@ class Clock:
     """Adds up wall and CPU seconds of parts of the run, by name. A part within another one counts for itself alone."""
 
     def __init__(self) -> None:
-        self.seconds: Counter[str] = Counter()
-        self.cpu_seconds: Counter[str] = Counter()
+        self.seconds: defaultdict[str, float] = defaultdict(float)
+        self.cpu_seconds: defaultdict[str, float] = defaultdict(float)
         self._name, self._at = "other", self._now()
 
     def _now(self) -> tuple[float, float]:
@@ -111,18 +112,22 @@ class Clock:
         setattr(owner, method, watched)
 
 
+def _name_of(_: Executor, stage: Stage) -> str:
+    return stage.name
+
+
 def measured(folder: Path) -> dict[str, Any]:
     """Refine in this process, and return seconds by part and the peak of resident memory in MiB."""
     clock = Clock()
-    clock.watch(Executor, "run", lambda _, stage: stage.name)
+    clock.watch(Executor, "run", _name_of)
     for method in ("begin", "write"):
         clock.watch(Writer, method, lambda *_: "folder")
     libraries = peak_mib(resource.RUSAGE_SELF)
     refine(folder)
     clock.switch("end")
     return {
-        "seconds": round(clock.seconds.total(), 1),
-        "cpu_seconds": round(clock.cpu_seconds.total(), 1),
+        "seconds": round(sum(clock.seconds.values()), 1),
+        "cpu_seconds": round(sum(clock.cpu_seconds.values()), 1),
         "peak_mib": peak_mib(resource.RUSAGE_SELF),
         "peak_mib_of_children": peak_mib(resource.RUSAGE_CHILDREN),
         "peak_mib_before": libraries,

@@ -77,18 +77,21 @@ def split(
     cut = split_keys(
         packed(id_.encode() for id_ in groups),
         packed(group.encode() for group in groups.values()),
-        split_seed(seed, round_number, purpose),
+        seed,
+        round_number,
+        purpose,
         parts,
     )
     return tuple(tuple(texts_of(part)) for part in cut)
 
 
-def split_keys(id_N: Keys, group_N: Keys, seed: int, parts: int) -> tuple[Keys, ...]:
-    """Do what `split` does for many rows. N counts the rows and G the groups. `seed` is the seed of the shuffle."""
+def split_keys(id_N: Keys, group_N: Keys, seed: int, round_number: int, purpose: str, parts: int) -> tuple[Keys, ...]:
+    """Do what `split` does for many rows. N counts the rows and G the groups."""
     # The groups are sorted before the shuffle, so that the order of the input file does not change the split.
     _, group_N, size_G = np.unique(group_N, return_inverse=True, return_counts=True)
     order = array("q", range(len(size_G)))
-    random.Random(seed).shuffle(order)  # noqa: S311 reproducible, not secret  # pyright: ignore[reportArgumentType]
+    # The key holds purpose and round, so that each of them has a split of its own.
+    random.Random(_key(seed, purpose, round_number)).shuffle(order)  # noqa: S311 reproducible, not secret  # pyright: ignore[reportArgumentType]
     order_G = np.frombuffer(order, dtype=np.int64) if len(order) else np.zeros(0, dtype=np.int64)
     # The sort is stable: groups of one size stay in their shuffled order.
     order_G = order_G[np.argsort(-size_G[order_G], kind="stable")]
@@ -100,11 +103,6 @@ def split_keys(id_N: Keys, group_N: Keys, seed: int, parts: int) -> tuple[Keys, 
             sizes[smallest] += size
             part_G[group] = smallest
     return tuple(np.sort(id_N[part_G[group_N] == part]) for part in range(parts))
-
-
-def split_seed(seed: int, round_number: int, purpose: str) -> int:
-    """Return the seed of a split's shuffle. It holds purpose and round, so that each has a split of its own."""
-    return _key(seed, purpose, round_number)
 
 
 def _key(*parts: str | int) -> int:

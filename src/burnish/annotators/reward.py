@@ -54,8 +54,10 @@ def both_sides(comparisons: Sequence[Comparison], examples: Mapping[str, Example
             TrainingRow(id=f"{id_}:b", prompt=prompt, completion=comparison.b.completion),
         )
 
-    # The two sides of a comparison are mostly asked for one after the other.
-    at = lru_cache(maxsize=64)(lambda number: sides(comparisons[number]))
+    @lru_cache(maxsize=64)  # the two sides of a comparison are mostly asked for one after the other
+    def at(number: int) -> tuple[TrainingRow, TrainingRow]:
+        return sides(comparisons[number])
+
     return LazyRows(
         2 * len(comparisons),
         lambda number: at(number // 2)[number % 2],

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from filelock import FileLock, Timeout
 
 from burnish.config import DataConfig, RefineSettings
@@ -29,9 +30,12 @@ from burnish.store.files import (
     pretty,
     read_objects,
     replacing,
+    row_maker,
     row_of,
     write_atomic,
 )
+from burnish.store.keyed_rows import KeyedRows
+from burnish.store.keys import packed
 from burnish.types import Demonstration, Example, Refinement
 
 LEDGER = "ledger.jsonl"
@@ -63,6 +67,15 @@ class StandingChange:
 def answer_line(answer: Demonstration) -> dict[str, Any]:
     """Return a line of `answers.jsonl`: an answer together with the id by which the ledger names it."""
     return {"id": answer.id, **as_mapping(answer)}
+
+
+def answer_of_line(values: dict[str, Any]) -> Demonstration:
+    """Return the answer of a line of `answers.jsonl`. Raises pydantic's ValidationError if a value does not fit."""
+    # The id is no field of the answer: it is a hash of the other fields.
+    return _ANSWER({name: value for name, value in values.items() if name != "id"})
+
+
+_ANSWER = row_maker(Demonstration)
 
 
 def read_answers(path: Path) -> Iterator[tuple[str, Demonstration]]:
@@ -105,12 +118,18 @@ class Folder:
 
     def answers(self, ids: Iterable[str]) -> dict[str, Demonstration]:
         """Read the answers with these ids. Raises DataError if one is missing."""
-        # The file may be larger than memory, so only the wanted answers are kept.
-        wanted = set(ids)
-        answers = {id_: row for id_, row in read_answers(self._existing(ANSWERS)) if id_ in wanted}
+        # The file may be larger than memory, so only the wanted answers are read.
+        wanted, path = set(ids), self._existing(ANSWERS)
+        rows = KeyedRows(path, Demonstration, "id", np.unique(packed(id_.encode() for id_ in wanted)), answer_of_line)
+        answers = dict(rows.items())
         if missing := sorted(wanted - answers.keys()):
-            raise DataError(f"{self.path / ANSWERS}: the answer {missing[0]} is missing; run `burnish refine` again")
+            raise DataError(f"{path}: the answer {missing[0]} is missing; run `burnish refine` again")
         return answers
+
+    def examples_of(self, ids: Iterable[str]) -> Mapping[str, Example]:
+        """Return the usable rows with these ids, sorted by id. Raises DataError if the file is missing."""
+        wanted = np.unique(packed(id_.encode() for id_ in ids))
+        return KeyedRows(self._existing(EXAMPLES), Example, "id", wanted)
 
     def _existing(self, name: str) -> Path:
         """Return the path of a file. Raises DataError if there is no such file."""

@@ -292,8 +292,7 @@ def _shown(folder: Folder, chosen: list[StandingChange]) -> list[SampledChange]:
     """Return changes with their texts."""
     texts = folder.answers(side for change in chosen for side in (change.before, change.after))
     # Only these examples are kept, since the dataset may be larger than memory.
-    wanted = {change.example_id for change in chosen}
-    examples = {example.id: example for example in folder.examples() if example.id in wanted}
+    examples = folder.examples_of(change.example_id for change in chosen)
     return [
         SampledChange(
             id=change.example_id,

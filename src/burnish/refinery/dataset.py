@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -173,7 +173,7 @@ class _RowCounter:
             group=group,
             prompt=row.prompt,
             reference=row.reference,
-            metadata={"position": row.position, "where": Path(row.where).name},
+            metadata={"position": row.position, "where": os.path.basename(row.where)},
         )
 
     def facts(self, table: DataTable) -> DataFacts:

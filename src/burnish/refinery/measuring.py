@@ -16,7 +16,8 @@ from burnish.results import Metric
 from burnish.steps.artifacts import DEMONSTRATIONS, LEDGER, Rows, iter_ledger, read_demonstrations
 from burnish.steps.auditing import read_harm
 from burnish.steps.setting import Compared
-from burnish.store.files import as_mapping, iter_rows, stage_lines
+from burnish.store.files import as_mapping, iter_rows
+from burnish.store.line_index import stage_lines
 from burnish.types import Artifact, Demonstration, Reason, Refinement
 
 

@@ -30,8 +30,9 @@ from burnish.selftest.report import SelftestReport
 from burnish.services.calls import Spent
 from burnish.steps.artifacts import DEMONSTRATIONS, LEDGER, Split
 from burnish.store import identity
-from burnish.store.files import dump_line, remove_tree, replacing, row_of, stage_lines, write_atomic
+from burnish.store.files import dump_line, remove_tree, replacing, row_of, write_atomic
 from burnish.store.keys import SeenNumbers
+from burnish.store.line_index import stage_lines
 from burnish.types import IDENTITY, Artifact, Demonstration, Reason, demonstration_id
 
 FIELDS = tuple(field.name for field in dataclasses.fields(Demonstration))
@@ -223,7 +224,7 @@ def answer_lines(artifacts: Sequence[Artifact]) -> Iterator[bytes]:
                 answer = row_of(values, Demonstration, artifact.path)
                 id_, written = answer.id, dump_line(files.answer_line(answer))
             else:
-                id_ = demonstration_id(*(values[name] for name in IDENTITY))
+                id_ = demonstration_id(*[values[name] for name in IDENTITY])
                 written = b'{"id":"%s",%s' % (id_.encode(), line[1:])
             if seen.add(int(id_, 16)):
                 yield written

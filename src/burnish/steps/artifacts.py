@@ -13,21 +13,26 @@ import orjson
 
 from burnish.algorithms.preferences import Pair
 from burnish.protocols import Score, TrainingPoint
-from burnish.store.files import iter_rows, read_rows, stage_lines
+from burnish.store.files import iter_rows, read_rows
 from burnish.store.keyed_rows import KeyedRows, lines_of
 from burnish.store.keys import Keys, packed
+from burnish.store.line_index import stage_lines
 from burnish.store.listings import listed
+from burnish.store.trusted import trusted
 from burnish.types import (
     IDENTITY,
     Artifact,
     Comparison,
     Demonstration,
+    DemonstrationSource,
     Example,
     Message,
+    Order,
     Preference,
     Reason,
     Refinement,
     Role,
+    Verdict,
     demonstration_id,
     short_hash,
 )
@@ -152,6 +157,16 @@ def _prompt_only(values: Mapping[str, Any]) -> Example:
 
 
 _ROLES = {str(role): role for role in Role}
+_ORDERS = {str(order): order for order in Order}
+_DEMONSTRATION = trusted(Demonstration, source={str(one): one for one in DemonstrationSource}.__getitem__)
+_COMPARISON = trusted(Comparison, a=_DEMONSTRATION, b=_DEMONSTRATION)
+_SCREENED = trusted(Screened, reason={None: None, **{str(one): one for one in Reason}}.__getitem__)
+_PREFERENCE = trusted(
+    Preference,
+    shown=lambda orders: tuple([_ORDERS[order] for order in orders]),
+    verdict={str(one): one for one in Verdict}.__getitem__,
+    raw=tuple,
+)
 
 
 def read_json(artifact: Artifact, name: str) -> Any:
@@ -164,7 +179,13 @@ def read_demonstrations(artifact: Artifact) -> KeyedRows[Demonstration]:
 
     If a row is there twice, the last one counts: a batch that is computed again after a kill repeats its rows.
     """
-    return KeyedRows(Path(artifact.path) / DEMONSTRATIONS, Demonstration, "example_id")
+    return demonstrations_in([artifact])
+
+
+def demonstrations_in(artifacts: Sequence[Artifact]) -> KeyedRows[Demonstration]:
+    """Read the demonstrations of several artifacts as one mapping, sorted by example id."""
+    paths = [Path(artifact.path) / DEMONSTRATIONS for artifact in artifacts]
+    return KeyedRows(paths, Demonstration, "example_id", make=_DEMONSTRATION)
 
 
 def read_samples(artifact: Artifact) -> dict[str, list[Demonstration]]:
@@ -179,12 +200,12 @@ def read_samples(artifact: Artifact) -> dict[str, list[Demonstration]]:
 
 def read_comparisons(artifact: Artifact) -> Sequence[Comparison]:
     """Return the comparisons to judge, in the order of their example ids. Each is read when it is asked for."""
-    return lines_of(Path(artifact.path) / COMPARISONS, Comparison)
+    return lines_of(Path(artifact.path) / COMPARISONS, Comparison, _COMPARISON)
 
 
 def read_screened(artifact: Artifact) -> Sequence[Screened]:
     """Return the screening result of every proposal, in the order of their example ids."""
-    return lines_of(Path(artifact.path) / SCREENED, Screened)
+    return lines_of(Path(artifact.path) / SCREENED, Screened, _SCREENED)
 
 
 class JudgedExamples:
@@ -238,7 +259,7 @@ def read_scores(artifact: Artifact) -> dict[str, Score]:
 
 def read_preferences(path: Path) -> KeyedRows[Preference]:
     """Read preferences by comparison id. If an id is there twice, the last one counts."""
-    return KeyedRows(path / PREFERENCES, Preference, "comparison_id")
+    return KeyedRows(path / PREFERENCES, Preference, "comparison_id", make=_PREFERENCE)
 
 
 def iter_ledger(artifact: Artifact) -> Iterator[Refinement]:

@@ -241,17 +241,7 @@ class Steps(DataSteps):
 
         def run(work: Work) -> None:
             examples = rows.prompts_only()
-
-            def prompt(number: int) -> Prompt:
-                example = examples.at(number // samples)
-                return Prompt(id=example.id, messages=example.prompt, sample=number % samples)
-
-            def every() -> Iterator[Prompt]:
-                for example in examples.values():
-                    for sample in range(samples):
-                        yield Prompt(id=example.id, messages=example.prompt, sample=sample)
-
-            prompts = LazyRows(len(examples) * samples, prompt, every)
+            prompts = prompts_of(examples, samples)
             # The ids are in memory, so no prompt is read for its key.
             keys = (row_key(id_, sample) for id_ in examples for sample in range(samples))
 
@@ -279,6 +269,21 @@ class Steps(DataSteps):
         }
         inputs = {"model": model, **rows.inputs}
         return self.stage("answer", config, inputs, run, f"answers for {purpose} {round_}", RESUMABLE)
+
+
+def prompts_of(examples: KeyedRows[Example], samples: int) -> LazyRows[Prompt]:
+    """Return each prompt as often as it has samples. A prompt is read when it is asked for."""
+
+    def prompt(number: int) -> Prompt:
+        example = examples.at(number // samples)
+        return Prompt(id=example.id, messages=example.prompt, sample=number % samples)
+
+    def every() -> Iterator[Prompt]:
+        for example in examples.values():
+            for sample in range(samples):
+                yield Prompt(id=example.id, messages=example.prompt, sample=sample)
+
+    return LazyRows(len(examples) * samples, prompt, every)
 
 
 def training_rows(

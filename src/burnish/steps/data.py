@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from burnish.algorithms.refinement import split_keys, split_seed
+from burnish.algorithms.refinement import split_keys
 from burnish.errors import DataError
 from burnish.protocols import Grader, Task
 from burnish.steps.artifacts import DEMONSTRATIONS, GRADES, PARTS, GradeRow, Rows, read_demonstrations
@@ -117,7 +117,7 @@ class DataSteps:
 
         def run(work: Work) -> None:
             id_N, group_N = packed_columns(rows.groups(), 2)
-            cut = split_keys(id_N, group_N, split_seed(self.seed, round_, purpose), parts)
+            cut = split_keys(id_N, group_N, self.seed, round_, purpose, parts)
             # A part without rows could train no model. This happens if there are fewer groups than parts.
             if not all(map(len, cut)):
                 raise DataError(f"task: {len(id_N)} rows cannot be cut into {parts} parts by prompt; use more rows")

@@ -29,6 +29,7 @@ from burnish.steps.artifacts import (
     TRAINING,
     JudgedExamples,
     Screened,
+    demonstrations_in,
     read_demonstrations,
     read_scores,
     read_screened,
@@ -138,14 +139,7 @@ def compare(
             if budget is not None:
                 reasons = _within(reasons, len(proposed) if budget == "rows" else budget, seed, number)
             screened = zip(labels.rows_at(place_N), proposed.values(), reasons.values(), strict=True)
-        comparisons = 0
-        with writing(work.path / SCREENED) as screened_row, writing(work.path / COMPARISONS) as comparison:
-            for label, proposal, why in screened:
-                screened_row(Screened(example_id=proposal.example_id, reason=why))
-                if why is None:
-                    comparison(Comparison(example_id=proposal.example_id, a=label, b=proposal))
-                    comparisons += 1
-        work.count(rows=len(proposed), comparisons=comparisons)
+        work.count(rows=len(proposed), comparisons=_write_comparisons(work, screened))
 
     config: dict[str, JsonValue] = {"task": setting.steps.task_kind, "cross_label": cross, "budget": budget}
     # Without a budget nothing is drawn. Then seed and round stay out of the fingerprint.
@@ -157,6 +151,18 @@ def compare(
         config["differing"] = differing.share
         inputs["distances"] = distances
     return setting.steps.stage("compare", config, inputs, run, f"round {number} comparisons")
+
+
+def _write_comparisons(work: Work, screened: Iterable[tuple[Demonstration, Demonstration, Reason | None]]) -> int:
+    """Write why each proposal is not compared, and the pairs of those that are. Returns the number of pairs."""
+    comparisons = 0
+    with writing(work.path / SCREENED) as screened_row, writing(work.path / COMPARISONS) as comparison:
+        for label, proposal, why in screened:
+            screened_row(Screened(example_id=proposal.example_id, reason=why))
+            if why is None:
+                comparison(Comparison(example_id=proposal.example_id, a=label, b=proposal))
+                comparisons += 1
+    return comparisons
 
 
 def _within(reasons: Mapping[str, Reason | None], limit: int, seed: int, number: int) -> dict[str, Reason | None]:
@@ -260,7 +266,7 @@ def candidates_of(compared: Artifact, judged: JudgedExamples, rank: Callable[[st
 def merged(proposals: Parts) -> KeyedRows[Demonstration]:
     """Read the proposals of all parts as one mapping, sorted by example id."""
     # Rows are read when they are asked for and merged by id, so memory does not grow with the length of the answers.
-    return KeyedRows([Path(part.path) / DEMONSTRATIONS for part in proposals], Demonstration, "example_id")
+    return demonstrations_in(proposals)
 
 
 def _write(

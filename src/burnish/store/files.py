@@ -122,20 +122,6 @@ def row_of(values: Mapping[str, Any], row_type: type[T], where: object) -> T:
         raise DataError(f"{where}: {field}: {first['msg']}, found {first['input']!r}") from None
 
 
-def stage_lines(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
-    """Yield (the bytes of a line, its object) of a file that a finished stage wrote.
-
-    Nothing is checked but the syntax, since the checksum of such a file was compared. Raises DataError if a line is not
-    JSON.
-    """
-    with path.open("rb") as lines:
-        try:
-            for line in lines:
-                yield line, orjson.loads(line)
-        except orjson.JSONDecodeError as error:
-            raise DataError(f"{path}: not JSON ({error}); the file is damaged") from None
-
-
 def row_maker(row_type: type[T]) -> Callable[[dict[str, Any]], T]:
     """Return a function that makes a row from the values of a line, or raises pydantic's ValidationError."""
     return _adapter(row_type).validator.validate_python

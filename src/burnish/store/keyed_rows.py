@@ -11,7 +11,7 @@ import os
 from abc import abstractmethod
 from array import array
 from collections.abc import Callable, ItemsView, Iterator, Mapping, Sequence, ValuesView
-from itertools import pairwise
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from burnish.errors import DataError
-from burnish.store.files import iter_rows, row_maker, row_of
+from burnish.store.files import row_maker, row_of
 from burnish.store.keys import Keys, position, positions, texts_of
 from burnish.store.line_index import line_index
 
@@ -141,8 +141,8 @@ class KeyedRows(StreamedMapping[T]):
     def rows_at(self, places: NDArray[np.int64] | None = None) -> Iterator[T]:
         """Yield the rows at these places, or all rows in the order of their keys."""
         make, parse = self._make, orjson.loads
-        for lines, number in self._pieces(places):
-            for line in lines:
+        for lines, numbers in self._pieces(places):
+            for line, number in zip(lines, numbers, strict=True):
                 try:
                     row = make(parse(line))
                 except _FAULTS:
@@ -156,15 +156,19 @@ class KeyedRows(StreamedMapping[T]):
                 values = orjson.loads(line)
                 yield tuple([values[name] for name in names])
 
-    def _pieces(self, places: NDArray[np.int64] | None) -> Iterator[tuple[list[bytes], int]]:
-        """Yield some lines of one file, and the number of the file."""
+    def _pieces(self, places: NDArray[np.int64] | None) -> Iterator[tuple[list[bytes], list[int]]]:
+        """Yield some lines, and the numbers of their files."""
         count = len(self._start_N) if places is None else len(places)
         for piece in range(0, count, _AT_ONCE):
             chosen = slice(piece, min(piece + _AT_ONCE, count))
             some = chosen if places is None else places[chosen]
             start_P, size_P, file_P = self._start_N[some], self._size_N[some], self._file_N[some]
-            for number, first, last in _runs(file_P):
-                yield self._lines(number, start_P[first:last], size_P[first:last]), number
+            lines = [b""] * len(start_P)
+            for number in set(file_P.tolist()):
+                mine = np.flatnonzero(file_P == number)
+                for place, line in zip(mine.tolist(), self._lines(number, start_P[mine], size_P[mine]), strict=True):
+                    lines[place] = line
+            yield lines, file_P.tolist()
 
     def _lines(self, number: int, start_P: NDArray[np.int64], size_P: NDArray[np.uint32]) -> list[bytes]:
         """Return some lines of one file."""
@@ -194,16 +198,6 @@ _NEAR = 4
 """Rows are read at once if they take at least one in so many bytes of what lies between the first and the last."""
 
 
-def _runs(file_P: NDArray[np.uint16]) -> Iterator[tuple[int, int, int]]:
-    """Yield (file, first, last + 1) for the runs of rows of one file."""
-    if not file_P.any():  # all rows are in the first file
-        yield 0, 0, len(file_P)
-        return
-    edges = [0, *(np.flatnonzero(file_P[1:] != file_P[:-1]) + 1).tolist(), len(file_P)]
-    for first, last in pairwise(edges):
-        yield int(file_P[first]), first, last
-
-
 class LazyRows(Sequence[T]):
     """A sequence whose items are made when they are asked for.
 
@@ -227,21 +221,26 @@ class LazyRows(Sequence[T]):
         return self._item(place % self._count)
 
 
-def lines_of(path: Path, row_type: type[T]) -> LazyRows[T]:
-    """Return the rows of a JSONL file without blank lines, in the order of the file. Raises DataError as KeyedRows."""
-    starts = array("q")
-    with path.open("rb") as file:
-        at = 0
-        for line in file:
-            starts.append(at)
-            at += len(line)
+def lines_of(path: Path, row_type: type[T], make: Callable[[dict[str, Any]], T] | None = None) -> LazyRows[T]:
+    """Return the rows of a JSONL file in the order of the file. `make` is as in KeyedRows, and so are the errors."""
+    made, file = make or row_maker(row_type), path.open("rb")
+    starts = array("q", accumulate(map(len, file), initial=0))
+
+    def row(line: bytes) -> T:
+        values = orjson.loads(line)
+        try:
+            return made(values)
+        except _FAULTS:
+            return row_of(values, row_type, path)
 
     def item(place: int) -> T:
-        with path.open("rb") as file:
-            file.seek(starts[place])
-            return row_of(orjson.loads(file.readline()), row_type, path)
+        return row(os.pread(file.fileno(), starts[place + 1] - starts[place], starts[place]))
 
-    return LazyRows(len(starts), item, lambda: iter_rows(path, row_type))
+    def every() -> Iterator[T]:
+        with path.open("rb") as lines:
+            yield from map(row, lines)
+
+    return LazyRows(len(starts) - 1, item, every)
 
 
 class _Items(ItemsView[str, T]):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -20,6 +20,20 @@ from burnish.store.keys import LONGEST, KeyReader, Keys, packed, positions
 _PIECE = 1 << 22
 """How many bytes of a file are read at a time."""
 _QUOTE, _BACKSLASH, _NEWLINE, _SPACE = b'"\\\n '
+
+
+def stage_lines(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
+    """Yield (the bytes of a line, its object) of a file that a finished stage wrote.
+
+    Nothing is checked but the syntax, since the checksum of such a file was compared. Raises DataError if a line is not
+    JSON.
+    """
+    with path.open("rb") as lines:
+        try:
+            for line in lines:
+                yield line, orjson.loads(line)
+        except orjson.JSONDecodeError as error:
+            raise DataError(f"{path}: not JSON ({error}); the file is damaged") from None
 
 
 class LineIndex(NamedTuple):

@@ -23,22 +23,8 @@ from pydantic import JsonValue
 from burnish.errors import StageError
 from burnish.store.canonical import canonical
 from burnish.store.course import StagePosition
-from burnish.store.files import (
-    Appender,
-    explained_write_errors,
-    pretty,
-    tree_checksums,
-    write_atomic,
-)
-from burnish.store.manifest import (
-    MANIFEST,
-    PLACE_DIGITS,
-    SCHEMA_VERSION,
-    Damage,
-    Output,
-    read_costs,
-    read_manifest,
-)
+from burnish.store.files import Appender, explained_write_errors, pretty, tree_checksums, write_atomic
+from burnish.store.manifest import MANIFEST, PLACE_DIGITS, SCHEMA_VERSION, Damage, Output, read_costs, read_manifest
 from burnish.types import Artifact
 
 T = TypeVar("T")
@@ -115,7 +101,6 @@ class Work:
             self.counts[key] = self.counts.get(key, 0) + number
 
     def _save(self) -> None:
-        # After a kill, the report must still include what was spent before.
         write_atomic(self.path / COSTS, pretty({"counts": self.counts, "seconds": self.seconds}))
         self._saved = time.monotonic()
 

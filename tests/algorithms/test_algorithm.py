@@ -187,6 +187,13 @@ def test_selection_does_not_depend_on_the_order_of_input(candidates: list[Candid
     assert by_id(candidates) == expected
 
 
+@given(candidate_lists(), st.floats(0.01, 1))
+def test_candidates_in_the_order_of_their_ids_may_come_from_an_iterator(candidates: list[Candidate], alpha: float):
+    ordered = sorted(candidates, key=lambda candidate: candidate.example_id)
+    found = dict(zip([one.example_id for one in ordered], algorithm.select(iter(ordered), alpha, 25), strict=True))
+    assert [found[one.example_id] for one in candidates] == algorithm.select(candidates, alpha, 25)
+
+
 def test_equal_confidence_is_ranked_by_id():
     reasons = algorithm.select([judged("c", 0.9), judged("a", 0.9), judged("b", 0.9)], 0.67, 3)
     assert reasons == [Reason.OVER_CAP, Reason.ACCEPTED, Reason.ACCEPTED]

@@ -253,10 +253,16 @@ class Appender:
 
 
 def _cut_torn_line(path: Path) -> None:
-    data = path.read_bytes()
-    if data and not data.endswith(b"\n"):
-        with path.open("r+b") as file:
-            file.truncate(data.rfind(b"\n") + 1)
+    with path.open("r+b") as file:
+        end = file.seek(0, os.SEEK_END)
+        # From the end on, piece by piece: the file may be larger than memory.
+        at, found = end, -1
+        while at and found < 0:
+            at = max(0, at - _BUFFER)
+            file.seek(at)
+            found = file.read(min(_BUFFER, end - at)).rfind(b"\n")
+        if at + found + 1 < end:
+            file.truncate(at + found + 1)
 
 
 def _sync(file: Any) -> None:

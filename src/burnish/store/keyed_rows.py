@@ -112,7 +112,8 @@ class KeyedRows(StreamedMapping[T]):
             order_N = np.argsort(key_N, kind="stable")  # stable: the last of equal keys comes last
             key_N = key_N[order_N]
             last_N = np.append(key_N[:-1] != key_N[1:], True)
-            key_N, order_N = key_N[last_N], order_N[last_N]
+            if not last_N.all():
+                key_N, order_N = key_N[last_N], order_N[last_N]
             start_N, size_N, file_N = start_N[order_N], size_N[order_N], file_N[order_N]
         self._key_N, self._start_N, self._size_N, self._file_N = key_N, start_N, size_N, file_N
         self._files = [one.open("rb") for one in self.paths]

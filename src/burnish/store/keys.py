@@ -31,8 +31,20 @@ def packed(keys: Iterable[bytes]) -> Keys:
         # numpy cuts zero bytes off the end of a text of fixed width.
         fits = len(max(piece, key=len)) <= LONGEST and not any(key.endswith(b"\0") for key in piece)
         pieces.append(np.array(piece, dtype=np.bytes_ if fits else np.object_))
+    return joined(pieces)
+
+
+def joined(pieces: list[Keys]) -> Keys:
+    """Return the pieces of an array as one array, and empty the list: the pieces go while the array is filled."""
     # With one piece of objects among them, all keys become objects.
-    return np.concatenate(pieces) if pieces else np.array([], dtype="S1")
+    kind = np.result_type(*pieces) if pieces else np.dtype("S1")
+    whole_N, at = np.empty(sum(map(len, pieces)), dtype=kind), 0
+    pieces.reverse()
+    while pieces:
+        piece = pieces.pop()
+        whole_N[at : at + len(piece)] = piece
+        at += len(piece)
+    return whole_N
 
 
 def packed_columns(rows: Iterable[Sequence[str]], columns: int) -> tuple[Keys, ...]:
@@ -41,7 +53,7 @@ def packed_columns(rows: Iterable[Sequence[str]], columns: int) -> tuple[Keys, .
     while some := list(islice(waiting, _PIECE)):
         for column, texts in zip(pieces, zip(*some, strict=True), strict=True):
             column.append(packed(text.encode() for text in texts))
-    return tuple(np.concatenate(column) if column else packed(()) for column in pieces)
+    return tuple(map(joined, pieces))
 
 
 def texts_of(keys: Keys) -> Iterator[str]:

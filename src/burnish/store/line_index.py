@@ -15,7 +15,7 @@ import orjson
 from numpy.typing import NDArray
 
 from burnish.errors import DataError
-from burnish.store.keys import LONGEST, KeyReader, Keys, packed, positions
+from burnish.store.keys import LONGEST, KeyReader, Keys, joined, packed, positions
 
 _PIECE = 1 << 22
 """How many bytes of a file are read at a time."""
@@ -50,15 +50,16 @@ def line_index(paths: Sequence[Path], field: str, wanted: Keys | None = None) ->
 
     Raises DataError if there is no such file, or if a line has no such field.
     """
-    pieces: list[LineIndex] = []
+    pieces = tuple(list[NDArray[Any]]() for _ in LineIndex._fields)
     for number, path in enumerate(paths):
         for key_N, start_N, size_N in _pieces(path, KeyReader(field)):
             kept_N = slice(None) if wanted is None else positions(wanted, key_N) >= 0
             file_N = np.full(len(key_N), number, dtype=np.uint16)
-            pieces.append(LineIndex(key_N[kept_N], start_N[kept_N], size_N[kept_N], file_N[kept_N]))
-    if not pieces:
+            for column, values in zip(pieces, (key_N, start_N, size_N, file_N), strict=True):
+                column.append(values[kept_N])
+    if not pieces[0]:
         return LineIndex(packed(()), np.zeros(0, np.int64), np.zeros(0, np.uint32), np.zeros(0, np.uint16))
-    return LineIndex(*(np.concatenate(column) for column in zip(*pieces, strict=True)))
+    return LineIndex(*map(joined, pieces))
 
 
 def _pieces(path: Path, read: KeyReader) -> Iterator[tuple[Keys, NDArray[np.int64], NDArray[np.uint32]]]:

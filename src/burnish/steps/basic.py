@@ -297,13 +297,17 @@ def training_rows(
     A row is read when it is asked for. M counts the rows.
     """
 
-    def row(example: Example, answer: Demonstration) -> TrainingRow:
-        return TrainingRow(id=example.id, prompt=example.prompt, completion=answer.completion)
+    def row(example: Example, completion: str) -> TrainingRow:
+        return TrainingRow(id=example.id, prompt=example.prompt, completion=completion)
+
+    def every() -> Iterator[TrainingRow]:
+        texts = answers.fields_at(answer_M, "completion")
+        return (row(example, text) for example, (text,) in zip(examples.rows_at(example_M), texts, strict=True))
 
     return LazyRows(
         len(example_M),
-        lambda number: row(examples.at(int(example_M[number])), answers.at(int(answer_M[number]))),
-        lambda: map(row, examples.rows_at(example_M), answers.rows_at(answer_M)),
+        lambda number: row(examples.at(int(example_M[number])), answers.at(int(answer_M[number])).completion),
+        every,
     )
 
 

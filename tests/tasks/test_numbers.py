@@ -11,12 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from burnish.tasks import numbers
-from burnish.tasks.numbers import (
-    canonical,
-    final_number,
-    only_number,
-    same_number,
-)
+from burnish.tasks.numbers import canonical, final_number, only_number, same_number
 from burnish.types import Answer
 
 CASES = [

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from burnish.algorithms.ledger_lines import BINS, bin_of, right_calls
 from burnish.ledger.folder import Folder
@@ -18,43 +21,55 @@ from burnish.steps.auditing import read_harm
 from burnish.steps.setting import Compared
 from burnish.store.files import as_mapping, iter_rows
 from burnish.store.line_index import stage_lines
-from burnish.types import Artifact, Demonstration, Reason, Refinement
+from burnish.types import Artifact, Demonstration, Example, Reason
 
 
 class Reference:
-    """The right answers, for the rows that have one."""
+    """The right answers, for the rows that have one. They are read when they are asked for."""
 
     def __init__(self, rows: Rows, task: Grader) -> None:
         self.task = task
+        every = rows.examples()
         # An empty reference counts as none, so the row is not measured.
-        self.examples = {id_: example for id_, example in rows.examples().items() if example.reference}
+        named = (bool(reference) for (reference,) in every.fields_at(None, "reference"))
+        self.examples = every.only(np.fromiter(named, dtype=np.bool_))
 
-    def right(self, example_id: str, answer: Demonstration) -> bool:
+    def right(self, example: Example, answer: Demonstration) -> bool:
         """Say whether an answer is right. An answer without an end (cut at the token limit) is not."""
-        return answer.finished and self.task.on(self.examples[example_id]).grade(answer.completion).correct
+        return answer.finished and self.task.on(example).grade(answer.completion).correct
 
     def labels(self, demonstrations: Artifact) -> Metric:
         """Return the share of right labels among the rows with a reference."""
-        return self._share(read_demonstrations(demonstrations).__getitem__)
+        return self._share(read_demonstrations(demonstrations).along(self.examples.sorted_keys))
 
     def standing(self, given: Artifact, folder: Folder) -> Metric:
         """Return the share of right labels as they are now, without the changes that the user took back. `given` are
         the labels that the dataset came with."""
-        first, changes = read_demonstrations(given), folder.standing()
+        changes = folder.standing()
         answers = folder.answers(change.after for change in changes.values())
-        return self._share(lambda id_: answers[changes[id_].after] if id_ in changes else first[id_])
+        first = read_demonstrations(given).along(self.examples.sorted_keys)
+        return self._share(
+            answers[changes[row.example_id].after] if row.example_id in changes else row for row in first
+        )
 
-    def _share(self, label_of: Callable[[str], Demonstration]) -> Metric:
-        """Return the share of right labels, where `label_of` returns the label of a row."""
-        return Metric.share(sum(self.right(id_, label_of(id_)) for id_ in self.examples), len(self.examples))
+    def _share(self, labels: Iterable[Demonstration]) -> Metric:
+        """Return the share of right labels. They are those of the rows with a reference, in the order of the rows."""
+        right = sum(map(self.right, self.examples.values(), labels))
+        return Metric.share(right, len(self.examples))
 
-    def decisive(self, lines: Iterable[Refinement], answers: Mapping[str, Demonstration]) -> Metric:
+    def decisive(self, ledger: Artifact, sides: Sequence[Artifact], reasons: AbstractSet[Reason]) -> Metric:
         """Return the share of right verdicts among comparisons in which exactly one side is right.
 
-        Ties and abstentions are left out.
+        Only lines with these reasons count. Ties and abstentions are left out. `sides` hold the answers of the ledger.
         """
-        known = (line for line in lines if line.example_id in self.examples)
-        return Metric.share(*right_calls(known, lambda id_, side: self.right(id_, answers[side])))
+        known = [read_demonstrations(side) for side in sides]
+
+        def right(example_id: str, answer_id: str) -> bool:
+            rows = (side[example_id] for side in known if example_id in side)
+            return self.right(self.examples[example_id], next(row for row in rows if row.id == answer_id))
+
+        lines = (line for line in iter_ledger(ledger) if line.score is not None and line.reason in reasons)
+        return Metric.share(*right_calls((line for line in lines if line.example_id in self.examples), right))
 
 
 def summarised(round_: Round, reference: Reference | None) -> RoundSummary:
@@ -65,10 +80,9 @@ def summarised(round_: Round, reference: Reference | None) -> RoundSummary:
     counts, compared = counted.reasons, sum(counted.judged)
     annotator_accuracy = accepted_accuracy = None
     if reference and compared:
-        answers = {row.id: row for side in round_.compared.sides for row in read_demonstrations(side).values()}
-        judged = [line for line in iter_ledger(ledger) if line.score is not None]
-        annotator_accuracy = reference.decisive(judged, answers)
-        accepted_accuracy = reference.decisive((line for line in judged if line.reason is Reason.ACCEPTED), answers)
+        sides = round_.compared.sides
+        annotator_accuracy = reference.decisive(ledger, sides, frozenset(Reason))
+        accepted_accuracy = reference.decisive(ledger, sides, frozenset({Reason.ACCEPTED}))
     harm = read_harm(round_.demonstrations)
     return RoundSummary(
         round=round_.number,

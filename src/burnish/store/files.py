@@ -254,12 +254,9 @@ class Appender:
 
 def _cut_torn_line(path: Path) -> None:
     with path.open("r+b") as file:
-        end = file.seek(0, os.SEEK_END)
-        # From the end on, piece by piece: the file may be larger than memory.
-        at, found = end, -1
-        while at and found < 0:
-            at = max(0, at - _BUFFER)
-            file.seek(at)
+        at, found = (end := file.seek(0, os.SEEK_END)), -1
+        while at and found < 0:  # from the end on, piece by piece: the file may be larger than memory
+            at = file.seek(max(0, at - _BUFFER))
             found = file.read(min(_BUFFER, end - at)).rfind(b"\n")
         if at + found + 1 < end:
             file.truncate(at + found + 1)

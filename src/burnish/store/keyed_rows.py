@@ -128,6 +128,13 @@ class KeyedRows(StreamedMapping[T]):
         other._make, other._files = make, [path.open("rb") for path in self.paths]
         return other
 
+    def only(self, mask_N: NDArray[np.bool_]) -> KeyedRows[T]:
+        """Return the rows that a mask over the sorted keys chooses."""
+        other = self.made_by(self._make)
+        other._key_N, other._start_N = self._key_N[mask_N], self._start_N[mask_N]
+        other._size_N, other._file_N = self._size_N[mask_N], self._file_N[mask_N]
+        return other
+
     @property
     def sorted_keys(self) -> Keys:
         """The sorted keys."""

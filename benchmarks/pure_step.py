@@ -1,4 +1,4 @@
-"""Time and memory of the pure part of a round at many rows: split, select, apply, ledger written as JSON lines.
+"""Time and memory of the pure part of a round at many rows: split, select, update, ledger written as JSON lines.
 
     python benchmarks/pure_step.py --rows 250000
     python benchmarks/pure_step.py --all --out docs/results/pure_step.json
@@ -18,7 +18,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import deque
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -81,7 +80,7 @@ def made(rows: int) -> Rows:
 
 
 def measured(rows: int) -> dict[str, object]:
-    """Run the four steps once and return rows, seconds for each and the peak of memory in MiB."""
+    """Run the three steps once and return rows, seconds for each and the peak of memory in MiB."""
     data = made(rows)
     before = peak_mib()
     seconds: dict[str, float] = {}
@@ -99,14 +98,10 @@ def measured(rows: int) -> dict[str, object]:
         algorithm.split(data.groups, seed=0, round_number=1)
     with timed("select"):
         chosen = algorithm.select(data.candidates, ALPHA, rows)
-        reasons = {candidate.example_id: reason for candidate, reason in zip(data.candidates, chosen, strict=True)}
-    with timed("apply"):
-        deque(algorithm.apply(data.current, data.proposals, reasons), maxlen=0)
-    with timed("ledger"), tempfile.TemporaryDirectory() as folder:
-        lines = algorithm.ledger(
-            data.current, data.proposals, data.preferences, reasons, round_number=1, annotator="a" * 16
-        )
-        assert store.write_rows(Path(folder) / "ledger.jsonl", lines) == rows
+    with timed("update and ledger"), tempfile.TemporaryDirectory() as folder:
+        sides = (data.current.values(), data.proposals.values(), map(data.preferences.get, data.current), chosen)
+        updated = algorithm.updated(*sides, round_number=1, annotator="a" * 16)
+        assert store.write_rows(Path(folder) / "ledger.jsonl", (line for line, _ in updated)) == rows
     return {
         "rows": rows,
         "accepted": chosen.count(Reason.ACCEPTED),

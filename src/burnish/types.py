@@ -80,9 +80,18 @@ class Demonstration:
     @property
     def id(self) -> str:
         """The identity: a hash of the content and the origin, as 16 hex digits."""
-        # Ledgers name answers by this id, and comparisons are identified through it. Another recipe would break every
-        # old store.
-        return short_hash(self.example_id, self.completion, self.source, self.producer, str(self.round))
+        return demonstration_id(self.example_id, self.completion, self.source, self.producer, self.round)
+
+
+IDENTITY = ("example_id", "completion", "source", "producer", "round")
+"""The fields that make the identity of a demonstration."""
+
+
+def demonstration_id(example_id: str, completion: str, source: str, producer: str, round_: int) -> str:
+    """Return the identity of a demonstration from its fields."""
+    # Ledgers name answers by this id, and comparisons are identified through it. Another recipe would break every old
+    # store.
+    return short_hash(example_id, completion, source, producer, str(round_))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

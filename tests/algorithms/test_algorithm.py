@@ -119,17 +119,18 @@ def test_a_draw_changes_with_round_seed_and_purpose_and_is_the_same_on_every_mac
 
 
 def test_a_model_of_the_other_half_may_propose():
-    algorithm.check_cross_label({"m1": {"a"}, "m2": {"b"}}, [proposed("b", "m1"), proposed("a", "m2")])
+    proposals = [proposed("b", "m1"), proposed("a", "m2")]
+    assert list(algorithm.cross_labelled({"m1": {"a"}, "m2": {"b"}}, proposals)) == proposals
 
 
 def test_a_model_that_proposes_for_its_own_half_is_named():
     with pytest.raises(StageError, match=r"example a: .*m1, which was trained on it"):
-        algorithm.check_cross_label({"m1": {"a"}, "m2": {"b"}}, [proposed("a", "m1")])
+        list(algorithm.cross_labelled({"m1": {"a"}, "m2": {"b"}}, [proposed("a", "m1")]))
 
 
 def test_an_unknown_producer_is_named():
     with pytest.raises(StageError, match=r"example a: its proposal comes from 'm3'"):
-        algorithm.check_cross_label({"m1": {"a"}, "m2": {"b"}}, [proposed("a", "m3")])
+        list(algorithm.cross_labelled({"m1": {"a"}, "m2": {"b"}}, [proposed("a", "m3")]))
 
 
 # --- cap
@@ -185,6 +186,13 @@ def test_selection_does_not_depend_on_the_order_of_input(candidates: list[Candid
     expected = by_id(candidates)
     shuffler.shuffle(candidates)
     assert by_id(candidates) == expected
+
+
+@given(candidate_lists(), st.floats(0.01, 1))
+def test_candidates_in_the_order_of_their_ids_may_come_from_an_iterator(candidates: list[Candidate], alpha: float):
+    ordered = sorted(candidates, key=lambda candidate: candidate.example_id)
+    found = dict(zip([one.example_id for one in ordered], algorithm.select(iter(ordered), alpha, 25), strict=True))
+    assert [found[one.example_id] for one in candidates] == algorithm.select(candidates, alpha, 25)
 
 
 def test_equal_confidence_is_ranked_by_id():

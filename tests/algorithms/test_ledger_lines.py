@@ -14,7 +14,7 @@ from burnish.algorithms.ledger_lines import (
     verdict_on,
 )
 from burnish.algorithms.preferences import Pair, ledger_line
-from burnish.algorithms.refinement import ledger
+from burnish.algorithms.refinement import updated
 from burnish.types import Demonstration, DemonstrationSource, Effect, Order, Preference, Reason, Refinement, Verdict
 
 KEPT = Demonstration(example_id="x", completion="4", source=DemonstrationSource.GIVEN, producer="g", round=0)
@@ -23,9 +23,8 @@ PROPOSED = Demonstration(example_id="x", completion="5", source=DemonstrationSou
 
 def line(reason: Reason, preference: Preference | None) -> Refinement:
     """A line of refinement: `chosen` is the proposal where it was accepted, else the label that was there."""
-    preferences = {} if preference is None else {"x": preference}
-    found = ledger({"x": KEPT}, {"x": PROPOSED}, preferences, {"x": reason}, round_number=1, annotator="judge")
-    return next(found)
+    ((found, _),) = updated([KEPT], [PROPOSED], [preference], [reason], round_number=1, annotator="judge")
+    return found
 
 
 def trained(reason: Reason, preference: Preference) -> Refinement:

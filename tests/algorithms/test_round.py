@@ -36,9 +36,8 @@ def proposal(example_id: str, text: str, finished: bool = True) -> Demonstration
 
 
 def one_line(preference: Preference | None, reason: Reason) -> Refinement:
-    kept, proposed = {"e": weak("e", "a")}, {"e": proposal("e", "b")}
-    preferences = {} if preference is None else {"e": preference}
-    (line,) = algorithm.ledger(kept, proposed, preferences, {"e": reason}, round_number=1, annotator="q")
+    kept, proposed = [weak("e", "a")], [proposal("e", "b")]
+    ((line, _),) = algorithm.updated(kept, proposed, [preference], [reason], round_number=1, annotator="q")
     return line
 
 
@@ -46,12 +45,13 @@ def one_line(preference: Preference | None, reason: Reason) -> Refinement:
 def test_the_dataset_can_be_recomputed_from_the_ledger(drawn: list[Reason]):
     reasons = {f"e{i:02d}": reason for i, reason in enumerate(drawn)}
     current = {name: weak(name, "kept") for name in reasons}
-    proposals = {name: proposal(name, "new") for name in reversed(reasons)}
-    lines = list(algorithm.ledger(current, proposals, {}, reasons, round_number=1, annotator="q"))
-    updated = list(algorithm.apply(current, proposals, reasons))
-    assert [line.example_id for line in lines] == list(current)
-    assert [line.chosen for line in lines] == [row.id for row in updated]
-    for line, row in zip(lines, updated, strict=True):
+    proposals = {name: proposal(name, "new") for name in reasons}
+    nobody = [None] * len(reasons)
+    sides = (current.values(), proposals.values(), nobody, drawn)
+    found = list(algorithm.updated(*sides, round_number=1, annotator="q"))
+    assert [line.example_id for line, _ in found] == list(current)
+    assert [line.chosen for line, _ in found] == [row.id for _, row in found]
+    for line, row in found:
         changed = reasons[line.example_id] is Reason.ACCEPTED
         assert row is (proposals if changed else current)[line.example_id]
         assert (line.kept, line.proposed) == (current[line.example_id].id, proposals[line.example_id].id)
@@ -86,10 +86,11 @@ def test_several_judges_are_averaged_order_by_order():
 
 
 def test_a_row_without_proposal_or_under_a_wrong_id_is_refused():
+    kept, tie = [weak("e", "a")], [Reason.TIE]
+    with pytest.raises(ValueError, match="shorter"):
+        list(algorithm.updated(kept, [], [None], tie, round_number=1, annotator="q"))
     with pytest.raises(AssertionError):
-        list(algorithm.apply({"e": weak("e", "a")}, {}, {"e": Reason.TIE}))
-    with pytest.raises(AssertionError):
-        list(algorithm.apply({"e": weak("e", "a")}, {"e": proposal("f", "b")}, {"e": Reason.TIE}))
+        list(algorithm.updated(kept, [proposal("f", "b")], [None], tie, round_number=1, annotator="q"))
 
 
 class Marked:
@@ -123,10 +124,10 @@ def test_the_round_worked_by_hand(tmp_path: Path):
         for name, reason in screened.items()
     ]
     assert cap(golden["alpha"], len(rows)) == golden["cap"]
-    reasons = dict(zip(current, algorithm.select(candidates, golden["alpha"], len(rows)), strict=True))
-    lines = algorithm.ledger(current, proposals, preferences, reasons, round_number=1, annotator="q")
+    reasons = algorithm.select(candidates, golden["alpha"], len(rows))
+    sides = (current.values(), proposals.values(), map(preferences.get, current), reasons)
+    lines, updated = zip(*algorithm.updated(*sides, round_number=1, annotator="q"), strict=True)
     assert store.write_rows(tmp_path / "ledger.jsonl", lines) == 12
-    updated = algorithm.apply(current, proposals, reasons)
     written = store.read_rows(tmp_path / "ledger.jsonl", Refinement)
     for row, line, chosen in zip(rows, written, updated, strict=True):
         name = row["id"]

@@ -323,3 +323,28 @@ def test_an_interrupted_run_keeps_what_it_has_finished(tmp_path: Path) -> None:
 def test_half_a_character_has_no_stable_form() -> None:
     with pytest.raises(StageError, match=r"payload.a\[\]: '.ud800' holds half a character"):
         canonical({"a": ["\ud800"]})
+
+
+def test_small_batches_are_written_at_once_and_saved_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kill loses no batch. Syncs and counts wait, and come at the end whatever ends the work."""
+    seen, syncs = list[int](), list[int]()
+    monkeypatch.setattr(stages, "SAVED_SECONDS", 1000.0)
+
+    def sync(_: object) -> None:
+        syncs.append(1)
+
+    monkeypatch.setattr(stages.Appender, "sync", sync)
+    work = Work(tmp_path)
+    work._saved = time.monotonic()
+
+    def batches(path: Path) -> Iterator[list[int]]:
+        for number in range(5):
+            yield [number]
+            seen.append(len(path.read_bytes().splitlines()))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        work.append_batches("rows.jsonl", batches, lambda batch: {"rows": len(batch)})
+    assert seen == [1, 2, 3, 4, 5]
+    assert len(syncs) == 1
+    assert orjson.loads((tmp_path / stages.COSTS).read_bytes())["counts"] == {"rows": 5}

@@ -10,12 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from burnish.tasks.numbers import (
-    canonical,
-    final_number,
-    only_number,
-    same_number,
-)
+from burnish.tasks import numbers
+from burnish.tasks.numbers import canonical, final_number, only_number, same_number
 from burnish.types import Answer
 
 CASES = [
@@ -332,3 +328,20 @@ def test_a_hostile_length_is_read_in_linear_time(unit: str) -> None:
     start = time.perf_counter()
     final_number(unit * (300_000 // len(unit)))
     assert time.perf_counter() - start < 5  # 0.2 s here; quadratic time would be hours
+
+
+PIECES = ["#### ", "####", "#", "\n", "12", "007", "3", "1,000", ".5", "-", "/", "e3", "x", "$", "%", "2 1/2", "1 000 "]
+MARKUP = ["<think>", "</think>", "\\boxed{4}", "^2", "[THINK]", "½", "~", "٣"]
+
+
+def nothing(_: str) -> None:
+    """Find no number, so that the full search is made."""
+
+
+@given(st.lists(st.sampled_from([*PIECES, *MARKUP]), max_size=6), st.sampled_from(["12", "007", "0", "12\n", "٣", ""]))
+def test_an_answer_that_ends_in_its_only_marker_is_read_without_a_search(texts: list[str], digits: str):
+    text = f"{''.join(texts)}#### {digits}"
+    found = final_number(text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(numbers, "_plainly_marked", nothing)
+        assert final_number(text) == found

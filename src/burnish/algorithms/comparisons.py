@@ -23,7 +23,7 @@ from burnish.types import (
 )
 
 # P(b is better) for each vote. An abstention has no vote, so it is not here.
-_BOTH = (Order.AB, Order.BA)
+_BOTH, _ONE = (Order.AB, Order.BA), (Order.AB,)
 VOTES = {Verdict.A: 0.0, Verdict.TIE: 0.5, Verdict.B: 1.0}
 EVEN = 1e-12
 """A p_b closer to 0.5 than this is a tie. The small rest comes from the rounding of a sum; it is not an opinion."""
@@ -118,8 +118,11 @@ def by_order(preference: Preference) -> tuple[float | None, float | None]:
     shown, raw = preference.shown, preference.raw
     if not raw:
         return preference.p_b, None
-    if shown == _BOTH:  # fast path for nearly every row: 1 microsecond instead of 3
+    # Fast paths for nearly every row: 1 microsecond instead of 3.
+    if shown == _BOTH:
         return turned_back(raw[0], Order.AB), turned_back(raw[1], Order.BA)
+    if shown == _ONE:
+        return turned_back(raw[0], Order.AB), None
     return _mean_p_b(shown, raw, Order.AB), _mean_p_b(shown, raw, Order.BA)
 
 

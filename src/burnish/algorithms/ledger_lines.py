@@ -98,14 +98,22 @@ def effects(lines: Iterable[Refinement], right: Callable[[str, str], bool]) -> d
     return counts
 
 
+def bin_of(score: float) -> int:
+    """Return the bin of a confidence from 0 to 0.5.
+
+    A bin holds its lower end and not its upper one; the last bin holds both.
+    """
+    # 0.15 / 0.05 is 2.999... in floats: what is meant is the bin that begins at 0.15.
+    return min(int(score / (0.5 / BINS) + 1e-9), BINS - 1)
+
+
 def confidence_counts(lines: Iterable[Refinement]) -> tuple[int, ...]:
     """Count the lines that were judged by confidence |P(b is better) - 0.5|, in `BINS` bins from 0 to 0.5.
 
-    A bin holds its lower end and not its upper one; the last bin holds both. Abstentions have no confidence.
+    Abstentions have no confidence.
     """
     counts = [0] * BINS
     for line in lines:
         if line.score is not None:
-            # 0.15 / 0.05 is 2.999... in floats: what is meant is the bin that begins at 0.15.
-            counts[min(int(line.score / (0.5 / BINS) + 1e-9), BINS - 1)] += 1
+            counts[bin_of(line.score)] += 1
     return tuple(counts)

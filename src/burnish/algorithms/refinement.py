@@ -6,20 +6,26 @@ import dataclasses
 import hashlib
 import math
 import random
-from collections import defaultdict
+import sys
+from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import assert_never
 
+import numpy as np
+
 from burnish.algorithms.caps import cap, meant, split_cap
 from burnish.algorithms.comparisons import by_order, confidence, verdict_of
 from burnish.errors import ConfigError, StageError
 from burnish.protocols import Score
+from burnish.store.keys import Keys, packed, texts_of
 from burnish.types import Accept, Demonstration, Preference, Reason, Refinement, Verdict
 
-# Algorithm 1 by its lines: 2 and 3 are `split`, 13 is `caps.cap`, 15 is `apply`, and 11 to 16 together are `select`,
-# `apply` and `ledger`. Training and answering (4 to 8) need models and are in `steps.refining`.
+_PIECE = 65_536
+"""How many numbers of an array are Python objects at a time."""
+# Algorithm 1 by its lines: 2 and 3 are `split`, 13 is `caps.cap`, 15 is `updated`, and 11 to 16 together are `select`
+# and `updated`. Training and answering (4 to 8) need models and are in `steps.refining`.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,19 +74,35 @@ def split(
     larger groups first, each to the smallest part. If there are many groups of one row, the sizes differ by at most
     one; they never differ by more than the largest group.
     """
-    members: defaultdict[str, list[str]] = defaultdict(list)
-    for example_id, group in groups.items():
-        members[group].append(example_id)
-    # Sort before the shuffle, so that the order of the input file does not change the split.
-    order = sorted(members)
+    cut = split_keys(
+        packed(id_.encode() for id_ in groups),
+        packed(group.encode() for group in groups.values()),
+        seed,
+        round_number,
+        purpose,
+        parts,
+    )
+    return tuple(tuple(texts_of(part)) for part in cut)
+
+
+def split_keys(id_N: Keys, group_N: Keys, seed: int, round_number: int, purpose: str, parts: int) -> tuple[Keys, ...]:
+    """Do what `split` does for many rows. N counts the rows and G the groups."""
+    # The groups are sorted before the shuffle, so that the order of the input file does not change the split.
+    _, group_N, size_G = np.unique(group_N, return_inverse=True, return_counts=True)
+    order = array("q", range(len(size_G)))
     # The key holds purpose and round, so that each of them has a split of its own.
-    random.Random(_key(seed, purpose, round_number)).shuffle(order)  # noqa: S311 reproducible, not secret
+    random.Random(_key(seed, purpose, round_number)).shuffle(order)  # noqa: S311 reproducible, not secret  # pyright: ignore[reportArgumentType]
+    order_G = np.frombuffer(order, dtype=np.int64) if len(order) else np.zeros(0, dtype=np.int64)
     # The sort is stable: groups of one size stay in their shuffled order.
-    order.sort(key=lambda group: len(members[group]), reverse=True)
-    part_ids: list[list[str]] = [[] for _ in range(parts)]
-    for group in order:
-        min(part_ids, key=len).extend(members[group])  # min returns the first of the smallest
-    return tuple(tuple(sorted(part)) for part in part_ids)
+    order_G = order_G[np.argsort(-size_G[order_G], kind="stable")]
+    part_G, sizes = np.zeros(len(size_G), dtype=np.uint16), [0] * parts
+    for start in range(0, len(order_G), _PIECE):
+        some = order_G[start : start + _PIECE]
+        for group, size in zip(some.tolist(), size_G[some].tolist(), strict=True):
+            smallest = sizes.index(min(sizes))  # the first of the smallest
+            sizes[smallest] += size
+            part_G[group] = smallest
+    return tuple(np.sort(id_N[part_G[group_N] == part]) for part in range(parts))
 
 
 def _key(*parts: str | int) -> int:
@@ -92,8 +114,10 @@ def _key(*parts: str | int) -> int:
     return int.from_bytes(hashlib.sha256("\x1f".join(map(str, parts)).encode()).digest(), "big")
 
 
-def check_cross_label(trained_on: Mapping[str, AbstractSet[str]], proposals: Iterable[Demonstration]) -> None:
-    """Check that no model proposes for an example that it was trained on.
+def cross_labelled(
+    trained_on: Mapping[str, AbstractSet[str]], proposals: Iterable[Demonstration]
+) -> Iterator[Demonstration]:
+    """Yield the proposals, and check that no model proposes for an example that it was trained on.
 
     `trained_on` is {model fingerprint: example ids}. Raises StageError if a model was trained on an example that it
     proposes for, or if a proposal comes from a model that is not in `trained_on`. The message names the example and the
@@ -112,10 +136,11 @@ def check_cross_label(trained_on: Mapping[str, AbstractSet[str]], proposals: Ite
                 f"example {proposal.example_id}: its proposal comes from model {proposal.producer}, which was trained "
                 "on it; a proposal must come from the model of the other half"
             )
+        yield proposal
 
 
 def select(
-    candidates: Sequence[Candidate],
+    candidates: Iterable[Candidate],
     alpha: float,
     n: int,
     shares: Mapping[str, float] | None = None,
@@ -126,23 +151,30 @@ def select(
     A proposal is eligible if `rule` prefers it. Candidates of equal confidence are ranked by example id. With mixed
     feedback, `shares` ({source: share of the cap}) selects within each source: an oracle's verdicts have full
     confidence and would fill the whole cap. If a source has too few eligible proposals, the rest of its share stays
-    unused.
+    unused. The candidates may come from an iterator if they are in the order of their ids: none of them is kept.
 
     Raises ConfigError if alpha or a share is out of range, or if an annotator has no share.
     """
-    assert len({candidate.example_id for candidate in candidates}) == len(candidates), "an example comes once"
     allowed = cap(alpha, n)
     # Without shares there is one cap for all; it has the empty name.
     room = {"": allowed} if shares is None else split_cap(allowed, shares)
+    reasons, eligible, judged_by, ascending, previous = list[Reason](), _Eligible(), set[str](), True, ""
+    for index, candidate in enumerate(candidates):
+        ascending = ascending and (index == 0 or previous < candidate.example_id)
+        previous = candidate.example_id
+        if candidate.screened is None:
+            judged_by.add(candidate.source)
+        reason = _before_cap(candidate, rule)
+        reasons.append(reason)
+        if reason is Reason.ACCEPTED:
+            eligible.add(index, candidate)
+    assert ascending or len({candidate.example_id for candidate in candidates}) == len(reasons), "an id comes once"
     # Only sources that judged something need a share.
-    judged_by = {candidate.source for candidate in candidates if candidate.screened is None}
     if shares is not None and (missing := sorted(judged_by - shares.keys())):
         raise ConfigError(f"shares: source {missing[0]!r} has no share; give a share to each of the mixed annotators")
-    reasons = [_before_cap(candidate, rule) for candidate in candidates]
-    eligible = (index for index, reason in enumerate(reasons) if reason is Reason.ACCEPTED)
     # The most confident come first and use the cap up; all others are over the cap.
-    for index in sorted(eligible, key=lambda index: _rank(candidates[index])):
-        source = "" if shares is None else candidates[index].source
+    for index, judge in eligible.ranked(ascending):
+        source = "" if shares is None else judge
         if room[source] > 0:
             room[source] -= 1
         else:
@@ -151,6 +183,36 @@ def select(
     # The cap is a promise to the user: no more labels change than alpha allows.
     assert accepted <= allowed, (accepted, allowed)
     return reasons
+
+
+class _Eligible:
+    """The candidates that may be accepted. A candidate takes about 100 bytes here, and 400 as an object."""
+
+    def __init__(self) -> None:
+        self.index, self.sureness = array("q"), array("d")
+        self.ranks, self.ids, self.sources = list[str](), list[str](), list[str]()
+
+    def add(self, index: int, candidate: Candidate) -> None:
+        """Add the candidate number `index`."""
+        assert candidate.p_b is not None, candidate
+        self.index.append(index)
+        self.sureness.append(abs(candidate.p_b - 0.5))
+        self.ranks.append(candidate.rank)
+        self.ids.append(candidate.example_id)
+        self.sources.append(sys.intern(candidate.source))  # a few names for all candidates
+
+    def ranked(self, ascending: bool) -> Iterator[tuple[int, str]]:
+        """Yield index and source: the most confident first, then by `rank`, then by example id.
+
+        `ascending` says that the candidates were added in the order of their ids.
+        """
+        if ascending and not any(self.ranks):
+            order = np.argsort(-np.array(self.sureness), kind="stable")  # stable: equals stay in the order of their ids
+            yield from ((self.index[place], self.sources[place]) for place in map(int, order))
+            return
+        places = range(len(self.index))
+        for place in sorted(places, key=lambda at: (-self.sureness[at], self.ranks[at], self.ids[at])):
+            yield self.index[place], self.sources[place]
 
 
 def _before_cap(candidate: Candidate, rule: Acceptance) -> Reason:
@@ -191,12 +253,6 @@ def _by_mean(candidate: Candidate, gate: float) -> Reason:
             raise AssertionError(candidate)
         case _:
             assert_never(candidate.verdict)
-
-
-def _rank(candidate: Candidate) -> tuple[float, str, str]:
-    """Return the sort key of an accepted candidate: the most confident first, then by `rank`, then by example id."""
-    assert candidate.p_b is not None, candidate
-    return (-abs(candidate.p_b - 0.5), candidate.rank, candidate.example_id)
 
 
 def naive_choice(candidates: Sequence[Candidate], alpha: float, n: int, seed: int, round_number: int) -> list[Reason]:
@@ -250,41 +306,31 @@ def distant(
     return {id_: screened(id_, why) for id_, why in reasons.items()}
 
 
-def apply(
-    current: Mapping[str, Demonstration], proposals: Mapping[str, Demonstration], reasons: Mapping[str, Reason]
-) -> Iterator[Demonstration]:
-    """Yield the updated dataset in the order of `current` (Algorithm 1, line 15).
-
-    An example has its proposal where that was accepted, else its current label.
-    """
-    for kept, proposed, reason in _joined(current, proposals, reasons):
-        yield proposed if reason is Reason.ACCEPTED else kept
-
-
-def ledger(
-    current: Mapping[str, Demonstration],
-    proposals: Mapping[str, Demonstration],
-    preferences: Mapping[str, Preference],
-    reasons: Mapping[str, Reason],
+def updated(
+    current: Iterable[Demonstration],
+    proposals: Iterable[Demonstration],
+    preferences: Iterable[Preference | None],
+    reasons: Iterable[Reason],
     *,
     round_number: int,
     annotator: str,
-) -> Iterator[Refinement]:
-    """Yield one ledger line for each example, in the order of `current`.
+) -> Iterator[tuple[Refinement, Demonstration]]:
+    """Yield the ledger line and the label after the round for each example (Algorithm 1, line 15).
 
-    All mappings have the example id as key. `preferences` holds only the compared examples, and only their lines name
-    the annotator.
+    The label is the proposal if that was accepted, else the current label. All arguments are in one order of the
+    examples. A preference is None where nothing was compared, and then the line names no annotator.
     """
-    for kept, proposed, reason in _joined(current, proposals, reasons):
-        preference = preferences.get(kept.example_id)
+    for kept, proposed, preference, reason in zip(current, proposals, preferences, reasons, strict=True):
+        assert kept.example_id == proposed.example_id, (kept, proposed)
         p_b_ab, p_b_ba = (None, None) if preference is None else by_order(preference)
         kept_id, proposed_id = kept.id, proposed.id  # each id is a sha256, so it is computed only once
-        yield Refinement(
+        accepted = reason is Reason.ACCEPTED
+        line = Refinement(
             example_id=kept.example_id,
             round=round_number,
             kept=kept_id,
             proposed=proposed_id,
-            chosen=proposed_id if reason is Reason.ACCEPTED else kept_id,
+            chosen=proposed_id if accepted else kept_id,
             score=None if preference is None else confidence(preference),
             p_b_ab=p_b_ab,
             p_b_ba=p_b_ba,
@@ -293,6 +339,7 @@ def ledger(
             model=proposed.producer,
             reason=reason,
         )
+        yield line, proposed if accepted else kept
 
 
 def over_risk(lines: Iterable[Refinement]) -> Iterator[Refinement]:
@@ -300,14 +347,3 @@ def over_risk(lines: Iterable[Refinement]) -> Iterator[Refinement]:
     for line in lines:
         accepted = line.reason is Reason.ACCEPTED
         yield dataclasses.replace(line, chosen=line.kept, reason=Reason.OVER_RISK) if accepted else line
-
-
-def _joined(
-    current: Mapping[str, Demonstration], proposals: Mapping[str, Demonstration], reasons: Mapping[str, Reason]
-) -> Iterator[tuple[Demonstration, Demonstration, Reason]]:
-    """Yield (current label, proposal, reason) for each example, in the order of `current`."""
-    assert len(current) == len(proposals) == len(reasons), (len(current), len(proposals), len(reasons))
-    for example_id, kept in current.items():
-        proposed = proposals[example_id]
-        assert kept.example_id == proposed.example_id == example_id, (example_id, kept, proposed)
-        yield kept, proposed, reasons[example_id]

@@ -12,7 +12,7 @@ from pydantic import JsonValue
 
 from burnish.algorithms.comparisons import from_difference
 from burnish.annotators.resources import Resources
-from burnish.annotators.reward import both_sides, paired
+from burnish.annotators.reward import both_sides, known_rows, paired
 from burnish.config import LikelihoodConfig
 from burnish.protocols import Score, Scorer
 from burnish.steps.judging import AnnotatorPlan
@@ -38,8 +38,7 @@ class LikelihoodAnnotator:
         """Yield a preference as soon as both of its answers are scored."""
         # Done comparisons are passed on, too. Batches are planned over all of them, so a resumed run has the same ones.
         rows = both_sides(comparisons, self.examples)
-        known = {row.id for row in rows if row.id.rpartition(":")[0] in done}
-        for batch in paired(self.scorer.logprobs(self.model, rows, known)):
+        for batch in paired(self.scorer.logprobs(self.model, rows, known_rows(rows, done))):
             yield [from_difference(id_, self._nats(b) - self._nats(a), "likelihood") for id_, a, b in batch]
 
     def _nats(self, score: Score) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from functools import lru_cache
 
 from burnish.algorithms.comparisons import abstentions, from_difference
 from burnish.annotators.resources import Resources
@@ -12,6 +13,8 @@ from burnish.config import RewardModelConfig
 from burnish.protocols import Score, Scorer
 from burnish.steps.judging import AnnotatorPlan
 from burnish.steps.versions import recorded
+from burnish.store.keyed_rows import LazyRows
+from burnish.store.keys import KeySet
 from burnish.types import Artifact, Comparison, Example, Preference, TrainingRow
 
 KIND = "reward_model"
@@ -32,21 +35,40 @@ class RewardAnnotator:
         is an abstention."""
         # Done comparisons are passed on, too. Batches are planned over all of them, so a resumed run has the same ones.
         rows, judged = both_sides(comparisons, self.examples), set(done)
-        known = {row.id for row in rows if row.id.rpartition(":")[0] in done}
-        for batch in paired(self.scorer.rewards(self.model, rows, known)):
+        for batch in paired(self.scorer.rewards(self.model, rows, known_rows(rows, done))):
             judged.update(id_ for id_, _, _ in batch)
             yield [from_difference(id_, b.value - a.value, KIND) for id_, a, b in batch]
         if rest := abstentions(comparisons, judged, KIND):
             yield rest
 
 
-def both_sides(comparisons: Sequence[Comparison], examples: Mapping[str, Example]) -> list[TrainingRow]:
-    """Return each answer of each comparison as a row to score. The ids of the rows end in `:a` and `:b`."""
-    return [
-        TrainingRow(id=f"{c.id}:{side}", prompt=examples[c.example_id].prompt, completion=text)
-        for c in comparisons
-        for side, text in (("a", c.a.completion), ("b", c.b.completion))
-    ]
+def both_sides(comparisons: Sequence[Comparison], examples: Mapping[str, Example]) -> Sequence[TrainingRow]:
+    """Return each answer of each comparison as a row to score. The ids of the rows end in `:a` and `:b`.
+
+    A row is made when it is asked for.
+    """
+
+    def sides(comparison: Comparison) -> tuple[TrainingRow, TrainingRow]:
+        id_, prompt = comparison.id, examples[comparison.example_id].prompt
+        return (
+            TrainingRow(id=f"{id_}:a", prompt=prompt, completion=comparison.a.completion),
+            TrainingRow(id=f"{id_}:b", prompt=prompt, completion=comparison.b.completion),
+        )
+
+    @lru_cache(maxsize=64)  # the two sides of a comparison are mostly asked for one after the other
+    def at(number: int) -> tuple[TrainingRow, TrainingRow]:
+        return sides(comparisons[number])
+
+    return LazyRows(
+        2 * len(comparisons),
+        lambda number: at(number // 2)[number % 2],
+        lambda: (row for comparison in comparisons for row in sides(comparison)),
+    )
+
+
+def known_rows(rows: Sequence[TrainingRow], done: AbstractSet[str]) -> AbstractSet[str]:
+    """Return the ids of the rows whose comparison is done."""
+    return KeySet(row.id for row in rows if row.id.rpartition(":")[0] in done) if done else frozenset()
 
 
 def paired(batches: Iterator[Sequence[Score]]) -> Iterator[list[tuple[str, Score, Score]]]:
@@ -57,7 +79,8 @@ def paired(batches: Iterator[Sequence[Score]]) -> Iterator[list[tuple[str, Score
         # It is a dict and not a set, because a dict keeps the order. So the same scores give the same file.
         touched = dict.fromkeys(score.id.rpartition(":")[0] for score in batch)
         yield [
-            (id_, scores[f"{id_}:a"], scores[f"{id_}:b"])
+            # A score is dropped as soon as it is used, since there are two for each comparison.
+            (id_, scores.pop(f"{id_}:a"), scores.pop(f"{id_}:b"))
             for id_ in touched
             if f"{id_}:a" in scores and f"{id_}:b" in scores
         ]

@@ -65,7 +65,7 @@ def speed(execution: Execution) -> float | None:
     # Imported after the check above: this module imports torch at its top.
     from burnish.backends.preview import speed as measured  # noqa: PLC0415
 
-    return measured(execution, dtype)
+    return measured(execution, dtype)  # pyright: ignore[reportArgumentType] a frozen model has a hash
 
 
 def rendered(model: ModelConfig, row: TrainingRow) -> Rendered:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
+from burnish.store.keys import SeenNumbers
 from burnish.types import Message, prompt_group, short_hash
 
 
@@ -16,18 +17,20 @@ class RowIds:
     """
 
     def __init__(self) -> None:
-        # For each prompt: how many rows so far have it and have no id of their own. Two rows with the same prompt need
-        # two ids.
-        self._occurrences: Counter[str] = Counter()
+        # Two rows with the same prompt need two ids. Only prompts that come again are counted: in most datasets these
+        # are few, and a count for each prompt of a million rows would take 200 MB.
+        self._seen = SeenNumbers()
+        self._again: Counter[str] = Counter()
 
     def id_of(self, own: str | None, prompt: Iterable[Message]) -> str:
         """Return the user's own id if there is one.
 
         Otherwise return a hash of the prompt and of its number among the rows with this prompt.
         """
-        if own is not None:
-            return own
-        group = prompt_group(prompt)
-        made = short_hash("own", group, str(self._occurrences[group]))
-        self._occurrences[group] += 1
-        return made
+        return own if own is not None else self.made(prompt_group(prompt))
+
+    def made(self, group: str) -> str:
+        """Return the id of a row that has none, from the group of its prompt."""
+        if not self._seen.add(int(group, 16)):
+            self._again[group] += 1
+        return short_hash("own", group, str(self._again.get(group, 0)))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from filelock import FileLock, Timeout
 
 from burnish.config import DataConfig, RefineSettings
@@ -20,6 +21,7 @@ from burnish.ledger.differing import differences
 from burnish.ledger.originals import ORIGINALS, read_originals, write_originals
 from burnish.ledger.replay import replayed
 from burnish.ledger.summary import SUMMARY, Summary, read_summary
+from burnish.ledger.touched import has_reverts, texts_at, touched_rows
 from burnish.store.files import (
     as_mapping,
     dump_line,
@@ -28,9 +30,12 @@ from burnish.store.files import (
     pretty,
     read_objects,
     replacing,
+    row_maker,
     row_of,
     write_atomic,
 )
+from burnish.store.keyed_rows import KeyedRows
+from burnish.store.keys import packed
 from burnish.types import Demonstration, Example, Refinement
 
 LEDGER = "ledger.jsonl"
@@ -62,6 +67,15 @@ class StandingChange:
 def answer_line(answer: Demonstration) -> dict[str, Any]:
     """Return a line of `answers.jsonl`: an answer together with the id by which the ledger names it."""
     return {"id": answer.id, **as_mapping(answer)}
+
+
+def answer_of_line(values: dict[str, Any]) -> Demonstration:
+    """Return the answer of a line of `answers.jsonl`. Raises pydantic's ValidationError if a value does not fit."""
+    # The id is no field of the answer: it is a hash of the other fields.
+    return _ANSWER({name: value for name, value in values.items() if name != "id"})
+
+
+_ANSWER = row_maker(Demonstration)
 
 
 def read_answers(path: Path) -> Iterator[tuple[str, Demonstration]]:
@@ -104,12 +118,18 @@ class Folder:
 
     def answers(self, ids: Iterable[str]) -> dict[str, Demonstration]:
         """Read the answers with these ids. Raises DataError if one is missing."""
-        # The file may be larger than memory, so only the wanted answers are kept.
-        wanted = set(ids)
-        answers = {id_: row for id_, row in read_answers(self._existing(ANSWERS)) if id_ in wanted}
+        # The file may be larger than memory, so only the wanted answers are read.
+        wanted, path = set(ids), self._existing(ANSWERS)
+        rows = KeyedRows(path, Demonstration, "id", np.unique(packed(id_.encode() for id_ in wanted)), answer_of_line)
+        answers = dict(rows.items())
         if missing := sorted(wanted - answers.keys()):
-            raise DataError(f"{self.path / ANSWERS}: the answer {missing[0]} is missing; run `burnish refine` again")
+            raise DataError(f"{path}: the answer {missing[0]} is missing; run `burnish refine` again")
         return answers
+
+    def examples_of(self, ids: Iterable[str]) -> Mapping[str, Example]:
+        """Return the usable rows with these ids, sorted by id. Raises DataError if the file is missing."""
+        wanted = np.unique(packed(id_.encode() for id_ in ids))
+        return KeyedRows(self._existing(EXAMPLES), Example, "id", wanted)
 
     def _existing(self, name: str) -> Path:
         """Return the path of a file. Raises DataError if there is no such file."""
@@ -124,15 +144,22 @@ class Folder:
 
         `before` is the answer that the dataset came with.
         """
-        rows = replayed(self.ledger()).rows
-        return {
-            id_: StandingChange(example_id=id_, round=row.standing[-1].round, before=row.given, after=row.answer)
-            for id_, row in rows.items()
-            if row.standing
-        }
+        return {change.example_id: change for change in self.standing_changes()}
+
+    def standing_changes(self) -> Iterator[StandingChange]:
+        """Yield the changes of `standing`, without holding all of them in memory."""
+        for id_, row in touched_rows(self.path / LEDGER):
+            if row.standing:
+                yield StandingChange(example_id=id_, round=row.standing[-1].round, before=row.given, after=row.answer)
+
+    def reverted(self) -> int:
+        """Return the number of rows that the user took back."""
+        # Most ledgers have no revert. Then nothing needs to be read twice.
+        ledger = self.path / LEDGER
+        return sum(row.reverted for _, row in touched_rows(ledger)) if has_reverts(ledger) else 0
 
     def extend(self, name: str, rows: Iterable[object], keep: Callable[[bytes], bool] = lambda _: True) -> None:
-        """Append rows to a file. A reader sees either none or all of them.
+        """Append rows to a file. A reader sees either none or all of them. A row of bytes is a line as it is.
 
         Of the lines that are in the file already, only those that `keep` accepts stay, because a killed run may have
         left others.
@@ -143,27 +170,21 @@ class Folder:
             if path.exists():
                 with path.open("rb") as lines:
                     out.writelines(line for line in lines if keep(line))
-            out.writelines(dump_line(row) for row in rows)
+            out.writelines(row if isinstance(row, bytes) else dump_line(row) for row in rows)
 
     def write_dataset(self, data: DataConfig, file: str, also: Sequence[str] = ()) -> int:
         """Write the dataset from `data` with the present labels, and return the number of its rows.
 
         `also` are the names of .parquet or .csv files that get the same rows. Raises DataError if an answer is missing.
         """
-        changes = self.standing()
-        positions = {
-            id_: int(str(position))
-            for id_, position in ((e.id, e.metadata["position"]) for e in self.examples())
-            if id_ in changes
-        }
-        answers = self.answers(change.after for change in changes.values())
         # The dataset is written by the position of its rows, since the file may have no ids.
-        completions = {positions[id_]: answers[change.after].completion for id_, change in changes.items()}
+        after = ((change.example_id, change.after) for change in self.standing_changes())
+        texts = texts_at(self._existing(EXAMPLES), self._existing(ANSWERS), after)
         table = open_table(data)
         originals: dict[int, str] = {}
         with explained_write_errors(self.path):
             # `keep` collects how an answer was written in the source where burnish would write it in another way.
-            count = table.write(self.path / file, completions.get, keep=originals.__setitem__)
+            count = table.write(self.path / file, texts.at, keep=originals.__setitem__)
         write_originals(self.path, originals)
         self._write_also(file, also)
         return count

@@ -3,6 +3,9 @@ why."""
 
 from __future__ import annotations
 
+import heapq
+import itertools
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,13 +56,13 @@ def write_page(folder: Path, summary: Summary) -> Path:
     """Write `report.html` into a refinement's folder. It shows a sample of the changes; `burnish diff --html` shows
     all."""
     path = folder / REPORT
-    changes = list(Folder(folder).standing().values())
+    changed, chosen = _drawn(Folder(folder).standing_changes())
     page = (
         environment()
         .get_template("refinement.html.j2")
         .render(
             name=summary.config.name,
-            headline=headline(summary, len(changes)),
+            headline=headline(summary, changed),
             facts=facts(summary),
             figure=figure(summary),
             rounds=rounds_table(summary),
@@ -69,8 +72,8 @@ def write_page(folder: Path, summary: Summary) -> Path:
             confidence=confidence_table(summary),
             selftest=selftest_table(summary),
             harm=harm_table(summary),
-            changes=_shown(Folder(folder), changes),
-            changes_total=len(changes),
+            changes=_shown(Folder(folder), chosen),
+            changes_total=changed,
             bad_rows=summary.data.bad_rows,
             burnish_version=__version__,
         )
@@ -291,14 +294,21 @@ def figure(summary: Summary) -> Markup | None:
     return Markup(drawn.svg)  # noqa: S704 our own drawing
 
 
-def _shown(folder: Folder, changes: list[StandingChange]) -> list[SampledChange]:
-    """Return some changes with their texts: the first ones by hash of their id, so that the report is the same every
-    time."""
-    chosen = sorted(changes, key=lambda change: short_hash(change.example_id))[:MOST_CHANGES]
+def _drawn(changes: Iterable[StandingChange]) -> tuple[int, list[StandingChange]]:
+    """Return the number of changes, and those that are shown: the first ones by hash of their id, so that the report
+    is the same every time."""
+    count = itertools.count()
+    # The number breaks a tie of two hashes, since changes have no order.
+    hashed = ((short_hash(change.example_id), next(count), change) for change in changes)
+    chosen = heapq.nsmallest(MOST_CHANGES, hashed)
+    return next(count), [change for _, _, change in chosen]
+
+
+def _shown(folder: Folder, chosen: list[StandingChange]) -> list[SampledChange]:
+    """Return changes with their texts."""
     texts = folder.answers(side for change in chosen for side in (change.before, change.after))
     # Only these examples are kept, since the dataset may be larger than memory.
-    wanted = {change.example_id for change in chosen}
-    examples = {example.id: example for example in folder.examples() if example.id in wanted}
+    examples = folder.examples_of(change.example_id for change in chosen)
     return [
         SampledChange(
             id=change.example_id,

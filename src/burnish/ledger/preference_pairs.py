@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -130,12 +129,12 @@ def _rows(folder: Folder, lines: Iterable[Refinement], turns: bool) -> Iterator[
     waiting = iter(lines)
     # In batches: each batch reads the files of prompts and answers once.
     while some := list(islice(waiting, _AT_ONCE)):
-        prompts = _prompts(folder, {line.example_id for line in some})
+        prompts = folder.examples_of({line.example_id for line in some})
         texts = folder.answers(side for line in some for side in (line.kept, line.proposed))
         for line in some:
             proposal = verdict_on(line) is Verdict.B
             chosen, rejected = (line.proposed, line.kept) if proposal else (line.kept, line.proposed)
-            prompt = prompts[line.example_id]
+            prompt = prompts[line.example_id].prompt
             yield {
                 "id": line.example_id,
                 "prompt": [_turn(message) for message in prompt] if turns else prompt[0].content,
@@ -146,11 +145,6 @@ def _rows(folder: Folder, lines: Iterable[Refinement], turns: bool) -> Iterator[
                 "confidence": line.score,
                 "reason": str(line.reason),
             }
-
-
-def _prompts(folder: Folder, wanted: AbstractSet[str]) -> dict[str, tuple[Message, ...]]:
-    """Return the prompts of some rows by id."""
-    return {example.id: example.prompt for example in folder.examples() if example.id in wanted}
 
 
 def _answer(text: str, turns: bool) -> object:

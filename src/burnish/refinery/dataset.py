@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -19,6 +20,7 @@ from burnish.steps.artifacts import DEMONSTRATIONS, read_json
 from burnish.steps.basic import Steps
 from burnish.steps.data import SHARED
 from burnish.store.files import dump_line, pretty, write_atomic
+from burnish.store.keys import SeenNumbers
 from burnish.store.stages import Work
 from burnish.types import Artifact, Demonstration, DemonstrationSource, Example, prompt_group, short_hash
 
@@ -120,7 +122,7 @@ class _RowCounter:
         self.config, self.refused = config, refused
         self.rows = self.skipped = self.characters = 0
         self.bad: list[str] = []
-        self._ids: set[str] = set()
+        self._ids, self._used = SeenNumbers(), 0
         # A dict and not a set, since it keeps the order.
         self._unused: dict[str, None] = {}
         self._groups: set[str] = set()
@@ -137,7 +139,7 @@ class _RowCounter:
                 self._skip(BadRow(where=row.where, position=row.position, id=row.id, why=why))
             else:
                 yield row
-        if not self._ids:
+        if not self._used:
             raise DataError(f"{self.config.source}: none of {self.rows} rows can be used; the first: {self.bad[0]}")
 
     def _skip(self, row: BadRow) -> None:
@@ -153,14 +155,14 @@ class _RowCounter:
     def example(self, row: UsableRow) -> Example:
         """Return the row's example. Raises DataError if another row has the same id."""
         group = prompt_group(row.prompt)
-        made = self._made.id_of(row.id, row.prompt)
-        if made in self._ids:
+        made = row.id if row.id is not None else self._made.made(group)
+        if not self._ids.add(_number_of(made)):
             raise DataError(
                 f"{row.where}: {self.config.id_column} {made!r} occurs twice; make ids unique, or name another "
                 "column with --set data.id_column=NAME"
             )
         # Everything is joined by id, so two rows of one id would get each other's answers.
-        self._ids.add(made)
+        self._used += 1
         if len(self._groups) < MOST_PROMPTS:
             self._groups.add(group)
         if len(self._unused) < UNUSED_COLUMNS:
@@ -171,7 +173,7 @@ class _RowCounter:
             group=group,
             prompt=row.prompt,
             reference=row.reference,
-            metadata={"position": row.position, "where": Path(row.where).name},
+            metadata={"position": row.position, "where": os.path.basename(row.where)},
         )
 
     def facts(self, table: DataTable) -> DataFacts:
@@ -186,3 +188,12 @@ class _RowCounter:
             unused=tuple(self._unused)[:UNUSED_COLUMNS],
             prompts=len(self._groups),
         )
+
+
+_MADE = re.compile("[0-9a-f]{16}")
+
+
+def _number_of(id_: str) -> int:
+    """Return 64 bits that stand for an id: a million ids as texts would take 100 MB."""
+    # An id that burnish makes is a hash already.
+    return int(id_ if _MADE.fullmatch(id_) else short_hash("id", id_), 16)

@@ -3,79 +3,101 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from pathlib import Path
 
-from burnish.algorithms.ledger_lines import confidence_counts, effects, right_calls
+import numpy as np
+
+from burnish.algorithms.ledger_lines import BINS, bin_of, effects, right_calls
 from burnish.ledger.folder import Folder
 from burnish.ledger.summary import HarmSummary, RoundSummary
 from burnish.methods import Round
 from burnish.protocols import Grader
 from burnish.results import Metric
-from burnish.steps.artifacts import DEMONSTRATIONS, Rows, iter_ledger, read_demonstrations
+from burnish.steps.artifacts import DEMONSTRATIONS, LEDGER, Rows, iter_ledger, read_demonstrations
 from burnish.steps.auditing import read_harm
 from burnish.steps.setting import Compared
 from burnish.store.files import as_mapping, iter_rows
+from burnish.store.line_index import stage_lines
 from burnish.tasks.answers import graded
-from burnish.types import Artifact, Demonstration, Effect, Reason, Refinement
+from burnish.types import Artifact, Demonstration, Effect, Example, Reason, Refinement
 
 
 class Reference:
-    """The right answers, for the rows that have one."""
+    """The right answers, for the rows that have one. They are read when they are asked for."""
 
     def __init__(self, rows: Rows, task: Grader) -> None:
         self.task = task
+        every = rows.examples()
         # An empty reference counts as none, so the row is not measured.
-        self.examples = {id_: example for id_, example in rows.examples().items() if example.reference}
+        named = (bool(reference) for (reference,) in every.fields_at(None, "reference"))
+        self.examples = every.only(np.fromiter(named, dtype=np.bool_))
 
-    def right(self, example_id: str, answer: Demonstration) -> bool:
+    def right(self, example: Example, answer: Demonstration) -> bool:
         """Say whether an answer is right. An answer without an end (cut at the token limit) is not."""
-        return graded(self.task.on(self.examples[example_id]), answer).correct
+        return graded(self.task.on(example), answer).correct
 
     def labels(self, demonstrations: Artifact) -> Metric:
         """Return the share of right labels among the rows with a reference."""
-        return self._share(read_demonstrations(demonstrations).__getitem__)
+        return self._share(read_demonstrations(demonstrations).along(self.examples.sorted_keys))
 
     def standing(self, given: Artifact, folder: Folder) -> Metric:
         """Return the share of right labels as they are now, without the changes that the user took back. `given` are
         the labels that the dataset came with."""
-        first, changes = read_demonstrations(given), folder.standing()
+        changes = folder.standing()
         answers = folder.answers(change.after for change in changes.values())
-        return self._share(lambda id_: answers[changes[id_].after] if id_ in changes else first[id_])
+        first = read_demonstrations(given).along(self.examples.sorted_keys)
+        return self._share(
+            answers[changes[row.example_id].after] if row.example_id in changes else row for row in first
+        )
 
-    def _share(self, label_of: Callable[[str], Demonstration]) -> Metric:
-        """Return the share of right labels, where `label_of` returns the label of a row."""
-        return Metric.share(sum(self.right(id_, label_of(id_)) for id_ in self.examples), len(self.examples))
+    def _share(self, labels: Iterable[Demonstration]) -> Metric:
+        """Return the share of right labels. They are those of the rows with a reference, in the order of the rows."""
+        right = sum(map(self.right, self.examples.values(), labels))
+        return Metric.share(right, len(self.examples))
 
-    def decisive(self, lines: Iterable[Refinement], answers: Mapping[str, Demonstration]) -> Metric:
+    def decisive(self, ledger: Artifact, sides: Sequence[Artifact], reasons: AbstractSet[Reason]) -> Metric:
         """Return the share of right verdicts among comparisons in which exactly one side is right.
 
-        Ties and abstentions are left out.
+        Only lines with these reasons count. Ties and abstentions are left out. `sides` hold the answers of the ledger.
         """
-        known = (line for line in lines if line.example_id in self.examples)
-        return Metric.share(*right_calls(known, lambda id_, side: self.right(id_, answers[side])))
+        lines = (line for line in iter_ledger(ledger) if line.score is not None and line.reason in reasons)
+        return Metric.share(*right_calls(self._known(lines), self._right_in(sides)))
 
-    def effects(self, lines: Iterable[Refinement], answers: Mapping[str, Demonstration]) -> dict[Effect, int]:
+    def effects(self, ledger: Artifact, sides: Sequence[Artifact]) -> dict[Effect, int]:
         """Return how many changes of labels did what, among the rows with a reference."""
-        known = (line for line in lines if line.example_id in self.examples)
-        return effects(known, lambda id_, side: self.right(id_, answers[side]))
+        return effects(self._known(iter_ledger(ledger)), self._right_in(sides))
+
+    def _known(self, lines: Iterable[Refinement]) -> Iterator[Refinement]:
+        """Yield the lines of rows with a reference."""
+        return (line for line in lines if line.example_id in self.examples)
+
+    def _right_in(self, sides: Sequence[Artifact]) -> Callable[[str, str], bool]:
+        """Return a function that takes an example id and an answer id and says whether the answer is right."""
+        known = [read_demonstrations(side) for side in sides]
+
+        def right(example_id: str, answer_id: str) -> bool:
+            rows = (side[example_id] for side in known if example_id in side)
+            return self.right(self.examples[example_id], next(row for row in rows if row.id == answer_id))
+
+        return right
 
 
 def summarised(round_: Round, reference: Reference | None) -> RoundSummary:
     """Return what happened in a round. Accuracies are None without a reference."""
     assert round_.compared is not None, round_
     ledger = round_.compared.ledger
-    # The ledger is read once per count and not kept: it has a line for every row.
-    counts = Counter(line.reason for line in iter_ledger(ledger))
-    compared = sum(line.score is not None for line in iter_ledger(ledger))
+    counted = _counted(ledger)
+    counts, compared = counted.reasons, sum(counted.judged)
     annotator_accuracy = accepted_accuracy = did = None
     if reference:
-        answers = {row.id: row for side in round_.compared.sides for row in read_demonstrations(side).values()}
-        did = reference.effects(iter_ledger(ledger), answers)
-        judged = [line for line in iter_ledger(ledger) if line.score is not None]
-        if judged:
-            annotator_accuracy = reference.decisive(judged, answers)
-            accepted_accuracy = reference.decisive((line for line in judged if line.reason is Reason.ACCEPTED), answers)
+        did = reference.effects(ledger, round_.compared.sides)
+    if reference and compared:
+        sides = round_.compared.sides
+        annotator_accuracy = reference.decisive(ledger, sides, frozenset(Reason))
+        accepted_accuracy = reference.decisive(ledger, sides, frozenset({Reason.ACCEPTED}))
     harm = read_harm(round_.demonstrations)
     return RoundSummary(
         round=round_.number,
@@ -87,15 +109,37 @@ def summarised(round_: Round, reference: Reference | None) -> RoundSummary:
         annotator_accuracy=annotator_accuracy,
         accepted_accuracy=accepted_accuracy,
         effects=did,
-        unfinished=_unfinished(round_.compared),
-        confidence=confidence_counts(iter_ledger(ledger)),
-        accepted_confidence=confidence_counts(line for line in iter_ledger(ledger) if line.reason is Reason.ACCEPTED),
+        unfinished=_unfinished(round_.compared, counts[Reason.INVALID]),
+        confidence=counted.judged,
+        accepted_confidence=counted.accepted,
         harm=HarmSummary(**{k: v for k, v in as_mapping(harm).items() if k != "round"}) if harm else None,
     )
 
 
-def _unfinished(compared: Compared) -> int:
-    """Count the proposals that were not compared because they have no end."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Counts:
+    """What the lines of a ledger are: by reason, and by confidence those that were judged and those accepted."""
+
+    reasons: Counter[str]
+    judged: tuple[int, ...]
+    accepted: tuple[int, ...]
+
+
+def _counted(ledger: Artifact) -> _Counts:
+    """Count the lines of a ledger. It is read once, since it has a line for every row."""
+    reasons, judged, accepted = Counter[str](), [0] * BINS, [0] * BINS
+    for _, line in stage_lines(Path(ledger.path) / LEDGER):
+        reasons[line["reason"]] += 1
+        if line["score"] is not None:
+            judged[bin_of(line["score"])] += 1
+            accepted[bin_of(line["score"])] += line["reason"] == Reason.ACCEPTED
+    return _Counts(reasons=reasons, judged=tuple(judged), accepted=tuple(accepted))
+
+
+def _unfinished(compared: Compared, invalid: int) -> int:
+    """Count the proposals that were not compared because they have no end. `invalid` of all rows were not compared."""
+    if not invalid:
+        return 0
     # Only the ids of answers without an end are kept in memory.
     proposals = (iter_rows(Path(side.path) / DEMONSTRATIONS, Demonstration) for side in compared.sides[1:])
     cut = {answer.id for side in proposals for answer in side if not answer.finished}

@@ -34,7 +34,7 @@ from burnish.report.terminal import Terminal
 from burnish.report.text import percent, percent_range, plural, shortened, terminal
 from burnish.results import Metric
 from burnish.services.calls import CallBudget
-from burnish.steps.artifacts import JudgedExamples, read_demonstrations, read_scores
+from burnish.steps.artifacts import JudgedExamples, read_comparisons, read_demonstrations, read_scores
 from burnish.steps.judging import judge
 from burnish.steps.refining import compare
 from burnish.store.course import Course
@@ -207,9 +207,13 @@ def _stages(job: Job) -> _RankStages:
 def _opinions(stages: _RankStages) -> Opinions:
     own = read_demonstrations(stages.own)
     if stages.compared is not None and stages.judged is not None:
-        judged = JudgedExamples(stages.compared, stages.judged)
-        p_own = {id_: judged[id_].p_b for id_ in judged}
-        return Opinions(own=own, signs={id_: {Sign.ANNOTATOR: p} for id_, p in p_own.items() if p is not None})
+        judged = zip(read_comparisons(stages.compared), JudgedExamples(stages.compared, stages.judged), strict=True)
+        signs = {
+            comparison.example_id: {Sign.ANNOTATOR: preference.p_b}
+            for comparison, preference in judged
+            if preference.p_b is not None
+        }
+        return Opinions(own=own, signs=signs)
     of_labels, of_own = read_scores(stages.of_labels), read_scores(stages.of_own)
     # An answer that was cut has no score, and says nothing of the label.
     nats = {id_: (of_labels[id_], of_own[id_]) for id_ in of_own}

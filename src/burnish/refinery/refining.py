@@ -13,10 +13,10 @@ from burnish.errors import BurnishError, Paused
 from burnish.forms.convert import AlsoAs
 from burnish.inputs.context import RunContext
 from burnish.inputs.feasible import check_launched_once
-from burnish.ledger.folder import Folder
+from burnish.ledger.folder import LEDGER, Folder
 from burnish.ledger.preference_pairs import write_pairs
-from burnish.ledger.replay import replayed
 from burnish.ledger.summary import State, Summary, reference_doubt
+from burnish.ledger.touched import has_reverts
 from burnish.methods import Round
 from burnish.protocols import Backend, Generator
 from burnish.refinery.dataset import read_facts, unused_columns
@@ -39,7 +39,7 @@ from burnish.store.files import explained_write_errors, iter_rows, write_rows
 from burnish.store.known_hashes import HASHES, KnownHashes
 from burnish.store.runners import Executor, Planner, StageRecord, planned_stages
 from burnish.store.stages import Store, Work
-from burnish.types import Artifact, Demonstration, Reason, short_hash
+from burnish.types import Artifact, Demonstration, short_hash
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +159,7 @@ class _Refining:
 
     def _warn_of_reverts(self) -> None:
         """Say that new rounds know nothing of what the user took back, if there will be new rounds."""
-        rows = replayed(self.folder.ledger()).reverted
+        rows = self.folder.reverted()
         # The first planned round is the state before any refinement.
         if rows and len(self.plan.rounds) - 1 > len(self.writer.written_rounds):
             self.job.context.terminal.say(
@@ -189,9 +189,8 @@ class _Refining:
     def _model(self, last: Round) -> Artifact:
         """Return the last round's model. If the user took changes back, return a model that is trained on the labels
         that stand."""
-        reverted = [line for line in self.folder.ledger() if line.reason is Reason.REVERTED]
         # The usual case: the model of the last round was trained on the labels that stand.
-        if not reverted:
+        if not has_reverts(self.folder.path / LEDGER):
             return last.model
         job, standing, folder = self.job, self.folder.standing(), self.folder
         # Sorted by id: the order in the fingerprint must not depend on the order of the reverts.

@@ -3,6 +3,8 @@ no reference to a missing file."""
 
 from __future__ import annotations
 
+import dataclasses
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +19,6 @@ from burnish.forms.convert import AlsoAs
 from burnish.ledger import folder as files
 from burnish.ledger.folder import Folder
 from burnish.ledger.page import write_page
-from burnish.ledger.replay import replayed
 from burnish.ledger.summary import SUMMARY, CallSummary, DataSummary, ModelSummary, State, Summary
 from burnish.methods import Round
 from burnish.models.adapter import name_base
@@ -29,8 +30,13 @@ from burnish.selftest.report import SelftestReport
 from burnish.services.calls import Spent
 from burnish.steps.artifacts import DEMONSTRATIONS, LEDGER, Split
 from burnish.store import identity
-from burnish.store.files import iter_rows, remove_tree, replacing, write_atomic
-from burnish.types import Artifact, Demonstration, Reason, Refinement
+from burnish.store.files import dump_line, remove_tree, replacing, row_of, write_atomic
+from burnish.store.keys import SeenNumbers
+from burnish.store.line_index import stage_lines
+from burnish.types import IDENTITY, Artifact, Demonstration, Reason, demonstration_id
+
+FIELDS = tuple(field.name for field in dataclasses.fields(Demonstration))
+"""The fields of an answer in the order in which they are written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +84,7 @@ class Writer:
             _copy(data / f"{Split.TRAIN}.jsonl", path / files.EXAMPLES)
             # A run that was killed before its first round may have left these files.
             (path / files.ANSWERS).unlink(missing_ok=True)
-            self.folder.extend(files.ANSWERS, map(files.answer_line, iter_rows(data / DEMONSTRATIONS, Demonstration)))
+            self.folder.extend(files.ANSWERS, answer_lines([self.job.data]))
             (path / files.LEDGER).unlink(missing_ok=True)
 
     def write(self, contents: Contents) -> Summary:
@@ -114,10 +120,11 @@ class Writer:
         assert round_.compared is not None, round_
         # Lines of later rounds can only come from a killed run. They are dropped and written again.
         earlier = set(range(1, round_.number))
-        answers = map(files.answer_line, _rows(round_.compared.sides[1:]))
+        answers = answer_lines(round_.compared.sides[1:])
         self.folder.extend(files.ANSWERS, answers, lambda line: _belongs(line, earlier | {0}))
-        ledger = iter_rows(Path(round_.compared.ledger.path) / LEDGER, Refinement)
-        self.folder.extend(files.LEDGER, ledger, lambda line: _belongs(line, earlier))
+        # A stage's ledger has the same lines, and its checksum was compared, so they are copied as they are.
+        with (Path(round_.compared.ledger.path) / LEDGER).open("rb") as lines:
+            self.folder.extend(files.LEDGER, lines, lambda line: _belongs(line, earlier))
         self.written_rounds.append(round_.demonstrations.fingerprint)
 
     def _write_model(self, model: Artifact) -> None:
@@ -159,7 +166,7 @@ class Writer:
         reference = Reference(self.job.rows, referee.grader) if named else None
         facts = read_facts(self.job.data)
         # Read from the folder and not from a stage: reverts are in its ledger alone.
-        reverted = replayed(self.folder.ledger()).reverted
+        reverted = self.folder.reverted()
         model = contents.model
         return Summary(
             state=contents.state,
@@ -202,27 +209,42 @@ class Writer:
         )
 
 
-def _rows(artifacts: Sequence[Artifact]) -> Iterator[Demonstration]:
-    """Yield each answer once. A batch that a kill interrupted was computed again, so its answers can be in the file
-    twice."""
-    # Only the ids are kept in memory, and not the answers.
-    seen: set[str] = set()
+def answer_lines(artifacts: Sequence[Artifact]) -> Iterator[bytes]:
+    """Yield the lines of `answers.jsonl` for the answers of stages, each answer once.
+
+    A batch that a kill interrupted was computed again, so its answers can be in the file twice.
+    """
+    # Only the ids are kept in memory, as numbers.
+    seen = SeenNumbers()
     for artifact in artifacts:
-        for row in iter_rows(Path(artifact.path) / DEMONSTRATIONS, Demonstration):
-            if row.id not in seen:
-                seen.add(row.id)
-                yield row
+        for line, values in stage_lines(Path(artifact.path) / DEMONSTRATIONS):
+            # A stage wrote the line as burnish writes answers, so the id is put in front of its other fields. To make
+            # the answer and to write it again would take three times as long.
+            if tuple(values) != FIELDS:
+                answer = row_of(values, Demonstration, artifact.path)
+                id_, written = answer.id, dump_line(files.answer_line(answer))
+            else:
+                id_ = demonstration_id(*[values[name] for name in IDENTITY])
+                written = b'{"id":"%s",%s' % (id_.encode(), line[1:])
+            if seen.add(int(id_, 16)):
+                yield written
 
 
 def _belongs(line: bytes, rounds: set[int]) -> bool:
     """Say whether a line belongs to one of `rounds` or is a revert. A killed run may have left lines of a round that
     was not finished."""
+    # A text cannot hold these bytes, since its quotes are escaped. So most lines need not be parsed.
+    if line.endswith(b"}\n") and (found := _ROUND.search(line)) and b'"reason":' not in line:
+        return int(found[1]) in rounds
     try:
         # Half a line, which a kill left, is no JSON. It belongs to no finished round.
         row = orjson.loads(line)
     except orjson.JSONDecodeError:
         return False
     return row["round"] in rounds or row.get("reason") == Reason.REVERTED
+
+
+_ROUND = re.compile(rb',"round":([0-9]+),')
 
 
 def _copy(source: Path, to: Path) -> None:

@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 
 from burnish.algorithms.preferences import Pair
 from burnish.protocols import Score, TrainingPoint
 from burnish.store.files import iter_rows, read_rows
-from burnish.store.keyed_rows import Changed, KeyedRows
-from burnish.types import Artifact, Comparison, Demonstration, Example, Preference, Reason, Refinement
+from burnish.store.keyed_rows import KeyedRows, lines_of
+from burnish.store.keys import Keys, packed
+from burnish.store.line_index import stage_lines
+from burnish.store.listings import listed
+from burnish.store.trusted import trusted
+from burnish.types import (
+    IDENTITY,
+    Artifact,
+    Comparison,
+    Demonstration,
+    DemonstrationSource,
+    Example,
+    Message,
+    Order,
+    Preference,
+    Reason,
+    Refinement,
+    Role,
+    Verdict,
+    demonstration_id,
+    short_hash,
+)
 
 # The names of files inside artifacts. Finished stages in a store have them too, so a changed name makes old results
 # unreadable.
@@ -93,38 +114,59 @@ class Rows:
         # Names are enough here: which ids a part holds follows from the fingerprint of its cut, which is an input.
         return {"split": str(self.split), "parts": [list(names) for _, names in self.parts]}
 
-    def examples(self) -> Mapping[str, Example]:
+    def examples(self) -> KeyedRows[Example]:
         """Read the examples, in the order of their ids."""
         # KeyedRows reads a row when it is asked for and keeps only its place in memory.
         return KeyedRows(Path(self.data.path) / f"{self.split}.jsonl", Example, "id", self._ids())
 
-    def prompts_only(self) -> Mapping[str, Example]:
+    def prompts_only(self) -> KeyedRows[Example]:
         """Read the examples without their references.
 
         Everything except grading and the oracle must use this, so that no reference leaks.
         """
-        return without_references(self.examples())
+        return KeyedRows(Path(self.data.path) / f"{self.split}.jsonl", Example, "id", self._ids(), _prompt_only)
 
-    def groups(self) -> dict[str, str]:
-        """Read {example id: group}, in the order of the file."""
-        wanted = self._ids()
-        rows = iter_rows(Path(self.data.path) / f"{self.split}.jsonl", Example)
-        return {row.id: row.group for row in rows if wanted is None or row.id in wanted}
+    def groups(self) -> Iterator[tuple[str, str]]:
+        """Yield (example id, group), in the order of the file."""
+        wanted = None if not self.parts else self.examples()
+        # The other fields are not looked at: to make a whole Example takes three times as long.
+        for _, row in stage_lines(Path(self.data.path) / f"{self.split}.jsonl"):
+            if wanted is None or row["id"] in wanted:
+                yield row["id"], row["group"]
 
-    def _ids(self) -> set[str] | None:
-        """Return the ids of the selected rows, or None where all rows of the split are selected."""
+    def _ids(self) -> Keys | None:
+        """Return the sorted ids of the selected rows, or None where all rows of the split are selected."""
         if not self.parts:
             return None
         # Each cut was made of the rows of the cut before it. So the last cut alone names the rows.
         parts, names = self.parts[-1]
-        members = read_json(parts, PARTS)
-        return {id_ for name in names for id_ in members[name]}
+        return np.unique(packed(id_.encode() for id_ in listed(Path(parts.path) / PARTS, frozenset(names))))
 
 
 def without_references(examples: Mapping[str, Example]) -> Mapping[str, Example]:
     """Return the examples without their references and metadata."""
-    # Build a new Example instead of copying the old one, so that a field added later does not leak here by itself.
-    return Changed(examples, lambda e: Example(id=e.id, group=e.group, prompt=e.prompt))
+    if isinstance(examples, KeyedRows):
+        return examples.made_by(_prompt_only)
+    return {id_: Example(id=id_, group=example.group, prompt=example.prompt) for id_, example in examples.items()}
+
+
+def _prompt_only(values: Mapping[str, Any]) -> Example:
+    # A new field of Example does not leak here by itself. No other field is looked at: that halves the time.
+    prompt = tuple(Message(role=_ROLES[turn["role"]], content=turn["content"]) for turn in values["prompt"])
+    return Example(id=values["id"], group=values["group"], prompt=prompt)
+
+
+_ROLES = {str(role): role for role in Role}
+_ORDERS = {str(order): order for order in Order}
+_DEMONSTRATION = trusted(Demonstration, source={str(one): one for one in DemonstrationSource}.__getitem__)
+_COMPARISON = trusted(Comparison, a=_DEMONSTRATION, b=_DEMONSTRATION)
+_SCREENED = trusted(Screened, reason={None: None, **{str(one): one for one in Reason}}.__getitem__)
+_PREFERENCE = trusted(
+    Preference,
+    shown=lambda orders: tuple([_ORDERS[order] for order in orders]),
+    verdict={str(one): one for one in Verdict}.__getitem__,
+    raw=tuple,
+)
 
 
 def read_json(artifact: Artifact, name: str) -> Any:
@@ -137,7 +179,13 @@ def read_demonstrations(artifact: Artifact) -> KeyedRows[Demonstration]:
 
     If a row is there twice, the last one counts: a batch that is computed again after a kill repeats its rows.
     """
-    return KeyedRows(Path(artifact.path) / DEMONSTRATIONS, Demonstration, "example_id")
+    return demonstrations_in([artifact])
+
+
+def demonstrations_in(artifacts: Sequence[Artifact]) -> KeyedRows[Demonstration]:
+    """Read the demonstrations of several artifacts as one mapping, sorted by example id."""
+    paths = [Path(artifact.path) / DEMONSTRATIONS for artifact in artifacts]
+    return KeyedRows(paths, Demonstration, "example_id", make=_DEMONSTRATION)
 
 
 def read_samples(artifact: Artifact) -> dict[str, list[Demonstration]]:
@@ -150,39 +198,41 @@ def read_samples(artifact: Artifact) -> dict[str, list[Demonstration]]:
     return samples
 
 
-def read_comparisons(artifact: Artifact) -> list[Comparison]:
-    """Read the comparisons to judge, in the order of their example ids."""
-    return read_rows(Path(artifact.path) / COMPARISONS, Comparison)
+def read_comparisons(artifact: Artifact) -> Sequence[Comparison]:
+    """Return the comparisons to judge, in the order of their example ids. Each is read when it is asked for."""
+    return lines_of(Path(artifact.path) / COMPARISONS, Comparison, _COMPARISON)
 
 
-def read_screened(artifact: Artifact) -> Iterator[Screened]:
-    """Yield the screening result of every proposal, in the order of their example ids."""
-    return iter_rows(Path(artifact.path) / SCREENED, Screened)
+def read_screened(artifact: Artifact) -> Sequence[Screened]:
+    """Return the screening result of every proposal, in the order of their example ids."""
+    return lines_of(Path(artifact.path) / SCREENED, Screened, _SCREENED)
 
 
-class JudgedExamples(Mapping[str, Preference]):
-    """The preference of each compared example, by example id.
+class JudgedExamples:
+    """The preferences of the compared examples.
 
     Rows are read from disk when they are asked for.
     """
 
     def __init__(self, compared: Artifact, judged: Artifact) -> None:
-        # Both files are read by key, so that memory does not grow with the length of the answers.
-        self.comparisons = KeyedRows(Path(compared.path) / COMPARISONS, Comparison, "example_id")
         self.preferences = read_preferences(Path(judged.path))
+        # The id of a comparison is a hash of its sides, so each comparison must be read once. Only its id is kept.
+        self.ids_C = packed(id_.encode() for id_ in _comparison_ids(compared))
+        self.places_C = self.preferences.places(self.ids_C)
 
     def __len__(self) -> int:
-        return len(self.comparisons)
+        return len(self.ids_C)
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.comparisons)
+    def __iter__(self) -> Iterator[Preference]:
+        """Yield the preference of each comparison, in the order of the comparisons: that of their example ids."""
+        return self.preferences.rows_at(self.places_C)
 
-    def __contains__(self, key: object) -> bool:
-        return key in self.comparisons
 
-    def __getitem__(self, key: str) -> Preference:
-        # The id of a comparison is a hash of its sides, so the comparison must be read first.
-        return self.preferences[self.comparisons[key].id]
+def _comparison_ids(compared: Artifact) -> Iterator[str]:
+    """Yield the ids of comparisons. They are those of `Comparison.id`, which would take twice as long."""
+    for _, line in stage_lines(Path(compared.path) / COMPARISONS):
+        sides = (line[side] for side in ("a", "b"))
+        yield short_hash(*(demonstration_id(*(side[name] for name in IDENTITY)) for side in sides))
 
 
 def read_pairs(artifact: Artifact) -> list[Pair]:
@@ -209,7 +259,7 @@ def read_scores(artifact: Artifact) -> dict[str, Score]:
 
 def read_preferences(path: Path) -> KeyedRows[Preference]:
     """Read preferences by comparison id. If an id is there twice, the last one counts."""
-    return KeyedRows(path / PREFERENCES, Preference, "comparison_id")
+    return KeyedRows(path / PREFERENCES, Preference, "comparison_id", make=_PREFERENCE)
 
 
 def iter_ledger(artifact: Artifact) -> Iterator[Refinement]:

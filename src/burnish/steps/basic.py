@@ -6,10 +6,12 @@ Artifacts are read only inside the `run` functions.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from burnish.algorithms.comparisons import answer_of
+import numpy as np
+from numpy.typing import NDArray
+
 from burnish.config import Decoding, ModelConfig, Objective, TrainSettings
 from burnish.errors import DataError
 from burnish.models.card import ModelCard, Weights, copy_model, take_files, write_card
@@ -25,11 +27,14 @@ from burnish.steps.artifacts import (
 )
 from burnish.steps.data import RESUMABLE, SHARED, DataSteps, Handling
 from burnish.steps.engines import Engines, complete
-from burnish.store.files import pretty, read_rows, write_atomic, write_rows
+from burnish.store.files import iter_rows, pretty, write_atomic, write_rows
+from burnish.store.keyed_rows import KeyedRows, LazyRows
+from burnish.store.keys import KeySet, texts_of
+from burnish.store.listings import write_listings
 from burnish.store.runners import Runner
 from burnish.store.stages import Work
+from burnish.tasks.answers import matchers
 from burnish.types import (
-    Answer,
     Artifact,
     Completion,
     Demonstration,
@@ -85,15 +90,20 @@ class Steps(DataSteps):
         # All seeds start from the same base model.
         return self.stage("base", config, {"weights": weights}, run, model.source, SHARED)
 
-    def _learned(self, example: Example, answer: Demonstration) -> Answer | None:
-        """Return what there is to learn in an answer, or None.
+    def _learned(self, examples: Mapping[str, Example]) -> Callable[[str, str, bool], bool]:
+        """Return a function that takes an example id, an answer and whether it is finished, and says whether there is
+        something to learn.
 
         An answer that was cut at the token limit has nothing to learn.
         """
-        # Some tasks have a rule of their own for what is worth learning. For all others a final answer is needed.
-        if isinstance(self.task, Learns):
-            return self.task.learned(answer.completion) if answer.finished else None
-        return answer_of(self.task.on(example), answer)
+        task = self.task
+        # Some tasks have a rule of their own for what is worth learning. For all others a final answer is needed. The
+        # question takes longer than the rule, so it is asked once for all rows.
+        if isinstance(task, Learns):
+            return lambda _, text, finished: finished and task.learned(text) is not None
+        # Nothing is executed: a task that executes answers finds them without it.
+        matcher_of = matchers(task, lambda: examples, ())
+        return lambda id_, text, finished: finished and matcher_of(id_).extract(text) is not None
 
     def train(
         self,
@@ -117,12 +127,12 @@ class Steps(DataSteps):
                 return
             # References stay out of reach here, so that no training can use them by mistake.
             examples, current = rows.prompts_only(), read_demonstrations(demonstrations)
-            training = [
-                TrainingRow(id=id_, prompt=example.prompt, completion=current[id_].completion)
-                for id_, example in examples.items()
-                if self._learned(example, current[id_]) is not None
-            ]
-            if not training:
+            learned, place_N = self._learned(examples), current.places(examples.sorted_keys)
+            answers = current.fields_at(place_N, "example_id", "completion", "finished")
+            fits_N = np.fromiter((learned(*answer) for answer in answers), dtype=np.bool_)
+            chosen_M = np.flatnonzero(fits_N)
+            training = training_rows(examples, current, chosen_M, place_N[chosen_M])
+            if not len(training):
                 raise DataError(
                     f"{self.label} {label}: none of {len(examples)} demonstrations has an answer to learn. "
                     "Every answer was cut or has no final answer; train the model that wrote them longer, or raise "
@@ -130,8 +140,8 @@ class Steps(DataSteps):
                 )
             tokens = self.engines.trainer().train(base, training, settings, self.seed, work.path, checkpoints)
             # `check_cross_label` reads this record later.
-            record = {"trained_on": [row.id for row in training], "without_answer": len(examples) - len(training)}
-            write_atomic(work.path / TRAINING, pretty(record))
+            trained_on, without = texts_of(examples.sorted_keys[fits_N]), len(examples) - len(training)
+            write_listings(work.path / TRAINING, {"trained_on": trained_on, "without_answer": without})
             work.count(rows=len(training), tokens=tokens)
 
         config = {
@@ -210,14 +220,13 @@ class Steps(DataSteps):
 
         def run(work: Work) -> None:
             examples, answer_rows = rows.prompts_only(), read_demonstrations(answers)
-            finished = [
-                TrainingRow(id=id_, prompt=example.prompt, completion=answer_rows[id_].completion)
-                for id_, example in examples.items()
-                if answer_rows[id_].finished
-            ]
+            place_N = answer_rows.places(examples.sorted_keys)
+            finished_N = np.fromiter((row.finished for row in answer_rows.rows_at(place_N)), dtype=np.bool_)
+            chosen_M = np.flatnonzero(finished_N)
+            finished = training_rows(examples, answer_rows, chosen_M, place_N[chosen_M])
 
             def batches(scores: Path) -> Iterator[Sequence[Score]]:
-                done = {row.id for row in read_rows(scores, Score)}
+                done = KeySet(row.id for row in iter_rows(scores, Score))
                 work.expect(len(finished), len(done))
                 return self.engines.scorer().logprobs(model, finished, done)
 
@@ -245,18 +254,16 @@ class Steps(DataSteps):
 
         def run(work: Work) -> None:
             examples = rows.prompts_only()
-            prompts = [
-                Prompt(id=id_, messages=example.prompt, sample=sample)
-                for id_, example in examples.items()
-                for sample in range(samples)
-            ]
+            prompts = prompts_of(examples, samples)
+            # The ids are in memory, so no prompt is read for its key.
+            keys = (row_key(id_, sample) for id_ in examples for sample in range(samples))
 
             def batches(answers: Path) -> Iterator[Sequence[Completion]]:
                 # A killed run leaves whole batches. The generator is told which rows are done, so that it leaves those
                 # batches out.
-                done = {row_key(row.example_id, row.sample) for row in read_rows(answers, Demonstration)}
+                done = KeySet(row_key(row.example_id, row.sample) for row in iter_rows(answers, Demonstration))
                 work.expect(len(prompts), len(done))
-                return complete(self.engines.generator().generate(model, prompts, decode, key, done), prompts, done)
+                return complete(self.engines.generator().generate(model, prompts, decode, key, done), keys, done)
 
             def row(answer: Completion) -> Demonstration:
                 return _demonstration(answer, source, model, round_)
@@ -275,6 +282,46 @@ class Steps(DataSteps):
         }
         inputs = {"model": model, **rows.inputs}
         return self.stage("answer", config, inputs, run, f"answers for {purpose} {round_}", RESUMABLE)
+
+
+def prompts_of(examples: KeyedRows[Example], samples: int) -> LazyRows[Prompt]:
+    """Return each prompt as often as it has samples. A prompt is read when it is asked for."""
+
+    def prompt(number: int) -> Prompt:
+        example = examples.at(number // samples)
+        return Prompt(id=example.id, messages=example.prompt, sample=number % samples)
+
+    def every() -> Iterator[Prompt]:
+        for example in examples.values():
+            for sample in range(samples):
+                yield Prompt(id=example.id, messages=example.prompt, sample=sample)
+
+    return LazyRows(len(examples) * samples, prompt, every)
+
+
+def training_rows(
+    examples: KeyedRows[Example],
+    answers: KeyedRows[Demonstration],
+    example_M: NDArray[np.int64],
+    answer_M: NDArray[np.int64],
+) -> LazyRows[TrainingRow]:
+    """Return rows to learn or to score: the prompts at these places of the examples, each with an answer.
+
+    A row is read when it is asked for. M counts the rows.
+    """
+
+    def row(example: Example, completion: str) -> TrainingRow:
+        return TrainingRow(id=example.id, prompt=example.prompt, completion=completion)
+
+    def every() -> Iterator[TrainingRow]:
+        texts = answers.fields_at(answer_M, "completion")
+        return (row(example, text) for example, (text,) in zip(examples.rows_at(example_M), texts, strict=True))
+
+    return LazyRows(
+        len(example_M),
+        lambda number: row(examples.at(int(example_M[number])), answers.at(int(answer_M[number])).completion),
+        every,
+    )
 
 
 def _rows_and_tokens(batch: Sequence[Score | Completion]) -> dict[str, int]:

@@ -12,12 +12,14 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from burnish.algorithms.refinement import split
+from burnish.algorithms.refinement import split_keys
 from burnish.errors import DataError
 from burnish.protocols import Grader, Task
 from burnish.steps.artifacts import DEMONSTRATIONS, GRADES, PARTS, GradeRow, Rows, read_demonstrations
 from burnish.steps.versions import version_of
 from burnish.store.files import pretty, write_atomic, write_rows
+from burnish.store.keys import packed_columns, texts_of
+from burnish.store.listings import write_listings
 from burnish.store.runners import Runner
 from burnish.store.stages import Stage, Work
 from burnish.tasks.answers import graded, graders
@@ -116,13 +118,13 @@ class DataSteps:
         """
 
         def run(work: Work) -> None:
-            members = rows.groups()
-            cut = split(members, self.seed, round_, purpose, parts)
+            id_N, group_N = packed_columns(rows.groups(), 2)
+            cut = split_keys(id_N, group_N, self.seed, round_, purpose, parts)
             # A part without rows could train no model. This happens if there are fewer groups than parts.
-            if not all(cut):
-                raise DataError(f"task: {len(members)} rows cannot be cut into {parts} parts by prompt; use more rows")
-            write_atomic(work.path / PARTS, pretty({str(number): ids for number, ids in enumerate(cut, 1)}))
-            work.count(rows=len(members))
+            if not all(map(len, cut)):
+                raise DataError(f"task: {len(id_N)} rows cannot be cut into {parts} parts by prompt; use more rows")
+            write_listings(work.path / PARTS, {str(number): texts_of(ids) for number, ids in enumerate(cut, 1)})
+            work.count(rows=len(id_N))
 
         config = {"seed": self.seed, "purpose": purpose, "round": round_, "count": parts, **rows.config}
         return self.stage("split", config, rows.inputs, run, f"split {purpose} {round_}")

@@ -7,9 +7,12 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import cast
 
+import numpy as np
+
 from burnish.errors import BackendError, ConfigError, brief
 from burnish.protocols import Backend, Generator, RowKey, Scorer, Trainer, row_key
-from burnish.types import Completion, Prompt
+from burnish.store.keys import KeySet
+from burnish.types import Completion
 
 GENERATOR = ("generate",)
 """The method that a generator must have."""
@@ -59,35 +62,38 @@ def check_engine(engine: object, methods: Sequence[str], field: str, protocol: s
 
 
 def complete(
-    batches: Iterable[Sequence[Completion]], prompts: Sequence[Prompt], done: AbstractSet[RowKey]
+    batches: Iterable[Sequence[Completion]], prompts: Iterable[RowKey], done: AbstractSet[RowKey]
 ) -> Iterator[Sequence[Completion]]:
     """Yield the batches of a generator, and check that they answer each prompt that is not `done`.
+
+    `prompts` are the keys of all prompts.
 
     Raises BackendError if the generator yields something else than completions, answers something that was not asked,
     answers a prompt twice, or has left a prompt out at the end.
     """
-    asked = {row_key(prompt.id, prompt.sample) for prompt in prompts}
-    answered = set[RowKey]()
+    asked = KeySet(prompts)
+    # A mark for each key, since the keys of a million rows would take 100 MB once more.
+    answered_N = np.zeros(len(asked), dtype=np.bool_)
     for batch in _items(batches, "returned"):
         # Checked before anything is stored: a wrong answer in a finished stage would stay there.
         answers = _completions(batch)
-        for answer in answers:
-            key = row_key(answer.id, answer.sample)
-            if key not in asked:
+        keys = [row_key(answer.id, answer.sample) for answer in answers]
+        for key, place in zip(keys, asked.positions(keys), strict=True):
+            if place < 0:
                 raise BackendError(
                     f"the generator answered {key!r}, which is none of its {len(asked)} prompts; the `id` and `sample` "
                     "of a completion must be those of its prompt"
                 )
-            if key in answered:
+            if answered_N[place]:
                 raise BackendError(
                     f"the generator answered {key!r} twice; it must yield one completion for each prompt"
                 )
-            answered.add(key)
+            answered_N[place] = True
         yield answers
-    if left_out := asked - answered - done:
+    if left_out := [key for key in asked.chosen(~answered_N) if key not in done]:
         raise BackendError(
             f"the generator gave no answer to {len(left_out)} of {len(asked)} prompts, the first of them is "
-            f"{min(left_out)!r}; it must yield a completion for each prompt that is not done"
+            f"{left_out[0]!r}; it must yield a completion for each prompt that is not done"
         )
 
 

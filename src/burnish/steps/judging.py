@@ -71,8 +71,10 @@ def judge(
 
         def batches(_: Path) -> Iterable[Sequence[Preference]]:
             done = read_preferences(work.path)
-            work.expect(len(comparisons), sum(comparison.id in done for comparison in comparisons))
-            if all(comparison.id in done for comparison in comparisons):
+            # The id of a comparison is a hash of both sides, so it is not computed for nothing.
+            finished = sum(comparison.id in done for comparison in comparisons) if done else 0
+            work.expect(len(comparisons), finished)
+            if finished == len(comparisons):
                 # Do not even build the annotator: that may load a model or start a server.
                 return ()
             return annotator.on(rows).judge(comparisons, done.keys())

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from itertools import chain
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, repeat
+from pathlib import Path
 
 from pydantic import JsonValue
 
@@ -12,13 +13,12 @@ from burnish.algorithms.refinement import (
     PAPER,
     Acceptance,
     Candidate,
-    apply,
-    check_cross_label,
+    cross_labelled,
     distant,
     drawn,
-    ledger,
     naive_choice,
     select,
+    updated,
 )
 from burnish.config import ComparingMethod, GatedMethod
 from burnish.steps.artifacts import (
@@ -29,18 +29,20 @@ from burnish.steps.artifacts import (
     TRAINING,
     JudgedExamples,
     Screened,
+    demonstrations_in,
     read_demonstrations,
-    read_json,
     read_scores,
     read_screened,
 )
 from burnish.steps.distances import distance
 from burnish.steps.judging import AnnotatorPlan
 from burnish.steps.setting import Setting
-from burnish.store.files import write_rows
-from burnish.store.keyed_rows import MergedRows
+from burnish.store.files import writing
+from burnish.store.keyed_rows import KeyedRows
+from burnish.store.keys import KeySet
+from burnish.store.listings import listed
 from burnish.store.stages import Work
-from burnish.tasks.answers import graders
+from burnish.tasks.answers import matchers
 from burnish.types import (
     Accept,
     Artifact,
@@ -52,6 +54,8 @@ from burnish.types import (
     short_hash,
 )
 
+NOT_JUDGED = frozenset({Reason.AGREED, Reason.INVALID, Reason.NOT_COMPARED})
+"""The reasons of rows that nobody judged, in a round with an annotator."""
 Parts = tuple[Artifact, ...]
 """One artifact for each part of the rows: a model, or its proposals."""
 
@@ -116,26 +120,26 @@ def compare(
 
     def run(work: Work) -> None:
         labels, proposed = read_demonstrations(current), merged(proposals)
-        if cross:
-            check_cross_label(
-                {model.fingerprint: frozenset(read_json(model, TRAINING)["trained_on"]) for model in models},
-                proposed.values(),
-            )
+        place_N = labels.places(proposed.sorted_keys)
         # Screening looks at the final answers of both sides. A task that executes answers executes all of them here at
         # once.
-        both = chain(proposed.values(), (labels[id_] for id_ in proposed))
-        grader_of = graders(setting.steps.task, setting.rows.examples(), both)
-        reasons = {id_: screen(grader_of(id_), labels[id_], z) for id_, z in proposed.items()}
-        if differing and distances:
-            reasons = distant(reasons, read_scores(distances), differing.share)
-        if budget is not None:
-            # `drawn` picks by hash, so the rows within the budget are a random sample of the rows that differ.
-            limit = len(proposed) if budget == "rows" else budget
-            within = drawn([id_ for id_, why in reasons.items() if why is None], limit, seed, number, "budget")
-            reasons = {id_: why or (None if id_ in within else Reason.NOT_COMPARED) for id_, why in reasons.items()}
-        write_rows(work.path / SCREENED, (Screened(example_id=id_, reason=why) for id_, why in reasons.items()))
-        pairs = (Comparison(example_id=i, a=labels[i], b=proposed[i]) for i, why in reasons.items() if why is None)
-        work.count(rows=len(proposed), comparisons=write_rows(work.path / COMPARISONS, pairs))
+        both = chain(proposed.values(), labels.rows_at(place_N))
+        matcher_of = matchers(setting.steps.task, setting.rows.examples, both)
+        checked = proposed.values()
+        if cross:
+            checked = cross_labelled({model.fingerprint: _trained_on(model) for model in models}, checked)
+        pairs = zip(labels.rows_at(place_N), checked, strict=True)
+        if differing is None and budget is None:
+            # The usual case: nothing is chosen among the rows, so none of them is kept.
+            screened = ((y, z, screen(matcher_of(z.example_id), y, z)) for y, z in pairs)
+        else:
+            reasons = {z.example_id: screen(matcher_of(z.example_id), y, z) for y, z in pairs}
+            if differing and distances:
+                reasons = distant(reasons, read_scores(distances), differing.share)
+            if budget is not None:
+                reasons = _within(reasons, len(proposed) if budget == "rows" else budget, seed, number)
+            screened = zip(labels.rows_at(place_N), proposed.values(), reasons.values(), strict=True)
+        work.count(rows=len(proposed), comparisons=_write_comparisons(work, screened))
 
     config: dict[str, JsonValue] = {"task": setting.steps.task_kind, "cross_label": cross, "budget": budget}
     # Without a budget nothing is drawn. Then seed and round stay out of the fingerprint.
@@ -147,6 +151,30 @@ def compare(
         config["differing"] = differing.share
         inputs["distances"] = distances
     return setting.steps.stage("compare", config, inputs, run, f"round {number} comparisons")
+
+
+def _write_comparisons(work: Work, screened: Iterable[tuple[Demonstration, Demonstration, Reason | None]]) -> int:
+    """Write why each proposal is not compared, and the pairs of those that are. Returns the number of pairs."""
+    comparisons = 0
+    with writing(work.path / SCREENED) as screened_row, writing(work.path / COMPARISONS) as comparison:
+        for label, proposal, why in screened:
+            screened_row(Screened(example_id=proposal.example_id, reason=why))
+            if why is None:
+                comparison(Comparison(example_id=proposal.example_id, a=label, b=proposal))
+                comparisons += 1
+    return comparisons
+
+
+def _within(reasons: Mapping[str, Reason | None], limit: int, seed: int, number: int) -> dict[str, Reason | None]:
+    """Compare at most `limit` of the rows that differ."""
+    # `drawn` picks by hash, so the rows within the budget are a random sample of the rows that differ.
+    within = drawn([id_ for id_, why in reasons.items() if why is None], limit, seed, number, "budget")
+    return {id_: why or (None if id_ in within else Reason.NOT_COMPARED) for id_, why in reasons.items()}
+
+
+def _trained_on(model: Artifact) -> KeySet:
+    """Return the ids of the examples that a model was trained on."""
+    return KeySet(listed(Path(model.path) / TRAINING, {"trained_on"}))
 
 
 def update(
@@ -169,11 +197,14 @@ def update(
         return short_hash("rank", str(seed), str(number), example_id) if setting.annotator.coarse else ""
 
     def run(work: Work) -> None:
-        by_example, candidates = candidates_of(compared, judged, rank)
+        judgements = JudgedExamples(compared, judged)
+        rows = len(read_screened(compared))
         # The paper takes alpha of all rows. The released code takes it of the proposals that differ (`compat.cap`).
-        differing = sum(candidate.screened is None for candidate in candidates)
-        reasons = select(candidates, alpha, len(candidates) if cap_of == "rows" else differing, shares, rule)
-        _write(work, current, proposals, by_example, candidates, reasons, number, setting.annotator.kind)
+        of = rows if cap_of == "rows" else len(judgements)
+        reasons = select(candidates_of(compared, judgements, rank), alpha, of, shares, rule)
+        judged_rows = iter(judgements)
+        preferences = (None if reason in NOT_JUDGED else next(judged_rows) for reason in reasons)
+        _write(work, current, proposals, preferences, reasons, number, setting.annotator.kind)
 
     config: dict[str, JsonValue] = {
         "alpha": alpha,
@@ -202,61 +233,59 @@ def replace_at_random(
         ]
         reasons = naive_choice(candidates, alpha, len(candidates), seed, number)
         # No preferences and the annotator "none": the ledger shows that nobody judged.
-        _write(work, current, proposals, {}, candidates, reasons, number, "none")
+        _write(work, current, proposals, repeat(None, len(reasons)), reasons, number, "none")
 
     config = {"alpha": alpha, "seed": seed, "round": number}
     inputs = {"current": current, "compared": compared, **numbered("proposals", proposals)}
     return setting.steps.stage("replace", config, inputs, run, f"round {number} random replacement")
 
 
-def candidates_of(
-    compared: Artifact, judged: Artifact, rank: Callable[[str], str]
-) -> tuple[Mapping[str, Preference], list[Candidate]]:
-    """Join the screening with the judgements, by example; `rank` decides between equally confident examples.
+def candidates_of(compared: Artifact, judged: JudgedExamples, rank: Callable[[str], str]) -> Iterator[Candidate]:
+    """Join the screening with the judgements, and yield one candidate for each screened row, in the order of their ids.
 
-    Returns the preference of each compared example, and one candidate for each screened row.
+    `rank` decides between equally confident examples.
     """
-    # Judgements have comparison ids. This joins them by example, because selection works on examples.
-    by_example = JudgedExamples(compared, judged)
-
-    def candidate(row: Screened) -> Candidate:
-        preference = by_example[row.example_id] if row.reason is None else None
-        return Candidate(
+    judgements = iter(judged)
+    for row in read_screened(compared):
+        if row.reason is not None:
+            yield Candidate(example_id=row.example_id, screened=row.reason, verdict=None, p_b=None)
+            continue
+        preference = next(judgements)
+        yield Candidate(
             example_id=row.example_id,
-            screened=row.reason,
-            verdict=preference.verdict if preference else None,
-            p_b=preference.p_b if preference else None,
+            screened=None,
+            verdict=preference.verdict,
+            p_b=preference.p_b,
             # With mixed feedback the judge's name is the source whose share of the cap counts.
-            source=preference.judge if preference else "",
-            orders=orders_of(preference) if preference else (),
-            rank=rank(row.example_id) if preference else "",
+            source=preference.judge,
+            orders=orders_of(preference),
+            rank=rank(row.example_id),
         )
 
-    return by_example, [candidate(row) for row in read_screened(compared)]
 
-
-def merged(proposals: Parts) -> Mapping[str, Demonstration]:
+def merged(proposals: Parts) -> KeyedRows[Demonstration]:
     """Read the proposals of all parts as one mapping, sorted by example id."""
     # Rows are read when they are asked for and merged by id, so memory does not grow with the length of the answers.
-    return MergedRows([read_demonstrations(part) for part in proposals])
+    return demonstrations_in(proposals)
 
 
 def _write(
     work: Work,
     current: Artifact,
     proposals: Parts,
-    preferences: Mapping[str, Preference],
-    candidates: list[Candidate],
-    chosen: list[Reason],
+    preferences: Iterable[Preference | None],
+    reasons: Sequence[Reason],
     number: int,
     annotator: str,
 ) -> None:
     """Write a round's ledger and its updated labels."""
     labels, proposed = read_demonstrations(current), merged(proposals)
-    reasons = {candidate.example_id: reason for candidate, reason in zip(candidates, chosen, strict=True)}
-    lines = ledger(labels, proposed, preferences, reasons, round_number=number, annotator=annotator)
-    write_rows(work.path / LEDGER, lines)
-    work.count(rows=write_rows(work.path / DEMONSTRATIONS, apply(labels, proposed, reasons)))
+    rows = updated(labels.values(), proposed.values(), preferences, reasons, round_number=number, annotator=annotator)
+    with writing(work.path / LEDGER) as ledger_line, writing(work.path / DEMONSTRATIONS) as label:
+        for line, after in rows:
+            ledger_line(line)
+            label(after)
+    work.count(rows=len(reasons))
 
 
 def numbered(name: str, artifacts: Parts) -> dict[str, Artifact]:

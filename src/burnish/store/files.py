@@ -101,11 +101,15 @@ def read_rows(path: Path, row_type: type[T]) -> list[T]:
 
 def iter_rows(path: Path, row_type: type[T]) -> Iterator[T]:
     """Yield the rows of a JSONL file of one dataclass. Raises DataError as `read_rows` does."""
-    for number, value in read_objects(path):
-        yield row_of(value, row_type, f"{path}:{number}")
+    make = row_maker(row_type)
+    for number, _, value in read_lines(path):
+        try:
+            yield make(value)
+        except ValidationError:
+            row_of(value, row_type, f"{path}:{number}")  # raises the error in words
 
 
-def row_of(values: Mapping[str, Any], row_type: type[T], where: str) -> T:
+def row_of(values: Mapping[str, Any], row_type: type[T], where: object) -> T:
     """Return the values of a line as an object of a dataclass.
 
     Raises DataError, which names `where` and the field, if a value does not fit or a field is unknown.
@@ -116,6 +120,11 @@ def row_of(values: Mapping[str, Any], row_type: type[T], where: str) -> T:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         raise DataError(f"{where}: {field}: {first['msg']}, found {first['input']!r}") from None
+
+
+def row_maker(row_type: type[T]) -> Callable[[dict[str, Any]], T]:
+    """Return a function that makes a row from the values of a line, or raises pydantic's ValidationError."""
+    return _adapter(row_type).validator.validate_python
 
 
 def _adapter(row_type: type[T]) -> TypeAdapter[T]:
@@ -136,12 +145,22 @@ def write_rows(path: Path, rows: Iterable[object]) -> int:
     The file must not lie in the folder of a finished stage. Raises StageError if it cannot be written.
     """
     count = 0
-    with explained_write_errors(path), path.open("wb") as file:
+    with writing(path) as write:
         for row in rows:
-            file.write(dump_line(row))
+            write(row)
             count += 1
-        _sync(file)
     return count
+
+
+@contextmanager
+def writing(path: Path) -> Generator[Callable[[object], None], None, None]:
+    """Give a function that writes a row into a JSONL file. At the end the file is brought to the disk.
+
+    The file must not lie in the folder of a finished stage. Raises StageError if it cannot be written.
+    """
+    with explained_write_errors(path), path.open("wb", buffering=_BUFFER) as file:
+        yield lambda row: file.write(dump_line(row))  # pyright: ignore[reportReturnType]
+        _sync(file)
 
 
 def writable(path: Path) -> Path:
@@ -211,12 +230,18 @@ class Appender:
                 _cut_torn_line(path)
             self._file = path.open("ab", buffering=0)
 
-    def append(self, rows: Iterable[object]) -> None:
-        """Append one batch and bring it to the disk. Raises StageError if it cannot be written."""
+    def append(self, rows: Iterable[object], sync: bool = True) -> None:
+        """Append one batch and, with `sync`, bring it to the disk. Raises StageError if it cannot be written."""
         data = b"".join(dump_line(row) for row in rows)
         with explained_write_errors(self.path):
             while data:  # an unbuffered write may take only a part of the bytes
                 data = data[self._file.write(data) :]
+        if sync:
+            self.sync()
+
+    def sync(self) -> None:
+        """Bring all batches to the disk. Raises StageError if they cannot be written."""
+        with explained_write_errors(self.path):
             # fdatasync does not write the time stamps, which are not needed here. macOS does not have it.
             os.fdatasync(self._file.fileno()) if hasattr(os, "fdatasync") else os.fsync(self._file.fileno())
 
@@ -228,10 +253,13 @@ class Appender:
 
 
 def _cut_torn_line(path: Path) -> None:
-    data = path.read_bytes()
-    if data and not data.endswith(b"\n"):
-        with path.open("r+b") as file:
-            file.truncate(data.rfind(b"\n") + 1)
+    with path.open("r+b") as file:
+        at, found = (end := file.seek(0, os.SEEK_END)), -1
+        while at and found < 0:  # from the end on, piece by piece: the file may be larger than memory
+            at = file.seek(max(0, at - _BUFFER))
+            found = file.read(min(_BUFFER, end - at)).rfind(b"\n")
+        if at + found + 1 < end:
+            file.truncate(at + found + 1)
 
 
 def _sync(file: Any) -> None:

@@ -23,22 +23,8 @@ from pydantic import JsonValue
 from burnish.errors import StageError
 from burnish.store.canonical import canonical
 from burnish.store.course import StagePosition
-from burnish.store.files import (
-    Appender,
-    explained_write_errors,
-    pretty,
-    tree_checksums,
-    write_atomic,
-)
-from burnish.store.manifest import (
-    MANIFEST,
-    PLACE_DIGITS,
-    SCHEMA_VERSION,
-    Damage,
-    Output,
-    read_costs,
-    read_manifest,
-)
+from burnish.store.files import Appender, explained_write_errors, pretty, tree_checksums, write_atomic
+from burnish.store.manifest import MANIFEST, PLACE_DIGITS, SCHEMA_VERSION, Damage, Output, read_costs, read_manifest
 from burnish.types import Artifact
 
 T = TypeVar("T")
@@ -46,6 +32,8 @@ PATIENCE = 10.0
 """Seconds to wait for the lock of a stage before saying which process holds it."""
 COSTS = "costs.json"
 """The file with what a stage has cost until now. It lies in the work folder and is not part of the result."""
+SAVED_SECONDS = 0.2
+"""The least time between two syncs of a file of batches: small batches would spend all of their time on it."""
 DAMAGED = "damaged"
 """The folder of the store to which damaged files are moved. `gc` empties it."""
 
@@ -59,6 +47,7 @@ class Work:
     started: float = field(default_factory=time.monotonic)
     # It is told how many rows are done, and of how many. This is shown to people and is not part of the result.
     tell: Callable[[int, int], None] = lambda done, total: None
+    _saved: float = field(default=0.0, init=False)
     _done: int = field(default=0, init=False)
     _total: int = field(default=0, init=False)
 
@@ -89,17 +78,31 @@ class Work:
         """
         # Opened before `batches` reads the file: opening cuts off an incomplete last line, which could not be read.
         with Appender(self.path / name) as out:
-            for batch in batches(out.path):
-                out.append(row(item) for item in batch)
-                self.count(**counts(batch))
-                self.progress(len(batch))
+            try:
+                for batch in batches(out.path):
+                    # Written at once, so that a kill loses nothing. A power cut may lose what was not synced yet.
+                    out.append((row(item) for item in batch), sync=False)
+                    self._add(counts(batch))
+                    self.progress(len(batch))
+                    if time.monotonic() - self._saved >= SAVED_SECONDS:
+                        out.sync()
+                        self._save()
+            finally:
+                out.sync()
+                self._save()
 
     def count(self, **numbers: int) -> None:
         """Add to the stage's counts (rows, tokens, comparisons), and save them for a run that goes on after a kill."""
-        # Saved at each call: after a kill, the report must still include what was spent before.
+        self._add(numbers)
+        self._save()
+
+    def _add(self, numbers: Mapping[str, int]) -> None:
         for key, number in numbers.items():
             self.counts[key] = self.counts.get(key, 0) + number
+
+    def _save(self) -> None:
         write_atomic(self.path / COSTS, pretty({"counts": self.counts, "seconds": self.seconds}))
+        self._saved = time.monotonic()
 
     @property
     def seconds(self) -> float:

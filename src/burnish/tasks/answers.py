@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from burnish.protocols import ExampleGrader, Executes, Grader
+from burnish.protocols import AnswerMatcher, ExampleGrader, Executes, Grader
 from burnish.types import Answer, Demonstration, Example, Grade
 
 CUT = Grade(correct=False, extracted=None, why="the answer was cut off at the token limit")
@@ -81,3 +81,15 @@ def graded(grader: ExampleGrader, answer: Demonstration) -> Grade:
     the same answers as the screening of proposals, for which a cut answer is none.
     """
     return grader.grade(answer.completion) if answer.finished else CUT
+
+
+def matchers(
+    grader: Grader, examples: Callable[[], Mapping[str, Example]], answers: Iterable[Demonstration]
+) -> Callable[[str], AnswerMatcher]:
+    """Return a function that takes an example's id and returns what finds and matches its answers.
+
+    It is as `graders`, for code that grades nothing. Then most graders need no example, and none is read.
+    """
+    if isinstance(grader, PlainAnswers):
+        return lambda _: grader
+    return graders(grader, examples(), answers)

@@ -52,6 +52,10 @@ _MIXED = r"(?P<whole>[0-9]+) (?P<part>[0-9]+/[0-9]+)"
 _PLAIN = rf"(?P<top>{_DIGITS}{_EXPONENT})(?:/(?P<bottom>{_DIGITS}))?"
 # Matches only at the beginning of an answer: `- 5`, `**- 5**`, `($ - 5`. Elsewhere a minus with spaces is an operator.
 _SPACED_SIGN = re.compile(r"\A([\s*($]{0,8})[-−] {1,4}(?=[$£€]?\.?[0-9])")
+_MARKUP = re.compile(r"[\\{~^<\[]")
+"""Matches the first character of everything that thinking or notation could be."""
+# `plain` turns every minus into ASCII, but generated sums and `learned` are read without it.
+_MINUS = {"-", "−"}
 _NUMBER = re.compile(rf"{_SIGN}(?<![0-9A-Za-z_])(?:{_MIXED}|{_PLAIN})")
 
 
@@ -61,6 +65,8 @@ def final_number(text: str) -> Answer | None:
     If the number that is found has no value (`3/0`, or more than 400 digits), the answer is None and not an earlier
     number. If no marker is followed by a number, only the text before the first marker is searched.
     """
+    if (whole := _plainly_marked(text)) is not None:
+        return whole
     answer = without_thinking(text)
     if answer is None:
         return None
@@ -72,6 +78,20 @@ def final_number(text: str) -> Answer | None:
     if (box := last_box(before)) is not None:
         return None if box.irrational else _first_answer(box.content)
     return _last_answer(before)
+
+
+def _plainly_marked(text: str) -> Answer | None:
+    """Return the number of a text that ends in its only marker and a whole number. Most answers are such texts.
+
+    Nothing before the marker can change this number, unless it could be thinking or notation. Then the answer is None,
+    as for all other texts.
+    """
+    before, marker, digits = text.rpartition(f"{MARKER} ")
+    if not (marker and digits.isdecimal() and len(digits) <= MAX_LENGTH and text.isascii()):
+        return None
+    if MARKER in before or before.endswith("#") or _MARKUP.search(before):
+        return None
+    return Answer(text=digits.lstrip("0") or "0")
 
 
 def marked_number(text: str) -> Answer | None:
@@ -163,6 +183,8 @@ def _last_answer(text: str) -> Answer | None:
 
 def same_number(a: Answer, b: Answer) -> bool:
     """Say whether two numbers are the same. Two integers must be equal. Others may differ by 1e-4 of the larger one."""
+    if a.text == b.text:
+        return True
     x, y = Fraction(a.text), Fraction(b.text)
     # 1,000,000 and 1,000,001 are different answers, although their difference is within the tolerance.
     if x.denominator == y.denominator == 1:
@@ -193,17 +215,30 @@ def _times_divisible(number: int, prime: int) -> tuple[int, int]:
 
 
 def _answer(found: re.Match[str]) -> Answer | None:
+    # Most answers are plain whole numbers. Fractions take ten times as long, and a stage reads millions of answers.
+    if (whole := _whole(found)) is not None:
+        return Answer(text=whole)
     value = _value(found)
     text = None if value is None else canonical(value)
     # A short text may be a long number: `1e399` has 400 digits, and `1e-400` divided by 2^1200 has still more.
     return None if text is None or len(text) > MAX_LENGTH else Answer(text=text)
 
 
+def _whole(found: re.Match[str]) -> str | None:
+    """Return a whole number as `canonical` writes it, or None for any other number."""
+    if found["whole"] is not None or found["bottom"] is not None or len(found[0]) > MAX_LENGTH:
+        return None
+    digits = found["top"].replace(",", "")
+    if not digits.isdecimal():
+        return None
+    text = digits.lstrip("0") or "0"
+    return f"-{text}" if found["sign"] in _MINUS and text != "0" else text
+
+
 def _value(found: re.Match[str]) -> Fraction | None:
     if len(found[0]) > MAX_LENGTH:
         return None
-    # `plain` turns every minus into ASCII, but generated sums and `learned` are read without it.
-    sign = -1 if found["sign"] in {"-", "−"} else 1
+    sign = -1 if found["sign"] in _MINUS else 1
     if found["whole"] is not None:
         part = _quotient(*found["part"].split("/"))
         # `3 48/2` is not a mixed number, so the quotient is the number.

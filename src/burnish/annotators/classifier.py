@@ -16,6 +16,7 @@ from burnish.errors import DataError
 from burnish.protocols import Scorer
 from burnish.steps.artifacts import Rows, read_demonstrations
 from burnish.steps.basic import Steps, checkpoint
+from burnish.steps.data import TRAINED
 from burnish.steps.judging import AnnotatorPlan
 from burnish.store.stages import Work
 from burnish.tasks.answers import graders
@@ -123,7 +124,7 @@ def trained(config: ClassifierConfig, teaching: Teaching, base: Artifact) -> Art
     if steps.task_kind != steps.learned_kind:  # a new reader of answers finds other worse answers in the same texts
         extra |= {"task": steps.task_kind}
     semantic = {"train": settings.model_dump(mode="json"), "seed": steps.seed, **extra, **truth.rows.config}
-    return steps.stage("train_classifier", semantic, inputs, run, "q~")
+    return steps.stage("train_classifier", semantic, inputs, run, "q~", TRAINED)
 
 
 def worse_sides(teaching: Teaching, config: ClassifierConfig) -> list[dict[str, Artifact]]:

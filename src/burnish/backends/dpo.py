@@ -19,7 +19,7 @@ from transformers import AutoModelForCausalLM
 from trl import DPOConfig, DPOTrainer
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 
-from burnish.backends.arguments import Arguments, run
+from burnish.backends.arguments import Arguments, on_one_device, run
 from burnish.backends.device import Runtime, torch_dtype
 from burnish.backends.load import beneath_adapter, located, max_positions, renderer_of
 from burnish.backends.render import Renderer
@@ -86,13 +86,13 @@ class PreferenceTraining:
         pairs = [pair_tokens(self.renderer, row, limit) for row in rows]
         steps = self.arguments.steps(len(pairs))
         # A pair is two rows of a forward pass.
-        arguments = self.arguments.common(scratch, len(pairs), 2 * max(pair.longest for pair in pairs))
+        arguments = self.arguments.drawn(scratch, len(pairs), 2 * max(pair.longest for pair in pairs))
         arguments |= _loss(self.objective)
         arguments |= {"logging_strategy": "steps", "logging_steps": max(1, steps // POINTS)}
         # All three are set, because results depend on them and TRL's defaults may change. Its default of `max_length`
         # is 1,024.
         arguments |= {"max_length": None, "disable_dropout": True, "precompute_ref_log_probs": True}
-        config = DPOConfig(**arguments)
+        config = on_one_device(DPOConfig(**arguments))
         trainer = DPOTrainer(
             model=model,
             args=config,

@@ -27,7 +27,7 @@ class Execution(Settings):
     batch_tokens: Count | Literal["auto"] = "auto"
     """The number of tokens, padding included, in one batch of generation or scoring."""
     micro_batch: Count | Literal["auto"] = "auto"
-    """The number of rows in one forward pass of training. Gradients are summed until batch_size rows are done."""
+    """The most rows in one forward pass of training. Gradients are summed until batch_size rows are done."""
     threads: Annotated[int, Field(ge=1, le=MOST_REPEATS, strict=True)] | Literal["auto"] = "auto"
     """The number of CPU threads of one process. `auto` divides the cores among the workers."""
     workers: Annotated[int, Field(ge=1, le=MOST_REPEATS, strict=True)] = 1

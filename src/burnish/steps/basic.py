@@ -23,7 +23,7 @@ from burnish.steps.artifacts import (
     read_chosen,
     read_demonstrations,
 )
-from burnish.steps.data import RESUMABLE, SHARED, DataSteps
+from burnish.steps.data import RESUMABLE, SHARED, TRAINED, DataSteps
 from burnish.steps.engines import Engines, complete
 from burnish.store.files import pretty, read_rows, write_atomic, write_rows
 from burnish.store.runners import Runner
@@ -139,7 +139,7 @@ class Steps(DataSteps):
             **rows.config,
         }
         inputs = {"base": base, "demonstrations": demonstrations, **rows.inputs}
-        return self.stage("train", config, inputs, run, label)
+        return self.stage("train", config, inputs, run, label, TRAINED)
 
     def train_preferences(
         self,

@@ -8,14 +8,15 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 from embedded import PROBLEMS, QUICK, ROWS, backend, base, user
 
 from burnish.backends import train
 from burnish.backends.device import is_first
-from burnish.config import LoraConfig
-from burnish.types import Artifact, PairRow
+from burnish.config import LoraConfig, Objective
+from burnish.types import Artifact, PairRow, PreferenceRow
 
 # 64 rows: the last step of an epoch has 16 rows, so it has two full passes and one that is shorter or empty.
 SHORT_LAST_STEP = QUICK.model_copy(update={"batch_size": 24, "epochs": 2})
@@ -27,6 +28,13 @@ PAIRS = [
         PairRow(id=f"{i}:ba", prompt=user(p.question), first=p.solution, second="#### 1", second_better=False),
     )
     for i, p in enumerate(PROBLEMS)
+]
+
+# The last step of an epoch has one pair.
+OPTIMIZED = QUICK.model_copy(update={"batch_size": 8, "epochs": 2, "learning_rate": 2e-4})
+PREFERENCES = [
+    PreferenceRow(id=f"{i}#0", prompt=user(p.question), chosen=p.solution, rejected=f"#### {p.answer + 1}")
+    for i, p in enumerate(PROBLEMS[:17])
 ]
 
 
@@ -55,8 +63,22 @@ def head(start: Artifact, into: Path, steps: Steps) -> None:
     backend(steps, micro_batch=8).train_classifier(start, PAIRS, HEAD, 0, into)
 
 
+def preferences(start: Artifact, into: Path, steps: Steps) -> None:
+    policy = into / "policy"
+    policy.mkdir(exist_ok=True)
+    backend().train(start, ROWS, QUICK, 0, policy)
+    model = Artifact(path=str(policy), kind="train", fingerprint="policy")
+    trained = backend(steps, micro_batch=3).train_preferences(model, PREFERENCES, OPTIMIZED, Objective(), 0, into)
+    if is_first():
+        (into.parent / "curve.json").write_text(json.dumps([asdict(point) for point in trained.curve]))
+
+
+def unserved(model: object) -> bool:
+    return False
+
+
 def by_trl(start: Artifact, into: Path, steps: Steps) -> None:
-    served, train.serves = train.serves, lambda model: False
+    served, train.serves = train.serves, unserved
     try:
         backend(steps, micro_batch=4).train(start, ROWS, QUICK, 0, into, checkpoints=1)
     finally:
@@ -67,6 +89,7 @@ WAYS: dict[str, Callable[[Artifact, Path, Steps], None]] = {
     "full": full,
     "adapter": adapter,
     "head": head,
+    "preferences": preferences,
     "by_trl": by_trl,
 }
 

@@ -7,21 +7,24 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import training_process
-from embedded import QUICK, ROWS, backend, base
+from embedded import QUICK, ROWS, STRONG, backend, base
 
-from burnish.config import Execution
+from burnish.config import Execution, Objective
 from burnish.errors import BackendError
+from burnish.models.card import Weights, read_card, write_card
 
 torch = pytest.importorskip("torch")
 
 from safetensors.torch import load_file  # noqa: E402
 
-from burnish.backends import train  # noqa: E402
+from burnish.backends import dpo, train  # noqa: E402
 from burnish.backends.device import Runtime  # noqa: E402
+from burnish.backends.dpo import PreferenceTraining  # noqa: E402
+from burnish.backends.load import load_base  # noqa: E402
 from burnish.backends.train import Training  # noqa: E402
 
 
@@ -60,6 +63,22 @@ def test_two_processes_take_the_steps_of_one_and_give_its_weights(alone: Path, t
             torch.testing.assert_close(weights, theirs[name], rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
+def test_the_curve_of_two_processes_is_that_of_one(alone: Path, together: Path) -> None:
+    one, two = (json.loads((place / "curve.json").read_text()) for place in (alone, together))
+    assert len(one) == len(two) == 6
+    for point, other in zip(one, two, strict=True):
+        assert point == pytest.approx(other, rel=1e-4, abs=1e-5)
+
+
+def unserved(model: Any) -> bool:
+    return False
+
+
+def two() -> int:
+    return 2
+
+
 class Counted:
     def __init__(self) -> None:
         self.steps = 0
@@ -77,31 +96,33 @@ def on_visible_gpus(monkeypatch: pytest.MonkeyPatch, count: int) -> Runtime:
     return Runtime(device=torch.device("mps"), execution=execution, progress=Counted(), sources={})
 
 
-@pytest.mark.parametrize("by_trl", [False, True])
-def test_more_visible_gpus_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_trl: bool) -> None:
-    if by_trl:
-        monkeypatch.setattr(train, "serves", lambda model: False)
-    weights: list[Any] = []
-    for count in (1, 4):
-        start, into = base(tmp_path / f"{count}" / "base"), tmp_path / f"{count}" / "model"
-        into.mkdir()
-        runtime = on_visible_gpus(monkeypatch, count)
+def weights_with(gpus: int, where: Path, monkeypatch: pytest.MonkeyPatch, way: str) -> bytes:
+    """Return the weights after a training of four steps with so many visible GPUs."""
+    start, into = base(where / "base"), where / "model"
+    into.mkdir()
+    runtime = on_visible_gpus(monkeypatch, gpus)
+    if way == "head":
+        work = Training(Path(start.path), QUICK, 0, runtime, classifier=True)
+        work.learn_to_compare(training_process.PAIRS, into)
+    elif way.startswith("preferences"):
+        write_card(into, read_card(Path(start.path)).model_copy(update={"weights": Weights.FULL}))
+        load_base(STRONG, torch.float32, None).save_pretrained(into)
+        settings = QUICK.model_copy(update={"batch_size": 4})
+        work = PreferenceTraining(into, settings, Objective(), 0, runtime)
+        work.optimize(training_process.PREFERENCES[:16], into)
+    else:
         Training(Path(start.path), QUICK, 0, runtime).finetune(ROWS, into, 0)
-        assert runtime.progress.steps == 4  # 64 rows, 16 a step
-        weights.append((into / "model.safetensors").read_bytes())
-    assert weights[0] == weights[1]
+    assert cast(Counted, runtime.progress).steps == 4
+    return (into / "model.safetensors").read_bytes()
 
 
-def test_more_visible_gpus_change_no_head(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    weights: list[Any] = []
-    for count in (1, 4):
-        start, into = base(tmp_path / f"{count}" / "base"), tmp_path / f"{count}" / "model"
-        into.mkdir()
-        runtime = on_visible_gpus(monkeypatch, count)
-        Training(Path(start.path), QUICK, 0, runtime, classifier=True).learn_to_compare(training_process.PAIRS, into)
-        assert runtime.progress.steps == 4
-        weights.append((into / "model.safetensors").read_bytes())
-    assert weights[0] == weights[1]
+@pytest.mark.parametrize("way", ["full", "full by trl", "head", "preferences", "preferences by trl"])
+def test_more_visible_gpus_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    if way.endswith("by trl"):
+        for module in (train, dpo):
+            monkeypatch.setattr(module, "serves", unserved)
+    one, four = (weights_with(gpus, tmp_path / str(gpus), monkeypatch, way) for gpus in (1, 4))
+    assert one == four
 
 
 @pytest.mark.parametrize(("batch_size", "processes"), [(16, 3), (24, 2)])
@@ -109,7 +130,7 @@ def test_steps_that_trl_cannot_share_evenly_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_size: int, processes: int
 ) -> None:
     """64 rows: 16 a step cannot be dealt out to three, and with 24 a step the last one has 16 and TRL repeats 8."""
-    monkeypatch.setattr(train, "serves", lambda model: False)
+    monkeypatch.setattr(train, "serves", unserved)
     monkeypatch.setenv("WORLD_SIZE", str(processes))
     settings = QUICK.model_copy(update={"batch_size": batch_size})
     start = base(tmp_path)
@@ -122,6 +143,6 @@ def test_processes_that_the_trainer_does_not_know_of_are_refused(
 ) -> None:
     from burnish.backends import arguments
 
-    monkeypatch.setattr(arguments, "processes", lambda: 2)
+    monkeypatch.setattr(arguments, "processes", two)
     with pytest.raises(BackendError, match="1 processes train together, but WORLD_SIZE says 2"):
         backend().train(base(tmp_path), ROWS, QUICK, 0, tmp_path / "model")

@@ -14,12 +14,12 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import load_file  # noqa: E402
 from transformers import LlamaConfig, LlamaForCausalLM, MixtralConfig, MixtralForCausalLM  # noqa: E402
-from trl import SFTTrainer  # noqa: E402
+from trl.trainer.sft_trainer import SFTTrainer  # noqa: E402
 
 from burnish.backends import train  # noqa: E402
 from burnish.backends.load import load_base, renderer_of  # noqa: E402
 from burnish.backends.passes import padded  # noqa: E402
-from burnish.backends.supervised import CHOSEN, batch_of, loss_of, serves, supervised_alone  # noqa: E402
+from burnish.backends.supervised import CHOSEN, Supervised, batch_of, loss_of, serves  # noqa: E402
 
 LORA = QUICK.model_copy(update={"lora": LoraConfig(r=4, alpha=8)})
 WAYS: dict[str, tuple[TrainSettings, dict[str, Any]]] = {
@@ -34,6 +34,10 @@ WAYS: dict[str, tuple[TrainSettings, dict[str, Any]]] = {
     "all weights with gradient checkpointing": (QUICK.model_copy(update={"gradient_checkpointing": True}), {}),
     "another optimizer": (QUICK.model_copy(update={"optimizer": Optimizer.ADAFACTOR}), {}),
 }
+
+
+def unserved(model: Any) -> bool:
+    return False
 
 
 def finetuned(where: Path, settings: TrainSettings, **execution: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -59,7 +63,7 @@ def test_the_weights_and_the_loss_are_those_of_trl(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(train, "run", watched)
     settings, execution = WAYS[way]
     ours = finetuned(tmp_path / "ours", settings, **execution)
-    monkeypatch.setattr(train, "serves", lambda model: False)
+    monkeypatch.setattr(train, "serves", unserved)
     theirs = finetuned(tmp_path / "theirs", settings, **execution)
     plain, reference = trainers
     assert not isinstance(plain, SFTTrainer)
@@ -86,7 +90,7 @@ def test_the_gradient_of_a_step_is_that_of_the_models_own_loss() -> None:
     other(**padded([row.ids for row in tokens], pad), labels=batch["labels"]).loss.backward()
     count = sum(len(row.ids) - row.prompt_length for row in tokens)
     assert int(batch[CHOSEN].sum()) == int((batch["labels"] != -100).sum()) == count
-    with supervised_alone(one):
+    with Supervised(one):
         for part in (tokens[:4], tokens[4:], []):
             batch = batch_of(part, pad)
             labels = batch.pop("labels")
@@ -129,5 +133,5 @@ def test_a_model_that_is_left_to_trl_is_trained_and_saved_alike(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ours = {path.name for path in Path(trained(tmp_path / "ours").path).iterdir()}
-    monkeypatch.setattr(train, "serves", lambda model: False)
+    monkeypatch.setattr(train, "serves", unserved)
     assert {path.name for path in Path(trained(tmp_path / "theirs").path).iterdir()} == ours

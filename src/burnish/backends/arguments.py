@@ -60,24 +60,28 @@ class Arguments:
             "num_train_epochs": self.settings.epochs,
         }
 
-    def planned(self, scratch: Path, lengths: Sequence[int]) -> tuple[dict[str, Any], list[Pass]]:
-        """Return the arguments for a trainer that takes planned passes, and these passes in their order.
+    def planned(self, scratch: Path, lengths: Sequence[int]) -> tuple[dict[str, Any], list[list[Pass]]]:
+        """Return the arguments for a trainer that takes planned passes, and the passes of each step.
 
         `lengths` has the number of tokens of each row, or of both rows of a pair together. The trainer sees one epoch
         with all passes of the training.
         """
         rows = len(lengths)
-        wanted = self.runtime.execution.micro_batch
-        limit = Limit(tokens=self.pass_tokens) if wanted == "auto" else Limit(rows=wanted)
         several = processes()
-        steps = plan_passes(lengths, self.steps(rows), self.settings.batch_size, self.seed, limit, several)
+        steps = plan_passes(lengths, self.steps(rows), self.settings.batch_size, self.seed, self.limit, several)
         return self._common(scratch, rows) | {
             "per_device_train_batch_size": 1,
             # The passes of a step are dealt out to the processes in turn.
             "gradient_accumulation_steps": len(steps[0]) // several,
             "num_train_epochs": 1,
             "train_sampling_strategy": "sequential",
-        }, [one for step in steps for one in step]
+        }, steps
+
+    @property
+    def limit(self) -> Limit:
+        """What fits into a planned pass."""
+        wanted = self.runtime.execution.micro_batch
+        return Limit(tokens=self.pass_tokens) if wanted == "auto" else Limit(rows=wanted)
 
     def _common(self, scratch: Path, rows: int) -> dict[str, Any]:
         settings, device = self.settings, self.runtime.device.type

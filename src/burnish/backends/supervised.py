@@ -8,8 +8,7 @@ Axes: B is the rows of a pass, T the token positions, V the vocabulary, and N th
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -19,7 +18,9 @@ from burnish.backends.passes import padded
 from burnish.backends.render import Tokens
 
 CHOSEN = "chosen"
-"""The key under which a batch has the supervised positions."""
+"""The column of a batch that has the supervised positions."""
+OURS = (CHOSEN, "reference", "lengths", "in_step")
+"""The columns of a batch that are not for the model."""
 
 
 def serves(model: Any) -> bool:
@@ -39,28 +40,34 @@ def serves(model: Any) -> bool:
     return tuple(logits.shape[:2]) == (1, 1)
 
 
-@contextmanager
-def supervised_alone(model: Any) -> Generator[None, None, None]:
-    """In this block, each forward pass takes the positions `chosen` and gives the logits of these alone, (1, N, V)."""
-    held: list[torch.Tensor] = []
+class Supervised:
+    """In its block, each forward pass gives the logits of the positions `chosen` alone, with the shape (1, N, V).
 
-    # Hooks and no wrapper around the model, so that the trainer saves the model itself at checkpoints.
-    def take(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        held[:] = [kwargs.pop(CHOSEN)]
+    The model then takes batches with more columns than it knows. `held` has those of the last pass, for the loss.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.model, self.held = model, dict[str, torch.Tensor]()
+        self.hooks: list[Any] = []
+
+    def __enter__(self) -> Supervised:
+        # Hooks and no wrapper around the model, so that the trainer saves the model itself at checkpoints.
+        self.hooks = [
+            self.model.register_forward_pre_hook(self._take, with_kwargs=True),
+            self.model.get_output_embeddings().register_forward_pre_hook(self._select),
+        ]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for hook in self.hooks:
+            hook.remove()
+
+    def _take(self, _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        self.held = {name: kwargs.pop(name) for name in OURS if name in kwargs}
         return args, kwargs
 
-    def select(_: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-        return (inputs[0][held[0]].unsqueeze(0), *inputs[1:])
-
-    hooks = [
-        model.register_forward_pre_hook(take, with_kwargs=True),
-        model.get_output_embeddings().register_forward_pre_hook(select),
-    ]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()
+    def _select(self, _: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        return (inputs[0][self.held[CHOSEN]].unsqueeze(0), *inputs[1:])
 
 
 def batch_of(rows: Sequence[Tokens], pad: int) -> dict[str, torch.Tensor]:

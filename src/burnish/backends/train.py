@@ -24,7 +24,7 @@ from burnish.backends.device import Runtime, is_first, torch_dtype
 from burnish.backends.load import beneath_adapter, continued, load_base, located, max_positions, renderer_of
 from burnish.backends.passes import padded
 from burnish.backends.render import Tokens
-from burnish.backends.supervised import batch_of, loss_of, serves, supervised_alone
+from burnish.backends.supervised import Supervised, batch_of, loss_of, serves
 from burnish.config import TrainSettings
 from burnish.errors import ConfigError
 from burnish.models.card import Weights, read_card, write_card
@@ -55,7 +55,7 @@ class Training:
         tokens = [self.renderer.row(row, limit) for row in rows]
         callbacks = [self.arguments.bar(len(tokens)), _SaveAt(self.arguments.save_steps(len(tokens), checkpoints))]
         if serves(model):
-            with supervised_alone(model):
+            with Supervised(model):
                 self._train(self._plain(model, tokens, into / "trainer", callbacks), into, checkpoints)
         else:
             self._train(self._trl(model, tokens, into / "trainer", callbacks), into, checkpoints)
@@ -63,12 +63,12 @@ class Training:
 
     def _plain(self, model: Any, tokens: Sequence[Tokens], scratch: Path, callbacks: list[TrainerCallback]) -> Trainer:
         """Return transformers' Trainer, which gets the passes in their order (see supervised.py)."""
-        arguments, passes = self.arguments.planned(scratch, [len(row.ids) for row in tokens])
+        arguments, steps = self.arguments.planned(scratch, [len(row.ids) for row in tokens])
         pad = self.renderer.tokenizer.pad_token_id
         return Trainer(
             model=model,
             args=on_one_device(TrainingArguments(**arguments)),
-            train_dataset=passes,
+            train_dataset=[one for step in steps for one in step],
             data_collator=lambda batch: batch_of([tokens[row] for row in batch[0]], pad),
             compute_loss_func=loss_of,
             callbacks=callbacks,
@@ -111,12 +111,12 @@ class Training:
         ]
         # One item is two rows of a forward pass.
         lengths = [2 * max(map(len, item.ids)) for item in items]
-        arguments, passes = self.arguments.planned(into / "trainer", lengths)
+        arguments, steps = self.arguments.planned(into / "trainer", lengths)
         pad = self.renderer.tokenizer.pad_token_id
         trainer = Trainer(
             model=model,
             args=on_one_device(TrainingArguments(**arguments)),
-            train_dataset=passes,
+            train_dataset=[one for step in steps for one in step],
             data_collator=lambda batch: _both_orders([items[place] for place in batch[0]], pad),
             compute_loss_func=_loss_of_labels,
             callbacks=[self.arguments.bar(len(items))],

@@ -187,7 +187,7 @@ class Steps(DataSteps):
             **rows.config,
         }
         inputs = {"policy": policy, "preferred": preferred, **rows.inputs}
-        return self.stage("train_preferences", config, inputs, run, label)
+        return self.stage("train_preferences", config, inputs, run, label, TRAINED)
 
     def score(self, model: Artifact, rows: Rows, answers: Artifact, label: str) -> Artifact:
         """Compute log p(answer and end | prompt) for these rows' answers, in nats.

@@ -190,6 +190,15 @@ class Refinement:
     reason: Reason
 
 
+class Effect(StrEnum):
+    """What a change of a label did, by the reference: whether the label was right before, and whether it is now."""
+
+    WRONG_TO_RIGHT = "wrong_to_right"
+    RIGHT_TO_WRONG = "right_to_wrong"
+    WRONG_TO_WRONG = "wrong_to_wrong"
+    RIGHT_TO_RIGHT = "right_to_right"
+
+
 class AnswerKind(StrEnum):
     """The kind of final answer that a task compares."""
 

@@ -5,10 +5,17 @@ from __future__ import annotations
 import pytest
 
 from burnish.algorithms.comparisons import combined, voted
-from burnish.algorithms.ledger_lines import confidence_counts, mean_of_orders, p_b_of, right_calls, verdict_on
+from burnish.algorithms.ledger_lines import (
+    confidence_counts,
+    effects,
+    mean_of_orders,
+    p_b_of,
+    right_calls,
+    verdict_on,
+)
 from burnish.algorithms.preferences import Pair, ledger_line
 from burnish.algorithms.refinement import ledger
-from burnish.types import Demonstration, DemonstrationSource, Order, Preference, Reason, Refinement, Verdict
+from burnish.types import Demonstration, DemonstrationSource, Effect, Order, Preference, Reason, Refinement, Verdict
 
 KEPT = Demonstration(example_id="x", completion="4", source=DemonstrationSource.GIVEN, producer="g", round=0)
 PROPOSED = Demonstration(example_id="x", completion="5", source=DemonstrationSource.PROPOSAL, producer="m", round=1)
@@ -104,3 +111,25 @@ def test_confidence_is_counted_in_ten_bins() -> None:
     sure = [0.0, 0.049, 0.05, 0.15, 0.35, 0.499, 0.5]
     lines = [line(Reason.ACCEPTED, seen(0.5 + one)) for one in sure]
     assert confidence_counts([*lines, line(Reason.AGREED, None)]) == (2, 1, 0, 1, 0, 0, 0, 1, 0, 2)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "effect"),
+    [
+        (False, True, Effect.WRONG_TO_RIGHT),
+        (True, False, Effect.RIGHT_TO_WRONG),
+        (False, False, Effect.WRONG_TO_WRONG),
+        (True, True, Effect.RIGHT_TO_RIGHT),
+    ],
+)
+def test_a_change_is_counted_by_what_it_did(before: bool, after: bool, effect: Effect) -> None:
+    right = {KEPT.id: before, PROPOSED.id: after}
+    changed = line(Reason.ACCEPTED, seen(0.75))
+    left = [line(reason, seen(0.75)) for reason in (Reason.OVER_CAP, Reason.BELOW_GATE, Reason.OVER_RISK)]
+    found = effects([changed, *left], lambda _, side: right[side])
+    assert found == {one: int(one is effect) for one in Effect}
+
+
+def test_a_pair_that_was_trained_on_for_its_old_side_changed_no_label() -> None:
+    found = effects([trained(Reason.ACCEPTED, seen(0.25))], lambda _, side: side == PROPOSED.id)
+    assert not any(found.values())

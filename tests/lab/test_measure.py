@@ -27,7 +27,7 @@ from burnish.steps.artifacts import (
     read_scores,
 )
 from burnish.tasks import task_named
-from burnish.types import Artifact, Example, Reason, Refinement, TrainingRow, short_hash
+from burnish.types import Artifact, Effect, Example, Reason, Refinement, TrainingRow, short_hash
 
 ORACLE = {"annotator": {"kind": "oracle"}}
 METHODS: list[dict[str, Any]] = [{"kind": "sft"}, {"kind": "ilr", "rounds": 2}, {"kind": "dpo", "rounds": 2}]
@@ -181,6 +181,53 @@ def test_calls_are_counted_over_decisive_pairs_of_all_and_of_the_accepted(tmp_pa
             assert metric.value == (sum(called.values()) / len(called) if called else None)
         shares.add(run.metrics["annotator_accuracy"].value)
     assert shares - {0.0, 1.0, None}
+
+
+def test_the_effects_of_changes_are_those_of_the_ledger(tmp_path: Path) -> None:
+    methods = [*METHODS, {"kind": "naive", "rounds": 1}]
+    found = measured(small(methods=methods), tmp_path, Blind(gold()))
+    seen: set[str] = set()
+    for method, number in (("ilr", 1), ("ilr", 2), ("naive", 1)):
+        run, outcome = found.run(method, number), found.outcome(method, number)
+        assert outcome.round.compared is not None
+        examples = outcome.rows.examples()
+        texts = {
+            row.id: row.completion
+            for side in outcome.round.compared.sides
+            for rows in read_samples(side).values()
+            for row in rows
+        }
+        expected = dict.fromkeys(Effect, 0)
+        for line in read_ledger(outcome.round.compared.ledger):
+            if line.reason is Reason.ACCEPTED:
+                before, after = (correct(examples[line.example_id], texts[side]) for side in (line.kept, line.proposed))
+                expected[Effect(f"{'right' if before else 'wrong'}_to_{'right' if after else 'wrong'}")] += 1
+        assert {effect: run.counts[effect] for effect in Effect} == expected
+        assert sum(expected.values()) == run.counts["accepted"]
+        seen |= {effect for effect, count in expected.items() if count}
+    assert seen >= {Effect.WRONG_TO_RIGHT, Effect.RIGHT_TO_WRONG}
+    # Preference optimisation changes no label.
+    assert not set(Effect) & found.run("dpo", 1).counts.keys()
+
+
+def test_an_answer_that_was_cut_is_wrong_wherever_answers_are_graded(tmp_path: Path) -> None:
+    found = measured(small(supervision=ORACLE, methods=METHODS), tmp_path, Cut(gold()))
+    cut_answers = 0
+    for outcome in found.outcomes:
+        grades, answers = read_grades(outcome.test), read_demonstrations(outcome.answers)
+        for id_, answer in answers.items():
+            cut_answers += not answer.finished
+            assert answer.finished or not grades[id_].correct
+        if outcome.round.compared is None:
+            continue
+        sides = {
+            row.id: row for side in outcome.round.compared.sides for rows in read_samples(side).values() for row in rows
+        }
+        for line in read_ledger(outcome.round.compared.ledger):
+            # The oracle never keeps a label that was cut where the proposal is right.
+            if line.reason is Reason.REJECTED:
+                assert sides[line.kept].finished
+    assert cut_answers
 
 
 # --- paired differences

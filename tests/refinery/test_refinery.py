@@ -36,7 +36,7 @@ from burnish.algorithms.ledger_lines import verdict_on
 from burnish.backends.fake import SKILL, FakeBackend
 from burnish.protocols import Prompt
 from burnish.stats import wilson
-from burnish.types import Completion, Reason, Verdict
+from burnish.types import Completion, Effect, Reason, Verdict
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +147,8 @@ def test_all_that_the_summary_counts_can_be_recomputed_from_the_ledger(done: Ref
         assert (one.annotator_accuracy.value, one.annotator_accuracy.n) == (1.0, len(decisive))
         assert one.accepted_accuracy is not None
         assert (one.accepted_accuracy.value, one.accepted_accuracy.n) == (1.0, CAP)
+        # The oracle accepts a proposal only where the label was wrong and the proposal is right.
+        assert one.effects == {effect: CAP * (effect is Effect.WRONG_TO_RIGHT) for effect in Effect}
     before = done.summary.given_accuracy
     assert before is not None
     assert (before.value, before.n) == ((COUNT - WRONG_LABELS) / COUNT, COUNT)

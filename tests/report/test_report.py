@@ -16,9 +16,11 @@ from burnish.errors import DataError
 from burnish.report.figures import draw_figures, write_figures
 from burnish.report.page import facts, render, write_report
 from burnish.report.series import Relation, contrast, curve, methods
+from burnish.report.tables import effects_table
 from burnish.report.text import duration, percent, shortened, signed_points, terminal, visible
-from burnish.report.words import found_here, headline
+from burnish.report.words import basis, found_here, headline
 from burnish.results import Change, Results, read_changes, read_results, read_timings
+from burnish.types import Effect
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "results-v1"
 EVIL = "</style></svg><script>alert('1')</script>\"><img src=x onerror=alert(2)>&amp;'\x1b[31m\u202e{{ 7*7 }}"
@@ -162,6 +164,32 @@ def test_figures_are_those_of_the_paper_and_well_formed(results: Results) -> Non
         ElementTree.fromstring(drawing.svg)
     ids = re.findall(r'\bid="([^"]+)"', "".join(drawing.svg for drawing in drawings))
     assert len(set(ids)) == len(ids)
+
+
+def with_effects(results: Results) -> Results:
+    """The fixture with counts of what the changes did: those of one seed are 3, 1, 2 and 0."""
+    counts = dict(zip(Effect, (3, 1, 2, 0), strict=True))
+    runs = [
+        run.model_copy(update={"counts": {**run.counts, **(counts if "accepted" in run.counts else {})}})
+        for run in results.runs
+    ]
+    return results.model_copy(update={"runs": tuple(runs)})
+
+
+def test_what_the_changes_did_is_a_table_a_figure_and_a_sentence(results: Results) -> None:
+    assert effects_table(results) is None  # an earlier version wrote this file
+    known = with_effects(results)
+    table = effects_table(known)
+    assert table is not None
+    seeds = len({run.seed for run in known.runs if run.method == "ilr"})
+    first = next(row for row in table.rows if (str(row[0]), str(row[1])) == ("ILR", "1"))
+    assert [cell.text for cell in first[2:]] == [f"{count * seeds:,}" for count in (3, 1, 2)] + ["–"]
+    assert first[2].detail == "50.0\u00a0%"
+    drawing = next(drawing for drawing in draw_figures(known) if drawing.name == "changes")
+    ElementTree.fromstring(drawing.svg)
+    assert "wrong to another wrong one" in drawing.svg
+    assert f"ILR, round 1: 50.0\u00a0% of {6 * seeds} changes made a wrong label right." in found_here(known, "changes")
+    assert basis(drawing, known).startswith("Means over seeds")
 
 
 def test_unknown_methods_and_missing_metrics_are_drawn_or_left_out(results: Results) -> None:

@@ -8,15 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from burnish.annotators import classifier
 from burnish.config import ModelConfig, Template
 from burnish.config.reading import read_config
 from burnish.errors import BackendError, ConfigError
 from burnish.lab.inputs import semantic
 from burnish.lab.running import plan
 from burnish.models import location
-from burnish.steps import basic
-from burnish.steps.data import ORDINARY
+from burnish.steps import versions
 from burnish.store import identity
 from burnish.store.files import pretty
 from burnish.tasks import numbers
@@ -88,8 +86,8 @@ def test_another_way_of_training_changes_what_is_trained_and_what_follows(
     monkeypatch.setattr(identity, "of_hub", named)
     config = "gsm8k-gemma2b-mistral7b.yaml"
     now = labelled(tmp_path, config)
-    for module in (basic, classifier):
-        monkeypatch.setattr(module, "TRAINED", ORDINARY)
+    for name in ("train", "train_preferences", "train_classifier"):
+        monkeypatch.delitem(versions.VERSIONS, name)
     first = labelled(tmp_path, config)
     kept = {label for label, _ in {*now} & {*first}}
     assert [label for label, _ in now] == [label for label, _ in first]

@@ -6,8 +6,15 @@ from collections.abc import Callable, Iterable
 from typing import assert_never
 
 from burnish.algorithms.comparisons import verdict_of
-from burnish.types import Reason, Refinement, Verdict
+from burnish.types import Effect, Reason, Refinement, Verdict
 
+EFFECTS = {
+    (False, True): Effect.WRONG_TO_RIGHT,
+    (True, False): Effect.RIGHT_TO_WRONG,
+    (False, False): Effect.WRONG_TO_WRONG,
+    (True, True): Effect.RIGHT_TO_RIGHT,
+}
+"""{(right before, right after): effect}."""
 BINS = 10
 """Bins of equal width into which confidence, from 0 to 0.5, is counted."""
 
@@ -75,6 +82,20 @@ def right_calls(lines: Iterable[Refinement], right: Callable[[str, str], bool]) 
         if kept != proposed:
             called[line.kept, line.proposed] = (verdict is Verdict.B) == proposed
     return sum(called.values()), len(called)
+
+
+def effects(lines: Iterable[Refinement], right: Callable[[str, str], bool]) -> dict[Effect, int]:
+    """Count what the accepted changes of labels did, in the order of `Effect`.
+
+    `right` is that of `right_calls`. A change from one wrong label to another one is counted apart, because it harms a
+    student as much as a change for the worse does, although it leaves the share of right labels as it was.
+    """
+    counts = dict.fromkeys(Effect, 0)
+    for line in lines:
+        if line.reason is Reason.ACCEPTED and line.chosen == line.proposed:
+            before, after = (right(line.example_id, side) for side in (line.kept, line.proposed))
+            counts[EFFECTS[before, after]] += 1
+    return counts
 
 
 def confidence_counts(lines: Iterable[Refinement]) -> tuple[int, ...]:

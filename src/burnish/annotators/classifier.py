@@ -8,7 +8,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import assert_never
 
-from burnish.algorithms.comparisons import abstentions, both_orders, combined
+from burnish.algorithms.comparisons import abstentions, answer_of, both_orders, combined
 from burnish.annotators.balanced import BothOrders, Pairs, balance, by_category
 from burnish.annotators.resources import GroundTruth, Resources
 from burnish.config import ClassifierConfig
@@ -16,7 +16,6 @@ from burnish.errors import DataError
 from burnish.protocols import Scorer
 from burnish.steps.artifacts import Rows, read_demonstrations
 from burnish.steps.basic import Steps, checkpoint
-from burnish.steps.data import TRAINED
 from burnish.steps.judging import AnnotatorPlan
 from burnish.store.stages import Work
 from burnish.tasks.answers import graders
@@ -124,7 +123,7 @@ def trained(config: ClassifierConfig, teaching: Teaching, base: Artifact) -> Art
     if steps.task_kind != steps.learned_kind:  # a new reader of answers finds other worse answers in the same texts
         extra |= {"task": steps.task_kind}
     semantic = {"train": settings.model_dump(mode="json"), "seed": steps.seed, **extra, **truth.rows.config}
-    return steps.stage("train_classifier", semantic, inputs, run, "q~", TRAINED)
+    return steps.stage("train_classifier", semantic, inputs, run, "q~")
 
 
 def worse_sides(teaching: Teaching, config: ClassifierConfig) -> list[dict[str, Artifact]]:
@@ -213,7 +212,7 @@ def labelled(teaching: Teaching, worse: Sequence[Artifact]) -> Labelled:
     for rows in sampled:
         for id_, answer in rows.items():
             grader = grader_of(id_)
-            a, b = grader.extract(answer.completion), grader.extract(gold[id_].completion)
+            a, b = answer_of(grader, answer), answer_of(grader, gold[id_])
             if b is None:  # a gold answer without a final answer cannot be compared
                 continue
             if a is not None and grader.agree(a, b):

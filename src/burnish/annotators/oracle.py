@@ -15,7 +15,8 @@ from burnish.annotators.resources import Resources
 from burnish.config import OracleConfig
 from burnish.protocols import ExampleGrader, Grader
 from burnish.steps.judging import AnnotatorPlan
-from burnish.tasks.answers import graders
+from burnish.steps.versions import recorded
+from burnish.tasks.answers import graded, graders
 from burnish.types import Artifact, Comparison, Example, Order, Preference
 
 
@@ -39,8 +40,7 @@ class OracleAnnotator:
         # a tie. That says more than is known, so the oracle abstains.
         if self.examples[comparison.example_id].reference is None:
             return combined(comparison.id, (Order.AB,), (None,), "oracle")
-        right_a = grader.grade(comparison.a.completion).correct
-        right_b = grader.grade(comparison.b.completion).correct
+        right_a, right_b = graded(grader, comparison.a).correct, graded(grader, comparison.b).correct
         p_b = 0.5 + (right_b - right_a) / 2  # 1 if only b is right, 0 if only a is right, else 0.5
         return combined(comparison.id, (Order.AB,), (p_b,), "oracle")
 
@@ -63,7 +63,7 @@ def plan(resources: Resources) -> AnnotatorPlan:
 def _plan(resources: Resources, config: dict[str, JsonValue], inputs: dict[str, Artifact]) -> AnnotatorPlan:
     return AnnotatorPlan(
         kind="oracle",
-        config=config,
+        config={**config, **recorded("oracle")},
         inputs=inputs,
         over=lambda examples: OracleAnnotator(resources.steps.referee, examples),
         reads_references=True,

@@ -10,7 +10,7 @@ from itertools import combinations
 from pathlib import Path
 
 from burnish import __version__
-from burnish.algorithms.ledger_lines import right_calls
+from burnish.algorithms.ledger_lines import effects, right_calls
 from burnish.config import Config
 from burnish.lab.experiment import Outcome
 from burnish.lab.inputs import semantic
@@ -40,7 +40,8 @@ from burnish.steps.artifacts import (
 )
 from burnish.steps.probes import Divergence, Versus
 from burnish.store.files import as_mapping
-from burnish.types import Example, Reason, Refinement, Verdict
+from burnish.tasks.answers import graded
+from burnish.types import Demonstration, Example, Reason, Refinement, Verdict
 
 SFT = "sft"
 """The method that every round is compared with, if a config has a method of that name."""
@@ -82,6 +83,7 @@ def _run(outcome: Outcome, task: Task) -> Run:
         # Methods that train on preference pairs replace no labels: the count of pairs takes the place of the share.
         if outcome.round.relabelled:
             metrics["replaced"] = Metric(value=len(accepted) / len(ledger), n=len(ledger), ci95=None)
+            counts |= {str(effect): n for effect, n in effects(accepted, _right_side(outcome, task)).items()}
         else:
             counts["pairs_trained_on"] = training["pairs"]
         if judged:
@@ -162,25 +164,25 @@ def _win_rate(versus: Versus, prompts: int) -> Metric:
 def _called(outcome: Outcome, lines: Iterable[Refinement], task: Task) -> Metric:
     """Return how often the annotator was right, among the pairs in which exactly one side is right and it named a
     winner."""
+    return Metric.share(*right_calls(lines, _right_side(outcome, task)))
+
+
+def _right_side(outcome: Outcome, task: Task) -> Callable[[str, str], bool]:
+    """Return a function that takes an example id and a demonstration id and says whether the demonstration is right."""
     examples, sides = outcome.rows.examples(), sides_of(outcome)
-    return Metric.share(*right_calls(lines, lambda _, side: is_right(task, examples, sides[side])))
+    return lambda _, side: is_right(task, examples, sides[side])
 
 
-def is_right(task: Task, examples: Mapping[str, Example], side: tuple[str, str]) -> bool:
-    """Say whether a completion is right. `side` is (example id, completion)."""
-    return task.on(examples[side[0]]).grade(side[1]).correct
+def is_right(task: Task, examples: Mapping[str, Example], side: Demonstration) -> bool:
+    """Say whether an answer is right."""
+    return graded(task.on(examples[side.example_id]), side).correct
 
 
-def sides_of(outcome: Outcome) -> dict[str, tuple[str, str]]:
-    """Return {demonstration id: (example id, completion)} for all answers that a round compared."""
+def sides_of(outcome: Outcome) -> dict[str, Demonstration]:
+    """Return {demonstration id: demonstration} for all answers that a round compared."""
     compared = outcome.round.compared
     assert compared is not None, outcome
-    return {
-        row.id: (row.example_id, row.completion)
-        for artifact in compared.sides
-        for rows in read_samples(artifact).values()
-        for row in rows
-    }
+    return {row.id: row for artifact in compared.sides for rows in read_samples(artifact).values() for row in rows}
 
 
 def _summary(runs: Sequence[Run]) -> Iterable[SummaryRow]:

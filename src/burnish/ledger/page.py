@@ -19,7 +19,15 @@ from burnish.ledger.notes import losses, taken_back
 from burnish.ledger.summary import RoundSummary, Summary, reference_doubt
 from burnish.report.drawing import Axis, Curve, Mark, curves, scaled
 from burnish.report.page import Fact, environment
-from burnish.report.tables import REASONS, Cell, Table, confidence_cells, confidence_header
+from burnish.report.tables import (
+    EFFECTS,
+    REASONS,
+    Cell,
+    Table,
+    confidence_cells,
+    confidence_header,
+    effect_cells,
+)
 from burnish.report.text import percent, percent_range, plural, shortened
 from burnish.results import Metric
 from burnish.store.files import write_atomic
@@ -57,6 +65,7 @@ def write_page(folder: Path, summary: Summary) -> Path:
             rounds=rounds_table(summary),
             reasons=reasons_table(summary),
             glossary=glossary(summary),
+            effects=effects_table(summary),
             confidence=confidence_table(summary),
             selftest=selftest_table(summary),
             harm=harm_table(summary),
@@ -178,6 +187,13 @@ def glossary(summary: Summary) -> list[Fact]:
     """Return what each reason in the table means, with its name in the ledger."""
     # The sentences are those of `burnish show` and of the end of `burnish refine`.
     return [Fact(REASONS[reason], f"{WHY[reason]} ({reason} in the ledger)") for reason in _reasons(summary)]
+
+
+def effects_table(summary: Summary) -> Table | None:
+    """Return what the changes of each round did, or None without a reference."""
+    known = [(round_.round, round_.effects) for round_ in summary.rounds if round_.effects is not None]
+    rows = tuple((Cell(str(number)), *effect_cells(effects)) for number, effects in known)
+    return Table(title="Changes", header=("round", *EFFECTS.values()), rows=rows) if rows else None
 
 
 def confidence_table(summary: Summary) -> Table | None:

@@ -15,6 +15,7 @@ from burnish.config.base import ON_RECORD
 from burnish.errors import DataError, StageError
 from burnish.results import Metric, Record
 from burnish.selftest.report import SelftestReport
+from burnish.types import Effect
 
 SUMMARY = "refinement.json"
 
@@ -95,6 +96,9 @@ class RoundSummary(Record):
     folder of an earlier version has none."""
     accepted_confidence: tuple[int, ...] = ()
     """The same for the changes that were accepted."""
+    effects: dict[Effect, int] | None = None
+    """Number of changed labels by what the change did, among the rows with a reference: whether the label was right
+    before and after it. A folder of an earlier version has none."""
     unfinished: int | None = None
     """Number of `invalid` proposals without an end: generation stopped at `decode.max_new_tokens`. A folder of an
     earlier version has none."""

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from burnish.algorithms.ledger_lines import confidence_counts, right_calls
+from burnish.algorithms.ledger_lines import confidence_counts, effects, right_calls
 from burnish.ledger.folder import Folder
 from burnish.ledger.summary import HarmSummary, RoundSummary
 from burnish.methods import Round
@@ -16,7 +16,8 @@ from burnish.steps.artifacts import DEMONSTRATIONS, Rows, iter_ledger, read_demo
 from burnish.steps.auditing import read_harm
 from burnish.steps.setting import Compared
 from burnish.store.files import as_mapping, iter_rows
-from burnish.types import Artifact, Demonstration, Reason, Refinement
+from burnish.tasks.answers import graded
+from burnish.types import Artifact, Demonstration, Effect, Reason, Refinement
 
 
 class Reference:
@@ -29,7 +30,7 @@ class Reference:
 
     def right(self, example_id: str, answer: Demonstration) -> bool:
         """Say whether an answer is right. An answer without an end (cut at the token limit) is not."""
-        return answer.finished and self.task.on(self.examples[example_id]).grade(answer.completion).correct
+        return graded(self.task.on(self.examples[example_id]), answer).correct
 
     def labels(self, demonstrations: Artifact) -> Metric:
         """Return the share of right labels among the rows with a reference."""
@@ -54,6 +55,11 @@ class Reference:
         known = (line for line in lines if line.example_id in self.examples)
         return Metric.share(*right_calls(known, lambda id_, side: self.right(id_, answers[side])))
 
+    def effects(self, lines: Iterable[Refinement], answers: Mapping[str, Demonstration]) -> dict[Effect, int]:
+        """Return how many changes of labels did what, among the rows with a reference."""
+        known = (line for line in lines if line.example_id in self.examples)
+        return effects(known, lambda id_, side: self.right(id_, answers[side]))
+
 
 def summarised(round_: Round, reference: Reference | None) -> RoundSummary:
     """Return what happened in a round. Accuracies are None without a reference."""
@@ -62,12 +68,14 @@ def summarised(round_: Round, reference: Reference | None) -> RoundSummary:
     # The ledger is read once per count and not kept: it has a line for every row.
     counts = Counter(line.reason for line in iter_ledger(ledger))
     compared = sum(line.score is not None for line in iter_ledger(ledger))
-    annotator_accuracy = accepted_accuracy = None
-    if reference and compared:
+    annotator_accuracy = accepted_accuracy = did = None
+    if reference:
         answers = {row.id: row for side in round_.compared.sides for row in read_demonstrations(side).values()}
+        did = reference.effects(iter_ledger(ledger), answers)
         judged = [line for line in iter_ledger(ledger) if line.score is not None]
-        annotator_accuracy = reference.decisive(judged, answers)
-        accepted_accuracy = reference.decisive((line for line in judged if line.reason is Reason.ACCEPTED), answers)
+        if judged:
+            annotator_accuracy = reference.decisive(judged, answers)
+            accepted_accuracy = reference.decisive((line for line in judged if line.reason is Reason.ACCEPTED), answers)
     harm = read_harm(round_.demonstrations)
     return RoundSummary(
         round=round_.number,
@@ -78,6 +86,7 @@ def summarised(round_: Round, reference: Reference | None) -> RoundSummary:
         label_accuracy=reference.labels(round_.demonstrations) if reference else None,
         annotator_accuracy=annotator_accuracy,
         accepted_accuracy=accepted_accuracy,
+        effects=did,
         unfinished=_unfinished(round_.compared),
         confidence=confidence_counts(iter_ledger(ledger)),
         accepted_confidence=confidence_counts(line for line in iter_ledger(ledger) if line.reason is Reason.ACCEPTED),

@@ -297,6 +297,43 @@ def grouped_bars(
     return Drawing(name=name, title=title, svg=svg_of(name, title, paint, legend=True), points=shown)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackPart:
+    """A part of stacked bars: its value in each bar. Its pattern tells it from the others in a print without colour."""
+
+    label: str
+    values: tuple[float, ...]
+    colour: str
+    pattern: str
+
+
+def stacked_bars(name: str, title: str, x_label: str, bars: Sequence[str], parts: Sequence[StackPart]) -> Drawing:
+    """Draw a horizontal bar for each name in `bars`, made of one part for each of `parts`."""
+
+    def paint(axes: Axes) -> None:
+        places = range(len(bars))
+        starts = [0.0] * len(bars)
+        for part in parts:
+            axes.barh(
+                places,
+                part.values,
+                left=starts,
+                height=0.7,
+                label=part.label,
+                color=part.colour,
+                hatch=part.pattern,
+                edgecolor="white",
+                linewidth=0.5,
+            )
+            starts = [start + value for start, value in zip(starts, part.values, strict=True)]
+        axes.set_yticks(places, [cut(bar, 24) for bar in bars])
+        # The first bar is at the top, as in a table.
+        axes.invert_yaxis()
+        axes.set_xlabel(x_label)
+
+    return Drawing(name=name, title=title, svg=svg_of(name, title, paint, legend=True), points=())
+
+
 def scaled(interval: Bounds | None, factor: float) -> Bounds | None:
     """Return an interval in the units of an axis."""
     return None if interval is None else (factor * interval[0], factor * interval[1])

@@ -17,6 +17,7 @@ from burnish.report.drawing import (
     Curve,
     Drawing,
     Mark,
+    StackPart,
     curves,
     cut,
     draw_level,
@@ -25,11 +26,14 @@ from burnish.report.drawing import (
     label_of,
     looks_of,
     scaled,
+    stacked_bars,
     svg_of,
 )
-from burnish.report.series import Method, by_wins, curve, main_metric, methods, with_role
+from burnish.report.series import Method, by_wins, curve, effects_of, main_metric, methods, with_role
+from burnish.report.tables import EFFECTS
 from burnish.results import Results, read_results
 from burnish.store.files import write_atomic
+from burnish.types import Effect
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,11 +64,22 @@ class Plot:
     chance: float | None = None
 
 
+EFFECT_LOOKS = {
+    Effect.WRONG_TO_RIGHT: ("#007a59", ""),
+    Effect.RIGHT_TO_WRONG: ("#d55e00", "///"),
+    Effect.WRONG_TO_WRONG: ("#e8a33d", "..."),
+    Effect.RIGHT_TO_RIGHT: ("#9aa4af", "xx"),
+}
+"""The colour and the pattern of each effect of a change."""
+MOST_BARS = 16
+"""The most bars that one figure has room for."""
+
+
 def draw_figures(results: Results) -> list[Drawing]:
     """Draw each figure for which there are results, in the order of the report."""
     drawings = [_bars(results)]
     drawings += [_over_rounds(results, plot) for plot in _plots(results)]
-    drawings += [*overoptimisation(results), *preference_training(results)]
+    drawings += [*changes(results), *overoptimisation(results), *preference_training(results)]
     return [drawing for drawing in drawings if drawing is not None]
 
 
@@ -228,6 +243,30 @@ def _bars(results: Results) -> Drawing | None:
 def _bar_label(method: Method) -> str:
     """Return a label that fits a bar. A part in brackets gets a line of its own."""
     return "\n(".join(cut(part, 16) for part in method.label.split(" (", 1))
+
+
+def changes(results: Results) -> list[Drawing]:
+    """Draw what the changes of labels did, as a bar for each method and round. Counts are means over seeds."""
+    rows = [
+        (method, number, counts)
+        for method in methods(results)
+        for number, counts in effects_of(results, method).items()
+        if any(counts.values())
+    ][:MOST_BARS]
+    if not rows:
+        return []
+    seeds = {method.name: len({run.seed for run in results.runs if run.method == method.name}) for method, *_ in rows}
+    parts = [
+        StackPart(
+            label=EFFECTS[effect],
+            values=tuple(counts[effect] / seeds[method.name] for method, _, counts in rows),
+            colour=colour,
+            pattern=pattern,
+        )
+        for effect, (colour, pattern) in EFFECT_LOOKS.items()
+    ]
+    bars = [f"{method.name}, round {number}" for method, number, _ in rows]
+    return [stacked_bars("changes", "What the changes of labels did", "changed labels (mean over seeds)", bars, parts)]
 
 
 def overoptimisation(results: Results) -> list[Drawing]:

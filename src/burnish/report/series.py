@@ -11,6 +11,7 @@ from pydantic import JsonValue
 from burnish.config import METHODS, MethodRole, MethodSettings
 from burnish.errors import ConfigError
 from burnish.results import REFERENCE_WIN_RATE, SUPERVISOR, Bounds, PairedRow, Results, Run
+from burnish.types import Effect
 
 ACCURACY = "test_accuracy"
 _ORDER = tuple(MethodRole)  # the members stand in reading order
@@ -146,6 +147,21 @@ def curve(results: Results, method: str, metric: str) -> tuple[Point, ...]:
         interval = cells[0][2] if len(cells) == 1 else row.ci95 if row is not None else None
         points.append(Point(round=number, value=mean, ci95=interval, seeds=len(cells), n=(min(ns), max(ns))))
     return tuple(points)
+
+
+def effects_of(results: Results, method: Method) -> dict[int, dict[Effect, int]]:
+    """Return {round: {effect: changes of labels, summed over seeds}} of a method, rounds rising.
+
+    Rounds in which nothing is known of the changes are left out.
+    """
+    sums: dict[int, dict[Effect, int]] = {}
+    for run in results.runs:
+        # A file of an earlier version has none of these counts.
+        if run.method == method.name and all(effect in run.counts for effect in Effect):
+            counts = sums.setdefault(run.round, dict.fromkeys(Effect, 0))
+            for effect in Effect:
+                counts[effect] += run.counts[effect]
+    return dict(sorted(sums.items()))
 
 
 def by_wins(results: Results) -> bool:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from burnish.report.series import Method, Point, by_wins, curve, methods
+from burnish.report.series import Method, Point, by_wins, curve, effects_of, methods
 from burnish.report.text import NONE, duration, percent, percent_range, signed_points, terminal
 from burnish.results import Confidence, Results, StageTiming, Timings
-from burnish.types import Reason
+from burnish.types import Effect, Reason
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
@@ -57,6 +57,15 @@ REASONS = {
     Reason.REVERTED: "reverted",
 }
 """What each reason is called in tables."""
+
+
+EFFECTS = {
+    Effect.WRONG_TO_RIGHT: "wrong to right",
+    Effect.RIGHT_TO_WRONG: "right to wrong",
+    Effect.WRONG_TO_WRONG: "wrong to another wrong one",
+    Effect.RIGHT_TO_RIGHT: "right to another right one",
+}
+"""What each effect of a change is called in tables and figures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +188,24 @@ def reasons_table(results: Results) -> Table:
         if owner == name
     ]
     return Table(title="Reasons", header=("method", "round", *(REASONS[r] for r in present)), rows=tuple(rows))
+
+
+def effects_table(results: Results) -> Table | None:
+    """Return what the changes of labels did, for each method and round, summed over seeds. None if none is known.
+
+    Each count has its share of the changes of that round.
+    """
+    rows = [
+        (Cell(method.label), Cell(str(number)), *effect_cells(counts))
+        for method in methods(results)
+        for number, counts in effects_of(results, method).items()
+    ]
+    return Table(title="Changes", header=("method", "round", *EFFECTS.values()), rows=tuple(rows)) if rows else None
+
+
+def effect_cells(counts: Mapping[Effect, int]) -> tuple[Cell, ...]:
+    """Return a cell for each effect of changes, with its share."""
+    return tuple(_share(counts[effect], sum(counts.values())) for effect in EFFECTS)
 
 
 def _share(count: int, total: int) -> Cell:

@@ -18,6 +18,7 @@ from burnish.report.series import (
     by_wins,
     contrast,
     curve,
+    effects_of,
     main_metric,
     methods,
     point,
@@ -26,6 +27,7 @@ from burnish.report.series import (
 )
 from burnish.report.text import NBSP, percent, plural, signed_points
 from burnish.results import REFERENCE_WIN_RATE, Results
+from burnish.types import Effect
 
 REFEREE: TypeAdapter[AnnotatorSettings] = TypeAdapter(ReferenceJudge)
 
@@ -40,6 +42,7 @@ PAPER = {
     "the model trained on gold labels (figure 5).",
     "annotator-accuracy": "comparisons that are often wrong still guide the refinement well "
     "(section 5.2; no figure shows their accuracy).",
+    "changes": "no figure shows which changes were for the better (figure 5 shows the accuracy of the labels alone).",
     "overoptimisation": "preference optimisation with unreliable comparisons overoptimises: the annotator's win rate "
     "keeps rising while true accuracy does not (section 4.1; no figure shows it in this way).",
     "preference-training": "no figure shows how preference training goes.",
@@ -49,6 +52,12 @@ PAPER = {
     "over-refusal-rate": "reports only win rates on this task; no figure shows which prompts are refused.",
 }
 """What the paper (arXiv 2501.07886) reports for each figure."""
+OF_PICTURES = {
+    "changes": "Means over seeds; the gold answers decide what is right.",
+    "overoptimisation": "Means over seeds; bars are 95 % intervals.",
+    "preference-training": "One seed.",
+}
+"""What the figures without points are taken over."""
 OF_REFUSALS = {"test-accuracy", "label-accuracy", "annotator-accuracy"}
 """The figures that show, for instructions, who refuses where one should. The paper's accuracies mean something else."""
 
@@ -152,6 +161,7 @@ def found_here(results: Results, name: str) -> str:
         "without-feedback": _feedback,
         "label-accuracy": _labels,
         "annotator-accuracy": _annotator,
+        "changes": _changes,
         "overoptimisation": _win_rates,
         "preference-training": _training,
         "reference-win-rate": _reference_wins,
@@ -234,6 +244,23 @@ def _annotator(results: Results) -> list[str]:
     return [*sentences, "Pairs in which both sides are right, or neither, are left out."] if sentences else []
 
 
+def _changes(results: Results) -> list[str]:
+    """Say for the first and the last round of each method which share of its changes was for the better."""
+    return [sentence for method in methods(results) for sentence in _changes_of(results, method)]
+
+
+def _changes_of(results: Results, method: Method) -> list[str]:
+    """Say what a method's changes did in its first and in its last round."""
+    rounds = {number: counts for number, counts in effects_of(results, method).items() if any(counts.values())}
+    ends = [(number, counts) for number, counts in rounds.items() if number in {min(rounds), max(rounds)}]
+    return [
+        f"{_sentence_start(method)}, round {number}: {percent(counts[Effect.WRONG_TO_RIGHT] / total)} of "
+        f"{plural(total, 'change')} made a wrong label right."
+        for number, counts in ends
+        for total in [sum(counts.values())]
+    ]
+
+
 def _win_rates(results: Results) -> list[str]:
     """Say the win rate against SFT and the test accuracy over the rounds."""
     return [
@@ -267,9 +294,9 @@ def _journeys(results: Results, metric: str, name: str, of: Sequence[Method] = (
 
 def basis(drawing: Drawing, results: Results) -> str:
     """Say what the figure's points are taken over, and what its bars mean."""
-    # The figures `overoptimisation` and `preference-training` hold no points, so nothing can be counted here.
+    # Figures that are no curves over rounds hold no points, so nothing can be counted here.
     if not drawing.points:
-        return "Means over seeds; bars are 95 % intervals." if drawing.name == "overoptimisation" else "One seed."
+        return OF_PICTURES[drawing.name]
     seeds = {at.seeds for at in drawing.points}
     items = {
         "label-accuracy": "training rows",

@@ -94,7 +94,7 @@ class Run(Record):
     metrics: dict[str, Metric]
     """Each metric by its name: test_accuracy, label_accuracy, annotator_accuracy, replaced, ..."""
     counts: dict[str, int]
-    """The number of rows for each reason (agreed, accepted, ...), train_rows and other counts."""
+    """The number of rows for each reason (agreed, accepted, ...), what the changes did, train_rows and other counts."""
     curve: tuple[CurvePoint, ...] = ()
     """The training curve, if the model was trained on preferences."""
 

@@ -23,7 +23,7 @@ from burnish.steps.artifacts import (
     read_chosen,
     read_demonstrations,
 )
-from burnish.steps.data import RESUMABLE, SHARED, TRAINED, DataSteps
+from burnish.steps.data import RESUMABLE, SHARED, DataSteps
 from burnish.steps.engines import Engines, complete
 from burnish.store.files import pretty, read_rows, write_atomic, write_rows
 from burnish.store.runners import Runner
@@ -139,7 +139,7 @@ class Steps(DataSteps):
             **rows.config,
         }
         inputs = {"base": base, "demonstrations": demonstrations, **rows.inputs}
-        return self.stage("train", config, inputs, run, label, TRAINED)
+        return self.stage("train", config, inputs, run, label)
 
     def train_preferences(
         self,
@@ -187,7 +187,7 @@ class Steps(DataSteps):
             **rows.config,
         }
         inputs = {"policy": policy, "preferred": preferred, **rows.inputs}
-        return self.stage("train_preferences", config, inputs, run, label, TRAINED)
+        return self.stage("train_preferences", config, inputs, run, label)
 
     def score(self, model: Artifact, rows: Rows, answers: Artifact, label: str) -> Artifact:
         """Compute log p(answer and end | prompt) for these rows' answers, in nats.

@@ -16,10 +16,11 @@ from burnish.algorithms.refinement import split
 from burnish.errors import DataError
 from burnish.protocols import Grader, Task
 from burnish.steps.artifacts import DEMONSTRATIONS, GRADES, PARTS, GradeRow, Rows, read_demonstrations
+from burnish.steps.versions import version_of
 from burnish.store.files import pretty, write_atomic, write_rows
 from burnish.store.runners import Runner
 from burnish.store.stages import Stage, Work
-from burnish.tasks.answers import graders
+from burnish.tasks.answers import graded, graders
 from burnish.types import Artifact, Demonstration, DemonstrationSource
 
 
@@ -27,14 +28,10 @@ from burnish.types import Artifact, Demonstration, DemonstrationSource
 class Handling:
     """How a stage is run, besides what it computes.
 
-    A stage whose meaning changes gets a higher `version`, so that old results are not reused. If the stage is
-    `resumable`, the work of a killed run is kept and passed to the stage's function again. A `shared` stage is the same
-    for every seed, so its label does not name the seed.
+    If the stage is `resumable`, the work of a killed run is kept and passed to the stage's function again. A `shared`
+    stage is the same for every seed, so its label does not name the seed.
     """
 
-    # Raise a stage's version only if an old result would be wrong, or if other arithmetic gives other last digits;
-    # otherwise finished work is computed again for nothing.
-    version: int = 1
     resumable: bool = False
     shared: bool = False
 
@@ -42,9 +39,6 @@ class Handling:
 ORDINARY = Handling()
 RESUMABLE = Handling(resumable=True)
 SHARED = Handling(shared=True)
-# Since the second version, the head is computed at fewer positions, and rows of a step are sorted by length. This
-# changes the last digits of weights.
-TRAINED = Handling(version=2)
 
 
 class DataSteps:
@@ -76,12 +70,12 @@ class DataSteps:
     ) -> Artifact:
         """Run a stage, or reuse its result if it exists. All stages of the package are made here.
 
-        `name`, the version in `handling`, `config` and `inputs` are the stage's identity.
+        `name`, its version (see versions.py), `config` and `inputs` are the stage's identity.
         """
         return self.runner.run(
             Stage(
                 name=name,
-                version=handling.version,
+                version=version_of(name),
                 config=config,
                 inputs=inputs,
                 run=run,
@@ -139,9 +133,7 @@ class DataSteps:
             examples, labels = rows.examples(), read_demonstrations(demonstrations)
             # gold=True: the answers are graded, so the references are executed as well where the task executes answers.
             grader_of = graders(self.task, examples, (labels[id_] for id_ in examples), gold=True)
-            right = [
-                id_ for id_ in examples if labels[id_].finished and grader_of(id_).grade(labels[id_].completion).correct
-            ]
+            right = [id_ for id_ in examples if graded(grader_of(id_), labels[id_]).correct]
             if not right:
                 raise DataError(
                     f"supervision.demonstrations: 'correct' found, but none of {len(examples)} labels is right; "
@@ -169,13 +161,13 @@ class DataSteps:
         return self.stage("gold", rows.config, rows.inputs, run, "gold")
 
     def grade(self, rows: Rows, answers: Artifact) -> Artifact:
-        """Compare answers with the references, and write a grade for each row."""
+        """Compare answers with the references, and write a grade for each row. An answer that was cut is wrong."""
 
         def run(work: Work) -> None:
             examples, answer_rows = rows.examples(), read_demonstrations(answers)
             grader_of = graders(self.task, examples, (answer_rows[id_] for id_ in examples), gold=True)
             # A generator: a grade is written as soon as it is known.
-            grades = ((id_, grader_of(id_).grade(answer_rows[id_].completion)) for id_ in examples)
+            grades = ((id_, graded(grader_of(id_), answer_rows[id_])) for id_ in examples)
             written = write_rows(
                 work.path / GRADES,
                 (GradeRow(example_id=id_, correct=grade.correct, extracted=grade.extracted) for id_, grade in grades),

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from burnish.protocols import ExampleGrader, Executes, Grader
 from burnish.types import Answer, Demonstration, Example, Grade
 
+CUT = Grade(correct=False, extracted=None, why="the answer was cut off at the token limit")
+"""The grade of every answer that was cut."""
+
 
 class PlainAnswers(ABC):
     """A grader for answers whose meaning does not depend on the example, such as numbers.
@@ -69,3 +72,12 @@ def graders(
     if isinstance(grader, Executes):
         grader.execute(((examples[one.example_id], one.completion) for one in answers if one.finished), gold)
     return lambda example_id: grader.on(examples[example_id])
+
+
+def graded(grader: ExampleGrader, answer: Demonstration) -> Grade:
+    """Return the grade of an answer. An answer that was cut off at the token limit is wrong, whatever its text says.
+
+    Every part of burnish that has a demonstration grades it with this function. So the oracle and the accuracies count
+    the same answers as the screening of proposals, for which a cut answer is none.
+    """
+    return grader.grade(answer.completion) if answer.finished else CUT

@@ -1,0 +1,32 @@
+"""The versions of what stages compute.
+
+A version is part of a stage's identity. It is raised when the same settings and inputs give another result, be it only in
+the last digits, so that old results are not reused. It is not raised for anything else, because all work that follows would be done again for
+nothing.
+"""
+
+from __future__ import annotations
+
+VERSIONS: dict[str, int] = {
+    # Version 1 graded the text of an answer that was cut at the token limit. Now a cut answer is wrong.
+    "grade": 2,
+    "oracle": 2,
+    # Version 1 computed the head at every position and in the drawn order of a step's rows. The last digits differ.
+    "train": 2,
+    "train_preferences": 2,
+    # Version 1 left out a cut answer whose text agreed with gold. Now it is a worse answer. Version 2 took the rows of
+    # a step in their drawn order.
+    "train_classifier": 3,
+}
+"""{name of a stage or of an annotator: version}. A name that is not here has version 1."""
+
+
+def version_of(name: str) -> int:
+    """Return the version of a stage or of an annotator."""
+    return VERSIONS.get(name, 1)
+
+
+def recorded(name: str) -> dict[str, int]:
+    """Return what an annotator adds to the settings of the stages that ask it: nothing for version 1."""
+    version = version_of(name)
+    return {} if version == 1 else {"version": version}

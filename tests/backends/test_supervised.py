@@ -52,7 +52,10 @@ def finetuned(where: Path, settings: TrainSettings, **execution: Any) -> tuple[d
 
 @pytest.mark.parametrize("way", WAYS)
 def test_the_weights_and_the_loss_are_those_of_trl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
-    """In float32. The largest difference of a weight that was seen is 4e-7, and of a loss 1e-6."""
+    """In float32. The largest difference of a weight that was seen is 7e-6 in an adapter, and 4e-7 elsewhere.
+
+    Some weights of an adapter have gradients near zero, of which Adam takes hardly more than the sign.
+    """
     trainers: list[Any] = []
     run = train.run
 
@@ -75,7 +78,7 @@ def test_the_weights_and_the_loss_are_those_of_trl(tmp_path: Path, monkeypatch: 
     for mine, other in zip((ours[0], *ours[1]), (theirs[0], *theirs[1]), strict=True):
         assert mine.keys() == other.keys()
         for name, weights in mine.items():
-            torch.testing.assert_close(weights, other[name], rtol=0, atol=1e-5)
+            torch.testing.assert_close(weights, other[name], rtol=0, atol=5e-5 if settings.lora else 1e-5)
         # Training moves weights by far more than the tolerance.
         moved = max(float((weights - start.get(name, 0)).abs().max()) for name, weights in mine.items())
         assert moved > 1e-3

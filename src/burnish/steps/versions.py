@@ -1,8 +1,8 @@
 """The versions of what stages compute.
 
-A version is part of a stage's identity. It is raised when the same settings and inputs give another result, be it only in
-the last digits, so that old results are not reused. It is not raised for anything else, because all work that follows would be done again for
-nothing.
+A version is part of a stage's identity. It is raised when the same settings and inputs give another result, if only in
+the last digits, so that old results are not reused. It is not raised for anything else, because all work that follows
+would be done again for nothing.
 """
 
 from __future__ import annotations

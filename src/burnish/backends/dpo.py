@@ -14,7 +14,6 @@ from typing import Any, TypeAlias
 import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, Trainer, TrainingArguments
-from trl.trainer.utils import disable_dropout_in_model
 
 from burnish.backends.arguments import Arguments, on_one_device, run
 from burnish.backends.device import Runtime, is_first, torch_dtype
@@ -22,7 +21,6 @@ from burnish.backends.load import beneath_adapter, located, max_positions, rende
 from burnish.backends.preferences import PairTokens, PreferenceLoss, TakesPoints
 from burnish.backends.render import Renderer
 from burnish.backends.supervised import Supervised, serves
-from burnish.backends.trl_dpo import curve_of, trl_trainer
 from burnish.config import Objective, TrainSettings
 from burnish.models.card import Weights, read_card, write_card
 from burnish.protocols import Trained, TrainingPoint
@@ -76,7 +74,10 @@ class PreferenceTraining:
         return [pair_tokens(self.renderer, row, limit) for row in rows]
 
     def _by_the_plain_trainer(self, model: Any, pairs: Sequence[PairTokens], scratch: Path) -> _Done:
-        disable_dropout_in_model(model)
+        # As with TRL. The reference is measured without dropout, so the policy must be, too.
+        for part in model.modules():
+            if isinstance(part, torch.nn.Dropout):
+                part.p = 0.0
         # A pair is two rows of a forward pass.
         lengths = [2 * pair.longest for pair in pairs]
         arguments, steps = self.arguments.planned(scratch, lengths)
@@ -97,12 +98,17 @@ class PreferenceTraining:
         return trainer, tuple(curve.points)
 
     def _by_trl(self, model: Any, pairs: Sequence[PairTokens], scratch: Path) -> _Done:
+        # Imported here, because few models need it and importing TRL takes 0.3 seconds.
+        from burnish.backends.trl_dpo import curve_of  # noqa: PLC0415
+
         trainer = self.trl(model, pairs, scratch)
         run(trainer, self.settings)
         return trainer, curve_of(trainer)
 
     def trl(self, model: Any, pairs: Sequence[PairTokens], scratch: Path) -> Any:
         """Return TRL's DPOTrainer, configured."""
+        from burnish.backends.trl_dpo import trl_trainer  # noqa: PLC0415
+
         arguments = self.arguments.drawn(scratch, len(pairs), 2 * max(pair.longest for pair in pairs))
         arguments |= {"logging_strategy": "steps", "logging_steps": self._every(len(pairs))}
         callbacks = [self.arguments.bar(len(pairs))]

@@ -13,11 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from datasets import Dataset
 from peft import LoraConfig as PeftLora
 from peft import PeftModel, get_peft_model
 from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
-from trl import SFTConfig, SFTTrainer
 
 from burnish.backends.arguments import Arguments, on_one_device, run
 from burnish.backends.device import Runtime, is_first, torch_dtype
@@ -76,22 +74,11 @@ class Training:
 
     def _trl(self, model: Any, tokens: Sequence[Tokens], scratch: Path, callbacks: list[TrainerCallback]) -> Trainer:
         """Return TRL's SFTTrainer, which draws the rows itself."""
-        arguments = SFTConfig(
-            **self.arguments.drawn(scratch, len(tokens), max(len(row.ids) for row in tokens)),
-            # TRL's default is 1,024 tokens. It would cut a row, and with it the end that is to be learned. Rows that do
-            # not fit were refused above.
-            max_length=None,
-            packing=False,
-            # With this, TRL takes our ids and labels as they are. Else it would encode texts with its own template.
-            dataset_kwargs={"skip_prepare_dataset": True},
-        )
-        return SFTTrainer(
-            model=model,
-            args=on_one_device(arguments),
-            train_dataset=_dataset(tokens),
-            processing_class=self.renderer.tokenizer,
-            callbacks=callbacks,
-        )
+        # Imported here, because few models need it and importing TRL takes 0.3 seconds.
+        from burnish.backends.trl_sft import trl_trainer  # noqa: PLC0415
+
+        arguments = self.arguments.drawn(scratch, len(tokens), max(len(row.ids) for row in tokens))
+        return trl_trainer(model, arguments, tokens, self.renderer.tokenizer, callbacks)
 
     def learn_to_compare(self, rows: Sequence[tuple[PairRow, PairRow]], into: Path) -> int:
         """Train the two-way head, which gives P(the second answer is better), and return the tokens of all epochs.
@@ -179,10 +166,6 @@ class Training:
             )
             model = get_peft_model(model, config)
         return model
-
-
-def _dataset(tokens: Sequence[Tokens]) -> Dataset:
-    return Dataset.from_list([{"input_ids": row.ids, "labels": row.labels} for row in tokens])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from burnish.types import Artifact, TrainingRow
 torch: Any = pytest.importorskip("torch")
 
 from preferring import LORA, PLAIN, RIGHT_AND_WRONG, SETTINGS, optimized, training  # noqa: E402
-from safetensors.torch import load_file  # noqa: E402
+from safetensors.torch import load_file  # noqa: E402 # pyright: ignore[reportUnknownVariableType]
 
 
 @pytest.fixture(scope="module")

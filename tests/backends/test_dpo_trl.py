@@ -17,7 +17,7 @@ from burnish.types import Artifact, PreferenceRow
 torch: Any = pytest.importorskip("torch")
 
 from preferring import LORA, PLAIN, RIGHT_AND_WRONG, SETTINGS, training  # noqa: E402
-from safetensors.torch import load_file  # noqa: E402
+from safetensors.torch import load_file  # noqa: E402 # pyright: ignore[reportUnknownVariableType]
 
 from burnish.backends import dpo  # noqa: E402
 from burnish.backends.dpo import PreferenceTraining  # noqa: E402
@@ -105,8 +105,9 @@ FORMULAS: dict[Loss, Callable[[Objective, tuple[float, float], tuple[int, int]],
 def test_a_loss_is_its_formula(loss: Loss, beta: float, flip_rate: float) -> None:
     objective = Objective(loss=loss, beta=beta, flip_rate=flip_rate)
     lengths = [(3 + place, 9 - place) for place in range(len(RATIOS))]
-    found = losses(objective, *torch.tensor(RATIOS).T, torch.tensor(lengths).T)
-    expected = [FORMULAS[loss](objective, *both) for both in zip(RATIOS, lengths, strict=True)]
+    chosen, rejected = torch.tensor(RATIOS).T
+    found = losses(objective, chosen, rejected, torch.tensor(lengths).T)
+    expected = [FORMULAS[loss](objective, ratio, both) for ratio, both in zip(RATIOS, lengths, strict=True)]
     assert found.tolist() == pytest.approx(expected, rel=1e-5)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from torch.utils.data import DataLoader, RandomSampler  # noqa: E402
+from torch.utils.data import RandomSampler  # noqa: E402
 from transformers import Trainer, TrainingArguments  # noqa: E402
 
 from burnish.backends.passes import Limit, order, padded, plan_passes  # noqa: E402
@@ -26,11 +27,9 @@ def test_the_order_is_the_trainers_own(tmp_path: Path) -> None:
         use_cpu=True,
         report_to=[],
     )
-    trainer = Trainer(
-        model=torch.nn.Linear(1, 1), args=arguments, train_dataset=list(range(10)), data_collator=torch.tensor
-    )
-    loader = trainer.get_train_dataloader()
-    assert isinstance(loader, DataLoader)
+    rows: Any = list(range(10))
+    trainer: Any = Trainer(model=torch.nn.Linear(1, 1), args=arguments, train_dataset=rows, data_collator=torch.tensor)
+    loader: Any = trainer.get_train_dataloader()
     assert isinstance(loader.batch_sampler.sampler, RandomSampler)  # and no sampler that was not thought of here
     for epoch in range(3):
         loader.set_epoch(epoch)
@@ -44,8 +43,8 @@ def test_the_order_is_the_trainers_own(tmp_path: Path) -> None:
 def test_a_step_has_the_rows_that_it_had_and_every_row_once_an_epoch(limit: Limit, processes: int) -> None:
     planned = plan_passes(LENGTHS, 6, 4, 7, limit, processes)
     for epoch in (0, 1):
-        rows = order(10, epoch, 7)
-        for place, expected in enumerate([rows[:4], rows[4:8], rows[8:]]):
+        drawn = order(10, epoch, 7)
+        for place, expected in enumerate([drawn[:4], drawn[4:8], drawn[8:]]):
             passes = planned[3 * epoch + place]
             assert sorted(row for one in passes for row in one) == sorted(expected)
             for one in filter(None, passes):

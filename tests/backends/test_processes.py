@@ -21,8 +21,8 @@ from burnish.models.card import Weights, read_card, write_card
 
 torch = pytest.importorskip("torch")
 
-from accelerate import DistributedType  # noqa: E402
-from safetensors.torch import load_file  # noqa: E402
+from accelerate import DistributedType  # noqa: E402 # pyright: ignore[reportMissingTypeStubs]
+from safetensors.torch import load_file  # noqa: E402 # pyright: ignore[reportUnknownVariableType]
 
 from burnish.backends import dpo, train  # noqa: E402
 from burnish.backends.arguments import run  # noqa: E402

@@ -12,7 +12,7 @@ from burnish.config import LoraConfig, Optimizer, TrainSettings
 
 torch = pytest.importorskip("torch")
 
-from safetensors.torch import load_file  # noqa: E402
+from safetensors.torch import load_file  # noqa: E402 # pyright: ignore[reportUnknownVariableType]
 from transformers import LlamaConfig, LlamaForCausalLM, MixtralConfig, MixtralForCausalLM  # noqa: E402
 from trl.trainer.sft_trainer import SFTTrainer  # noqa: E402
 

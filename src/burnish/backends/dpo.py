@@ -81,13 +81,14 @@ class PreferenceTraining:
         # A pair is two rows of a forward pass.
         lengths = [2 * pair.longest for pair in pairs]
         arguments, steps = self.arguments.planned(scratch, lengths)
+        items: Any = [(one, sum(map(len, step))) for step in steps for one in step]
         with Supervised(model) as supervised:
             loss = PreferenceLoss(self.objective, pairs, self.renderer.tokenizer.pad_token_id, supervised)
             curve = TakesPoints(loss, self._every(len(pairs)))
             trainer = Trainer(
                 model=model,
                 args=on_one_device(TrainingArguments(**arguments)),
-                train_dataset=[(one, sum(map(len, step))) for step in steps for one in step],
+                train_dataset=items,
                 data_collator=lambda batch: loss.batch(*batch[0]),
                 compute_loss_func=loss,
                 callbacks=[self.arguments.bar(len(pairs)), curve],

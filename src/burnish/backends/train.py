@@ -62,11 +62,12 @@ class Training:
     def _plain(self, model: Any, tokens: Sequence[Tokens], scratch: Path, callbacks: list[TrainerCallback]) -> Trainer:
         """Return transformers' Trainer, which gets the passes in their order (see supervised.py)."""
         arguments, steps = self.arguments.planned(scratch, [len(row.ids) for row in tokens])
+        passes: Any = [one for step in steps for one in step]
         pad = self.renderer.tokenizer.pad_token_id
         return Trainer(
             model=model,
             args=on_one_device(TrainingArguments(**arguments)),
-            train_dataset=[one for step in steps for one in step],
+            train_dataset=passes,
             data_collator=lambda batch: batch_of([tokens[row] for row in batch[0]], pad),
             compute_loss_func=loss_of,
             callbacks=callbacks,
@@ -99,11 +100,12 @@ class Training:
         # One item is two rows of a forward pass.
         lengths = [2 * max(map(len, item.ids)) for item in items]
         arguments, steps = self.arguments.planned(into / "trainer", lengths)
+        passes: Any = [one for step in steps for one in step]
         pad = self.renderer.tokenizer.pad_token_id
         trainer = Trainer(
             model=model,
             args=on_one_device(TrainingArguments(**arguments)),
-            train_dataset=[one for step in steps for one in step],
+            train_dataset=passes,
             data_collator=lambda batch: _both_orders([items[place] for place in batch[0]], pad),
             compute_loss_func=_loss_of_labels,
             callbacks=[self.arguments.bar(len(items))],
@@ -111,14 +113,14 @@ class Training:
         self._train(trainer, into, 0)
         return round(self.settings.epochs * sum(len(ids) for item in items for ids in item.ids))
 
-    def _train(self, trainer: Trainer, into: Path, checkpoints: int) -> None:
+    def _train(self, trainer: Any, into: Path, checkpoints: int) -> None:
         run(trainer, self.settings)
         if is_first():
             self._save(trainer, into, checkpoints)
         # The other processes go on when all files are there.
         trainer.accelerator.wait_for_everyone()
 
-    def _save(self, trainer: Trainer, into: Path, checkpoints: int) -> None:
+    def _save(self, trainer: Any, into: Path, checkpoints: int) -> None:
         scratch = into / "trainer"
         # They are sorted as numbers. As texts, checkpoint-100 would come before checkpoint-20.
         saved = sorted(scratch.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))

@@ -45,7 +45,7 @@ def test_one_rendering_serves_training_scoring_and_generation() -> None:
 
 
 def test_the_trainer_sees_our_ids_with_one_end_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from trl.trainer.sft_trainer import SFTTrainer
+    from transformers import Trainer
 
     seen: list[tuple[list[int], list[int]]] = []
 
@@ -54,7 +54,7 @@ def test_the_trainer_sees_our_ids_with_one_end_a_row(tmp_path: Path, monkeypatch
         seen.extend(zip(batch["input_ids"].tolist(), batch["labels"].tolist(), strict=True))
         self.state.log_history.append({"train_loss": 0.0})
 
-    monkeypatch.setattr(SFTTrainer, "train", look)
+    monkeypatch.setattr(Trainer, "train", look)
     trained(tmp_path, QUICK.model_copy(update={"batch_size": 64}))
     renderer = renderer_of(STRONG)
     ours = {tuple(tokens.ids): tokens.labels for tokens in (renderer.row(row, 64) for row in ROWS)}
@@ -108,14 +108,14 @@ def test_a_training_that_ends_in_nan_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_last_step_that_ruins_the_weights_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from trl.trainer.sft_trainer import SFTTrainer
+    from transformers import Trainer
 
     def ruin(self: Any) -> None:
         self.state.log_history.append({"train_loss": 1.0})
         with torch.no_grad():
             next(self.model.parameters())[0] = torch.nan
 
-    monkeypatch.setattr(SFTTrainer, "train", ruin)
+    monkeypatch.setattr(Trainer, "train", ruin)
     with pytest.raises(BackendError, match=r"learning_rate: 0\.001 made weights of \S+ infinite or no number"):
         trained(tmp_path)
 

@@ -14,6 +14,7 @@ from burnish.errors import BackendError, ConfigError
 from burnish.lab.inputs import semantic
 from burnish.lab.running import plan
 from burnish.models import location
+from burnish.steps import versions
 from burnish.store import identity
 from burnish.store.files import pretty
 from burnish.tasks import numbers
@@ -78,6 +79,22 @@ def test_another_reader_of_numbers_changes_what_grades_or_compares_and_what_foll
     assert {"seed 0 q~", "seed 0 grades", "seed 0 round 1 comparisons", "seed 0 round 2 without part 1"} <= run_again
     assert not {"seed 0 q~", "seed 0 grades"} & kept
     assert len(before) == len(after)
+
+
+def test_another_way_of_training_changes_what_is_trained_and_what_follows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(identity, "of_hub", named)
+    config = "gsm8k-gemma2b-mistral7b.yaml"
+    now = labelled(tmp_path, config)
+    for name in ("train", "train_preferences", "train_classifier"):
+        monkeypatch.delitem(versions.VERSIONS, name)
+    first = labelled(tmp_path, config)
+    kept = {label for label, _ in {*now} & {*first}}
+    assert [label for label, _ in now] == [label for label, _ in first]
+    run_again = {label for label, _ in now} - kept
+    assert {"data", "seed 0 gold", "google/gemma-2b", "mistralai/Mistral-7B-v0.1"} <= kept
+    assert {"seed 0 weak supervisor", "seed 0 q~", "seed 0 sft", "seed 0 round 1 comparisons"} <= run_again
 
 
 @pytest.mark.parametrize("name", ["gsm8k-gemma2b-mistral7b", "gsm8k-mistral7b-llama70b"])

@@ -34,8 +34,17 @@ class Progress(Protocol):
 def open_backend(execution: Execution, progress: Progress, sources: Mapping[str, ModelConfig]) -> Backend:
     """Return the backend on transformers, PEFT and TRL. `sources` maps the content of a base model to its place.
 
-    Raises BackendError with the install command if a library is missing, or if the device is not available.
+    Raises BackendError with the install command if a library is missing, if the device is not available, or if torchrun
+    started several processes.
     """
+    # Only training can be shared by processes. In a run, all but one of them would wait for the lock of the first
+    # stage, and that one for the others.
+    started = os.environ.get("WORLD_SIZE", "1")
+    if started != "1":
+        raise BackendError(
+            f"WORLD_SIZE: {started} processes were started together (by torchrun?), but burnish runs in one; start one "
+            "process, and unset WORLD_SIZE"
+        )
     _quiet()
     from burnish.backends.hf import HfBackend  # noqa: PLC0415 (torch is imported when a model is needed, not before)
 

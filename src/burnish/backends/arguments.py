@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import gc
 import math
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from transformers import PrinterCallback, TrainerCallback
+from accelerate import DistributedType
+from transformers import PrinterCallback, TrainerCallback, TrainingArguments
 
 from burnish.backends.batching import micro_batch
-from burnish.backends.device import Runtime
+from burnish.backends.device import Runtime, is_first, processes
+from burnish.backends.passes import Limit, Pass, plan_passes
 from burnish.config import DType, Optimizer, TrainSettings
 from burnish.errors import BackendError
 from burnish.models.card import ModelCard
 
+A = TypeVar("A", bound=TrainingArguments)
 OPTIMIZERS = {Optimizer.ADAMW: "adamw_torch", Optimizer.ADAFACTOR: "adafactor", Optimizer.RMSPROP: "rmsprop"}
 REAL_MODEL_TOKENS = {"cpu": 1_024, "mps": 4_096, "cuda": 16_384}
 """{device: padded tokens in one forward pass} for training a model of 100M parameters or more."""
+
+
+WHOLE_MODEL = {DistributedType.NO, DistributedType.MULTI_GPU, DistributedType.MULTI_CPU}
+"""The ways of training in which each process has the whole model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,19 +39,54 @@ class Arguments:
     runtime: Runtime
     card: ModelCard
 
-    def common(self, scratch: Path, rows: int, longest: int) -> dict[str, Any]:
-        """Return the arguments that all trainers share. `rows` is the number of rows, or of pairs.
+    def drawn(self, scratch: Path, rows: int, longest: int) -> dict[str, Any]:
+        """Return the arguments for a trainer that draws rows itself. `longest` is the most tokens of a row.
 
-        `longest` is the most tokens of a row, or of both rows of a pair together.
+        Raises BackendError if several processes train together and cannot share the steps evenly.
         """
+        size, several = self.settings.batch_size, processes()
+        # With fewer rows in a step than there are places, the processes would train on some rows twice.
+        if several > 1 and (size % several or rows % size):
+            raise BackendError(
+                f"train.batch_size: {size} found, with {several} processes and {rows} rows; for this kind of model "
+                f"the batch size must be a multiple of {several}, and the rows a multiple of the batch size, or the "
+                "processes would not train as one does; start one process, or change the batch size"
+            )
+        micro = self.micro_batch(size // several, longest)
+        return self._common(scratch, rows) | {
+            "per_device_train_batch_size": micro,
+            # The division leaves no remainder, because `micro_batch` returns a divisor.
+            "gradient_accumulation_steps": size // several // micro,
+            "num_train_epochs": self.settings.epochs,
+        }
+
+    def planned(self, scratch: Path, lengths: Sequence[int]) -> tuple[dict[str, Any], list[list[Pass]]]:
+        """Return the arguments for a trainer that takes planned passes, and the passes of each step.
+
+        `lengths` has the number of tokens of each row, or of both rows of a pair together. The trainer sees one epoch
+        with all passes of the training.
+        """
+        rows = len(lengths)
+        several = processes()
+        steps = plan_passes(lengths, self.steps(rows), self.settings.batch_size, self.seed, self.limit, several)
+        return self._common(scratch, rows) | {
+            "per_device_train_batch_size": 1,
+            # The passes of a step are dealt out to the processes in turn.
+            "gradient_accumulation_steps": len(steps[0]) // several,
+            "num_train_epochs": 1,
+            "train_sampling_strategy": "sequential",
+        }, steps
+
+    @property
+    def limit(self) -> Limit:
+        """What fits into a planned pass."""
+        wanted = self.runtime.execution.micro_batch
+        return Limit(tokens=self.pass_tokens) if wanted == "auto" else Limit(rows=wanted)
+
+    def _common(self, scratch: Path, rows: int) -> dict[str, Any]:
         settings, device = self.settings, self.runtime.device.type
-        micro = self.micro_batch(longest)
         return {
             "output_dir": str(scratch),
-            "per_device_train_batch_size": micro,
-            # The division leaves no remainder, because `micro_batch` returns a divisor of the batch size.
-            "gradient_accumulation_steps": settings.batch_size // micro,
-            "num_train_epochs": settings.epochs,
             "learning_rate": settings.learning_rate,
             "lr_scheduler_type": str(settings.schedule),
             # The first step of a warm-up has a learning rate of 0, so a training of a single step would do nothing.
@@ -75,16 +120,20 @@ class Arguments:
             "dataloader_pin_memory": device == "cuda",
         }
 
-    def micro_batch(self, longest: int) -> int:
-        """Return how many rows (or pairs) go through the model in one pass. `longest` is as in `common`."""
+    def micro_batch(self, batch_size: int, longest: int) -> int:
+        """Return how many of `batch_size` rows go through the model in one pass. `longest` is as in `drawn`."""
         wanted = self.runtime.execution.micro_batch
         if wanted != "auto":
-            return micro_batch(self.settings.batch_size, 1, wanted)
+            return micro_batch(batch_size, 1, wanted)
+        return micro_batch(batch_size, longest, self.pass_tokens)
+
+    @property
+    def pass_tokens(self) -> int:
+        """The most padded tokens that go through the model in one pass."""
         # The built-in models have less than 1M parameters. For them, Python's work in each pass takes longer than the
         # arithmetic.
         small = self.card.base.source.startswith("builtin:")
-        budget = 65_536 if small else REAL_MODEL_TOKENS[self.runtime.device.type]
-        return micro_batch(self.settings.batch_size, longest, budget)
+        return 65_536 if small else REAL_MODEL_TOKENS[self.runtime.device.type]
 
     def steps(self, rows: int) -> int:
         """Return the number of the optimiser's steps over all epochs."""
@@ -107,14 +156,44 @@ class Arguments:
 
     def bar(self, rows: int) -> TrainerCallback:
         """Start the progress bar, and return a callback for the trainer that moves it."""
+        if not is_first():
+            return TrainerCallback()
         self.runtime.progress.start("training", self.steps(rows))
         return _Bar(self.runtime.progress.advance)
 
 
+def on_one_device(arguments: A) -> A:
+    """Return the trainer's arguments, changed so that a process uses one GPU however many it can see.
+
+    Raises BackendError if the trainer would use another number of processes than was planned with.
+    """
+    # By default, the trainer multiplies the batch by the number of GPUs that it can see (torch's DataParallel), so that
+    # it takes fewer steps than the settings say. transformers has no public switch for this except hiding the GPUs.
+    if arguments.n_gpu > 1:
+        arguments._n_gpu = 1
+    if arguments.world_size != processes():
+        raise BackendError(
+            f"{arguments.world_size} processes train together, but WORLD_SIZE says {processes()}; start them with "
+            "torchrun, or start one process"
+        )
+    return arguments
+
+
 def run(trainer: Any, settings: TrainSettings) -> None:
-    """Train without output. Raises BackendError if the loss or a weight is infinite or NaN at the end."""
+    """Train without output.
+
+    Raises BackendError if the model would be split over processes, or if the loss or a weight is infinite or NaN at the
+    end.
+    """
+    kind = trainer.accelerator.distributed_type
+    if kind not in WHOLE_MODEL:
+        raise BackendError(
+            f"{kind.value}: this way of training splits a model over processes, which burnish does not do; start them "
+            "with torchrun, or start one process"
+        )
     trainer.remove_callback(PrinterCallback)  # it prints to stdout, which is for data
-    trainer.train()
+    with _few_collections():
+        trainer.train()
     loss = trainer.state.log_history[-1].get("train_loss", 0.0)
     if not math.isfinite(loss):
         raise BackendError(f"learning_rate: {settings.learning_rate} made the loss {loss}; lower it")
@@ -124,6 +203,20 @@ def run(trainer: Any, settings: TrainSettings) -> None:
             raise BackendError(
                 f"learning_rate: {settings.learning_rate} made weights of {name} infinite or no number (NaN); lower it"
             )
+
+
+@contextmanager
+def _few_collections() -> Generator[None, None, None]:
+    """Spare Python's garbage collector the objects that are already there.
+
+    The libraries leave several 100,000 objects, and each full collection looks at all of them. That took longer than a
+    short training of a small model.
+    """
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 class _Bar(TrainerCallback):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -60,6 +61,16 @@ def torch_dtype(dtype: DType) -> torch.dtype:
             return torch.bfloat16
         case DType.AUTO:
             raise AssertionError("auto is resolved before a fingerprint is taken")
+
+
+def processes() -> int:
+    """Return the number of processes that train together. torchrun starts them and sets WORLD_SIZE."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def is_first() -> bool:
+    """Say whether this process is the one that writes files and shows progress. torchrun sets RANK."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def set_threads(execution: Execution) -> None:

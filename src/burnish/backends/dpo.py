@@ -1,54 +1,35 @@
-"""Preference training with TRL's DPOTrainer, which is only configured. None of its methods is overridden.
+"""Preference training with transformers' Trainer, which is only configured. None of its methods is overridden.
 
 The reference model is the policy itself before the first step. Its log-probabilities are computed once at the start, so
-that no second model has to stay in memory.
+that no second model has to stay in memory. Models that supervised.py does not serve are trained by TRL's DPOTrainer.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
-from datasets import Dataset
 from peft import PeftModel
-from transformers import AutoModelForCausalLM
-from trl import DPOConfig, DPOTrainer
-from trl.trainer.dpo_trainer import DataCollatorForPreference
+from transformers import AutoModelForCausalLM, Trainer, TrainingArguments
 
-from burnish.backends.arguments import Arguments, run
-from burnish.backends.device import Runtime, torch_dtype
+from burnish.backends.arguments import Arguments, on_one_device, run
+from burnish.backends.device import Runtime, is_first, torch_dtype
 from burnish.backends.load import beneath_adapter, located, max_positions, renderer_of
+from burnish.backends.preferences import PairTokens, PreferenceLoss, TakesPoints
 from burnish.backends.render import Renderer
-from burnish.config import Loss, Objective, TrainSettings
+from burnish.backends.supervised import Supervised, serves
+from burnish.config import Objective, TrainSettings
 from burnish.models.card import Weights, read_card, write_card
 from burnish.protocols import Trained, TrainingPoint
 from burnish.types import PreferenceRow, TrainingRow
 
 POINTS = 20
 """Number of points of the training curve."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PairTokens:
-    """A preference as token ids. Both answers include the token that ends an answer."""
-
-    prompt: list[int]
-    chosen: list[int]
-    rejected: list[int]
-
-    @property
-    def longest(self) -> int:
-        """The number of tokens of the longer row (prompt and answer)."""
-        return len(self.prompt) + max(len(self.chosen), len(self.rejected))
-
-    @property
-    def total(self) -> int:
-        """The number of tokens of both rows together. The prompt counts twice."""
-        return 2 * len(self.prompt) + len(self.chosen) + len(self.rejected)
+_Done: TypeAlias = tuple[Any, tuple[TrainingPoint, ...]]
+"""A trainer after its training, and the training curve."""
 
 
 class PreferenceTraining:
@@ -68,40 +49,75 @@ class PreferenceTraining:
         self.renderer = renderer_of(self.card.base)
 
     def optimize(self, rows: Sequence[PreferenceRow], into: Path) -> Trained:
-        """Train, save the policy, and return the number of tokens and the training curve."""
-        trainer, pairs = self.trainer(rows, into / "trainer")
-        run(trainer, self.settings)
-        only: dict[str, Any] = {} if self.card.weights is Weights.FULL else {"selected_adapters": ["default"]}
-        trainer.model.save_pretrained(into, **only)  # TRL adds an adapter "ref", which is not saved
-        shutil.rmtree(into / "trainer", ignore_errors=True)
-        write_card(into, self.card)
-        curve = tuple(_point(entry) for entry in trainer.state.log_history if "loss" in entry)
+        """Train, save the policy, and return the number of tokens and the training curve.
+
+        Raises DataError with the row's id if a row is too long, and BackendError if several processes cannot train as
+        one does.
+        """
+        model = self._model()
+        pairs = self.tokens(model, rows)
+        train = self._by_the_plain_trainer if serves(model) else self._by_trl
+        trainer, curve = train(model, pairs, into / "trainer")
+        if is_first():
+            only: dict[str, Any] = {} if self.card.weights is Weights.FULL else {"selected_adapters": ["default"]}
+            trainer.model.save_pretrained(into, **only)  # TRL adds an adapter "ref", which is not saved
+            shutil.rmtree(into / "trainer", ignore_errors=True)
+            write_card(into, self.card)
+        # The other processes go on when all files are there.
+        trainer.accelerator.wait_for_everyone()
         return Trained(tokens=round(self.settings.epochs * sum(pair.total for pair in pairs)), curve=curve)
 
-    def trainer(self, rows: Sequence[PreferenceRow], scratch: Path) -> tuple[Any, list[PairTokens]]:
-        """Return the configured trainer and the token ids that it trains on."""
-        model = self._model()
-        # Rows that are too long are refused here. If they were cut, they would lose the token that ends the answer.
+    def tokens(self, model: Any, rows: Sequence[PreferenceRow]) -> list[PairTokens]:
+        """Return the rows as token ids. Raises DataError with the row's id if a row is too long."""
+        # If a row were cut, it would lose the token that ends the answer.
         limit = self.settings.max_tokens or max_positions(model)
-        pairs = [pair_tokens(self.renderer, row, limit) for row in rows]
-        steps = self.arguments.steps(len(pairs))
+        return [pair_tokens(self.renderer, row, limit) for row in rows]
+
+    def _by_the_plain_trainer(self, model: Any, pairs: Sequence[PairTokens], scratch: Path) -> _Done:
+        # As with TRL. The reference is measured without dropout, so the policy must be, too.
+        for part in model.modules():
+            if isinstance(part, torch.nn.Dropout):
+                part.p = 0.0
         # A pair is two rows of a forward pass.
-        arguments = self.arguments.common(scratch, len(pairs), 2 * max(pair.longest for pair in pairs))
-        arguments |= _loss(self.objective)
-        arguments |= {"logging_strategy": "steps", "logging_steps": max(1, steps // POINTS)}
-        # All three are set, because results depend on them and TRL's defaults may change. Its default of `max_length`
-        # is 1,024.
-        arguments |= {"max_length": None, "disable_dropout": True, "precompute_ref_log_probs": True}
-        config = DPOConfig(**arguments)
-        trainer = DPOTrainer(
-            model=model,
-            args=config,
-            train_dataset=_dataset(len(pairs), self.renderer.tokenizer.eos_token),
-            processing_class=self.renderer.tokenizer,
-            data_collator=_OurIds(pairs, self.renderer.tokenizer.pad_token_id),
-            callbacks=[self.arguments.bar(len(pairs))],
-        )
-        return trainer, pairs
+        lengths = [2 * pair.longest for pair in pairs]
+        arguments, steps = self.arguments.planned(scratch, lengths)
+        items: Any = [(one, sum(map(len, step))) for step in steps for one in step]
+        with Supervised(model) as supervised:
+            loss = PreferenceLoss(self.objective, pairs, self.renderer.tokenizer.pad_token_id, supervised)
+            curve = TakesPoints(loss, self._every(len(pairs)))
+            trainer = Trainer(
+                model=model,
+                args=on_one_device(TrainingArguments(**arguments)),
+                train_dataset=items,
+                data_collator=lambda batch: loss.batch(*batch[0]),
+                compute_loss_func=loss,
+                callbacks=[self.arguments.bar(len(pairs)), curve],
+            )
+            curve.accelerator = trainer.accelerator
+            loss.measure_reference(trainer, self.arguments.limit.passes(range(len(pairs)), lengths))
+            run(trainer, self.settings)
+        return trainer, tuple(curve.points)
+
+    def _by_trl(self, model: Any, pairs: Sequence[PairTokens], scratch: Path) -> _Done:
+        # Imported here, because few models need it and importing TRL takes 0.3 seconds.
+        from burnish.backends.trl_dpo import curve_of  # noqa: PLC0415
+
+        trainer = self.trl(model, pairs, scratch)
+        run(trainer, self.settings)
+        return trainer, curve_of(trainer)
+
+    def trl(self, model: Any, pairs: Sequence[PairTokens], scratch: Path) -> Any:
+        """Return TRL's DPOTrainer, configured."""
+        from burnish.backends.trl_dpo import trl_trainer  # noqa: PLC0415
+
+        arguments = self.arguments.drawn(scratch, len(pairs), 2 * max(pair.longest for pair in pairs))
+        arguments |= {"logging_strategy": "steps", "logging_steps": self._every(len(pairs))}
+        callbacks = [self.arguments.bar(len(pairs))]
+        return trl_trainer(model, arguments, self.objective, pairs, self.renderer.tokenizer, callbacks)
+
+    def _every(self, pairs: int) -> int:
+        """Return the number of steps from one point of the curve to the next."""
+        return max(1, self.arguments.steps(pairs) // POINTS)
 
     def _model(self) -> Any:
         """Return the policy to train: all weights in float32, as in finetuning, or the adapter on its frozen base."""
@@ -127,58 +143,3 @@ def pair_tokens(renderer: Renderer, row: PreferenceRow, limit: int) -> PairToken
     # Both rows begin with the same ids, because the prompt is turned into tokens alone, never together with an answer.
     cut = chosen.prompt_length
     return PairTokens(prompt=chosen.ids[:cut], chosen=chosen.ids[cut:], rejected=rejected.ids[cut:])
-
-
-def _loss(objective: Objective) -> dict[str, Any]:
-    """Return TRL's arguments for the loss. TRL ignores label_smoothing for `sigmoid`, so cDPO is a weighted sum.
-
-    Let s = log sigmoid(beta d), t = log sigmoid(-beta d), and let eps be the flip rate. The loss `robust` is
-    (-(1 - eps) s + eps t) / (1 - 2 eps). Then -2 (1 - eps) s - (1 - 2 eps) robust is cDPO's loss,
-    -(1 - eps) s - eps t.
-    """
-    eps = objective.flip_rate
-    match objective.loss:
-        case Loss.SIGMOID | Loss.IPO:
-            named: dict[str, Any] = {"loss_type": [str(objective.loss)]}
-        case Loss.RDPO:
-            named = {"loss_type": ["robust"], "label_smoothing": eps}
-        case Loss.CDPO:
-            # The second weight is negative. The docstring has the equation.
-            weights = [2 * (1 - eps), -(1 - 2 * eps)]
-            named = {"loss_type": ["sigmoid", "robust"], "loss_weights": weights, "label_smoothing": eps}
-    return named | {"beta": objective.beta}
-
-
-def _dataset(rows: int, eos: str) -> Dataset:
-    """Return a dataset of rows without text. TRL always tokenises texts in its own way, so it gets no real ones.
-
-    `row` tells our collator which token ids to put in their place.
-    """
-    return Dataset.from_list([{"row": row, "prompt": "", "chosen": eos, "rejected": eos} for row in range(rows)])
-
-
-class _OurIds:
-    """Makes batches of our renderer's ids, so that template, BOS and EOS are those of finetuning and generation."""
-
-    def __init__(self, pairs: Sequence[PairTokens], pad: int) -> None:
-        self.pairs, self.collate = pairs, DataCollatorForPreference(pad_token_id=pad)
-
-    def __call__(self, batch: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        return self.collate([self._ours(row) for row in batch])
-
-    def _ours(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        pair = self.pairs[row["row"]]
-        ids = {"prompt_ids": pair.prompt, "chosen_ids": pair.chosen, "rejected_ids": pair.rejected}
-        # The trainer first calls this collator to compute the reference's log-probabilities. Only after that it adds
-        # them to the dataset, so they are missing in the first pass.
-        return ids | {name: row[name] for name in ("ref_chosen_logps", "ref_rejected_logps") if name in row}
-
-
-def _point(entry: Mapping[str, Any]) -> TrainingPoint:
-    return TrainingPoint(
-        step=entry["step"],
-        loss=entry["loss"],
-        chosen_logp=entry["logps/chosen"],
-        rejected_logp=entry["logps/rejected"],
-        margin=entry["rewards/margins"],
-    )

@@ -59,14 +59,14 @@ class HfBackend:
         into: Path,
         checkpoints: int = 0,
     ) -> int:
-        """Finetune on rendered rows with TRL's SFTTrainer (see train.py), and return the tokens of all epochs."""
+        """Finetune on rendered rows (see train.py), and return the tokens of all epochs."""
         self._loaded = None  # two models in memory at once would double the peak memory
         return Training(Path(model.path), settings, seed, self.runtime).finetune(rows, into, checkpoints)
 
     def train_classifier(
         self, model: Artifact, rows: Sequence[tuple[PairRow, PairRow]], settings: TrainSettings, seed: int, into: Path
     ) -> int:
-        """Train a two-way head with transformers' Trainer (see train.py), and return the tokens of all epochs.
+        """Train a two-way head (see train.py), and return the tokens of all epochs.
 
         The two orders of a pair share a batch.
         """

@@ -1,26 +1,28 @@
-"""Training with TRL (SFT), transformers (the two-way head) and PEFT (LoRA).
+"""Finetuning and training of the two-way head, with transformers' Trainer and PEFT (LoRA).
 
-The trainers are only configured. None of their methods is overridden.
+The trainer gets the passes of the whole training in their order (see passes.py). It is only configured. None of its
+methods is overridden. Models that supervised.py does not serve are finetuned by TRL's SFTTrainer.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from datasets import Dataset
 from peft import LoraConfig as PeftLora
 from peft import PeftModel, get_peft_model
 from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
-from trl import SFTConfig, SFTTrainer
 
-from burnish.backends.arguments import Arguments, run
-from burnish.backends.device import Runtime, torch_dtype
+from burnish.backends.arguments import Arguments, on_one_device, run
+from burnish.backends.device import Runtime, is_first, torch_dtype
 from burnish.backends.load import beneath_adapter, continued, load_base, located, max_positions, renderer_of
+from burnish.backends.passes import padded
 from burnish.backends.render import Tokens
+from burnish.backends.supervised import Supervised, batch_of, loss_of, serves
 from burnish.config import TrainSettings
 from burnish.errors import ConfigError
 from burnish.models.card import Weights, read_card, write_card
@@ -43,31 +45,41 @@ class Training:
         """Train on the completions and their ends, and return the number of tokens of all epochs.
 
         Besides the final model, it saves `checkpoints` models at evenly spaced steps. Raises DataError with the row's
-        id if a row is too long.
+        id if a row is too long, and BackendError if several processes cannot train as one does.
         """
         set_seed(self.seed)  # the adapter's first weights are drawn here
         model = self._model()
         limit = self.settings.max_tokens or max_positions(model)
         tokens = [self.renderer.row(row, limit) for row in rows]
-        scratch = into / "trainer"
-        arguments = SFTConfig(
-            **self.arguments.common(scratch, len(tokens), max(len(row.ids) for row in tokens)),
-            # TRL's default is 1,024 tokens. It would cut a row, and with it the end that is to be learned. Rows that do
-            # not fit were refused above.
-            max_length=None,
-            packing=False,
-            # With this, TRL takes our ids and labels as they are. Else it would encode texts with its own template.
-            dataset_kwargs={"skip_prepare_dataset": True},
-        )
-        trainer = SFTTrainer(
-            model=model,
-            args=arguments,
-            train_dataset=_dataset(tokens),
-            processing_class=self.renderer.tokenizer,
-            callbacks=[self.arguments.bar(len(tokens)), _SaveAt(self.arguments.save_steps(len(tokens), checkpoints))],
-        )
-        self._train(trainer, into, checkpoints)
+        callbacks = [self.arguments.bar(len(tokens)), _SaveAt(self.arguments.save_steps(len(tokens), checkpoints))]
+        if serves(model):
+            with Supervised(model):
+                self._train(self._plain(model, tokens, into / "trainer", callbacks), into, checkpoints)
+        else:
+            self._train(self._trl(model, tokens, into / "trainer", callbacks), into, checkpoints)
         return round(self.settings.epochs * sum(len(row.ids) for row in tokens))
+
+    def _plain(self, model: Any, tokens: Sequence[Tokens], scratch: Path, callbacks: list[TrainerCallback]) -> Trainer:
+        """Return transformers' Trainer, which gets the passes in their order (see supervised.py)."""
+        arguments, steps = self.arguments.planned(scratch, [len(row.ids) for row in tokens])
+        passes: Any = [one for step in steps for one in step]
+        pad = self.renderer.tokenizer.pad_token_id
+        return Trainer(
+            model=model,
+            args=on_one_device(TrainingArguments(**arguments)),
+            train_dataset=passes,
+            data_collator=lambda batch: batch_of([tokens[row] for row in batch[0]], pad),
+            compute_loss_func=loss_of,
+            callbacks=callbacks,
+        )
+
+    def _trl(self, model: Any, tokens: Sequence[Tokens], scratch: Path, callbacks: list[TrainerCallback]) -> Trainer:
+        """Return TRL's SFTTrainer, which draws the rows itself."""
+        # Imported here, because few models need it and importing TRL takes 0.3 seconds.
+        from burnish.backends.trl_sft import trl_trainer  # noqa: PLC0415
+
+        arguments = self.arguments.drawn(scratch, len(tokens), max(len(row.ids) for row in tokens))
+        return trl_trainer(model, arguments, tokens, self.renderer.tokenizer, callbacks)
 
     def learn_to_compare(self, rows: Sequence[tuple[PairRow, PairRow]], into: Path) -> int:
         """Train the two-way head, which gives P(the second answer is better), and return the tokens of all epochs.
@@ -78,29 +90,37 @@ class Training:
         """
         set_seed(self.seed)
         model = self._model()
-        items: list[dict[str, Any]] = [
-            {
-                "ids": [self.renderer.pair(order, max_positions(model)) for order in pair],
-                "labels": [int(bool(order.second_better)) for order in pair],
-            }
+        items = [
+            _BothOrders(
+                ids=[self.renderer.pair(order, max_positions(model)) for order in pair],
+                labels=[int(bool(order.second_better)) for order in pair],
+            )
             for pair in rows
         ]
-        longest = max(len(ids) for item in items for ids in item["ids"])
         # One item is two rows of a forward pass.
-        arguments = self.arguments.common(into / "trainer", len(items), 2 * longest)
+        lengths = [2 * max(map(len, item.ids)) for item in items]
+        arguments, steps = self.arguments.planned(into / "trainer", lengths)
+        passes: Any = [one for step in steps for one in step]
         pad = self.renderer.tokenizer.pad_token_id
         trainer = Trainer(
             model=model,
-            args=TrainingArguments(**arguments),
-            train_dataset=Dataset.from_list(items),
-            data_collator=lambda batch: _both_orders(batch, pad),
+            args=on_one_device(TrainingArguments(**arguments)),
+            train_dataset=passes,
+            data_collator=lambda batch: _both_orders([items[place] for place in batch[0]], pad),
+            compute_loss_func=_loss_of_labels,
             callbacks=[self.arguments.bar(len(items))],
         )
         self._train(trainer, into, 0)
-        return round(self.settings.epochs * sum(len(ids) for item in items for ids in item["ids"]))
+        return round(self.settings.epochs * sum(len(ids) for item in items for ids in item.ids))
 
     def _train(self, trainer: Any, into: Path, checkpoints: int) -> None:
         run(trainer, self.settings)
+        if is_first():
+            self._save(trainer, into, checkpoints)
+        # The other processes go on when all files are there.
+        trainer.accelerator.wait_for_everyone()
+
+    def _save(self, trainer: Any, into: Path, checkpoints: int) -> None:
         scratch = into / "trainer"
         # They are sorted as numbers. As texts, checkpoint-100 would come before checkpoint-20.
         saved = sorted(scratch.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
@@ -150,18 +170,22 @@ class Training:
         return model
 
 
-def _dataset(tokens: Sequence[Tokens]) -> Dataset:
-    return Dataset.from_list([{"input_ids": row.ids, "labels": row.labels} for row in tokens])
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _BothOrders:
+    """A pair in both orders: the token ids and the label of each."""
+
+    ids: list[list[int]]
+    labels: list[int]
 
 
-def _both_orders(batch: Sequence[dict[str, Any]], pad: int) -> dict[str, torch.Tensor]:
-    rows = [ids for item in batch for ids in item["ids"]]
-    longest = max(len(row) for row in rows)
-    return {
-        "input_ids": torch.tensor([row + [pad] * (longest - len(row)) for row in rows]),
-        "attention_mask": torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows]),
-        "labels": torch.tensor([label for item in batch for label in item["labels"]]),
-    }
+def _both_orders(items: Sequence[_BothOrders], pad: int) -> dict[str, torch.Tensor]:
+    labels = [label for item in items for label in item.labels]
+    return padded([ids for item in items for ids in item.ids], pad) | {"labels": torch.tensor(labels or [-100])}
+
+
+def _loss_of_labels(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any) -> torch.Tensor:
+    """Return the cross-entropy, summed over the pass, divided by the number of labels of the whole step."""
+    return torch.nn.functional.cross_entropy(outputs.logits.float(), labels, reduction="sum") / num_items_in_batch
 
 
 class _SaveAt(TrainerCallback):

@@ -28,7 +28,7 @@ class Execution(Settings):
     """The number of tokens, padding included, in one batch. In scoring these are the tokens that are read. In
     generation they are the tokens of prompts and answers, once for each beam."""
     micro_batch: Count | Literal["auto"] = "auto"
-    """The number of rows in one forward pass of training. Gradients are summed until batch_size rows are done."""
+    """The most rows in one forward pass of training. Gradients are summed until batch_size rows are done."""
     threads: Annotated[int, Field(ge=1, le=MOST_REPEATS, strict=True)] | Literal["auto"] = "auto"
     """The number of CPU threads of one process. `auto` divides the cores among the workers."""
     workers: Annotated[int, Field(ge=1, le=MOST_REPEATS, strict=True)] = 1

@@ -266,6 +266,7 @@ def test_what_is_cached_comes_although_the_budget_is_spent(good: FaultServer, tm
     assert got == [comparison.id for comparison in comparisons[5:]]
 
 
+@pytest.mark.slow
 def test_max_cost_is_kept_with_calls_side_by_side(good: FaultServer, tmp_path: Path):
     sitting = Sitting(good.address, tmp_path, CallBudget(max_cost=10.5), prices=PRICES, concurrency=8)
     with pytest.raises(Paused, match=r"USD are spent and the next call may cost .* \(--max-cost 10\.5\); raise"):

@@ -124,6 +124,7 @@ ELSEWHERE: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [GREEDY, BEAMS], ids=["greedy", "beams"])
 @pytest.mark.parametrize("name", MODELS)
 def test_the_tokens_are_those_of_the_library_alone(name: str, settings: Decoding) -> None:
@@ -176,6 +177,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     return trained(tmp_path_factory.mktemp("decoding"))
 
 
+@pytest.mark.slow
 def test_beams_of_the_embedded_model_are_those_of_the_library_alone(model: Artifact) -> None:
     loaded = load(Path(model.path), torch.device("cpu"), {})
     ids = [loaded.renderer.prompt(user(problem.question)) for problem in PROBLEMS]
@@ -184,6 +186,7 @@ def test_beams_of_the_embedded_model_are_those_of_the_library_alone(model: Artif
         assert until_end(loaded.model, decode(loaded.model, ids, settings)) == expected
 
 
+@pytest.mark.slow
 def test_samples_do_not_depend_on_the_batch_and_share_their_prompts_reading(model: Artifact) -> None:
     """Samples of one prompt, rows that leave the batch, batches of any size and other rows: each draw is the same."""
     settings = Decoding(beams=1, max_new_tokens=32, temperature=1.0)

@@ -59,6 +59,7 @@ def test_a_pair_whose_end_does_not_fit_is_named(policy: Artifact, tmp_path: Path
 # --- the curve
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("form", "learning_rate"), [("policy", 2e-4), ("adapter", 1e-3)])
 def test_the_margin_starts_at_zero_and_training_moves_it_up(
     form: str, learning_rate: float, request: pytest.FixtureRequest, tmp_path: Path
@@ -73,6 +74,7 @@ def test_the_margin_starts_at_zero_and_training_moves_it_up(
     assert curve[-1].chosen_logp - curve[-1].rejected_logp > curve[0].chosen_logp - curve[0].rejected_logp
 
 
+@pytest.mark.slow
 def test_a_long_training_has_about_twenty_points(policy: Artifact, tmp_path: Path) -> None:
     settings = SETTINGS.model_copy(update={"batch_size": 2, "epochs": 3})
     curve = optimized(policy, tmp_path / "dpo", settings).curve  # 48 steps, a point every 2
@@ -92,6 +94,7 @@ def test_all_weights_go_on_as_all_weights(policy: Artifact, tmp_path: Path) -> N
     assert scores(Artifact(path=str(tmp_path / "dpo"), kind="train", fingerprint="dpo")) != scores(policy)
 
 
+@pytest.mark.slow
 def test_an_adapter_goes_on_as_an_adapter(adapter: Artifact, tmp_path: Path) -> None:
     """Twice, and what is loaded from the folder is what was trained; the base and the policy stay as they were."""
     before = {path.name: path.read_bytes() for path in Path(adapter.path).iterdir()}
@@ -117,6 +120,7 @@ def test_an_adapter_without_any_pair_is_copied_whole(adapter: Artifact, tmp_path
     assert scores(Artifact(path=str(tmp_path / "copy"), kind="train", fingerprint="copy")) == scores(adapter)
 
 
+@pytest.mark.slow
 def test_the_curve_tells_log_probabilities_of_the_policy_on_its_way(policy: Artifact, tmp_path: Path) -> None:
     """With all pairs in one step, each point stands before its step; the saved model is one step further."""
     settings = SETTINGS.model_copy(update={"batch_size": 32, "epochs": 3, "learning_rate": 2e-4, "warmup": 0})
@@ -149,6 +153,7 @@ def mean_logps(model: Artifact) -> tuple[float, float]:
 # --- the same again
 
 
+@pytest.mark.slow
 def test_passes_of_any_size_make_the_same_step(policy: Artifact, tmp_path: Path) -> None:
     """Also where they do not divide the pairs of a step: the mean is over the pairs and not over the passes."""
     settings = SETTINGS.model_copy(update={"learning_rate": 2e-4, "epochs": 2})
@@ -163,6 +168,7 @@ def test_passes_of_any_size_make_the_same_step(policy: Artifact, tmp_path: Path)
             torch.testing.assert_close(weights[0][name], other[name], rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("form", "file"), [("policy", "model.safetensors"), ("adapter", "adapter_model.safetensors")])
 def test_the_same_seed_gives_the_same_weights(
     form: str, file: str, request: pytest.FixtureRequest, tmp_path: Path, capfd: pytest.CaptureFixture[str]
@@ -175,6 +181,7 @@ def test_the_same_seed_gives_the_same_weights(
     assert capfd.readouterr().out == ""  # stdout is for data
 
 
+@pytest.mark.slow
 def test_smaller_passes_make_the_same_step(policy: Artifact, tmp_path: Path) -> None:
     """Eight pairs a step in one pass or in four: gradients add up."""
     settings = SETTINGS.model_copy(update={"optimizer": Optimizer.ADAMW, "learning_rate": 1e-3})

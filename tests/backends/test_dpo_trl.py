@@ -111,6 +111,7 @@ def test_a_loss_is_its_formula(loss: Loss, beta: float, flip_rate: float) -> Non
     assert found.tolist() == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", Loss)
 @pytest.mark.parametrize(("beta", "flip_rate"), [(0.1, 0.1), (0.5, 0.0), (1.0, 0.4)])
 def test_a_loss_of_trl_is_its_formula(
@@ -154,6 +155,7 @@ WAYS: dict[str, tuple[str, Objective, int, dict[str, Any]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_the_weights_and_the_curve_are_those_of_trl(
     way: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -217,6 +219,7 @@ def test_the_trainer_sees_our_ids_with_one_end_an_answer(policy: Artifact, tmp_p
         assert (renderer.text(chosen), renderer.text(rejected)) == (row.chosen, row.rejected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["policy", "adapter"])
 def test_the_reference_is_the_policy_that_the_round_starts_from(
     form: str, request: pytest.FixtureRequest, tmp_path: Path

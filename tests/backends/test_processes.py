@@ -120,6 +120,7 @@ def weights_with(gpus: int, where: Path, monkeypatch: pytest.MonkeyPatch, way: s
     return (into / "model.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["full", "full by trl", "head", "preferences", "preferences by trl"])
 def test_more_visible_gpus_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
     if way.endswith("by trl"):

@@ -27,6 +27,7 @@ def whole(model: Any, ids: list[int], start: int) -> float:
     return sum(float(logprob_TV[place - 1, ids[place]]) for place in range(start, len(ids)))
 
 
+@pytest.mark.slow
 def test_few_logits_of_a_large_vocabulary_are_there_at_once() -> None:
     model = llama(256_000)
     ids = [torch.randint(0, 256_000, (length,)).tolist() for length in (200, 150, 9)]

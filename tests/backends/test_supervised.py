@@ -50,6 +50,7 @@ def finetuned(where: Path, settings: TrainSettings, **execution: Any) -> tuple[d
     return load_file(into / name), [load_file(path / name) for path in sorted(into.glob("checkpoint-*"))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_the_weights_and_the_loss_are_those_of_trl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
     """In float32. The largest difference of a weight that was seen is 7e-6 in an adapter, and 4e-7 elsewhere.

@@ -91,6 +91,7 @@ def test_dpo_and_votes_on_queries(tmp_path: Path) -> None:
     assert {run.method for run in done.results.runs} == {"weak", "dpo", "majority"}
 
 
+@pytest.mark.slow
 def test_queries_that_do_not_run_are_counted_by_why(tmp_path: Path) -> None:
     settings = config(tmp_path, methods=[{"kind": "sft"}])
     done = measured(settings, tmp_path, backend(settings))

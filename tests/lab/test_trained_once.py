@@ -47,6 +47,7 @@ def trainings(config: Config, where: Path) -> int:
     return units.count("train")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("annotator", "saved"),
     [

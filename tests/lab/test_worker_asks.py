@@ -33,6 +33,7 @@ def judged(annotator: dict[str, Any], workers: int, **execution: Any) -> Config:
     )
 
 
+@pytest.mark.slow
 def test_workers_together_stay_within_the_budget_of_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And they ask one at a time: with one call at a time, the server never has two."""
     faked(monkeypatch)
@@ -79,6 +80,7 @@ def judged_by_people(where: Path, attempt: Callable[[], object]) -> int:
     raise AssertionError("it waits for ever")
 
 
+@pytest.mark.slow
 def test_people_judge_for_workers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -96,6 +98,7 @@ def test_people_judge_for_workers(
     assert (alone / "out" / "results.json").read_bytes() == (two / "out" / "results.json").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_program_is_run_once_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It fails if another copy of it runs."""
     faked(monkeypatch)

@@ -71,6 +71,7 @@ def gone(pids: list[int]) -> bool:
     return not any(alive(pid) for pid in pids)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="who is alive is read from /proc")
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_run_leaves_no_worker(tmp_path: Path, how: signal.Signals) -> None:
@@ -80,6 +81,7 @@ def test_a_killed_run_leaves_no_worker(tmp_path: Path, how: signal.Signals) -> N
         assert gone(pids)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="who is alive is read from /proc")
 def test_ctrl_c_leaves_no_worker_and_one_line(tmp_path: Path) -> None:
     """A terminal sends SIGINT to all processes of its foreground group, the workers among them."""

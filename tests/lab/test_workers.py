@@ -36,6 +36,7 @@ def on_fake(monkeypatch: pytest.MonkeyPatch) -> None:
 # --- a worker in this process
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("on_fake")
 def test_a_worker_finds_every_stage_of_the_plan(tmp_path: Path) -> None:
     """The brief goes through JSON, as it does for a process. The plan of the worker is that of the run."""
@@ -47,6 +48,7 @@ def test_a_worker_finds_every_stage_of_the_plan(tmp_path: Path) -> None:
     assert all(Store(tmp_path).done(stage.name, stage.fingerprint) for stage in brief.stages)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("on_fake")
 @pytest.mark.parametrize(
     "annotator",
@@ -163,6 +165,7 @@ def started(brief: bytes, folder: Path, given: bytes) -> subprocess.CompletedPro
         return subprocess.run(command, input=given, capture_output=True, check=False, pass_fds=[file.fileno()])
 
 
+@pytest.mark.slow
 def test_a_kind_that_only_the_run_knows_is_an_error(tmp_path: Path) -> None:
     brief = BRIEF.dump_json(briefed(small(), tmp_path)).replace(b'"kind":"likelihood"', b'"kind":"coin"')
     done = started(brief, tmp_path, b"")
@@ -174,11 +177,13 @@ def test_a_kind_that_only_the_run_knows_is_an_error(tmp_path: Path) -> None:
     assert report.message.endswith("set workers: 1, or make it a plug-in")
 
 
+@pytest.mark.slow
 def test_a_worker_whose_run_was_killed_while_it_wrote_ends_in_silence(tmp_path: Path) -> None:
     done = started(BRIEF.dump_json(briefed(small(), tmp_path)), tmp_path, b'{"config": 0, "finger')
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
+@pytest.mark.slow
 def test_a_worker_process_reports_what_it_says_and_how_a_stage_ends(tmp_path: Path) -> None:
     brief = briefed(small(), tmp_path / "store")
     (data,) = (stage for stage in brief.stages if stage.name == "data")

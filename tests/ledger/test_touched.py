@@ -49,6 +49,7 @@ def test_a_folder_without_a_ledger_has_no_changed_rows(tmp_path_factory: pytest.
     assert (list[tuple[str, ChangedRow]](touched_rows(path)), has_reverts(path)) == ([], False)
 
 
+@pytest.mark.slow
 def test_texts_are_found_by_position(tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp("folder")
     answers = [

@@ -124,6 +124,7 @@ def test_the_model_of_an_annotator_is_asked_too(tmp_path: Path) -> None:
         planned(asked, tmp_path)
 
 
+@pytest.mark.slow
 def test_the_first_row_says_how_an_answer_ends(tmp_path: Path) -> None:
     lines = list(words(planned(config(tmp_path, rows()), tmp_path)))
     assert ">>> #### " in "\n".join(lines)

@@ -158,7 +158,9 @@ def test_a_program_can_audit(tmp_path: Path) -> None:
             say(row["id"], p_second=(1 + second - first) / 2)
         """
     auditor = "command:" + shlex.join(script(tmp_path, "audit.py", body))
-    options = {"annotator": None, "method": "naive", "rounds": 1, "audit": 50, "audit_by": auditor}
+    # So many changes that some are for the worse, whichever rows are drawn.
+    changes = COUNT // 2
+    options = {"annotator": None, "method": "naive", "rounds": 1, "alpha": 0.5, "audit": 50, "audit_by": auditor}
     found = refine(settings(written(tmp_path), **options), tmp_path)
     (harm,) = harms(found)
     questions = {example.id: example.prompt[0].content for example in found.examples}
@@ -169,4 +171,4 @@ def test_a_program_can_audit(tmp_path: Path) -> None:
     accepted = [line for line in found.ledger if line.reason is Reason.ACCEPTED]
     worse = sum(is_right(one.example_id, one.kept) and not is_right(one.example_id, one.proposed) for one in accepted)
     assert worse > 0
-    assert (harm.changes, harm.sampled, harm.harmed, harm.bound) == (CAP, CAP, worse, worse / CAP)
+    assert (harm.changes, harm.sampled, harm.harmed, harm.bound) == (changes, changes, worse, worse / changes)

@@ -185,6 +185,7 @@ def test_a_page_joins_settings_with_claims_figures_and_a_table(places: list[Path
     ]
 
 
+@pytest.mark.slow
 def test_a_label_is_text(places: list[Path], tmp_path: Path) -> None:
     page = write_joined(places, tmp_path).read_text()
     assert EVIL not in page

@@ -198,6 +198,7 @@ def with_effects(results: Results) -> Results:
     return results.model_copy(update={"runs": tuple(runs)})
 
 
+@pytest.mark.slow
 def test_what_the_changes_did_is_a_table_a_figure_and_a_sentence(results: Results) -> None:
     assert effects_table(results) is None  # an earlier version wrote this file
     known = with_effects(results)

@@ -117,6 +117,7 @@ def options_of(tmp_path: Path, data: Path, seconds: int) -> argparse.Namespace:
     return argparse.Namespace(**given, seconds=seconds, out=tmp_path / "out.json")
 
 
+@pytest.mark.slow
 def test_a_step_that_fails_or_takes_too_long_does_not_stop_the_others(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,6 +140,7 @@ def test_a_step_that_fails_or_takes_too_long_does_not_stop_the_others(
     assert report["trial"].startswith("on a CPU")
 
 
+@pytest.mark.slow
 def test_no_step_starts_when_the_time_of_the_run_is_over(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

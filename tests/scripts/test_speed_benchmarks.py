@@ -105,6 +105,7 @@ def test_the_released_way_gives_the_answers_and_scores_of_the_backend(
     assert scores == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("checkpointing", [False, True])
 def test_the_released_way_trains_the_model(tmp_path: Path, model: ModelConfig, checkpointing: bool) -> None:
     settings = settings_of(model, batch_size=4).model_copy(update={"gradient_checkpointing": checkpointing})
@@ -137,6 +138,7 @@ def test_the_round_is_the_sum_of_its_parts() -> None:
     }
 
 
+@pytest.mark.slow
 def test_a_round_in_both_ways_gives_the_same_answers(capsys: pytest.CaptureFixture[str]) -> None:
     options = argparse.Namespace(
         model="builtin:strong",

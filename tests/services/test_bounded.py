@@ -74,6 +74,7 @@ def packed(body: bytes, encoding: str = "gzip") -> list[bytes]:
     return [HEAD + f"Content-Encoding: {encoding}\r\nContent-Length: {len(body)}\r\n\r\n".encode(), body]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["headers", "body"])
 def test_a_server_that_sends_a_byte_at_a_time_does_not_outlive_the_timeout(place: str) -> None:
     whole = HEAD + f"Content-Length: {len(ANSWER)}\r\n\r\n".encode() + ANSWER

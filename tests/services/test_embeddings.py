@@ -141,6 +141,7 @@ def test_vectors_are_read_in_the_order_of_their_indexes_or_as_they_come() -> Non
 # --- what is tried again
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", list(Fault))
 def test_every_fault_is_tried_again_until_the_distances_are_there(fault: Fault) -> None:
     with plane(faults=0.5, seed=3, kinds=(fault,)) as running:
@@ -170,6 +171,7 @@ GARBAGE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GARBAGE)
 def test_garbage_is_no_answer(name: str) -> None:
     body, words = GARBAGE[name]

@@ -62,6 +62,7 @@ def ends(pid: int) -> bool:
 # --- time
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "body",
     [
@@ -81,6 +82,7 @@ def test_a_program_that_brings_nothing_new_is_ended(talk: Talk, body: str) -> No
         talk(body, timeout=0.4)
 
 
+@pytest.mark.slow
 def test_the_time_counts_from_the_last_answer_and_not_while_we_work(tmp_path: Path) -> None:
     command = script(tmp_path, "program.py", "import time\nfor row in rows: time.sleep(0.6); say(row['id'], value=1)")
     program = Program(command=tuple(command), field="f.command", timeout=1.5)
@@ -112,6 +114,7 @@ def test_a_line_without_an_end_is_bounded(talk: Talk, monkeypatch: pytest.Monkey
         talk("while True: sys.stdout.write('x' * 1000)")
 
 
+@pytest.mark.slow
 def test_messages_do_not_fill_the_disk(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(child, "MAX_STDERR", 1 << 16)
     body = """
@@ -162,6 +165,7 @@ def test_a_question_that_cannot_be_written_is_no_silence(tmp_path: Path) -> None
 # --- processes
 
 
+@pytest.mark.slow
 def test_a_child_that_holds_the_output_does_not_make_us_wait(talk: Talk, tmp_path: Path) -> None:
     pid = tmp_path / "pid"
     body = f"""
@@ -175,6 +179,7 @@ def test_a_child_that_holds_the_output_does_not_make_us_wait(talk: Talk, tmp_pat
     assert ends(int(pid.read_text()))  # it ends with its parent
 
 
+@pytest.mark.slow
 def test_what_a_child_says_after_its_parent_has_ended_is_still_read(talk: Talk) -> None:
     body = """
         import subprocess

@@ -250,6 +250,7 @@ def test_a_worker_holds_nothing_but_the_standard_library(tmp_path: Path) -> None
     assert set(done.stdout.split()) == {"__main__", "burnish"} - set(sys.stdlib_module_names)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes as Linux shows them")
 def test_a_busy_worker_dies_with_its_parent(database: Path, tmp_path: Path) -> None:
     script = tmp_path / "parent.py"

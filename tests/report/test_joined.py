@@ -207,7 +207,7 @@ def test_the_table_has_a_row_for_each_round(places: list[Path]) -> None:
 
 
 def test_a_report_names_budget_and_released_ways() -> None:
-    from burnish.report.page import facts
+    from burnish.report.facts import facts
 
     config: dict[str, Any] = small(
         budget={"kind": "equal", "comparisons": 200}, compat={"unswapped_dpo": True, "cap": "differing"}

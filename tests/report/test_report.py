@@ -13,8 +13,9 @@ import pytest
 
 from burnish.config import METHODS, TASKS, MethodRole, MethodSettings, TaskSettings
 from burnish.errors import DataError
+from burnish.report.facts import facts
 from burnish.report.figures import draw_figures, write_figures
-from burnish.report.page import facts, render, write_report
+from burnish.report.page import render, write_report
 from burnish.report.series import Relation, contrast, curve, main_metric, methods
 from burnish.report.tables import effects_table
 from burnish.report.text import duration, percent, shortened, signed_points, terminal, visible

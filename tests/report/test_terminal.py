@@ -237,7 +237,7 @@ def test_the_runner_numbers_stages_and_counts_the_rows_of_each(tmp_path: Path) -
 def test_an_experiment_says_each_stage_that_it_computes_and_reused_ones_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def draw_nothing(_: Path) -> None: ...
+    def draw_nothing(*_: object) -> None: ...
 
     for drawn in ("write_figures", "write_report"):
         monkeypatch.setattr(running, drawn, draw_nothing)

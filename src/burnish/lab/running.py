@@ -28,7 +28,7 @@ from burnish.lab.measure import results_of
 from burnish.lab.pool import Brief
 from burnish.lab.timing import timings_of
 from burnish.protocols import Backend, Generator
-from burnish.report.figures import write_figures
+from burnish.report.figures import draw_figures, write_figures
 from burnish.report.page import write_report
 from burnish.report.terminal import Terminal
 from burnish.report.text import plural
@@ -270,8 +270,9 @@ def _assembled(
     write_atomic(out / TIMINGS_FILE, pretty(_json(timings)))
     # After the files beside it: whoever finds results.json also finds the other files.
     write_atomic(out / RESULTS_FILE, pretty(_json(results)))
-    write_figures(out)
-    write_report(out)
+    drawings = draw_figures(results)
+    write_figures(out, drawings)
+    write_report(out, drawings)
     return Finished(results=results, out=out)
 
 

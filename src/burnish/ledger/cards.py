@@ -20,7 +20,8 @@ from burnish.ledger.naming import annotator_words, is_hub_id, method_words, publ
 from burnish.ledger.notes import taken_back
 from burnish.ledger.page import harm_table, reasons_table, rounds_table, selftest_table
 from burnish.ledger.summary import ModelSummary, State, Summary, reference_doubt
-from burnish.report.page import Fact, environment
+from burnish.report.facts import Fact
+from burnish.report.page import environment
 from burnish.report.tables import Table, markdown
 from burnish.report.text import percent, percent_range, plural, terminal
 from burnish.results import Metric

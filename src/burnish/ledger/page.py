@@ -21,7 +21,8 @@ from burnish.ledger.naming import annotator_words, method_words, public_name
 from burnish.ledger.notes import losses, taken_back
 from burnish.ledger.summary import RoundSummary, Summary, reference_doubt
 from burnish.report.drawing import Axis, Curve, Mark, curves, scaled
-from burnish.report.page import Fact, environment
+from burnish.report.facts import Fact
+from burnish.report.page import environment
 from burnish.report.tables import (
     EFFECTS,
     REASONS,

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -83,14 +84,15 @@ def draw_figures(results: Results) -> list[Drawing]:
     return [drawing for drawing in drawings if drawing is not None]
 
 
-def write_figures(directory: Path) -> list[Path]:
+def write_figures(directory: Path, drawings: Sequence[Drawing] | None = None) -> list[Path]:
     """Write the figures of a results folder into its `figures/`, and return their paths.
 
-    Raises DataError if results.json cannot be read.
+    `drawings` are its figures, if they are drawn already: drawing takes seconds. Raises DataError if results.json
+    cannot be read.
     """
     folder = directory / "figures"
     paths: list[Path] = []
-    for drawing in draw_figures(read_results(directory)):
+    for drawing in draw_figures(read_results(directory)) if drawings is None else drawings:
         path = folder / f"{drawing.name}.svg"
         write_atomic(path, drawing.svg.encode())
         paths.append(path)

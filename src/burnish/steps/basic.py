@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from burnish.config import Decoding, ModelConfig, Objective, TrainSettings
 from burnish.errors import DataError
@@ -27,8 +26,8 @@ from burnish.steps.artifacts import (
 )
 from burnish.steps.data import RESUMABLE, SHARED, DataSteps, Handling
 from burnish.steps.engines import Engines, complete
+from burnish.steps.lazy import prompts_of, training_rows
 from burnish.store.files import iter_rows, pretty, write_atomic, write_rows
-from burnish.store.keyed_rows import KeyedRows, LazyRows
 from burnish.store.keys import KeySet, texts_of
 from burnish.store.listings import write_listings
 from burnish.store.runners import Runner
@@ -42,8 +41,6 @@ from burnish.types import (
     Example,
     Head,
     PreferenceRow,
-    Prompt,
-    TrainingRow,
 )
 
 
@@ -282,46 +279,6 @@ class Steps(DataSteps):
         }
         inputs = {"model": model, **rows.inputs}
         return self.stage("answer", config, inputs, run, f"answers for {purpose} {round_}", RESUMABLE)
-
-
-def prompts_of(examples: KeyedRows[Example], samples: int) -> LazyRows[Prompt]:
-    """Return each prompt as often as it has samples. A prompt is read when it is asked for."""
-
-    def prompt(number: int) -> Prompt:
-        example = examples.at(number // samples)
-        return Prompt(id=example.id, messages=example.prompt, sample=number % samples)
-
-    def every() -> Iterator[Prompt]:
-        for example in examples.values():
-            for sample in range(samples):
-                yield Prompt(id=example.id, messages=example.prompt, sample=sample)
-
-    return LazyRows(len(examples) * samples, prompt, every)
-
-
-def training_rows(
-    examples: KeyedRows[Example],
-    answers: KeyedRows[Demonstration],
-    example_M: NDArray[np.int64],
-    answer_M: NDArray[np.int64],
-) -> LazyRows[TrainingRow]:
-    """Return rows to learn or to score: the prompts at these places of the examples, each with an answer.
-
-    A row is read when it is asked for. M counts the rows.
-    """
-
-    def row(example: Example, completion: str) -> TrainingRow:
-        return TrainingRow(id=example.id, prompt=example.prompt, completion=completion)
-
-    def every() -> Iterator[TrainingRow]:
-        texts = answers.fields_at(answer_M, "completion")
-        return (row(example, text) for example, (text,) in zip(examples.rows_at(example_M), texts, strict=True))
-
-    return LazyRows(
-        len(example_M),
-        lambda number: row(examples.at(int(example_M[number])), answers.at(int(answer_M[number])).completion),
-        every,
-    )
 
 
 def _rows_and_tokens(batch: Sequence[Score | Completion]) -> dict[str, int]:

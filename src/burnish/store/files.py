@@ -331,10 +331,8 @@ def explained_write_errors(path: Path) -> Generator[None, None, None]:
 
 
 def _about(error: OSError, path: Path) -> bool:
-    """Say whether an error is about `path`, a place in it, a folder above it or a file beside it.
-
-    A missing file anywhere else is not an error of writing `path`, and must not be reported as one.
-    """
+    """Say whether an error is about `path`, a place in it, a folder above it or a file beside it."""
+    # A missing file anywhere else is no error of writing `path`.
     named = [Path(os.fsdecode(name)) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)]
     return any(name.is_relative_to(path) or path.is_relative_to(name) or name.parent == path.parent for name in named)
 

@@ -327,9 +327,9 @@ def test_half_a_character_has_no_stable_form() -> None:
 
 def test_small_batches_are_written_at_once_and_saved_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A kill loses no batch. Syncs and counts wait, and come at the end whatever ends the work."""
-    seen, syncs = list[int](), list[object]()
+    seen, syncs = list[int](), list[int]()
     monkeypatch.setattr(stages, "SAVED_SECONDS", 1000.0)
-    monkeypatch.setattr(stages.Appender, "sync", lambda self: syncs.append(self))
+    monkeypatch.setattr(stages.Appender, "sync", lambda _: syncs.append(1))
     work = Work(tmp_path)
     work._saved = time.monotonic()
 

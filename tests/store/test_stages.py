@@ -328,8 +328,12 @@ def test_half_a_character_has_no_stable_form() -> None:
 def test_small_batches_are_written_at_once_and_saved_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A kill loses no batch. Syncs and counts wait, and come at the end whatever ends the work."""
     seen, syncs = list[int](), list[int]()
+
+    def sync(_: object) -> None:
+        syncs.append(1)
+
     monkeypatch.setattr(stages, "SAVED_SECONDS", 1000.0)
-    monkeypatch.setattr(stages.Appender, "sync", lambda _: syncs.append(1))
+    monkeypatch.setattr(stages.Appender, "sync", sync)
     work = Work(tmp_path)
     work._saved = time.monotonic()
 

@@ -1,4 +1,4 @@
-"""What ran, in words, as a list of facts: task, models, supervision, methods, seeds. All of it is read from the config."""
+"""What ran, in words, as a list of facts: task, models, supervision, methods, seeds. The config says all of it."""
 
 from __future__ import annotations
 

@@ -345,6 +345,5 @@ def test_small_batches_are_written_at_once_and_saved_together(tmp_path: Path, mo
 
     with pytest.raises(KeyboardInterrupt):
         work.append_batches("rows.jsonl", batches, lambda batch: {"rows": len(batch)})
-    assert seen == [1, 2, 3, 4, 5]
-    assert len(syncs) == 1
+    assert (seen, syncs) == ([1, 2, 3, 4, 5], [1])
     assert orjson.loads((tmp_path / stages.COSTS).read_bytes())["counts"] == {"rows": 5}

@@ -34,7 +34,7 @@ class Queries(FakeBackend):
 
 
 def config(tmp_path: Path, **changes: Any) -> Config:
-    path = write(tmp_path / "rows.jsonl", *rows_of(people(tmp_path / "people.sqlite"), 200))
+    path = write(tmp_path / "rows.jsonl", *rows_of(people(tmp_path / "people.sqlite"), 300))
     return small(task={"kind": "text_to_sql", "source": str(path), "databases": str(tmp_path)}, **changes)
 
 

@@ -45,7 +45,7 @@ lint: $(FOR_TEST)
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 
-# With more room for young objects, node collects garbage less often. This saves a fifth of pyright's time.
+# With more room for young objects, node collects garbage less often. This saves time.
 PYRIGHT = NODE_OPTIONS="$(NODE_OPTIONS) --max-semi-space-size=64" $(BIN)/pyright --pythonpath $(BIN)/python
 types: $(FOR_TEST)
 	$(PYRIGHT)

@@ -133,6 +133,8 @@ class Preference:
 
     `shown` lists the orders in which it was judged. `raw` has, for each of them, the probability that the second answer
     shown is better, before it was turned back. `p_b` is P(b is better) in [0, 1]. It is None only for an abstention.
+    `logit` is log(p_b / (1 - p_b)) in nats where the judge computed p_b from it. It tells judgements apart whose p_b is
+    exactly 1 or 0 in floats. It is None for other judges, and then files leave it out.
     """
 
     comparison_id: str
@@ -141,6 +143,7 @@ class Preference:
     p_b: float | None
     judge: str
     raw: tuple[float, ...] = ()
+    logit: float | None = None
 
 
 class Accept(StrEnum):

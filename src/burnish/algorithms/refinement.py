@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import math
 import random
-import sys
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -17,6 +16,7 @@ import numpy as np
 
 from burnish.algorithms.caps import cap, meant, split_cap
 from burnish.algorithms.comparisons import by_order, confidence, verdict_of
+from burnish.algorithms.ranking import Candidate, Eligible
 from burnish.errors import ConfigError, StageError
 from burnish.protocols import Score
 from burnish.store.keys import Keys, packed, texts_of
@@ -26,24 +26,6 @@ _PIECE = 65_536
 """How many numbers of an array are Python objects at a time."""
 # Algorithm 1 by its lines: 2 and 3 are `split`, 13 is `caps.cap`, 15 is `updated`, and 11 to 16 together are `select`
 # and `updated`. Training and answering (4 to 8) need models and are in `steps.refining`.
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
-    """What selection knows of one example.
-
-    `screened` says why it was not compared. Where it was compared, `verdict` is the judgement and `source` is the
-    annotator that gave it. `p_b` is P(the proposal is better), the mean over the orders that were judged; `orders` has
-    the value of each order. `rank` decides between equally confident candidates, the lowest first; then the id does.
-    """
-
-    example_id: str
-    screened: Reason | None
-    verdict: Verdict | None
-    p_b: float | None
-    source: str = ""
-    orders: tuple[float, ...] = ()
-    rank: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +140,7 @@ def select(
     allowed = cap(alpha, n)
     # Without shares there is one cap for all; it has the empty name.
     room = {"": allowed} if shares is None else split_cap(allowed, shares)
-    reasons, eligible, judged_by, ascending, previous = list[Reason](), _Eligible(), set[str](), True, ""
+    reasons, eligible, judged_by, ascending, previous = list[Reason](), Eligible(), set[str](), True, ""
     for index, candidate in enumerate(candidates):
         ascending = ascending and (index == 0 or previous < candidate.example_id)
         previous = candidate.example_id
@@ -183,36 +165,6 @@ def select(
     # The cap is a promise to the user: no more labels change than alpha allows.
     assert accepted <= allowed, (accepted, allowed)
     return reasons
-
-
-class _Eligible:
-    """The candidates that may be accepted. A candidate takes about 100 bytes here, and 400 as an object."""
-
-    def __init__(self) -> None:
-        self.index, self.sureness = array("q"), array("d")
-        self.ranks, self.ids, self.sources = list[str](), list[str](), list[str]()
-
-    def add(self, index: int, candidate: Candidate) -> None:
-        """Add the candidate number `index`."""
-        assert candidate.p_b is not None, candidate
-        self.index.append(index)
-        self.sureness.append(abs(candidate.p_b - 0.5))
-        self.ranks.append(candidate.rank)
-        self.ids.append(candidate.example_id)
-        self.sources.append(sys.intern(candidate.source))  # a few names for all candidates
-
-    def ranked(self, ascending: bool) -> Iterator[tuple[int, str]]:
-        """Yield index and source: the most confident first, then by `rank`, then by example id.
-
-        `ascending` says that the candidates were added in the order of their ids.
-        """
-        if ascending and not any(self.ranks):
-            order = np.argsort(-np.array(self.sureness), kind="stable")  # stable: equals stay in the order of their ids
-            yield from ((self.index[place], self.sources[place]) for place in map(int, order))
-            return
-        places = range(len(self.index))
-        for place in sorted(places, key=lambda at: (-self.sureness[at], self.ranks[at], self.ids[at])):
-            yield self.index[place], self.sources[place]
 
 
 def _before_cap(candidate: Candidate, rule: Acceptance) -> Reason:

@@ -7,7 +7,14 @@ from itertools import chain
 from burnish.algorithms.comparisons import combined, most_voted
 from burnish.config import Decoding, MajorityMethod
 from burnish.methods.sft import learned, start
-from burnish.steps.artifacts import DEMONSTRATIONS, PREFERENCES, read_comparisons, read_json, read_samples
+from burnish.steps.artifacts import (
+    DEMONSTRATIONS,
+    PREFERENCES,
+    preference_row,
+    read_comparisons,
+    read_json,
+    read_samples,
+)
 from burnish.steps.auditing import audited
 from burnish.steps.refining import Parts, compare, numbered, rule_of, train_on_parts, update
 from burnish.steps.setting import Compared, Round, Setting
@@ -89,7 +96,7 @@ def _shares(setting: Setting, voted: Artifact, compared: Artifact, k: int) -> Ar
             combined(comparison.id, (Order.AB,), (shares[comparison.example_id],), "votes")
             for comparison in read_comparisons(compared)
         )
-        work.count(rows=write_rows(work.path / PREFERENCES, preferences))
+        work.count(rows=write_rows(work.path / PREFERENCES, map(preference_row, preferences)))
 
     inputs = {"voted": voted, "compared": compared}
     return setting.steps.stage("vote_shares", {}, inputs, run, f"round {k} vote shares")

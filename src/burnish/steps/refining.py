@@ -9,10 +9,10 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from burnish.algorithms.comparisons import orders_of, screen
+from burnish.algorithms.ranking import Candidate
 from burnish.algorithms.refinement import (
     PAPER,
     Acceptance,
-    Candidate,
     cross_labelled,
     distant,
     drawn,
@@ -260,6 +260,7 @@ def candidates_of(compared: Artifact, judged: JudgedExamples, rank: Callable[[st
             source=preference.judge,
             orders=orders_of(preference),
             rank=rank(row.example_id),
+            logit=preference.logit,
         )
 
 

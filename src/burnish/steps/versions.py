@@ -21,9 +21,10 @@ VERSIONS: dict[str, int] = {
     # target to the vocabulary. Its results differ by rounding.
     "answer": 2,
     "score": 2,
-    "likelihood": 2,
     "classifier": 2,
-    "reward_model": 2,
+    # Version 2 as above. Version 3 keeps the logit of each preference, which ranks those whose p_b is 1 in floats.
+    "likelihood": 3,
+    "reward_model": 3,
 }
 """{name of a stage or of an annotator: version}. A name that is not here has version 1."""
 

@@ -14,6 +14,7 @@ from typing import assert_never
 
 import numpy as np
 
+from burnish.algorithms.calibration import calibrated
 from burnish.algorithms.caps import cap, meant, split_cap
 from burnish.algorithms.comparisons import by_order, confidence, verdict_of
 from burnish.algorithms.ranking import Candidate, Eligible
@@ -32,7 +33,8 @@ _PIECE = 65_536
 class Acceptance:
     """The rule for which proposals may replace a label.
 
-    `accept` says which verdict counts. `gate` is the lowest P(the proposal is better) that is enough.
+    `accept` says which verdict counts. `gate` is the lowest P(the proposal is better) that is enough. With a
+    `temperature`, it is compared with the probability after temperature scaling.
 
     `MEAN`, the paper's rule, takes the mean of the two orders in which a pair is shown. The mean does not remove a
     position bias completely: the rest is noise, and this noise fills the cap. `BOTH_ORDERS` requires that each order
@@ -41,6 +43,7 @@ class Acceptance:
 
     accept: Accept = Accept.MEAN
     gate: float = 0.5
+    temperature: float | None = None
 
 
 PAPER = Acceptance()
@@ -174,7 +177,7 @@ def _before_cap(candidate: Candidate, rule: Acceptance) -> Reason:
         return candidate.screened
     assert candidate.verdict is verdict_of(candidate.p_b), candidate
     # The rule of orders goes first: a mean above the gate must not accept what the two orders disagree on.
-    return _split_orders(candidate, rule.accept) or _by_mean(candidate, rule.gate)
+    return _split_orders(candidate, rule.accept) or _by_mean(candidate, rule)
 
 
 def _split_orders(candidate: Candidate, accept: Accept) -> Reason | None:
@@ -188,14 +191,15 @@ def _split_orders(candidate: Candidate, accept: Accept) -> Reason | None:
     return Reason.ORDERS_DISAGREE if len(verdicts) > 1 else None
 
 
-def _by_mean(candidate: Candidate, gate: float) -> Reason:
+def _by_mean(candidate: Candidate, rule: Acceptance) -> Reason:
     """Return the reason that follows from the mean over the orders."""
     match candidate.verdict:
         case Verdict.A:
             return Reason.REJECTED
         case Verdict.B:
             assert candidate.p_b is not None, candidate
-            return Reason.ACCEPTED if candidate.p_b >= gate else Reason.BELOW_GATE
+            p_b = calibrated(candidate.p_b, rule.temperature, candidate.logit)
+            return Reason.ACCEPTED if p_b >= rule.gate else Reason.BELOW_GATE
         case Verdict.TIE:
             return Reason.TIE
         case Verdict.ABSTAIN:

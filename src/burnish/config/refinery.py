@@ -99,6 +99,8 @@ class AuditConfig(Settings):
 class SelftestConfig(Settings):
     """The self-test of the annotator: it judges planted pairs before anything else is spent."""
 
+    unwritten: ClassVar[frozenset[str]] = frozenset({"calibrate"})
+
     pairs: Count = 24
     """The number of rows from which pairs are planted."""
     min_accuracy: Probability = 0.6
@@ -107,6 +109,14 @@ class SelftestConfig(Settings):
     """Do not run the self-test."""
     go_on: bool = False
     """Go on whatever the result of the self-test is."""
+    calibrate: bool | None = None
+    """Compare `gate` with P(the proposal is better) after temperature scaling. The temperature is fitted on the planted
+    pairs. One below 1 counts as 1, so that the gate never lets more through. If not given, it is true. Refinements that
+    earlier versions recorded did not calibrate."""
+
+    def for_refinement(self) -> SelftestConfig:
+        """Return the settings with `calibrate: true`, unless the user set it."""
+        return self if self.calibrate is not None else self.model_copy(update={"calibrate": True})
 
 
 class RefineSettings(Settings):
@@ -135,7 +145,7 @@ class RefineSettings(Settings):
     """How proposals are generated."""
     audit: AuditConfig | None = None
     """An audit that bounds the share of harmed labels. Without it, no change is judged again."""
-    selftest: SelftestConfig = SelftestConfig()
+    selftest: SelftestConfig = SelftestConfig().for_refinement()
     """The self-test that the annotator has to pass first."""
     merge: bool = False
     """Deliver the model as whole weights, even if an adapter was trained."""
@@ -147,6 +157,11 @@ class RefineSettings(Settings):
     def _with_defaults(cls, method: MethodSettings, info: ValidationInfo) -> MethodSettings:
         # A refinement on record keeps its defaults: those of version 0.1.0 were other ones.
         return method if info.context == ON_RECORD else method.for_refinement()
+
+    @field_validator("selftest")
+    @classmethod
+    def _calibrates(cls, selftest: SelftestConfig, info: ValidationInfo) -> SelftestConfig:
+        return selftest if info.context == ON_RECORD else selftest.for_refinement()
 
     @model_validator(mode="after")
     def _can_choose(self) -> RefineSettings:

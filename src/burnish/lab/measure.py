@@ -41,7 +41,7 @@ from burnish.steps.artifacts import (
 from burnish.steps.probes import Divergence, Versus
 from burnish.store.files import as_mapping
 from burnish.tasks.answers import graded
-from burnish.types import Demonstration, Example, Reason, Refinement, Verdict
+from burnish.types import Demonstration, Example, Reason, Verdict
 
 SFT = "sft"
 """The method that every round is compared with, if a config has a method of that name."""
@@ -73,7 +73,7 @@ def _run(outcome: Outcome, task: Task) -> Run:
     # Rows that the task could not use when the data was loaded.
     counts["dropped"] = read_json(outcome.rows.data, "data.json")["dropped"]
     if outcome.round.compared is not None:
-        ledger = read_ledger(outcome.round.compared.ledger)
+        ledger, right = read_ledger(outcome.round.compared.ledger), right_side(outcome, task)
         counts |= {str(reason): n for reason, n in sorted(Counter(row.reason for row in ledger).items())}
         judged = [row for row in ledger if row.score is not None]
         counts["compared"] = len(
@@ -83,12 +83,12 @@ def _run(outcome: Outcome, task: Task) -> Run:
         # Methods that train on preference pairs replace no labels: the count of pairs takes the place of the share.
         if outcome.round.relabelled:
             metrics["replaced"] = Metric(value=len(accepted) / len(ledger), n=len(ledger), ci95=None)
-            counts |= {str(effect): n for effect, n in effects(accepted, _right_side(outcome, task)).items()}
+            counts |= {str(effect): n for effect, n in effects(accepted, right).items()}
         else:
             counts["pairs_trained_on"] = training["pairs"]
         if judged:
-            metrics["annotator_accuracy"] = _called(outcome, judged, task)
-            metrics["accepted_accuracy"] = _called(outcome, accepted, task)
+            metrics["annotator_accuracy"] = Metric.share(*right_calls(judged, right))
+            metrics["accepted_accuracy"] = Metric.share(*right_calls(accepted, right))
     if outcome.divergence is not None:
         metrics |= _divergence(outcome.divergence)
     if outcome.versus is not None:
@@ -161,16 +161,15 @@ def _win_rate(versus: Versus, prompts: int) -> Metric:
     return Metric.of(win_rate([*verdicts, *[Verdict.TIE] * (prompts - len(verdicts))]))
 
 
-def _called(outcome: Outcome, lines: Iterable[Refinement], task: Task) -> Metric:
-    """Return how often the annotator was right, among the pairs in which exactly one side is right and it named a
-    winner."""
-    return Metric.share(*right_calls(lines, _right_side(outcome, task)))
-
-
-def _right_side(outcome: Outcome, task: Task) -> Callable[[str, str], bool]:
+def right_side(outcome: Outcome, task: Task) -> Callable[[str, str], bool]:
     """Return a function that takes an example id and a demonstration id and says whether the demonstration is right."""
     examples, sides = outcome.rows.examples(), sides_of(outcome)
-    return lambda _, side: is_right(task, examples, sides[side])
+
+    @functools.cache  # grading may execute queries, and several counts ask about the same demonstration
+    def right(example_id: str, side: str) -> bool:
+        return is_right(task, examples, sides[side])
+
+    return right
 
 
 def is_right(task: Task, examples: Mapping[str, Example], side: Demonstration) -> bool:

@@ -264,7 +264,7 @@ def _assembled(
     results = results_of(resolved(config, job.inputs), outcomes, task)
     timings = timings_of(config, executor.records, time.monotonic() - started)
     write_atomic(out / CHANGES_FILE, b"".join(dump_line(_json(change)) for change in changes_of(outcomes, task)))
-    write_atomic(out / CONFIDENCE_FILE, b"".join(dump_line(_json(row)) for row in confidence_of(outcomes)))
+    write_atomic(out / CONFIDENCE_FILE, b"".join(dump_line(_json(row)) for row in confidence_of(outcomes, task)))
     settings = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)  # pyright: ignore[reportUnknownMemberType] its stub
     write_atomic(out / CONFIG_FILE, settings.encode())
     write_atomic(out / TIMINGS_FILE, pretty(_json(timings)))

@@ -15,6 +15,7 @@ from burnish import __version__
 from burnish.algorithms.comparisons import request_text
 from burnish.algorithms.ledger_lines import BINS
 from burnish.config import AuditConfig
+from burnish.ledger.calibration import calibration_words, reliability
 from burnish.ledger.folder import REPORT, Folder, StandingChange
 from burnish.ledger.history import WHY
 from burnish.ledger.naming import annotator_words, method_words, public_name
@@ -72,6 +73,8 @@ def write_page(folder: Path, summary: Summary) -> Path:
             effects=effects_table(summary),
             confidence=confidence_table(summary),
             selftest=selftest_table(summary),
+            reliability=reliability(summary),
+            calibration=calibration_words(summary),
             harm=harm_table(summary),
             changes=_shown(Folder(folder), chosen),
             changes_total=changed,

@@ -65,11 +65,12 @@ class Job:
         """All usable rows."""
         return Rows(self.data, Split.TRAIN)
 
-    def rounds(self) -> list[Round]:
-        """Run or plan the method. The first round is number 0: the state before any refinement."""
-        return run_method(self.config.method, self.setting())
+    def rounds(self, tested: Artifact | None) -> list[Round]:
+        """Run or plan the method. The first round is number 0: the state before any refinement. `tested` is the
+        annotator's self-test, if there was one."""
+        return run_method(self.config.method, self.setting(tested))
 
-    def setting(self) -> Setting:
+    def setting(self, tested: Artifact | None = None) -> Setting:
         """Return everything that the method needs."""
         config = self.config
         limit = settings.Budget(kind="equal", comparisons=config.comparisons) if config.comparisons else None
@@ -93,6 +94,7 @@ class Job:
             checker=checker(program) if program is not None else None,
             audit=self._audit(),
             models="last",
+            tested=tested if config.selftest.calibrate else None,
         )
 
     def _audit(self) -> Audit | None:

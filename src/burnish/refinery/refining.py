@@ -145,7 +145,7 @@ class _Refining:
         try:
             tested = tried(self.job)
             self.selftest = passed(self.job, tested) if tested is not None else None
-            rounds = self.job.rounds()
+            rounds = self.job.rounds(tested)
             model = self._model(rounds[-1])
         except (Paused, BurnishError) as stopped:  # the folder still gets everything that is finished
             # The planned rounds are handed over. The writer skips those that are not computed yet.
@@ -226,8 +226,7 @@ def planned(found: RefinementInputs, context: RunContext, own_annotator: Annotat
     # The same `Job` is planned and run, with another runner. So a plan cannot differ from the run.
     planner = Planner(context.store)
     job = Job(found, context, planner, own_annotator)
-    tried(job)
-    return Planned(rounds=job.rounds(), records=planner.records)
+    return Planned(rounds=job.rounds(tried(job)), records=planner.records)
 
 
 def planned_in(found: RefinementInputs, run_options: RunOptions) -> Planned:

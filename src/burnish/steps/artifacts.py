@@ -51,6 +51,7 @@ LEDGER = "ledger.jsonl"
 GRADES = "grades.jsonl"
 PARTS = "parts.json"
 TRAINING = "training.json"
+TEMPERATURE = "temperature.json"
 
 
 class Split(StrEnum):
@@ -187,6 +188,11 @@ def _preference(values: dict[str, Any]) -> Preference:
 def read_json(artifact: Artifact, name: str) -> Any:
     """Read a JSON file of an artifact."""
     return orjson.loads((Path(artifact.path) / name).read_bytes())
+
+
+def read_temperature(tested: Artifact) -> float | None:
+    """Read the temperature that a self-test fitted, or None if it had too few pairs."""
+    return read_json(tested, TEMPERATURE)["temperature"]
 
 
 def read_demonstrations(artifact: Artifact) -> KeyedRows[Demonstration]:

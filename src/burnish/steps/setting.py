@@ -64,7 +64,8 @@ class Setting:
 
     It names the rows without ground truth, their demonstrations, the annotator that compares and the model that learns.
     If `models` is `last`, only the last round's model is trained, because nobody measures the others. The other rounds
-    then name the base model in its place.
+    then name the base model in its place. `tested` is the annotator's self-test. Its temperature scales the
+    probabilities that are compared with a gate; with None they stay as they are.
     """
 
     steps: Steps
@@ -81,6 +82,7 @@ class Setting:
     checker: AnnotatorPlan | None = None
     audit: Audit | None = None
     models: Literal["every", "last"] = "every"
+    tested: Artifact | None = None
 
     @property
     def comparisons(self) -> int | Literal["rows"] | None:

@@ -25,6 +25,8 @@ VERSIONS: dict[str, int] = {
     # Version 2 as above. Version 3 keeps the logit of each preference, which ranks those whose p_b is 1 in floats.
     "likelihood": 3,
     "reward_model": 3,
+    # Version 2 fits a temperature, and its report says how often the annotator is right by how sure it is.
+    "selftest": 2,
 }
 """{name of a stage or of an annotator: version}. A name that is not here has version 1."""
 

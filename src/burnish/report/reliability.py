@@ -69,12 +69,14 @@ def reliability_drawing(title: str, series: Mapping[str, Reliability]) -> Drawin
         axes.plot([50, 100], [50, 100], label="perfectly calibrated", color=INK, linewidth=1, linestyle=(0, (1, 2)))
         for place, ((label, one), look) in enumerate(zip(drawn, ALL_LOOKS, strict=False)):
             _curve(axes, label, one, look, place - (len(drawn) - 1) / 2)
-            _counts(axes, one, look, -_ROW * (place + 0.8))
+            _counts(axes, one, look, -_ROW * (place + 1.3))
         axes.axhline(0, color=INK, linewidth=0.8)
-        axes.text(50, -_ROW * 0.8, "n", ha="left", va="center", color=INK, fontsize=10)
         axes.set_xlim(49.5, 101)
-        axes.set_ylim(-_ROW * (len(drawn) + 0.4), 104)
+        axes.set_ylim(-_ROW * (len(drawn) + 0.9), 104)
         axes.set_yticks(range(0, 101, 20))
+        # Left of the axis, at the height of the first row of counts.
+        place_of = axes.get_yaxis_transform()
+        axes.text(-0.02, -_ROW * 1.4, "n", transform=place_of, ha="right", va="center", color=INK, fontsize=11)
         axes.set_xticks(range(50, 101, 10))
         axes.set_xlabel("P(the preferred answer is better) (%)")
         axes.set_ylabel("how often it is better (%)")

@@ -160,7 +160,8 @@ class Reason(StrEnum):
     """Why a row was changed, or was not changed, in a round of refinement.
 
     `orders_disagree`: the two orders in which the pair was shown name different winners. `below_gate`: the proposal is
-    preferred, but not confidently enough. `over_risk`: an audit's bound on harm is above the limit. `reverted`: the
+    preferred, but not confidently enough. `stopped`: the proposal is preferred, but with `rounds: auto` the refinement
+    ended before this round changed labels. `over_risk`: an audit's bound on harm is above the limit. `reverted`: the
     user took the change back.
     """
 
@@ -173,6 +174,7 @@ class Reason(StrEnum):
     ABSTAINED = "abstained"
     BELOW_GATE = "below_gate"
     OVER_CAP = "over_cap"
+    STOPPED = "stopped"
     OVER_RISK = "over_risk"
     ACCEPTED = "accepted"
     REVERTED = "reverted"

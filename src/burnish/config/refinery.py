@@ -122,7 +122,7 @@ class SelftestConfig(Settings):
 class RefineSettings(Settings):
     """The settings of a refinement that change its results."""
 
-    unwritten: ClassVar[frozenset[str]] = frozenset({"merge"})
+    unwritten: ClassVar[frozenset[str]] = frozenset({"merge", "train_proposers"})
 
     name: Name = "refined"
     """The name of the results."""
@@ -141,6 +141,9 @@ class RefineSettings(Settings):
     """The most comparisons in a round. They are drawn at random. If not given, all that differ are compared."""
     train: TrainSettings = TrainSettings()
     """How models are finetuned. Each training starts from the base model."""
+    train_proposers: TrainSettings | None = None
+    """How the models that propose answers are finetuned. They learn from a part of the rows, so another learning rate
+    can be best for them. If not given, in the same way as the final model."""
     decode: Decoding = Decoding()
     """How proposals are generated."""
     audit: AuditConfig | None = None
@@ -176,11 +179,12 @@ class RefineSettings(Settings):
     @model_validator(mode="after")
     def _adapter_fits(self) -> RefineSettings:
         # Training checks this too. Here it is refused before the dataset is read and the model loaded.
-        if self.model.adapter is AdapterUse.CONTINUE and self.train.lora is None:
-            raise ValueError(
-                "model.adapter: continue found, and train.lora: null, which trains all weights; set model.adapter to "
-                "merge, or leave train.lora out"
-            )
+        for field, train in (("train", self.train), ("train_proposers", self.train_proposers)):
+            if self.model.adapter is AdapterUse.CONTINUE and train is not None and train.lora is None:
+                raise ValueError(
+                    f"model.adapter: continue found, and {field}.lora: null, which trains all weights; set "
+                    f"model.adapter to merge, or leave {field}.lora out"
+                )
         return self
 
     @model_validator(mode="after")

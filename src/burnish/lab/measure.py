@@ -11,6 +11,7 @@ from pathlib import Path
 
 from burnish import __version__
 from burnish.algorithms.ledger_lines import effects, right_calls
+from burnish.algorithms.stopping import evidence
 from burnish.config import Config
 from burnish.lab.experiment import Outcome
 from burnish.lab.inputs import semantic
@@ -70,8 +71,7 @@ def _run(outcome: Outcome, task: Task) -> Run:
     }
     training = read_json(outcome.training, TRAINING)
     counts = {"train_rows": len(training["trained_on"]), "without_answer": training["without_answer"]}
-    # Rows that the task could not use when the data was loaded.
-    counts["dropped"] = read_json(outcome.rows.data, "data.json")["dropped"]
+    counts["dropped"] = read_json(outcome.rows.data, "data.json")["dropped"]  # rows that the task could not use
     if outcome.round.compared is not None:
         ledger, right = read_ledger(outcome.round.compared.ledger), right_side(outcome, task)
         counts |= {str(reason): n for reason, n in sorted(Counter(row.reason for row in ledger).items())}
@@ -82,6 +82,7 @@ def _run(outcome: Outcome, task: Task) -> Run:
         accepted = [row for row in ledger if row.reason is Reason.ACCEPTED]
         # Methods that train on preference pairs replace no labels: the count of pairs takes the place of the share.
         if outcome.round.relabelled:
+            counts |= as_mapping(evidence(ledger))
             metrics["replaced"] = Metric(value=len(accepted) / len(ledger), n=len(ledger), ci95=None)
             counts |= {str(effect): n for effect, n in effects(accepted, right).items()}
         else:

@@ -88,6 +88,7 @@ class Job:
             annotator=self.annotator or nobody(),
             base=self.context.model(self.steps, STUDENT),
             train=config.train,
+            train_proposers=config.train_proposers,
             decode=config.decode,
             budget=limit or settings.Budget(),
             differing=differing_of(config.differs, self.found.embedder, config.execution, terminal, terminal.say),

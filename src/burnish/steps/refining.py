@@ -77,7 +77,7 @@ def train_on_parts(setting: Setting, demonstrations: Artifact, number: int, spli
             setting.base,
             rows.part(cut, *(other for other in names if other != name)),
             demonstrations,
-            setting.train,
+            setting.train_proposers or setting.train,
             f"round {number} without part {name}",
         )
         for name in names

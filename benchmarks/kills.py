@@ -37,7 +37,7 @@ train: {epochs: 4, learning_rate: 2e-3, batch_size: 8, lora: null}
 decode: {beams: 1, max_new_tokens: 32}
 methods: [{kind: sft}, {kind: naive, rounds: 1}, {kind: ilr, rounds: 1}, {kind: dpo, rounds: 1, samples: 2}]
 measure: [kl, win_rate]
-seeds: [0, 1]
+seeds: SEEDS
 execution: {workers: 2, threads: 1, batch_tokens: 2000}
 """
 
@@ -137,13 +137,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--train", type=int, default=1200, help="training rows: more rows, a longer run")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, default=2, help="seeds of the run, each with all methods")
+    parser.add_argument("--seed", type=int, default=0, help="the seed of the moments of the kills")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         root = Path(name).resolve()
         config = root / "config.yaml"
-        config.write_text(CONFIG.replace("TRAIN", str(options.train)))
+        seeds = list(range(options.seeds))
+        config.write_text(CONFIG.replace("TRAIN", str(options.train)).replace("SEEDS", str(seeds)))
         for place in ("whole", "killed"):
             (root / place).mkdir()
         assert start(root / "whole", config).wait() == 0, (root / "whole" / "stderr").read_text()

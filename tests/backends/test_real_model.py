@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,28 @@ def gguf() -> Path:
     return next(Path(spec.origin).parent.glob("*.gguf"))
 
 
+@pytest.fixture(scope="module")
+def short(tmp_path_factory: pytest.TempPathFactory, gguf: Path) -> Path:
+    """The same file with its first three of 30 layers, since unpacking a file takes most of the time of its tests."""
+    library = pytest.importorskip("gguf")
+    source, path = library.GGUFReader(gguf), tmp_path_factory.mktemp("short") / "short.gguf"
+    copy = library.GGUFWriter(path, "llama")
+    for field in source.fields.values():
+        if field.name == "general.architecture" or field.name.startswith("GGUF."):
+            continue  # the writer adds these itself
+        value = 3 if field.name == "llama.block_count" else field.contents()
+        array = field.types[-1] if len(field.types) > 1 else None
+        copy.add_key_value(field.name, value, field.types[0], sub_type=array)
+    for tensor in source.tensors:
+        if not (layer := re.match(r"blk\.(\d+)\.", tensor.name)) or int(layer[1]) < 3:
+            copy.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
+    copy.write_header_to_file()
+    copy.write_kv_data_to_file()
+    copy.write_tensors_to_file()
+    copy.close()
+    return path
+
+
 def base(where: Path, model: ModelConfig) -> Artifact:
     where.mkdir()
     write_card(where, ModelCard(base=model, content=str(where), weights=Weights.BASE))
@@ -66,8 +89,8 @@ def test_a_gguf_file_answers_sensibly_by_its_chat_template(tmp_path: Path, gguf:
     assert end_of(ModelConfig(source=str(gguf))) is None  # its turns end as its sequences do: nothing changes
 
 
-def test_a_folder_with_the_same_weights_scores_the_same(tmp_path: Path, gguf: Path) -> None:
-    one = ModelConfig(source=str(gguf), layers=2, dtype=DType.FLOAT32, template=Template.PAPER)
+def test_a_folder_with_the_same_weights_scores_the_same(tmp_path: Path, short: Path) -> None:
+    one = ModelConfig(source=str(short), layers=2, dtype=DType.FLOAT32, template=Template.PAPER)
     saved = load_base(one, torch.float32, labels=None)
     saved.save_pretrained(tmp_path / "folder")
     renderer_of(one).tokenizer.save_pretrained(tmp_path / "folder")
@@ -79,8 +102,8 @@ def test_a_folder_with_the_same_weights_scores_the_same(tmp_path: Path, gguf: Pa
     assert scores[0] == pytest.approx(scores[1], abs=1e-3)
 
 
-def test_an_adapter_on_a_cut_gguf_learns_and_is_loaded_again(tmp_path: Path, gguf: Path) -> None:
-    cut = ModelConfig(source=str(gguf), layers=2, dtype=DType.FLOAT32, template=Template.PAPER)
+def test_an_adapter_on_a_cut_gguf_learns_and_is_loaded_again(tmp_path: Path, short: Path) -> None:
+    cut = ModelConfig(source=str(short), layers=2, dtype=DType.FLOAT32, template=Template.PAPER)
     start, into = base(tmp_path / "base", cut), tmp_path / "adapter"
     into.mkdir()
     settings = TrainSettings(epochs=4, learning_rate=5e-3, batch_size=4, lora=LoraConfig(r=8, alpha=16))

@@ -17,7 +17,7 @@ SCRIPT = Path(__file__).parents[2] / "benchmarks" / "kills.py"
 def test_a_killed_run_goes_on_and_ends_with_the_same_bytes() -> None:
     pytest.importorskip("torch")
     done = subprocess.run(
-        [sys.executable, str(SCRIPT), "--kills", "3", "--train", "150"],
+        [sys.executable, str(SCRIPT), "--kills", "3", "--train", "200", "--seeds", "1"],
         capture_output=True,
         text=True,
         check=False,

@@ -33,11 +33,11 @@ SETTINGS = {
 }
 
 
-def write_data(folder: Path) -> Path:
+def write_data(folder: Path, count: int = COUNT) -> Path:
     """Write problems with solutions, of which two of five end in a wrong number."""
     path = folder / "data.jsonl"
     with path.open("w") as file:
-        for number, problem in enumerate(generate(COUNT, 23)):
+        for number, problem in enumerate(generate(count, 23)):
             head, _, answer = problem.solution.rpartition(" ")
             wrong = str((int(answer) + 1 + number % 7) % 60)
             text = f"{head} {wrong if number % 5 < 2 else answer}"
@@ -108,7 +108,7 @@ def test_killed_at_random_moments_the_folder_is_the_same_bytes(tmp_path: Path) -
     whole, pieces = tmp_path / "whole", tmp_path / "pieces"
     for folder in (whole, pieces):
         folder.mkdir()
-        write_data(folder)
+        write_data(folder, COUNT // 2)
     options, pauses = ("--annotator", "likelihood:builtin:judge-4", "--go-on"), random.Random(5)
     done = run(whole, *options)
     assert done.returncode == 0, done.stderr

@@ -9,11 +9,11 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from burnish.algorithms.comparisons import orders_of, screen
+from burnish.algorithms.cross_labelling import cross_labelled
 from burnish.algorithms.refinement import (
     PAPER,
     Acceptance,
     Candidate,
-    cross_labelled,
     distant,
     drawn,
     naive_choice,

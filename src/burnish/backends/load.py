@@ -98,7 +98,7 @@ def _with_tokenizer(base: ModelConfig) -> ModelConfig:
 
 def _merged(model: Any, adapter: Path) -> Any:
     """Return a model with an adapter merged into it."""
-    from peft import PeftModel  # noqa: PLC0415 it takes 2 s to import, and a look at the chat template needs none
+    from peft import PeftModel  # noqa: PLC0415 it is slow to import, and a look at the chat template needs none
 
     adapted: Any = PeftModel.from_pretrained(model, str(adapter))
     return adapted.merge_and_unload()

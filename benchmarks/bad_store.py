@@ -17,8 +17,9 @@ from burnish.lab.inputs import resolve
 from burnish.lab.judged import changes_of
 from burnish.lab.measure import results_of
 from burnish.store.course import StagePosition
-from burnish.store.files import dump_line, pretty
+from burnish.store.files import pretty
 from burnish.store.gc import collect
+from burnish.store.json_rows import dump_line
 from burnish.store.runners import Executor
 from burnish.store.stages import Store
 from burnish.tasks import make_task

@@ -13,7 +13,8 @@ import sys
 from pathlib import Path
 
 from burnish.results import CHANGES_FILE, CONFIDENCE_FILE, CONFIG_FILE, RESULTS_FILE, TIMINGS_FILE, read_changes
-from burnish.store.files import dump_line, write_atomic
+from burnish.store.files import write_atomic
+from burnish.store.json_rows import dump_line
 
 LEFT_OUT: dict[str, str] = dict.fromkeys(("prompt", "before", "after"), "(left out)")
 """The fields of a change that hold what somebody wrote."""

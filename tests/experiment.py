@@ -23,7 +23,8 @@ from burnish.models.card import read_card
 from burnish.protocols import RowKey, Score
 from burnish.results import Results, Run
 from burnish.store.course import StagePosition
-from burnish.store.files import dump_line, pretty
+from burnish.store.files import pretty
+from burnish.store.json_rows import dump_line
 from burnish.store.runners import Executor
 from burnish.store.stages import Store
 from burnish.tasks import make_task

@@ -14,7 +14,8 @@ from burnish.lab import local_processes
 from burnish.lab.inputs import resolve
 from burnish.lab.pool import Brief
 from burnish.lab.running import planned, run
-from burnish.store.files import dump_line, tree_checksums
+from burnish.store.files import tree_checksums
+from burnish.store.json_rows import dump_line
 from burnish.store.runners import planned_stages
 from burnish.store.stages import Store
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from burnish.algorithms import caps
 from burnish.algorithms import refinement as algorithm
 from burnish.algorithms.comparisons import verdict_of
+from burnish.algorithms.cross_labelling import cross_labelled
 from burnish.algorithms.ranking import Candidate
 from burnish.errors import ConfigError, StageError
 from burnish.types import Demonstration, DemonstrationSource, Reason, Verdict
@@ -120,17 +121,17 @@ def test_a_draw_changes_with_round_seed_and_purpose_and_is_the_same_on_every_mac
 
 def test_a_model_of_the_other_half_may_propose():
     proposals = [proposed("b", "m1"), proposed("a", "m2")]
-    assert list(algorithm.cross_labelled({"m1": {"a"}, "m2": {"b"}}, proposals)) == proposals
+    assert list(cross_labelled({"m1": {"a"}, "m2": {"b"}}, proposals)) == proposals
 
 
 def test_a_model_that_proposes_for_its_own_half_is_named():
     with pytest.raises(StageError, match=r"example a: .*m1, which was trained on it"):
-        list(algorithm.cross_labelled({"m1": {"a"}, "m2": {"b"}}, [proposed("a", "m1")]))
+        list(cross_labelled({"m1": {"a"}, "m2": {"b"}}, [proposed("a", "m1")]))
 
 
 def test_an_unknown_producer_is_named():
     with pytest.raises(StageError, match=r"example a: its proposal comes from 'm3'"):
-        list(algorithm.cross_labelled({"m1": {"a"}, "m2": {"b"}}, [proposed("a", "m3")]))
+        list(cross_labelled({"m1": {"a"}, "m2": {"b"}}, [proposed("a", "m3")]))
 
 
 # --- cap

@@ -143,6 +143,27 @@ def test_the_tokens_are_those_of_the_library_alone(name: str, settings: Decoding
 
 
 @pytest.mark.parametrize("settings", [GREEDY, BEAMS], ids=["greedy", "beams"])
+@pytest.mark.parametrize(
+    "name", ["Llama", *(pytest.param(name, marks=pytest.mark.slow) for name in MODELS if name != "Llama")]
+)
+def test_prompts_that_are_read_in_pieces_give_the_same_tokens(name: str, settings: Decoding) -> None:
+    model, ids = tiny(name, **MODELS[name]), prompts()
+    ids += ids[:5]  # rows with the same prompt share its reading, also here
+    expected = until_end(model, decode(model, ids, settings))
+    passes = Passes(model)
+    assert until_end(model, decode(model, ids, settings, read_tokens=50)) == expected
+    window = "sliding_window" in MODELS[name]  # such caches cannot be joined
+    assert (len(passes.read) > 1) is not window
+    assert sum(passes.read) == 24
+
+
+def test_a_prompt_of_one_token_among_others_is_read_with_them() -> None:
+    model, ids = tiny("Llama"), [*prompts(), [9]]
+    expected = until_end(model, decode(model, ids, GREEDY))
+    assert until_end(model, decode(model, ids, GREEDY, read_tokens=30)) == expected
+
+
+@pytest.mark.parametrize("settings", [GREEDY, BEAMS], ids=["greedy", "beams"])
 @pytest.mark.parametrize("name", ELSEWHERE)
 def test_a_model_with_another_cache_is_left_to_the_library(name: str, settings: Decoding) -> None:
     model, ids = tiny(name, **ELSEWHERE[name]), prompts(12)

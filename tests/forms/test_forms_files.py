@@ -275,8 +275,8 @@ def test_a_hub_dataset_is_read_and_becomes_parquet(tmp_path: Path, monkeypatch: 
 
     real = importlib.import_module
 
-    def fake(name: str) -> Any:
-        return SimpleNamespace(load_dataset=load_dataset) if name == "datasets" else real(name)
+    def fake(name: str, package: str | None = None) -> Any:
+        return SimpleNamespace(load_dataset=load_dataset) if name == "datasets" else real(name, package)
 
     monkeypatch.setattr(importlib, "import_module", fake)
     table = open_table(DataConfig(source="owner/name", subset="main", revision="abc"))

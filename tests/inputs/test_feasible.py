@@ -25,7 +25,7 @@ from burnish.config import (
 )
 from burnish.errors import ConfigError, DataError
 from burnish.inputs.feasible import check_caps, check_launched_once, check_parts, least_share
-from burnish.store.files import dump_line
+from burnish.store.json_rows import dump_line
 
 
 @pytest.mark.parametrize(

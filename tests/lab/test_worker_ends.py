@@ -15,7 +15,7 @@ import pytest
 from experiment import small
 from working import DECODE, FAKE_WORKER, TWO
 
-from burnish.store.files import dump_line
+from burnish.store.json_rows import dump_line
 
 TESTS = FAKE_WORKER.parent
 RUN = """

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from burnish.algorithms.comparisons import from_difference
 from burnish.errors import DataError
@@ -25,7 +27,8 @@ from burnish.steps.artifacts import (
     read_preferences,
     read_screened,
 )
-from burnish.store.files import dump_line, row_of, write_rows
+from burnish.store.files import row_of, write_rows
+from burnish.store.json_rows import dump_line
 from burnish.store.keyed_rows import KeyedRows, LazyRows
 from burnish.store.keys import packed
 from burnish.types import (
@@ -157,7 +160,13 @@ def test_a_line_of_an_older_version_gets_the_defaults_and_a_strange_field_is_an_
 
 
 def test_lazy_rows_are_a_sequence():
-    found = LazyRows(5, lambda place: place * place, lambda: (place * place for place in range(5)))
+    asked: list[list[int]] = []
+
+    def some(places: NDArray[np.int64] | None) -> Iterator[int]:
+        asked.append(list(range(5)) if places is None else places.tolist())
+        return (place * place for place in asked[-1])
+
+    found = LazyRows(5, some)
     assert (list(found), len(found), found[-1], found[1:3], found[::-2]) == (
         [0, 1, 4, 9, 16],
         5,
@@ -167,3 +176,10 @@ def test_lazy_rows_are_a_sequence():
     )
     with pytest.raises(IndexError):
         found[5]
+    # Items that are asked for one after the other are made at once, and all others one by one.
+    asked.clear()
+    assert [found[place] for place in (0, 1, 4, 2)] == [0, 1, 16, 4]
+    assert asked == [[0, 1, 2, 3, 4]]
+    found = LazyRows(5, some)
+    assert [found[3], found[0]] == [9, 0]
+    assert asked[1:] == [[3], [0, 1, 2, 3, 4]]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from burnish.tasks import numbers
-from burnish.tasks.numbers import canonical, final_number, only_number, same_number
+from burnish.tasks.numbers import canonical, final_number, only_number, plain_final_number, same_number
 from burnish.types import Answer
 
 CASES = [
@@ -237,6 +237,7 @@ def test_a_text_that_is_not_one_number(text: str) -> None:
         ("2.001", "2", False),
         ("0", "0.00001", False),
         ("5", "-5", False),
+        ("7", "07", True),  # `final_number` writes no such text, but a caller may
         ("0.5", "-0.5", False),
     ],
 )
@@ -341,7 +342,7 @@ def nothing(_: str) -> None:
 @given(st.lists(st.sampled_from([*PIECES, *MARKUP]), max_size=6), st.sampled_from(["12", "007", "0", "12\n", "٣", ""]))
 def test_an_answer_that_ends_in_its_only_marker_is_read_without_a_search(texts: list[str], digits: str):
     text = f"{''.join(texts)}#### {digits}"
-    found = final_number(text)
+    found, learned = final_number(text), plain_final_number(text)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(numbers, "_plainly_marked", nothing)
-        assert final_number(text) == found
+        assert (final_number(text), plain_final_number(text)) == (found, learned)

@@ -1,4 +1,4 @@
-"""Algorithm 1 as pure functions: split, check of cross-labelling, selection under the cap, ledger, label update."""
+"""Algorithm 1 as pure functions: split, selection under the cap, ledger, label update."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import math
 import random
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -18,7 +17,7 @@ from burnish.algorithms.calibration import calibrated
 from burnish.algorithms.caps import cap, meant, split_cap
 from burnish.algorithms.comparisons import by_order, confidence, verdict_of
 from burnish.algorithms.ranking import Candidate, Eligible
-from burnish.errors import ConfigError, StageError
+from burnish.errors import ConfigError
 from burnish.protocols import Score
 from burnish.store.keys import Keys, packed, texts_of
 from burnish.types import Accept, Demonstration, Preference, Reason, Refinement, Verdict
@@ -97,31 +96,6 @@ def _key(*parts: str | int) -> int:
     """
     # The separator keeps ("a", "bc") and ("ab", "c") apart.
     return int.from_bytes(hashlib.sha256("\x1f".join(map(str, parts)).encode()).digest(), "big")
-
-
-def cross_labelled(
-    trained_on: Mapping[str, AbstractSet[str]], proposals: Iterable[Demonstration]
-) -> Iterator[Demonstration]:
-    """Yield the proposals, and check that no model proposes for an example that it was trained on.
-
-    `trained_on` is {model fingerprint: example ids}. Raises StageError if a model was trained on an example that it
-    proposes for, or if a proposal comes from a model that is not in `trained_on`. The message names the example and the
-    model.
-    """
-    for proposal in proposals:
-        trained_ids = trained_on.get(proposal.producer)
-        # Nobody knows what another model was trained on, so its proposals are refused too.
-        if trained_ids is None:
-            raise StageError(
-                f"example {proposal.example_id}: its proposal comes from {proposal.producer!r}, which is none of this "
-                f"round's models ({', '.join(sorted(trained_on))}); remove the stage's folder and run again"
-            )
-        if proposal.example_id in trained_ids:
-            raise StageError(
-                f"example {proposal.example_id}: its proposal comes from model {proposal.producer}, which was trained "
-                "on it; a proposal must come from the model of the other half"
-            )
-        yield proposal
 
 
 def select(

@@ -5,7 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from functools import lru_cache
+from itertools import chain, groupby, islice
+
+import numpy as np
+from numpy.typing import NDArray
 
 from burnish.algorithms.comparisons import abstentions, from_difference
 from burnish.annotators.resources import Resources
@@ -13,7 +16,7 @@ from burnish.config import RewardModelConfig
 from burnish.protocols import Score, Scorer
 from burnish.steps.judging import AnnotatorPlan
 from burnish.steps.versions import recorded
-from burnish.store.keyed_rows import LazyRows
+from burnish.store.keyed_rows import AT_ONCE, LazyRows, rows_of
 from burnish.store.keys import KeySet
 from burnish.types import Artifact, Comparison, Example, Preference, TrainingRow
 
@@ -48,22 +51,27 @@ def both_sides(comparisons: Sequence[Comparison], examples: Mapping[str, Example
     A row is made when it is asked for.
     """
 
-    def sides(comparison: Comparison) -> tuple[TrainingRow, TrainingRow]:
-        id_, prompt = comparison.id, examples[comparison.example_id].prompt
-        return (
-            TrainingRow(id=f"{id_}:a", prompt=prompt, completion=comparison.a.completion),
-            TrainingRow(id=f"{id_}:b", prompt=prompt, completion=comparison.b.completion),
-        )
+    def pairs(chosen: Iterator[Comparison]) -> Iterator[tuple[TrainingRow, TrainingRow]]:
+        while some_chosen := list(islice(chosen, AT_ONCE)):
+            prompts = rows_of(examples, [comparison.example_id for comparison in some_chosen])
+            for comparison, example in zip(some_chosen, prompts, strict=True):
+                id_, prompt = comparison.id, example.prompt
+                yield (
+                    TrainingRow(id=f"{id_}:a", prompt=prompt, completion=comparison.a.completion),
+                    TrainingRow(id=f"{id_}:b", prompt=prompt, completion=comparison.b.completion),
+                )
 
-    @lru_cache(maxsize=64)  # the two sides of a comparison are mostly asked for one after the other
-    def at(number: int) -> tuple[TrainingRow, TrainingRow]:
-        return sides(comparisons[number])
+    def some(places: NDArray[np.int64] | None) -> Iterator[TrainingRow]:
+        if places is None:
+            yield from chain.from_iterable(pairs(iter(comparisons)))
+            return
+        # Both sides of a comparison are mostly asked for one after the other. Then it is read once.
+        numbers: list[int] = places.tolist()
+        runs = [(number, list(run)) for number, run in groupby(numbers, lambda place: place // 2)]
+        for (_, run), sides in zip(runs, pairs(comparisons[number] for number, _ in runs), strict=True):
+            yield from (sides[place % 2] for place in run)
 
-    return LazyRows(
-        2 * len(comparisons),
-        lambda number: at(number // 2)[number % 2],
-        lambda: (row for comparison in comparisons for row in sides(comparison)),
-    )
+    return LazyRows(2 * len(comparisons), some)
 
 
 def known_rows(rows: Sequence[TrainingRow], done: AbstractSet[str]) -> AbstractSet[str]:

@@ -1,13 +1,15 @@
 """Decodes answers with the `generate` of transformers, which holds the loop over tokens for greedy and beam search.
 
-A loop of our own was tried, and gained too little to be kept. Two things are added around the library's loop, both by
-means of its cache of keys and values:
+A loop of our own was tried, and gained too little to be kept. Three things are added around the library's loop, all
+by means of its cache of keys and values:
 
 - Each prompt is read once. Its beams, and its samples in one batch, start from copies of one cache. The library alone
   reads a prompt once for each beam.
+- On a CPU, the prompts of a large batch are read in pieces. A step of one token is the fastest with many rows, but
+  whole prompts of many rows do not fit into the processor's cache.
 - Rows that have ended leave a batch without beams. The library alone goes on with them until the longest row ends.
 
-Both change results only by rounding: in float32 the tokens are the same, and in bfloat16 two beams that are about
+They change results only by rounding: in float32 the tokens are the same, and in bfloat16 two beams that are about
 equally likely may change places. A model whose rows are not independent of each other, or whose cache cannot be copied
 row by row (Phi 3 and Mamba, for example), is decoded by the library alone.
 
@@ -44,11 +46,12 @@ def decode(
     ids: Sequence[Sequence[int]],
     settings: Decoding,
     processors: Callable[[Sequence[int]], Sequence[LogitsProcessor]] = lambda _: (),
+    read_tokens: int = 2**31,
 ) -> list[list[int]]:
     """Return the new tokens of each row of prompts. Tokens after a row's end, if there are any, mean nothing.
 
     `processors` takes rows, as their places in `ids`, and returns what chooses their tokens. What ends a row is the
-    model's own `generation_config`.
+    model's own `generation_config`. `read_tokens` is how many tokens of prompts are read at once, padding included.
     """
     input_BT, mask_BT = _left_padded(ids, model)
     longest = input_BT.shape[1]
@@ -57,7 +60,7 @@ def decode(
     rows = list(range(len(ids)))
     ends_E = _ends(model)
     with torch.inference_mode():
-        cache = _prefilled(model, ids, settings.beams)
+        cache = _prefilled(model, ids, settings.beams, read_tokens)
         while rows:
             thinned = _Thinned(ends_E, len(rows)) if cache is not None and settings.beams == 1 else None
             input_BT = model.generate(
@@ -112,25 +115,78 @@ class _Thinned(StoppingCriteria):
         return (self.ended_B.sum() >= self.enough).expand_as(self.ended_B)
 
 
-def _prefilled(model: PreTrainedModel, ids: Sequence[Sequence[int]], beams: int) -> DynamicCache | None:
+def _prefilled(
+    model: PreTrainedModel, ids: Sequence[Sequence[int]], beams: int, read_tokens: int
+) -> DynamicCache | None:
     """Return the cache from which the rows and their beams start, or None if the model has no such cache.
 
-    It holds all columns but the last, from which `generate` continues. If there is nothing to share, it is empty.
+    It holds all columns but the last, from which `generate` continues. It is empty if there is nothing to share and all
+    prompts are read at once: `generate` does that itself.
     """
     prompts = {prompt: place for place, prompt in enumerate(dict.fromkeys(map(tuple, ids)))}
-    cache = _empty(model)
-    input_PT, mask_PT = (both_PT[:, :-1] for both_PT in _left_padded(list(prompts), model))
-    if cache is None or len(prompts) == len(ids) * beams or input_PT.shape[1] == 0:
+    cache, shared = _empty(model), len(prompts) < len(ids) * beams
+    if cache is None:
+        return None
+    pieces = _pieces(list(prompts), read_tokens)
+    # A window keeps only the last columns, so that caches of different widths cannot be joined. And a prompt of one
+    # token leaves no column to read.
+    if not all(type(one) is DynamicLayer for one in cache.layers) or any(len(piece[0]) == 1 for piece in pieces):
+        pieces = [list(prompts)]
+    if (len(pieces) == 1 and not shared) or max(map(len, prompts)) == 1:
         return cache
+    cache = _joined(model, [_read(model, piece) for piece in pieces])
+    if shared:
+        starts = [prompts[tuple(row)] for row in ids for _ in range(beams)]
+        cache.batch_select_indices(torch.tensor(starts, device=model.device))
+    return cache
+
+
+def _pieces(prompts: Sequence[tuple[int, ...]], read_tokens: int) -> list[list[tuple[int, ...]]]:
+    """Cut prompts into pieces of at most so many tokens, padding included."""
+    pieces: list[list[tuple[int, ...]]] = []
+    longest = 0
+    for prompt in prompts:
+        longest = max(longest, len(prompt))
+        if not pieces or (len(pieces[-1]) + 1) * longest > read_tokens:
+            pieces.append([])
+            longest = len(prompt)
+        pieces[-1].append(prompt)
+    return pieces
+
+
+def _read(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> DynamicCache:
+    """Return the cache of all columns of these prompts but the last."""
+    cache = _empty(model)
+    assert cache is not None
+    input_PT, mask_PT = (both_PT[:, :-1] for both_PT in _left_padded(prompts, model))
     # The model without its head: nothing is asked of these positions but their keys and values.
     body: Any = model.base_model
     parameters = inspect.signature(body.forward).parameters
     # Positions are counted as `generate` counts them, without the padding.
     positions = {"position_ids": (mask_PT.cumsum(-1) - 1).clamp(min=0)} if "position_ids" in parameters else {}
     body(input_ids=input_PT, attention_mask=mask_PT, use_cache=True, **{_cache_name(body.forward): cache}, **positions)
-    starts = [prompts[tuple(row)] for row in ids for _ in range(beams)]
-    cache.batch_select_indices(torch.tensor(starts, device=model.device))
     return cache
+
+
+def _joined(model: PreTrainedModel, caches: Sequence[DynamicCache]) -> DynamicCache:
+    """Return the rows of several caches as one. Narrow ones get zeros on the left, where the attention mask is 0."""
+    whole = _empty(model)
+    assert whole is not None
+    if len(caches) == 1:
+        return caches[0]
+    width = max(cache.get_seq_length() for cache in caches)
+    for number in range(len(caches[0].layers)):
+        keys, values = (
+            torch.cat([_widened(getattr(cache.layers[number], part), width) for cache in caches])
+            for part in ("keys", "values")
+        )
+        whole.update(keys, values, number)
+    return whole
+
+
+def _widened(states_BHTD: torch.Tensor, width: int) -> torch.Tensor:
+    """Return keys or values (rows, heads, positions, numbers of a head) with zeros on the left up to this width."""
+    return torch.nn.functional.pad(states_BHTD, (0, 0, width - states_BHTD.shape[2], 0))
 
 
 def _empty(model: PreTrainedModel) -> DynamicCache | None:

@@ -132,11 +132,8 @@ class HfBackend:
         def drawn(rows: Sequence[int]) -> list[LogitsProcessor]:
             return [InverseCdf(key, [prompts[row] for row in rows], longest, settings.temperature)]
 
-        answers = (
-            decode(loaded.model, ids, settings, drawn)
-            if settings.temperature > 0
-            else decode(loaded.model, ids, settings)
-        )
+        chosen = {"processors": drawn} if settings.temperature > 0 else {}
+        answers = decode(loaded.model, ids, settings, read_tokens=self.read_tokens(loaded.model), **chosen)
         ends = frozenset(loaded.renderer.ends)
         return [_completion(loaded, prompt, row, ends) for prompt, row in zip(prompts, answers, strict=True)]
 
@@ -230,11 +227,17 @@ class HfBackend:
         """Return how many tokens the cache of a batch of answers may have, padding and all beams included."""
         return self._tokens(model, 16_384, 8_192)
 
+    def read_tokens(self, model: Any) -> int:
+        """Return how many tokens of prompts may be read at once, padding included."""
+        # Only small models gain from it: their weights fit into the processor's cache, and so should the rows.
+        small_on_cpu = self.device.type == "cpu" and _is_small(model)
+        return min(3_072, self.cached_tokens(model)) if small_on_cpu else self.cached_tokens(model)
+
     def _tokens(self, model: Any, small_on_cpu: int, on_cpu: int) -> int:
         # The defaults for CPUs were the fastest in measurements on two cores, or near it with less memory.
         if self.runtime.execution.batch_tokens != "auto":
             return self.runtime.execution.batch_tokens
-        small = sum(one.numel() for one in model.parameters()) < SMALL_MODEL
+        small = _is_small(model)
         if self.device.type == "cpu":
             return small_on_cpu if small else on_cpu
         return 32_768 if small else 65_536
@@ -245,6 +248,10 @@ class HfBackend:
             self._loaded = None
             self._loaded = (model.path, load(Path(model.path), self.device, self.runtime.sources))
         return self._loaded[1]
+
+
+def _is_small(model: Any) -> bool:
+    return sum(one.numel() for one in model.parameters()) < SMALL_MODEL
 
 
 def _fitting(rows: Sequence[J], render: Callable[[J, int], list[int]], limit: int) -> dict[str, Sequence[int]]:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel
 from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
@@ -97,6 +96,14 @@ def _with_tokenizer(base: ModelConfig) -> ModelConfig:
     return beneath(base, adapter)
 
 
+def _merged(model: Any, adapter: Path) -> Any:
+    """Return a model with an adapter merged into it."""
+    from peft import PeftModel  # noqa: PLC0415 it is slow to import, and a look at the chat template needs none
+
+    adapted: Any = PeftModel.from_pretrained(model, str(adapter))
+    return adapted.merge_and_unload()
+
+
 def load_base(base: ModelConfig, dtype: torch.dtype, labels: int | None, fresh: bool = True) -> Any:
     """Return the base model in `dtype`, cut to its first layers if the settings say so.
 
@@ -111,8 +118,7 @@ def load_base(base: ModelConfig, dtype: torch.dtype, labels: int | None, fresh: 
     model = _whole(whole, dtype, labels, fresh or adapter is not None)
     if adapter is not None:
         with _readable(base):
-            adapted: Any = PeftModel.from_pretrained(model, str(adapter))
-            model = adapted.merge_and_unload()
+            model = _merged(model, adapter)
     # This comes after the merge and before the cut, so that it checks all weights that were read.
     check_weights(model, base, renderer_of(base).tokenizer.pad_token_id)
     if base.layers is not None:
@@ -253,8 +259,7 @@ def load(path: Path, device: torch.device, sources: Mapping[str, ModelConfig]) -
             kind: Any = AutoModelForSequenceClassification if card.labels else AutoModelForCausalLM
             model = kind.from_pretrained(path, dtype=dtype)
         case Weights.ADAPTER:
-            adapted: Any = PeftModel.from_pretrained(beneath_adapter(card.base, dtype, card.labels), str(path))
-            model = adapted.merge_and_unload()
+            model = _merged(beneath_adapter(card.base, dtype, card.labels), path)
     model.config.pad_token_id = renderer.tokenizer.pad_token_id
     if not card.labels:
         # A model's own defaults for generation (temperature, penalties) must not influence an experiment.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import orjson
 from filelock import FileLock, Timeout
 
 from burnish.config import DataConfig, RefineSettings
@@ -25,7 +25,6 @@ from burnish.ledger.summary import SUMMARY, Summary, read_summary
 from burnish.ledger.touched import has_reverts, texts_at, touched_rows
 from burnish.store.files import (
     as_mapping,
-    dump_line,
     explained_write_errors,
     iter_rows,
     pretty,
@@ -35,8 +34,9 @@ from burnish.store.files import (
     row_of,
     write_atomic,
 )
+from burnish.store.json_rows import dump_line
 from burnish.store.keyed_rows import KeyedRows
-from burnish.store.keys import packed
+from burnish.store.keys import distinct, packed
 from burnish.types import Demonstration, Example, Refinement
 
 LEDGER = "ledger.jsonl"
@@ -70,10 +70,10 @@ def answer_line(answer: Demonstration) -> dict[str, Any]:
     return {"id": answer.id, **as_mapping(answer)}
 
 
-def answer_of_line(values: dict[str, Any]) -> Demonstration:
+def answer_of_line(line: bytes) -> Demonstration:
     """Return the answer of a line of `answers.jsonl`. Raises pydantic's ValidationError if a value does not fit."""
     # The id is no field of the answer: it is a hash of the other fields.
-    return _ANSWER({name: value for name, value in values.items() if name != "id"})
+    return _ANSWER({name: value for name, value in orjson.loads(line).items() if name != "id"})
 
 
 _ANSWER = row_maker(Demonstration)
@@ -121,7 +121,7 @@ class Folder:
         """Read the answers with these ids. Raises DataError if one is missing."""
         # The file may be larger than memory, so only the wanted answers are read.
         wanted, path = set(ids), self._existing(ANSWERS)
-        rows = KeyedRows(path, Demonstration, "id", np.unique(packed(id_.encode() for id_ in wanted)), answer_of_line)
+        rows = KeyedRows(path, Demonstration, "id", distinct(packed(id_.encode() for id_ in wanted)), answer_of_line)
         answers = dict(rows.items())
         if missing := sorted(wanted - answers.keys()):
             raise DataError(f"{path}: the answer {missing[0]} is missing; run `burnish refine` again")
@@ -129,7 +129,7 @@ class Folder:
 
     def examples_of(self, ids: Iterable[str]) -> Mapping[str, Example]:
         """Return the usable rows with these ids, sorted by id. Raises DataError if the file is missing."""
-        wanted = np.unique(packed(id_.encode() for id_ in ids))
+        wanted = distinct(packed(id_.encode() for id_ in ids))
         return KeyedRows(self._existing(EXAMPLES), Example, "id", wanted)
 
     def _existing(self, name: str) -> Path:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from burnish.store.files import dump_line, read_objects, write_atomic
+from burnish.store.files import read_objects, write_atomic
+from burnish.store.json_rows import dump_line
 
 ORIGINALS = "originals.jsonl"
 

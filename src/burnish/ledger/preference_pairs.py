@@ -21,7 +21,8 @@ from burnish.forms.layout import Form
 from burnish.ledger.folder import Folder
 from burnish.ledger.replay import replayed
 from burnish.report.text import plural
-from burnish.store.files import dump_line, explained_write_errors, replacing
+from burnish.store.files import explained_write_errors, replacing
+from burnish.store.json_rows import dump_line
 from burnish.types import Message, Refinement, Role, Verdict
 
 JSONL, PARQUET = ".jsonl", ".parquet"

@@ -17,7 +17,7 @@ from burnish.errors import DataError
 from burnish.ledger.replay import ChangedRow, replayed
 from burnish.store.files import row_of
 from burnish.store.keyed_rows import KeyedRows
-from burnish.store.keys import KeyReader, Keys, packed, positions, texts_of
+from burnish.store.keys import KeyReader, Keys, distinct, packed, positions, texts_of
 from burnish.store.line_index import line_index
 from burnish.types import Example, Reason, Refinement
 
@@ -110,7 +110,7 @@ def texts_at(examples: Path, answers: Path, wanted: Iterable[tuple[str, str]]) -
         return Texts(answers, array("q"))
     ids, answer_ids = pairs
     key_R, answer_R = packed(id_.encode() for id_ in ids), packed(id_.encode() for id_ in answer_ids)
-    answer_index = line_index([answers], "id", np.unique(answer_R))
+    answer_index = line_index([answers], "id", distinct(answer_R))
     place_R = answer_index.starts[_found(answers, answer_index.keys, answer_R)]
     order_R = np.argsort(key_R, kind="stable")
     key_R, place_R = key_R[order_R], place_R[order_R]

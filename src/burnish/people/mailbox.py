@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from burnish.store.files import Appender, dump_line, explained_write_errors, read_rows, write_atomic
+from burnish.store.files import Appender, explained_write_errors, read_rows, write_atomic
+from burnish.store.json_rows import dump_line
 from burnish.types import Order
 
 WAITING = "waiting.jsonl"

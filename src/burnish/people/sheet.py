@@ -19,7 +19,8 @@ from burnish.forms.jsonl import JsonlSource
 from burnish.forms.rows import RawRow
 from burnish.people.mailbox import ANNOTATIONS, Annotation, Ask, Mailbox, Said
 from burnish.report.text import visible
-from burnish.store.files import dump_line, write_atomic
+from burnish.store.files import write_atomic
+from burnish.store.json_rows import dump_line
 from burnish.types import Order
 
 PAIR, VERDICT, BY, CONFIDENCE, NOTE = "pair", "verdict", "by", "confidence", "note"

@@ -19,7 +19,8 @@ from burnish.forms.table import DataTable
 from burnish.steps.artifacts import DEMONSTRATIONS, read_json
 from burnish.steps.basic import Steps
 from burnish.steps.data import SHARED
-from burnish.store.files import dump_line, pretty, write_atomic
+from burnish.store.files import pretty, write_atomic
+from burnish.store.json_rows import dump_line
 from burnish.store.keys import SeenNumbers
 from burnish.store.stages import Work
 from burnish.types import Artifact, Demonstration, DemonstrationSource, Example, prompt_group, short_hash

@@ -38,7 +38,8 @@ from burnish.steps.artifacts import JudgedExamples, read_comparisons, read_demon
 from burnish.steps.judging import judge
 from burnish.steps.refining import compare
 from burnish.store.course import Course
-from burnish.store.files import dump_line, write_atomic
+from burnish.store.files import write_atomic
+from burnish.store.json_rows import dump_line
 from burnish.store.runners import Planner, planned_stages
 from burnish.store.stages import Store
 from burnish.tasks.own import grader_of

@@ -30,7 +30,8 @@ from burnish.selftest.report import SelftestReport
 from burnish.services.calls import Spent
 from burnish.steps.artifacts import DEMONSTRATIONS, LEDGER, Split
 from burnish.store import identity
-from burnish.store.files import dump_line, remove_tree, replacing, row_of, write_atomic
+from burnish.store.files import remove_tree, replacing, row_of, write_atomic
+from burnish.store.json_rows import dump_line
 from burnish.store.keys import SeenNumbers
 from burnish.store.line_index import stage_lines
 from burnish.types import IDENTITY, Artifact, Demonstration, Reason, demonstration_id

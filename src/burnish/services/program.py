@@ -19,8 +19,8 @@ from pydantic import JsonValue
 
 from burnish.errors import AnnotatorError
 from burnish.services.child import running
-from burnish.store.files import dump_line
 from burnish.store.identity import of_files
+from burnish.store.json_rows import dump_line
 from burnish.types import Artifact
 
 T = TypeVar("T")

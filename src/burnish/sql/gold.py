@@ -20,7 +20,8 @@ from burnish.sql.databases import what_is_missing
 from burnish.sql.formats import mentions_formats
 from burnish.sql.outcome import Kind, QueryOutcome
 from burnish.sql.sandbox import Query, Sandbox
-from burnish.store.files import checksum, dump_line, row_of, write_atomic
+from burnish.store.files import checksum, row_of, write_atomic
+from burnish.store.json_rows import dump_line
 from burnish.types import short_hash
 
 LASTING = frozenset(Kind) - {Kind.TIMEOUT, Kind.CRASHED, Kind.UNREADABLE}

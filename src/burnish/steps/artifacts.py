@@ -8,31 +8,26 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import orjson
 
 from burnish.algorithms.preferences import Pair
 from burnish.protocols import Score, TrainingPoint
 from burnish.store.files import iter_rows, read_rows
-from burnish.store.keyed_rows import KeyedRows, lines_of
-from burnish.store.keys import Keys, packed
+from burnish.store.json_rows import row_decoder
+from burnish.store.keyed_rows import KeyedRows, first_checked, lines_of
+from burnish.store.keys import Keys, distinct, packed
 from burnish.store.line_index import stage_lines
 from burnish.store.listings import listed
-from burnish.store.trusted import trusted
 from burnish.types import (
     IDENTITY,
     Artifact,
     Comparison,
     Demonstration,
-    DemonstrationSource,
     Example,
     Message,
-    Order,
     Preference,
     Reason,
     Refinement,
-    Role,
-    Verdict,
     demonstration_id,
     short_hash,
 )
@@ -141,7 +136,7 @@ class Rows:
             return None
         # Each cut was made of the rows of the cut before it. So the last cut alone names the rows.
         parts, names = self.parts[-1]
-        return np.unique(packed(id_.encode() for id_ in listed(Path(parts.path) / PARTS, frozenset(names))))
+        return distinct(packed(id_.encode() for id_ in listed(Path(parts.path) / PARTS, frozenset(names))))
 
 
 def without_references(examples: Mapping[str, Example]) -> Mapping[str, Example]:
@@ -151,23 +146,26 @@ def without_references(examples: Mapping[str, Example]) -> Mapping[str, Example]
     return {id_: Example(id=id_, group=example.group, prompt=example.prompt) for id_, example in examples.items()}
 
 
-def _prompt_only(values: Mapping[str, Any]) -> Example:
-    # A new field of Example does not leak here by itself. No other field is looked at: that halves the time.
-    prompt = tuple(Message(role=_ROLES[turn["role"]], content=turn["content"]) for turn in values["prompt"])
-    return Example(id=values["id"], group=values["group"], prompt=prompt)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """The fields of an example that are not its answer."""
+
+    id: str
+    group: str
+    prompt: tuple[Message, ...]
 
 
-_ROLES = {str(role): role for role in Role}
-_ORDERS = {str(order): order for order in Order}
-_DEMONSTRATION = trusted(Demonstration, source={str(one): one for one in DemonstrationSource}.__getitem__)
-_COMPARISON = trusted(Comparison, a=_DEMONSTRATION, b=_DEMONSTRATION)
-_SCREENED = trusted(Screened, reason={None: None, **{str(one): one for one in Reason}}.__getitem__)
-_WHOLE_PREFERENCE = trusted(
-    Preference,
-    shown=lambda orders: tuple([_ORDERS[order] for order in orders]),
-    verdict={str(one): one for one in Verdict}.__getitem__,
-    raw=tuple,
-)
+def _prompt_only(line: bytes) -> Example:
+    # A new field of Example does not leak here by itself, since no other field is decoded.
+    asked = _ASKED(line)
+    return Example(id=asked.id, group=asked.group, prompt=asked.prompt)
+
+
+_ASKED = row_decoder(_Asked)
+_DEMONSTRATION = row_decoder(Demonstration)
+_COMPARISON = row_decoder(Comparison)
+_SCREENED = row_decoder(Screened)
+_PREFERENCE = row_decoder(Preference)
 _PLAIN = ("comparison_id", "shown", "verdict", "p_b", "judge", "raw")
 """The fields of a preference that every line has, in the order of the file."""
 
@@ -178,11 +176,6 @@ def preference_row(preference: Preference) -> object:
     if preference.logit is not None:
         return preference
     return {name: getattr(preference, name) for name in _PLAIN}
-
-
-def _preference(values: dict[str, Any]) -> Preference:
-    values.setdefault("logit", None)
-    return _WHOLE_PREFERENCE(values)
 
 
 def read_json(artifact: Artifact, name: str) -> Any:
@@ -205,8 +198,8 @@ def read_demonstrations(artifact: Artifact) -> KeyedRows[Demonstration]:
 
 def demonstrations_in(artifacts: Sequence[Artifact]) -> KeyedRows[Demonstration]:
     """Read the demonstrations of several artifacts as one mapping, sorted by example id."""
-    paths = [Path(artifact.path) / DEMONSTRATIONS for artifact in artifacts]
-    return KeyedRows(paths, Demonstration, "example_id", make=_DEMONSTRATION)
+    paths = [first_checked(Path(artifact.path) / DEMONSTRATIONS, Demonstration) for artifact in artifacts]
+    return KeyedRows(paths, Demonstration, "example_id", decode=_DEMONSTRATION)
 
 
 def read_samples(artifact: Artifact) -> dict[str, list[Demonstration]]:
@@ -221,12 +214,12 @@ def read_samples(artifact: Artifact) -> dict[str, list[Demonstration]]:
 
 def read_comparisons(artifact: Artifact) -> Sequence[Comparison]:
     """Return the comparisons to judge, in the order of their example ids. Each is read when it is asked for."""
-    return lines_of(Path(artifact.path) / COMPARISONS, Comparison, _COMPARISON)
+    return lines_of(first_checked(Path(artifact.path) / COMPARISONS, Comparison), Comparison, _COMPARISON)
 
 
 def read_screened(artifact: Artifact) -> Sequence[Screened]:
     """Return the screening result of every proposal, in the order of their example ids."""
-    return lines_of(Path(artifact.path) / SCREENED, Screened, _SCREENED)
+    return lines_of(first_checked(Path(artifact.path) / SCREENED, Screened), Screened, _SCREENED)
 
 
 class JudgedExamples:
@@ -280,7 +273,7 @@ def read_scores(artifact: Artifact) -> dict[str, Score]:
 
 def read_preferences(path: Path) -> KeyedRows[Preference]:
     """Read preferences by comparison id. If an id is there twice, the last one counts."""
-    return KeyedRows(path / PREFERENCES, Preference, "comparison_id", make=_preference)
+    return KeyedRows(first_checked(path / PREFERENCES, Preference), Preference, "comparison_id", decode=_PREFERENCE)
 
 
 def iter_ledger(artifact: Artifact) -> Iterator[Refinement]:

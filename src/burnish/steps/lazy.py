@@ -14,16 +14,16 @@ from burnish.types import Demonstration, Example, Prompt, TrainingRow
 def prompts_of(examples: KeyedRows[Example], samples: int) -> LazyRows[Prompt]:
     """Return each prompt as often as it has samples. A prompt is read when it is asked for."""
 
-    def prompt(number: int) -> Prompt:
-        example = examples.at(number // samples)
-        return Prompt(id=example.id, messages=example.prompt, sample=number % samples)
+    def some(places: NDArray[np.int64] | None) -> Iterator[Prompt]:
+        numbers = range(len(examples) * samples) if places is None else places.tolist()
+        if samples == 1 or places is not None:
+            rows = examples.rows_at(None if places is None else places // samples)
+        else:  # each example is read once
+            rows = (example for example in examples.values() for _ in range(samples))
+        for number, example in zip(numbers, rows, strict=True):
+            yield Prompt(id=example.id, messages=example.prompt, sample=number % samples)
 
-    def every() -> Iterator[Prompt]:
-        for example in examples.values():
-            for sample in range(samples):
-                yield Prompt(id=example.id, messages=example.prompt, sample=sample)
-
-    return LazyRows(len(examples) * samples, prompt, every)
+    return LazyRows(len(examples) * samples, some)
 
 
 def training_rows(
@@ -37,15 +37,10 @@ def training_rows(
     A row is read when it is asked for. M counts the rows.
     """
 
-    def row(example: Example, completion: str) -> TrainingRow:
-        return TrainingRow(id=example.id, prompt=example.prompt, completion=completion)
+    def some(places: NDArray[np.int64] | None) -> Iterator[TrainingRow]:
+        chosen = slice(None) if places is None else places
+        texts = answers.fields_at(answer_M[chosen], "completion")
+        for example, (text,) in zip(examples.rows_at(example_M[chosen]), texts, strict=True):
+            yield TrainingRow(id=example.id, prompt=example.prompt, completion=text)
 
-    def every() -> Iterator[TrainingRow]:
-        texts = answers.fields_at(answer_M, "completion")
-        return (row(example, text) for example, (text,) in zip(examples.rows_at(example_M), texts, strict=True))
-
-    return LazyRows(
-        len(example_M),
-        lambda number: row(examples.at(int(example_M[number])), answers.at(int(answer_M[number])).completion),
-        every,
-    )
+    return LazyRows(len(example_M), some)

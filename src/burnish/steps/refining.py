@@ -11,11 +11,11 @@ from pydantic import JsonValue
 
 from burnish.algorithms.calibration import for_gate
 from burnish.algorithms.comparisons import orders_of, screen
+from burnish.algorithms.cross_labelling import cross_labelled
 from burnish.algorithms.ranking import Candidate
 from burnish.algorithms.refinement import (
     PAPER,
     Acceptance,
-    cross_labelled,
     distant,
     drawn,
     naive_choice,

@@ -19,6 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from burnish.errors import BurnishError, DataError, StageError
 from burnish.store.depth import MAX_DEPTH, too_deep
+from burnish.store.json_rows import as_json, dump_line
 
 T = TypeVar("T")
 PART = ".part"
@@ -34,18 +35,6 @@ _REFUSED = {
     *(errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENOENT),
     errno.ENAMETOOLONG,
 }
-
-
-def dump_line(value: object) -> bytes:
-    """Encode one value (a dataclass, mapping or list) as a JSON line."""
-    return orjson.dumps(value, default=_encode, option=orjson.OPT_APPEND_NEWLINE)
-
-
-def _encode(value: object) -> object:
-    # orjson calls this for what it does not know, such as a mapping that is not a dict.
-    if isinstance(value, Mapping):
-        return dict(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-    raise TypeError(f"no JSON form for {type(value).__name__}")
 
 
 def read_objects(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -212,7 +201,7 @@ def write_atomic(path: Path, data: bytes) -> None:
 def pretty(value: object) -> bytes:
     """Encode as JSON that people can read: two spaces of indent, sorted keys, a newline at the end."""
     return orjson.dumps(
-        value, default=_encode, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE
+        value, default=as_json, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE
     )
 
 

@@ -13,7 +13,7 @@ from array import array
 from collections.abc import Callable, ItemsView, Iterator, Mapping, Sequence, ValuesView
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, BinaryIO, Generic, TypeVar
 
 import numpy as np
 import orjson
@@ -22,7 +22,7 @@ from pydantic import ValidationError
 
 from burnish.errors import DataError
 from burnish.store.files import row_maker, row_of
-from burnish.store.keys import Keys, position, positions, texts_of
+from burnish.store.keys import Keys, packed, position, positions, texts_of
 from burnish.store.line_index import line_index
 
 T = TypeVar("T")
@@ -96,15 +96,15 @@ class KeyedRows(StreamedMapping[T]):
         row_type: type[T],
         field: str,
         wanted: Keys | None = None,
-        make: Callable[[dict[str, Any]], T] | None = None,
+        decode: Callable[[bytes], T] | None = None,
     ) -> None:
         """Read the keys of the files. If `wanted` (sorted keys) is given, rows with other keys are left out.
 
-        `make` makes a row from the values of a line. Without it, each line is checked against the row type. It is for
-        rows of which only a part is needed.
+        `decode` makes a row from a line. Without it, each line is checked against the row type. It is for rows that
+        were checked before, and for rows of which only a part is needed.
         """
         self.row_type = row_type
-        self._make = make or row_maker(row_type)
+        self._decode = decode or _checked(row_type)
         self.paths = (path,) if isinstance(path, Path) else tuple(path)
         key_N, start_N, size_N, file_N = line_index(self.paths, field, wanted)
         # Most files are in the order of their keys already.
@@ -122,15 +122,16 @@ class KeyedRows(StreamedMapping[T]):
         for file in getattr(self, "_files", ()):
             file.close()
 
-    def made_by(self, make: Callable[[dict[str, Any]], T]) -> KeyedRows[T]:
+    def made_by(self, decode: Callable[[bytes], T]) -> KeyedRows[T]:
         """Return the same rows, made by another function."""
         other = copy.copy(self)
-        other._make, other._files = make, [path.open("rb") for path in self.paths]
+        other._decode = decode
+        other._files = [path.open("rb") for path in self.paths]
         return other
 
     def only(self, mask_N: NDArray[np.bool_]) -> KeyedRows[T]:
         """Return the rows that a mask over the sorted keys chooses."""
-        other = self.made_by(self._make)
+        other = self.made_by(self._decode)
         other._key_N, other._start_N = self._key_N[mask_N], self._start_N[mask_N]
         other._size_N, other._file_N = self._size_N[mask_N], self._file_N[mask_N]
         return other
@@ -148,11 +149,11 @@ class KeyedRows(StreamedMapping[T]):
 
     def rows_at(self, places: NDArray[np.int64] | None = None) -> Iterator[T]:
         """Yield the rows at these places, or all rows in the order of their keys."""
-        make, parse = self._make, orjson.loads
+        decode = self._decode
         for lines, numbers in self._pieces(places):
             for line, number in zip(lines, numbers, strict=True):
                 try:
-                    row = make(parse(line))
+                    row = decode(line)
                 except _FAULTS:
                     row = self._row(line, number)
                 yield row
@@ -167,88 +168,139 @@ class KeyedRows(StreamedMapping[T]):
     def _pieces(self, places: NDArray[np.int64] | None) -> Iterator[tuple[list[bytes], list[int]]]:
         """Yield some lines, and the numbers of their files."""
         count = len(self._start_N) if places is None else len(places)
-        for piece in range(0, count, _AT_ONCE):
-            chosen = slice(piece, min(piece + _AT_ONCE, count))
+        for piece in range(0, count, AT_ONCE):
+            chosen = slice(piece, min(piece + AT_ONCE, count))
             some = chosen if places is None else places[chosen]
             start_P, size_P, file_P = self._start_N[some], self._size_N[some], self._file_N[some]
             lines = [b""] * len(start_P)
-            for number in set(file_P.tolist()):
+            numbers: list[int] = file_P.tolist()
+            for number in set(numbers):
                 mine = np.flatnonzero(file_P == number)
-                for place, line in zip(mine.tolist(), self._lines(number, start_P[mine], size_P[mine]), strict=True):
+                for place, line in zip(
+                    mine.tolist(), _lines(self._files[number], start_P[mine], size_P[mine]), strict=True
+                ):
                     lines[place] = line
-            yield lines, file_P.tolist()
-
-    def _lines(self, number: int, start_P: NDArray[np.int64], size_P: NDArray[np.uint32]) -> list[bytes]:
-        """Return some lines of one file."""
-        file, first, last = self._files[number].fileno(), int(start_P.min()), int((start_P + size_P).max())
-        starts, sizes = start_P.tolist(), size_P.tolist()
-        # Rows that lie near one another are read at once, others one by one.
-        if last - first <= _NEAR * sum(sizes):
-            data = os.pread(file, last - first, first)
-            return [data[start - first : start - first + size] for start, size in zip(starts, sizes, strict=True)]
-        read = os.pread
-        return [read(file, size, start) for start, size in zip(starts, sizes, strict=True)]
+            yield lines, numbers
 
     def _row(self, line: bytes, number: int) -> T:
         try:
-            return self._make(orjson.loads(line))
-        except orjson.JSONDecodeError:
-            raise DataError(f"{self.paths[number]}: {line[:80]!r} is not JSON; the file is damaged") from None
+            return self._decode(line)
         except _FAULTS:
-            return row_of(orjson.loads(line), self.row_type, self.paths[number])  # raises the error in words
+            return _row_of(line, self.row_type, self.paths[number])  # raises the error in words
+
+
+def _lines(file: BinaryIO, start_P: NDArray[np.int64], size_P: NDArray[np.integer[Any]]) -> list[bytes]:
+    """Return the lines of a file that begin at these places and have these sizes."""
+    handle, first, last = file.fileno(), int(start_P.min()), int((start_P + size_P).max())
+    starts, sizes = start_P.tolist(), size_P.tolist()
+    # Rows that lie near one another are read at once, others one by one.
+    if last - first <= _NEAR * sum(sizes):
+        data = os.pread(handle, last - first, first)
+        return [data[start - first : start - first + size] for start, size in zip(starts, sizes, strict=True)]
+    read = os.pread
+    return [read(handle, size, start) for start, size in zip(starts, sizes, strict=True)]
+
+
+def _checked(row_type: type[T]) -> Callable[[bytes], T]:
+    """Return a function that makes a row from a line, and checks each value against the row type."""
+    make, parse = row_maker(row_type), orjson.loads
+    return lambda line: make(parse(line))
+
+
+def _row_of(line: bytes, row_type: type[T], path: Path) -> T:
+    """Return the row of a line. Raises DataError, which says what is wrong with the line."""
+    try:
+        values = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        raise DataError(f"{path}: {line[:80]!r} is not JSON; the file is damaged") from None
+    return row_of(values, row_type, path)
+
+
+def first_checked(path: Path, row_type: type[T]) -> Path:
+    """Check that the first line of a file has only fields of the row type, and return the path.
+
+    A decoder ignores unknown fields, and all lines of a file were written in the same way. Raises DataError if the line
+    does not fit.
+    """
+    if path.is_file():
+        with path.open("rb") as lines:
+            if (line := lines.readline()).strip():
+                _row_of(line, row_type, path)
+    return path
 
 
 _FAULTS = (ValidationError, KeyError, TypeError, ValueError)
-"""What goes wrong if the values of a line do not fit, or if a line is not JSON."""
-_AT_ONCE = 1024
+"""What goes wrong if the values of a line do not fit, or if a line is not JSON. msgspec raises ValueErrors."""
+AT_ONCE = 1024
 """How many rows are in memory at a time while all of them are read."""
 _NEAR = 4
 """Rows are read at once if they take at least one in so many bytes of what lies between the first and the last."""
 
 
+def rows_of(mapping: Mapping[str, T], keys: Sequence[str]) -> Iterator[T]:
+    """Yield the rows of some keys, in their order. The rows of a file are read at once. Raises KeyError if a key is
+    missing."""
+    if isinstance(mapping, StreamedMapping):
+        return mapping.along(packed(key.encode() for key in keys))
+    return map(mapping.__getitem__, keys)
+
+
 class LazyRows(Sequence[T]):
     """A sequence whose items are made when they are asked for.
 
-    `count` is their number, `item` makes one of them, and `every` makes all of them in their order.
+    `count` is their number. `some` makes the items at some places, or all of them in their order. Who asks for one item
+    after the other gets them from a list of the next items, which are made at once.
     """
 
-    def __init__(self, count: int, item: Callable[[int], T], every: Callable[[], Iterator[T]]) -> None:
-        self._count, self._item, self._every = count, item, every
+    def __init__(self, count: int, some: Callable[[NDArray[np.int64] | None], Iterator[T]]) -> None:
+        self._count, self._some = count, some
+        self._ahead: tuple[int, list[T]] = (0, [])
 
     def __len__(self) -> int:
         return self._count
 
     def __iter__(self) -> Iterator[T]:
-        return self._every()
+        return self._some(None)
 
     def __getitem__(self, place: int | slice) -> Any:
         if isinstance(place, slice):
-            return [self._item(one) for one in range(*place.indices(self._count))]
+            return list(self._some(np.arange(*place.indices(self._count))))
         if not -self._count <= place < self._count:
             raise IndexError(place)
-        return self._item(place % self._count)
+        place %= self._count
+        first, items = self._ahead  # read once, since several threads may ask
+        if 0 <= place - first < len(items):
+            return items[place - first]
+        if place != first + len(items):
+            return next(self._some(np.array([place])))
+        items = list(self._some(np.arange(place, min(place + _AHEAD, self._count))))
+        self._ahead = place, items
+        return items[0]
 
 
-def lines_of(path: Path, row_type: type[T], make: Callable[[dict[str, Any]], T] | None = None) -> LazyRows[T]:
-    """Return the rows of a JSONL file in the order of the file. `make` is as in KeyedRows, and so are the errors."""
-    made, file = make or row_maker(row_type), path.open("rb")
-    starts = array("q", accumulate(map(len, file), initial=0))
+_AHEAD = 128
+"""How many items are made at once for who asks for them one by one."""
+
+
+def lines_of(path: Path, row_type: type[T], decode: Callable[[bytes], T]) -> LazyRows[T]:
+    """Return the rows of a JSONL file in the order of the file. `decode` is as in KeyedRows, and so are the errors."""
+    file = path.open("rb")
+    start_N = np.frombuffer(array("q", accumulate(map(len, file), initial=0)), dtype=np.int64)
 
     def row(line: bytes) -> T:
-        values = orjson.loads(line)
         try:
-            return made(values)
+            return decode(line)
         except _FAULTS:
-            return row_of(values, row_type, path)
+            return _row_of(line, row_type, path)
 
-    def item(place: int) -> T:
-        return row(os.pread(file.fileno(), starts[place + 1] - starts[place], starts[place]))
-
-    def every() -> Iterator[T]:
+    def some(places: NDArray[np.int64] | None) -> Iterator[T]:
+        if places is not None:
+            yield from map(row, _lines(file, start_N[places], start_N[places + 1] - start_N[places]))
+            return
         with path.open("rb") as lines:
             yield from map(row, lines)
 
-    return LazyRows(len(starts) - 1, item, every)
+    return LazyRows(len(start_N) - 1, some)
 
 
 class _Items(ItemsView[str, T]):

@@ -63,10 +63,21 @@ def texts_of(keys: Keys) -> Iterator[str]:
             yield key.decode()
 
 
+def distinct(keys: Keys) -> Keys:
+    """Return the keys sorted, each of them once."""
+    # Most lists of ids are sorted already, and `np.unique` takes five times as long for texts as sorting does.
+    if len(keys) > 1 and not bool((keys[:-1] < keys[1:]).all()):
+        keys = np.sort(keys, kind="stable")
+        keys = keys[np.append(True, keys[1:] != keys[:-1])]
+    return keys
+
+
 def positions(keys_N: Keys, wanted_M: Keys) -> NDArray[np.int64]:
     """Return the position of each wanted key in the sorted keys, or -1 where it is not there."""
     if not len(keys_N):
         return np.full(len(wanted_M), -1, dtype=np.int64)
+    if len(keys_N) == len(wanted_M) and bool((keys_N == wanted_M).all()):  # the usual case for files of the same rows
+        return np.arange(len(keys_N))
     place_M = np.searchsorted(keys_N, wanted_M)
     place_M[place_M == len(keys_N)] = 0
     place_M[keys_N[place_M] != wanted_M] = -1
@@ -88,7 +99,7 @@ class KeySet(AbstractSet[str]):
     """A set of texts that does not change. Asking it takes about 2 microseconds, ten times as long as a Python set."""
 
     def __init__(self, keys: Iterable[str] = ()) -> None:
-        self.keys_N = np.unique(packed(key.encode(errors="surrogatepass") for key in keys))
+        self.keys_N = distinct(packed(key.encode(errors="surrogatepass") for key in keys))
 
     def __contains__(self, key: object) -> bool:
         return bool(len(self.keys_N)) and isinstance(key, str) and position(self.keys_N, key) >= 0
@@ -106,6 +117,13 @@ class KeySet(AbstractSet[str]):
 
     def __len__(self) -> int:
         return len(self.keys_N)
+
+
+def contained(texts: Sequence[str], keys: AbstractSet[str]) -> list[bool]:
+    """Say for each text whether it is among the keys."""
+    if isinstance(keys, KeySet):
+        return [place >= 0 for place in keys.positions(texts)]
+    return [text in keys for text in texts]
 
 
 class SeenNumbers:

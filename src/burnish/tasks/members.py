@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from burnish.store.files import dump_line
+from burnish.store.json_rows import dump_line
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 # The decoder only has to find where a value ends, so it need not convert numbers.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from burnish import __version__
 from burnish.algorithms.ledger_lines import effects, right_calls
-from burnish.config import Config
+from burnish.config import METHODS, Config
 from burnish.lab.experiment import Outcome
 from burnish.lab.inputs import semantic
 from burnish.lab.win_rates import Contests, contests
@@ -76,16 +76,19 @@ def _run(outcome: Outcome, task: Task) -> Run:
         ledger = read_ledger(outcome.round.compared.ledger)
         counts |= {str(reason): n for reason, n in sorted(Counter(row.reason for row in ledger).items())}
         judged = [row for row in ledger if row.score is not None]
-        counts["compared"] = len(
-            {(row.kept, row.proposed) for row in judged}
-        )  # equal pairs are judged once, so they count once
-        accepted = [row for row in ledger if row.reason is Reason.ACCEPTED]
+        counts["compared"] = _comparisons(outcome, judged)
+        accepted = [row for row in ledger if row.reason in {Reason.ACCEPTED, Reason.REMOVED}]
         # Methods that train on preference pairs replace no labels: the count of pairs takes the place of the share.
         if outcome.round.relabelled:
-            metrics["replaced"] = Metric(value=len(accepted) / len(ledger), n=len(ledger), ci95=None)
+            replaced = sum(row.reason is Reason.ACCEPTED for row in accepted)
+            metrics["replaced"] = Metric(value=replaced / len(ledger), n=len(ledger), ci95=None)
             counts |= {str(effect): n for effect, n in effects(accepted, _right_side(outcome, task)).items()}
         else:
             counts["pairs_trained_on"] = training["pairs"]
+        if outcome.round.rows is not None:
+            every = len(outcome.rows.examples())
+            metrics["removed"] = Metric(value=1 - len(labels) / every, n=every, ci95=None)
+            counts |= _removed(outcome, accepted, task)
         if judged:
             metrics["annotator_accuracy"] = _called(outcome, judged, task)
             metrics["accepted_accuracy"] = _called(outcome, accepted, task)
@@ -111,6 +114,25 @@ def _run(outcome: Outcome, task: Task) -> Run:
         counts=counts,
         curve=tuple(_point(point) for point in _thinned(read_curve(outcome.training))),
     )
+
+
+def _comparisons(outcome: Outcome, judged: Sequence[Refinement]) -> int:
+    """Return how many comparisons the round's annotator made. Equal pairs are judged once, so they count once.
+
+    In the ledger of a method that asks nobody, a score is no comparison: it is a share of votes or an entropy.
+    """
+    settings, compared = METHODS.get(outcome.kind), outcome.round.compared
+    if settings is not None and not settings.asks_annotator:
+        return 0
+    before = compared.before if compared is not None else ()
+    return len({(row.kept, row.proposed) for row in judged}) + sum(len(read_comparisons(stage)) for stage in before)
+
+
+def _removed(outcome: Outcome, acted: Sequence[Refinement], task: Task) -> dict[str, int]:
+    """Count how many of the labels whose row was removed were right, and how many were wrong."""
+    right = _right_side(outcome, task)
+    called = [right(row.example_id, row.kept) for row in acted if row.reason is Reason.REMOVED]
+    return {"removed_right": sum(called), "removed_wrong": len(called) - sum(called)} if called else {}
 
 
 def _texts(outcome: Outcome) -> dict[str, str]:

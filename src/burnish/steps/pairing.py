@@ -124,11 +124,12 @@ def prefer(
 ) -> Artifact:
     """Keep the most confident preferences.
 
-    `method.keep` is a share of all pairs or, if every method has the same budget, of the pairs that were judged.
+    `method.keep` is a share of all pairs or of the pairs that were judged, as `method.of` says. If it says nothing, it
+    is a share of the pairs that were judged if every method has the same budget.
     """
     keep, rule = method.keep, rule_of(method)
     # With an equal budget not all pairs are judged, and a share of all pairs might then be more than were judged.
-    of_all = setting.comparisons is None
+    of_all = setting.comparisons is None if method.of is None else method.of == "all"
 
     def run(work: Work) -> None:
         all_pairs, preferences = read_pairs(pairs), read_preferences(Path(judged.path))

@@ -31,6 +31,9 @@ from burnish.types import Effect
 ROOT = Path(__file__).parents[2]
 FIXTURE = ROOT / "tests" / "fixtures" / "store-0.1.0.tar.xz"
 
+LATER = {"bracket", "bout", "candidates", "last_bout", "passing", "sureness", "without"}
+"""The kinds of stages that came after version 0.1.0 was pinned. `golden/plan_refiners.json` pins their identities."""
+
 
 class Unasked(FakeBackend):
     """Fails when it is asked to train, answer or score: a finished store needs none of it."""
@@ -91,7 +94,8 @@ def test_the_fixture_has_every_kind_of_stage(old: Path) -> None:
     assert sum(len(re.findall(r"\bStage\(\s*name=", text)) for text in written) == 1
     kinds = [name for text in written for name in re.findall(r'\.stage\(\s*"(\w+)"', text)]
     assert sum(len(re.findall(r"\bsteps\.stage\(|\bself\.stage\(", text)) for text in written) == len(kinds)
-    assert set(kinds) == set(stages(old / "store").values())
+    assert set(kinds) - LATER == set(stages(old / "store").values())
+    assert set(kinds) >= LATER
 
 
 @pytest.mark.usefixtures("first_versions")

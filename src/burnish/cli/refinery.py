@@ -19,11 +19,11 @@ from burnish.cli.common import JSON, MAX_CALLS, MAX_COST, SET, STORE, main, prin
     "--annotator",
     help="Who compares answers: a YAML file, or people, oracle:COLUMN, classifier:MODEL, command:PROGRAM, ...",
 )
-@click.option("--rounds", type=int, help="Number of rounds [default: 2; for clear 1, for naive 4].")
+@click.option("--rounds", type=int, help="Number of rounds [default: 2; for clear and robustft 1, for naive 4].")
 @click.option("--alpha", type=float, help="The largest share of all rows that may change in a round [default: 0.15].")
 @click.option(
     "--method",
-    type=click.Choice(["ilr", "naive", "clear", "majority", "verified"]),
+    type=click.Choice(["ilr", "naive", "clear", "majority", "robustft", "verified"]),
     default="ilr",
     show_default=True,
     help="How new answers are proposed and chosen.",

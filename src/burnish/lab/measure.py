@@ -39,6 +39,7 @@ from burnish.steps.artifacts import (
     read_scores,
 )
 from burnish.steps.probes import Divergence, Versus
+from burnish.steps.setting import Compared
 from burnish.store.files import as_mapping
 from burnish.tasks.answers import graded
 from burnish.types import Demonstration, Example, Reason, Refinement, Verdict
@@ -73,25 +74,15 @@ def _run(outcome: Outcome, task: Task) -> Run:
     # Rows that the task could not use when the data was loaded.
     counts["dropped"] = read_json(outcome.rows.data, "data.json")["dropped"]
     if outcome.round.compared is not None:
-        ledger = read_ledger(outcome.round.compared.ledger)
-        counts |= {str(reason): n for reason, n in sorted(Counter(row.reason for row in ledger).items())}
-        judged = [row for row in ledger if row.score is not None]
-        counts["compared"] = _comparisons(outcome, judged)
-        accepted = [row for row in ledger if row.reason in {Reason.ACCEPTED, Reason.REMOVED}]
+        of_round, counts_of_round = _of_round(outcome, outcome.round.compared, task)
+        metrics |= of_round
+        counts |= counts_of_round
+    if outcome.round.compared is not None and not outcome.round.relabelled:
         # Methods that train on preference pairs replace no labels: the count of pairs takes the place of the share.
-        if outcome.round.relabelled:
-            replaced = sum(row.reason is Reason.ACCEPTED for row in accepted)
-            metrics["replaced"] = Metric(value=replaced / len(ledger), n=len(ledger), ci95=None)
-            counts |= {str(effect): n for effect, n in effects(accepted, _right_side(outcome, task)).items()}
-        else:
-            counts["pairs_trained_on"] = training["pairs"]
-        if outcome.round.rows is not None:
-            every = len(outcome.rows.examples())
-            metrics["removed"] = Metric(value=1 - len(labels) / every, n=every, ci95=None)
-            counts |= _removed(outcome, accepted, task)
-        if judged:
-            metrics["annotator_accuracy"] = _called(outcome, judged, task)
-            metrics["accepted_accuracy"] = _called(outcome, accepted, task)
+        counts["pairs_trained_on"] = training["pairs"]
+    if outcome.round.rows is not None:
+        every = len(outcome.rows.examples())
+        metrics["removed"] = Metric(value=1 - len(labels) / every, n=every, ci95=None)
     if outcome.divergence is not None:
         metrics |= _divergence(outcome.divergence)
     if outcome.versus is not None:
@@ -116,22 +107,35 @@ def _run(outcome: Outcome, task: Task) -> Run:
     )
 
 
-def _comparisons(outcome: Outcome, judged: Sequence[Refinement]) -> int:
-    """Return how many comparisons the round's annotator made. Equal pairs are judged once, so they count once.
+def _of_round(outcome: Outcome, compared: Compared, task: Task) -> tuple[dict[str, Metric], dict[str, int]]:
+    """Return the metrics and counts of a round's ledger."""
+    ledger, right = read_ledger(compared.ledger), _right_side(outcome, task)
+    judged = [row for row in ledger if row.score is not None]
+    # A removal follows from the same verdict as a replacement.
+    accepted = [row for row in ledger if row.reason in {Reason.ACCEPTED, Reason.REMOVED}]
+    metrics: dict[str, Metric] = {}
+    counts = {str(reason): n for reason, n in sorted(Counter(row.reason for row in ledger).items())}
+    # In the ledger of a method that asks nobody, a score is no comparison: it is a share of votes or an entropy.
+    settings = METHODS.get(outcome.kind)
+    asks = settings is None or settings.asks_annotator
+    # Equal pairs are judged once, so they count once.
+    pairs = {(row.kept, row.proposed) for row in judged}
+    counts["compared"] = len(pairs) + sum(len(read_comparisons(stage)) for stage in compared.before) if asks else 0
+    if outcome.round.relabelled:
+        replaced = sum(row.reason is Reason.ACCEPTED for row in ledger)
+        metrics["replaced"] = Metric(value=replaced / len(ledger), n=len(ledger), ci95=None)
+        counts |= {str(effect): n for effect, n in effects(accepted, right).items()}
+        counts |= _removed(accepted, right)
+    if judged and asks:
+        metrics["annotator_accuracy"] = Metric.share(*right_calls(judged, right))
+    if judged:
+        metrics["accepted_accuracy"] = Metric.share(*right_calls(accepted, right))
+    return metrics, counts
 
-    In the ledger of a method that asks nobody, a score is no comparison: it is a share of votes or an entropy.
-    """
-    settings, compared = METHODS.get(outcome.kind), outcome.round.compared
-    if settings is not None and not settings.asks_annotator:
-        return 0
-    before = compared.before if compared is not None else ()
-    return len({(row.kept, row.proposed) for row in judged}) + sum(len(read_comparisons(stage)) for stage in before)
 
-
-def _removed(outcome: Outcome, acted: Sequence[Refinement], task: Task) -> dict[str, int]:
+def _removed(accepted: Iterable[Refinement], right: Callable[[str, str], bool]) -> dict[str, int]:
     """Count how many of the labels whose row was removed were right, and how many were wrong."""
-    right = _right_side(outcome, task)
-    called = [right(row.example_id, row.kept) for row in acted if row.reason is Reason.REMOVED]
+    called = [right(row.example_id, row.kept) for row in accepted if row.reason is Reason.REMOVED]
     return {"removed_right": sum(called), "removed_wrong": len(called) - sum(called)} if called else {}
 
 
@@ -181,12 +185,6 @@ def _win_rate(versus: Versus, prompts: int) -> Metric:
     # Prompts on which both models wrote the same answer are not among the comparisons.
     verdicts = [judged[comparison.id].verdict for comparison in read_comparisons(versus.compared)]
     return Metric.of(win_rate([*verdicts, *[Verdict.TIE] * (prompts - len(verdicts))]))
-
-
-def _called(outcome: Outcome, lines: Iterable[Refinement], task: Task) -> Metric:
-    """Return how often the annotator was right, among the pairs in which exactly one side is right and it named a
-    winner."""
-    return Metric.share(*right_calls(lines, _right_side(outcome, task)))
 
 
 def _right_side(outcome: Outcome, task: Task) -> Callable[[str, str], bool]:

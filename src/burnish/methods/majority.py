@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from burnish.algorithms.comparisons import combined
-from burnish.config import MajorityMethod
+from burnish.config import Budget, MajorityMethod
 from burnish.methods.sft import learned, start
 from burnish.steps.artifacts import PREFERENCES, read_comparisons, read_json
 from burnish.steps.auditing import audited
+from burnish.steps.judging import nobody
 from burnish.steps.refining import compare, cross_label, rule_of, update
 from burnish.steps.sampling import Sampling
 from burnish.steps.setting import Compared, Round, Setting
@@ -21,6 +24,8 @@ def majority(setting: Setting, method: MajorityMethod) -> list[Round]:
 
     A label is replaced where the most frequent answer has more than half of the votes.
     """
+    # Nobody is asked, so no budget of comparisons applies.
+    setting = dataclasses.replace(setting, annotator=nobody(), budget=Budget())
     labels = setting.demonstrations
     rounds = [start(setting, labels)]
     for k in range(1, method.rounds + 1):

@@ -24,6 +24,8 @@ VERSIONS: dict[str, int] = {
     "likelihood": 2,
     "classifier": 2,
     "reward_model": 2,
+    # In an experiment, version 1 named the annotator in the ledger of a vote, although it was not asked.
+    "vote_shares": 2,
 }
 """{name of a stage or of an annotator: version}. A name that is not here has version 1."""
 

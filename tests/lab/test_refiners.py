@@ -309,3 +309,8 @@ def test_a_ledger_of_a_drop_reads_as_a_preferred_proposal(every: Measured) -> No
     gone = [line for line in iter_ledger(outcome.round.compared.ledger) if line.reason is Reason.REMOVED]
     assert {line.chosen for line in gone} == {""}
     assert all((line.p_b_ab or 0) > 0.5 for line in gone)
+
+
+def test_a_temperature_without_samples_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"temperature: 0\.3 has no effect with samples: 1; set samples to 2 or more"):
+        small(methods=[ILR | {"temperature": 0.3}])

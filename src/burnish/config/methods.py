@@ -7,7 +7,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from burnish.config.base import MOST_REPEATS, Name, PositiveFloat, Probability, Repeats, Share
 from burnish.config.kinds import OneOf
@@ -110,6 +110,16 @@ class IlrMethod(ComparingMethod):
     `decode`. With more, they vote first: the most frequent answer is the proposal (section 7, future work)."""
     temperature: PositiveFloat = 0.7
     """The temperature of several samples. It is not used with `samples: 1`."""
+
+    @model_validator(mode="after")
+    def _read(self) -> IlrMethod:
+        # A number that nothing reads is a mistake. Passed over, it would let the user believe in a temperature.
+        if self.samples == 1 and self.temperature != 0.7:
+            raise ValueError(
+                f"temperature: {self.temperature:g} has no effect with samples: 1; set samples to 2 or more, or "
+                "decode.temperature"
+            )
+        return self
 
     @property
     def parts(self) -> int:

@@ -44,10 +44,23 @@ def test_who_can_take_a_labels_place(
     assert found.proposal.completion == proposal
 
 
+@pytest.mark.parametrize(
+    ("texts", "confirmed"),
+    [(["5", "4", "4"], True), (["4", "5"], True), (["5", "4"], False), (["5", "5", "4"], False), (["dunno"], False)],
+)
+def test_a_label_is_confirmed_by_the_most_frequent_answer(texts: list[str], confirmed: bool) -> None:
+    found = contenders(NumericAnswers(), answer("4"), answers(*texts))
+    assert found.confirmed is confirmed
+    (bracket,) = brackets({"e": found}, 3, None, 0, 1)
+    assert (bracket.reason is Reason.AGREED, bracket.challengers == ()) == (confirmed, confirmed or texts == ["dunno"])
+
+
 def row(count: int, agreeing: bool, name: str) -> Contenders:
     given = answers("so 4", row=name)[0]
     different = tuple(answers(*map(str, range(5, 5 + count)), row=name))
-    return Contenders(differing=different, agreeing=given if agreeing else None, first=given)
+    return Contenders(
+        differing=different, agreeing=given if agreeing else None, confirmed=agreeing and not count, first=given
+    )
 
 
 ROWS = {

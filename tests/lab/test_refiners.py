@@ -139,6 +139,12 @@ def test_a_tournament_counts_every_comparison(every: Measured) -> None:
     }
 
 
+@pytest.mark.slow
+def test_a_tournament_of_one_comparison_is_a_vote_before_it(tmp_path: Path) -> None:
+    done = found(tmp_path, VOTE, TOURNAMENT | {"comparisons": 1})
+    assert ledger_of(done.outcome("tournament", 1)) == ledger_of(done.outcome("vote", 1))
+
+
 def test_the_winner_of_a_tournament_is_the_proposal_and_only_the_cap_changes(by_oracle: Measured) -> None:
     outcome = by_oracle.outcome("tournament", 1)
     compared = outcome.round.compared

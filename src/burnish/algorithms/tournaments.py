@@ -15,12 +15,13 @@ class Contenders:
     """The answers that can take the place of a label.
 
     `differing` has one answer for each final answer that differs from the label's, the most frequent one first.
-    `agreeing` is the first answer with the label's final answer, or None. `first` is the first answer of all; it stands
-    for the row where no answer is valid.
+    `agreeing` is the first answer with the label's final answer, or None. `confirmed` says that the label's final
+    answer is the most frequent one. `first` is the first answer of all; it stands for the row where no answer is valid.
     """
 
     differing: tuple[Demonstration, ...]
     agreeing: Demonstration | None
+    confirmed: bool
     first: Demonstration
 
     @property
@@ -37,14 +38,16 @@ def contenders(matcher: AnswerMatcher, label: Demonstration, drawn: Sequence[Dem
     given = answer_of(matcher, label)
     differing: list[Demonstration] = []
     agreeing: Demonstration | None = None
+    confirmed = False
     for answer, _ in camps(matcher, drawn):
         said = answer_of(matcher, answer)
         assert said is not None, answer  # `camps` has valid answers only
         if given is not None and matcher.agree(given, said):
             agreeing = answer if agreeing is None else agreeing
+            confirmed = confirmed or not differing  # the most frequent answer comes first
         else:
             differing.append(answer)
-    return Contenders(differing=tuple(differing), agreeing=agreeing, first=drawn[0])
+    return Contenders(differing=tuple(differing), agreeing=agreeing, confirmed=confirmed, first=drawn[0])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,22 +70,24 @@ def brackets(
     """Return the tournament of each row, with at most `per_row` comparisons for a row and `limit` for all rows.
 
     The rows are served in the order of a hash of seed, round and id. A row gets all of its comparisons before the next
-    row gets one; the last row that gets any may get fewer. `limit` None is no limit. The result is in the order of
-    `rows`.
+    row gets one; the last row that gets any may get fewer. A row whose label is the most frequent answer has no
+    tournament. `limit` None is no limit. The result is in the order of `rows`.
     """
-    left = sum(min(per_row, len(row.differing)) for row in rows.values()) if limit is None else limit
+    wanted = {id_: 0 if row.confirmed else min(per_row, len(row.differing)) for id_, row in rows.items()}
+    left = sum(wanted.values()) if limit is None else limit
     places: dict[str, int] = {}
     for id_ in sorted(rows, key=lambda id_: short_hash("bracket", str(seed), str(round_number), id_)):
-        places[id_] = min(per_row, len(rows[id_].differing), left)
+        places[id_] = min(wanted[id_], left)
         left -= places[id_]
     return [_bracket(id_, row, places[id_]) for id_, row in rows.items()]
 
 
 def _bracket(example_id: str, row: Contenders, places: int) -> Bracket:
-    reason = None
-    if not places:
-        nobody = Reason.AGREED if row.agreeing else Reason.INVALID
-        reason = Reason.NOT_COMPARED if row.differing else nobody
+    if row.confirmed:
+        assert row.agreeing is not None, row
+        return Bracket(example_id=example_id, challengers=(), proposal=row.agreeing, reason=Reason.AGREED)
+    nobody = Reason.NOT_COMPARED if row.differing else Reason.INVALID
+    reason = None if places else nobody
     return Bracket(example_id=example_id, challengers=row.differing[:places], proposal=row.proposal, reason=reason)
 
 

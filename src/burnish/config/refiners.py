@@ -49,6 +49,7 @@ class TournamentMethod(ComparingMethod):
     """The annotator's tournament among the label and several sampled answers (section 7, future work).
 
     The answers that differ from the label compete first, the most frequent one first. The winner then meets the label.
+    A row whose label is the most frequent answer has no tournament, so with `comparisons: 1` it is ILR with a vote.
     `budget` limits the comparisons of a round as it does for ILR, and each comparison of a tournament counts."""
 
     # A refinement's folder has one comparison for each row and round; a tournament has several.

@@ -278,10 +278,12 @@ def test_ilr_and_dpo_accept_the_same_share_of_what_they_compared(tmp_path: Path,
     # A decided judge, so that enough is preferred to fill the share.
     done = found(tmp_path, *methods, budget=budget, supervision={"annotator": {"kind": "oracle"}})
     for name in ("ilr", "dpo"):
-        judged = [line for line in ledger_of(done.outcome(name, 1)) if line.score is not None]
-        preferred = [line for line in judged if line.reason in {Reason.ACCEPTED, Reason.OVER_CAP}]
-        accepted = sum(line.reason is Reason.ACCEPTED for line in judged)
-        assert 0 < accepted == min(len(judged) // 2, len(preferred))
+        lines = ledger_of(done.outcome(name, 1))
+        preferred = [line for line in lines if line.reason in {Reason.ACCEPTED, Reason.OVER_CAP}]
+        accepted, compared = (done.run(name, 1).counts[count] for count in ("accepted", "compared"))
+        # DPO has equal pairs, which cost one comparison.
+        assert compared == len({(line.kept, line.proposed) for line in lines if line.score is not None})
+        assert 0 < accepted == min(compared // 2, len(preferred))
 
 
 def test_the_share_of_what_was_compared_is_the_released_codes_cap(tmp_path: Path) -> None:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
 import pytest
 from experiment import ROWS, Measured, Poor, gold, measured, small
 
+from burnish.config import Decoding
 from burnish.config.reading import refine_config
-from burnish.errors import ConfigError
+from burnish.errors import ConfigError, DataError
 from burnish.lab.experiment import Outcome
 from burnish.lab.inputs import resolve
 from burnish.lab.running import planned
+from burnish.protocols import RowKey, SamplingKey
 from burnish.steps.artifacts import (
     TRAINING,
     iter_ledger,
@@ -26,7 +30,7 @@ from burnish.steps.artifacts import (
     read_samples,
 )
 from burnish.store.stages import Store
-from burnish.types import Completion, Prompt, Reason, Refinement, short_hash
+from burnish.types import Artifact, Completion, Prompt, Reason, Refinement, short_hash
 
 CAP = 6
 """floor(0.15 * 40)"""
@@ -218,6 +222,43 @@ def test_rest_em_trains_the_base_on_samples_that_pass_alone(every: Measured) -> 
         run = every.run("rest_em", number)
         assert run.metrics["removed"].value == pytest.approx(1 - len(passed) / ROWS)
         assert run.metrics["label_accuracy"].n == len(passed) == run.counts["train_rows"]
+
+
+@pytest.mark.slow
+def test_rest_em_without_a_sample_that_passes_says_what_to_do(tmp_path: Path) -> None:
+    class Mute(Astray):
+        """Never ends an answer that is sampled."""
+
+        def generate(
+            self,
+            model: Artifact,
+            prompts: Sequence[Prompt],
+            settings: Decoding,
+            key: SamplingKey,
+            done: AbstractSet[RowKey],
+        ) -> Iterator[Sequence[Completion]]:
+            for batch in super().generate(model, prompts, settings, key, done):
+                yield [dataclasses.replace(one, finished=settings.temperature == 0) for one in batch]
+
+    with pytest.raises(DataError, match=r"rest_em: no sample passed in round 1.*use more samples"):
+        measured(small(methods=[REST_EM]), tmp_path, Mute(gold()))
+
+
+@pytest.mark.slow
+def test_drop_that_removes_every_row_says_what_to_do(tmp_path: Path) -> None:
+    class Certain(Astray):
+        """Labels every row wrong and proposes right answers only, so that the oracle prefers every proposal."""
+
+        def _answer(self, prompt: Prompt, skill: float, model: str) -> Completion:
+            weak = skill < 0.5
+            return super()._answer(prompt, 0.0 if weak else 1.0, model)
+
+        def _write(self, model: Artifact, into: Path, skill: float) -> None:
+            super()._write(model, into, 0.9)
+
+    oracle = {"annotator": {"kind": "oracle"}}
+    with pytest.raises(DataError, match=r"drop: round 1 removed every row; set a smaller alpha"):
+        measured(small(methods=[DROP | {"alpha": 1.0}], supervision=oracle), tmp_path, Certain(gold()))
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from burnish.errors import DataError
 from burnish.steps.artifacts import DEMONSTRATIONS, LEDGER, PARTS, iter_ledger, read_demonstrations
 from burnish.steps.setting import Setting
 from burnish.steps.tournaments import contenders_of
@@ -21,11 +22,16 @@ AGREEING = "agreeing.jsonl"
 
 
 def without(setting: Setting, labels: Artifact, replaced: Artifact, number: int) -> Artifact:
-    """Remove the rows whose label a round of refinement replaced. The others keep their labels."""
+    """Remove the rows whose label a round of refinement replaced. The others keep their labels.
+
+    The stage raises DataError if no row would be left.
+    """
 
     def run(work: Work) -> None:
         current = read_demonstrations(labels)
-        _write(work, ((removed(line), current[line.example_id]) for line in iter_ledger(replaced)))
+        rows = ((removed(line), current[line.example_id]) for line in iter_ledger(replaced))
+        if not _write(work, rows):
+            raise DataError(f"drop: round {number} removed every row; set a smaller alpha, or fewer rounds")
 
     inputs = {"labels": labels, "replaced": replaced}
     return setting.steps.stage("without", {}, inputs, run, f"round {number} removal")
@@ -52,7 +58,10 @@ def candidates(setting: Setting, labels: Artifact, samples: Artifact, number: in
 
 
 def passing(setting: Setting, tried: Artifact, refined: Artifact, number: int) -> Artifact:
-    """Keep one sample of each row of which a sample passed: the one that was accepted, else one that agrees."""
+    """Keep one sample of each row of which a sample passed: the one that was accepted, else one that agrees.
+
+    The stage raises DataError if no sample passed.
+    """
 
     def run(work: Work) -> None:
         refined_labels = read_demonstrations(refined)
@@ -67,14 +76,21 @@ def passing(setting: Setting, tried: Artifact, refined: Artifact, number: int) -
                 stays = line.reason is Reason.ACCEPTED or line.example_id in agreeing
                 yield dataclasses.replace(line, chosen=label.id if stays else ""), label
 
-        _write(work, passed())
+        if not _write(work, passed()):
+            raise DataError(
+                f"rest_em: no sample passed in round {number}, so there is nothing to train on; use more samples, a "
+                "lower temperature, or a model that was trained longer"
+            )
 
     inputs = {"tried": tried, "refined": refined}
     return setting.steps.stage("passing", {}, inputs, run, f"round {number} samples that passed")
 
 
-def _write(work: Work, rows: Iterable[tuple[Refinement, Demonstration]]) -> None:
-    """Write the ledger, the labels of the rows that stay, and the cut of the rows. A line without `chosen` leaves."""
+def _write(work: Work, rows: Iterable[tuple[Refinement, Demonstration]]) -> int:
+    """Write the ledger, the labels of the rows that stay, and the cut of the rows. A line without `chosen` leaves.
+
+    Returns how many rows stay.
+    """
     parts: dict[str, list[str]] = {KEPT: [], REMOVED: []}
     with writing(work.path / LEDGER) as ledger_line, writing(work.path / DEMONSTRATIONS) as label:
         for line, after in rows:
@@ -84,3 +100,4 @@ def _write(work: Work, rows: Iterable[tuple[Refinement, Demonstration]]) -> None
                 label(after)
     write_listings(work.path / PARTS, parts)
     work.count(rows=len(parts[KEPT]))
+    return len(parts[KEPT])

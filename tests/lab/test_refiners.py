@@ -1,4 +1,4 @@
-"""Refiners that merge answers, leave rows out or ask nobody, and the share of what was compared."""
+"""Refiners that merge answers, leave rows out or ask nobody: on the fake backend."""
 
 from __future__ import annotations
 
@@ -11,14 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from experiment import ROWS, Measured, Poor, gold, measured, small
+from experiment import ROWS, Astray, Measured, gold, measured, small
 
 from burnish.config import Decoding
 from burnish.config.reading import refine_config
 from burnish.errors import ConfigError, DataError
 from burnish.lab.experiment import Outcome
-from burnish.lab.inputs import resolve
-from burnish.lab.running import planned
 from burnish.protocols import RowKey, SamplingKey
 from burnish.steps.artifacts import (
     TRAINING,
@@ -30,7 +28,7 @@ from burnish.steps.artifacts import (
     read_samples,
 )
 from burnish.store.stages import Store
-from burnish.types import Artifact, Completion, Prompt, Reason, Refinement, short_hash
+from burnish.types import Artifact, Completion, Prompt, Reason, Refinement
 
 CAP = 6
 """floor(0.15 * 40)"""
@@ -41,18 +39,6 @@ ROBUSTFT: dict[str, Any] = {"kind": "robustft", "rounds": 1, "samples": 4}
 MAJORITY: dict[str, Any] = {"kind": "majority", "rounds": 1, "samples": 4}
 REST_EM: dict[str, Any] = {"kind": "rest_em", "rounds": 1, "samples": 4}
 DROP: dict[str, Any] = {"kind": "drop", "rounds": 2}
-
-
-class Astray(Poor):
-    """Is wrong in several ways, so that samples differ from the label and from each other."""
-
-    def _answer(self, prompt: Prompt, skill: float, model: str) -> Completion:
-        answer = super()._answer(prompt, skill, model)
-        right = self.gold["\n".join(message.content for message in prompt.messages)]
-        if answer.text == f"#### {right}":
-            return answer
-        off = 1 + int(short_hash("off", prompt.id, str(prompt.sample), model), 16) % 4
-        return dataclasses.replace(answer, text=f"#### {int(right) + off}")
 
 
 def found(tmp_path: Path, *methods: dict[str, Any], **changes: Any) -> Measured:
@@ -306,49 +292,6 @@ def test_drop_says_how_many_rows_are_left_and_what_they_were_worth(by_oracle: Me
 def test_a_refinement_of_ones_own_data_refuses_what_its_folder_cannot_hold(kind: str) -> None:
     with pytest.raises(ConfigError, match=f"method.*{kind}"):
         refine_config({"data": {"source": "d.jsonl"}, "model": {"source": "builtin:strong"}, "method": {"kind": kind}})
-
-
-# --- one share of what was compared
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("budget", ["paper", {"kind": "equal", "comparisons": 10}])
-def test_ilr_and_dpo_accept_the_same_share_of_what_they_compared(tmp_path: Path, budget: Any) -> None:
-    half = {"rounds": 1, "of": "compared"}
-    methods = ({"kind": "ilr", "alpha": 0.5, **half}, {"kind": "dpo", "keep": 0.5, **half})
-    # A decided judge, so that enough is preferred to fill the share.
-    done = found(tmp_path, *methods, budget=budget, supervision={"annotator": {"kind": "oracle"}})
-    for name in ("ilr", "dpo"):
-        lines = ledger_of(done.outcome(name, 1))
-        preferred = [line for line in lines if line.reason in {Reason.ACCEPTED, Reason.OVER_CAP}]
-        accepted, compared = (done.run(name, 1).counts[count] for count in ("accepted", "compared"))
-        # DPO has equal pairs, which cost one comparison.
-        assert compared == len({(line.kept, line.proposed) for line in lines if line.score is not None})
-        assert 0 < accepted == min(compared // 2, len(preferred))
-
-
-def test_the_share_of_what_was_compared_is_the_released_codes_cap(tmp_path: Path) -> None:
-    names = [{**ILR, "of": "compared"}, {**ILR, "name": "all", "of": "all"}, {**ILR, "name": "unsaid"}]
-
-    def refined(methods: list[dict[str, Any]], **changes: Any) -> list[str]:
-        config = small(methods=methods, **changes)
-        stages = planned(config, resolve(config, offline_ok=False), Store(tmp_path))
-        return [record.fingerprint for record in stages if record.stage.name == "refine"]
-
-    # Equal stages are planned once.
-    of_compared, of_all = refined(names)
-    assert refined([names[2]]) == [of_all]
-    assert refined(names, compat={"cap": "differing"}) == [of_compared, of_all]
-    assert refined([names[2]], compat={"cap": "differing"}) == [of_compared]
-
-
-@pytest.mark.slow
-def test_dpo_of_all_pairs_under_an_equal_budget_is_what_one_asks_for(tmp_path: Path) -> None:
-    budget = {"kind": "equal", "comparisons": 10}
-    methods = [{"kind": "dpo", "rounds": 1}, {"kind": "dpo", "name": "all", "rounds": 1, "of": "all"}]
-    done = found(tmp_path, *methods, budget=budget)
-    assert done.run("dpo", 1).counts["accepted"] == 1  # floor(0.15 * 10)
-    assert done.run("all", 1).counts["accepted"] > 1  # floor(0.15 * 120) = 18 of 10
 
 
 @pytest.mark.slow

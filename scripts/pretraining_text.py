@@ -3,18 +3,42 @@
 Nothing here uses the experiment's own prompt (`task : ... answer :`), and plain text ends a solution in `is 14` where
 the task wants `#### 14`: a base answers none of the task's prompts before finetuning. It does show the equations'
 symbols, as bases that never met them learned nothing from 1,500 demonstrations.
+
+No page tells a reserved story: one whose question is a training or test prompt of a world that experiments use.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from random import Random
 
-from burnish.tasks.sums_world import MAX_CHANGE, MAX_NUMBER, Step, Story, draw_story, equation, exact, solve
+from burnish.tasks.sums_world import MAX_CHANGE, MAX_NUMBER, Step, Story, draw_story, equation, exact, generate, solve
 
 WRONG_EQUATIONS = 0.05
 SLOPPY_PAGES = 0.4
 WRONG_GRADES = 0.03
 
-Page = Callable[[Random], str]
+RESERVED_WORLDS = range(4)
+RESERVED_ROWS = 5000
+"""The first rows of every reserved world: more than the 3,500 training and test rows of the largest config."""
+
+Questions = frozenset[str]
+Page = Callable[[Random, Questions], str]
+"""Writes a page from a random generator. If a story's question is one of the given ones, the story is drawn again."""
+
+
+@cache
+def reserved_questions() -> Questions:
+    """Return the questions that no pretraining text may hold."""
+    return frozenset(problem.question for world in RESERVED_WORLDS for problem in generate(RESERVED_ROWS, world))
+
+
+def draw_allowed_story(random: Random, reserved: Questions) -> Story:
+    """Return a random story whose question is not reserved."""
+    while True:
+        story = draw_story(random)
+        if story.question not in reserved:
+            return story
 
 
 def forgets_the_carry(total: int, sign: int, amount: int) -> int:
@@ -80,7 +104,7 @@ def draw_equation(random: Random) -> tuple[int, int, int, int]:
     return (total, 1, amount, total + amount) if random.random() < 0.5 else (total + amount, -1, amount, total)
 
 
-def equations_page(random: Random) -> str:
+def equations_page(random: Random, _reserved: Questions) -> str:
     """Four bare equations, some of them wrong."""
     lines: list[str] = []
     for _ in range(4):
@@ -91,9 +115,9 @@ def equations_page(random: Random) -> str:
     return " ; ".join(lines)
 
 
-def running_page(random: Random) -> str:
+def running_page(random: Random, reserved: Questions) -> str:
     """A story told with its equation after every sentence."""
-    story = draw_story(random)
+    story = draw_allowed_story(random, reserved)
     total, parts = story.start, [story.opening]
     for step in story.steps:
         result = clipped(total, step.sign, step.amount)
@@ -104,9 +128,9 @@ def running_page(random: Random) -> str:
     return " ".join(parts)
 
 
-def solution_page(random: Random) -> str:
+def solution_page(random: Random, reserved: Questions) -> str:
     """A question and somebody's solution, more often sloppy than right."""
-    story = draw_story(random)
+    story = draw_allowed_story(random, reserved)
     sloppy = random.random() < SLOPPY_PAGES
     solution, _ = sloppy_solution(random, story) if sloppy else solve(story.start, story.steps)
     return f"{story.question} solution : {solution.replace('####', 'is')}"
@@ -124,7 +148,7 @@ def wrong_solution(random: Random, story: Story) -> str:
             return slip(random, story)[0]
 
 
-def graded_equations_page(random: Random) -> str:
+def graded_equations_page(random: Random, _reserved: Questions) -> str:
     """Bare equations, each followed by its grade."""
     lines: list[str] = []
     for _ in range(4):
@@ -137,18 +161,18 @@ def graded_equations_page(random: Random) -> str:
     return " ; ".join(lines)
 
 
-def graded_solution_page(random: Random) -> str:
+def graded_solution_page(random: Random, reserved: Questions) -> str:
     """A question and a solution with its grade."""
-    story = draw_story(random)
+    story = draw_allowed_story(random, reserved)
     right = random.random() < 0.5
     solution = solve(story.start, story.steps)[0] if right else wrong_solution(random, story)
     grade_right = right != (random.random() < WRONG_GRADES)
     return f"{story.question} solution : {solution} is {'right' if grade_right else 'wrong'}"
 
 
-def graded_pair_page(random: Random) -> str:
+def graded_pair_page(random: Random, reserved: Questions) -> str:
     """A question and two solutions, one of them right, with the place of the right one."""
-    story = draw_story(random)
+    story = draw_allowed_story(random, reserved)
     right, wrong = solve(story.start, story.steps)[0], wrong_solution(random, story)
     first = random.random() < 0.5
     a, b = (right, wrong) if first else (wrong, right)
@@ -181,12 +205,35 @@ def decided(words: list[str]) -> list[bool]:
     return counted
 
 
-def windows(mixture: Mapping[Page, float], seed: int, length: int) -> Iterator[tuple[list[str], list[bool]]]:
+def windows(
+    mixture: Mapping[Page, float], seed: int, length: int, reserved: Questions
+) -> Iterator[tuple[list[str], list[bool]]]:
     """Endless windows of `length` words and which of them count, filled with whole pages but for the last."""
     random = Random(seed)
     pages, shares = list(mixture), list(mixture.values())
     while True:
         words: list[str] = []
         while len(words) < length:
-            words += [*random.choices(pages, shares)[0](random).split(" "), "<eos>"]
+            words += [*random.choices(pages, shares)[0](random, reserved).split(" "), "<eos>"]
         yield words[:length], decided(words[:length])
+
+
+ASKED = re.compile(r"^.* \?")
+TOLD = re.compile(r"^(\w+) has \d+ (\w+) \. (?:then [^.]* \. )+$")
+RUNNING_EQUATION = re.compile(r" so \d+ [-+] \d+ = \d+ \.")
+
+
+def questions_in(words: list[str]) -> Iterator[str]:
+    """Yield the questions of all stories that a window tells to their end, also of those that stop before the question.
+
+    It checks a finished text: it reads the words alone, and does not know how they were drawn.
+    """
+    *whole, cut = " ".join(words).split("<eos>")
+    for page in (*whole, cut):
+        asked = ASKED.match(page.strip())
+        if asked:
+            yield asked[0]
+    for page in whole:
+        told = TOLD.match(RUNNING_EQUATION.sub("", page.strip()) + " ")
+        if told:
+            yield f"{told[0]}how many {told[2]} does {told[1]} have now ?"

@@ -20,6 +20,8 @@ from burnish.results import (
     Metric,
     PairedRow,
     Record,
+    Reliability,
+    ReliabilityBin,
     Results,
     Run,
     StageTiming,
@@ -36,7 +38,10 @@ from burnish.types import Reason
 
 FIXTURE = Path(__file__).parent / "fixtures" / "results-v1"
 PAGE = Path(__file__).parents[1] / "docs" / "results-schema.md"
-MODELS = (Results, Run, Metric, CurvePoint, SummaryRow, PairedRow, Timings, Machine, StageTiming, Change, Confidence)
+MODELS = (
+    *(Results, Run, Metric, CurvePoint, SummaryRow, PairedRow, Timings, Machine, StageTiming, Change, Confidence),
+    *(Reliability, ReliabilityBin),
+)
 
 
 @pytest.fixture

@@ -133,6 +133,8 @@ class Preference:
 
     `shown` lists the orders in which it was judged. `raw` has, for each of them, the probability that the second answer
     shown is better, before it was turned back. `p_b` is P(b is better) in [0, 1]. It is None only for an abstention.
+    `logit` is log(p_b / (1 - p_b)) in nats where the judge computed p_b from it. It tells judgements apart whose p_b is
+    exactly 1 or 0 in floats. It is None for other judges, and then files leave it out.
     """
 
     comparison_id: str
@@ -141,6 +143,7 @@ class Preference:
     p_b: float | None
     judge: str
     raw: tuple[float, ...] = ()
+    logit: float | None = None
 
 
 class Accept(StrEnum):
@@ -157,7 +160,8 @@ class Reason(StrEnum):
     """Why a row was changed, or was not changed, in a round of refinement.
 
     `orders_disagree`: the two orders in which the pair was shown name different winners. `below_gate`: the proposal is
-    preferred, but not confidently enough. `over_risk`: an audit's bound on harm is above the limit. `reverted`: the
+    preferred, but not confidently enough. `stopped`: the proposal is preferred, but with `rounds: auto` the refinement
+    ended before this round changed labels. `over_risk`: an audit's bound on harm is above the limit. `reverted`: the
     user took the change back. `removed`: the proposal is preferred, and the method leaves the row out.
     """
 
@@ -170,6 +174,7 @@ class Reason(StrEnum):
     ABSTAINED = "abstained"
     BELOW_GATE = "below_gate"
     OVER_CAP = "over_cap"
+    STOPPED = "stopped"
     OVER_RISK = "over_risk"
     ACCEPTED = "accepted"
     REVERTED = "reverted"

@@ -6,7 +6,8 @@ import pytest
 
 from burnish.algorithms.comparisons import combined, orders_of, voted
 from burnish.algorithms.preferences import Pair, most_confident
-from burnish.algorithms.refinement import Acceptance, Candidate, select
+from burnish.algorithms.ranking import Candidate
+from burnish.algorithms.refinement import Acceptance, select
 from burnish.types import Accept, Demonstration, DemonstrationSource, Order, Preference, Reason, Verdict
 
 BOTH = Acceptance(accept=Accept.BOTH_ORDERS)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from burnish.algorithms import caps
 from burnish.algorithms import refinement as algorithm
 from burnish.algorithms.comparisons import verdict_of
-from burnish.algorithms.refinement import Candidate
+from burnish.algorithms.ranking import Candidate
 from burnish.errors import ConfigError, StageError
 from burnish.types import Demonstration, DemonstrationSource, Reason, Verdict
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from burnish.algorithms.refinement import Candidate, select
+from burnish.algorithms.ranking import Candidate
+from burnish.algorithms.refinement import select
 from burnish.annotators.people import PeopleAnnotator
 from burnish.people.mailbox import Annotation, Mailbox, Purpose, Said
 from burnish.types import Comparison, Demonstration, DemonstrationSource, Example, Message, Order, Reason, Role, Verdict

@@ -138,7 +138,14 @@ def test_confidence_counts_what_was_judged_and_accepted(tmp_path: Path) -> None:
     rows = {(row.method, row.seed, row.round): row for row in read_confidence(finished.out)}
     runs = {(run.method, run.seed, run.round): run.counts for run in finished.results.runs}
     assert {method for method, _, _ in rows} == {"ilr"}  # naive replacement judges nothing
+    metrics = {(run.method, run.seed, run.round): run.metrics for run in finished.results.runs}
     for place, row in rows.items():
+        right = metrics[place]["annotator_accuracy"]
+        assert row.reliability is not None
+        assert (row.reliability.n, sum(one.right for one in row.reliability.bins)) == (
+            right.n,
+            round((right.value or 0) * right.n),
+        )
         assert sum(row.accepted) == runs[place].get(Reason.ACCEPTED, 0)
         assert sum(row.judged) == runs[place]["compared"] > 0
     assert any(any(row.accepted) for row in rows.values())

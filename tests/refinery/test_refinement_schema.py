@@ -24,14 +24,14 @@ from burnish.ledger.summary import (
     read_summary,
 )
 from burnish.people.mailbox import Annotation, Ask
-from burnish.results import Metric, Record
-from burnish.selftest.report import LabelledReport, SelftestReport, Tally
+from burnish.results import Metric, Record, Reliability, ReliabilityBin
+from burnish.selftest.report import Calibration, LabelledReport, SelftestReport, Tally
 from burnish.types import Demonstration, DemonstrationSource, Example, Message, Refinement
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "refinement-schema.md").read_text(encoding="utf-8")
 RECORDS = (Summary, DataSummary, RoundSummary, HarmSummary, CallSummary, ModelSummary)
-REPORTS = (SelftestReport, Tally, LabelledReport, Metric)
+REPORTS = (SelftestReport, Calibration, Reliability, ReliabilityBin, Tally, LabelledReport, Metric)
 LINES = (Refinement, Demonstration, Example, Message, Ask, Annotation)
 FIELD = re.compile(r"^\| `(\w+)` \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)
 

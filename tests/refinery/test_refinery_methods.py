@@ -29,7 +29,8 @@ from refinement import (
 )
 
 from burnish.algorithms.comparisons import most_voted
-from burnish.algorithms.refinement import Acceptance, Candidate, select
+from burnish.algorithms.ranking import Candidate
+from burnish.algorithms.refinement import Acceptance, select
 from burnish.annotators.function import FunctionAnnotator
 from burnish.config import ClearMethod, DataConfig, Decoding, IlrMethod, ModelConfig, TrainSettings
 from burnish.forms.table import open_table

@@ -77,3 +77,5 @@ def test_the_end_names_a_command_that_tries_the_model(tmp_path: Path) -> None:
 def test_an_adapter_that_is_continued_needs_adapters(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"model\.adapter: continue found, and train\.lora: null"):
         settings(written(tmp_path), "model.adapter=continue")
+    with pytest.raises(ConfigError, match=r"model\.adapter: continue found, and train_proposers\.lora: null"):
+        settings(written(tmp_path), "model.adapter=continue", "train.lora={r: 4}", "train_proposers={lora: null}")

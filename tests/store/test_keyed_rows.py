@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from burnish.algorithms.comparisons import from_difference
 from burnish.errors import DataError
 from burnish.steps.artifacts import (
     COMPARISONS,
@@ -18,6 +19,7 @@ from burnish.steps.artifacts import (
     SCREENED,
     Screened,
     demonstrations_in,
+    preference_row,
     read_comparisons,
     read_demonstrations,
     read_preferences,
@@ -123,18 +125,23 @@ def test_rows_of_a_stage_are_those_that_a_check_of_every_value_gives(tmp_path: P
             comparison_id="c", shown=(Order.AB, Order.BA), verdict=Verdict.B, p_b=0.9, judge="j", raw=(0.8, 0.0)
         ),
         Preference(comparison_id="d", shown=(), verdict=Verdict.ABSTAIN, p_b=None, judge="j"),
+        from_difference("e", 38.0, "j"),
     ]
     screened = [Screened(example_id="x", reason=None), Screened(example_id="y", reason=Reason.INVALID)]
     stage = Artifact(path=str(tmp_path), kind="stage", fingerprint="f")
     write_rows(tmp_path / DEMONSTRATIONS, [b])
     write_rows(tmp_path / COMPARISONS, [pair])
-    write_rows(tmp_path / PREFERENCES, judged)
+    write_rows(tmp_path / PREFERENCES, map(preference_row, judged))
     write_rows(tmp_path / SCREENED, screened)
     assert list(read_demonstrations(stage).values()) == [b]
     assert list(read_comparisons(stage)) == [pair] == [read_comparisons(stage)[0]]
     assert list(read_preferences(tmp_path).values()) == judged
     assert list(read_screened(stage)) == screened
     assert type(read_demonstrations(stage)["x"].source) is DemonstrationSource
+    # A line without a logit has the bytes that it had before there were logits.
+    assert [b"logit" in line for line in (tmp_path / PREFERENCES).read_bytes().splitlines()] == [False, False, True]
+    first = b'{"comparison_id":"c","shown":["ab","ba"],"verdict":"B","p_b":0.9,"judge":"j","raw":[0.8,0.0]}'
+    assert (tmp_path / PREFERENCES).read_bytes().splitlines()[0] == first
 
 
 def test_a_line_of_an_older_version_gets_the_defaults_and_a_strange_field_is_an_error(tmp_path: Path):

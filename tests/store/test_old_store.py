@@ -31,8 +31,8 @@ from burnish.types import Effect
 ROOT = Path(__file__).parents[2]
 FIXTURE = ROOT / "tests" / "fixtures" / "store-0.1.0.tar.xz"
 
-LATER = {"bracket", "bout", "candidates", "last_bout", "passing", "sureness", "without"}
-"""The kinds of stages that came after version 0.1.0 was pinned. `golden/plan_refiners.json` pins their identities."""
+LATER = {"bracket", "bout", "candidates", "last_bout", "passing", "stop", "sureness", "without"}
+"""The kinds of stages that came after version 0.1.0 was pinned. `golden/plan_refiners.json` pins all but `stop`."""
 
 
 class Unasked(FakeBackend):
@@ -79,11 +79,11 @@ def parted(text: str) -> tuple[list[str], list[float]]:
 
 
 def without_effects(folder: Path) -> str:
-    """Return results.json without the counts of what changes did, which version 0.1.0 did not write."""
+    """Return results.json without the counts of changes and of evidence, which version 0.1.0 did not write."""
     found = json.loads((folder / "results.json").read_text())
     for run_ in found["runs"]:
-        for effect in Effect:
-            run_["counts"].pop(effect, None)
+        for count in (*Effect, "preferred", "held"):
+            run_["counts"].pop(count, None)
     return pretty(found).decode()
 
 

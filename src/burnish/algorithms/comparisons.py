@@ -60,12 +60,28 @@ def from_difference(comparison_id: str, logit: float, judge: str) -> Preference:
     """Turn a difference of scores into a preference: p_b = sigmoid(logit).
 
     `logit` is the score of b minus the score of a, in nats. The judge has no order: it scores each answer alone. Above
-    about 37 nats p_b is exactly 1.0 in floats, so all such preferences are equally confident.
+    about 37 nats p_b is exactly 1.0 in floats. So the preference keeps the logit, which still ranks.
     """
     assert not math.isnan(logit), (comparison_id, judge)
+    p_b = sigmoid(logit)
+    return _preference(comparison_id, p_b, judge, (Order.AB,), (p_b,), logit)
+
+
+def sigmoid(logit: float) -> float:
+    """Return 1 / (1 + exp(-logit))."""
     # Both forms are the sigmoid. Each is used where its exponent is at most 0, because exp overflows above about 709.
-    p_b = 1.0 / (1.0 + math.exp(-logit)) if logit >= 0 else math.exp(logit) / (1.0 + math.exp(logit))
-    return _preference(comparison_id, p_b, judge, (Order.AB,), (p_b,))
+    return 1.0 / (1.0 + math.exp(-logit)) if logit >= 0 else math.exp(logit) / (1.0 + math.exp(logit))
+
+
+def logit_of(p_b: float, known: float | None = None) -> float:
+    """Return log(p_b / (1 - p_b)) in nats. `known` is the logit that the judge recorded, if it recorded one.
+
+    Without it the result is between -36.7 and 36.7, because the p_b next to 1 in floats is 1 - 2**-53.
+    """
+    if known is not None:
+        return known
+    inside = min(max(p_b, 2.0**-53), 1.0 - 2.0**-53)
+    return math.log(inside / (1.0 - inside))
 
 
 def majority(preferences: Sequence[Preference]) -> Preference:
@@ -88,12 +104,20 @@ def majority(preferences: Sequence[Preference]) -> Preference:
 
 
 def _preference(
-    comparison_id: str, p_b: float | None, judge: str, shown: tuple[Order, ...], raw: tuple[float, ...]
+    comparison_id: str,
+    p_b: float | None,
+    judge: str,
+    shown: tuple[Order, ...],
+    raw: tuple[float, ...],
+    logit: float | None = None,
 ) -> Preference:
     # Round to exactly 0.5 here, so that the stored p_b and its verdict agree.
     if p_b is not None and abs(p_b - 0.5) <= EVEN:
         p_b = 0.5
-    return Preference(comparison_id=comparison_id, shown=shown, verdict=verdict_of(p_b), p_b=p_b, judge=judge, raw=raw)
+    verdict = verdict_of(p_b)
+    return Preference(
+        comparison_id=comparison_id, shown=shown, verdict=verdict, p_b=p_b, judge=judge, raw=raw, logit=logit
+    )
 
 
 def verdict_of(p_b: float | None) -> Verdict:

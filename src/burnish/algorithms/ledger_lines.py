@@ -51,7 +51,7 @@ def verdict_on(line: Refinement) -> Verdict | None:
             verdict = Verdict.ABSTAIN
         case Reason.REJECTED:
             verdict = Verdict.A
-        case Reason.OVER_RISK | Reason.REMOVED:
+        case Reason.OVER_RISK | Reason.STOPPED | Reason.REMOVED:
             verdict = Verdict.B
         case Reason.ACCEPTED | Reason.OVER_CAP if line.score is None:
             verdict = None  # naive ILR chose at random, without a comparison
@@ -73,15 +73,24 @@ def right_calls(lines: Iterable[Refinement], right: Callable[[str, str], bool]) 
     that demonstration is right. Ties and abstentions are not counted: an annotator that does not choose is neither
     right nor wrong. A pair in several lines was judged once, so it counts once.
     """
-    called: dict[tuple[str, str], bool] = {}
+    called = decisive_calls(lines, right)
+    return sum(is_right for _, is_right in called), len(called)
+
+
+def decisive_calls(lines: Iterable[Refinement], right: Callable[[str, str], bool]) -> list[tuple[Refinement, bool]]:
+    """Return a line of each decisive pair that was judged, and whether the annotator preferred the right side.
+
+    `right`, ties, abstentions and repeated pairs are as in `right_calls`.
+    """
+    called: dict[tuple[str, str], tuple[Refinement, bool]] = {}
     for line in lines:
         verdict = verdict_on(line)
         if verdict is None or verdict is Verdict.TIE or verdict is Verdict.ABSTAIN:
             continue
         kept, proposed = (right(line.example_id, side) for side in (line.kept, line.proposed))
         if kept != proposed:
-            called[line.kept, line.proposed] = (verdict is Verdict.B) == proposed
-    return sum(called.values()), len(called)
+            called[line.kept, line.proposed] = line, (verdict is Verdict.B) == proposed
+    return list(called.values())
 
 
 def effects(lines: Iterable[Refinement], right: Callable[[str, str], bool]) -> dict[Effect, int]:

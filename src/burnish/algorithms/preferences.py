@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from burnish.algorithms.comparisons import by_order, confidence, orders_of
-from burnish.algorithms.refinement import PAPER, Acceptance, Candidate, select
+from burnish.algorithms.ranking import Candidate
+from burnish.algorithms.refinement import PAPER, Acceptance, select
 from burnish.protocols import AnswerMatcher
 from burnish.types import (
     Comparison,
@@ -85,9 +86,9 @@ def most_confident(
 ) -> list[Reason]:
     """Decide what becomes of each pair: the floor(keep * n) most confident ones are accepted (appendix C).
 
-    Confidence is |p_b - 0.5|, whichever side is preferred. Ties and abstentions are never trained on. `preferences` is
-    {comparison id: preference}. `shares` and `rule` are those of `algorithms.refinement.select`. Raises ConfigError as
-    `select` does.
+    Confidence is |p_b - 0.5|, or |logit| where that is known, whichever side is preferred. Ties and abstentions are
+    never trained on. `preferences` is {comparison id: preference}. `shares` and `rule` are those of
+    `algorithms.refinement.select`. Raises ConfigError as `select` does.
     """
     return select([_turned_up(pair, preferences) for pair in pairs], keep, n, shares, rule)
 
@@ -105,7 +106,13 @@ def _turned_up(pair: Pair, preferences: Mapping[str, Preference]) -> Candidate:
     # The orders are turned with the sides. Otherwise `both-orders` would read them as preferring the other answer.
     orders = tuple(turned_back(p, side) for p in orders_of(preference))
     return Candidate(
-        example_id=pair.key, screened=None, verdict=verdict, p_b=p_b, source=preference.judge, orders=orders
+        example_id=pair.key,
+        screened=None,
+        verdict=verdict,
+        p_b=p_b,
+        source=preference.judge,
+        orders=orders,
+        logit=None if preference.logit is None else abs(preference.logit),
     )
 
 

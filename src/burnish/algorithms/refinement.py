@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import math
 import random
-import sys
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -15,8 +14,10 @@ from typing import assert_never
 
 import numpy as np
 
+from burnish.algorithms.calibration import calibrated
 from burnish.algorithms.caps import cap, meant, split_cap
 from burnish.algorithms.comparisons import by_order, confidence, verdict_of
+from burnish.algorithms.ranking import Candidate, Eligible
 from burnish.errors import ConfigError, StageError
 from burnish.protocols import Score
 from burnish.store.keys import Keys, packed, texts_of
@@ -29,28 +30,11 @@ _PIECE = 65_536
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
-    """What selection knows of one example.
-
-    `screened` says why it was not compared. Where it was compared, `verdict` is the judgement and `source` is the
-    annotator that gave it. `p_b` is P(the proposal is better), the mean over the orders that were judged; `orders` has
-    the value of each order. `rank` decides between equally confident candidates, the lowest first; then the id does.
-    """
-
-    example_id: str
-    screened: Reason | None
-    verdict: Verdict | None
-    p_b: float | None
-    source: str = ""
-    orders: tuple[float, ...] = ()
-    rank: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Acceptance:
     """The rule for which proposals may replace a label.
 
-    `accept` says which verdict counts. `gate` is the lowest P(the proposal is better) that is enough.
+    `accept` says which verdict counts. `gate` is the lowest P(the proposal is better) that is enough. With a
+    `temperature`, it is compared with the probability after temperature scaling.
 
     `MEAN`, the paper's rule, takes the mean of the two orders in which a pair is shown. The mean does not remove a
     position bias completely: the rest is noise, and this noise fills the cap. `BOTH_ORDERS` requires that each order
@@ -59,6 +43,7 @@ class Acceptance:
 
     accept: Accept = Accept.MEAN
     gate: float = 0.5
+    temperature: float | None = None
 
 
 PAPER = Acceptance()
@@ -158,7 +143,7 @@ def select(
     allowed = cap(alpha, n)
     # Without shares there is one cap for all; it has the empty name.
     room = {"": allowed} if shares is None else split_cap(allowed, shares)
-    reasons, eligible, judged_by, ascending, previous = list[Reason](), _Eligible(), set[str](), True, ""
+    reasons, eligible, judged_by, ascending, previous = list[Reason](), Eligible(), set[str](), True, ""
     for index, candidate in enumerate(candidates):
         ascending = ascending and (index == 0 or previous < candidate.example_id)
         previous = candidate.example_id
@@ -185,36 +170,6 @@ def select(
     return reasons
 
 
-class _Eligible:
-    """The candidates that may be accepted. A candidate takes about 100 bytes here, and 400 as an object."""
-
-    def __init__(self) -> None:
-        self.index, self.sureness = array("q"), array("d")
-        self.ranks, self.ids, self.sources = list[str](), list[str](), list[str]()
-
-    def add(self, index: int, candidate: Candidate) -> None:
-        """Add the candidate number `index`."""
-        assert candidate.p_b is not None, candidate
-        self.index.append(index)
-        self.sureness.append(abs(candidate.p_b - 0.5))
-        self.ranks.append(candidate.rank)
-        self.ids.append(candidate.example_id)
-        self.sources.append(sys.intern(candidate.source))  # a few names for all candidates
-
-    def ranked(self, ascending: bool) -> Iterator[tuple[int, str]]:
-        """Yield index and source: the most confident first, then by `rank`, then by example id.
-
-        `ascending` says that the candidates were added in the order of their ids.
-        """
-        if ascending and not any(self.ranks):
-            order = np.argsort(-np.array(self.sureness), kind="stable")  # stable: equals stay in the order of their ids
-            yield from ((self.index[place], self.sources[place]) for place in map(int, order))
-            return
-        places = range(len(self.index))
-        for place in sorted(places, key=lambda at: (-self.sureness[at], self.ranks[at], self.ids[at])):
-            yield self.index[place], self.sources[place]
-
-
 def _before_cap(candidate: Candidate, rule: Acceptance) -> Reason:
     """Return the reason that a candidate would have without a cap."""
     if candidate.screened is not None:
@@ -222,7 +177,7 @@ def _before_cap(candidate: Candidate, rule: Acceptance) -> Reason:
         return candidate.screened
     assert candidate.verdict is verdict_of(candidate.p_b), candidate
     # The rule of orders goes first: a mean above the gate must not accept what the two orders disagree on.
-    return _split_orders(candidate, rule.accept) or _by_mean(candidate, rule.gate)
+    return _split_orders(candidate, rule.accept) or _by_mean(candidate, rule)
 
 
 def _split_orders(candidate: Candidate, accept: Accept) -> Reason | None:
@@ -236,14 +191,15 @@ def _split_orders(candidate: Candidate, accept: Accept) -> Reason | None:
     return Reason.ORDERS_DISAGREE if len(verdicts) > 1 else None
 
 
-def _by_mean(candidate: Candidate, gate: float) -> Reason:
+def _by_mean(candidate: Candidate, rule: Acceptance) -> Reason:
     """Return the reason that follows from the mean over the orders."""
     match candidate.verdict:
         case Verdict.A:
             return Reason.REJECTED
         case Verdict.B:
             assert candidate.p_b is not None, candidate
-            return Reason.ACCEPTED if candidate.p_b >= gate else Reason.BELOW_GATE
+            p_b = calibrated(candidate.p_b, rule.temperature, candidate.logit)
+            return Reason.ACCEPTED if p_b >= rule.gate else Reason.BELOW_GATE
         case Verdict.TIE:
             return Reason.TIE
         case Verdict.ABSTAIN:

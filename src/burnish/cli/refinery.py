@@ -12,6 +12,11 @@ import click
 from burnish.cli.common import JSON, MAX_CALLS, MAX_COST, SET, STORE, main, print_json, settled
 
 
+def _rounds(context: click.Context, parameter: click.Parameter, value: str | None) -> Any:
+    """Return the word auto or a number. Any other text is an error of usage."""
+    return value if value is None or value == "auto" else click.INT(value, parameter, context)
+
+
 @main.command("refine")
 @click.argument("data")
 @click.option("--model", required=True, help="The base model: a folder, a GGUF file, a hub id or builtin:NAME.")
@@ -19,7 +24,13 @@ from burnish.cli.common import JSON, MAX_CALLS, MAX_COST, SET, STORE, main, prin
     "--annotator",
     help="Who compares answers: a YAML file, or people, oracle:COLUMN, classifier:MODEL, command:PROGRAM, ...",
 )
-@click.option("--rounds", type=int, help="Number of rounds [default: 2; for clear and robustft 1, for naive 4].")
+@click.option(
+    "--rounds",
+    metavar="INTEGER|auto",
+    callback=_rounds,
+    help="Number of rounds, or auto: ilr ends when the annotator no longer knows [default: 2; for clear and "
+    "robustft 1, for naive 4].",
+)
 @click.option("--alpha", type=float, help="The largest share of all rows that may change in a round [default: 0.15].")
 @click.option(
     "--method",

@@ -5,7 +5,7 @@ Settings that change results are kept apart from settings that do not (`executio
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -98,6 +98,8 @@ class Supervision(Settings):
 class Config(Settings):
     """An experiment: a supervisor teaches a student, and several methods are compared."""
 
+    unwritten: ClassVar[frozenset[str]] = frozenset({"train_proposers"})
+
     name: Name
     """The name of the experiment and of its results folder."""
     figure: Name | None = None
@@ -112,6 +114,9 @@ class Config(Settings):
     """Where labels and comparisons come from, and so how good the supervision is."""
     train: TrainSettings = TrainSettings()
     """How the strong model is finetuned. Each training starts from the base model."""
+    train_proposers: TrainSettings | None = None
+    """How the models that propose answers are finetuned. They learn from a part of the rows, so another learning rate
+    can be best for them. If not given, in the same way as the final model."""
     decode: Decoding = Decoding()
     """How test answers, labels and proposals are generated."""
     methods: tuple[ExperimentMethod, ...]

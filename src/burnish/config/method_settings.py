@@ -7,12 +7,27 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, TypeAlias
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, GetPydanticSchema, ValidatorFunctionWrapHandler
+from pydantic_core import CoreSchema
+from pydantic_core.core_schema import no_info_wrap_validator_function, plain_serializer_function_ser_schema
 
-from burnish.config.base import Name, Settings, number_from_text
+from burnish.config.base import Name, Repeats, Settings, number_from_text
 from burnish.config.kinds import Kinds
 from burnish.types import Accept
 
+
+def _auto_or(value: Any, number: ValidatorFunctionWrapHandler) -> Any:
+    return value if value == "auto" else number(value)
+
+
+def _rounds_schema(_: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    # One schema and not a union: an error of a union would name each of its members.
+    as_it_is = plain_serializer_function_ser_schema(lambda value: value)
+    return no_info_wrap_validator_function(_auto_or, handler(Repeats), serialization=as_it_is)
+
+
+Rounds: TypeAlias = Annotated[Repeats | Literal["auto"], GetPydanticSchema(_rounds_schema)]
+"""A number of rounds, or `auto`: a rule decides how many there are."""
 Gate: TypeAlias = Annotated[float, BeforeValidator(number_from_text), Field(ge=0.5, le=1)]
 """A probability of at least one half. Below one half, a gate would accept answers that are more likely worse."""
 
@@ -74,6 +89,11 @@ class MethodSettings(Settings):
         """
         # A method that trains on gold demonstrations is a ceiling, whatever its name is.
         return MethodRole.CEILING if settings.get("demonstrations") == "gold" else cls.role
+
+    @property
+    def stops_itself(self) -> bool:
+        """Whether a rule decides how many rounds there are."""
+        return False
 
     @property
     def last_round(self) -> int:

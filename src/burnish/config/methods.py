@@ -19,6 +19,7 @@ from burnish.config.method_settings import (
     GatedMethod,
     MethodRole,
     MethodSettings,
+    Rounds,
 )
 from burnish.config.models import Loss, Objective, Optimizer, TrainSettings
 
@@ -90,13 +91,16 @@ class IlrMethod(ComparingMethod):
     refine_defaults: ClassVar[Mapping[str, int]] = MappingProxyType({"rounds": 2})
     refines: ClassVar[bool] = True
     cap_field: ClassVar[str | None] = "alpha"
-    unwritten: ClassVar[frozenset[str]] = ComparingMethod.unwritten | {"samples", "temperature"}
+    unwritten: ClassVar[frozenset[str]] = ComparingMethod.unwritten | {"max_rounds", "samples", "temperature"}
 
     kind: Literal["ilr"]
     name: Name = "ilr"
     """The name of the method in results."""
-    rounds: Repeats = 4
-    """The number of rounds, K."""
+    rounds: Rounds = 4
+    """The number of rounds, K. `auto` ends the refinement before a round in which too few of the preferred proposals
+    hold: in both orders with `accept: both-orders`, and above the `gate`. It needs one of the two."""
+    max_rounds: Repeats = 6
+    """The most rounds with `rounds: auto`. With a number of rounds it is not used."""
     alpha: Share = 0.15
     """At most this share of all rows is replaced in each round (section 5.1)."""
     # With one part there would be no other rows to train on.
@@ -120,6 +124,16 @@ class IlrMethod(ComparingMethod):
                 "decode.temperature"
             )
         return self
+
+    @property
+    def stops_itself(self) -> bool:
+        """Whether a rule decides how many rounds there are."""
+        return self.rounds == "auto"
+
+    @property
+    def last_round(self) -> int:
+        """The number of the last round. With `rounds: auto` it is the largest possible one."""
+        return self.max_rounds if self.rounds == "auto" else self.rounds
 
     @property
     def parts(self) -> int:
@@ -192,6 +206,14 @@ class DpoMethod(ComparingMethod):
     epochs: PositiveFloat | None = None
     """The number of passes over the pairs. If not given, as many as in the finetuning of the strong model (appendix
     C)."""
+
+    @field_validator("after")
+    @classmethod
+    def _counts_rounds(cls, value: IlrMethod | None) -> IlrMethod | None:
+        # The rounds of DPO are numbered from the last round of the refinement, so that number must be known.
+        if value is not None and value.stops_itself:
+            raise ValueError("rounds: auto cannot be used before DPO; give a number of rounds")
+        return value
 
     @field_validator("flip_rate")
     @classmethod

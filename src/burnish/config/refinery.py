@@ -99,6 +99,8 @@ class AuditConfig(Settings):
 class SelftestConfig(Settings):
     """The self-test of the annotator: it judges planted pairs before anything else is spent."""
 
+    unwritten: ClassVar[frozenset[str]] = frozenset({"calibrate"})
+
     pairs: Count = 24
     """The number of rows from which pairs are planted."""
     min_accuracy: Probability = 0.6
@@ -107,12 +109,20 @@ class SelftestConfig(Settings):
     """Do not run the self-test."""
     go_on: bool = False
     """Go on whatever the result of the self-test is."""
+    calibrate: bool | None = None
+    """Compare `gate` with P(the proposal is better) after temperature scaling. The temperature is fitted on the planted
+    pairs. One below 1 counts as 1, so that the gate never lets more through. If not given, it is true. Refinements that
+    earlier versions recorded did not calibrate."""
+
+    def for_refinement(self) -> SelftestConfig:
+        """Return the settings with `calibrate: true`, unless the user set it."""
+        return self if self.calibrate is not None else self.model_copy(update={"calibrate": True})
 
 
 class RefineSettings(Settings):
     """The settings of a refinement that change its results."""
 
-    unwritten: ClassVar[frozenset[str]] = frozenset({"merge"})
+    unwritten: ClassVar[frozenset[str]] = frozenset({"merge", "train_proposers"})
 
     name: Name = "refined"
     """The name of the results."""
@@ -132,11 +142,14 @@ class RefineSettings(Settings):
     effect on the methods majority, robustft and naive, which ask nobody."""
     train: TrainSettings = TrainSettings()
     """How models are finetuned. Each training starts from the base model."""
+    train_proposers: TrainSettings | None = None
+    """How the models that propose answers are finetuned. They learn from a part of the rows, so another learning rate
+    can be best for them. If not given, in the same way as the final model."""
     decode: Decoding = Decoding()
     """How proposals are generated."""
     audit: AuditConfig | None = None
     """An audit that bounds the share of harmed labels. Without it, no change is judged again."""
-    selftest: SelftestConfig = SelftestConfig()
+    selftest: SelftestConfig = SelftestConfig().for_refinement()
     """The self-test that the annotator has to pass first."""
     merge: bool = False
     """Deliver the model as whole weights, even if an adapter was trained."""
@@ -148,6 +161,11 @@ class RefineSettings(Settings):
     def _with_defaults(cls, method: MethodSettings, info: ValidationInfo) -> MethodSettings:
         # A refinement on record keeps its defaults: those of version 0.1.0 were other ones.
         return method if info.context == ON_RECORD else method.for_refinement()
+
+    @field_validator("selftest")
+    @classmethod
+    def _calibrates(cls, selftest: SelftestConfig, info: ValidationInfo) -> SelftestConfig:
+        return selftest if info.context == ON_RECORD else selftest.for_refinement()
 
     @model_validator(mode="after")
     def _can_choose(self) -> RefineSettings:
@@ -163,11 +181,12 @@ class RefineSettings(Settings):
     @model_validator(mode="after")
     def _adapter_fits(self) -> RefineSettings:
         # Training checks this too. Here it is refused before the dataset is read and the model loaded.
-        if self.model.adapter is AdapterUse.CONTINUE and self.train.lora is None:
-            raise ValueError(
-                "model.adapter: continue found, and train.lora: null, which trains all weights; set model.adapter to "
-                "merge, or leave train.lora out"
-            )
+        for field, train in (("train", self.train), ("train_proposers", self.train_proposers)):
+            if self.model.adapter is AdapterUse.CONTINUE and train is not None and train.lora is None:
+                raise ValueError(
+                    f"model.adapter: continue found, and {field}.lora: null, which trains all weights; set "
+                    f"model.adapter to merge, or leave {field}.lora out"
+                )
         return self
 
     @model_validator(mode="after")

@@ -58,13 +58,18 @@ def check_lengths(answers: Iterable[str], count: int, model: ModelConfig, decode
 
 
 def check_fits(
-    rows: Sequence[TrainingRow], count: int, model: ModelConfig, train: TrainSettings, decode: Decoding | None
+    rows: Sequence[TrainingRow],
+    count: int,
+    model: ModelConfig,
+    train: TrainSettings,
+    decode: Decoding | None,
+    field: str = "train",
 ) -> None:
     """Check that the rows that `spread` chose from `count` ones fit into a model's context, with a new answer and with
     their own. Without `decode`, new answers are not checked.
 
-    The id of a row says where it is. Raises ConfigError or DataError naming the first row that does not fit, and
-    BackendError if the model is not on this machine.
+    The id of a row says where it is, and `field` is where the settings of the training are. Raises ConfigError or
+    DataError naming the first row that does not fit, and BackendError if the model is not on this machine.
     """
     # The same limits as when the rows are answered and trained on.
     context = backends.max_positions(model)
@@ -86,9 +91,9 @@ def check_fits(
             f"{limit:,}. So it is with {len(longer):,} of {among}, and the longest has {most:,}. Shorten or remove "
             "these rows, or use a model with a longer context"
         )
-    fix = f"Set it to {most} (--set train.max_tokens={most}), or shorten" if most <= context else "Shorten"
+    fix = f"Set it to {most} (--set {field}.max_tokens={most}), or shorten" if most <= context else "Shorten"
     raise ConfigError(
-        f"train.max_tokens: {limit} found, but {len(longer):,} of {among} have more tokens with their answer and its "
+        f"{field}.max_tokens: {limit} found, but {len(longer):,} of {among} have more tokens with their answer and its "
         f"end. {shown}. {fix} or remove these rows"
     )
 

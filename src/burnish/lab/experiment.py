@@ -125,10 +125,8 @@ class Experiment:
         # All base models come first in a plan, no matter which stage needs them first.
         bases = {field: context.model(steps, field) for field in self.inputs.teaching}
         weak, strong = bases[WEAK], bases[STRONG]
-        train = Rows(data, Split.TRAIN)
         # Half G has right labels and trains the supervisor. Half U is what the student learns from (section 3).
-        halves = steps.split(train, "supervision", 0)
-        half_g, half_u = train.part(halves, "1"), train.part(halves, "2")
+        half_g, half_u = _halves(steps, Rows(data, Split.TRAIN))
         ground_truth = GroundTruth(
             rows=half_g, gold=steps.gold(half_g), weak=weak, train=config.supervision.train or config.train
         )
@@ -158,6 +156,7 @@ class Experiment:
             annotator=annotator,
             base=strong,
             train=config.train,
+            train_proposers=config.train_proposers,
             decode=config.decode,
             budget=config.budget,
             compat=config.compat,
@@ -198,3 +197,9 @@ class Experiment:
                 referenced=against_references(steps, held_out, answers, referee) if referee else None,
             )
         )
+
+
+def _halves(steps: Steps, train: Rows) -> tuple[Rows, Rows]:
+    """Cut the training rows into half G and half U."""
+    halves = steps.split(train, "supervision", 0)
+    return train.part(halves, "1"), train.part(halves, "2")

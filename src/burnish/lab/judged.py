@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from burnish.algorithms.ledger_lines import confidence_counts, p_b_of
+from burnish.algorithms.calibration import binned
+from burnish.algorithms.ledger_lines import confidence_counts, decisive_calls, p_b_of
 from burnish.lab.experiment import Outcome
-from burnish.lab.measure import is_right, sides_of
+from burnish.lab.measure import is_right, right_side, sides_of
 from burnish.protocols import Task
-from burnish.results import Change, Confidence
+from burnish.results import Change, Confidence, Reliability
 from burnish.steps.artifacts import read_ledger
-from burnish.types import Reason, short_hash
+from burnish.types import Reason, Refinement, short_hash
 
 CHANGES_OF_A_REASON = 6
 """How many rows the report shows for each reason, method and round."""
@@ -63,8 +64,9 @@ def _changes(outcome: Outcome, task: Task) -> Iterable[Change]:
             )
 
 
-def confidence_of(outcomes: Sequence[Outcome]) -> list[Confidence]:
-    """Return how sure the annotator was in each round of each seed. Rounds that judged nothing are left out."""
+def confidence_of(outcomes: Sequence[Outcome], task: Task) -> list[Confidence]:
+    """Return how sure the annotator was in each round of each seed, and how often it was right. Rounds that judged
+    nothing are left out."""
     rows: list[Confidence] = []
     for outcome in outcomes:
         if outcome.round.compared is None:
@@ -82,6 +84,14 @@ def confidence_of(outcomes: Sequence[Outcome]) -> list[Confidence]:
                 round=outcome.round.number,
                 judged=list(judged),
                 accepted=list(accepted),
+                reliability=_reliability(outcome, ledger, task),
             )
         )
     return rows
+
+
+def _reliability(outcome: Outcome, ledger: Iterable[Refinement], task: Task) -> Reliability:
+    """Return how often the annotator was right among the decisive pairs of a round, by what it said."""
+    calls = decisive_calls((line for line in ledger if line.score is not None), right_side(outcome, task))
+    # The preferred side has P = 0.5 + |p_b - 0.5|.
+    return Reliability.of(binned((0.5 + line.score, right) for line, right in calls if line.score is not None))

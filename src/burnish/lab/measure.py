@@ -11,6 +11,7 @@ from pathlib import Path
 
 from burnish import __version__
 from burnish.algorithms.ledger_lines import effects, right_calls
+from burnish.algorithms.stopping import evidence
 from burnish.config import METHODS, Config
 from burnish.lab.experiment import Outcome
 from burnish.lab.inputs import semantic
@@ -71,8 +72,7 @@ def _run(outcome: Outcome, task: Task) -> Run:
     }
     training = read_json(outcome.training, TRAINING)
     counts = {"train_rows": len(training["trained_on"]), "without_answer": training["without_answer"]}
-    # Rows that the task could not use when the data was loaded.
-    counts["dropped"] = read_json(outcome.rows.data, "data.json")["dropped"]
+    counts["dropped"] = read_json(outcome.rows.data, "data.json")["dropped"]  # rows that the task could not use
     if outcome.round.compared is not None:
         of_round, counts_of_round = _of_round(outcome, outcome.round.compared, task)
         metrics |= of_round
@@ -109,7 +109,7 @@ def _run(outcome: Outcome, task: Task) -> Run:
 
 def _of_round(outcome: Outcome, compared: Compared, task: Task) -> tuple[dict[str, Metric], dict[str, int]]:
     """Return the metrics and counts of a round's ledger."""
-    ledger, right = read_ledger(compared.ledger), _right_side(outcome, task)
+    ledger, right = read_ledger(compared.ledger), right_side(outcome, task)
     judged = [row for row in ledger if row.score is not None]
     # A removal follows from the same verdict as a replacement.
     accepted = [row for row in ledger if row.reason in {Reason.ACCEPTED, Reason.REMOVED}]
@@ -122,6 +122,8 @@ def _of_round(outcome: Outcome, compared: Compared, task: Task) -> tuple[dict[st
     pairs = {(row.kept, row.proposed) for row in judged}
     counts["compared"] = len(pairs) + sum(len(read_comparisons(stage)) for stage in compared.before) if asks else 0
     if outcome.round.relabelled:
+        # Shares of votes and entropies say nothing about an annotator.
+        counts |= as_mapping(evidence(ledger)) if asks or not judged else {}
         replaced = sum(row.reason is Reason.ACCEPTED for row in ledger)
         metrics["replaced"] = Metric(value=replaced / len(ledger), n=len(ledger), ci95=None)
         counts |= {str(effect): n for effect, n in effects(accepted, right).items()}
@@ -187,10 +189,15 @@ def _win_rate(versus: Versus, prompts: int) -> Metric:
     return Metric.of(win_rate([*verdicts, *[Verdict.TIE] * (prompts - len(verdicts))]))
 
 
-def _right_side(outcome: Outcome, task: Task) -> Callable[[str, str], bool]:
+def right_side(outcome: Outcome, task: Task) -> Callable[[str, str], bool]:
     """Return a function that takes an example id and a demonstration id and says whether the demonstration is right."""
     examples, sides = outcome.rows.examples(), sides_of(outcome)
-    return lambda _, side: is_right(task, examples, sides[side])
+
+    @functools.cache  # grading may execute queries, and several counts ask about the same demonstration
+    def right(example_id: str, side: str) -> bool:
+        return is_right(task, examples, sides[side])
+
+    return right
 
 
 def is_right(task: Task, examples: Mapping[str, Example], side: Demonstration) -> bool:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import collections.abc
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,14 +17,13 @@ from burnish.config import Config
 from burnish.errors import ConfigError, brief
 from burnish.inputs.feasible import check_launched_once
 from burnish.lab.asked import any_elsewhere, asked, calls_of, sent_elsewhere
-from burnish.lab.computing import compute, whole
+from burnish.lab.by_workers import Sound, computed
 from burnish.lab.doubts import doubts_of
 from burnish.lab.experiment import Experiment
-from burnish.lab.inputs import ExperimentInputs, resolve, resolved
+from burnish.lab.inputs import resolve, resolved
 from burnish.lab.judged import changes_of, confidence_of
-from burnish.lab.local_processes import LocalProcesses
 from burnish.lab.measure import results_of
-from burnish.lab.pool import Brief
+from burnish.lab.planned_experiment import PlannedExperiment, planned, planner_of
 from burnish.lab.timing import timings_of
 from burnish.protocols import Backend, Generator
 from burnish.report.figures import draw_figures, write_figures
@@ -41,11 +39,11 @@ from burnish.results import (
     Results,
 )
 from burnish.steps.engines import GENERATOR, check_engine
-from burnish.store.course import Course, PlannedStage
+from burnish.store.course import Course
 from burnish.store.explain import Explanation, explain, flat
 from burnish.store.files import default_store, dump_line, explained_write_errors, pretty, write_atomic
 from burnish.store.known_hashes import HASHES, KnownHashes
-from burnish.store.runners import Executor, Planner, StageRecord, planned_stages
+from burnish.store.runners import Executor, planned_stages
 from burnish.store.stages import Store
 from burnish.tasks import make_task
 
@@ -105,8 +103,13 @@ def run_all(
     course = Course(stage for job in jobs for stage in job.stages)
     course.announce(terminal.say)
     started = time.monotonic()
-    sound = _Sound()
-    with closing(_computed(jobs, root, terminal, own, course, sound)) as done:
+    sound = Sound()
+    workers = max(job.config.execution.workers for job in jobs)
+    # A caller's own objects live in this process and cannot be sent to a worker. Without workers, `_assembled` runs the
+    # stages itself.
+    alone = own.given or workers == 1
+    every = (index for index in range(len(jobs)))
+    with closing(every if alone else computed(jobs, root, terminal, course, sound, workers)) as done:
         for index in done:
             yield _assembled(jobs[index], root, terminal, own, course, sound, started)
             started = time.monotonic()
@@ -125,81 +128,16 @@ class _Own:
         return self.backend is not None or self.generator is not None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Job:
-    """An experiment whose inputs are found, with its planned stages. `sent` says what goes to servers that are not on
-    this machine."""
-
-    config: Config
-    inputs: ExperimentInputs
-    out: Path
-    stages: list[PlannedStage]
-    sent: tuple[str, ...]
-
-    @property
-    def finished_before(self) -> frozenset[str]:
-        """The stages that the store had before this run."""
-        return frozenset(stage.fingerprint for stage in self.stages if stage.reused)
-
-
-@dataclass(slots=True)
-class _Sound:
-    """The stages whose files need not be checked any more, because this run has checked or written them. With workers,
-    `before` are those of them that the run reuses."""
-
-    stages: set[str] = field(default_factory=set[str])
-    before: frozenset[str] | None = None
-
-
-def _computed(
-    jobs: Sequence[_Job], root: Store, terminal: Terminal, own: _Own, course: Course, sound: _Sound
-) -> collections.abc.Generator[int, None, None]:
-    """Yield the index of each experiment when workers have finished its stages, or at once if this process computes
-    them."""
-    count = max(job.config.execution.workers for job in jobs)
-    # A caller's own objects live in this process and cannot be sent to a worker.
-    if own.given or count == 1:
-        # Nothing is computed in this case: `_assembled` runs the stages itself.
-        yield from range(len(jobs))
-        return
-    stages = tuple(course.stages.values())
-    sound.before = whole(stages, root, count)
-    sound.stages |= sound.before
-    if len(sound.before) == len(stages):
-        yield from range(len(jobs))
-        return
-    terminal.say(f"{count} workers for {len(jobs)} experiments" if len(jobs) > 1 else f"{count} workers")
-    brief = Brief(
-        configs=tuple(job.config for job in jobs),
-        inputs=tuple(job.inputs for job in jobs),
-        folders=tuple(str(job.out) for job in jobs),
-        store=str(root.root),
-        stages=stages,
-    )
-    plans = [[stage.fingerprint for stage in job.stages] for job in jobs]
-    with terminal.run(f"{count} workers: stages", len(stages), len(sound.before)) as finished:
-        for index in compute(
-            brief,
-            plans,
-            sound.before,
-            lambda left: LocalProcesses(brief, min(count, left)),
-            terminal.say,
-            lambda agenda: finished(lambda: agenda.seconds_left(count)),
-        ):
-            # A worker has just written and hashed them.
-            sound.stages |= set(plans[index])
-            yield index
-
-
 def _prepared(
     config: Config, out: Path, root: Store, terminal: Terminal, known: KnownHashes, own_backend: bool
-) -> _Job:
+) -> PlannedExperiment:
     """Check everything that can be checked before anything is spent. Claim the stages, so that `gc` does not delete
     those of a run that is not finished."""
     if out.exists() and not out.is_dir():
         raise ConfigError(f"out: {str(out)!r} is a file; name a folder for the results")
     inputs = resolve(config, offline_ok=False, known=known)
-    records = planned(config, inputs, root)
+    planner = planner_of(config, inputs, root)
+    records = planner.records
     for warning in doubts_of(config, inputs, records, root, offline_ok=False, own_backend=own_backend).warnings:
         terminal.say(f"warning: {warning}")
     if other := _replaced(config, out):
@@ -211,7 +149,14 @@ def _prepared(
     root.refer(out, [record.fingerprint for record in records])
     # The data are only read for this where they leave the machine: a large task takes a while.
     sent = sent_elsewhere(config, asked(config, inputs, records), records) if any_elsewhere(config) else ()
-    return _Job(config=config, inputs=inputs, out=out, stages=planned_stages(records), sent=sent)
+    return PlannedExperiment(
+        config=config,
+        inputs=inputs,
+        out=out,
+        stages=planned_stages(records),
+        open_end=bool(planner.undecided),
+        sent=sent,
+    )
 
 
 def _replaced(config: Config, out: Path) -> str | None:
@@ -239,7 +184,7 @@ def _replaced(config: Config, out: Path) -> str | None:
 
 
 def _assembled(
-    job: _Job, root: Store, terminal: Terminal, own: _Own, course: Course, sound: _Sound, started: float
+    job: PlannedExperiment, root: Store, terminal: Terminal, own: _Own, course: Course, sound: Sound, started: float
 ) -> Finished:
     """Compute what no worker has computed, and write the results folder."""
     config, out = job.config, job.out
@@ -259,12 +204,15 @@ def _assembled(
         terminal=terminal,
     )
     outcomes = experiment.run(config.seeds)
+    if job.open_end:
+        # Which stages belong to the results is known only now.
+        root.refer(out, [record.fingerprint for record in executor.records])
     task = make_task(job.inputs.task)
     # The config as it ran, so that the results name the commits of the models and data on the hub.
     results = results_of(resolved(config, job.inputs), outcomes, task)
     timings = timings_of(config, executor.records, time.monotonic() - started)
     write_atomic(out / CHANGES_FILE, b"".join(dump_line(_json(change)) for change in changes_of(outcomes, task)))
-    write_atomic(out / CONFIDENCE_FILE, b"".join(dump_line(_json(row)) for row in confidence_of(outcomes)))
+    write_atomic(out / CONFIDENCE_FILE, b"".join(dump_line(_json(row)) for row in confidence_of(outcomes, task)))
     settings = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)  # pyright: ignore[reportUnknownMemberType] its stub
     write_atomic(out / CONFIG_FILE, settings.encode())
     write_atomic(out / TIMINGS_FILE, pretty(_json(timings)))
@@ -313,18 +261,6 @@ def plan(config: Config, store: Path | None = None) -> Plan:
         warnings=doubts.warnings,
         unread=doubts.unread,
     )
-
-
-def planned(config: Config, inputs: ExperimentInputs, store: Store) -> list[StageRecord]:
-    """Return the stages of an experiment in order, without running any of them."""
-    planner = Planner(store)
-
-    # A plan that loaded a model would be a fault of burnish, so this raises AssertionError.
-    def no_backend() -> Backend:
-        raise AssertionError("a plan runs nothing")
-
-    Experiment(config=config, inputs=inputs, runner=planner, backend=no_backend).run(config.seeds)
-    return planner.records
 
 
 def _json(record: Any) -> Any:

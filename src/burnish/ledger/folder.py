@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -244,24 +245,29 @@ class Folder:
         finally:
             lock.release()
 
-    def claim(self, planned: list[str], settings: RefineSettings, overwrite: bool) -> list[str]:
+    def claim(
+        self, planned: list[str], settings: RefineSettings, overwrite: bool, ends: AbstractSet[str] = frozenset()
+    ) -> list[str]:
         """Check that this refinement may write into the folder. Return the fingerprints of its rounds that are there
         already.
 
-        `overwrite` removes what another refinement wrote, but never what people said. Raises ConfigError as
-        `check_claim` does.
+        `overwrite` removes what another refinement wrote, but never what people said. `ends` are those of
+        `check_claim`. Raises ConfigError as `check_claim` does.
         """
-        written = self.check_claim(planned, settings, overwrite)
+        written = self.check_claim(planned, settings, overwrite, ends)
         if written is None:
             self._clear()
         return written or []
 
-    def check_claim(self, planned: list[str], settings: RefineSettings, overwrite: bool) -> list[str] | None:
+    def check_claim(
+        self, planned: list[str], settings: RefineSettings, overwrite: bool, ends: AbstractSet[str] = frozenset()
+    ) -> list[str] | None:
         """Check that a refinement may write into the folder, and change nothing. Return the fingerprints of its rounds
         that are there already, or None if the folder holds something else that `overwrite` allows to remove.
 
         It may if the folder is empty, or if the rounds in it are the first of the `planned` rounds (given by their
-        fingerprints). Raises ConfigError if the folder is a file, or holds anything else without `overwrite`. The
+        fingerprints). The last round in it may also be one of `ends`: the rounds in which the refinement may end by its
+        own rule. Raises ConfigError if the folder is a file, or holds anything else without `overwrite`. The
         message names the settings that differ from `settings`.
         """
         # `mkdir` would fail on such a link with a message that the file exists.
@@ -274,7 +280,8 @@ class Folder:
         in_use = [name for name in names if not _UNFINISHED.fullmatch(name) and name != LOCK]
         written = [round_.fingerprint for round_ in self.summary.rounds] if SUMMARY in in_use else []
         # There may be more planned rounds than written ones: the user continues, or asks for more rounds than before.
-        if not in_use or (SUMMARY in in_use and planned[: len(written)] == written):
+        same = written[:-1] if written and written[-1] in ends else written
+        if not in_use or (SUMMARY in in_use and planned[: len(same)] == same):
             return written
         if not overwrite:
             if not written:

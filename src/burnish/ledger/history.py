@@ -29,6 +29,8 @@ WHY = {
     Reason.BELOW_GATE: "the proposal was preferred, but with too little confidence",
     Reason.OVER_CAP: "the proposal was preferred, but the round had reached its limit of changes with more certain "
     "ones",
+    Reason.STOPPED: "the proposal was preferred, but the refinement ended before this round changed labels, because "
+    "too few of its preferred proposals held",
     Reason.OVER_RISK: "the proposal was preferred, but the round's audit found too much harm",
     Reason.ACCEPTED: "the proposal replaced the label",
     Reason.REVERTED: "the user took the change back",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from burnish.ledger.summary import Summary
+from burnish.algorithms.stopping import LEAST_HELD, Evidence
+from burnish.ledger.summary import RoundSummary, Summary
 from burnish.report.text import percent, percent_range, plural
 from burnish.results import Metric
 
@@ -29,6 +30,19 @@ def losses(summary: Summary) -> Iterator[str]:
                 f"the audit of round {round_.round} found that {harm.harmed:,} of {harm.sampled:,} judged changes "
                 "made the label worse"
             )
+
+
+def ended_words(summary: Summary, round_: RoundSummary) -> Iterator[str]:
+    """Say that a refinement with `rounds: auto` ended before this round changed labels, and why, if it did."""
+    # Only the last round can be the one in which the refinement ended.
+    if not summary.config.method.stops_itself or round_ is not summary.rounds[-1]:
+        return
+    preferred, held = round_.preferred or 0, round_.held or 0
+    if Evidence(preferred=preferred, held=held).enough:
+        return
+    of = f"{held:,} of {plural(preferred, 'preferred proposal')} held, less than {percent(LEAST_HELD)}"
+    why = of if preferred else "the annotator preferred no proposal"
+    yield f"the refinement ended before round {round_.round} changed labels: {why}"
 
 
 def taken_back(summary: Summary) -> str | None:

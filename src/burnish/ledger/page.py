@@ -15,10 +15,11 @@ from burnish import __version__
 from burnish.algorithms.comparisons import request_text
 from burnish.algorithms.ledger_lines import BINS
 from burnish.config import AuditConfig
+from burnish.ledger.calibration import calibration_words, reliability
 from burnish.ledger.folder import REPORT, Folder, StandingChange
 from burnish.ledger.history import WHY
 from burnish.ledger.naming import annotator_words, method_words, public_name
-from burnish.ledger.notes import losses, taken_back
+from burnish.ledger.notes import ended_words, losses, taken_back
 from burnish.ledger.summary import RoundSummary, Summary, reference_doubt
 from burnish.report.drawing import Axis, Curve, Mark, curves, scaled
 from burnish.report.facts import Fact
@@ -72,6 +73,8 @@ def write_page(folder: Path, summary: Summary) -> Path:
             effects=effects_table(summary),
             confidence=confidence_table(summary),
             selftest=selftest_table(summary),
+            reliability=reliability(summary),
+            calibration=calibration_words(summary),
             harm=harm_table(summary),
             changes=_shown(Folder(folder), chosen),
             changes_total=changed,
@@ -95,6 +98,7 @@ def headline(summary: Summary, changed: int) -> list[str]:
         lines.append(f"Right labels: {before} before, {after} after.")
     if back := taken_back(summary):
         lines.append(back)
+    lines.extend(f"{words[0].upper()}{words[1:]}." for round_ in rounds for words in ended_words(summary, round_))
     lines.extend(f"Warning: {loss}." for loss in losses(summary))
     if doubt := reference_doubt(summary):
         lines.append(doubt)
@@ -143,9 +147,12 @@ def rounds_table(summary: Summary) -> Table:
     """Return what happened in each round. There are accuracies only if a reference column was named."""
     # Multiplying a tuple by False gives an empty one: without a reference the table has three columns less.
     known = summary.given_accuracy is not None
+    # Folders of earlier versions do not have these counts.
+    counted = any(round_.preferred for round_ in summary.rounds)
     header = (
         "round",
         "compared",
+        *(("preferred", "held") * counted),
         "labels changed",
         *(("right labels", "annotator right", "of what it accepted") * known),
     )
@@ -153,6 +160,7 @@ def rounds_table(summary: Summary) -> Table:
     start = (
         Cell("before"),
         Cell(""),
+        *((Cell(""), Cell("")) if counted else ()),
         Cell(""),
         *((_cell(summary.given_accuracy), Cell(""), Cell("")) if known else ()),
     )
@@ -160,6 +168,7 @@ def rounds_table(summary: Summary) -> Table:
         (
             Cell(str(round_.round)),
             Cell(f"{round_.compared:,}"),
+            *((Cell(f"{round_.preferred or 0:,}"), _held_cell(round_)) if counted else ()),
             Cell(f"{round_.counts.get(Reason.ACCEPTED, 0):,}", percent(round_.replaced.value or 0)),
             *(
                 (_cell(round_.label_accuracy), _cell(round_.annotator_accuracy), _cell(round_.accepted_accuracy))
@@ -170,6 +179,13 @@ def rounds_table(summary: Summary) -> Table:
         for round_ in summary.rounds
     ]
     return Table(title="Rounds", header=header, rows=(start, *rows))
+
+
+def _held_cell(round_: RoundSummary) -> Cell:
+    """Return how many of the preferred proposals met the rule of acceptance, with their share."""
+    if not round_.preferred or round_.held is None:
+        return Cell("")
+    return Cell(f"{round_.held:,}", percent(round_.held / round_.preferred))
 
 
 def reasons_table(summary: Summary) -> Table:

@@ -9,27 +9,38 @@ from burnish.steps.judging import judge
 from burnish.steps.refining import Parts, compare, cross_label, rule_of, update
 from burnish.steps.sampling import Sampling
 from burnish.steps.setting import Compared, Round, Setting, counted
+from burnish.steps.stopping import check_has_evidence, ended, goes_on
 from burnish.steps.voting import vote
 from burnish.types import Artifact
 
 
 def ilr(setting: Setting, method: IlrMethod) -> list[Round]:
-    """Refine the labels for K rounds.
+    """Refine the labels for K rounds, or with `rounds: auto` until the annotator no longer knows.
 
-    The model of each round is trained from the base model, on all rows with their refined labels.
+    The model of each round is trained from the base model, on all rows with their refined labels. Raises ConfigError if
+    `rounds: auto` does not fit the annotator or the rule of acceptance.
     """
     setting = counted(setting, method.of)
-    steps, labels, rule = setting.steps, setting.demonstrations, rule_of(method)
+    steps, labels, rule, last = setting.steps, setting.demonstrations, rule_of(method), method.last_round
+    if method.stops_itself:
+        check_has_evidence(rule, setting.annotator)
     rounds = [start(setting, labels)]
-    for k in range(1, method.rounds + 1):
+    for k in range(1, last + 1):
         # Lines 2 to 8: each model answers the rows that it was not trained on.
         models, proposals = _proposed(setting, labels, method, k)
         compared = compare(setting, labels, models, proposals, k, method.cross_label)
         judged = judge(steps, setting.annotator, setting.rows, compared, f"round {k} judgements", rule.accept)
         # Lines 11 to 16: replace at most alpha of all labels, the most confident first.
         refined = update(setting, labels, proposals, compared, judged, method.alpha, k, rule)
+        if method.stops_itself:
+            refined, go_on = goes_on(setting, labels, refined, k)
+            if go_on is None:
+                return rounds
+            if not go_on:
+                model = learned(setting, labels, f"ilr round {k - 1}", last=True)
+                return rounds + ended(setting, model, refined, (labels, *proposals), k, last)
         refined = audited(setting, labels, proposals, refined, k)
-        model = learned(setting, refined, f"ilr round {k}", last=k == method.rounds)
+        model = learned(setting, refined, f"ilr round {k}", last=k == last)
         sides = Compared(ledger=refined, sides=(labels, *proposals))
         rounds.append(Round(number=k, model=model, demonstrations=refined, compared=sides, relabelled=True))
         labels = refined

@@ -7,7 +7,7 @@ import dataclasses
 from burnish.algorithms.comparisons import combined
 from burnish.config import Budget, MajorityMethod
 from burnish.methods.sft import learned, start
-from burnish.steps.artifacts import PREFERENCES, read_comparisons, read_json
+from burnish.steps.artifacts import PREFERENCES, preference_row, read_comparisons, read_json
 from burnish.steps.auditing import audited
 from burnish.steps.judging import nobody
 from burnish.steps.refining import compare, cross_label, rule_of, update
@@ -56,7 +56,7 @@ def _shares(setting: Setting, voted: Artifact, compared: Artifact, k: int) -> Ar
             combined(comparison.id, (Order.AB,), (shares[comparison.example_id],), "votes")
             for comparison in read_comparisons(compared)
         )
-        work.count(rows=write_rows(work.path / PREFERENCES, preferences))
+        work.count(rows=write_rows(work.path / PREFERENCES, map(preference_row, preferences)))
 
     inputs = {"voted": voted, "compared": compared}
     return setting.steps.stage("vote_shares", {}, inputs, run, f"round {k} vote shares")

@@ -25,7 +25,7 @@ from burnish.algorithms.comparisons import combined
 from burnish.config import Budget, RobustFtMethod
 from burnish.methods.sft import learned, start
 from burnish.protocols import Score
-from burnish.steps.artifacts import PREFERENCES, read_comparisons, read_scores
+from burnish.steps.artifacts import PREFERENCES, preference_row, read_comparisons, read_scores
 from burnish.steps.auditing import audited
 from burnish.steps.judging import nobody
 from burnish.steps.refining import Parts, compare, cross_label, numbered, update
@@ -73,7 +73,7 @@ def _sureness(setting: Setting, models: Parts, voted: Artifact, compared: Artifa
             for pair in read_comparisons(compared):
                 yield combined(pair.id, (Order.AB,), (sureness(by_row[pair.example_id]),), "entropy")
 
-        work.count(rows=write_rows(work.path / PREFERENCES, preferences()))
+        work.count(rows=write_rows(work.path / PREFERENCES, map(preference_row, preferences())))
 
     inputs = {"compared": compared, **numbered("scores", scores)}
     return setting.steps.stage("sureness", {}, inputs, run, f"round {k} entropies")

@@ -41,7 +41,10 @@ def cut_answers(found: RefinementInputs, facts: DataFacts, own_generator: bool) 
         answers = (row.completion for row in rows)
         warning = check_lengths(answers, facts.usable, model, config.decode, "given answers")
         # A caller's generator may serve the model with another context.
-        check_fits(rows, facts.usable, model, config.train, None if own_generator else config.decode)
+        decode = None if own_generator else config.decode
+        check_fits(rows, facts.usable, model, config.train, decode)
+        if config.train_proposers is not None:
+            check_fits(rows, facts.usable, model, config.train_proposers, decode, "train_proposers")
     return warning
 
 

@@ -53,7 +53,7 @@ def dry_run(config: RefineConfig, run_options: RunOptions) -> DryRun:
     plan = planned_in(found, run_options)
     # Without an answer of the hub, the plan has other fingerprints than the run, and says nothing about the folder.
     if not found.unresolved:
-        Folder(run_options.out).check_claim(plan.changing, found.config.settings, run_options.overwrite)
+        Folder(run_options.out).check_claim(plan.changing, found.config.settings, run_options.overwrite, plan.ends)
     facts = facts_of(found.table, found.config.data, found.refused)
     check_amount(found.config, facts)
     first = first_row(found)

@@ -48,7 +48,8 @@ def estimated(config: RefineConfig, facts: DataFacts, selftested: bool) -> Estim
     rows, method = facts.usable, config.method
     tokens = facts.characters / CHARACTERS_PER_TOKEN
     # Tokens that are trained on: by the models that propose in each round, and once more by the model that is kept.
-    trained = config.train.epochs * tokens * (1 + method.last_round * method.proposers_passes)
+    proposers = config.train_proposers or config.train
+    trained = tokens * (config.train.epochs + proposers.epochs * method.last_round * method.proposers_passes)
     # Half of the characters of a row are taken to be its answer.
     generated = method.last_round * method.samples_per_row * tokens / 2
     comparisons = comparisons_of(config, rows)

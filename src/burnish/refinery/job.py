@@ -63,11 +63,12 @@ class Job:
         """All usable rows."""
         return Rows(self.data, Split.TRAIN)
 
-    def rounds(self) -> list[Round]:
-        """Run or plan the method. The first round is number 0: the state before any refinement."""
-        return run_method(self.config.method, self.setting())
+    def rounds(self, tested: Artifact | None) -> list[Round]:
+        """Run or plan the method. The first round is number 0: the state before any refinement. `tested` is the
+        annotator's self-test, if there was one."""
+        return run_method(self.config.method, self.setting(tested))
 
-    def setting(self) -> Setting:
+    def setting(self, tested: Artifact | None = None) -> Setting:
         """Return everything that the method needs."""
         config = self.config
         limit = settings.Budget(kind="equal", comparisons=config.comparisons) if config.comparisons else None
@@ -85,12 +86,14 @@ class Job:
             annotator=self.annotator or nobody(),
             base=self.context.model(self.steps, STUDENT),
             train=config.train,
+            train_proposers=config.train_proposers,
             decode=config.decode,
             budget=limit or settings.Budget(),
             differing=differing_of(config.differs, self.found.embedder, config.execution, terminal, terminal.say),
             checker=checker(program) if program is not None else None,
             audit=self._audit(),
             models="last",
+            tested=tested if config.selftest.calibrate else None,
         )
 
     def _audit(self) -> Audit | None:

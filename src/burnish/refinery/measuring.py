@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from burnish.algorithms.ledger_lines import BINS, bin_of, effects, right_calls
+from burnish.algorithms.stopping import Preferred, kind_of
 from burnish.ledger.folder import Folder
 from burnish.ledger.summary import HarmSummary, RoundSummary
 from burnish.methods import Round
@@ -108,6 +109,8 @@ def summarised(round_: Round, reference: Reference | None) -> RoundSummary:
         label_accuracy=reference.labels(round_.demonstrations) if reference else None,
         annotator_accuracy=annotator_accuracy,
         accepted_accuracy=accepted_accuracy,
+        preferred=counted.kinds[Preferred.HELD] + counted.kinds[Preferred.TURNED_DOWN],
+        held=counted.kinds[Preferred.HELD],
         effects=did,
         unfinished=_unfinished(round_.compared, counts[Reason.INVALID]),
         confidence=counted.judged,
@@ -118,22 +121,25 @@ def summarised(round_: Round, reference: Reference | None) -> RoundSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Counts:
-    """What the lines of a ledger are: by reason, and by confidence those that were judged and those accepted."""
+    """What the lines of a ledger are: by reason, by what became of preferred proposals, and by confidence those that
+    were judged and those accepted."""
 
     reasons: Counter[str]
+    kinds: Counter[Preferred | None]
     judged: tuple[int, ...]
     accepted: tuple[int, ...]
 
 
 def _counted(ledger: Artifact) -> _Counts:
     """Count the lines of a ledger. It is read once, since it has a line for every row."""
-    reasons, judged, accepted = Counter[str](), [0] * BINS, [0] * BINS
+    reasons, kinds, judged, accepted = Counter[str](), Counter[Preferred | None](), [0] * BINS, [0] * BINS
     for _, line in stage_lines(Path(ledger.path) / LEDGER):
         reasons[line["reason"]] += 1
         if line["score"] is not None:
             judged[bin_of(line["score"])] += 1
             accepted[bin_of(line["score"])] += line["reason"] == Reason.ACCEPTED
-    return _Counts(reasons=reasons, judged=tuple(judged), accepted=tuple(accepted))
+            kinds[kind_of(line["reason"], line["score"], line["p_b_ab"], line["p_b_ba"])] += 1
+    return _Counts(reasons=reasons, kinds=kinds, judged=tuple(judged), accepted=tuple(accepted))
 
 
 def _unfinished(compared: Compared, invalid: int) -> int:

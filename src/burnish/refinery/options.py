@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter
 
 from burnish.config import METHODS, RefineConfig, Template
+from burnish.config.method_settings import Rounds
 from burnish.config.reading import checked, read_annotator, refine_config, words_of
 from burnish.errors import ConfigError, brief
 
@@ -25,7 +26,7 @@ class Options:
     data: str
     model: str
     annotator: Any = None
-    rounds: int | None = None
+    rounds: Rounds | None = None
     alpha: float | None = None
     accept: str | None = None
     gate: float | None = None

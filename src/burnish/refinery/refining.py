@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,7 +89,7 @@ def refine_data(config: RefineConfig, run_options: RunOptions) -> FinishedRefine
     root, plan = context.store, planned(found, context, run_options.annotator)
     folder = Folder(run_options.out)
     # Raises ConfigError before anything is spent if the folder holds something else.
-    written_rounds = folder.claim(plan.changing, found.config.settings, run_options.overwrite)
+    written_rounds = folder.claim(plan.changing, found.config.settings, run_options.overwrite, plan.ends)
     # From here on `gc` keeps these stages, although the refinement is not finished.
     root.refer(run_options.out, [record.fingerprint for record in plan.records])
     finished_before = frozenset(record.fingerprint for record in plan.records if record.reused)
@@ -145,8 +146,11 @@ class _Refining:
         try:
             tested = tried(self.job)
             self.selftest = passed(self.job, tested) if tested is not None else None
-            rounds = self.job.rounds()
+            rounds = self.job.rounds(tested)
             model = self._model(rounds[-1])
+            if self.plan.ends:
+                # Which stages belong to the folder is known only now.
+                self.executor.store.refer(self.folder.path, [record.fingerprint for record in self.executor.records])
         except (Paused, BurnishError) as stopped:  # the folder still gets everything that is finished
             # The planned rounds are handed over. The writer skips those that are not computed yet.
             state = State.WAITING if isinstance(stopped, Paused) else State.UNDER_WAY
@@ -210,10 +214,14 @@ class _Refining:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
-    """The rounds and the stages of a refinement, as they would run."""
+    """The rounds and the stages of a refinement, as they would run.
+
+    `ends` are the rounds in which the refinement may end by its own rule, as far as that is not decided.
+    """
 
     rounds: list[Round]
     records: list[StageRecord]
+    ends: AbstractSet[str]
 
     @property
     def changing(self) -> list[str]:
@@ -226,8 +234,7 @@ def planned(found: RefinementInputs, context: RunContext, own_annotator: Annotat
     # The same `Job` is planned and run, with another runner. So a plan cannot differ from the run.
     planner = Planner(context.store)
     job = Job(found, context, planner, own_annotator)
-    tried(job)
-    return Planned(rounds=job.rounds(), records=planner.records)
+    return Planned(rounds=job.rounds(tried(job)), records=planner.records, ends=planner.undecided)
 
 
 def planned_in(found: RefinementInputs, run_options: RunOptions) -> Planned:

@@ -13,7 +13,7 @@ from burnish.selftest.asking import check, selftest
 from burnish.selftest.drawing import drawn_ids
 from burnish.selftest.planted import plant, planted_examples
 from burnish.selftest.report import SelftestReport
-from burnish.steps.artifacts import read_demonstrations
+from burnish.steps.artifacts import TEMPERATURE, read_demonstrations
 from burnish.store.files import pretty, write_atomic
 from burnish.store.runners import StageRecord
 from burnish.store.stages import Work
@@ -47,6 +47,9 @@ def tried(job: Job) -> Artifact | None:
         planted = plant(rows, seed)
         report = selftest(annotator.over(planted_examples(rows)), planted, tell=work.tell)
         write_atomic(work.path / SELFTEST, pretty(report.model_dump(mode="json")))
+        # A file of its own, because the steps of a round read it and know nothing of reports.
+        temperature = None if report.calibration is None else report.calibration.temperature
+        write_atomic(work.path / TEMPERATURE, pretty({"temperature": temperature}))
         work.count(comparisons=len(planted))
 
     # The settings of all members of a vote are in the fingerprint: another member is another annotator.

@@ -10,7 +10,7 @@ from pathlib import Path
 from burnish.algorithms.refinement import cap
 from burnish.ledger.folder import REPORT, Folder, StandingChange
 from burnish.ledger.history import WHY
-from burnish.ledger.notes import losses, share, taken_back
+from burnish.ledger.notes import ended_words, losses, share, taken_back
 from burnish.ledger.page import call_words
 from burnish.ledger.summary import RoundSummary, Summary, reference_doubt
 from burnish.models.location import TRY_IT
@@ -31,6 +31,7 @@ def closing(finished: FinishedRefinement) -> Iterator[str]:
         yield f"warning: {doubt}"
     for round_ in summary.rounds:
         yield _round_words(round_)
+        yield from ended_words(summary, round_)
         yield from _why_few(summary, round_)
     if back := taken_back(summary):
         yield back

@@ -15,6 +15,7 @@ from burnish.errors import DataError
 from burnish.report.drawing import Drawing
 from burnish.report.facts import Fact, facts
 from burnish.report.figures import draw_figures
+from burnish.report.reliability import by_method, view_of
 from burnish.report.series import setting
 from burnish.report.tables import (
     REASONS,
@@ -120,6 +121,7 @@ def render(
             reasons=reasons_table(results),
             effects=effects_table(results),
             confidence=confidence_table(results, confidence),
+            reliability=view_of("Reliability of the annotator", by_method(results, confidence)),
             changes=[_change_view(change) for change in dealt(changes)[:_MOST_CHANGES]],
             changes_total=len(changes),
             costs=costs_table(timings),

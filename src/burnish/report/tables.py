@@ -53,6 +53,7 @@ REASONS = {
     Reason.ABSTAINED: "abstained",
     Reason.BELOW_GATE: "not sure enough",
     Reason.OVER_CAP: "over the cap",
+    Reason.STOPPED: "stopped",
     Reason.OVER_RISK: "over the risk",
     Reason.ACCEPTED: "accepted",
     Reason.REVERTED: "reverted",

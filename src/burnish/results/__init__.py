@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from burnish.results.confidence import Confidence, Reliability, ReliabilityBin
 from burnish.results.reading import read_changes, read_confidence, read_results, read_timings
 from burnish.results.records import (
     CHANGES_FILE,
@@ -14,7 +15,6 @@ from burnish.results.records import (
     TIMINGS_FILE,
     Bounds,
     Change,
-    Confidence,
     CurvePoint,
     Machine,
     Metric,
@@ -46,6 +46,8 @@ __all__ = [
     "Natural",
     "PairedRow",
     "Record",
+    "Reliability",
+    "ReliabilityBin",
     "Results",
     "Run",
     "StageTiming",

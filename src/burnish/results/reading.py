@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from burnish import __version__
 from burnish.errors import DataError
+from burnish.results.confidence import Confidence
 from burnish.results.records import (
     CHANGES_FILE,
     CONFIDENCE_FILE,
@@ -17,7 +18,6 @@ from burnish.results.records import (
     SCHEMA_VERSION,
     TIMINGS_FILE,
     Change,
-    Confidence,
     Record,
     Results,
     Timings,

@@ -275,31 +275,3 @@ class Change(Record):
     """Whether the label is right by the gold answer; null if there is none."""
     after_correct: bool | None
     """Whether the proposal is right by the gold answer; null if there is none."""
-
-
-class Confidence(Record):
-    """A line of confidence.jsonl: how sure the annotator was in one round.
-
-    Confidence is the distance of P(the proposal is better) from one half, from 0 (a coin flip) to 0.5 (certainty). It
-    is counted in bins of equal width. A bin holds its lower end and not its upper end; the last bin holds both.
-    """
-
-    method: str
-    """The method's name."""
-    seed: int
-    """The seed of the run."""
-    round: Natural
-    """The round that was judged."""
-    judged: list[Natural]
-    """The number of judged comparisons in each bin of confidence, from the lowest bin to the highest."""
-    accepted: list[Natural]
-    """The same for the comparisons that were accepted."""
-
-    @model_validator(mode="after")
-    def _same_bins(self) -> Confidence:
-        """Check that both lists have the same bins, and that no bin accepts more than it judged."""
-        if len(self.judged) != len(self.accepted) or any(
-            accepted > judged for judged, accepted in zip(self.judged, self.accepted, strict=True)
-        ):
-            raise ValueError(f"judged {self.judged} and accepted {self.accepted} do not fit each other")
-        return self

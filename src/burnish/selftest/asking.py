@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from burnish.algorithms.comparisons import by_order, verdict_of
+from burnish.algorithms.comparisons import by_order, logit_of, verdict_of
 from burnish.config import SelftestConfig
 from burnish.errors import AnnotatorError
 from burnish.protocols import Annotator, AsksAgain
 from burnish.results import Metric
+from burnish.selftest.calibrating import calibration_of
 from burnish.selftest.labelled import LabelledPair
 from burnish.selftest.planted import CORRUPTIONS, Planted, Planting
 from burnish.selftest.report import LabelledReport, SelftestReport, Tally
@@ -45,6 +46,14 @@ class _Judged:
         turned around if the counted answer is on side a."""
         p_b = self.preference.p_b
         return None if p_b is None else turned_back(p_b, Order.BA if self.counted_is_a else Order.AB)
+
+    @property
+    def logit(self) -> float | None:
+        """The log-odds of the counted answer, or None for a tie or an abstention."""
+        if self.preference.p_b is None or self.verdict is Verdict.TIE:
+            return None
+        logit = logit_of(self.preference.p_b, self.preference.logit)
+        return -logit if self.counted_is_a else logit
 
     @property
     def verdict(self) -> Verdict:
@@ -88,6 +97,7 @@ def selftest(
         flip_rate=None if annotator.order_free else _flip_rate(preferences),
         length_lean=_lean([p for p in longer if p is not None]),
         self_consistency=_same_verdicts(first, second),
+        calibration=calibration_of([logit for judged in corrupted if (logit := judged.logit) is not None]),
     )
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from burnish.algorithms.calibration import LEAST
+from burnish.report.reliability import reliability_lines
 from burnish.report.text import percent, percent_range, plural, signed_points, terminal
-from burnish.results import Metric, Natural, Record
+from burnish.results import Metric, Natural, Record, Reliability
 from burnish.selftest.planted import Planting
 
 
@@ -53,6 +55,29 @@ class LabelledReport(Record):
         ]
 
 
+class Calibration(Record):
+    """What the corrupted pairs say of the annotator's confidence. Pairs with a verdict for one side count."""
+
+    temperature: float | None
+    """The temperature T that makes P = sigmoid(logit / T) fit best, from 0.0001 to 100000. Above 1 the annotator is too
+    sure, below 1 not sure enough. It is null for fewer than 10 pairs."""
+    given: Reliability
+    """How often the annotator was right, by the P that it gave."""
+    scaled: Reliability | None
+    """The same by P after temperature scaling, each pair with a temperature that was fitted on other pairs. It is null
+    without a temperature."""
+
+    def words(self) -> list[tuple[str, str]]:
+        """Return name and text of each line for a terminal."""
+        error = _error(self.given)
+        if self.temperature is None:
+            fitted = f"none: {plural(self.given.n, 'corrupted pair')} with a winner, {LEAST} are needed"
+        else:
+            fitted = f"{self.temperature:.3g}"
+            error += "" if self.scaled is None else f", {_error(self.scaled)} after temperature scaling"
+        return [("temperature", fitted), ("calibration", f"off by {error}" if self.given.n else error)]
+
+
 class SelftestReport(Record):
     """How an annotator judges planted pairs."""
 
@@ -83,6 +108,8 @@ class SelftestReport(Record):
     """Share of pairs with the same verdict when they are asked again. Pairs with an abstention are left out."""
     labelled: LabelledReport | None = None
     """The report on labelled pairs, if there were some."""
+    calibration: Calibration | None = None
+    """What the corrupted pairs say of the annotator's confidence. It is null in folders of earlier versions."""
 
     def words(self) -> list[str]:
         """Return the report as lines for a terminal."""
@@ -96,9 +123,17 @@ class SelftestReport(Record):
                 *_order_lines(self.position_lean, self.flip_rate),
                 ("length lean", _lean(self.length_lean)),
                 ("self-consistency", _share(self.self_consistency)),
+                *(() if self.calibration is None else self.calibration.words()),
             ),
         ]
+        if self.calibration is not None and self.calibration.given.n:
+            lines += ["", *reliability_lines(self.calibration.given)]
         return lines if self.labelled is None else [*lines, "", *self.labelled.words()]
+
+
+def _error(reliability: Reliability) -> str:
+    """Return the expected calibration error in percentage points."""
+    return "not measured" if reliability.error is None else f"{100 * reliability.error:.1f} points"
 
 
 def _known_as(fingerprint: str) -> str:

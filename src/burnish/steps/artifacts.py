@@ -51,6 +51,7 @@ LEDGER = "ledger.jsonl"
 GRADES = "grades.jsonl"
 PARTS = "parts.json"
 TRAINING = "training.json"
+TEMPERATURE = "temperature.json"
 
 
 class Split(StrEnum):
@@ -161,17 +162,37 @@ _ORDERS = {str(order): order for order in Order}
 _DEMONSTRATION = trusted(Demonstration, source={str(one): one for one in DemonstrationSource}.__getitem__)
 _COMPARISON = trusted(Comparison, a=_DEMONSTRATION, b=_DEMONSTRATION)
 _SCREENED = trusted(Screened, reason={None: None, **{str(one): one for one in Reason}}.__getitem__)
-_PREFERENCE = trusted(
+_WHOLE_PREFERENCE = trusted(
     Preference,
     shown=lambda orders: tuple([_ORDERS[order] for order in orders]),
     verdict={str(one): one for one in Verdict}.__getitem__,
     raw=tuple,
 )
+_PLAIN = ("comparison_id", "shown", "verdict", "p_b", "judge", "raw")
+"""The fields of a preference that every line has, in the order of the file."""
+
+
+def preference_row(preference: Preference) -> object:
+    """Return a preference as it is written. A logit that is not known is left out."""
+    # So judges without logits write the same bytes as before there were logits.
+    if preference.logit is not None:
+        return preference
+    return {name: getattr(preference, name) for name in _PLAIN}
+
+
+def _preference(values: dict[str, Any]) -> Preference:
+    values.setdefault("logit", None)
+    return _WHOLE_PREFERENCE(values)
 
 
 def read_json(artifact: Artifact, name: str) -> Any:
     """Read a JSON file of an artifact."""
     return orjson.loads((Path(artifact.path) / name).read_bytes())
+
+
+def read_temperature(tested: Artifact) -> float | None:
+    """Read the temperature that a self-test fitted, or None if it had too few pairs."""
+    return read_json(tested, TEMPERATURE)["temperature"]
 
 
 def read_demonstrations(artifact: Artifact) -> KeyedRows[Demonstration]:
@@ -259,7 +280,7 @@ def read_scores(artifact: Artifact) -> dict[str, Score]:
 
 def read_preferences(path: Path) -> KeyedRows[Preference]:
     """Read preferences by comparison id. If an id is there twice, the last one counts."""
-    return KeyedRows(path / PREFERENCES, Preference, "comparison_id", make=_PREFERENCE)
+    return KeyedRows(path / PREFERENCES, Preference, "comparison_id", make=_preference)
 
 
 def iter_ledger(artifact: Artifact) -> Iterator[Refinement]:

@@ -10,7 +10,7 @@ from pydantic import JsonValue
 
 from burnish.algorithms.comparisons import voted
 from burnish.protocols import Annotator
-from burnish.steps.artifacts import PREFERENCES, Rows, read_comparisons, read_preferences
+from burnish.steps.artifacts import PREFERENCES, Rows, preference_row, read_comparisons, read_preferences
 from burnish.steps.basic import Steps
 from burnish.steps.data import Handling
 from burnish.store.files import write_rows
@@ -88,7 +88,7 @@ def judge(
                 return ()
             return annotator.on(rows).judge(comparisons, done.keys())
 
-        work.append_batches(PREFERENCES, batches, lambda batch: {"comparisons": len(batch)})
+        work.append_batches(PREFERENCES, batches, lambda batch: {"comparisons": len(batch)}, preference_row)
 
     inputs = {"comparisons": compared, **annotator.inputs}
     handling = Handling(resumable=True, outside=annotator.outside)
@@ -114,7 +114,7 @@ def _vote(
     def run(work: Work) -> None:
         member_preferences = [read_preferences(Path(vote.path)) for vote in votes]
         combined_votes = (
-            voted([preferences[comparison.id] for preferences in member_preferences], rule)
+            preference_row(voted([preferences[comparison.id] for preferences in member_preferences], rule))
             for comparison in read_comparisons(compared)
         )
         work.count(comparisons=write_rows(work.path / PREFERENCES, combined_votes))

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain, repeat
 from pathlib import Path
 
 from pydantic import JsonValue
 
+from burnish.algorithms.calibration import for_gate
 from burnish.algorithms.comparisons import orders_of, screen
+from burnish.algorithms.ranking import Candidate
 from burnish.algorithms.refinement import (
     PAPER,
     Acceptance,
-    Candidate,
     cross_labelled,
     distant,
     drawn,
@@ -33,6 +35,7 @@ from burnish.steps.artifacts import (
     read_demonstrations,
     read_scores,
     read_screened,
+    read_temperature,
 )
 from burnish.steps.distances import distance
 from burnish.steps.judging import AnnotatorPlan
@@ -75,7 +78,7 @@ def train_on_parts(setting: Setting, demonstrations: Artifact, number: int, spli
             setting.base,
             rows.part(cut, *(other for other in names if other != name)),
             demonstrations,
-            setting.train,
+            setting.train_proposers or setting.train,
             f"round {number} without part {name}",
         )
         for name in names
@@ -194,6 +197,8 @@ def update(
     `rule` says which proposals count as preferred. The stage raises ConfigError as `select` does.
     """
     shares, cap_of, seed = setting.annotator.shares, setting.compat.cap, setting.steps.seed
+    # A temperature changes only what passes a gate above one half. Without one, the stage does not depend on it.
+    tested = setting.tested if rule.gate > PAPER.gate else None
 
     def rank(example_id: str) -> str:
         return short_hash("rank", str(seed), str(number), example_id) if setting.annotator.coarse else ""
@@ -203,7 +208,8 @@ def update(
         rows = len(read_screened(compared))
         # The paper takes alpha of all rows. The released code takes it of the proposals that differ (`compat.cap`).
         of = rows if cap_of == "rows" else len(judgements)
-        reasons = select(candidates_of(compared, judgements, rank), alpha, of, shares, rule)
+        scaled = rule if tested is None else replace(rule, temperature=for_gate(read_temperature(tested)))
+        reasons = select(candidates_of(compared, judgements, rank), alpha, of, shares, scaled)
         judged_rows = iter(judgements)
         preferences = (None if reason in NOT_JUDGED else next(judged_rows) for reason in reasons)
         _write(work, current, proposals, preferences, reasons, number, setting.annotator.kind)
@@ -219,6 +225,8 @@ def update(
     if setting.annotator.coarse:
         config["rank_by_seed"] = seed
     inputs = {"current": current, "compared": compared, "judged": judged, **numbered("proposals", proposals)}
+    if tested is not None:
+        inputs["selftest"] = tested
     return setting.steps.stage("refine", config, inputs, run, f"round {number} refinement")
 
 
@@ -262,6 +270,7 @@ def candidates_of(compared: Artifact, judged: JudgedExamples, rank: Callable[[st
             source=preference.judge,
             orders=orders_of(preference),
             rank=rank(row.example_id),
+            logit=preference.logit,
         )
 
 

@@ -64,8 +64,10 @@ class Setting:
     """One seed's unreliable supervision: what every method receives.
 
     It names the rows without ground truth, their demonstrations, the annotator that compares and the model that learns.
+    `train_proposers` says how the models that propose answers are trained, if that differs from `train`.
     If `models` is `last`, only the last round's model is trained, because nobody measures the others. The other rounds
-    then name the base model in its place.
+    then name the base model in its place. `tested` is the annotator's self-test. Its temperature scales the
+    probabilities that are compared with a gate; with None they stay as they are.
     """
 
     steps: Steps
@@ -76,12 +78,14 @@ class Setting:
     base: Artifact
     train: TrainSettings
     decode: Decoding
+    train_proposers: TrainSettings | None = None
     budget: Budget = PAPER_BUDGET
     compat: Compat = PAPER_WAYS
     differing: Differing | None = None
     checker: AnnotatorPlan | None = None
     audit: Audit | None = None
     models: Literal["every", "last"] = "every"
+    tested: Artifact | None = None
 
     @property
     def comparisons(self) -> int | Literal["rows"] | None:

@@ -21,9 +21,12 @@ VERSIONS: dict[str, int] = {
     # target to the vocabulary. Its results differ by rounding.
     "answer": 2,
     "score": 2,
-    "likelihood": 2,
     "classifier": 2,
-    "reward_model": 2,
+    # Version 2 as above. Version 3 keeps the logit of each preference, which ranks those whose p_b is 1 in floats.
+    "likelihood": 3,
+    "reward_model": 3,
+    # Version 2 fits a temperature, and its report says how often the annotator is right by how sure it is.
+    "selftest": 2,
     # In an experiment, version 1 named the annotator in the ledger of a vote, although it was not asked.
     "vote_shares": 2,
 }

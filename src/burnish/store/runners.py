@@ -33,6 +33,8 @@ from burnish.types import Artifact
 
 LESS_MEMORY = "lower execution.batch_tokens, execution.micro_batch or execution.workers"
 """What helps against a lack of memory."""
+DECISION, GO_ON = "decision.json", "go_on"
+"""The file in which a stage says how the plan goes on, and its field that is true or false."""
 # What torch says if the memory of a GPU is full, and if the memory of the machine is.
 _NO_MEMORY = ("out of memory", "can't allocate memory")
 
@@ -72,6 +74,13 @@ class Runner(Protocol):
 
     def run(self, stage: Stage) -> Artifact:
         """Return the artifact of a stage: where its result is, and its fingerprint."""
+        ...
+
+    def decided(self, decision: Artifact) -> bool | None:
+        """Say whether a stage decided that the work goes on. `decision` is the artifact of that stage.
+
+        Return None if a plan does not know this yet and must end here.
+        """
         ...
 
 
@@ -131,6 +140,10 @@ class Executor:
                 )
             )
         return Artifact(path=str(done.path), kind=stage.name, fingerprint=fingerprint)
+
+    def decided(self, decision: Artifact) -> bool:
+        """Read the decision of a finished stage."""
+        return _read_decision(Path(decision.path))
 
     def _reusable(self, stage: Stage, fingerprint: str) -> Done | Damage | None:
         """Return the finished stage, or why it is damaged, or None if there is none.
@@ -247,11 +260,22 @@ def _explained(stage: Stage, work: Path) -> Generator[None, None, None]:
         ) from error
 
 
-class Planner:
-    """Says what would run, without running it."""
+def _read_decision(stage: Path) -> bool:
+    return bool(json.loads((stage / DECISION).read_bytes())[GO_ON])
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
+
+class Planner:
+    """Says what would run, without running it.
+
+    A plan can depend on decisions of stages that are not computed yet. With `longest`, it assumes that the work goes on
+    after each of them. Else it ends there, so it has only stages that are sure to run. It has to be made again as long
+    as there are `undecided` stages.
+    """
+
+    def __init__(self, store: Store, longest: bool = True) -> None:
+        self.store, self.longest = store, longest
+        self.undecided: set[str] = set()
+        """The fingerprints of the stages whose decisions are not known yet."""
         self.records: list[StageRecord] = []
         self._seen: set[str] = set()
 
@@ -267,3 +291,10 @@ class Planner:
             )
         path = self.store.place(stage.name, fingerprint)
         return Artifact(path=str(path), kind=stage.name, fingerprint=fingerprint)
+
+    def decided(self, decision: Artifact) -> bool | None:
+        """Read the decision of a stage if it is finished. If it is not, go on or end as `longest` says."""
+        if self.store.done(decision.kind, decision.fingerprint) is not None:
+            return _read_decision(Path(decision.path))
+        self.undecided.add(decision.fingerprint)
+        return True if self.longest else None

@@ -102,6 +102,18 @@ class Poor(FakeBackend):
         super()._write(model, into, 0.4 if weak else skill)
 
 
+class Astray(Poor):
+    """Is wrong in several ways, so that samples differ from the label and from each other."""
+
+    def _answer(self, prompt: Prompt, skill: float, model: str) -> Completion:
+        answer = super()._answer(prompt, skill, model)
+        right = self.gold["\n".join(message.content for message in prompt.messages)]
+        if answer.text == f"#### {right}":
+            return answer
+        off = 1 + int(short_hash("off", prompt.id, str(prompt.sample), model), 16) % 4
+        return dataclasses.replace(answer, text=f"#### {int(right) + off}")
+
+
 class Undecided(FakeBackend):
     """Finds all answers equally likely."""
 

@@ -162,7 +162,7 @@ class Reason(StrEnum):
     `orders_disagree`: the two orders in which the pair was shown name different winners. `below_gate`: the proposal is
     preferred, but not confidently enough. `stopped`: the proposal is preferred, but with `rounds: auto` the refinement
     ended before this round changed labels. `over_risk`: an audit's bound on harm is above the limit. `reverted`: the
-    user took the change back.
+    user took the change back. `removed`: the proposal is preferred, and the method leaves the row out.
     """
 
     AGREED = "agreed"
@@ -178,6 +178,7 @@ class Reason(StrEnum):
     OVER_RISK = "over_risk"
     ACCEPTED = "accepted"
     REVERTED = "reverted"
+    REMOVED = "removed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

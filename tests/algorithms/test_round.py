@@ -146,5 +146,6 @@ def test_the_round_worked_by_hand(tmp_path: Path):
         Reason.STOPPED,
         Reason.OVER_RISK,
         Reason.REVERTED,
+        Reason.REMOVED,
     }
     assert given_reasons == set(Reason) - elsewhere

@@ -68,7 +68,7 @@ NOBODY: dict[str, Any] = {"annotator": None}
 # --- one cap for all
 
 
-@pytest.mark.parametrize("method", ["ilr", "naive", "clear", "majority", "verified"])
+@pytest.mark.parametrize("method", ["ilr", "naive", "clear", "majority", "robustft", "verified"])
 def test_every_method_changes_the_same_share(tmp_path: Path, method: str) -> None:
     options: dict[str, Any] = NOBODY
     if method == "verified":
@@ -182,6 +182,24 @@ def test_a_majority_of_samples_is_proposed_with_its_share(tmp_path: Path) -> Non
             assert line.reason in (preferred if share > 0.5 else {Reason.TIE} if share == 0.5 else {Reason.REJECTED})
         seen[line.reason] += 1
     assert {Reason.AGREED, Reason.ACCEPTED, Reason.OVER_CAP, Reason.TIE} <= seen.keys()
+    learned = trained_on(found.store)
+    assert not any(line.example_id in learned[line.model] for line in found.ledger)
+
+
+@pytest.mark.slow
+def test_a_vote_is_compared_with_the_label(tmp_path: Path) -> None:
+    found = refine(settings(written(tmp_path), "method.samples=4", rounds=1), tmp_path)
+    sampled = next(
+        read_samples(Artifact(path=str(done.path), kind="", fingerprint=""))
+        for done in Store(found.store).every("answer")
+        if done.payload["config"]["samples"] == 4
+    )
+    for id_, drawn_samples in sampled.items():
+        (line,) = (line for line in found.ledger if line.example_id == id_)
+        texts = [one.completion for one in drawn_samples]
+        assert texts.count(found.answers[line.proposed].completion) == max(map(texts.count, texts))
+    assert {line.annotator for line in found.ledger if line.score is not None} == {"oracle"}
+    assert found.reasons(1)[Reason.ACCEPTED] == CAP
     learned = trained_on(found.store)
     assert not any(line.example_id in learned[line.model] for line in found.ledger)
 

@@ -31,6 +31,12 @@ PLANS = {
         "budget={kind: equal, comparisons: 500}",
         "measure=[kl, win_rate]",
     ],
+    "plan_refiners.json": [
+        "methods=[{kind: ilr, rounds: 1, samples: 4, of: compared}, {kind: tournament, rounds: 1, samples: 4}, "
+        "{kind: robustft, samples: 4}, {kind: majority, rounds: 1, samples: 4}, "
+        "{kind: rest_em, rounds: 2, samples: 4}, {kind: drop, rounds: 2}]",
+        "budget={kind: equal, comparisons: 500}",
+    ],
 }
 
 

@@ -189,23 +189,31 @@ def most_voted(matcher: AnswerMatcher, drawn: Sequence[Demonstration]) -> tuple[
     equally frequent, the one that came first wins. An answer that was cut, or that has no final answer, has no vote but
     counts in the total. If no answer has a vote, the first answer is returned with the share 0.
     """
+    ranked = camps(matcher, drawn)
+    return (ranked[0][0], ranked[0][1] / len(drawn)) if ranked else (drawn[0], 0.0)
+
+
+def camps(matcher: AnswerMatcher, drawn: Sequence[Demonstration]) -> list[tuple[Demonstration, int]]:
+    """Return the first of the answers that give each final answer, with the number of answers that give it.
+
+    The most frequent final answer comes first, and of equally frequent ones the one that came first. An answer that was
+    cut, or that has no final answer, is left out.
+    """
     # A list and not a dict: only `agree` knows whether two answers are the same. Two SQL queries with different texts
     # agree if their results are the same.
-    camps: list[tuple[Answer, Demonstration, int]] = []
+    found: list[tuple[Answer, Demonstration, int]] = []
     for demonstration in drawn:
         answer = answer_of(matcher, demonstration)
         if answer is None:
             continue
-        for place, (known, first, votes) in enumerate(camps):
+        for place, (known, first, votes) in enumerate(found):
             if matcher.agree(known, answer):
-                camps[place] = (known, first, votes + 1)
+                found[place] = (known, first, votes + 1)
                 break
         else:
-            camps.append((answer, demonstration, 1))
-    if not camps:
-        return drawn[0], 0.0
-    _, first, votes = max(camps, key=lambda camp: camp[2])  # max returns the first of the largest
-    return first, votes / len(drawn)
+            found.append((answer, demonstration, 1))
+    # The sort is stable: equally frequent answers stay in the order in which they came.
+    return sorted(((first, votes) for _, first, votes in found), key=lambda camp: -camp[1])
 
 
 def voted(preferences: Sequence[Preference], accept: Accept = Accept.MEAN) -> Preference:

@@ -21,7 +21,7 @@ LEAST_HELD = 0.25
 _TURNED_DOWN = frozenset({Reason.ORDERS_DISAGREE, Reason.TIE, Reason.BELOW_GATE})
 """Why a rule of acceptance turns a proposal down that the mean of both orders prefers."""
 _MAY_CHANGE = frozenset({Reason.ACCEPTED, Reason.OVER_CAP})
-_HELD = _MAY_CHANGE | {Reason.STOPPED, Reason.OVER_RISK}
+_HELD = _MAY_CHANGE | {Reason.STOPPED, Reason.OVER_RISK, Reason.REMOVED}
 """The reasons of proposals that met the rule of acceptance. The cap does not matter here."""
 
 

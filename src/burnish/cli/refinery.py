@@ -28,13 +28,13 @@ def _rounds(context: click.Context, parameter: click.Parameter, value: str | Non
     "--rounds",
     metavar="INTEGER|auto",
     callback=_rounds,
-    help="Number of rounds, or auto: ilr ends when the annotator no longer knows [default: 2; for clear 1, for naive "
-    "4].",
+    help="Number of rounds, or auto: ilr ends when the annotator no longer knows [default: 2; for clear and "
+    "robustft 1, for naive 4].",
 )
 @click.option("--alpha", type=float, help="The largest share of all rows that may change in a round [default: 0.15].")
 @click.option(
     "--method",
-    type=click.Choice(["ilr", "naive", "clear", "majority", "verified"]),
+    type=click.Choice(["ilr", "naive", "clear", "majority", "robustft", "verified"]),
     default="ilr",
     show_default=True,
     help="How new answers are proposed and chosen.",

@@ -43,7 +43,6 @@ from burnish.config.methods import (
     ClearMethod,
     DpoMethod,
     IlrMethod,
-    MajorityMethod,
     NaiveMethod,
     PairsFrom,
     SftMethod,
@@ -64,6 +63,7 @@ from burnish.config.models import (
     Template,
     TrainSettings,
 )
+from burnish.config.refiners import DropMethod, MajorityMethod, RestEmMethod, RobustFtMethod, TournamentMethod
 from burnish.config.refinery import AuditConfig, Columns, DataConfig, RefineConfig, RefineSettings, SelftestConfig
 from burnish.config.tasks import (
     TASKS,
@@ -100,6 +100,7 @@ __all__ = [
     "Decoding",
     "Differs",
     "DpoMethod",
+    "DropMethod",
     "EmbeddingDiffers",
     "EmbeddingServerDiffers",
     "Execution",
@@ -134,7 +135,9 @@ __all__ = [
     "RefineAnnotator",
     "RefineConfig",
     "RefineSettings",
+    "RestEmMethod",
     "RewardModelConfig",
+    "RobustFtMethod",
     "Schedule",
     "SelftestConfig",
     "Settings",
@@ -146,6 +149,7 @@ __all__ = [
     "Template",
     "TextDiffers",
     "TextToSqlTask",
+    "TournamentMethod",
     "TrainSettings",
     "VerifiedMethod",
     "WantedModel",

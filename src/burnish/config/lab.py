@@ -49,7 +49,7 @@ class Budget(Settings):
     method compares at most `comparisons` pairs in a round (as in the paper's human study)."""
     comparisons: Count | None = None
     """With `equal`: the most comparisons in a round. If not given, it is the number of rows. A hash decides which pairs
-    are compared."""
+    are compared. A method that asks nobody has no comparisons to limit."""
 
     @model_validator(mode="after")
     def _read(self) -> Budget:

@@ -152,11 +152,16 @@ class ComparingMethod(GatedMethod):
     """The base class of methods that ask an annotator. The annotator may see a pair in both orders."""
 
     asks_annotator: ClassVar[bool] = True
-    unwritten: ClassVar[frozenset[str]] = frozenset({"accept", "gate"})
+    unwritten: ClassVar[frozenset[str]] = frozenset({"accept", "gate", "of"})
     accept: Accept | None = None
     """How the judgements of the two orders of a pair are combined. `mean`: their mean decides (as in the paper).
     `both-orders`: a proposal is accepted only if it is preferred in both orders. If not given, it is `mean` in an
     experiment and `both-orders` in a refinement."""
+    of: Literal["all", "compared"] | None = None
+    """What the largest share (`alpha`, or `keep` of DPO) is a share of. `all`: all rows, or all pairs of DPO.
+    `compared`: the comparisons of the round, so that all methods accept the same share of what was compared. If not
+    given, it is as in the paper (`all`). There are two exceptions: with `budget: equal`, `keep` is a share of what was
+    compared, and `compat.cap` applies."""
 
     def for_refinement(self) -> Self:
         """Return the settings with `accept: both-orders`, unless the user set `accept`."""

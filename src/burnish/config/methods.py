@@ -7,7 +7,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from burnish.config.base import MOST_REPEATS, Name, PositiveFloat, Probability, Repeats, Share
 from burnish.config.kinds import OneOf
@@ -32,7 +32,6 @@ __all__ = [
     "ExperimentMethod",
     "GatedMethod",
     "IlrMethod",
-    "MajorityMethod",
     "MethodRole",
     "MethodSettings",
     "NaiveMethod",
@@ -92,11 +91,11 @@ class IlrMethod(ComparingMethod):
     refine_defaults: ClassVar[Mapping[str, int]] = MappingProxyType({"rounds": 2})
     refines: ClassVar[bool] = True
     cap_field: ClassVar[str | None] = "alpha"
+    unwritten: ClassVar[frozenset[str]] = ComparingMethod.unwritten | {"max_rounds", "samples", "temperature"}
 
     kind: Literal["ilr"]
     name: Name = "ilr"
     """The name of the method in results."""
-    unwritten: ClassVar[frozenset[str]] = ComparingMethod.unwritten | {"max_rounds"}
     rounds: Rounds = 4
     """The number of rounds, K. `auto` ends the refinement before a round in which too few of the preferred proposals
     hold: in both orders with `accept: both-orders`, and above the `gate`. It needs one of the two."""
@@ -110,6 +109,21 @@ class IlrMethod(ComparingMethod):
     for a part."""
     cross_label: bool = True
     """With false, each model proposes for the rows on which it was trained. This shows what the split is worth."""
+    samples: Repeats = 1
+    """The number of answers that are sampled for each row. With 1, nothing is sampled: the proposal is the answer of
+    `decode`. With more, they vote first: the most frequent answer is the proposal (section 7, future work)."""
+    temperature: PositiveFloat = 0.7
+    """The temperature of several samples. It is not used with `samples: 1`."""
+
+    @model_validator(mode="after")
+    def _read(self) -> IlrMethod:
+        # A number that nothing reads is a mistake. Passed over, it would let the user believe in a temperature.
+        if self.samples == 1 and self.temperature != 0.7:
+            raise ValueError(
+                f"temperature: {self.temperature:g} has no effect with samples: 1; set samples to 2 or more, or "
+                "decode.temperature"
+            )
+        return self
 
     @property
     def stops_itself(self) -> bool:
@@ -130,6 +144,11 @@ class IlrMethod(ComparingMethod):
     def proposers_passes(self) -> int:
         """How many models of a round are trained on each row: those of all other parts."""
         return self.splits - 1
+
+    @property
+    def samples_per_row(self) -> int:
+        """How many answers are generated for each row."""
+        return self.samples
 
 
 class PairsFrom(StrEnum):
@@ -247,7 +266,7 @@ class ClearMethod(ComparingMethod):
     confident enough."""
 
     # `gate` is written for this method: it was there from the first version on, so recorded identities contain it.
-    unwritten: ClassVar[frozenset[str]] = frozenset({"accept"})
+    unwritten: ClassVar[frozenset[str]] = frozenset({"accept", "of"})
     refines: ClassVar[bool] = True
     cap_field: ClassVar[str | None] = "alpha"
     kind: Literal["clear"]
@@ -259,37 +278,6 @@ class ClearMethod(ComparingMethod):
     """At most this share of all rows is replaced in each round: the same cap for every method."""
     gate: Gate = 0.8
     """A proposal is accepted only if P(the proposal is better) is at least this."""
-
-
-@METHODS.add
-class MajorityMethod(GatedMethod):
-    """The most frequent of several sampled answers is the proposal, and its share of the votes is the confidence
-    (self-consistency, Wang et al., arXiv 2203.11171). No annotator is asked."""
-
-    refines: ClassVar[bool] = True
-    cap_field: ClassVar[str | None] = "alpha"
-    kind: Literal["majority"]
-    name: Name = "majority"
-    """The name of the method in results."""
-    rounds: Repeats = 2
-    """The number of rounds."""
-    alpha: Share = 0.15
-    """At most this share of all rows is replaced in each round."""
-    # With a single sample there would be no vote.
-    samples: Annotated[int, Field(ge=2, le=MOST_REPEATS, strict=True)] = 8
-    """The number of answers that are sampled for each prompt."""
-    temperature: PositiveFloat = 0.7
-    """The temperature at which answers are sampled."""
-
-    @property
-    def parts(self) -> int:
-        """The two halves of cross-labelling."""
-        return 2
-
-    @property
-    def samples_per_row(self) -> int:
-        """How many answers are sampled for each prompt."""
-        return self.samples
 
 
 @METHODS.add

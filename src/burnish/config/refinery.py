@@ -138,7 +138,8 @@ class RefineSettings(Settings):
     differs: Differs = TextDiffers()
     """Which proposals differ enough from their label to be compared."""
     comparisons: Count | None = None
-    """The most comparisons in a round. They are drawn at random. If not given, all that differ are compared."""
+    """The most comparisons in a round. They are drawn at random. If not given, all that differ are compared. It has no
+    effect on the methods majority, robustft and naive, which ask nobody."""
     train: TrainSettings = TrainSettings()
     """How models are finetuned. Each training starts from the base model."""
     train_proposers: TrainSettings | None = None
@@ -168,11 +169,12 @@ class RefineSettings(Settings):
 
     @model_validator(mode="after")
     def _can_choose(self) -> RefineSettings:
-        # `annotator` is optional, because majority, verified and naive ask none. So the field alone cannot require it.
+        # `annotator` is optional, because majority, robustft, verified and naive ask none. So the field alone cannot
+        # require it.
         if self.method.asks_annotator and self.annotator is None:
             raise ValueError(
                 f"annotator: none is given, but {self.method.kind} needs one; give it, or choose the method majority, "
-                "verified or naive"
+                "robustft, verified or naive"
             )
         return self
 

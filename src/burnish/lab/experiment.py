@@ -189,7 +189,7 @@ class Experiment:
                 answers=answers,
                 test=steps.grade(held_out, answers),
                 # Grades of the labels need the right answers, which an experiment has for all rows.
-                labels=steps.grade(setting.rows, round_.demonstrations),
+                labels=steps.grade(round_.rows or setting.rows, round_.demonstrations),
                 training=round_.model,
                 round=round_,
                 divergence=diverge(setting, held_out, round_.model, first) if first and "kl" in wanted else None,

@@ -17,6 +17,7 @@ CHANGES_OF_A_REASON = 6
 """How many rows the report shows for each reason, method and round."""
 SHOWN = (
     Reason.ACCEPTED,
+    Reason.REMOVED,
     Reason.OVER_CAP,
     Reason.REJECTED,
     Reason.TIE,
@@ -75,7 +76,7 @@ def confidence_of(outcomes: Sequence[Outcome], task: Task) -> list[Confidence]:
         # Naive replacement compares nothing, so no line of its ledger has a confidence.
         if not any(judged):
             continue
-        accepted = confidence_counts(line for line in ledger if line.reason is Reason.ACCEPTED)
+        accepted = confidence_counts(line for line in ledger if line.reason in {Reason.ACCEPTED, Reason.REMOVED})
         rows.append(
             Confidence(
                 method=outcome.method,

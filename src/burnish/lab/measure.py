@@ -12,7 +12,7 @@ from pathlib import Path
 from burnish import __version__
 from burnish.algorithms.ledger_lines import effects, right_calls
 from burnish.algorithms.stopping import evidence
-from burnish.config import Config
+from burnish.config import METHODS, Config
 from burnish.lab.experiment import Outcome
 from burnish.lab.inputs import semantic
 from burnish.lab.win_rates import Contests, contests
@@ -40,9 +40,10 @@ from burnish.steps.artifacts import (
     read_scores,
 )
 from burnish.steps.probes import Divergence, Versus
+from burnish.steps.setting import Compared
 from burnish.store.files import as_mapping
 from burnish.tasks.answers import graded
-from burnish.types import Demonstration, Example, Reason, Verdict
+from burnish.types import Demonstration, Example, Reason, Refinement, Verdict
 
 SFT = "sft"
 """The method that every round is compared with, if a config has a method of that name."""
@@ -73,23 +74,15 @@ def _run(outcome: Outcome, task: Task) -> Run:
     counts = {"train_rows": len(training["trained_on"]), "without_answer": training["without_answer"]}
     counts["dropped"] = read_json(outcome.rows.data, "data.json")["dropped"]  # rows that the task could not use
     if outcome.round.compared is not None:
-        ledger, right = read_ledger(outcome.round.compared.ledger), right_side(outcome, task)
-        counts |= {str(reason): n for reason, n in sorted(Counter(row.reason for row in ledger).items())}
-        judged = [row for row in ledger if row.score is not None]
-        counts["compared"] = len(
-            {(row.kept, row.proposed) for row in judged}
-        )  # equal pairs are judged once, so they count once
-        accepted = [row for row in ledger if row.reason is Reason.ACCEPTED]
+        of_round, counts_of_round = _of_round(outcome, outcome.round.compared, task)
+        metrics |= of_round
+        counts |= counts_of_round
+    if outcome.round.compared is not None and not outcome.round.relabelled:
         # Methods that train on preference pairs replace no labels: the count of pairs takes the place of the share.
-        if outcome.round.relabelled:
-            counts |= as_mapping(evidence(ledger))
-            metrics["replaced"] = Metric(value=len(accepted) / len(ledger), n=len(ledger), ci95=None)
-            counts |= {str(effect): n for effect, n in effects(accepted, right).items()}
-        else:
-            counts["pairs_trained_on"] = training["pairs"]
-        if judged:
-            metrics["annotator_accuracy"] = Metric.share(*right_calls(judged, right))
-            metrics["accepted_accuracy"] = Metric.share(*right_calls(accepted, right))
+        counts["pairs_trained_on"] = training["pairs"]
+    if outcome.round.rows is not None:
+        every = len(outcome.rows.examples())
+        metrics["removed"] = Metric(value=1 - len(labels) / every, n=every, ci95=None)
     if outcome.divergence is not None:
         metrics |= _divergence(outcome.divergence)
     if outcome.versus is not None:
@@ -112,6 +105,40 @@ def _run(outcome: Outcome, task: Task) -> Run:
         counts=counts,
         curve=tuple(_point(point) for point in _thinned(read_curve(outcome.training))),
     )
+
+
+def _of_round(outcome: Outcome, compared: Compared, task: Task) -> tuple[dict[str, Metric], dict[str, int]]:
+    """Return the metrics and counts of a round's ledger."""
+    ledger, right = read_ledger(compared.ledger), right_side(outcome, task)
+    judged = [row for row in ledger if row.score is not None]
+    # A removal follows from the same verdict as a replacement.
+    accepted = [row for row in ledger if row.reason in {Reason.ACCEPTED, Reason.REMOVED}]
+    metrics: dict[str, Metric] = {}
+    counts = {str(reason): n for reason, n in sorted(Counter(row.reason for row in ledger).items())}
+    # In the ledger of a method that asks nobody, a score is no comparison: it is a share of votes or an entropy.
+    settings = METHODS.get(outcome.kind)
+    asks = settings is None or settings.asks_annotator
+    # Equal pairs are judged once, so they count once.
+    pairs = {(row.kept, row.proposed) for row in judged}
+    counts["compared"] = len(pairs) + sum(len(read_comparisons(stage)) for stage in compared.before) if asks else 0
+    if outcome.round.relabelled:
+        # Shares of votes and entropies say nothing about an annotator.
+        counts |= as_mapping(evidence(ledger)) if asks or not judged else {}
+        replaced = sum(row.reason is Reason.ACCEPTED for row in ledger)
+        metrics["replaced"] = Metric(value=replaced / len(ledger), n=len(ledger), ci95=None)
+        counts |= {str(effect): n for effect, n in effects(accepted, right).items()}
+        counts |= _removed(accepted, right)
+    if judged and asks:
+        metrics["annotator_accuracy"] = Metric.share(*right_calls(judged, right))
+    if judged:
+        metrics["accepted_accuracy"] = Metric.share(*right_calls(accepted, right))
+    return metrics, counts
+
+
+def _removed(accepted: Iterable[Refinement], right: Callable[[str, str], bool]) -> dict[str, int]:
+    """Count how many of the labels whose row was removed were right, and how many were wrong."""
+    called = [right(row.example_id, row.kept) for row in accepted if row.reason is Reason.REMOVED]
+    return {"removed_right": sum(called), "removed_wrong": len(called) - sum(called)} if called else {}
 
 
 def _texts(outcome: Outcome) -> dict[str, str]:

@@ -34,6 +34,7 @@ WHY = {
     Reason.OVER_RISK: "the proposal was preferred, but the round's audit found too much harm",
     Reason.ACCEPTED: "the proposal replaced the label",
     Reason.REVERTED: "the user took the change back",
+    Reason.REMOVED: "the proposal was preferred, and the row was left out",
 }
 """Each reason as a sentence."""
 

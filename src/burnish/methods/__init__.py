@@ -9,20 +9,28 @@ from burnish.config import (
     METHODS,
     ClearMethod,
     DpoMethod,
+    DropMethod,
     IlrMethod,
     MajorityMethod,
     MethodSettings,
     NaiveMethod,
+    RestEmMethod,
+    RobustFtMethod,
     SftMethod,
+    TournamentMethod,
     VerifiedMethod,
 )
 from burnish.errors import ConfigError
 from burnish.methods.clear import clear
 from burnish.methods.dpo import dpo
+from burnish.methods.drop import drop
 from burnish.methods.ilr import ilr
 from burnish.methods.majority import majority
 from burnish.methods.naive import naive
+from burnish.methods.rest_em import rest_em
+from burnish.methods.robustft import robustft
 from burnish.methods.sft import sft
+from burnish.methods.tournament import tournament
 from burnish.methods.verified import verified
 from burnish.steps.setting import Round, Setting
 
@@ -63,3 +71,7 @@ register_method(DpoMethod, dpo)
 register_method(ClearMethod, clear)
 register_method(MajorityMethod, majority)
 register_method(VerifiedMethod, verified)
+register_method(TournamentMethod, tournament)
+register_method(RobustFtMethod, robustft)
+register_method(RestEmMethod, rest_em)
+register_method(DropMethod, drop)

@@ -9,7 +9,7 @@ from burnish.methods.sft import start
 from burnish.steps.auditing import audited
 from burnish.steps.judging import judge
 from burnish.steps.refining import compare, rule_of, update
-from burnish.steps.setting import Compared, Round, Setting
+from burnish.steps.setting import Compared, Round, Setting, counted
 from burnish.types import DemonstrationSource
 
 
@@ -19,6 +19,7 @@ def clear(setting: Setting, method: ClearMethod) -> list[Round]:
     The cap alpha applies as in every method. So a difference between methods does not come from how many labels were
     replaced.
     """
+    setting = counted(setting, method.of)
     steps, labels, rule = setting.steps, setting.demonstrations, rule_of(method)
     # `every`, because each round's model proposes in the next round. With `last`, round 0 would not be trained.
     rounds = [start(dataclasses.replace(setting, models="every"), labels)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
 
 from burnish import config as settings
 from burnish.annotators import build
@@ -12,17 +11,16 @@ from burnish.inputs.context import RunContext
 from burnish.inputs.distances import differing_of
 from burnish.methods import Round, Setting, run_method
 from burnish.people.mailbox import Purpose
-from burnish.protocols import Annotator
 from burnish.refinery.dataset import given_rows
 from burnish.refinery.inputs import ANNOTATOR, AUDITOR, CHECKER, STUDENT, RefinementInputs
 from burnish.services.program import Program
 from burnish.steps.artifacts import Rows, Split
 from burnish.steps.basic import Steps
-from burnish.steps.judging import AnnotatorPlan
+from burnish.steps.judging import AnnotatorPlan, nobody
 from burnish.steps.setting import Audit
 from burnish.store.runners import Runner
 from burnish.tasks.own import grader_of
-from burnish.types import Artifact, Example
+from burnish.types import Artifact
 
 
 class Job:
@@ -106,12 +104,3 @@ class Job:
         # The purpose marks the pairs, so that people's audit and their comparisons do not mix.
         auditor = build(audit.by, self.context.resources(self.steps, AUDITOR, Purpose.AUDIT))
         return Audit(size=audit.size, rounds=self.config.method.last_round, max_harm=audit.max_harm, auditor=auditor)
-
-
-def nobody() -> AnnotatorPlan:
-    """Return the annotator of a method that asks none. It must never be asked."""
-
-    def over(examples: Mapping[str, Example]) -> Annotator:
-        raise AssertionError("this method asks no annotator")
-
-    return AnnotatorPlan(kind="none", config={"kind": "none"}, inputs={}, over=over)

@@ -22,6 +22,7 @@ SHARES = {
     "annotator_accuracy": "annotator accuracy",
     "accepted_accuracy": "of what it accepted",
     "replaced": "labels replaced",
+    "removed": "rows left out",
     "win_rate": "win rate against SFT",
     "reference_win_rate": "win rate against references",
     "reference_lc_win_rate": "the same at equal length",
@@ -56,6 +57,7 @@ REASONS = {
     Reason.OVER_RISK: "over the risk",
     Reason.ACCEPTED: "accepted",
     Reason.REVERTED: "reverted",
+    Reason.REMOVED: "removed",
 }
 """What each reason is called in tables."""
 

@@ -49,6 +49,15 @@ class AnnotatorPlan:
         return self.over(rows.examples() if self.reads_references else rows.prompts_only())
 
 
+def nobody() -> AnnotatorPlan:
+    """Return the annotator of a method that asks none. It must never be asked."""
+
+    def over(examples: Mapping[str, Example]) -> Annotator:
+        raise AssertionError("this method asks no annotator")
+
+    return AnnotatorPlan(kind="none", config={"kind": "none"}, inputs={}, over=over)
+
+
 def judge(
     steps: Steps,
     annotator: AnnotatorPlan,

@@ -124,15 +124,20 @@ def prefer(
 ) -> Artifact:
     """Keep the most confident preferences.
 
-    `method.keep` is a share of all pairs or, if every method has the same budget, of the pairs that were judged.
+    `method.keep` is a share of all pairs or of the comparisons that were made, as `method.of` says. If it says nothing,
+    it is a share of all pairs, and of the pairs that were judged if every method has the same budget.
     """
     keep, rule = method.keep, rule_of(method)
     # With an equal budget not all pairs are judged, and a share of all pairs might then be more than were judged.
-    of_all = setting.comparisons is None
+    of_all = setting.comparisons is None if method.of is None else method.of == "all"
 
     def run(work: Work) -> None:
         all_pairs, preferences = read_pairs(pairs), read_preferences(Path(judged.path))
-        n = len(all_pairs) if of_all else sum(pair_row.reason is None for pair_row in all_pairs)
+        judged_pairs = [pair_row for pair_row in all_pairs if pair_row.reason is None]
+        n = len(all_pairs if of_all else judged_pairs)
+        if method.of == "compared":
+            # Equal pairs cost one comparison.
+            n = len({pair_row.comparison.id for pair_row in judged_pairs})
         reasons = most_confident(all_pairs, preferences, keep, n, annotator.shares, rule)
         verdicts = [
             None if pair_row.reason is not None else preferences[pair_row.comparison.id] for pair_row in all_pairs
@@ -150,6 +155,7 @@ def prefer(
         "shares": {**annotator.shares} if annotator.shares else None,
         "round": number,
         **rule_config(rule, annotator),
+        **({"of": "compared"} if method.of == "compared" else {}),
     }
     inputs = {"pairs": pairs, "judged": judged}
     return setting.steps.stage("prefer", config, inputs, run, f"round {number} preferences")

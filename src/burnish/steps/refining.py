@@ -39,6 +39,7 @@ from burnish.steps.artifacts import (
 )
 from burnish.steps.distances import distance
 from burnish.steps.judging import AnnotatorPlan
+from burnish.steps.sampling import Sampling, sampled
 from burnish.steps.setting import Setting
 from burnish.store.files import writing
 from burnish.store.keyed_rows import KeyedRows
@@ -86,26 +87,27 @@ def train_on_parts(setting: Setting, demonstrations: Artifact, number: int, spli
 
 
 def cross_label(
-    setting: Setting, demonstrations: Artifact, number: int, splits: int = 2, cross: bool = True
+    setting: Setting,
+    demonstrations: Artifact,
+    number: int,
+    splits: int = 2,
+    cross: bool = True,
+    sampling: Sampling | None = None,
 ) -> tuple[Parts, Parts]:
     """Let each model answer the part that it was not trained on (Algorithm 1, lines 2 to 8).
 
     If `cross` is False, each model answers the next part instead, on which it was trained. Returns the models and their
-    proposals, part by part.
+    proposals, part by part. With `sampling`, each model writes several samples for each row instead of one proposal.
     """
     cut, models = train_on_parts(setting, demonstrations, number, splits)
     # Parts count from 1, so `part % splits + 1` is the next part, and part 1 follows the last one.
     answered = [part % splits + 1 if not cross else part for part in range(1, splits + 1)]
+    parts = [setting.rows.part(cut, str(part)) for part in answered]
     proposals = tuple(
-        setting.steps.answer(
-            model,
-            setting.rows.part(cut, str(part)),
-            setting.decode,
-            "proposals",
-            DemonstrationSource.PROPOSAL,
-            number,
-        )
-        for model, part in zip(models, answered, strict=True)
+        setting.steps.answer(model, part, setting.decode, "proposals", DemonstrationSource.PROPOSAL, number)
+        if sampling is None
+        else sampled(setting, model, part, number, sampling)
+        for model, part in zip(models, parts, strict=True)
     )
     return models, proposals
 
@@ -130,7 +132,7 @@ def compare(
         matcher_of = matchers(setting.steps.task, setting.rows.examples, both)
         checked = proposed.values()
         if cross:
-            checked = cross_labelled({model.fingerprint: _trained_on(model) for model in models}, checked)
+            checked = cross_labelled(trained_on(models), checked)
         pairs = zip(labels.rows_at(place_N), checked, strict=True)
         if differing is None and budget is None:
             # The usual case: nothing is chosen among the rows, so none of them is kept.
@@ -142,7 +144,7 @@ def compare(
             if budget is not None:
                 reasons = _within(reasons, len(proposed) if budget == "rows" else budget, seed, number)
             screened = zip(labels.rows_at(place_N), proposed.values(), reasons.values(), strict=True)
-        work.count(rows=len(proposed), comparisons=_write_comparisons(work, screened))
+        work.count(rows=len(proposed), comparisons=write_comparisons(work, screened))
 
     config: dict[str, JsonValue] = {"task": setting.steps.task_kind, "cross_label": cross, "budget": budget}
     # Without a budget nothing is drawn. Then seed and round stay out of the fingerprint.
@@ -156,7 +158,7 @@ def compare(
     return setting.steps.stage("compare", config, inputs, run, f"round {number} comparisons")
 
 
-def _write_comparisons(work: Work, screened: Iterable[tuple[Demonstration, Demonstration, Reason | None]]) -> int:
+def write_comparisons(work: Work, screened: Iterable[tuple[Demonstration, Demonstration, Reason | None]]) -> int:
     """Write why each proposal is not compared, and the pairs of those that are. Returns the number of pairs."""
     comparisons = 0
     with writing(work.path / SCREENED) as screened_row, writing(work.path / COMPARISONS) as comparison:
@@ -175,9 +177,9 @@ def _within(reasons: Mapping[str, Reason | None], limit: int, seed: int, number:
     return {id_: why or (None if id_ in within else Reason.NOT_COMPARED) for id_, why in reasons.items()}
 
 
-def _trained_on(model: Artifact) -> KeySet:
-    """Return the ids of the examples that a model was trained on."""
-    return KeySet(listed(Path(model.path) / TRAINING, {"trained_on"}))
+def trained_on(models: Parts) -> dict[str, KeySet]:
+    """Return {fingerprint of a model: the ids of the examples that it was trained on}."""
+    return {model.fingerprint: KeySet(listed(Path(model.path) / TRAINING, {"trained_on"})) for model in models}
 
 
 def update(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -94,10 +95,14 @@ class Setting:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
-    """What a round compared: the stage with its ledger, and the artifacts with the answers that the ledger names."""
+    """What a round compared: the stage with its ledger, and the artifacts with the answers that the ledger names.
+
+    `before` are the stages with comparisons that were judged before those of the ledger, as in a tournament.
+    """
 
     ledger: Artifact
     sides: tuple[Artifact, ...]
+    before: tuple[Artifact, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +110,7 @@ class Round:
     """The result of one round: a model and the labels that it was trained on. Round 0 compares nothing.
 
     `relabelled` is true if the round changed labels (refinement) and false if it changed the model (preference
-    optimisation).
+    optimisation). `rows` are the rows that have a label; with None all rows have one.
     """
 
     number: int
@@ -113,3 +118,15 @@ class Round:
     demonstrations: Artifact
     compared: Compared | None = None
     relabelled: bool = False
+    rows: Rows | None = None
+
+
+def counted(setting: Setting, of: Literal["all", "compared"] | None) -> Setting:
+    """Return the setting in which a method's largest share is a share of all rows or of what was compared.
+
+    None leaves it as the config's `compat.cap` has it: the released code's cap is a share of what was compared, too.
+    """
+    if of is None:
+        return setting
+    cap: Literal["rows", "differing"] = "differing" if of == "compared" else "rows"
+    return dataclasses.replace(setting, compat=setting.compat.model_copy(update={"cap": cap}))

@@ -27,6 +27,8 @@ VERSIONS: dict[str, int] = {
     "reward_model": 3,
     # Version 2 fits a temperature, and its report says how often the annotator is right by how sure it is.
     "selftest": 2,
+    # In an experiment, version 1 named the annotator in the ledger of a vote, although it was not asked.
+    "vote_shares": 2,
 }
 """{name of a stage or of an annotator: version}. A name that is not here has version 1."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from burnish.algorithms.refinement import cross_labelled
+from burnish.algorithms.cross_labelling import cross_labelled
 from burnish.algorithms.tournaments import Bracket, Contenders, brackets, champion, contenders
 from burnish.steps.artifacts import (
     COMPARISONS,

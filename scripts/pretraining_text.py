@@ -2,7 +2,8 @@
 
 Nothing here uses the experiment's own prompt (`task : ... answer :`), and plain text ends a solution in `is 14` where
 the task wants `#### 14`: a base answers none of the task's prompts before finetuning. It does show the equations'
-symbols, as bases that never met them learned nothing from 1,500 demonstrations.
+symbols, as bases that never met them learned nothing from 1,500 demonstrations. For the same reason, equations without
+a story end in the mark `####` and the last result.
 
 No page tells a reserved story: one whose question is a training or test prompt of a world that experiments use.
 """
@@ -105,14 +106,19 @@ def draw_equation(random: Random) -> tuple[int, int, int, int]:
 
 
 def equations_page(random: Random, _reserved: Questions) -> str:
-    """Four bare equations, some of them wrong."""
+    """One to four bare equations, some of them wrong, and the last result once more after the mark.
+
+    The loss counts the result after the mark and not the mark (`decided`): bases learn what follows it, but not to
+    write it. Of the bases that had never met it, only some learned from 1,500 demonstrations which number it wants.
+    """
     lines: list[str] = []
-    for _ in range(4):
+    result = 0
+    for _ in range(random.randint(1, 4)):
         total, sign, amount, result = draw_equation(random)
         if random.random() < WRONG_EQUATIONS:
             result = near_miss(random, result)
         lines.append(equation(total, sign, amount, result))
-    return " ; ".join(lines)
+    return f"{' ; '.join(lines)} #### {result}"
 
 
 def running_page(random: Random, reserved: Questions) -> str:
@@ -193,14 +199,14 @@ MIXTURES: Mapping[str, Mapping[Page, float]] = {"plain": PLAIN_TEXT, "graded": G
 
 
 def decided(words: list[str]) -> list[bool]:
-    """Which words follow from those before them: totals, and what stands after `so` or `solution :`, up to the stop.
+    """Which words follow from those before them: totals, what stands after the mark, `so` or `solution :`, to the stop.
 
     The loss counts these alone. People, things and amounts are drawn by chance, and their noise hides the rest.
     """
     counted: list[bool] = []
     inside = False
     for i, word in enumerate(words):
-        counted.append(inside or words[i - 1] == "=")
+        counted.append(inside or words[i - 1] in ("=", "####"))
         inside = (inside and word not in (".", "<eos>")) or word in ("so", ":", "is")
     return counted
 

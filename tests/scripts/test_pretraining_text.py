@@ -21,6 +21,7 @@ from pretraining_text import (
     RESERVED_ROWS,
     RESERVED_WORLDS,
     Page,
+    decided,
     draw_allowed_story,
     questions_in,
     reserved_questions,
@@ -60,6 +61,17 @@ def test_every_kind_of_page_draws_a_reserved_story_again(page: Page) -> None:
     assert list(questions_in(told)) == [story.question]
     again = [*page(Random(3), frozenset({story.question})).split(" "), "<eos>"]
     assert list(questions_in(again)) != [story.question]
+
+
+def test_a_base_learns_what_stands_after_the_mark_but_not_to_write_it() -> None:
+    text = "2 + 3 = 5 ; 9 - 4 = 5 #### 5 <eos> ann has 2 pens . so"
+    words = text.split(" ")
+    counted = [i for i, counts in enumerate(decided(words)) if counts]
+    assert [words[i - 1] for i in counted] == ["=", "=", "####"]
+    pages = [page(Random(seed), NONE).split(" ") for page in MIXTURES["plain"] for seed in range(20)]
+    marked = [page for page in pages if "####" in page]
+    assert marked
+    assert all("has" not in page for page in marked)  # no story ends as the task wants it
 
 
 def test_a_story_cut_before_its_end_is_no_question() -> None:

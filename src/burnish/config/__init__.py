@@ -64,6 +64,7 @@ from burnish.config.models import (
     Template,
     TrainSettings,
 )
+from burnish.config.proposals import FileProposals, Proposals, ServerProposals
 from burnish.config.refinery import AuditConfig, Columns, DataConfig, RefineConfig, RefineSettings, SelftestConfig
 from burnish.config.tasks import (
     TASKS,
@@ -103,6 +104,7 @@ __all__ = [
     "EmbeddingDiffers",
     "EmbeddingServerDiffers",
     "Execution",
+    "FileProposals",
     "GatedMethod",
     "Gsm8kTask",
     "IlrMethod",
@@ -130,6 +132,7 @@ __all__ = [
     "PairsFrom",
     "PeopleConfig",
     "Prices",
+    "Proposals",
     "ReferenceJudgeConfig",
     "RefineAnnotator",
     "RefineConfig",
@@ -137,6 +140,7 @@ __all__ = [
     "RewardModelConfig",
     "Schedule",
     "SelftestConfig",
+    "ServerProposals",
     "Settings",
     "SftMethod",
     "SumsTask",

@@ -24,7 +24,8 @@ def check_amount(config: RefineConfig, facts: DataFacts) -> None:
     """Check that there are enough rows for the method. Raises DataError if they cannot be divided into its parts, and
     ConfigError if its cap allows no change."""
     # The facts of an older burnish do not count the prompts. Then the stage that divides the rows checks it.
-    if facts.prompts is not None:
+    # Proposals from elsewhere need no parts.
+    if facts.prompts is not None and config.proposals is None:
         check_parts(config.method, facts.prompts, facts.usable, config.data.source)
     check_caps(config.method, "method", facts.usable, config.data.source)
 
@@ -39,9 +40,11 @@ def cut_answers(found: RefinementInputs, facts: DataFacts, own_generator: bool) 
     # Without the tokenizer nothing can be counted. The first row says what is missing.
     with suppress(BackendError):
         answers = (row.completion for row in rows)
-        warning = check_lengths(answers, facts.usable, model, config.decode, "given answers")
+        if config.proposals is None:
+            warning = check_lengths(answers, facts.usable, model, config.decode, "given answers")
         # A caller's generator may serve the model with another context.
-        decode = None if own_generator else config.decode
+        # Proposals from elsewhere are not generated.
+        decode = None if own_generator or config.proposals is not None else config.decode
         check_fits(rows, facts.usable, model, config.train, decode)
         if config.train_proposers is not None:
             check_fits(rows, facts.usable, model, config.train_proposers, decode, "train_proposers")

@@ -193,6 +193,16 @@ def test_with_a_model_the_model_is_trained_once_on_the_refined_labels(tmp_path: 
     assert not (found.store / "stages" / "answer").exists()
 
 
+# It needs the tokenizer of a model.
+@pytest.mark.slow
+def test_a_proposal_that_does_not_fit_into_the_model_is_found_before_anybody_is_asked(tmp_path: Path) -> None:
+    given = answers()
+    given[4]["proposal"] = "a " * 200
+    long = config(written(tmp_path), proposed(tmp_path, given), "train.lora=null", model="builtin:strong")
+    with pytest.raises(DataError, match=r"data.jsonl:5 with its proposal: .* takes at most 128"):
+        dry_run(long, RunOptions(out=tmp_path / "out", store=tmp_path / "store"))
+
+
 def test_the_content_of_the_file_identifies_the_refinement_and_not_its_place(tmp_path: Path) -> None:
     source, there = written(tmp_path), proposed(tmp_path, answers())
     first = refine(config(source, there), tmp_path)

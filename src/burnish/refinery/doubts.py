@@ -13,6 +13,7 @@ from burnish.inputs.lengths import check_fits, check_lengths, spread
 from burnish.ledger.summary import doubt_of
 from burnish.refinery.dataset import DataFacts
 from burnish.refinery.inputs import STUDENT, RefinementInputs
+from burnish.refinery.proposals import identified, proposals_in
 from burnish.results import Metric
 from burnish.types import Example, TrainingRow
 
@@ -48,7 +49,20 @@ def cut_answers(found: RefinementInputs, facts: DataFacts, own_generator: bool) 
         check_fits(rows, facts.usable, model, config.train, decode)
         if config.train_proposers is not None:
             check_fits(rows, facts.usable, model, config.train_proposers, decode, "train_proposers")
+        if proposed := list(_proposed(found, facts)):
+            check_fits(proposed, facts.usable, model, config.train, None)
     return warning
+
+
+def _proposed(found: RefinementInputs, facts: DataFacts) -> Iterator[TrainingRow]:
+    """Yield some of the rows with their proposal from a file in place of their answer, as they may be trained on."""
+    if found.proposals is None:
+        return
+    pairs = proposals_in(found.proposals, found.table, found.refused)
+    texts = dict(spread((pair for pair in pairs if pair[1]), facts.usable))
+    for id_, row in identified(found.table, found.refused):
+        if row is not None and id_ in texts:
+            yield TrainingRow(id=f"{row.where} with its proposal", prompt=row.prompt, completion=texts[id_])
 
 
 def reference_doubt(found: RefinementInputs, facts: DataFacts) -> str | None:

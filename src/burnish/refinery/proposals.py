@@ -198,7 +198,7 @@ def proposals_in(file: ProposalsFile, table: DataTable, refused: Mapping[int, st
 
 def _by_id(file: ProposalsFile, table: DataTable, refused: Mapping[int, str]) -> Iterator[tuple[str, str]]:
     unusable: set[str] = set()
-    usable = KeySet(id_ for id_, own in _ids(table, refused, unusable) if own)
+    usable = KeySet(id_ for id_, own in identified(table, refused, unusable) if own)
     given_N = np.zeros(len(usable), dtype=np.bool_)
     for raw in file.rows():
         id_ = file.id_of(raw)
@@ -218,23 +218,25 @@ def _by_id(file: ProposalsFile, table: DataTable, refused: Mapping[int, str]) ->
     yield from ((id_, "") for id_ in usable.chosen(~given_N))
 
 
-def _ids(table: DataTable, refused: Mapping[int, str], unusable: set[str]) -> Iterator[tuple[str, bool]]:
-    """Yield the id of each row, and whether the row can be used. "" is the id of a row that has none.
-
-    The ids of rows that cannot be used are added to `unusable`.
+def identified(
+    table: DataTable, refused: Mapping[int, str], unusable: set[str] | None = None
+) -> Iterator[tuple[str, UsableRow | None]]:
+    """Yield each row of the dataset with its id. The row is None if it cannot be used, and its id then "" if it has
+    none. The ids of such rows are added to `unusable`.
     """
     ids = RowIds()
     for row in table.read():
         if isinstance(row, UsableRow) and row.position not in refused:
-            yield ids.id_of(row.id, row.prompt), True
-        else:
-            unusable.update({row.id} if row.id is not None else ())
-            yield row.id or "", False
+            yield ids.id_of(row.id, row.prompt), row
+            continue
+        if row.id is not None and unusable is not None:
+            unusable.add(row.id)
+        yield row.id or "", None
 
 
 def _by_order(file: ProposalsFile, table: DataTable, refused: Mapping[int, str]) -> Iterator[tuple[str, str]]:
     asked, id_column = table.layout.at.prompt, file.source.id_column
-    for own, raw, other in zip_longest(_ids(table, refused, set()), file.rows(), table.raw_rows()):
+    for own, raw, other in zip_longest(identified(table, refused), file.rows(), table.raw_rows()):
         if own is None or raw is None or other is None:
             ours, theirs = sum(1 for _ in table.raw_rows()), sum(1 for _ in file.rows())
             raise DataError(
@@ -255,5 +257,5 @@ def _by_order(file: ProposalsFile, table: DataTable, refused: Mapping[int, str])
                 f"the rows into the same order, or name them with the column {id_column!r}"
             )
         id_, usable = own
-        if usable:
+        if usable is not None:
             yield id_, file.proposal(raw)

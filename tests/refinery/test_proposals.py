@@ -77,6 +77,7 @@ def test_a_file_takes_the_place_of_models(tmp_path: Path) -> None:
     assert "a file, proposals.jsonl" in page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".csv", ".parquet", ".json"])
 def test_every_kind_of_file_and_order_gives_the_same_labels(tmp_path: Path, suffix: str) -> None:
     source, given = written(tmp_path), answers()
@@ -184,6 +185,7 @@ def test_settings_that_would_not_be_used_are_refused(
         config(Path("d.jsonl"), options.pop("proposals", "p.jsonl"), *changes, **options)
 
 
+@pytest.mark.slow
 def test_with_a_model_the_model_is_trained_once_on_the_refined_labels(tmp_path: Path) -> None:
     given = config(written(tmp_path), proposed(tmp_path, answers()), "train.lora=null", model="builtin:strong")
     backend = fake()
@@ -203,6 +205,7 @@ def test_a_proposal_that_does_not_fit_into_the_model_is_found_before_anybody_is_
         dry_run(long, RunOptions(out=tmp_path / "out", store=tmp_path / "store"))
 
 
+@pytest.mark.slow
 def test_the_content_of_the_file_identifies_the_refinement_and_not_its_place(tmp_path: Path) -> None:
     source, there = written(tmp_path), proposed(tmp_path, answers())
     first = refine(config(source, there), tmp_path)
@@ -217,6 +220,7 @@ def test_the_content_of_the_file_identifies_the_refinement_and_not_its_place(tmp
     assert len(list(stages.iterdir())) == 2
 
 
+@pytest.mark.slow
 def test_show_diff_revert_and_push_work_without_a_model(tmp_path: Path) -> None:
     given = config(written(tmp_path), proposed(tmp_path, answers()), reference="gold")
     where = RunOptions(out=tmp_path / "out", store=tmp_path / "store", backend=no_backend)
@@ -239,6 +243,7 @@ def test_show_diff_revert_and_push_work_without_a_model(tmp_path: Path) -> None:
     assert str(tmp_path) not in card
 
 
+@pytest.mark.slow
 def test_ids_that_burnish_made_and_skipped_rows_are_known(tmp_path: Path) -> None:
     data = without("id", rows())
     data[7]["answer"] = ""

@@ -118,6 +118,7 @@ def test_a_server_elsewhere_is_named_before_anything_is_sent(tmp_path: Path) -> 
     assert "at most 60 comparisons in 1 round; no model is trained" in list(words(plan))
 
 
+@pytest.mark.slow
 def test_an_answer_that_was_cut_or_empty_is_invalid(tmp_path: Path) -> None:
     questions = list(RIGHT)
 
@@ -195,6 +196,7 @@ def test_a_kill_after_any_answer_loses_none(tmp_path: Path, monkeypatch: pytest.
     assert pieces.summary == whole.summary
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tear", [False, True])
 def test_stopped_before_every_manifest_the_folder_is_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tear: bool
@@ -210,6 +212,7 @@ def test_stopped_before_every_manifest_the_folder_is_the_same_bytes(
     assert bytes_of(tmp_path / "pieces" / "out") == bytes_of(whole.out)
 
 
+@pytest.mark.slow
 def test_a_call_that_is_given_up_leaves_its_row_without_a_proposal(tmp_path: Path) -> None:
     questions = list(RIGHT)
 

@@ -77,8 +77,8 @@ class FaultServer:
     """`with FaultServer(faults=0.2) as server:` listens at `server.address`.
 
     Which request fails at which try is a function of seed, request and try. `refuse` sees a request's body and headers
-    (names in lower case) first and may answer in the server's place. `answered` counts whole answers by request;
-    `faulty` those that fail.
+    (names in lower case) first and may answer in the server's place. `ending` gives the `finish_reason` of a prompt's
+    answer. `answered` counts whole answers by request; `faulty` those that fail.
     """
 
     faults: float = 0.0
@@ -88,6 +88,7 @@ class FaultServer:
     vector: Callable[[str], Sequence[float]] = words_of
     logprobs: bool = True
     usage: bool = True
+    ending: Callable[[str], str] = lambda prompt: "stop"
     upstream: str | None = None
     refuse: Refuse = lambda body, headers: None
     asked: Counter[str] = field(default_factory=Counter[str])
@@ -166,7 +167,7 @@ class FaultServer:
         return {"object": "list", "data": vectors[::-1], "model": body["model"]}
 
     def _completion(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
-        weights = self.rule(body["messages"][0]["content"])
+        weights = self.rule(body["messages"][-1]["content"])
         tokens = [{"token": token, "logprob": math.log(weight)} for token, weight in weights.items()]
         text = max(weights, key=lambda token: weights[token])
         chosen = next(token for token in tokens if token["token"] == text)
@@ -174,7 +175,8 @@ class FaultServer:
         logprobs = {"content": [{**chosen, "top_logprobs": tokens[: body["top_logprobs"]]}]} if wanted else None
         message = {"role": "assistant", "content": text}
         usage = {"usage": {"prompt_tokens": 100, "completion_tokens": 2}} if self.usage else {}
-        return {"choices": [{"message": message, "finish_reason": "stop", "logprobs": logprobs}], **usage}
+        ending = self.ending(body["messages"][-1]["content"])
+        return {"choices": [{"message": message, "finish_reason": ending, "logprobs": logprobs}], **usage}
 
     def _forwarded(self, body: Mapping[str, Any]) -> Reaction:
         request = urllib.request.Request(

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 from tutorials import FENCE, Page, blocks, commands, difference, expected
 
+from burnish.config import ServerProposals
 from burnish.config.reading import read_annotator
+from burnish.refinery.options import Options, config_of
 
 PAGES = Path(__file__).parents[1] / "docs" / "tutorials"
 TUTORIALS = sorted(PAGES.glob("1*.md"))
@@ -52,11 +54,14 @@ def test_the_dataset_is_made_alike_in_all_tutorials() -> None:
     assert len(made) == 1
 
 
-def test_a_judge_in_the_reference_of_the_verb_can_be_read(tmp_path: Path) -> None:
+def test_the_servers_in_the_reference_of_the_verb_can_be_read(tmp_path: Path) -> None:
     text = (PAGES.parent / "refine.md").read_text(encoding="utf-8")
-    (judge,) = [block.text for block in blocks(text) if block.kind == "yaml"]
+    proposer, judge = [block.text for block in blocks(text) if block.kind == "yaml"]
     (tmp_path / "judge.yaml").write_text(judge)
     assert read_annotator(str(tmp_path / "judge.yaml")).kind == "judge"
+    (tmp_path / "server.yaml").write_text(proposer)
+    given = config_of(Options(data="d.jsonl", annotator="people", proposals=str(tmp_path / "server.yaml")))
+    assert isinstance(given.proposals, ServerProposals)
 
 
 def run(tmp_path: Path, text: str) -> int:

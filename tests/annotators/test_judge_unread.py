@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from servers import FaultServer, Reaction, Refuse, Sitting, pairs
 
-from burnish.annotators.llm.asker import ASKED_AGAIN
+from burnish.annotators.llm.caller import ASKED_AGAIN
 from burnish.annotators.llm.replies import reply_of, usage_of
 from burnish.config import Prices
 from burnish.errors import AnnotatorError, Paused

@@ -185,7 +185,7 @@ def test_wrong_types_in_python_are_named(argument: str, tmp_path: Path, monkeypa
         ({"max_cost": True}, "max_cost: True found; give an amount of money"),
         ({"out": 5}, "out: 5 found; give a text or a pathlib.Path"),
         ({"store": b"x"}, "store: b'x' found"),
-        ({"model": None}, "model: None found"),
+        ({"model": None}, "model: none is given"),
         ({"out": "a\0b"}, "out: .*found"),
         ({"backend": "fake"}, "backend: 'fake' has no method train"),
     ],

@@ -49,8 +49,8 @@ def test_proposals_that_were_cut_are_counted_with_the_setting_to_raise(tmp_path:
     assert "  6 labels could change in round 1. Why the others did not:" in lines
     (line,) = [line for line in lines if " invalid: " in line]
     assert line == (
-        "  36 invalid: the proposal has no end or no answer; it was not compared. 30 proposals had no end after 8 "
-        "tokens; raise the limit with --set decode.max_new_tokens=16"
+        "  36 invalid: there is no proposal, or it has no end or no answer; it was not compared. 30 proposals had "
+        "no end after 8 tokens; raise the limit with --set decode.max_new_tokens=16"
     )
 
 
@@ -173,7 +173,10 @@ def test_the_report_explains_each_of_its_reasons_with_the_word_of_the_ledger(tmp
     page = write_page(there.path, there.folder.summary).read_text()
     for word, meaning in (
         ("same answer", "label and proposal give the same answer, so they were not compared (agreed in the ledger)"),
-        ("no valid answer", "the proposal has no end or no answer; it was not compared (invalid in the ledger)"),
+        (
+            "no valid answer",
+            "there is no proposal, or it has no end or no answer; it was not compared (invalid in the ledger)",
+        ),
         ("rejected", "the annotator preferred the label (rejected in the ledger)"),
     ):
         assert f"<dt>{word}</dt><dd>{meaning}</dd>" in page

@@ -32,27 +32,28 @@ LIBRARIES = (
 
 
 def opener_of(
-    execution: Execution, student: ModelConfig, progress: backends.Progress, sources: Mapping[str, ModelConfig]
+    execution: Execution, student: ModelConfig | None, progress: backends.Progress, sources: Mapping[str, ModelConfig]
 ) -> Callable[[], Backend]:
     """Return a function that opens the backend at its first call and then always returns the same one."""
     execution = execution.model_copy(update={"threads": threads_of(execution, student)})
     return functools.cache(lambda: backends.open_backend(execution, progress, sources))
 
 
-def threads_of(execution: Execution, student: ModelConfig) -> int:
+def threads_of(execution: Execution, student: ModelConfig | None) -> int:
     """Return the number of CPU threads of one process.
 
-    It is 1 for the built-in models, because they are so small that a second thread slows them down.
+    It is 1 for the built-in models, because they are so small that a second thread slows them down. `student` is None
+    if no model is trained.
     """
     if execution.threads != "auto":
         return execution.threads
-    if student.source.startswith(location.BUILTIN):
+    if student is not None and student.source.startswith(location.BUILTIN):
         return 1
     # More threads than cores would make the workers wait for each other.
     return max(1, (os.cpu_count() or 1) // execution.workers)
 
 
-def provenance(execution: Execution, student: ModelConfig) -> dict[str, Any]:
+def provenance(execution: Execution, student: ModelConfig | None) -> dict[str, Any]:
     """Return what a manifest records besides the identity: versions, machine, execution settings."""
     settings = execution.model_dump(mode="json") | {"threads": threads_of(execution, student)}
     return {"versions": versions(), "platform": platform.platform(), "execution": settings}

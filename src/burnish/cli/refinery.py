@@ -19,7 +19,13 @@ def _rounds(context: click.Context, parameter: click.Parameter, value: str | Non
 
 @main.command("refine")
 @click.argument("data")
-@click.option("--model", required=True, help="The base model: a folder, a GGUF file, a hub id or builtin:NAME.")
+@click.option("--model", help="The base model: a folder, a GGUF file, a hub id or builtin:NAME.")
+@click.option(
+    "--proposals",
+    metavar="FILE|YAML",
+    help="A file with proposals (JSONL, JSON, Parquet, CSV, TSV), or a YAML file that names a model on a server. Then "
+    "no model has to be trained, and --model is optional.",
+)
 @click.option(
     "--annotator",
     help="Who compares answers: a YAML file, or people, oracle:COLUMN, classifier:MODEL, command:PROGRAM, ...",

@@ -63,6 +63,7 @@ from burnish.config.models import (
     Template,
     TrainSettings,
 )
+from burnish.config.proposals import FileProposals, Proposals, ServerProposals
 from burnish.config.refiners import DropMethod, MajorityMethod, RestEmMethod, RobustFtMethod, TournamentMethod
 from burnish.config.refinery import AuditConfig, Columns, DataConfig, RefineConfig, RefineSettings, SelftestConfig
 from burnish.config.tasks import (
@@ -104,6 +105,7 @@ __all__ = [
     "EmbeddingDiffers",
     "EmbeddingServerDiffers",
     "Execution",
+    "FileProposals",
     "GatedMethod",
     "Gsm8kTask",
     "IlrMethod",
@@ -131,6 +133,7 @@ __all__ = [
     "PairsFrom",
     "PeopleConfig",
     "Prices",
+    "Proposals",
     "ReferenceJudgeConfig",
     "RefineAnnotator",
     "RefineConfig",
@@ -140,6 +143,7 @@ __all__ = [
     "RobustFtMethod",
     "Schedule",
     "SelftestConfig",
+    "ServerProposals",
     "Settings",
     "SftMethod",
     "SumsTask",

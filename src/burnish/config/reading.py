@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
@@ -190,6 +190,15 @@ def read_annotator(text: str, field: str = "annotator", changes: Sequence[str] =
     for change in changes:
         _set(values, change)
     return checked(ANNOTATOR, values, str(path))
+
+
+def read_proposals(given: str | Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of `proposals`: those in a YAML file, or those that name another file, which holds proposals.
+    Raises ConfigError if the YAML file cannot be read."""
+    if not isinstance(given, str):
+        return dict(given)
+    path = Path(given)
+    return _mapping(_text(path), given) if path.suffix.lower() in {".yaml", ".yml"} else {"kind": "file", "path": given}
 
 
 def short_forms() -> list[str]:

@@ -12,6 +12,7 @@ from burnish.config.differs import Differs, TextDiffers
 from burnish.config.lab import Execution
 from burnish.config.methods import IlrMethod, MethodSettings, RefineMethod
 from burnish.config.models import AdapterUse, Decoding, Model, TrainSettings
+from burnish.config.proposals import Proposals, check_proposals
 
 ColumnName: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
 
@@ -122,14 +123,17 @@ class SelftestConfig(Settings):
 class RefineSettings(Settings):
     """The settings of a refinement that change its results."""
 
-    unwritten: ClassVar[frozenset[str]] = frozenset({"merge", "train_proposers"})
+    unwritten: ClassVar[frozenset[str]] = frozenset({"merge", "train_proposers", "proposals"})
 
     name: Name = "refined"
     """The name of the results."""
     data: DataConfig
     """The dataset that is refined."""
-    model: Model
-    """The base model. It is finetuned on the dataset and proposes answers."""
+    model: Model | None = None
+    """The base model. It is finetuned on the dataset and proposes answers. With `proposals` it is not needed: if it is
+    given, it is finetuned on the refined labels at the end."""
+    proposals: Proposals | None = None
+    """Proposals from a file or from a model on a server. Then no model is trained to propose answers."""
     annotator: RefineAnnotator | None = None
     """The annotator, which compares a proposal with its label. Methods that need no comparison need no annotator."""
     # Pydantic does not validate defaults, so `_with_defaults` below is not called for this one.
@@ -179,10 +183,24 @@ class RefineSettings(Settings):
         return self
 
     @model_validator(mode="after")
+    def _can_propose(self, info: ValidationInfo) -> RefineSettings:
+        if self.model is None and self.proposals is None:
+            raise ValueError("model: none is given; give a base model, which proposes answers, or give proposals")
+        if self.proposals is not None and info.context != ON_RECORD:
+            check_proposals(self.method, self.model, self._changed())
+        return self
+
+    def _changed(self) -> frozenset[str]:
+        """Return the fields that do not have their default value."""
+        fields = type(self).model_fields
+        return frozenset(name for name in fields if getattr(self, name) != fields[name].default)
+
+    @model_validator(mode="after")
     def _adapter_fits(self) -> RefineSettings:
         # Training checks this too. Here it is refused before the dataset is read and the model loaded.
         for field, train in (("train", self.train), ("train_proposers", self.train_proposers)):
-            if self.model.adapter is AdapterUse.CONTINUE and train is not None and train.lora is None:
+            continues = self.model is not None and self.model.adapter is AdapterUse.CONTINUE
+            if continues and train is not None and train.lora is None:
                 raise ValueError(
                     f"model.adapter: continue found, and {field}.lora: null, which trains all weights; set "
                     f"model.adapter to merge, or leave {field}.lora out"

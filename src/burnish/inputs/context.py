@@ -29,14 +29,15 @@ from burnish.types import Artifact
 class RunContext:
     """The store, the models, the backend and the terminal of a run, and its budget for calls to servers.
 
-    `student` is the model that is finetuned. It decides the number of threads and the number formats. `run` is the name
-    of the run in the ledger of calls. `folder` is where people find the pairs that they have to judge. `own_backend`,
-    if given, opens a backend that replaces the usual one. `own_generator`, if given, generates in the backend's place.
+    `student` is the model that is finetuned, or None. It decides the number of threads and the number formats. `run` is
+    the name of the run in the ledger of calls. `folder` is where people find the pairs that they have to judge.
+    `own_backend`, if given, opens a backend that replaces the usual one. `own_generator`, if given, generates in the
+    backend's place.
     """
 
     store: Store
     models: FoundModels
-    student: ModelConfig
+    student: ModelConfig | None
     execution: Execution
     run: str
     folder: Path

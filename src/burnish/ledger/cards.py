@@ -16,7 +16,7 @@ from markupsafe import Markup
 from burnish import __version__
 from burnish.config import RefineSettings
 from burnish.ledger.folder import LEDGER, Folder
-from burnish.ledger.naming import annotator_words, is_hub_id, method_words, public_name
+from burnish.ledger.naming import annotator_words, is_hub_id, method_words, proposals_words, public_name
 from burnish.ledger.notes import taken_back
 from burnish.ledger.page import harm_table, reasons_table, rounds_table, selftest_table
 from burnish.ledger.summary import ModelSummary, State, Summary, reference_doubt
@@ -81,6 +81,7 @@ def dataset_card(folder: Folder, summary: Summary, names: Names) -> str:
 def model_card(summary: Summary, model: ModelSummary, adapter: bool, names: Names) -> str:
     """Return the card of the finetuned model, as Markdown."""
     # The same for the base model: only a hub id is a link that others can follow.
+    assert summary.config.model is not None, summary.config
     base = summary.config.model.source
     front = {
         "library_name": "peft" if adapter else "transformers",
@@ -169,7 +170,7 @@ def _facts(summary: Summary) -> list[Fact]:
     rows = [
         Fact("Dataset", f"{public_name(config.data.source)}, {plural(data.rows, 'row')}, {data.form}"),
         Fact("Left as they are", f"{plural(data.skipped, 'row')} that cannot be used" if data.skipped else ""),
-        Fact("Proposals by", public_name(config.model.source)),
+        Fact("Proposals by", proposals_words(config)),
         Fact("Method", method_words(config.method)),
         Fact("Annotator", annotator_words(config.annotator)),
         Fact("Answers differ by", config.differs.kind),
@@ -199,11 +200,11 @@ def _share(metric: Metric) -> str:
 
 def _training(config: RefineSettings) -> str:
     """Return the settings of training as a sentence."""
-    train = config.train
+    train, template = config.train, None if config.model is None else config.model.template
     adapted = f", LoRA of rank {train.lora.r}" if train.lora else ", all weights"
     return (
         f"{train.epochs:g} epochs, learning rate {train.learning_rate:g}, {train.batch_size} rows a step, "
-        f"{train.optimizer}{adapted}; prompts rendered as {config.model.template}"
+        f"{train.optimizer}{adapted}; prompts rendered as {template}"
     )
 
 

@@ -20,7 +20,7 @@ _AT_ONCE = 20_000
 
 WHY = {
     Reason.AGREED: "label and proposal give the same answer, so they were not compared",
-    Reason.INVALID: "the proposal has no end or no answer; it was not compared",
+    Reason.INVALID: "there is no proposal, or it has no end or no answer; it was not compared",
     Reason.NOT_COMPARED: "the row was not among those that were compared",
     Reason.REJECTED: "the annotator preferred the label",
     Reason.TIE: "the annotator found both equally good; the label stays",

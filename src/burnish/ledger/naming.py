@@ -7,9 +7,19 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import assert_never
 from urllib.parse import urlsplit
 
-from burnish.config import CommandConfig, JudgeConfig, MajorityConfig, OracleConfig, looks_like_hub_id
+from burnish.config import (
+    CommandConfig,
+    FileProposals,
+    JudgeConfig,
+    MajorityConfig,
+    OracleConfig,
+    RefineSettings,
+    ServerProposals,
+    looks_like_hub_id,
+)
 from burnish.config.annotators import AnnotatorSettings
 from burnish.config.methods import MethodSettings
 from burnish.models.location import BUILTIN
@@ -36,6 +46,21 @@ def method_words(method: MethodSettings) -> str:
     settings = [f"{key} {value}" for key, value in sorted(values.items())]
     settings += [f"checked by the program {program_name(method.program)}"] if method.program else []
     return f"{method.kind} ({', '.join(settings)})"
+
+
+def proposals_words(config: RefineSettings) -> str:
+    """Say who proposed, without addresses of this machine."""
+    match config.proposals:
+        case FileProposals(path=path):
+            return f"a file, {Path(path).name}"
+        case ServerProposals(model=model, base_url=address):
+            host = public_host(address)
+            return f"the model {model} on a server{f' at {host}' if host else ''}"
+        case None:
+            assert config.model is not None, config
+            return public_name(config.model.source)
+        case _:
+            assert_never(config.proposals)
 
 
 def annotator_words(annotator: AnnotatorSettings | None) -> str:

@@ -18,9 +18,9 @@ from burnish.config import AuditConfig
 from burnish.ledger.calibration import calibration_words, reliability
 from burnish.ledger.folder import REPORT, Folder, StandingChange
 from burnish.ledger.history import WHY
-from burnish.ledger.naming import annotator_words, method_words, public_name
+from burnish.ledger.naming import annotator_words, method_words, proposals_words, public_name
 from burnish.ledger.notes import ended_words, losses, taken_back
-from burnish.ledger.summary import RoundSummary, Summary, reference_doubt
+from burnish.ledger.summary import CallSummary, RoundSummary, Summary, reference_doubt
 from burnish.report.drawing import Axis, Curve, Mark, curves, scaled
 from burnish.report.facts import Fact
 from burnish.report.page import environment
@@ -114,12 +114,14 @@ def facts(summary: Summary) -> list[Fact]:
     skipped = f", {data.skipped:,} left as they are (they cannot be used)" if data.skipped else ""
     rows = [
         Fact("Dataset", f"{Path(config.data.source).name}: {data.rows:,} rows, {data.form}{skipped}"),
-        Fact("Model", public_name(config.model.source)),
+        Fact("Model", "none was trained" if config.model is None else public_name(config.model.source)),
+        Fact("Proposals by", "" if config.proposals is None else proposals_words(config)),
         Fact("Method", method_words(config.method)),
         Fact("Annotator", annotator_words(config.annotator)),
         Fact("Answers differ by", config.differs.kind),
         Fact("Audit", _audit_words(config.audit)),
-        Fact("Judge's server", call_words(summary)),
+        Fact("Judge's server", call_words(summary.calls)),
+        Fact("Proposals' server", call_words(summary.proposal_calls)),
     ]
     return [fact for fact in rows if fact.value]
 
@@ -132,12 +134,11 @@ def _audit_words(audit: AuditConfig | None) -> str:
     return f"up to {plural(audit.size, 'change')} a round, judged by {annotator_words(audit.by)}{limit}"
 
 
-def call_words(summary: Summary) -> str:
-    """Return what the judge's server was paid for, or an empty text if no server was asked."""
-    calls = summary.calls
+def call_words(calls: CallSummary | None) -> str:
+    """Return what a server was paid for, or an empty text if no server was asked."""
     if calls is None:
         return ""
-    # There is a cost only if the judge's config names prices.
+    # There is a cost only if the server's config names prices.
     money = "" if calls.cost is None else f", {calls.cost:.2f} {calls.currency}"
     tokens = f"{calls.prompt_tokens:,} tokens read, {calls.completion_tokens:,} written"
     return f"{plural(calls.calls, 'answered call')}, {calls.failed:,} given up, {tokens}{money}"

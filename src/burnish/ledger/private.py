@@ -9,7 +9,7 @@ from pathlib import Path
 import orjson
 from pydantic import JsonValue
 
-from burnish.config import expanded
+from burnish.config import FileProposals, expanded
 from burnish.errors import ConfigError, DataError
 from burnish.ledger.folder import Folder
 from burnish.ledger.summary import Summary
@@ -26,7 +26,9 @@ def private_places(folder: Folder, summary: Summary) -> tuple[str, ...]:
     models."""
     config = summary.config
     scorers = [annotator.base_model for annotator in config.annotators if annotator.base_model is not None]
-    sources = [config.data.source, config.model.source, *(model.source for model in scorers)]
+    models = [model.source for model in (config.model, *scorers) if model is not None]
+    file = [config.proposals.path] if isinstance(config.proposals, FileProposals) else []
+    sources = [config.data.source, *models, *file]
     # A hub id is no path here, so `_absolute` gives None for it.
     local = [path for path in map(_absolute, sources) if path is not None]
     places = {str(path) for path in (Path.home(), folder.path.resolve(), *local, *(path.parent for path in local))}

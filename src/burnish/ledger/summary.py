@@ -106,23 +106,23 @@ class RoundSummary(Record):
     """Number of changed labels by what the change did, among the rows with a reference: whether the label was right
     before and after it. A folder of an earlier version has none."""
     unfinished: int | None = None
-    """Number of `invalid` proposals without an end: generation stopped at `decode.max_new_tokens`. A folder of an
-    earlier version has none."""
+    """Number of `invalid` proposals without an end: generation stopped at `decode.max_new_tokens`, or at
+    `proposals.max_tokens` on a server. A folder of an earlier version has none."""
 
 
 class CallSummary(Record):
-    """What a judge's server was paid for, in all runs of this refinement together."""
+    """What a server was paid for, in all runs of this refinement together."""
 
     calls: int
     """Calls that were answered."""
     failed: int
-    """Calls that were given up after retries. Their comparisons are abstentions."""
+    """Calls that were given up after retries. Their comparisons are abstentions, and their rows have no proposal."""
     prompt_tokens: int
     """Tokens that the server read."""
     completion_tokens: int
     """Tokens that the server wrote."""
     cost: float | None
-    """Price of the tokens, if the judge's config names prices."""
+    """Price of the tokens, if the server's config names prices."""
     currency: str | None
     """Currency of the price."""
 
@@ -162,13 +162,15 @@ class Summary(Record):
     """Results of the annotator on planted pairs."""
     calls: CallSummary | None
     """What the calls to a judge's server cost."""
+    proposal_calls: CallSummary | None = None
+    """What the calls to the server that proposes cost, if there is one. Folders of earlier versions have none."""
     reverted: int
     """Number of rows that the user took back."""
     present_accuracy: Metric | None = None
     """Share of right labels now, if a reference column was named and rows were taken back. It is null after `burnish
     revert`, until the refinement is run again, and in folders of earlier versions."""
     model: ModelSummary | None
-    """The finetuned model, once it exists."""
+    """The finetuned model, once it exists. It stays null if proposals come from elsewhere and no model was given."""
 
     @property
     def right_labels(self) -> tuple[Metric, Metric] | None:

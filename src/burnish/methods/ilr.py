@@ -26,9 +26,11 @@ def ilr(setting: Setting, method: IlrMethod) -> list[Round]:
         check_has_evidence(rule, setting.annotator)
     rounds = [start(setting, labels)]
     for k in range(1, last + 1):
-        # Lines 2 to 8: each model answers the rows that it was not trained on.
-        models, proposals = _proposed(setting, labels, method, k)
-        compared = compare(setting, labels, models, proposals, k, method.cross_label)
+        # Lines 2 to 8: each model answers the rows that it was not trained on. There is no cross-labelling of proposals
+        # from elsewhere, because nobody knows what their source has seen.
+        given, cross = setting.proposals, method.cross_label and setting.proposals is None
+        models, proposals = ((), (given,)) if given else _proposed(setting, labels, method, k)
+        compared = compare(setting, labels, models, proposals, k, cross)
         judged = judge(steps, setting.annotator, setting.rows, compared, f"round {k} judgements", rule.accept)
         # Lines 11 to 16: replace at most alpha of all labels, the most confident first.
         refined = update(setting, labels, proposals, compared, judged, method.alpha, k, rule)

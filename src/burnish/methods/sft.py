@@ -26,8 +26,8 @@ def learned(setting: Setting, demonstrations: Artifact, name: str, *, last: bool
     """Finetune the base model on all rows.
 
     If `setting.models` is `last` and this is not the last round, nothing is trained, because nobody uses the model. The
-    base model is returned in its place.
+    base model is returned in its place. With `none`, nothing is trained at all.
     """
-    if setting.models == "last" and not last:
+    if setting.models == "none" or (setting.models == "last" and not last):
         return setting.base
     return setting.steps.train(setting.base, setting.rows, demonstrations, setting.train, name)

@@ -39,13 +39,13 @@ class Refined:
     """What `burnish.refine` returns.
 
     `dataset` is the refined dataset (a `datasets.Dataset`), `ledger` has every line of the ledger in order, `model` is
-    the folder of the finetuned model, and `out` is the folder of all results.
+    the folder of the finetuned model, or None if none was trained, and `out` is the folder of all results.
     """
 
     dataset: Any
     # A ledger has a line for each row and round. Printing it would flood a notebook.
     ledger: tuple[Refinement, ...] = field(repr=False)
-    model: Path
+    model: Path | None
     out: Path
     summary: Summary = field(repr=False)
 
@@ -54,7 +54,7 @@ class Refined:
 def refine(
     data: Any,
     *,
-    model: str | Path,
+    model: str | Path | None = None,
     annotator: Any = None,
     out: str | Path = "refined",
     store: str | Path | None = None,
@@ -67,6 +67,7 @@ def refine(
 
     `data`: a path, a hub id, a `datasets.Dataset`, a pandas DataFrame, or rows as mappings. The rows have one of the
     known forms, or another one that `columns` describes, such as {"prompt": "query", "completion": "response"}.
+    `model`: the base model. It is not needed with `proposals` (a file, a server's YAML file, or a mapping of settings).
 
     `annotator`: a YAML file, a short form (`oracle:COLUMN`, ...), a mapping of settings, a function `judge(request,
     first, second)`, or an object that implements the Annotator protocol. Such an object also has a method
@@ -76,7 +77,6 @@ def refine(
     dataset is also written in these forms. `options`: `rounds`, `alpha` and all other fields of
     `burnish.refinery.options.Options`, `max_calls`, `max_cost`, `pairs` (the file of `--pairs`), and `generator`: an
     object that implements the Generator protocol. It answers the prompts, and the backend only trains and scores.
-
     Raises BurnishError if the caller must correct something (ConfigError for a wrong argument, DataError for unusable
     data), and Paused if the run must wait for people or for a larger budget.
     """
@@ -87,7 +87,7 @@ def refine(
     store_folder = given_path(store, "store") if store is not None else default_store()
     check_switch(overwrite, "overwrite")  # Python callers may pass any type; a wrong one is found before any work
     backend_opener, generator = _engines(backend, options.pop("generator", None))
-    source, base = _source(data, store_folder), given_text(model, "model")
+    source, base = _source(data, store_folder), None if model is None else given_text(model, "model")
     config = config_of(_options(data=source, model=base, annotator=annotator, own=own_annotator, **options))
     run_options = RunOptions(
         out=out_folder,
@@ -108,7 +108,7 @@ def _refined(out: Path, summary: Summary) -> Refined:
     return Refined(
         dataset=read_dataset(out / summary.data.file),
         ledger=tuple(Folder(out).ledger()),
-        model=out / MODEL,
+        model=None if summary.model is None else out / MODEL,
         out=out,
         summary=summary,
     )

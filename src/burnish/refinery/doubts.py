@@ -13,6 +13,7 @@ from burnish.inputs.lengths import check_fits, check_lengths, spread
 from burnish.ledger.summary import doubt_of
 from burnish.refinery.dataset import DataFacts
 from burnish.refinery.inputs import STUDENT, RefinementInputs
+from burnish.refinery.proposals import identified, proposals_in
 from burnish.results import Metric
 from burnish.types import Example, TrainingRow
 
@@ -24,7 +25,8 @@ def check_amount(config: RefineConfig, facts: DataFacts) -> None:
     """Check that there are enough rows for the method. Raises DataError if they cannot be divided into its parts, and
     ConfigError if its cap allows no change."""
     # The facts of an older burnish do not count the prompts. Then the stage that divides the rows checks it.
-    if facts.prompts is not None:
+    # Proposals from elsewhere need no parts.
+    if facts.prompts is not None and config.proposals is None:
         check_parts(config.method, facts.prompts, facts.usable, config.data.source)
     check_caps(config.method, "method", facts.usable, config.data.source)
 
@@ -39,13 +41,28 @@ def cut_answers(found: RefinementInputs, facts: DataFacts, own_generator: bool) 
     # Without the tokenizer nothing can be counted. The first row says what is missing.
     with suppress(BackendError):
         answers = (row.completion for row in rows)
-        warning = check_lengths(answers, facts.usable, model, config.decode, "given answers")
+        if config.proposals is None:
+            warning = check_lengths(answers, facts.usable, model, config.decode, "given answers")
         # A caller's generator may serve the model with another context.
-        decode = None if own_generator else config.decode
+        # Proposals from elsewhere are not generated.
+        decode = None if own_generator or config.proposals is not None else config.decode
         check_fits(rows, facts.usable, model, config.train, decode)
         if config.train_proposers is not None:
             check_fits(rows, facts.usable, model, config.train_proposers, decode, "train_proposers")
+        if proposed := list(_proposed(found, facts)):
+            check_fits(proposed, facts.usable, model, config.train, None)
     return warning
+
+
+def _proposed(found: RefinementInputs, facts: DataFacts) -> Iterator[TrainingRow]:
+    """Yield some of the rows with their proposal from a file in place of their answer, as they may be trained on."""
+    if found.proposals is None:
+        return
+    pairs = proposals_in(found.proposals, found.table, found.refused)
+    texts = dict(spread((pair for pair in pairs if pair[1]), facts.usable))
+    for id_, row in identified(found.table, found.refused):
+        if row is not None and id_ in texts:
+            yield TrainingRow(id=f"{row.where} with its proposal", prompt=row.prompt, completion=texts[id_])
 
 
 def reference_doubt(found: RefinementInputs, facts: DataFacts) -> str | None:

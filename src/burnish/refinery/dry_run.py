@@ -8,12 +8,14 @@ from dataclasses import dataclass
 
 from burnish.config import EmbeddingServerDiffers, RefineConfig
 from burnish.ledger.folder import Folder
+from burnish.refinery.accounts import check_servers
 from burnish.refinery.dataset import DataFacts, facts_of, unused_columns
 from burnish.refinery.doubts import check_amount, cut_answers, reference_doubt
 from burnish.refinery.estimate import Estimate, estimated
 from burnish.refinery.first_row import FirstRow, data_words, first_row, row_words
 from burnish.refinery.inputs import find
 from burnish.refinery.pairs import check_pairs
+from burnish.refinery.proposals import Paired, check_file
 from burnish.refinery.refining import RunOptions, planned_in
 from burnish.refinery.selftest import still_to_run
 from burnish.refinery.sending import sent_elsewhere
@@ -28,7 +30,8 @@ class DryRun:
     """A plan that was not carried out.
 
     `unused` are the columns that nothing reads. `embedded` is the largest number of texts that would be sent to a
-    server of embeddings, or None if there is no such server. `sent` says what goes to servers that are not on this
+    server of embeddings, or None if there is no such server. `first` is None if no model is trained. `proposals` says
+    how many rows have a proposal in a file. `sent` says what goes to servers that are not on this
     machine. `warnings` say what will hardly work.
     """
 
@@ -36,11 +39,12 @@ class DryRun:
     unresolved: list[str]
     data: DataFacts
     unused: list[str]
-    first: FirstRow
+    first: FirstRow | None
     estimate: Estimate
     embedded: int | None
     sent: list[str]
     warnings: list[str]
+    proposals: Paired | None = None
 
 
 def dry_run(config: RefineConfig, run_options: RunOptions) -> DryRun:
@@ -49,6 +53,7 @@ def dry_run(config: RefineConfig, run_options: RunOptions) -> DryRun:
     # A dry run must also work without a network.
     store = Store(run_options.store)
     found = find(config, offline_ok=True, known=KnownHashes(store.root / HASHES, kept=False))
+    check_servers(found.config, run_options.budget)
     check_pairs(run_options.pairs, found.config, found.table, run_options.out, overwrite=run_options.overwrite)
     plan = planned_in(found, run_options)
     # Without an answer of the hub, the plan has other fingerprints than the run, and says nothing about the folder.
@@ -56,9 +61,10 @@ def dry_run(config: RefineConfig, run_options: RunOptions) -> DryRun:
         Folder(run_options.out).check_claim(plan.changing, found.config.settings, run_options.overwrite, plan.ends)
     facts = facts_of(found.table, found.config.data, found.refused)
     check_amount(found.config, facts)
+    paired = None if found.proposals is None else check_file(found.proposals, found.table, found.refused)
     first = first_row(found)
     # A caller's backend may count tokens in another way.
-    counted = run_options.backend is None and not first.problem
+    counted = run_options.backend is None and first is not None and not first.problem
     long = cut_answers(found, facts, run_options.generator is not None) if counted else None
     return DryRun(
         stages=explain(plan.records, store),
@@ -70,6 +76,7 @@ def dry_run(config: RefineConfig, run_options: RunOptions) -> DryRun:
         embedded=_embedded(found.config, facts),
         sent=list(sent_elsewhere(found.config, facts.usable)),
         warnings=[warning for warning in (long, reference_doubt(found, facts)) if warning],
+        proposals=paired,
     )
 
 
@@ -83,7 +90,9 @@ def words(plan: DryRun) -> Iterator[str]:
     """Yield the plan as lines for a terminal."""
     yield from map(terminal, plan.sent)
     yield from data_words(plan.data, plan.unused)
-    yield from row_words(plan.first)
+    if plan.proposals is not None:
+        yield plan.proposals.words()
+    yield from row_words(plan.first) if plan.first is not None else ()
     yield from (f"warning: {terminal(warning)}" for warning in plan.warnings)
     for stage in plan.stages:
         # The first 8 digits of a fingerprint are enough to tell stages apart.
@@ -99,13 +108,17 @@ def words(plan: DryRun) -> Iterator[str]:
 
 def _estimate_words(estimate: Estimate) -> Iterator[str]:
     """Yield the estimate as lines for a terminal."""
+    work = f"about {estimate.trained_tokens:,} tokens trained on, {estimate.generated_tokens:,} written"
+    trained = estimate.trained_tokens > 0
     yield (
-        f"at most {plural(estimate.comparisons, 'comparison')} in {plural(estimate.rounds, 'round')}; about "
-        f"{estimate.trained_tokens:,} tokens trained on, {estimate.generated_tokens:,} written"
+        f"at most {plural(estimate.comparisons, 'comparison')} in {plural(estimate.rounds, 'round')}; "
+        f"{work if trained else 'no model is trained'}"
     )
-    if estimate.seconds is None:
+    if trained and estimate.seconds is None:
         yield "time: not estimated (the model or its libraries are not on this machine)"
-    else:
+    elif estimate.seconds is not None:
         yield f"time on this machine, without a judge's server: very roughly {duration(estimate.seconds)}"
+    if estimate.proposals is not None:
+        yield estimate.proposals.words("proposals")
     if estimate.calls is not None:
         yield estimate.calls.words()

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from burnish import backends
+from burnish.annotators.llm.proposer import estimate as estimated_proposals
 from burnish.annotators.llm.questions import CallEstimate, summed
 from burnish.annotators.llm.questions import estimate as estimated_calls
-from burnish.config import JudgeConfig, ModelConfig, RefineConfig
+from burnish.config import JudgeConfig, ModelConfig, RefineConfig, ServerProposals
 from burnish.models import location
 from burnish.models.adapter import beneath
 from burnish.refinery.dataset import DataFacts
@@ -30,7 +31,7 @@ class Estimate:
     """Upper bounds over all rounds: no proposal equals its label, and no stage is done yet.
 
     `calls` are those of all judges on servers, with the self-test if it is still to run. `seconds` is None if the model
-    or its libraries are not on this machine.
+    or its libraries are not on this machine. `proposals` are the calls to a model on a server that proposes.
     """
 
     rows: int
@@ -40,6 +41,7 @@ class Estimate:
     generated_tokens: int
     seconds: float | None
     calls: CallEstimate | None
+    proposals: CallEstimate | None = None
 
 
 def estimated(config: RefineConfig, facts: DataFacts, selftested: bool) -> Estimate:
@@ -48,10 +50,11 @@ def estimated(config: RefineConfig, facts: DataFacts, selftested: bool) -> Estim
     rows, method = facts.usable, config.method
     tokens = facts.characters / CHARACTERS_PER_TOKEN
     # Tokens that are trained on: by the models that propose in each round, and once more by the model that is kept.
-    proposers = config.train_proposers or config.train
-    trained = tokens * (config.train.epochs + proposers.epochs * method.last_round * method.proposers_passes)
+    proposers, elsewhere = config.train_proposers or config.train, config.proposals is not None
+    kept = 0.0 if config.model is None else config.train.epochs
+    trained = tokens * (kept + (0 if elsewhere else proposers.epochs * method.last_round * method.proposers_passes))
     # Half of the characters of a row are taken to be its answer.
-    generated = method.last_round * method.samples_per_row * tokens / 2
+    generated = 0 if elsewhere else method.last_round * method.samples_per_row * tokens / 2
     comparisons = comparisons_of(config, rows)
     return Estimate(
         rows=rows,
@@ -61,6 +64,7 @@ def estimated(config: RefineConfig, facts: DataFacts, selftested: bool) -> Estim
         generated_tokens=round(generated),
         seconds=_seconds(config, trained, generated * config.decode.beams),
         calls=summed(list(_calls(config, facts, comparisons, selftested))),
+        proposals=_proposals(config, facts),
     )
 
 
@@ -78,6 +82,15 @@ def _calls(config: RefineConfig, facts: DataFacts, comparisons: int, selftested:
                 yield replace(asked, selftest=asked.calls)
 
 
+def _proposals(config: RefineConfig, facts: DataFacts) -> CallEstimate | None:
+    """Return what a model on a server is asked for proposals, or None if there is no such model."""
+    server = config.proposals
+    if not isinstance(server, ServerProposals):
+        return None
+    # Half of the characters of a row are taken to be its answer.
+    return estimated_proposals(server, facts.usable, facts.characters / facts.usable / 2)
+
+
 def comparisons_of(config: RefineConfig, rows: int) -> int:
     """Return an upper bound on the comparisons of all rounds. It is reached if no proposal equals its label."""
     in_round = rows * config.method.comparisons_per_row
@@ -87,7 +100,7 @@ def comparisons_of(config: RefineConfig, rows: int) -> int:
 def _seconds(config: RefineConfig, trained: float, generated: float) -> float | None:
     """Return the estimated time, or None if the model or its libraries are not on this machine."""
     # The speed test loads the libraries, so it only runs if the size of the model is known.
-    parameters = parameters_of(config.model)
+    parameters = None if config.model is None else parameters_of(config.model)
     rate = backends.speed(config.execution) if parameters else None
     if not parameters or rate is None:
         return None

@@ -9,7 +9,7 @@ from burnish import backends
 from burnish.errors import BackendError, DataError
 from burnish.forms.recognise import UsableRow
 from burnish.refinery.dataset import DataFacts
-from burnish.refinery.inputs import RefinementInputs
+from burnish.refinery.inputs import STUDENT, RefinementInputs
 from burnish.report.text import lines, plural, shortened, terminal
 from burnish.types import TrainingRow
 
@@ -31,18 +31,20 @@ class FirstRow:
     problem: str
 
 
-def first_row(found: RefinementInputs) -> FirstRow:
-    """Render the first usable row.
+def first_row(found: RefinementInputs) -> FirstRow | None:
+    """Render the first usable row. Return None if no model is trained, since no model then reads it.
 
     If the tokenizer is not on this machine, the reason goes into `problem`, since a dry run can do without it. Raises
     DataError if no row can be used.
     """
+    if STUDENT not in found.models:
+        return None
     # The table is read lazily, so this stops at the first usable row.
     for row in found.table.read():
         if isinstance(row, UsableRow) and row.position not in found.refused:
             try:
                 rendered = backends.rendered(
-                    found.models["model"].model,
+                    found.models[STUDENT].model,
                     TrainingRow(id=row.where, prompt=row.prompt, completion=row.completion),
                 )
             except BackendError as error:

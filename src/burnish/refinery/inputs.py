@@ -6,13 +6,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from burnish.config import CommandDiffers, OracleConfig, RefineConfig, WantedModel, WantedProgram
+from burnish.config import CommandDiffers, FileProposals, OracleConfig, RefineConfig, WantedModel, WantedProgram
 from burnish.errors import ConfigError
 from burnish.forms.table import DataTable, open_table
 from burnish.inputs.distances import FIELD as DIFFERS
 from burnish.inputs.distances import embedder_of
 from burnish.inputs.feasible import check_programs
 from burnish.inputs.models import FoundModels, find_models
+from burnish.refinery.proposals import ProposalsFile, find_file
 from burnish.refinery.referee import referee_of
 from burnish.refinery.refusals import refused_rows
 from burnish.store import identity
@@ -41,6 +42,7 @@ class RefinementInputs:
     """Who compares answers with the reference column."""
     models: FoundModels
     embedder: Artifact | None
+    proposals: ProposalsFile | None
 
     @property
     def unresolved(self) -> list[str]:
@@ -69,12 +71,20 @@ def find(config: RefineConfig, offline_ok: bool, known: KnownHashes | None = Non
         referee=referee_of(config, table),
         models=models,
         embedder=embedder_of(config.differs, offline_ok, known),
+        proposals=_proposals(config, known),
     )
+
+
+def _proposals(config: RefineConfig, known: KnownHashes | None) -> ProposalsFile | None:
+    """Return the file with proposals, or None if the config names none."""
+    given = config.proposals
+    return find_file(given, config.data, known) if isinstance(given, FileProposals) else None
 
 
 def _wanted(config: RefineConfig) -> Iterator[WantedModel]:
     """Yield every model that a refinement names, with its field."""
-    yield WantedModel(STUDENT, config.model)
+    if config.model is not None:
+        yield WantedModel(STUDENT, config.model)
     if config.annotator is not None:
         yield from config.annotator.models(ANNOTATOR, simulated=False)
     if config.audit is not None:

@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 from burnish import config as settings
 from burnish.annotators import build
+from burnish.annotators.llm.caller import Purse
+from burnish.annotators.llm.proposer import Proposer, identity_of
 from burnish.annotators.program import checker
 from burnish.inputs.context import RunContext
 from burnish.inputs.distances import differing_of
 from burnish.methods import Round, Setting, run_method
 from burnish.people.mailbox import Purpose
+from burnish.protocols import Completion
+from burnish.refinery.accounts import proposals_run, proposer_budget
 from burnish.refinery.dataset import given_rows
 from burnish.refinery.inputs import ANNOTATOR, AUDITOR, CHECKER, STUDENT, RefinementInputs
+from burnish.refinery.proposals import file_proposals
 from burnish.services.program import Program
 from burnish.steps.artifacts import Rows, Split
 from burnish.steps.basic import Steps
 from burnish.steps.judging import AnnotatorPlan, nobody
+from burnish.steps.proposing import ProposerPlan, proposed
 from burnish.steps.setting import Audit
 from burnish.store.runners import Runner
 from burnish.tasks.own import grader_of
-from burnish.types import Artifact
+from burnish.types import Artifact, Example
+
+NO_MODEL = Artifact(path="", kind="none", fingerprint="none")
+"""Stands for the model of a refinement that trains none."""
 
 
 class Job:
@@ -48,6 +59,33 @@ class Job:
         """The dataset's rows. The stage runs when this is first read."""
         found = self.found
         return given_rows(self.steps, found.table, self.config.data, found.source, found.refused)
+
+    @functools.cached_property
+    def proposals(self) -> Artifact | None:
+        """The proposals that come from elsewhere, or None if models propose. The stage runs when this is first read."""
+        found, file, config = self.found, self.found.proposals, self.config.proposals
+        if file is not None:
+            return file_proposals(self.steps, self.data, file, found.table, found.refused)
+        if isinstance(config, settings.ServerProposals):
+            return proposed(self.steps, self.rows, self._proposer(config))
+        return None
+
+    def read_files(self) -> None:
+        """Run the stages that only read files, so that a wrong file is refused before anything is spent."""
+        _ = self.data
+        if self.found.proposals is not None:
+            _ = self.proposals
+
+    def _proposer(self, config: settings.ServerProposals) -> ProposerPlan:
+        """Return the model on a server that proposes. Nothing is sent before the stage runs."""
+        context = self.context
+
+        def over(examples: Mapping[str, Example], done: AbstractSet[str]) -> Iterator[Sequence[Completion]]:
+            budget = proposer_budget(self.config, context.run, context.budget)
+            purse = Purse(calls=context.calls(), run=proposals_run(context.run), budget=budget)
+            return Proposer(config, purse, context.terminal.say).completions(examples, done)
+
+        return ProposerPlan(config=config.semantic(), fingerprint=identity_of(config), over=over)
 
     @functools.cached_property
     def annotator(self) -> AnnotatorPlan | None:
@@ -84,7 +122,8 @@ class Job:
             gold=None,
             # A setting always has an annotator, so that methods need no case for none.
             annotator=self.annotator or nobody(),
-            base=self.context.model(self.steps, STUDENT),
+            # Without a model, nothing is trained, and nothing reads the base.
+            base=NO_MODEL if config.model is None else self.context.model(self.steps, STUDENT),
             train=config.train,
             train_proposers=config.train_proposers,
             decode=config.decode,
@@ -92,8 +131,9 @@ class Job:
             differing=differing_of(config.differs, self.found.embedder, config.execution, terminal, terminal.say),
             checker=checker(program) if program is not None else None,
             audit=self._audit(),
-            models="last",
+            models="none" if config.model is None else "last",
             tested=tested if config.selftest.calibrate else None,
+            proposals=self.proposals,
         )
 
     def _audit(self) -> Audit | None:

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, TypeAdapter
 
 from burnish.config import METHODS, RefineConfig, Template
 from burnish.config.method_settings import Rounds
-from burnish.config.reading import checked, read_annotator, refine_config, words_of
+from burnish.config.reading import checked, read_annotator, read_proposals, refine_config, words_of
 from burnish.errors import ConfigError, brief
 
 
@@ -20,12 +20,14 @@ from burnish.errors import ConfigError, brief
 class Options:
     """The options of `burnish refine`. An option that is None or empty keeps its default.
 
-    `annotator`, `differs` and `columns` may also be mappings of settings, and `extra_columns` a list of names.
+    `annotator`, `proposals`, `differs` and `columns` may also be mappings of settings, and `extra_columns` a list of
+    names.
     """
 
     data: str
-    model: str
+    model: str | None = None
     annotator: Any = None
+    proposals: str | Mapping[str, Any] | None = None
     rounds: Rounds | None = None
     alpha: float | None = None
     accept: str | None = None
@@ -60,9 +62,13 @@ def config_of(options: Options) -> RefineConfig:
     checked(OPTIONS, options, "refine", strict=True)
     values: dict[str, Any] = {
         "data": _data(options),
-        "model": {"source": options.model, **_template(options.template)},
         "method": {"kind": options.method, **_method(options)},
     }
+    if options.model is not None or options.template is not None:
+        # A template without a model is an error, which names the missing source.
+        values["model"] = _given(source=options.model) | _template(options.template)
+    if options.proposals is not None:
+        values["proposals"] = read_proposals(options.proposals)
     if options.annotator is not None:
         values["annotator"] = _annotator(options.annotator)
     if options.differs is not None:
@@ -133,7 +139,8 @@ def _method(options: Options) -> dict[str, Any]:
             # Another message says that a method does not refine.
             if settings.refines and name not in settings.model_fields:
                 raise ConfigError(f"--{name}: {brief(value)} is not used by --method {options.method}; leave it out")
-        fields = {**settings.refine_defaults, **fields}
+        # Proposals from elsewhere are compared in one round.
+        fields = {**settings.refine_defaults, **({"rounds": 1} if options.proposals is not None else {}), **fields}
     if options.checker is not None:
         if settings is None or "checker" not in settings.model_fields:
             raise ConfigError(

@@ -20,12 +20,14 @@ from burnish.ledger.summary import State, Summary, reference_doubt
 from burnish.ledger.touched import has_reverts
 from burnish.methods import Round
 from burnish.protocols import Backend, Generator
+from burnish.refinery.accounts import check_servers, judges_budget
 from burnish.refinery.dataset import read_facts, unused_columns
 from burnish.refinery.doubts import check_amount, cut_answers
 from burnish.refinery.first_row import data_words, first_row, row_words
 from burnish.refinery.inputs import RefinementInputs, find
 from burnish.refinery.job import Job
 from burnish.refinery.pairs import check_pairs
+from burnish.refinery.proposals import read_paired
 from burnish.refinery.selftest import passed, tried
 from burnish.refinery.sending import sent_elsewhere
 from burnish.refinery.writing import Contents, Writer
@@ -84,6 +86,7 @@ def refine_data(config: RefineConfig, run_options: RunOptions) -> FinishedRefine
     """
     check_launched_once()
     found = find(config, offline_ok=False, known=KnownHashes(run_options.store / HASHES))
+    check_servers(found.config, run_options.budget)
     check_pairs(run_options.pairs, found.config, found.table, run_options.out, overwrite=run_options.overwrite)
     context = _context(found, run_options)
     root, plan = context.store, planned(found, context, run_options.annotator)
@@ -128,16 +131,14 @@ class _Refining:
     def run(self) -> FinishedRefinement:
         """Run all stages and write the folder. Raises Paused and BurnishError as `refine_data` does."""
         writer = self.writer
-        _ = self.job.data  # reading it runs the data stage, which raises DataError before anything else is spent
+        self.job.read_files()  # raises DataError before anything else is spent
         facts, found = read_facts(self.job.data), self.job.found
         check_amount(self.job.config, facts)
         # If every stage is finished already, nothing is sent any more.
         if not all(record.reused for record in self.plan.records):
             for line in sent_elsewhere(found.config, facts.usable):
                 self.job.context.terminal.say(line)
-        # The first row is rendered as burnish's own backends do it. A caller's backend may do it in another way.
-        if self.shown:
-            self._show()
+        self._show()
         with explained_write_errors(self.folder.path):
             writer.begin(None)
         if doubt := reference_doubt(self.folder.summary):
@@ -147,7 +148,7 @@ class _Refining:
             tested = tried(self.job)
             self.selftest = passed(self.job, tested) if tested is not None else None
             rounds = self.job.rounds(tested)
-            model = self._model(rounds[-1])
+            model = None if self.job.config.model is None else self._model(rounds[-1])
             if self.plan.ends:
                 # Which stages belong to the folder is known only now.
                 self.executor.store.refer(self.folder.path, [record.fingerprint for record in self.executor.records])
@@ -176,8 +177,17 @@ class _Refining:
     def _show(self) -> None:
         """Say what was found in the data. Raises ConfigError or DataError as `cut_answers` does."""
         facts, found, say = read_facts(self.job.data), self.job.found, self.job.context.terminal.say
+        # The first row is rendered as burnish's own backends do it. A caller's backend may do it in another way.
+        if not self.shown:
+            return
+        for line in data_words(facts, unused_columns(facts, found.table)):
+            say(line)
+        if found.proposals is not None and self.job.proposals is not None:
+            say(read_paired(self.job.proposals).words())
         first = first_row(found)
-        for line in (*data_words(facts, unused_columns(facts, found.table)), *row_words(first)):
+        if first is None:
+            return
+        for line in row_words(first):
             say(line)
         if not first.problem and (long := cut_answers(found, facts, self.job.context.own_generator is not None)):
             say(f"warning: {long}")
@@ -234,6 +244,7 @@ def planned(found: RefinementInputs, context: RunContext, own_annotator: Annotat
     # The same `Job` is planned and run, with another runner. So a plan cannot differ from the run.
     planner = Planner(context.store)
     job = Job(found, context, planner, own_annotator)
+    job.read_files()
     return Planned(rounds=job.rounds(tried(job)), records=planner.records, ends=planner.undecided)
 
 
@@ -244,15 +255,16 @@ def planned_in(found: RefinementInputs, run_options: RunOptions) -> Planned:
 
 def _context(found: RefinementInputs, run_options: RunOptions) -> RunContext:
     """Return what stages need to run: the store, the models, the budget and the terminal."""
+    # Named by the folder, so that calls which were paid for before a crash count against the budget.
+    run = short_hash("run", str(run_options.out.resolve()))
     return RunContext(
         store=Store(run_options.store),
         models=found.models,
         student=found.config.model,
         execution=found.config.execution,
-        # Named by the folder, so that calls which were paid for before a crash count against the budget.
-        run=short_hash("run", str(run_options.out.resolve())),
+        run=run,
         folder=run_options.out,
-        budget=run_options.budget,
+        budget=judges_budget(found.config, run, run_options.budget),
         terminal=Terminal(),
         own_backend=run_options.backend,
         own_generator=run_options.generator,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from burnish.config import EmbeddingServerDiffers, JudgeConfig, RefineConfig
+from burnish.config import EmbeddingServerDiffers, JudgeConfig, RefineConfig, ServerProposals
 from burnish.refinery.estimate import comparisons_of
 from burnish.report.text import plural
 from burnish.services.elsewhere import sent_words
@@ -15,9 +15,17 @@ def sent_elsewhere(config: RefineConfig, usable: int) -> Iterator[str]:
 
     `usable` is the number of rows that can be refined. Files for people and programs on this machine are not sent.
     """
-    lines = [*_judges(config, usable), _embeddings(config, usable)]
+    lines = [_prompts(config, usable), *_judges(config, usable), _embeddings(config, usable)]
     # Two judges of a vote can be on one host. A line is said once.
     yield from dict.fromkeys(line for line in lines if line is not None)
+
+
+def _prompts(config: RefineConfig, usable: int) -> str | None:
+    """Return what a model on a server that proposes is sent, or None if there is none."""
+    if not isinstance(config.proposals, ServerProposals):
+        return None
+    what = f"the prompts of at most {plural(usable, 'row')}, without their labels"
+    return sent_words(config.proposals.base_url, "proposals", what)
 
 
 def _judges(config: RefineConfig, usable: int) -> Iterator[str | None]:

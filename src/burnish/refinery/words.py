@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from burnish.algorithms.refinement import cap
+from burnish.config import ServerProposals
 from burnish.ledger.folder import REPORT, Folder, StandingChange
 from burnish.ledger.history import WHY
 from burnish.ledger.notes import ended_words, losses, share, taken_back
@@ -36,7 +37,11 @@ def closing(finished: FinishedRefinement) -> Iterator[str]:
     if back := taken_back(summary):
         yield back
     yield from (f"warning: {loss}" for loss in losses(summary))
-    yield f"cost: {call_words(summary) or 'no server was asked'}; all stages took {duration(finished.seconds)}"
+    paid = [call_words(summary.calls), call_words(summary.proposal_calls)]
+    if all(paid):
+        paid = [f"judge: {paid[0]}", f"proposals: {paid[1]}"]
+    cost = "; ".join(filter(None, paid)) or "no server was asked"
+    yield f"cost: {cost}; all stages took {duration(finished.seconds)}"
     yield f"dataset: {out / summary.data.file}"
     yield from (f"also as: {out / name}" for name in summary.data.also)
     if finished.pairs is not None:
@@ -46,6 +51,8 @@ def closing(finished: FinishedRefinement) -> Iterator[str]:
         yield f"model: {place}"
         if (place / TRY_IT).is_file():
             yield f"try it: {shlex.join(['python', str(place / TRY_IT), 'your question'])}"
+    elif summary.config.model is None:
+        yield "model: none was trained, because no --model was given; finetune one on the dataset"
     yield f"report: {out / REPORT}"
     yield from _next_commands(out, Folder(out).standing())
 
@@ -82,10 +89,13 @@ def _advice(summary: Summary, round_: RoundSummary, reason: Reason) -> str:
     config = summary.config
     match reason:
         case Reason.INVALID if round_.unfinished:
-            limit = config.decode.max_new_tokens
+            server = config.proposals
+            field, limit = "decode.max_new_tokens", config.decode.max_new_tokens
+            if isinstance(server, ServerProposals):
+                field, limit = "proposals.max_tokens", server.max_tokens
             return (
                 f". {plural(round_.unfinished, 'proposal')} had no end after {plural(limit, 'token')}; raise the limit "
-                f"with --set decode.max_new_tokens={2 * limit}"
+                f"with --set {field}={2 * limit}"
             )
         case Reason.BELOW_GATE if (gate := _setting(summary, "gate")) is not None:
             return f" (--gate {gate:g})"

@@ -13,7 +13,7 @@ from pathlib import Path
 import orjson
 import yaml
 
-from burnish.config import JudgeConfig
+from burnish.config import ServerProposals
 from burnish.errors import DataError
 from burnish.forms.convert import AlsoAs
 from burnish.ledger import folder as files
@@ -22,12 +22,13 @@ from burnish.ledger.page import write_page
 from burnish.ledger.summary import SUMMARY, CallSummary, DataSummary, ModelSummary, State, Summary
 from burnish.methods import Round
 from burnish.models.adapter import name_base
+from burnish.refinery.accounts import judge_prices, judges_of, proposals_run
 from burnish.refinery.dataset import read_facts
 from burnish.refinery.inputs import STUDENT
 from burnish.refinery.job import Job
 from burnish.refinery.measuring import Reference, exists, summarised
 from burnish.selftest.report import SelftestReport
-from burnish.services.calls import Spent
+from burnish.services.calls import Account
 from burnish.steps.artifacts import DEMONSTRATIONS, LEDGER, Split
 from burnish.store import identity
 from burnish.store.files import remove_tree, replacing, row_of, write_atomic
@@ -185,6 +186,7 @@ class Writer:
             rounds=tuple(summarised(round_, reference) for round_ in done),
             selftest=contents.selftest,
             calls=self._calls(),
+            proposal_calls=self._proposal_calls(),
             reverted=reverted,
             present_accuracy=reference.standing(self.job.data, self.folder)
             if reference and reverted and done
@@ -194,12 +196,20 @@ class Writer:
 
     def _calls(self) -> CallSummary | None:
         """Return what the judge's server was paid for, or None if no server is asked."""
-        # Several judges in a vote share one account of calls, and the first one's prices are used.
-        judges = [annotator for annotator in self.job.config.annotators if isinstance(annotator, JudgeConfig)]
-        if not judges:
+        if not judges_of(self.job.config):
             return None
-        prices = judges[0].prices
-        spent: Spent = self.job.context.calls().spent(self.job.context.run, prices)
+        return self._spent(Account(run=self.job.context.run, prices=judge_prices(self.job.config)))
+
+    def _proposal_calls(self) -> CallSummary | None:
+        """Return what the server that proposes was paid for, or None if there is none."""
+        server = self.job.config.proposals
+        if not isinstance(server, ServerProposals):
+            return None
+        return self._spent(Account(run=proposals_run(self.job.context.run), prices=server.prices))
+
+    def _spent(self, account: Account) -> CallSummary:
+        prices = account.prices
+        spent = self.job.context.calls().spent(account.run, prices)
         return CallSummary(
             calls=spent.calls,
             failed=spent.failed,

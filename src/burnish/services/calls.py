@@ -6,7 +6,7 @@ import hashlib
 import json
 import sqlite3
 import threading
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,9 +32,12 @@ CREATE TABLE IF NOT EXISTS runs (
     prompt_tokens INTEGER NOT NULL DEFAULT 0, completion_tokens INTEGER NOT NULL DEFAULT 0,
     unread INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS cut (key TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 _UNREAD = "ALTER TABLE runs ADD COLUMN unread INTEGER NOT NULL DEFAULT 0;"
 """Adds a column to an older file, which was made before answers that cannot be read were counted."""
+# `cut` names the answers without an end. It is a table of its own, because an older burnish, which may share the file,
+# could not write into `answers` with one more column.
 
 
 CALLS = "calls.sqlite"
@@ -42,15 +45,25 @@ CALLS = "calls.sqlite"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """A name under which calls are counted, and the prices of the server that answers them."""
+
+    run: str
+    prices: Prices | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CallBudget:
     """What a run may spend in all its sessions together. None means no limit.
 
-    `max_calls` counts answered calls. `max_cost` is money in the currency of the config's prices. Raises ConfigError if
-    a limit is negative.
+    `max_calls` counts answered calls. `max_cost` is money in the currency of the config's prices. `others` are more
+    accounts that count against the same limits, for example that of a second server. Raises ConfigError if a limit is
+    negative.
     """
 
     max_calls: int | None = None
     max_cost: float | None = None
+    others: tuple[Account, ...] = ()
 
     def __post_init__(self) -> None:
         if self.max_calls is not None and self.max_calls < 0:
@@ -94,12 +107,14 @@ class Reply:
     """An answered call.
 
     `positions` is None if the server gave no log-probabilities. A token count is None if the server did not report it.
+    `finished` is false if the answer was cut at the limit of tokens.
     """
 
     text: str
     positions: tuple[Position, ...] | None
     prompt_tokens: int | None
     completion_tokens: int | None
+    finished: bool = True
 
 
 def request_key(base_url: str, body: Mapping[str, JsonValue], repeat: int) -> str:
@@ -152,17 +167,18 @@ class Calls:
 
     def get(self, key: str) -> Reply | None:
         """Return the reply to a request, or None if it was never answered."""
-        columns = "text, positions, prompt_tokens, completion_tokens"
+        columns = "text, positions, prompt_tokens, completion_tokens, answers.key NOT IN (SELECT key FROM cut)"
         with self._lock, self._understood():
             row = self._connection.execute(f"SELECT {columns} FROM answers WHERE key = ?", (key,)).fetchone()  # noqa: S608 fixed text
         if row is None:
             return None
-        text, positions, prompt_tokens, completion_tokens = row
+        text, positions, prompt_tokens, completion_tokens, finished = row
         return Reply(
             text=text,
             positions=None if positions is None else _decoded(positions),
             prompt_tokens=prompt_tokens,
             completion_tokens=completion_tokens,
+            finished=bool(finished),
         )
 
     def put(self, key: str, reply: Reply, run: str) -> None:
@@ -210,6 +226,21 @@ class Calls:
             unread=unread,
         )
 
+    def spent_by(self, accounts: Iterable[Account]) -> Spent:
+        """Return what several accounts paid for together, each at its own prices. The cost is None if it is not known
+        for one of them."""
+        every = [self.spent(account.run, account.prices) for account in accounts]
+        costs = [one.cost for one in every]
+        return Spent(
+            calls=sum(one.calls for one in every),
+            cached=0,
+            failed=sum(one.failed for one in every),
+            prompt_tokens=sum(one.prompt_tokens for one in every),
+            completion_tokens=sum(one.completion_tokens for one in every),
+            cost=None if None in costs else sum(cost for cost in costs if cost is not None),
+            unread=sum(one.unread for one in every),
+        )
+
     def close(self) -> None:
         """Close the file."""
         with self._lock:
@@ -242,7 +273,9 @@ def _keep(connection: sqlite3.Connection, key: str, reply: Reply) -> None:
     """Keep a reply. If another process has kept a reply to the same request meanwhile, the first reply stays."""
     positions = None if reply.positions is None else _encoded(reply.positions)
     values = (key, reply.text, positions, reply.prompt_tokens, reply.completion_tokens)
-    connection.execute("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?)", values)
+    kept = connection.execute("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, ?, ?)", values).rowcount
+    if kept and not reply.finished:
+        connection.execute("INSERT OR IGNORE INTO cut VALUES (?)", (key,))
 
 
 def _charge(connection: sqlite3.Connection, run: str, calls: int, unread: int, tokens: tuple[int, int]) -> None:

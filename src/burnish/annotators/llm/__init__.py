@@ -1,1 +1,1 @@
-"""A language model on an OpenAI-compatible server as an annotator: questions, calls, replies, verdicts."""
+"""A language model on an OpenAI-compatible server, as an annotator or as a proposer: questions, calls, replies."""

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 from burnish.algorithms.comparisons import combined
-from burnish.annotators.llm.asker import Asker, Purse
+from burnish.annotators.llm.asker import Asker
+from burnish.annotators.llm.caller import Purse
 from burnish.annotators.llm.questions import CallEstimate, check_budget, estimate, questions_of
 from burnish.annotators.llm.server import Server
 from burnish.annotators.resources import Resources
@@ -58,7 +59,7 @@ class ServerJudge:
         missing = {comparison.id: comparison for comparison in comparisons if comparison.id not in done}
         # Comparisons of which only one order is answered until now.
         half: dict[str, dict[Order, float | None]] = {}
-        for question, p_second in self._asker.verdicts(questions_of(missing.values(), self.examples, self.config)):
+        for question, p_second in self._asker.answers(questions_of(missing.values(), self.examples, self.config)):
             orders = half.setdefault(question.comparison_id, {})
             orders[question.order] = p_second
             if len(orders) == len(Order):
@@ -94,7 +95,7 @@ def check_server(config: JudgeConfig, budget: CallBudget) -> None:
     """
     check_budget(config, budget)
     # The server is only opened. This reads the key and imports the package, but sends nothing.
-    Server(config)
+    Server(config, config.explain)
 
 
 def build(config: JudgeConfig, resources: Resources) -> AnnotatorPlan:

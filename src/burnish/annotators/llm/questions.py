@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from burnish.algorithms.comparisons import both_orders
+from burnish.annotators.llm.server import ChatConfig
 from burnish.config import JudgeConfig
 from burnish.errors import ConfigError
 from burnish.services.calls import CallBudget, cost_of, request_key
@@ -46,7 +47,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallEstimate:
-    """What judging is expected to cost, for a dry run.
+    """What the calls to a server are expected to cost, for a dry run.
 
     `cost` is None without prices or if the prices have several currencies. `selftest` is how many of the calls are for
     the self-test.
@@ -59,13 +60,13 @@ class CallEstimate:
     currency: str = ""
     selftest: int = 0
 
-    def words(self) -> str:
-        """Return the estimate as a line for people."""
+    def words(self, who: str = "judge") -> str:
+        """Return the estimate as a line for people. `who` is asked."""
         calls = "1 call" if self.calls == 1 else f"{self.calls:,} calls"
         tested = f" ({self.selftest:,} of them for the self-test)" if self.selftest else ""
         money = "" if self.cost is None else f", {self.cost:.2f} {self.currency}".rstrip()
         tokens = f"{self.prompt_tokens:,} tokens read, {self.completion_tokens:,} written"
-        return f"judge: at most {calls}{tested}, about {tokens}{money}"
+        return f"{who}: at most {calls}{tested}, about {tokens}{money}"
 
 
 def questions_of(
@@ -118,10 +119,20 @@ def request_of(config: JudgeConfig, prompt: str, repeat: int, logprobs: bool) ->
         # Log-probabilities come only if they are asked for. Without them a verdict is only 0, 0.5 or 1, and all are
         # equally confident.
         body |= {"logprobs": True, "top_logprobs": config.top_logprobs}
+    return with_extra(config, body, len(prompt.encode()), longest_reply(config), repeat)
+
+
+def with_extra(
+    config: ChatConfig, body: Mapping[str, JsonValue], prompt_bytes: int, most_written: int, repeat: int = 0
+) -> Request:
+    """Return the request with this body and the config's `extra` fields.
+
+    `prompt_bytes` is the size of all its texts as UTF-8, and `most_written` the most tokens of a reply.
+    """
     # `extra` comes last, so that a user can replace fields that a server does not accept.
     body = {name: value for name, value in {**body, **config.extra}.items() if value is not None}
     # It counts bytes and not characters, because a Chinese character has three bytes and may be more than one token.
-    prices, read, written = config.prices, math.ceil(len(prompt.encode()) / _BYTES_PER_TOKEN), longest_reply(config)
+    prices, read, written = config.prices, math.ceil(prompt_bytes / _BYTES_PER_TOKEN), most_written
     return Request(
         key=request_key(config.base_url, body, repeat),
         body=body,
@@ -186,7 +197,7 @@ def summed(estimates: Sequence[CallEstimate]) -> CallEstimate | None:
     )
 
 
-def check_budget(config: JudgeConfig, budget: CallBudget) -> None:
+def check_budget(config: ChatConfig, budget: CallBudget) -> None:
     """Check that prices are known if there is a limit on money.
 
     Raises ConfigError if there are none, because then no cost can be computed.

@@ -68,6 +68,10 @@ class _Choice(BaseModel):
     logprobs: Annotated[_LogProbs | None, WrapValidator(_or_none)] = None
 
 
+_CUT = "length"
+"""The `finish_reason` of an answer that was cut at the limit of tokens."""
+
+
 class _Completion(BaseModel):
     choices: list[_Choice]
     usage: Annotated[_Usage | None, WrapValidator(_or_none)] = None
@@ -97,6 +101,7 @@ def reply_of(text: str, explained: bool) -> Reply | None:
         positions=kept_positions([_position(token) for token in tokens], explained) if tokens else None,
         prompt_tokens=usage.prompt_tokens,
         completion_tokens=usage.completion_tokens,
+        finished=choice.finish_reason != _CUT,
     )
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pydantic import JsonValue
 
 from burnish.annotators.llm.replies import reply_of, usage_of
-from burnish.config import JudgeConfig
+from burnish.config import JudgeConfig, ServerProposals
 from burnish.services.calls import Reply
 
 # openai is an optional package, and importing it takes long. Endpoint imports it when a server is really asked.
@@ -16,12 +16,16 @@ if TYPE_CHECKING:
     import openai
 from burnish.services.endpoint import Endpoint, Failure, Why
 
+ChatConfig: TypeAlias = JudgeConfig | ServerProposals
+"""Settings that name a server which completes chats."""
+
 
 class Server:
-    """A server that completes chats. Raises ConfigError and AnnotatorError as `Endpoint` does."""
+    """A server that completes chats. `explained` means that a reply ends with the verdict. Raises ConfigError and
+    AnnotatorError as `Endpoint` does."""
 
-    def __init__(self, config: JudgeConfig) -> None:
-        self.config = config
+    def __init__(self, config: ChatConfig, explained: bool = False) -> None:
+        self.explained = explained
         self._endpoint = Endpoint(config, config.field)
 
     @property
@@ -46,4 +50,4 @@ class Server:
     def _read(self, text: str) -> Reply | Failure:
         words = f"no chat completion came back: {self._endpoint.shown(text)!r}"
         failure = Failure(why=Why.UNREADABLE, text=words, tokens=usage_of(text))
-        return reply_of(text, self.config.explain) or failure
+        return reply_of(text, self.explained) or failure

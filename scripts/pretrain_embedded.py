@@ -66,7 +66,7 @@ class Run:
 # with 4 layers, width 96 with 2 and 3) solved the stories, but did not learn from 1,000 rows to write the answer after
 # the mark.
 FIRST_SET = (
-    Run(keep={2500: "weak", 2900: "weak-long"}, seed=1, width=32),
+    Run(keep={3200: "weak", 3400: "weak-long"}, seed=1, width=32),
     Run(keep={3000: "strong", 4000: "strong-long"}, seed=2, width=64, decay_over=4000),
     Run(keep={600: "strong-large"}, seed=5, width=64, layers=4, learning_rate=2e-3, decay_over=2600, start="strong"),
     Run(keep={250: "judge-1", 400: "judge-2", 900: "judge-3", 1000: "judge-4", 2000: "judge-5"}, seed=3, width=32),
@@ -85,7 +85,7 @@ FIRST_SET = (
 )
 # What the main experiment needs, once more from other seeds. No rule has to be judged on one set of models alone.
 SECOND_SET = (
-    Run(keep={2500: "weak-second"}, seed=101, width=32),
+    Run(keep={1600: "weak-second"}, seed=101, width=32),
     Run(keep={3000: "strong-second", 4000: "strong-long-second"}, seed=102, width=64, decay_over=4000),
     Run(
         keep={1300: "comparer-second"},

@@ -112,7 +112,7 @@ class SelftestConfig(Settings):
 class RefineSettings(Settings):
     """The settings of a refinement that change its results."""
 
-    unwritten: ClassVar[frozenset[str]] = frozenset({"merge", "train_proposers"})
+    unwritten: ClassVar[frozenset[str]] = frozenset({"holdout", "merge", "train_proposers"})
 
     name: Name = "refined"
     """The name of the results."""
@@ -140,6 +140,10 @@ class RefineSettings(Settings):
     """An audit that bounds the share of harmed labels. Without it, no change is judged again."""
     selftest: SelftestConfig = SelftestConfig()
     """The self-test that the annotator has to pass first."""
+    holdout: Count | None = None
+    """The number of prompts with a reference that are held out: their rows are never trained on, compared or changed.
+    A model that learned the labels before and one that learned the labels after the last round answer them. If not
+    given, no row is held out."""
     merge: bool = False
     """Deliver the model as whole weights, even if an adapter was trained."""
     seed: Seed = 0

@@ -17,6 +17,7 @@ from burnish.algorithms.ledger_lines import BINS
 from burnish.config import AuditConfig
 from burnish.ledger.folder import REPORT, Folder, StandingChange
 from burnish.ledger.history import WHY
+from burnish.ledger.holdout import holdout_table, holdout_words
 from burnish.ledger.naming import annotator_words, method_words, public_name
 from burnish.ledger.notes import ended_words, losses, taken_back
 from burnish.ledger.summary import RoundSummary, Summary, reference_doubt
@@ -71,6 +72,7 @@ def write_page(folder: Path, summary: Summary) -> Path:
             glossary=glossary(summary),
             effects=effects_table(summary),
             confidence=confidence_table(summary),
+            holdout=holdout_table(summary),
             selftest=selftest_table(summary),
             harm=harm_table(summary),
             changes=_shown(Folder(folder), chosen),
@@ -93,6 +95,8 @@ def headline(summary: Summary, changed: int) -> list[str]:
     if summary.right_labels is not None:
         before, after = map(_accuracy, summary.right_labels)
         lines.append(f"Right labels: {before} before, {after} after.")
+    if held := holdout_words(summary):
+        lines.append(held)
     if back := taken_back(summary):
         lines.append(back)
     lines.extend(f"{words[0].upper()}{words[1:]}." for round_ in rounds for words in ended_words(summary, round_))
@@ -109,6 +113,7 @@ def facts(summary: Summary) -> list[Fact]:
     config, data = summary.config, summary.data
     # Rows that cannot be used stay in the dataset, unchanged.
     skipped = f", {data.skipped:,} left as they are (they cannot be used)" if data.skipped else ""
+    skipped += f", {data.held_out:,} held out" if data.held_out else ""
     rows = [
         Fact("Dataset", f"{Path(config.data.source).name}: {data.rows:,} rows, {data.form}{skipped}"),
         Fact("Model", public_name(config.model.source)),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from burnish import backends
 from burnish.annotators.llm.questions import CallEstimate, summed
 from burnish.annotators.llm.questions import estimate as estimated_calls
-from burnish.config import JudgeConfig, ModelConfig, RefineConfig
+from burnish.config import ClearMethod, JudgeConfig, ModelConfig, RefineConfig
 from burnish.models import location
 from burnish.models.adapter import beneath
 from burnish.refinery.dataset import DataFacts
@@ -52,6 +52,10 @@ def estimated(config: RefineConfig, facts: DataFacts, selftested: bool) -> Estim
     trained = tokens * (config.train.epochs + proposers.epochs * method.last_round * method.proposers_passes)
     # Half of the characters of a row are taken to be its answer.
     generated = method.last_round * method.samples_per_row * tokens / 2
+    if config.holdout is not None:
+        # A model of the labels before, unless the method trains one in any case, and the answers of two models.
+        trained += 0 if isinstance(method, ClearMethod) else tokens * config.train.epochs
+        generated += 2 * config.holdout * tokens / rows / 2
     comparisons = comparisons_of(config, rows)
     return Estimate(
         rows=rows,

@@ -14,6 +14,7 @@ from burnish.methods import Round, Setting, run_method
 from burnish.people.mailbox import Purpose
 from burnish.protocols import Annotator
 from burnish.refinery.dataset import given_rows
+from burnish.refinery.holding import KEPT, hold_out
 from burnish.refinery.inputs import ANNOTATOR, AUDITOR, CHECKER, STUDENT, RefinementInputs
 from burnish.services.program import Program
 from burnish.steps.artifacts import Rows, Split
@@ -61,9 +62,20 @@ class Job:
         return build(self.config.annotator, self.context.resources(self.steps, ANNOTATOR))
 
     @property
-    def rows(self) -> Rows:
+    def every(self) -> Rows:
         """All usable rows."""
         return Rows(self.data, Split.TRAIN)
+
+    @functools.cached_property
+    def holdout(self) -> Artifact | None:
+        """The stage that holds rows out, or None if no row is. The stage runs when this is first read."""
+        count = self.config.holdout
+        return None if count is None else hold_out(self.steps, self.every, self.data, count)
+
+    @property
+    def rows(self) -> Rows:
+        """The rows that are refined: all usable rows, without those that are held out."""
+        return self.every if self.holdout is None else self.every.part(self.holdout, KEPT)
 
     def rounds(self) -> list[Round]:
         """Run or plan the method. The first round is number 0: the state before any refinement."""
@@ -80,7 +92,7 @@ class Job:
         return Setting(
             steps=self.steps,
             rows=self.rows,
-            demonstrations=self.data,
+            demonstrations=self.holdout or self.data,
             # Only an experiment knows the right label of every row.
             gold=None,
             # A setting always has an annotator, so that methods need no case for none.
@@ -93,7 +105,8 @@ class Job:
             differing=differing_of(config.differs, self.found.embedder, config.execution, terminal, terminal.say),
             checker=checker(program) if program is not None else None,
             audit=self._audit(),
-            models="last",
+            # Only the held-out prompts need the model of round 0.
+            models="last" if self.holdout is None else "ends",
         )
 
     def _audit(self) -> Audit | None:

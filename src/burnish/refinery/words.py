@@ -10,6 +10,7 @@ from pathlib import Path
 from burnish.algorithms.refinement import cap
 from burnish.ledger.folder import REPORT, Folder, StandingChange
 from burnish.ledger.history import WHY
+from burnish.ledger.holdout import holdout_words
 from burnish.ledger.notes import ended_words, losses, share, taken_back
 from burnish.ledger.page import call_words
 from burnish.ledger.summary import RoundSummary, Summary, reference_doubt
@@ -35,6 +36,8 @@ def closing(finished: FinishedRefinement) -> Iterator[str]:
         yield from _why_few(summary, round_)
     if back := taken_back(summary):
         yield back
+    if held := holdout_words(summary):
+        yield held
     yield from (f"warning: {loss}" for loss in losses(summary))
     yield f"cost: {call_words(summary) or 'no server was asked'}; all stages took {duration(finished.seconds)}"
     yield f"dataset: {out / summary.data.file}"

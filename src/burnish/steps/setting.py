@@ -64,8 +64,8 @@ class Setting:
 
     It names the rows without ground truth, their demonstrations, the annotator that compares and the model that learns.
     `train_proposers` says how the models that propose answers are trained, if that differs from `train`.
-    If `models` is `last`, only the last round's model is trained, because nobody measures the others. The other rounds
-    then name the base model in its place.
+    If `models` is `last`, only the last round's model is trained, because nobody measures the others; with `ends` that
+    of round 0 is trained, too. The other rounds then name the base model in its place.
     """
 
     steps: Steps
@@ -82,7 +82,7 @@ class Setting:
     differing: Differing | None = None
     checker: AnnotatorPlan | None = None
     audit: Audit | None = None
-    models: Literal["every", "last"] = "every"
+    models: Literal["every", "ends", "last"] = "every"
 
     @property
     def comparisons(self) -> int | Literal["rows"] | None:

@@ -224,11 +224,12 @@ def main() -> None:
                 result = {
                     "set": name,
                     "way": way,
-                    "model": None if model is None else Path(model).name,
+                    "model": None if model is None else Path(options.model).name,
                     "max_new_tokens": None if model is None else tokens,
                     "rows": len(rows),
                     **measured(rows, noisy.suspicious),
                     "burnish_version": __version__,
+                    "command": _command(name, way, options.model),
                 }
                 _write(options.out, f"{name} {way}", result)
                 print(json.dumps(result))
@@ -238,8 +239,15 @@ def _write(path: Path, key: str, result: dict[str, Any]) -> None:
     """Put a result into the file beside those of other sets and ways."""
     there = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     results = {**there.get("results", {}), key: result}
-    command = "python benchmarks/rank_precision.py --data DATA --noise FOLDER --model MODEL"
-    write_atomic(path, pretty({"command": command, "results": dict(sorted(results.items()))}))
+    write_atomic(path, pretty({"results": dict(sorted(results.items()))}))
+
+
+def _command(name: str, way: str, model: str | None) -> str:
+    """Return the command that gives a result again. Folders are named by their option, since places are private."""
+    words = ["python benchmarks/rank_precision.py --data DATA", f"--sets {name} --ways {way}"]
+    words += ["--noise FOLDER"] if name == "mawps" else []
+    words += [f"--model {Path(model).name}"] if way != "texts" and model is not None else []
+    return " ".join(words)
 
 
 if __name__ == "__main__":

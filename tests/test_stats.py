@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from burnish.stats import Interval, mean_interval, paired_bootstrap, ratio_interval, wilson, win_rate
+from burnish.stats import (
+    Interval,
+    mean_interval,
+    paired_bootstrap,
+    paired_difference,
+    ratio_interval,
+    wilson,
+    win_rate,
+)
 from burnish.types import Verdict
 
 Z = 1.959963984540054  # the 97.5 % point of the normal distribution
@@ -32,6 +40,33 @@ def test_wilson_is_wilsons_formula(drawn: tuple[int, int]):
 def test_wilson_refuses_what_is_no_proportion(successes: int, n: int):
     with pytest.raises(ValueError, match="no proportion"):
         wilson(successes, n)
+
+
+@pytest.mark.parametrize(
+    ("counts", "value", "low", "high"),
+    [
+        # Newcombe (1998) subtracts the second share from the first one, so the first two are turned round here.
+        ((36, 2, 12, 0), 0.2, 0.0569, 0.3404),
+        ((36, 12, 2, 0), -0.2, -0.3404, -0.0569),
+        # No item is decided otherwise. phi = (20 * 20 - 20) / 400 = 0.95; both Wilson reaches are 0.1480, so the bounds
+        # are 0.1480 * sqrt(2 - 2 * 0.95) away.
+        ((20, 0, 0, 20), 0.0, -0.0468, 0.0468),
+        # All or none right: no correlation, so the reaches are added in squares. Wilson's bound of 0 of 10 is 0.2775.
+        ((0, 10, 0, 0), -1.0, -1.0, -0.6075),
+    ],
+)
+def test_paired_difference_is_newcombes_method_10(
+    counts: tuple[int, int, int, int], value: float, low: float, high: float
+) -> None:
+    found = paired_difference(*counts)
+    assert (found.value, found.n) == (pytest.approx(value), sum(counts))
+    assert found.ci95 == (pytest.approx(low, abs=1e-4), pytest.approx(high, abs=1e-4))
+
+
+@pytest.mark.parametrize("counts", [(0, 0, 0, 0), (3, -1, 2, 4)])
+def test_paired_difference_refuses_what_counts_nothing(counts: tuple[int, int, int, int]) -> None:
+    with pytest.raises(ValueError, match="give no difference"):
+        paired_difference(*counts)
 
 
 def test_mean_of_five_seeds():

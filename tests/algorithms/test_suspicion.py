@@ -35,7 +35,13 @@ def test_case_order_and_punctuation_make_no_other_question_but_a_number_does() -
 def test_the_minority_is_more_suspicious_than_the_majority() -> None:
     rows = [asked(str(number), "What is 2 + 2?", answer) for number, answer in enumerate((4, 4, 4, 5))]
     others = [asked("alone", "What is 3 + 3?", 7), asked("none", "What is 2 + 2?", None)]
-    assert contradicted([*rows, *others], same) == {**dict.fromkeys("012", 1 / 3), "3": 1.0}
+    assert contradicted([*rows, *others], same) == {**dict.fromkeys("012", 1 / 4), "3": 3 / 4}
+
+
+def test_of_two_rows_that_contradict_each_other_another_sign_decides() -> None:
+    found = contradicted([asked("a", "x", 1), asked("b", "X!", 2)], same)
+    assert found == {"a": 0.5, "b": 0.5}
+    assert suspicion({Sign.CONTRADICTED: found["a"], Sign.MODEL: 0.8}) > suspicion({Sign.CONTRADICTED: found["b"]})
 
 
 def test_rows_that_agree_have_no_sign() -> None:
@@ -56,6 +62,13 @@ def test_a_missing_full_stop_is_a_sign_only_where_others_have_one() -> None:
     usual = {str(number): "A whole sentence." for number in range(19)}
     assert without_end({**usual, "cut": "A sentence that"}) == {"cut": CUT}
     assert without_end({**dict.fromkeys(usual, "yes"), "cut": "A sentence that"}) == {}
+
+
+@pytest.mark.parametrize("mark", ["#### 7", "so \\boxed{7}"])
+def test_a_missing_mark_of_the_final_answer_is_a_sign_only_where_others_have_one(mark: str) -> None:
+    usual = {str(number): f"3 + 4 = 7\n{mark}" for number in range(19)}
+    assert without_end({**usual, "cut": "3 + 4 = 7"}) == {"cut": CUT}
+    assert without_end({**usual, **dict.fromkeys("abc", "3 + 4 = 7")}) == {}
 
 
 def test_a_models_own_answer_is_preferred_by_the_difference_of_log_probabilities() -> None:

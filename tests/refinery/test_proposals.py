@@ -172,6 +172,8 @@ def test_a_file_whose_columns_do_not_fit_is_refused(tmp_path: Path) -> None:
         ({"model": "builtin:strong"}, ("decode.beams=1",), r"decode: it is set"),
         ({}, ("train_proposers.epochs=1",), r"train_proposers: it is set"),
         ({}, ("train.epochs=1",), r"train: it is set, but no model is given"),
+        ({"holdout": 20}, (), r"holdout: 20 found, but no model is given.*\(--model MODEL\)"),
+        ({"model": "builtin:strong", "holdout": 20}, ("train_proposers.epochs=1",), r"train_proposers: it is set"),
         ({"merge": True}, (), r"merge: it is set, but no model is given"),
         ({"template": "paper"}, (), r"model.source: is missing"),
         ({"proposals": {"kind": "server", "base_url": "http://x/v1"}}, (), r"proposals.model: is missing"),
@@ -203,6 +205,16 @@ def test_a_proposal_that_does_not_fit_into_the_model_is_found_before_anybody_is_
     long = config(written(tmp_path), proposed(tmp_path, given), "train.lora=null", model="builtin:strong")
     with pytest.raises(DataError, match=r"data.jsonl:5 with its proposal: .* takes at most 128"):
         dry_run(long, RunOptions(out=tmp_path / "out", store=tmp_path / "store"))
+
+
+# It needs the tokenizer of a model.
+@pytest.mark.slow
+def test_with_held_out_prompts_the_limit_of_the_models_answers_is_checked(tmp_path: Path) -> None:
+    changes = ("train.lora=null", "decode.max_new_tokens=1")
+    source, there = written(tmp_path), proposed(tmp_path, answers())
+    cut = config(source, there, *changes, model="builtin:strong", holdout=20)
+    with pytest.raises(ConfigError, match=r"decode.max_new_tokens: 1 found"):
+        dry_run(cut, RunOptions(out=tmp_path / "out", store=tmp_path / "store"))
 
 
 @pytest.mark.slow

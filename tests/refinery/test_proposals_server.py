@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from refinement import ALPHA, CAP, COUNT, RIGHT, WRONG_LABELS, Refined, bytes_of, right_labels, rows, written
+from refinement import refine as refine_with
 from servers import QUICK, FaultServer, Reaction, llama_server
 from stops import StopError, stop_once_before_each_manifest, until_done
 
@@ -106,6 +107,18 @@ def test_a_server_answers_each_prompt_once_and_sees_nothing_else(tmp_path: Path)
     (line,) = [line for line in words(plan) if line.startswith("proposals: ")]
     assert line.startswith(f"proposals: at most {COUNT} calls, about ")
     assert line.endswith(f"{1024 * COUNT:,} written")
+
+
+def test_held_out_prompts_are_not_sent(tmp_path: Path) -> None:
+    with FaultServer(rule=knows) as running:
+        given = config(
+            written(tmp_path), server(running.address), "train.lora=null", model="builtin:strong", holdout=20
+        )
+        found = refine_with(given, tmp_path)
+    assert found.summary.holdout is not None
+    held = {row["question"] for row in rows() if row["id"] in found.summary.holdout.ids}
+    assert len(held) == 20
+    assert {body["messages"][-1]["content"] for body in running.bodies.values()} == RIGHT.keys() - held
 
 
 def test_a_server_elsewhere_is_named_before_anything_is_sent(tmp_path: Path) -> None:

@@ -49,11 +49,11 @@ def test_texts_alone_find_contradictions_and_labels_without_an_answer(tmp_path: 
     found = ranked(tmp_path / "all.jsonl")
     assert len(found) == COUNT + 2
     assert {row["id"]: row["signs"] for row in found if row["score"]} == {
-        "row-00": {"contradicted": 1.0},
-        "again": {"contradicted": 1.0},
-        "bare": {"no_answer": 0.9},
+        "row-00": {"contradicted": 0.5},
+        "again": {"contradicted": 0.5},
+        "bare": {"no_answer": 0.9, "no_end": 0.5},
     }
-    assert [row["id"] for row in found[:3]] == ["row-00", "again", "bare"]
+    assert [row["id"] for row in found[:3]] == ["bare", "row-00", "again"]
     assert "3 rows of 62 with a sign that the label is wrong" in result.stdout
     assert not backend
     assert not (tmp_path / "store").exists()  # without a model nothing is computed

@@ -17,6 +17,7 @@ from burnish.ledger.summary import (
     CallSummary,
     DataSummary,
     HarmSummary,
+    HoldoutSummary,
     ModelSummary,
     RoundSummary,
     State,
@@ -30,7 +31,7 @@ from burnish.types import Demonstration, DemonstrationSource, Example, Message, 
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "refinement-schema.md").read_text(encoding="utf-8")
-RECORDS = (Summary, DataSummary, RoundSummary, HarmSummary, CallSummary, ModelSummary)
+RECORDS = (Summary, DataSummary, RoundSummary, HarmSummary, CallSummary, HoldoutSummary, ModelSummary)
 REPORTS = (SelftestReport, Calibration, Reliability, ReliabilityBin, Tally, LabelledReport, Metric)
 LINES = (Refinement, Demonstration, Example, Message, Ask, Annotation)
 FIELD = re.compile(r"^\| `(\w+)` \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)

@@ -67,6 +67,17 @@ def test_rounds_change_labels_as_long_as_a_quarter_of_the_preferred_proposals_ho
         assert (found.preferred, found.held) == (round_.preferred, round_.held)
 
 
+def test_held_out_prompts_are_answered_by_the_model_of_the_round_before(tmp_path: Path) -> None:
+    found = refined(tmp_path, reference="gold", holdout=10)
+    ended_in, held, model = len(found.summary.rounds), found.summary.holdout, found.summary.model
+    assert sum(found.reasons(ended_in).values()) == 50
+    assert found.reasons(ended_in)[Reason.ACCEPTED] == 0
+    assert held is not None
+    assert model is not None
+    assert held.model == model.fingerprint
+    assert collect(Store(found.store), dry_run=True) == []
+
+
 def test_the_labels_and_the_model_are_those_of_the_round_before(ended: Refined, tmp_path: Path) -> None:
     changing = len(ended.summary.rounds) - 1
     fixed = refined(tmp_path, changing)

@@ -18,8 +18,9 @@ NOTHING, CUT = 0.9, 0.5
 """The strengths of the signs `NO_ANSWER` and `NO_END`. They are chosen by hand: a row without an answer teaches
 nothing, while a text without a full stop may still be a right answer."""
 MOST = 0.9
-"""The share of labels that must end in a punctuation mark before a label without one is a sign."""
+"""The share of labels that must have the usual end before a label without it is a sign."""
 ENDS = re.compile(r"""[.!?…。！？;:)\]}>"'”’»`*|$%]$""")
+FINAL = re.compile(r"####|\\boxed\{")
 OPEN = re.compile(r"[,(\[{/&+=–-]$")
 WORD = re.compile(r"\w+")
 
@@ -52,7 +53,10 @@ def prompt_key(prompt: str) -> tuple[str, ...]:
 
 
 def contradicted(rows: Iterable[KeyedAnswer[T]], agree: Callable[[T, T], bool]) -> dict[str, float]:
-    """Return {id: share of the other rows with the same key whose answer is another one}, where it is above 0.
+    """Return {id: share of the rows with the same key whose answer is another one}, where it is above 0.
+
+    If one of these answers, drawn at random, is right, this is the probability that the row's own answer is wrong. Two
+    rows that contradict each other have 1/2 each, so that another sign can decide between them.
 
     Rows without an answer neither contradict nor are contradicted.
     """
@@ -65,7 +69,7 @@ def contradicted(rows: Iterable[KeyedAnswer[T]], agree: Callable[[T, T], bool]) 
         for id_, answer in members:
             against = sum(not agree(answer, other) for _, other in members)
             if against:
-                found[id_] = against / (len(members) - 1)
+                found[id_] = against / len(members)
     return found
 
 
@@ -73,13 +77,15 @@ def without_end(labels: Mapping[str, str]) -> dict[str, float]:
     """Return {id: strength} of the labels that stop in the middle.
 
     A label stops in the middle if a bracket or a code block in it stays open, or if it ends in a comma or in another
-    mark after which something follows. It may also lack a punctuation mark at its end; that is a sign only where nearly
-    all other labels have one.
+    mark after which something follows. It may also lack a punctuation mark at its end, or the mark of a final answer
+    (`####` or `\\boxed{`). That is a sign only where nearly all other labels have it.
     """
     texts = {id_: text.rstrip() for id_, text in labels.items()}
-    bare = {id_ for id_, text in texts.items() if not ENDS.search(text)}
-    usual = len(bare) <= (1 - MOST) * len(labels)
-    return {id_: CUT for id_, text in texts.items() if _open(text) or (usual and id_ in bare)}
+    unusual: set[str] = set()
+    for usual in (ENDS, FINAL):
+        bare = {id_ for id_, text in texts.items() if not usual.search(text)}
+        unusual |= bare if len(bare) <= (1 - MOST) * len(labels) else set()
+    return {id_: CUT for id_, text in texts.items() if _open(text) or id_ in unusual}
 
 
 def _open(text: str) -> bool:

@@ -78,6 +78,12 @@ def _rounds(context: click.Context, parameter: click.Parameter, value: str | Non
     help="How rows become text: paper, chat, or a file with a Jinja chat template [default: the tokenizer's own].",
 )
 @click.option("--comparisons", type=int, help="The largest number of comparisons in a round.")
+@click.option(
+    "--holdout",
+    type=int,
+    help="Hold out the rows of this many prompts with a reference. Two models, trained on the labels before and after, "
+    "answer them.",
+)
 @click.option("--audit", type=int, help="Judge up to this many accepted changes of each round a second time.")
 @click.option(
     "--audit-by", help="Who judges them the second time: people, oracle:COLUMN or command:PROGRAM [default: people]."

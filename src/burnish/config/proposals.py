@@ -107,7 +107,8 @@ def check_proposals(method: MethodSettings, model: ModelConfig | None, changed: 
             "method.splits and method.cross_label: with proposals the rows are not divided and no model is trained on "
             "a part of them; leave both out"
         )
-    unused = ["decode", "train_proposers", *(["train", "merge"] if model is None else [])]
-    if found := [name for name in unused if name in changed]:
-        why = "proposals come from elsewhere" if found[0] in unused[:2] else "no model is given, so none is trained"
+    # Held-out prompts are answered by the trained models, which `decode` is for.
+    generated = ["train_proposers", *([] if "holdout" in changed else ["decode"])]
+    if found := [name for name in (*generated, *(["train", "merge"] if model is None else [])) if name in changed]:
+        why = "proposals come from elsewhere" if found[0] in generated else "no model is given, so none is trained"
         raise ValueError(f"{found[0]}: it is set, but {why}, so it is not used; leave it out")

@@ -123,7 +123,7 @@ class SelftestConfig(Settings):
 class RefineSettings(Settings):
     """The settings of a refinement that change its results."""
 
-    unwritten: ClassVar[frozenset[str]] = frozenset({"merge", "train_proposers", "proposals"})
+    unwritten: ClassVar[frozenset[str]] = frozenset({"holdout", "merge", "train_proposers", "proposals"})
 
     name: Name = "refined"
     """The name of the results."""
@@ -155,6 +155,10 @@ class RefineSettings(Settings):
     """An audit that bounds the share of harmed labels. Without it, no change is judged again."""
     selftest: SelftestConfig = SelftestConfig().for_refinement()
     """The self-test that the annotator has to pass first."""
+    holdout: Count | None = None
+    """The number of prompts with a reference that are held out: their rows are never trained on, compared or changed.
+    A model that learned the labels before and one that learned the labels after the last round answer them. If not
+    given, no row is held out."""
     merge: bool = False
     """Deliver the model as whole weights, even if an adapter was trained."""
     seed: Seed = 0
@@ -186,6 +190,11 @@ class RefineSettings(Settings):
     def _can_propose(self, info: ValidationInfo) -> RefineSettings:
         if self.model is None and self.proposals is None:
             raise ValueError("model: none is given; give a base model, which proposes answers, or give proposals")
+        if self.model is None and self.holdout is not None:
+            raise ValueError(
+                f"holdout: {self.holdout} found, but no model is given, so none is trained that could answer held-out "
+                "prompts; give a base model (--model MODEL), or leave holdout out"
+            )
         if self.proposals is not None and info.context != ON_RECORD:
             check_proposals(self.method, self.model, self._changed())
         return self

@@ -16,6 +16,7 @@ from markupsafe import Markup
 from burnish import __version__
 from burnish.config import RefineSettings
 from burnish.ledger.folder import LEDGER, Folder
+from burnish.ledger.holdout import holdout_words
 from burnish.ledger.naming import annotator_words, is_hub_id, method_words, proposals_words, public_name
 from burnish.ledger.notes import taken_back
 from burnish.ledger.page import harm_table, reasons_table, rounds_table, selftest_table
@@ -116,6 +117,7 @@ def _rendered(template: str, summary: Summary, **more: object) -> str:
             done=summary.state is State.DONE,
             facts=_facts(summary),
             accuracy=_accuracies(summary),
+            holdout=Markup(holdout_words(summary) or ""),  # noqa: S704 our own words and numbers
             taken_back=Markup(taken_back(summary) or ""),  # noqa: S704 our own words and numbers
             rounds=_table(rounds_table(summary)),
             reasons=_table(reasons_table(summary)),

@@ -175,7 +175,7 @@ class Entry:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
     """Everything that happened to a row, in order. `standing` is the answer that it has now, or None before the first
-    round."""
+    round and for a row that was `held_out`."""
 
     example_id: str
     where: str
@@ -183,6 +183,7 @@ class History:
     entries: tuple[Entry, ...]
     changed: bool
     standing: str | None
+    held_out: bool = False
 
 
 def history(folder: Folder, id_: str) -> History:
@@ -204,6 +205,8 @@ def history(folder: Folder, id_: str) -> History:
         entries=entries,
         changed=bool(row and row.standing),
         standing=None if standing is None else texts[standing].completion,
+        # After a round, only rows that were held out have no line.
+        held_out=not lines and folder.summary.data.held_out > 0 and next(folder.ledger(), None) is not None,
     )
 
 

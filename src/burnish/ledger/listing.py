@@ -37,14 +37,16 @@ class ListedRows:
         self._folder, self._changed = folder, replayed(folder.ledger()).rows
 
     def __len__(self) -> int:
-        # Every usable row has a line in each round, so a ledger without a line has no row.
+        # Every row that is refined has a line in each round, so a ledger without a line has no row.
         return self._folder.summary.data.usable if self._has_history() else 0
 
     def first(self, limit: int | None) -> list[ListedRow]:
         """Return the first `limit` rows, or all if `limit` is None."""
         if not self._has_history():
             return []
-        shown = list(islice(self._ordered(), limit))
+        # Rows that were held out have no line, so some rows more are looked at.
+        held = self._folder.summary.data.held_out
+        shown = list(islice(self._ordered(), None if limit is None else limit + held))
         lines = self._lines({id_ for id_, _ in shown})
         return [
             ListedRow(
@@ -56,7 +58,7 @@ class ListedRows:
             )
             for id_, where in shown
             if id_ in lines
-        ]
+        ][:limit]
 
     def _lines(self, wanted: AbstractSet[str]) -> dict[str, Refinement]:
         """Return the line of each of these rows that explains its state."""

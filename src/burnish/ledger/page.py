@@ -18,6 +18,7 @@ from burnish.config import AuditConfig
 from burnish.ledger.calibration import calibration_words, reliability
 from burnish.ledger.folder import REPORT, Folder, StandingChange
 from burnish.ledger.history import WHY
+from burnish.ledger.holdout import holdout_table, holdout_words
 from burnish.ledger.naming import annotator_words, method_words, proposals_words, public_name
 from burnish.ledger.notes import ended_words, losses, taken_back
 from burnish.ledger.summary import CallSummary, RoundSummary, Summary, reference_doubt
@@ -72,6 +73,7 @@ def write_page(folder: Path, summary: Summary) -> Path:
             glossary=glossary(summary),
             effects=effects_table(summary),
             confidence=confidence_table(summary),
+            holdout=holdout_table(summary),
             selftest=selftest_table(summary),
             reliability=reliability(summary),
             calibration=calibration_words(summary),
@@ -96,6 +98,8 @@ def headline(summary: Summary, changed: int) -> list[str]:
     if summary.right_labels is not None:
         before, after = map(_accuracy, summary.right_labels)
         lines.append(f"Right labels: {before} before, {after} after.")
+    if held := holdout_words(summary):
+        lines.append(held)
     if back := taken_back(summary):
         lines.append(back)
     lines.extend(f"{words[0].upper()}{words[1:]}." for round_ in rounds for words in ended_words(summary, round_))
@@ -112,6 +116,7 @@ def facts(summary: Summary) -> list[Fact]:
     config, data = summary.config, summary.data
     # Rows that cannot be used stay in the dataset, unchanged.
     skipped = f", {data.skipped:,} left as they are (they cannot be used)" if data.skipped else ""
+    skipped += f", {data.held_out:,} held out" if data.held_out else ""
     rows = [
         Fact("Dataset", f"{Path(config.data.source).name}: {data.rows:,} rows, {data.form}{skipped}"),
         Fact("Model", "none was trained" if config.model is None else public_name(config.model.source)),

@@ -44,6 +44,9 @@ class DataSummary(Record):
     """Number of rows that can be refined."""
     skipped: int
     """Number of rows that were left as they are, because they cannot be used."""
+    held_out: int = 0
+    """Number of rows that were left as they are, because they were held out (`holdout`). The ledger has no line for
+    them."""
     bad_rows: tuple[str, ...]
     """The first rows that cannot be used: where they are, and what is wrong."""
 
@@ -127,6 +130,30 @@ class CallSummary(Record):
     """Currency of the price."""
 
 
+class HoldoutSummary(Record):
+    """How many held-out prompts two models answer right: one that learned the labels before, and one that learned those
+    after. An answer that was cut at the token limit is wrong."""
+
+    prompts: int
+    """Number of held-out prompts. Each was asked once."""
+    ids: tuple[str, ...]
+    """The rows that were held out: all rows with these prompts."""
+    before: Metric
+    """Share that is right if the model learned the labels before any refinement."""
+    after: Metric
+    """Share that is right if it learned the labels after the last round, without the changes that were taken back."""
+    difference: Metric
+    """`after` minus `before`, on the same prompts, with Newcombe's interval for paired shares (method 10)."""
+    gained: int
+    """Number of prompts that only the model of `after` answers right."""
+    lost: int
+    """Number of prompts that only the model of `before` answers right."""
+    model: str
+    """Fingerprint of the stage that trained the model of `after`."""
+    reverted: int
+    """Number of rows that had been taken back when this was measured."""
+
+
 class ModelSummary(Record):
     """The model that was finetuned on the refined dataset."""
 
@@ -171,6 +198,9 @@ class Summary(Record):
     revert`, until the refinement is run again, and in folders of earlier versions."""
     model: ModelSummary | None
     """The finetuned model, once it exists. It stays null if proposals come from elsewhere and no model was given."""
+    holdout: HoldoutSummary | None = None
+    """Accuracy of the model on held-out prompts before and after, if rows were held out and the refinement is
+    finished."""
 
     @property
     def right_labels(self) -> tuple[Metric, Metric] | None:

@@ -55,7 +55,8 @@ def print_history(out: Console, row: History) -> None:
             out.print(_sides(out, entry.kept, entry.proposed, ("label", "proposal")))
         out.print()
     if row.standing is None:
-        out.print(Text("no round is done yet"))
+        held = "the row was held out: it is never trained on, compared or changed"
+        out.print(Text(held if row.held_out else "no round is done yet"))
         return
     out.print(Text("changed; its label now:" if row.changed else "not changed; its label:", style="bold"))
     out.print(Text(harmless(row.standing, LONGEST_TEXT)))

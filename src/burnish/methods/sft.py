@@ -18,16 +18,16 @@ def sft(setting: Setting, method: SftMethod) -> list[Round]:
 
 def start(setting: Setting, demonstrations: Artifact, name: str = "sft") -> Round:
     """Return round 0 of a method: the SFT model and the labels that it was trained on."""
-    model = learned(setting, demonstrations, name, last=False)
+    model = learned(setting, demonstrations, name, last=setting.models == "ends")
     return Round(number=0, model=model, demonstrations=demonstrations)
 
 
 def learned(setting: Setting, demonstrations: Artifact, name: str, *, last: bool) -> Artifact:
     """Finetune the base model on all rows.
 
-    If `setting.models` is `last` and this is not the last round, nothing is trained, because nobody uses the model. The
-    base model is returned in its place. With `none`, nothing is trained at all.
+    Unless `setting.models` is `every`, nothing is trained if this is not the `last` round, because nobody uses the
+    model. The base model is returned in its place. With `none`, nothing is trained at all.
     """
-    if setting.models == "none" or (setting.models == "last" and not last):
+    if setting.models == "none" or (setting.models != "every" and not last):
         return setting.base
     return setting.steps.train(setting.base, setting.rows, demonstrations, setting.train, name)

@@ -38,14 +38,15 @@ def cut_answers(found: RefinementInputs, facts: DataFacts, own_generator: bool) 
     """
     rows = [TrainingRow(id=row.where, prompt=row.prompt, completion=row.completion) for row in _spread(found, facts)]
     model, config, warning = found.models[STUDENT].model, found.config, None
+    # Proposals from elsewhere are not generated, but the answers to held-out prompts are.
+    generates = config.proposals is None or config.holdout is not None
     # Without the tokenizer nothing can be counted. The first row says what is missing.
     with suppress(BackendError):
         answers = (row.completion for row in rows)
-        if config.proposals is None:
+        if generates:
             warning = check_lengths(answers, facts.usable, model, config.decode, "given answers")
         # A caller's generator may serve the model with another context.
-        # Proposals from elsewhere are not generated.
-        decode = None if own_generator or config.proposals is not None else config.decode
+        decode = None if own_generator or not generates else config.decode
         check_fits(rows, facts.usable, model, config.train, decode)
         if config.train_proposers is not None:
             check_fits(rows, facts.usable, model, config.train_proposers, decode, "train_proposers")

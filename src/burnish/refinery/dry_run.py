@@ -13,6 +13,7 @@ from burnish.refinery.dataset import DataFacts, facts_of, unused_columns
 from burnish.refinery.doubts import check_amount, cut_answers, reference_doubt
 from burnish.refinery.estimate import Estimate, estimated
 from burnish.refinery.first_row import FirstRow, data_words, first_row, row_words
+from burnish.refinery.holding import held_words, left_of, would_hold_out
 from burnish.refinery.inputs import find
 from burnish.refinery.pairs import check_pairs
 from burnish.refinery.proposals import Paired, check_file
@@ -30,9 +31,9 @@ class DryRun:
     """A plan that was not carried out.
 
     `unused` are the columns that nothing reads. `embedded` is the largest number of texts that would be sent to a
-    server of embeddings, or None if there is no such server. `first` is None if no model is trained. `proposals` says
-    how many rows have a proposal in a file. `sent` says what goes to servers that are not on this
-    machine. `warnings` say what will hardly work.
+    server of embeddings, or None if there is no such server. `first` is None if no model is trained. `held_out` says
+    what is held out, if anything is. `proposals` says how many rows have a proposal in a file. `sent` says what goes to
+    servers that are not on this machine. `warnings` say what will hardly work.
     """
 
     stages: list[Explanation]
@@ -40,6 +41,7 @@ class DryRun:
     data: DataFacts
     unused: list[str]
     first: FirstRow | None
+    held_out: str | None
     estimate: Estimate
     embedded: int | None
     sent: list[str]
@@ -60,8 +62,11 @@ def dry_run(config: RefineConfig, run_options: RunOptions) -> DryRun:
     if not found.unresolved:
         Folder(run_options.out).check_claim(plan.changing, found.config.settings, run_options.overwrite, plan.ends)
     facts = facts_of(found.table, found.config.data, found.refused)
-    check_amount(found.config, facts)
+    # In the order of a run, so that both give the same error.
+    held = would_hold_out(found)
+    left = left_of(facts, found.config.holdout, held)
     paired = None if found.proposals is None else check_file(found.proposals, found.table, found.refused)
+    check_amount(found.config, left)
     first = first_row(found)
     # A caller's backend may count tokens in another way.
     counted = run_options.backend is None and first is not None and not first.problem
@@ -72,9 +77,10 @@ def dry_run(config: RefineConfig, run_options: RunOptions) -> DryRun:
         data=facts,
         unused=unused_columns(facts, found.table),
         first=first,
-        estimate=estimated(found.config, facts, still_to_run(plan.records)),
-        embedded=_embedded(found.config, facts),
-        sent=list(sent_elsewhere(found.config, facts.usable)),
+        held_out=held_words(found.config.holdout, held),
+        estimate=estimated(found.config, left, still_to_run(plan.records)),
+        embedded=_embedded(found.config, left),
+        sent=list(sent_elsewhere(found.config, left.usable)),
         warnings=[warning for warning in (long, reference_doubt(found, facts)) if warning],
         proposals=paired,
     )
@@ -93,6 +99,8 @@ def words(plan: DryRun) -> Iterator[str]:
     if plan.proposals is not None:
         yield plan.proposals.words()
     yield from row_words(plan.first) if plan.first is not None else ()
+    if plan.held_out is not None:
+        yield plan.held_out
     yield from (f"warning: {terminal(warning)}" for warning in plan.warnings)
     for stage in plan.stages:
         # The first 8 digits of a fingerprint are enough to tell stages apart.

@@ -9,7 +9,7 @@ from burnish import backends
 from burnish.annotators.llm.proposer import estimate as estimated_proposals
 from burnish.annotators.llm.questions import CallEstimate, summed
 from burnish.annotators.llm.questions import estimate as estimated_calls
-from burnish.config import JudgeConfig, ModelConfig, RefineConfig, ServerProposals
+from burnish.config import ClearMethod, JudgeConfig, ModelConfig, RefineConfig, ServerProposals
 from burnish.models import location
 from burnish.models.adapter import beneath
 from burnish.refinery.dataset import DataFacts
@@ -55,6 +55,10 @@ def estimated(config: RefineConfig, facts: DataFacts, selftested: bool) -> Estim
     trained = tokens * (kept + (0 if elsewhere else proposers.epochs * method.last_round * method.proposers_passes))
     # Half of the characters of a row are taken to be its answer.
     generated = 0 if elsewhere else method.last_round * method.samples_per_row * tokens / 2
+    if config.holdout is not None:
+        # A model of the labels before, unless the method trains one in any case, and the answers of two models.
+        trained += 0 if isinstance(method, ClearMethod) else tokens * config.train.epochs
+        generated += 2 * config.holdout * tokens / rows / 2
     comparisons = comparisons_of(config, rows)
     return Estimate(
         rows=rows,

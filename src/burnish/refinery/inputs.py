@@ -106,7 +106,7 @@ def _programs(config: RefineConfig) -> Iterator[WantedProgram]:
 
 def _with_reference(config: RefineConfig) -> RefineConfig:
     """Make the column of an oracle the reference column, since there is only one. Raises ConfigError if two columns are
-    named."""
+    named, or if rows are held out and no column is named."""
     asked = [(ANNOTATOR, annotator) for annotator in config.annotators]
     asked += [(AUDITOR, config.audit.by)] if config.audit is not None else []
     columns = [
@@ -123,6 +123,11 @@ def _with_reference(config: RefineConfig) -> RefineConfig:
                 f"{field}: the column {column!r} found, but the reference is {reference!r}; name one column for both"
             )
         reference = column
+    if config.holdout is not None and reference is None:
+        raise ConfigError(
+            f"holdout: {config.holdout} found, but no column has right answers, so nothing could be measured; name one "
+            "with --reference COLUMN"
+        )
     return config.model_copy(update={"data": config.data.model_copy(update={"reference_column": reference})})
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from typing import Literal
 
 from burnish import config as settings
 from burnish.annotators import build
@@ -18,6 +19,7 @@ from burnish.people.mailbox import Purpose
 from burnish.protocols import Completion
 from burnish.refinery.accounts import proposals_run, proposer_budget
 from burnish.refinery.dataset import given_rows
+from burnish.refinery.holding import KEPT, hold_out
 from burnish.refinery.inputs import ANNOTATOR, AUDITOR, CHECKER, STUDENT, RefinementInputs
 from burnish.refinery.proposals import file_proposals
 from burnish.services.program import Program
@@ -65,14 +67,15 @@ class Job:
         """The proposals that come from elsewhere, or None if models propose. The stage runs when this is first read."""
         found, file, config = self.found, self.found.proposals, self.config.proposals
         if file is not None:
-            return file_proposals(self.steps, self.data, file, found.table, found.refused)
+            return file_proposals(self.steps, self.rows, file, found.table, found.refused)
         if isinstance(config, settings.ServerProposals):
             return proposed(self.steps, self.rows, self._proposer(config))
         return None
 
     def read_files(self) -> None:
-        """Run the stages that only read files, so that a wrong file is refused before anything is spent."""
-        _ = self.data
+        """Run the stages that only read files, so that a wrong file is refused before anything is spent. If rows are
+        held out, they are chosen here, too."""
+        _ = self.data, self.holdout
         if self.found.proposals is not None:
             _ = self.proposals
 
@@ -97,9 +100,20 @@ class Job:
         return build(self.config.annotator, self.context.resources(self.steps, ANNOTATOR))
 
     @property
-    def rows(self) -> Rows:
+    def every(self) -> Rows:
         """All usable rows."""
         return Rows(self.data, Split.TRAIN)
+
+    @functools.cached_property
+    def holdout(self) -> Artifact | None:
+        """The stage that holds rows out, or None if no row is. The stage runs when this is first read."""
+        count = self.config.holdout
+        return None if count is None else hold_out(self.steps, self.every, self.data, count)
+
+    @property
+    def rows(self) -> Rows:
+        """The rows that are refined: all usable rows, without those that are held out."""
+        return self.every if self.holdout is None else self.every.part(self.holdout, KEPT)
 
     def rounds(self, tested: Artifact | None) -> list[Round]:
         """Run or plan the method. The first round is number 0: the state before any refinement. `tested` is the
@@ -117,7 +131,7 @@ class Job:
         return Setting(
             steps=self.steps,
             rows=self.rows,
-            demonstrations=self.data,
+            demonstrations=self.holdout or self.data,
             # Only an experiment knows the right label of every row.
             gold=None,
             # A setting always has an annotator, so that methods need no case for none.
@@ -131,10 +145,16 @@ class Job:
             differing=differing_of(config.differs, self.found.embedder, config.execution, terminal, terminal.say),
             checker=checker(program) if program is not None else None,
             audit=self._audit(),
-            models="none" if config.model is None else "last",
+            models=self._models(),
             tested=tested if config.selftest.calibrate else None,
             proposals=self.proposals,
         )
+
+    def _models(self) -> Literal["ends", "last", "none"]:
+        """Return for which rounds a model is trained. Only the held-out prompts need the model of round 0."""
+        if self.config.model is None:
+            return "none"
+        return "last" if self.holdout is None else "ends"
 
     def _audit(self) -> Audit | None:
         """Return how each round is audited, or None if it is not."""

@@ -40,6 +40,7 @@ class Options:
     extra_columns: str | Sequence[str] | None = None
     template: str | None = None
     comparisons: int | None = None
+    holdout: int | None = None
     audit: int | None = None
     audit_by: str | None = None
     max_harm: float | None = None
@@ -75,6 +76,8 @@ def config_of(options: Options) -> RefineConfig:
         values["differs"] = _differs(options.differs)
     if options.comparisons is not None:
         values["comparisons"] = options.comparisons
+    if options.holdout is not None:
+        values["holdout"] = options.holdout
     if options.audit is not None or options.max_harm is not None or options.audit_by is not None:
         # One of the three options is enough to ask for an audit. The others then have their defaults.
         auditor = None if options.audit_by is None else _annotator(options.audit_by, "audit.by")

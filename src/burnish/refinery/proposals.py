@@ -22,7 +22,7 @@ from burnish.forms.recognise import UsableRow
 from burnish.forms.rows import RawRow
 from burnish.forms.table import DataTable, rows_in
 from burnish.report.text import plural
-from burnish.steps.artifacts import DEMONSTRATIONS, read_json
+from burnish.steps.artifacts import DEMONSTRATIONS, Rows, read_json
 from burnish.steps.basic import Steps
 from burnish.steps.data import SHARED
 from burnish.steps.proposing import proposal
@@ -149,23 +149,29 @@ def _column(config: FileProposals, values: Mapping[str, object]) -> str:
 
 
 def file_proposals(
-    steps: Steps, data: Artifact, file: ProposalsFile, table: DataTable, refused: Mapping[int, str]
+    steps: Steps, rows: Rows, file: ProposalsFile, table: DataTable, refused: Mapping[int, str]
 ) -> Artifact:
-    """Return the stage that writes the proposals of a file as answers, and how they were paired. It raises DataError as
-    `check_file` does."""
+    """Return the stage that writes the proposals of a file as answers, and how they were paired.
+
+    Proposals for rows that are not among `rows` are left out: such rows are held out, so nothing may change them. They
+    are counted among the pairs, because a dry run counts them, too. The stage raises DataError as `check_file` does.
+    """
 
     def run(work: Work) -> None:
-        found = Counter[bool]()
+        found, kept = Counter[bool](), rows.examples() if rows.parts else None
         with writing(work.path / DEMONSTRATIONS) as write:
             for id_, text in proposals_in(file, table, refused):
-                write(proposal(id_, text, file.identity.fingerprint))
                 found[bool(text)] += 1
+                if kept is None or id_ in kept:
+                    write(proposal(id_, text, file.identity.fingerprint))
         paired = _paired(file, found)
         write_atomic(work.path / PAIRED, pretty(paired))
         work.count(rows=paired.rows)
 
     config: dict[str, JsonValue] = {"column": file.column}
-    return steps.stage("file_proposals", config, {"data": data, "file": file.identity}, run, "proposals", SHARED)
+    # Without held-out rows these are all rows, as they were before rows could be held out.
+    config |= rows.config if rows.parts else {}
+    return steps.stage("file_proposals", config, {**rows.inputs, "file": file.identity}, run, "proposals", SHARED)
 
 
 def read_paired(proposals: Artifact) -> Paired:

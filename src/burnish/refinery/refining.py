@@ -16,7 +16,7 @@ from burnish.inputs.context import RunContext
 from burnish.inputs.feasible import check_launched_once
 from burnish.ledger.folder import LEDGER, Folder
 from burnish.ledger.preference_pairs import write_pairs
-from burnish.ledger.summary import State, Summary, reference_doubt
+from burnish.ledger.summary import HoldoutSummary, State, Summary, reference_doubt
 from burnish.ledger.touched import has_reverts
 from burnish.methods import Round
 from burnish.protocols import Backend, Generator
@@ -24,6 +24,8 @@ from burnish.refinery.accounts import check_servers, judges_budget
 from burnish.refinery.dataset import read_facts, unused_columns
 from burnish.refinery.doubts import check_amount, cut_answers
 from burnish.refinery.first_row import data_words, first_row, row_words
+from burnish.refinery.holding import held_words, left_of
+from burnish.refinery.holdout import answer_held, measured
 from burnish.refinery.inputs import RefinementInputs, find
 from burnish.refinery.job import Job
 from burnish.refinery.pairs import check_pairs
@@ -132,8 +134,11 @@ class _Refining:
         """Run all stages and write the folder. Raises Paused and BurnishError as `refine_data` does."""
         writer = self.writer
         self.job.read_files()  # raises DataError before anything else is spent
-        facts, found = read_facts(self.job.data), self.job.found
+        count, held = self.job.config.holdout, self.writer.held_out()
+        facts, found = left_of(read_facts(self.job.data), count, held), self.job.found
         check_amount(self.job.config, facts)
+        if words := held_words(count, held):
+            self.job.context.terminal.say(words)
         # If every stage is finished already, nothing is sent any more.
         if not all(record.reused for record in self.plan.records):
             for line in sent_elsewhere(found.config, facts.usable):
@@ -149,6 +154,7 @@ class _Refining:
             self.selftest = passed(self.job, tested) if tested is not None else None
             rounds = self.job.rounds(tested)
             model = None if self.job.config.model is None else self._model(rounds[-1])
+            holdout = None if model is None else self._measured(rounds, model)
             if self.plan.ends:
                 # Which stages belong to the folder is known only now.
                 self.executor.store.refer(self.folder.path, [record.fingerprint for record in self.executor.records])
@@ -157,10 +163,14 @@ class _Refining:
             state = State.WAITING if isinstance(stopped, Paused) else State.UNDER_WAY
             self._write(writer, self.plan.rounds, state)
             raise
-        summary = self._write(writer, rounds, State.DONE, model)
+        summary = self._write(writer, rounds, State.DONE, model, holdout)
         # The time of a stage is kept with it, so that a run that continues says what the whole refinement took.
         seconds = sum(record.seconds for record in self.executor.records)
         return FinishedRefinement(out=self.folder.path, summary=summary, seconds=seconds, pairs=self.pairs)
+
+    def _measured(self, rounds: list[Round], model: Artifact) -> HoldoutSummary | None:
+        """Let the models before and after answer the held-out prompts. Returns None if nothing is held out."""
+        return measured(self.job, answer_held(self.job, rounds, model), model, self.folder.reverted())
 
     def _warn_of_reverts(self) -> None:
         """Say that new rounds know nothing of what the user took back, if there will be new rounds."""
@@ -192,10 +202,18 @@ class _Refining:
         if not first.problem and (long := cut_answers(found, facts, self.job.context.own_generator is not None)):
             say(f"warning: {long}")
 
-    def _write(self, writer: Writer, rounds: list[Round], state: State, model: Artifact | None = None) -> Summary:
+    def _write(
+        self,
+        writer: Writer,
+        rounds: list[Round],
+        state: State,
+        model: Artifact | None = None,
+        holdout: HoldoutSummary | None = None,
+    ) -> Summary:
         """Write what is finished into the folder, and the preference pairs of the finished rounds."""
         with explained_write_errors(self.folder.path):
-            summary = writer.write(Contents(rounds=rounds, selftest=self.selftest, state=state, model=model))
+            contents = Contents(rounds=rounds, selftest=self.selftest, state=state, model=model, holdout=holdout)
+            summary = writer.write(contents)
         if self.pairs is not None:
             self.job.context.terminal.say(write_pairs(self.folder, self.pairs).words())
         return summary
@@ -245,7 +263,9 @@ def planned(found: RefinementInputs, context: RunContext, own_annotator: Annotat
     planner = Planner(context.store)
     job = Job(found, context, planner, own_annotator)
     job.read_files()
-    return Planned(rounds=job.rounds(tried(job)), records=planner.records, ends=planner.undecided)
+    rounds = job.rounds(tried(job))
+    answer_held(job, rounds, rounds[-1].model)
+    return Planned(rounds=rounds, records=planner.records, ends=planner.undecided)
 
 
 def planned_in(found: RefinementInputs, run_options: RunOptions) -> Planned:

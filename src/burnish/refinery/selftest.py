@@ -56,7 +56,10 @@ def tried(job: Job) -> Artifact | None:
     votes: list[JsonValue] = [dict(member.config) for member in annotator.members]
     asked: dict[str, JsonValue] = {**annotator.config, "of": votes}
     semantic: dict[str, JsonValue] = {"pairs": settings.pairs, "seed": seed, "annotator": asked}
-    return job.steps.stage("selftest", semantic, {"data": data, **annotator.inputs}, run, "self-test")
+    # Without held-out rows these are all rows, as they were before rows could be held out.
+    semantic |= job.rows.config if job.rows.parts else {}
+    inputs = {**job.rows.inputs, **annotator.inputs}
+    return job.steps.stage("selftest", semantic, inputs, run, "self-test")
 
 
 def still_to_run(records: Iterable[StageRecord]) -> bool:

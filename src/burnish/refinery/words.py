@@ -11,6 +11,7 @@ from burnish.algorithms.refinement import cap
 from burnish.config import ServerProposals
 from burnish.ledger.folder import REPORT, Folder, StandingChange
 from burnish.ledger.history import WHY
+from burnish.ledger.holdout import holdout_words
 from burnish.ledger.notes import ended_words, losses, share, taken_back
 from burnish.ledger.page import call_words
 from burnish.ledger.summary import RoundSummary, Summary, reference_doubt
@@ -36,6 +37,8 @@ def closing(finished: FinishedRefinement) -> Iterator[str]:
         yield from _why_few(summary, round_)
     if back := taken_back(summary):
         yield back
+    if held := holdout_words(summary):
+        yield held
     yield from (f"warning: {loss}" for loss in losses(summary))
     paid = [call_words(summary.calls), call_words(summary.proposal_calls)]
     if all(paid):

@@ -19,11 +19,12 @@ from burnish.forms.convert import AlsoAs
 from burnish.ledger import folder as files
 from burnish.ledger.folder import Folder
 from burnish.ledger.page import write_page
-from burnish.ledger.summary import SUMMARY, CallSummary, DataSummary, ModelSummary, State, Summary
+from burnish.ledger.summary import SUMMARY, CallSummary, DataSummary, HoldoutSummary, ModelSummary, State, Summary
 from burnish.methods import Round
 from burnish.models.adapter import name_base
 from burnish.refinery.accounts import judge_prices, judges_of, proposals_run
 from burnish.refinery.dataset import read_facts
+from burnish.refinery.holding import held_ids
 from burnish.refinery.inputs import STUDENT
 from burnish.refinery.job import Job
 from burnish.refinery.measuring import Reference, exists, summarised
@@ -43,13 +44,14 @@ FIELDS = tuple(field.name for field in dataclasses.fields(Demonstration))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
-    """What can be written: the rounds (also those that are only planned), the self-test, and the model if it is
-    trained."""
+    """What can be written: the rounds (also those that are only planned), the self-test, and the model and its accuracy
+    on held-out prompts if it is trained."""
 
     rounds: Sequence[Round]
     selftest: SelftestReport | None
     state: State
     model: Artifact | None = None
+    holdout: HoldoutSummary | None = None
 
 
 class Writer:
@@ -166,7 +168,7 @@ class Writer:
         """Return the summary of everything that is finished."""
         named, referee = self.job.config.data.reference_column, self.job.found.referee
         reference = Reference(self.job.rows, referee.grader) if named else None
-        facts = read_facts(self.job.data)
+        facts, held = read_facts(self.job.data), self.held_out()
         # Read from the folder and not from a stage: reverts are in its ledger alone.
         reverted = self.folder.reverted()
         model = contents.model
@@ -178,8 +180,9 @@ class Writer:
                 also=self.also,
                 form=facts.form,
                 rows=facts.rows,
-                usable=facts.usable,
+                usable=facts.usable - held,
                 skipped=facts.skipped,
+                held_out=held,
                 bad_rows=facts.bad_rows,
             ),
             given_accuracy=reference.labels(self.job.data) if reference else None,
@@ -192,7 +195,12 @@ class Writer:
             if reference and reverted and done
             else None,
             model=ModelSummary(folder=files.MODEL, fingerprint=model.fingerprint, current=True) if model else None,
+            holdout=contents.holdout,
         )
+
+    def held_out(self) -> int:
+        """Return how many rows are held out. Raises DataError if there are not enough rows with a reference."""
+        return 0 if self.job.holdout is None else len(held_ids(self.job.holdout))
 
     def _calls(self) -> CallSummary | None:
         """Return what the judge's server was paid for, or None if no server is asked."""

@@ -66,8 +66,9 @@ class Setting:
     It names the rows without ground truth, their demonstrations, the annotator that compares and the model that learns.
     `train_proposers` says how the models that propose answers are trained, if that differs from `train`. `proposals`
     are answers that came from elsewhere: then no model is trained to propose any.
-    If `models` is `last`, only the last round's model is trained, because nobody measures the others. The other rounds
-    then name the base model in its place. If it is `none`, no round has a model, and `base` stands for none.
+    If `models` is `last`, only the last round's model is trained, because nobody measures the others; with `ends` that
+    of round 0 is trained, too. The other rounds then name the base model in its place. If it is `none`, no round has a
+    model, and `base` stands for none.
 
     `tested` is the annotator's self-test. Its temperature scales the probabilities that are compared with a gate; with
     None they stay as they are.
@@ -87,7 +88,7 @@ class Setting:
     differing: Differing | None = None
     checker: AnnotatorPlan | None = None
     audit: Audit | None = None
-    models: Literal["every", "last", "none"] = "every"
+    models: Literal["every", "ends", "last", "none"] = "every"
     proposals: Artifact | None = None
     tested: Artifact | None = None
 

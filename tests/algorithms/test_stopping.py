@@ -52,10 +52,10 @@ def test_evidence_counts_what_the_mean_prefers_and_what_the_rule_accepts() -> No
 
 
 @pytest.mark.parametrize(
-    ("preferred", "held", "enough"), [(0, 0, False), (4, 1, True), (100, 25, True), (100, 24, False), (3, 0, False)]
+    ("preferred", "held", "enough"), [(0, 0, False), (5, 1, True), (100, 20, True), (100, 19, False), (3, 0, False)]
 )
-def test_a_quarter_of_the_preferred_proposals_must_hold(preferred: int, held: int, enough: bool) -> None:
-    assert LEAST_HELD == 0.25
+def test_a_fifth_of_the_preferred_proposals_must_hold(preferred: int, held: int, enough: bool) -> None:
+    assert LEAST_HELD == 0.2
     assert Evidence(preferred=preferred, held=held).enough is enough
 
 

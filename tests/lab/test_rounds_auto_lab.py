@@ -44,9 +44,9 @@ def test_every_seed_has_every_round_and_what_follows_the_end_repeats_it(alone: P
         rounds = {run.round: run for run in found.runs if run.method == "ilr" and run.seed == seed}
         fixed = {run.round: run for run in found.runs if run.method == "fixed" and run.seed == seed}
         assert list(rounds) == [0, 1, 2, 3, 4]
-        # The first round in which less than a quarter of the preferred proposals holds is the end.
+        # The first round in which less than a fifth of the preferred proposals holds is the end.
         share = {k: fixed[k].counts["held"] / max(fixed[k].counts["preferred"], 1) for k in range(1, 5)}
-        end = next((k for k in range(1, 5) if share[k] < 0.25), 5)
+        end = next((k for k in range(1, 5) if share[k] < 0.2), 5)
         ends.add(end)
         for k in range(1, 5):
             if k < end:

@@ -55,11 +55,11 @@ def test_rounds_change_labels_as_long_as_a_quarter_of_the_preferred_proposals_ho
     for round_ in changing:
         assert round_.held is not None
         assert round_.preferred
-        assert round_.held / round_.preferred >= 0.25
+        assert round_.held / round_.preferred >= 0.2
         assert round_.counts[Reason.ACCEPTED] > 0
     assert last.held is not None
     assert last.preferred
-    assert last.held / last.preferred < 0.25
+    assert last.held / last.preferred < 0.2
     assert (last.counts.get(Reason.STOPPED, 0), last.counts.get(Reason.ACCEPTED, 0)) == (last.held, 0)
     # The figures of the summary are those of the ledger.
     for round_ in ended.summary.rounds:
@@ -110,7 +110,7 @@ def test_the_end_and_the_report_say_why_it_ended(ended: Refined) -> None:
     summary = ended.summary
     last = summary.rounds[-1]
     proposals = plural(last.preferred or 0, "preferred proposal")
-    words = f"{last.held} of {proposals} held, less than 25.0\N{NO-BREAK SPACE}%"
+    words = f"{last.held} of {proposals} held, less than 20.0\N{NO-BREAK SPACE}%"
     said = list(closing(FinishedRefinement(out=ended.out, summary=summary)))
     assert f"the refinement ended before round {last.round} changed labels: {words}" in said
     page = (ended.out / REPORT).read_text()

@@ -16,8 +16,11 @@ from burnish.algorithms.comparisons import verdict_of
 from burnish.algorithms.ledger_lines import mean_of_orders
 from burnish.types import Reason, Refinement, Verdict
 
-LEAST_HELD = 0.25
-"""A round may change labels if at least this share of the preferred proposals holds."""
+LEAST_HELD = 0.2
+"""A round may change labels if at least this share of the preferred proposals holds.
+
+It was chosen on seeds 0 and 1 of the embedded experiment. In rounds with a smaller share, about as many changes were
+from right to wrong or from wrong to wrong as from wrong to right (docs/lab-log.md)."""
 _TURNED_DOWN = frozenset({Reason.ORDERS_DISAGREE, Reason.TIE, Reason.BELOW_GATE})
 """Why a rule of acceptance turns a proposal down that the mean of both orders prefers."""
 _MAY_CHANGE = frozenset({Reason.ACCEPTED, Reason.OVER_CAP})

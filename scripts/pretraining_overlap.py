@@ -2,8 +2,8 @@
 
     python scripts/pretraining_overlap.py --out docs/results/pretraining-overlap.json [--world 0]
 
-The text is made twice: as the models were pretrained before reserved prompts were rejected, and as they are pretrained
-now. A prompt counts if its story is told to its end, also on pages that do not ask its question.
+The text is made twice: unchecked, and as the models are pretrained, where a story is drawn again if its question is
+reserved. A prompt counts if its story is told to its end, also on pages that do not ask its question.
 """
 
 import argparse
@@ -32,8 +32,8 @@ def told(run: Run, reserved: Questions) -> Questions:
 
 
 def overlap(run: Run, world: int) -> dict[str, object]:
-    """Count the world's prompts in the run's text, with and without the rejection."""
-    texts = {"before": told(run, frozenset()), "now": told(run, reserved_questions())}
+    """Count the world's prompts in the run's text, with and without the check."""
+    texts = {"unchecked": told(run, frozenset()), "checked": told(run, reserved_questions())}
     return {
         "models": list(run.keep.values()),
         "seed": run.seed,

@@ -252,7 +252,7 @@ class Counted:
         self.calls.append(amount)
 
 
-@pytest.mark.parametrize("name", ["strong", "strong-large", "weak", "weak-long"])
+@pytest.mark.parametrize("name", ["strong", "strong-large", "strong-second", "weak", "weak-long", "weak-second"])
 def test_a_base_model_answers_nothing_before_it_is_finetuned(tmp_path: Path, name: str) -> None:
     """What a student can do it has learned from its labels: the base knows sums in other words, and no marker."""
     model = base(tmp_path, ModelConfig(source=f"builtin:{name}", dtype=DType.FLOAT32))

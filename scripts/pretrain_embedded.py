@@ -61,10 +61,10 @@ class Run:
 # Steps are set by what the finetuned models then measure on the seeds 0 and 1 (docs/built-in-models.md): weak ones are
 # right on about half of the test prompts, strong ones on over 90 % after gold. The same steps give weak models of very
 # different accuracy with another seed. The judges, of another seed, should tell the better of two answers ever more
-# often: their steps were chosen with earlier text, and not measured again. The comparer starts from strong-long: it has
-# only to learn to tell a right solution from a wrong one, not the sums again. strong-large is strong with two more layers
-# and 600 more steps: larger models from scratch did not learn from 1,000 rows to write the answer after the mark, when
-# the text did not show it.
+# often: their steps were chosen with earlier text, and not measured again. The comparer starts from strong-long: it
+# has only to learn to tell a right solution from a wrong one, not the sums again. strong-large is strong with two more
+# layers and 600 more steps: when the text did not show the mark, larger models from scratch did not learn from 1,000
+# rows to write the answer after it.
 FIRST_SET = (
     Run(keep={3200: "weak", 3400: "weak-long"}, seed=1, width=32),
     Run(keep={3000: "strong", 4000: "strong-long"}, seed=2, width=64, decay_over=4000),

@@ -65,7 +65,7 @@ def test_every_kind_of_page_draws_a_reserved_story_again(page: Page) -> None:
 
 def test_a_base_learns_what_stands_after_the_mark_but_not_to_write_it() -> None:
     text = "2 + 3 = 5 ; 9 - 4 = 5 #### 5 <eos> ann has 2 pens . so"
-    words = text.split(" ")
+    words = list[str](text.split(" "))
     counted = [i for i, counts in enumerate(decided(words)) if counts]
     assert [words[i - 1] for i in counted] == ["=", "=", "####"]
     pages = [page(Random(seed), NONE).split(" ") for page in MIXTURES["plain"] for seed in range(20)]

@@ -79,7 +79,8 @@ def test_bare_loops_and_backend_take_turns() -> None:
 
 
 def test_the_bare_loops_do_the_work_of_the_backend(model: ModelConfig, base: Artifact) -> None:
-    rows, ours = rows_of(12), backend_of()
+    # Without row 4: two words of its answer have logits that differ by less than 1e-5, so the batch size decides.
+    rows, ours = [row for row in rows_of(13) if row.id != "00004"], backend_of()
     made, _ = backend.generation(ours, base, rows, 12)
     assert bench_bare.generation(base, rows, 12, 5)[0] == made > 12
     assert bench_bare.scoring(base, rows, 5)[0] == backend.scoring(ours, base, model, rows)[0] == tokens_of(model, rows)

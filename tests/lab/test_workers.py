@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 from experiment import fake, small
+from rich.console import Console
 from working import METHODS, briefed, outputs
 
 from burnish.errors import DataError, Paused, StageError
@@ -144,8 +146,11 @@ def test_how_a_stage_ends_is_reported(
         raise raised
 
     monkeypatch.setattr(workers.Worker, "compute", compute)
-    worker = workers.Worker(briefed(small(), tmp_path), Terminal())
+    lines = io.StringIO()
+    worker = workers.Worker(briefed(small(), tmp_path), Terminal(console=Console(file=lines, soft_wrap=True)))
     report = workers.attempted(worker, Assignment(config=0, fingerprint="ab"))
+    # The traceback goes where the reports go, so that the run has all of it before it hears of the failure.
+    assert lines.getvalue().endswith("\nZeroDivisionError: no luck\n") == isinstance(raised, ZeroDivisionError)
     assert (report.about, report.fingerprint) == (about, "ab")
     assert message in report.message
     assert report.command == ("burnish annotate" if about is About.PAUSED else "")

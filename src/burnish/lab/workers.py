@@ -1,7 +1,8 @@
 """A worker process. It computes one stage after another for a run, and dies with the process that started it.
 
 It reads a `Brief` from an open file and then one `Assignment` a line from stdin. It writes one `Report` a line to its
-stdout. Its stderr has what libraries print, and the traceback if it fails.
+stdout. The traceback of a fault is a part of the reports, so it is complete before the failure is reported. Its stderr
+has what libraries print.
 """
 
 from __future__ import annotations
@@ -145,7 +146,8 @@ def attempted(worker: Worker, assignment: Assignment) -> Report:
     except Paused as paused:
         return Report(about=About.PAUSED, fingerprint=found, message=paused.message, command=paused.command)
     except Exception as error:  # a fault of burnish or of a library
-        traceback.print_exc()
+        # Not to stderr: that is another pipe, and the run may end before it has read the last lines of it.
+        traceback.print_exc(file=worker.terminal.console.file)
         words = f"{type(error).__name__}: {error}; burnish or a library has a fault, and its traceback is above"
         return Report(about=About.FAILED, fingerprint=found, message=words, error="StageError")
     return Report(about=About.FINISHED, fingerprint=found, seconds=seconds)

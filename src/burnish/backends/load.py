@@ -260,7 +260,7 @@ def load(path: Path, device: torch.device, sources: Mapping[str, ModelConfig]) -
             model = kind.from_pretrained(path, dtype=dtype)
         case Weights.ADAPTER:
             model = _merged(beneath_adapter(card.base, dtype, card.labels), path)
-    model.config.pad_token_id = renderer.tokenizer.pad_token_id
+    model.config.pad_token_id = renderer.tokenizer.pad_token_id if card.pad is None else card.pad
     if not card.labels:
         # A model's own defaults for generation (temperature, penalties) must not influence an experiment.
         model.generation_config = GenerationConfig(

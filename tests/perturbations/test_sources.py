@@ -127,11 +127,12 @@ def test_adversarial_answers_are_wrong_and_can_be_scored(tmp_path: Path) -> None
         assert answers[candidate_id(id_, 3)].prompt == examples[id_].prompt
 
 
-def test_a_prompt_without_worse_answers_has_nothing_to_score(tmp_path: Path) -> None:
+def test_of_a_prompt_without_worse_answers_the_gold_answer_is_scored(tmp_path: Path) -> None:
     rows = [example(0, "what", "no digits"), example(1, "how many", "#### 5")]
     done, worse = found(AdversarialSource(kind="adversarial", edits="auto"), resources(tmp_path, rows))  # pyright: ignore[reportArgumentType]
     assert (worse["r00"].texts, dict(worse["r00"].left_out)) == ((), {"no_gold": 1})
-    assert set(candidates(done).examples()) == {candidate_id("r01", n) for n in range(5)}
+    expected = {candidate_id("r00", 0), *(candidate_id("r01", n) for n in range(5))}
+    assert set(candidates(done).examples()) == expected
 
 
 def test_own_and_weaker_answers_are_wrong_samples(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def train_and_test(
     wanted = WantedModel(MODEL_FIELD, settings.model)
     context = _context([wanted], settings.execution, settings.model, place)
     steps = _steps(context, settings.seed)
-    cut = cut_pairs(steps, _rows(given.pairs), _identity(given), settings.held_out)
+    cut = cut_pairs(steps, preference_rows(given.pairs), identity_of(given), settings.held_out)
     model = train_rewards(steps, context.model(steps, MODEL_FIELD), cut, settings.train, settings.centring)
     tested, missing = rewarded_pairs(cut, reward(steps, model, tested_rows(cut), "of the pairs to test on"))
     too_long = pairs_too_long(model)
@@ -113,20 +113,21 @@ def measure(
     wanted = WantedModel(MODEL_FIELD, model, Head.REWARD, as_it_is=True)
     context = _context([wanted], execution, model, place)
     steps = _steps(context, 0)
-    cut = cut_pairs(steps, _rows(given.pairs), _identity(given), 1.0)
+    cut = cut_pairs(steps, preference_rows(given.pairs), identity_of(given), 1.0)
     scored = reward(steps, context.model(steps, MODEL_FIELD), tested_rows(cut), "of the pairs")
     tested, missing = rewarded_pairs(cut, scored)
     return report_on(model.source, str(pairs), tested, given.left_out, missing)
 
 
-def _rows(pairs: Sequence[GivenPair]) -> list[tuple[PreferenceRow, str]]:
+def preference_rows(pairs: Sequence[GivenPair]) -> list[tuple[PreferenceRow, str]]:
+    """Return pairs as rows to train on or to test on, each with its source."""
     return [
         (PreferenceRow(id=one.id, prompt=one.prompt, chosen=one.chosen, rejected=one.rejected), one.source)
         for one in pairs
     ]
 
 
-def _identity(given: GivenPairs) -> Artifact:
+def identity_of(given: GivenPairs) -> Artifact:
     """Return what identifies the pairs: their content, whatever the form and the place of their file are."""
     content = hashlib.sha256(b"".join(dump_line(pair) for pair in given.pairs)).hexdigest()
     return Artifact(path="", kind="pairs", fingerprint=content)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from markupsafe import Markup
 
@@ -40,8 +41,11 @@ class PromptView:
     answers: tuple[AnswerView, ...]
 
 
-def render(rows: Sequence[TableRow], name: str) -> str:
-    """Return the page as HTML. Every string in it is escaped, because models and datasets may contain anything."""
+def render(rows: Sequence[TableRow], name: str, notes: Sequence[str] = ()) -> str:
+    """Return the page as HTML. Every string in it is escaped, because models and datasets may contain anything.
+
+    `notes` say what was met while the table was made.
+    """
     values = [value for row in rows if (value := row.score.values[Variant.SEAM]) is not None]
     drawing = histogram("seam", "SEAM of the prompts", "SEAM", "prompts", values) if values else None
     return (
@@ -50,6 +54,7 @@ def render(rows: Sequence[TableRow], name: str) -> str:
         .render(
             name=name,
             facts=_facts(rows),
+            notes=notes,
             warnings=list(warnings(rows)),
             # Markup is safe here: the drawing is our own.
             figure=None if drawing is None else Markup(drawing.svg.replace("<svg ", '<svg aria-hidden="true" ', 1)),  # noqa: S704
@@ -91,12 +96,20 @@ def _prompt(row: TableRow) -> PromptView:
     return PromptView(
         id=str(row.id),
         score=f"SEAM {value:.3f}, {plural(len(row.worse), 'worse answer')}",
-        prompt=shortened(prompt, LONGEST_TEXT) if isinstance(prompt, str) else "",
+        prompt=shortened(_prompt_text(prompt), LONGEST_TEXT),
         answers=(
             _answer("gold answer", row.gold, texts[0]),
             *(_answer("worse answer", one, text) for one, text in sorted(over, key=lambda pair: -pair[0].reward)[:3]),
         ),
     )
+
+
+def _prompt_text(prompt: object) -> str:
+    """Return a prompt as text: itself, or the contents of its messages."""
+    if isinstance(prompt, str):
+        return prompt
+    turns = [cast(dict[str, object], turn) for turn in _listed(prompt) if isinstance(turn, dict)]
+    return "\n\n".join(str(turn.get("content", "")) for turn in turns)
 
 
 def _answer(what: str, one: Response, text: str) -> AnswerView:

@@ -51,7 +51,7 @@ def perturb(steps: Steps, source: PerturbationPlan, rows: Rows) -> Artifact:
     """Find worse answers to these rows' prompts.
 
     The stage writes `worse.jsonl`, and `train.jsonl` with an example for every answer to score: the gold answer of each
-    prompt with a worse answer, and the worse answers. Their ids are those of `candidate_id`.
+    prompt, and the worse answers. Their ids are those of `candidate_id`.
     """
 
     def run(work: Work) -> None:
@@ -76,8 +76,6 @@ def candidate_id(example_id: str, number: int) -> str:
 
 def _candidates(found: Sequence[WorseAnswers], examples: Mapping[str, Example]) -> Iterator[Example]:
     for one in found:
-        if not one.texts:
-            continue
         example = examples[one.example_id]
         assert example.reference is not None, one.example_id
         for number, text in enumerate([example.reference, *one.texts]):

@@ -5,8 +5,8 @@
 
 FOLDER is the one that real_noise.py made. PAIRS are the comparisons that `burnish refine --pairs PAIRS` wrote. Writes
 
-- FOLDER/relabelled.jsonl: the noisy rows with the greedy answers of the likelihood judge's own model as labels. A row that
-  it did not answer to the end keeps its label.
+- FOLDER/relabelled.jsonl: the noisy rows with the greedy answers of the likelihood judge's own model as labels. A row
+  that it did not answer to the end keeps its label.
 - FOLDER/dropped-NAME.jsonl: the noisy rows without those whose label lost its comparison in round 1.
 - beside each of them NAME-same.jsonl: its labels as proposals, so that `refine --proposals` trains on them as they are.
 """

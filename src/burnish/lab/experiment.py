@@ -128,7 +128,12 @@ class Experiment:
         # Half G has right labels and trains the supervisor. Half U is what the student learns from (section 3).
         half_g, half_u = _halves(steps, Rows(data, Split.TRAIN))
         ground_truth = GroundTruth(
-            rows=half_g, gold=steps.gold(half_g), weak=weak, train=config.supervision.train or config.train
+            rows=half_g,
+            gold=steps.gold(half_g),
+            weak=weak,
+            train=config.supervision.train or config.train,
+            judged=half_u,
+            decode=config.decode,
         )
         gold = steps.gold(half_u)
         # First the training with checkpoints, if q~ learns from them. Then p~ is not trained again.

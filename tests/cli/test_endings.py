@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from burnish.cli.common import main
-from burnish.cli.lab import AFTER_THE_DEMO, ONE_SEED
+from burnish.cli.lab import ABOUT_THE_DEMO, AFTER_THE_DEMO, ONE_SEED
 from burnish.lab import running
 from burnish.report.words import headline
 from burnish.results import Results, read_results
@@ -36,8 +36,8 @@ def test_the_end_of_the_demo(monkeypatch: pytest.MonkeyPatch, seeds: int) -> Non
     assert all(sentence in lines for sentence in headline(results))
     assert (ONE_SEED in lines) == (seeds == 1)
     place = lines.index(f"report: {FIXTURE / 'report.html'}")
-    assert lines[place + 1] == "what you can do next:"
-    assert len(lines) == place + 2 + len(AFTER_THE_DEMO)
+    assert lines[place + 1 : place + 3] == [ABOUT_THE_DEMO, "what you can do next:"]
+    assert len(lines) == place + 3 + len(AFTER_THE_DEMO)
 
 
 @pytest.mark.parametrize("command", AFTER_THE_DEMO)

@@ -16,6 +16,10 @@ ONE_SEED = (
     "There is one seed. The intervals cover the choice of prompts, and not the noise of data and training. "
     "More seeds: --set 'seeds=[0, 1, 2]'"
 )
+ABOUT_THE_DEMO = (
+    "The demo trains all models at one learning rate, which is too high for SFT. At its own rate, SFT is as good as ILR "
+    "here, so this gain is no evidence: see docs/rules.md for fair rates, two worlds and eight seeds."
+)
 AFTER_THE_DEMO = {
     "burnish demo --set 'seeds=[0, 1, 2]' --out demo-3-seeds": "the same with three seeds",
     "burnish explain FILE.yaml": "what an experiment of your own would compute",
@@ -80,6 +84,7 @@ def demo(out: Path | None, store: Path | None, changes: tuple[str, ...], as_json
 
     _run(demo_config(changes), out, store, as_json)
     if not as_json:
+        click.echo(ABOUT_THE_DEMO)
         click.echo("what you can do next:")
         for command, why in AFTER_THE_DEMO.items():
             click.echo(f"  {command:<72}  {why}")

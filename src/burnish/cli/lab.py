@@ -17,8 +17,8 @@ ONE_SEED = (
     "More seeds: --set 'seeds=[0, 1, 2]'"
 )
 ABOUT_THE_DEMO = (
-    "The demo trains all models at one learning rate, which is too high for SFT. At its own rate, SFT is as good as ILR "
-    "here, so this gain is no evidence: see docs/rules.md for fair rates, two worlds and eight seeds."
+    "The demo trains all models at one learning rate, which is too high for SFT. At its own rate, SFT is at least as "
+    "good as ILR here, so a gain is no evidence: docs/rules.md has fair rates, two worlds and eight seeds."
 )
 AFTER_THE_DEMO = {
     "burnish demo --set 'seeds=[0, 1, 2]' --out demo-3-seeds": "the same with three seeds",

@@ -117,6 +117,10 @@ class Experiment:
             for round_ in run_method(method, setting):
                 self._measure(method.name, method.kind, setting, held_out, round_, referee)
 
+    def _ground_truth(self, steps: Steps, weak: Artifact, half_g: Rows, half_u: Rows) -> GroundTruth:
+        train, decode = self.config.supervision.train or self.config.train, self.config.decode
+        return GroundTruth(rows=half_g, gold=steps.gold(half_g), weak=weak, train=train, judged=half_u, decode=decode)
+
     def _supervise(self, steps: Steps, data: Artifact, context: RunContext) -> tuple[Setting, Artifact | None, Rows]:
         """Train the weak supervisor p~ on one half of the data (G), label the other half (U), and build the annotator
         (section 3, appendix B).
@@ -129,9 +133,7 @@ class Experiment:
         weak, strong = bases[WEAK], bases[STRONG]
         # Half G has right labels and trains the supervisor. Half U is what the student learns from (section 3).
         half_g, half_u = _halves(steps, Rows(data, Split.TRAIN))
-        ground_truth = GroundTruth(
-            rows=half_g, gold=steps.gold(half_g), weak=weak, train=config.supervision.train or config.train
-        )
+        ground_truth = self._ground_truth(steps, weak, half_g, half_u)
         gold = steps.gold(half_u)
         # First the training with checkpoints, if q~ learns from them. Then p~ is not trained again.
         same = with_checkpoints(config.supervision.annotator, Teaching(steps=steps, truth=ground_truth))

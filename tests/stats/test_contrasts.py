@@ -75,6 +75,7 @@ def test_newcombes_interval_holds_its_value_and_turns_round(counts: tuple[int, i
     assert turned.ci95 == (pytest.approx(-found.high), pytest.approx(-found.low))
 
 
+@pytest.mark.slow
 @given(FOUR_COUNTS, st.floats(-0.4, 0.4))
 def test_the_p_value_of_counts_is_the_level_at_which_a_bound_arrives(
     counts: tuple[int, int, int, int], x: float
@@ -148,6 +149,7 @@ TABLES = st.integers(2, 4).flatmap(
 )
 
 
+@pytest.mark.slow
 @given(TABLES)
 def test_an_interval_is_at_least_as_wide_as_that_over_seeds(differences: list[list[int]]) -> None:
     rows = np.array(differences)

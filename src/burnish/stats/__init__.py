@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from burnish.stats.bootstrap import paired_bootstrap, paired_interval
+from burnish.stats.bootstrap import NO_WIDTH, paired_bootstrap, paired_interval
 from burnish.stats.components import SETUP, Component, variance_components
 from burnish.stats.contrasts import (
     ByCounts,
@@ -33,6 +33,7 @@ from burnish.stats.win_rates import length_controlled, win_rate
 
 __all__ = [
     "LEVEL",
+    "NO_WIDTH",
     "SETUP",
     "Z95",
     "ByCounts",

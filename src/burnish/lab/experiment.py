@@ -34,6 +34,7 @@ class Outcome:
     """The result of one round of one method under one seed.
 
     The artifacts hold the grades of its test answers (`test`), the grades of its labels (`labels`), and its ledger.
+    `reordered` are the grades of the test answers of models that learned the same labels in another order of rows.
     """
 
     method: str
@@ -49,6 +50,7 @@ class Outcome:
     divergence: Divergence | None
     versus: Versus | None
     referenced: Versus | None
+    reordered: tuple[Artifact, ...] = ()
 
 
 @dataclass(slots=True)
@@ -197,8 +199,21 @@ class Experiment:
                 divergence=diverge(setting, held_out, round_.model, first) if first and "kl" in wanted else None,
                 versus=win(setting, held_out, answers, first) if first and "win_rate" in wanted else None,
                 referenced=against_references(steps, held_out, answers, referee) if referee else None,
+                # The supervisor is no model whose labels are compared, so its training is not repeated.
+                reordered=() if kind == SUPERVISOR else self._reordered(steps, held_out, round_),
             )
         )
+
+    def _reordered(self, steps: Steps, held_out: Rows, round_: Round) -> tuple[Artifact, ...]:
+        """Train a round's model again in other orders of rows, and grade its test answers."""
+        grades: list[Artifact] = []
+        for order in range(1, self.config.orders):
+            model, other = steps.again(round_.model, order), steps.reordered(order)
+            # A method from outside the package may bring a model that no step trained.
+            if model is not None:
+                answers = other.answer(model, held_out, self.config.decode, "test", DemonstrationSource.PROPOSAL)
+                grades.append(other.grade(held_out, answers))
+        return tuple(grades)
 
 
 def _halves(steps: Steps, train: Rows) -> tuple[Rows, Rows]:

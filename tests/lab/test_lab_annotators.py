@@ -132,3 +132,28 @@ def test_people_judge_an_experiment_through_its_folder(tmp_path: Path) -> None:
 def test_what_does_not_fit_an_experiment(annotator: dict[str, Any], told: str) -> None:
     with pytest.raises((ValidationError, ConfigError), match=told):
         experiment(annotator)
+
+
+@pytest.mark.slow
+def test_a_route_asks_an_oracle_where_a_judge_is_not_sure(tmp_path: Path) -> None:
+    """An oracle takes the place of people. The judge of this experiment abstains on one of three questions."""
+    program = tmp_path / "judge.py"
+    program.write_text(
+        "import json, sys\n"
+        f"NUMBER = {{question: n for n, question in enumerate({list(gold())!r})}}\n"
+        "for line in sys.stdin:\n"
+        "    row = json.loads(line)\n"
+        "    sure = NUMBER[row['prompt']] % 3\n"
+        "    first = row['first'] < row['second']\n"
+        "    verdict = ('first' if first else 'second') if sure else 'abstain'\n"
+        "    print(json.dumps({'id': row['id'], 'verdict': verdict}), flush=True)\n"
+    )
+    first = {"kind": "command", "command": [sys.executable, str(program)]}
+    route = {"kind": "route", "first": first, "then": {"kind": "oracle"}, "control": 0.0}
+    alone, helped = (
+        accuracy(run_small(experiment(annotator), tmp_path / name).results)
+        for name, annotator in (("alone", first), ("helped", route))
+    )
+    assert alone < helped <= 1.0
+    ran = run_small(experiment({**route, "control": 1.0}), tmp_path / "everything")
+    assert accuracy(ran.results) == 1.0

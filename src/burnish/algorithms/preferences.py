@@ -128,11 +128,12 @@ def preferred(pair: Pair, preference: Preference) -> tuple[Demonstration, Demons
 
 
 def ledger_line(
-    pair: Pair, preference: Preference | None, reason: Reason, round_number: int, annotator: str
+    pair: Pair, preference: Preference | None, reason: Reason, round_number: int, annotator: str | None
 ) -> Refinement:
     """Return the ledger line of a pair.
 
-    `kept` is side a and `proposed` is side b. `chosen` is the preferred side where the pair is trained on, else "".
+    `kept` is side a and `proposed` is side b. `chosen` is the preferred side where the pair is trained on, else "". If
+    `annotator` is None, the line names the judge of the preference.
     """
     accepted = reason is Reason.ACCEPTED
     p_b_ab, p_b_ba = (None, None) if preference is None else by_order(preference)
@@ -146,7 +147,7 @@ def ledger_line(
         score=None if preference is None else confidence(preference),
         p_b_ab=p_b_ab,
         p_b_ba=p_b_ba,
-        annotator="" if preference is None else annotator,
+        annotator="" if preference is None else annotator or preference.judge,
         model=pair.b.producer,
         reason=reason,
     )

@@ -143,7 +143,7 @@ def prefer(
             None if pair_row.reason is not None else preferences[pair_row.comparison.id] for pair_row in all_pairs
         ]
         rows = list(zip(all_pairs, verdicts, reasons, strict=True))
-        write_rows(work.path / LEDGER, (ledger_line(*row, number, annotator.kind) for row in rows))
+        write_rows(work.path / LEDGER, (ledger_line(*row, number, annotator.in_ledger) for row in rows))
         chosen = [
             _chosen(pair_row, by) for pair_row, by, reason in rows if reason is Reason.ACCEPTED and by is not None
         ]

@@ -212,7 +212,7 @@ def update(
         reasons = select(candidates_of(compared, judgements, rank), alpha, of, shares, scaled)
         judged_rows = iter(judgements)
         preferences = (None if reason in NOT_JUDGED else next(judged_rows) for reason in reasons)
-        _write(work, current, proposals, preferences, reasons, number, setting.annotator.kind)
+        _write(work, current, proposals, preferences, reasons, number, setting.annotator.in_ledger)
 
     config: dict[str, JsonValue] = {
         "alpha": alpha,
@@ -287,7 +287,7 @@ def _write(
     preferences: Iterable[Preference | None],
     reasons: Sequence[Reason],
     number: int,
-    annotator: str,
+    annotator: str | None,
 ) -> None:
     """Write a round's ledger and its updated labels."""
     labels, proposed = read_demonstrations(current), merged(proposals)

@@ -153,3 +153,28 @@ def test_a_wrong_route_is_named(tmp_path: Path, text: str, message: str) -> None
     with pytest.raises(ConfigError) as caught:
         settings(written(tmp_path, rows()), annotator=str(path))
     assert message in str(caught.value)
+
+
+@pytest.mark.slow
+def test_a_second_program_helps_the_first_one_also_in_the_self_test(tmp_path: Path) -> None:
+    """The first program knows nothing. The second one knows the right answers."""
+    first = script(tmp_path, "first.py", "for row in rows: say(row['id'], verdict='abstain')")
+    # A planted pair has one altered answer: the other one stands among the labels of the dataset.
+    known = f"""
+        LABELS = {[row["answer"] for row in rows()]!r}
+        for row in rows:
+            right = [side in LABELS for side in (row["first"], row["second"])]
+            say(row["id"], verdict="tie" if right[0] == right[1] else "first" if right[0] else "second")
+        """
+    then = script(tmp_path, "then.py", known)
+    annotator = {
+        "kind": "route",
+        "first": {"kind": "command", "command": first},
+        "then": {"kind": "command", "command": then},
+    }
+    config = settings(written(tmp_path), "selftest.skip=false", annotator=annotator, rounds=1)
+    found = refine(config, tmp_path)
+    assert found.summary.selftest is not None
+    assert found.summary.selftest.abstained.value == 0
+    assert (found.summary.selftest.accuracy.value or 0) > 0.6
+    assert {*judged(found).values()} == {"command:abstained"}

@@ -25,8 +25,6 @@ class RouteConfig(AnnotatorSettings):
     often the judge is wrong where it is sure."""
 
     votes: ClassVar[bool] = False
-    # The self-test asks about planted pairs, which would cost people's time. The judge can be tested alone.
-    self_tested: ClassVar[bool] = False
     kind: Literal["route"]
     first: OneAnnotator
     """The annotator that is asked about every pair, for example a judge on a server."""

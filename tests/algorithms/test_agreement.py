@@ -150,6 +150,22 @@ def test_no_interval_where_most_draws_have_one_category() -> None:
     assert found.gwet_ac1.ci95 is not None  # chance agreement of one category is 0, so AC1 is 1 there
 
 
+def test_too_many_labels_have_no_ordinal_alpha() -> None:
+    rows = [
+        GivenLabel(item=f"i{n}", worker=f"w{k}", label=str(n + (n % 3 == 0) * k)) for n in range(110) for k in range(2)
+    ]
+    found = measured(rows, draws=4)
+    assert found.krippendorff_ordinal == Coefficient(value=None, why="more than 100 different labels")
+    assert found.krippendorff_nominal.value == pytest.approx(2 / 3, abs=0.01)
+
+
+def test_a_table_that_is_too_large_for_the_package_has_the_same_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = values(measured(drawn(0), "A", "B", "C"))
+    monkeypatch.setattr("burnish.algorithms.agreement._MOST_PAIRS", 0)
+    monkeypatch.setitem(sys.modules, "krippendorff", None)
+    assert values(measured(drawn(0), "A", "B", "C")) == pytest.approx(whole)
+
+
 def test_without_the_package_the_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "krippendorff", None)
     with pytest.raises(ConfigError, match=r"pip install 'burnish\[web\]'"):

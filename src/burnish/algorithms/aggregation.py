@@ -28,7 +28,7 @@ _RIGHT, _WRONG = 1.0, 0.01
 kind before the first one. Without the wrong ones, an item could have no possible label. Without the right ones, a table
 with few labels may be explained as well by a label that nobody gave."""
 _STEPS = 1000
-_CHANGE = 1e-7
+_CHANGE = 1e-6
 """The estimate ends when no probability changes by more than this."""
 
 
@@ -85,13 +85,13 @@ def dawid_skene(table: LabelTable, seed: int = 0) -> DawidSkene:
     have any number of labels. A worker's good and bad labels are told apart only where workers share items. Ties are
     decided as by `vote`.
     """
-    belief_IV = _shares(table)
-    prior_V, confusion_WVV = _maximised(table, belief_IV)
+    belief_IV, fit = _shares(table), _Fit(table)
+    prior_V, confusion_WVV = fit.maximised(belief_IV)
     change, steps = math.inf, 0
     while change > _CHANGE and steps < _STEPS:
         before_IV, steps = belief_IV, steps + 1
-        belief_IV = _expected(table, prior_V, confusion_WVV)
-        prior_V, confusion_WVV = _maximised(table, belief_IV)
+        belief_IV = fit.expected(prior_V, confusion_WVV)
+        prior_V, confusion_WVV = fit.maximised(belief_IV)
         change = float(np.abs(belief_IV - before_IV).max(initial=0.0))
     names = table.labels
     return DawidSkene(
@@ -121,24 +121,40 @@ def _shares(table: LabelTable) -> Floats:
     return counts_IV / counts_IV.sum(axis=1, keepdims=True)
 
 
-def _maximised(table: LabelTable, belief_IV: Floats) -> tuple[Floats, Floats]:
-    """Return the shares of the labels, and each worker's confusions, given what each item's label probably is."""
-    prior_V = belief_IV.sum(axis=0) + _WRONG
-    start_VV = np.where(np.eye(len(table.labels), dtype=bool), _RIGHT, _WRONG)
-    confusion_WVV = np.tile(start_VV, (len(table.workers), 1, 1))
-    # The axes are W, given, right here, so that one call adds the whole row of an item.
-    np.add.at(confusion_WVV, (table.worker_N, table.label_N), belief_IV[table.item_N])
-    confusion_WVV = confusion_WVV.transpose(0, 2, 1)
-    return prior_V / prior_V.sum(), confusion_WVV / confusion_WVV.sum(axis=2, keepdims=True)
+class _Fit:
+    """The two steps of EM. Rows that are summed together are brought together once: G counts (worker, label)."""
+
+    def __init__(self, table: LabelTable) -> None:
+        self.table, self.labels = table, len(table.labels)
+        # The rows of an item follow each other in the table.
+        self.start_I = np.unique(table.item_N, return_index=True)[1]
+        group_N = table.worker_N * self.labels + table.label_N
+        order_N = np.argsort(group_N, kind="stable")
+        self.item_N = table.item_N[order_N]
+        self.group_G, self.start_G = np.unique(group_N[order_N], return_index=True)
+
+    def maximised(self, belief_IV: Floats) -> tuple[Floats, Floats]:
+        """Return the shares of the labels and each worker's confusions, given what each item's label probably is."""
+        prior_V = belief_IV.sum(axis=0) + _WRONG
+        start_VV = np.where(np.eye(self.labels, dtype=bool), _RIGHT, _WRONG)
+        confusion_WVV = np.tile(start_VV, (len(self.table.workers), 1, 1))
+        sum_GV = _summed(belief_IV[self.item_N], self.start_G)
+        confusion_WVV[self.group_G // self.labels, :, self.group_G % self.labels] += sum_GV
+        return prior_V / prior_V.sum(), confusion_WVV / confusion_WVV.sum(axis=2, keepdims=True)
+
+    def expected(self, prior_V: Floats, confusion_WVV: Floats) -> Floats:
+        """Return the probability of each label of each item, with the axes I and V."""
+        # A product of many probabilities would be 0 in floats. A sum of logarithms is not.
+        log_NV = np.log(confusion_WVV)[self.table.worker_N, :, self.table.label_N]
+        log_IV = np.log(prior_V) + _summed(log_NV, self.start_I)
+        p_IV = np.exp(log_IV - log_IV.max(axis=1, keepdims=True, initial=-np.inf))
+        return p_IV / p_IV.sum(axis=1, keepdims=True)
 
 
-def _expected(table: LabelTable, prior_V: Floats, confusion_WVV: Floats) -> Floats:
-    """Return the probability of each label of each item, with the axes I and V."""
-    log_IV = np.tile(np.log(prior_V), (len(table.items), 1))
-    # A product of many probabilities would be 0 in floats. A sum of logarithms is not.
-    np.add.at(log_IV, table.item_N, np.log(confusion_WVV)[table.worker_N, :, table.label_N])
-    p_IV = np.exp(log_IV - log_IV.max(axis=1, keepdims=True, initial=-np.inf))
-    return p_IV / p_IV.sum(axis=1, keepdims=True)
+def _summed(rows_NV: Floats, start_G: Floats) -> Floats:
+    """Return the sums of the rows from one start to the next."""
+    # reduceat refuses an empty array.
+    return np.add.reduceat(rows_NV, start_G, axis=0) if len(start_G) else rows_NV
 
 
 def _chosen(table: LabelTable, p_IV: Floats, seed: int) -> tuple[AggregatedLabel, ...]:

@@ -9,7 +9,7 @@ different labels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Numbers: TypeAlias = NDArray[Any]
+    _Measure: TypeAlias = Callable[[Numbers, Numbers], tuple[Numbers, Numbers]]
 
 DRAWS = 1000
 """How many times the items are drawn with replacement for an interval."""
@@ -29,6 +30,10 @@ _AT_ONCE = 100
 """How many draws are computed at once. 100 draws from 100,000 items are 80 MB."""
 _DEFINED = 0.95
 """An interval is given only if the figure is defined in at least this share of the draws."""
+MOST_ORDERED = 100
+"""The largest number of different labels for which the ordinal alpha is computed."""
+_MOST_PAIRS = 50_000_000
+"""The largest number of items times labels times labels for which the package is asked. It needs about 1 GB for it."""
 ONE_CATEGORY, NO_PAIR, NO_ORDER = "one category", "no item has two labels", "the labels have no order"
 INSTALL = "pip install 'burnish[web]'"
 
@@ -96,25 +101,16 @@ def agreement(table: LabelTable, draws: int = DRAWS, seed: int = 0) -> Agreement
     counts_IV = table.counts()
     compared = counts_IV.sum(axis=1) >= 2
     same = (counts_IV.max(axis=1) == counts_IV.sum(axis=1)) & compared if counts_IV.size else compared
-
-    def figure(measure: _Measure, why: str | None, value: float | None = None) -> Coefficient:
-        if not compared.any():
-            return Coefficient(value=None, why=NO_PAIR)
-        if why is not None:
-            return Coefficient(value=None, why=why)
-        return _with_interval(measure, counts_IV, draws, seed, value)
-
-    # Alpha looks only at items with two labels or more.
-    one_paired = ONE_CATEGORY if np.count_nonzero(counts_IV[compared].sum(axis=0)) < 2 else None
-    one_given = ONE_CATEGORY if len(table.labels) < 2 else None
-    no_order = one_paired or (None if table.ordered else NO_ORDER)
-    nominal = None if one_paired or not compared.any() else _alpha(counts_IV[compared], "nominal")
-    ordinal = None if no_order or not compared.any() else _alpha(counts_IV[compared], "ordinal")
+    undefined = _undefined(table, counts_IV, compared)
+    measures = {name: measure for name, measure in _MEASURES.items() if undefined[name] is None}
+    found = {name: Coefficient(value=None, why=why) for name, why in undefined.items() if why is not None}
+    if measures:
+        found |= _with_intervals(measures, counts_IV, draws, seed)
     return Agreement(
-        krippendorff_nominal=figure(_alpha_nominal, one_paired, nominal),
-        krippendorff_ordinal=figure(_alpha_ordinal, no_order, ordinal),
-        fleiss_kappa=figure(_fleiss, one_given),
-        gwet_ac1=figure(_gwet, one_given),
+        krippendorff_nominal=found["krippendorff_nominal"],
+        krippendorff_ordinal=found["krippendorff_ordinal"],
+        fleiss_kappa=found["fleiss_kappa"],
+        gwet_ac1=found["gwet_ac1"],
         unanimous=float(same.sum() / compared.sum()) if compared.any() else None,
         items=len(table.items),
         compared=int(compared.sum()),
@@ -122,6 +118,23 @@ def agreement(table: LabelTable, draws: int = DRAWS, seed: int = 0) -> Agreement
         labels=len(table.item_N),
         categories=dict(zip(table.labels, counts_IV.sum(axis=0).tolist(), strict=True)),
     )
+
+
+def _undefined(table: LabelTable, counts_IV: Numbers, compared: Numbers) -> dict[str, str | None]:
+    """Return {figure: why it is not defined, or None}."""
+    if not compared.any():
+        return dict.fromkeys(_MEASURES, NO_PAIR)
+    # Alpha looks only at items with two labels or more.
+    nominal = ONE_CATEGORY if np.count_nonzero(counts_IV[compared].sum(axis=0)) < 2 else None
+    no_order = None if table.ordered else NO_ORDER
+    many = f"more than {MOST_ORDERED} different labels" if len(table.labels) > MOST_ORDERED else None
+    others = ONE_CATEGORY if len(table.labels) < 2 else None
+    return {
+        "krippendorff_nominal": nominal,
+        "krippendorff_ordinal": nominal or no_order or many,
+        "fleiss_kappa": others,
+        "gwet_ac1": others,
+    }
 
 
 def cohen(table: LabelTable) -> list[PairAgreement]:
@@ -157,26 +170,33 @@ def _cohen(confusion_VV: Numbers) -> Coefficient:
     return Coefficient(value=float((observed - expected) / (1 - expected)))
 
 
-# How each figure is computed. A measure takes the different rows of counts (P x V) and how often each of them is
-# there in each draw (D x P). It returns the figure of each draw, and whether it is defined there.
-if TYPE_CHECKING:
-    _Measure: TypeAlias = Callable[[Numbers, Numbers], tuple[Numbers, Numbers]]
-
-
-def _with_interval(measure: _Measure, counts_IV: Numbers, draws: int, seed: int, value: float | None) -> Coefficient:
-    """Return a figure with its bootstrap interval. `value` is the figure if it is known already."""
+def _with_intervals(
+    measures: Mapping[str, _Measure], counts_IV: Numbers, draws: int, seed: int
+) -> dict[str, Coefficient]:
+    """Return figures with their bootstrap intervals. All of them look at the same draws."""
     rows_PV, place_I = cast(tuple[Any, Any], np.unique(counts_IV, axis=0, return_inverse=True))
     place_I = place_I.reshape(-1)
-    if value is None:
-        (whole,), (defined,) = measure(rows_PV, np.bincount(place_I, minlength=len(rows_PV))[None, :])
+    whole_1P = np.bincount(place_I, minlength=len(rows_PV))[None, :]
+    values: dict[str, float] = {}
+    for name, measure in measures.items():
+        (value,), (defined,) = measure(rows_PV, whole_1P)
         assert defined, counts_IV.sum(axis=0)
-        value = float(whole)
-    drawn = [measure(rows_PV, weight_DP) for weight_DP in _weights(place_I, len(rows_PV), draws, seed)]
+        values[name] = float(value)
+    values |= _alphas(counts_IV, measures)
+    drawn: dict[str, list[tuple[Numbers, Numbers]]] = {name: [] for name in measures}
+    for weight_DP in _weights(place_I, len(rows_PV), draws, seed):
+        for name, measure in measures.items():
+            drawn[name].append(measure(rows_PV, weight_DP))
+    return {name: _coefficient(values[name], drawn[name], len(counts_IV)) for name in measures}
+
+
+def _coefficient(value: float, drawn: Sequence[tuple[Numbers, Numbers]], items: int) -> Coefficient:
+    """Return a figure with its percentile interval, or with the reason why it has none."""
     value_D, defined_D = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
-    if len(counts_IV) < 2:
+    if items < 2:
         return Coefficient(value=value, why="one item has no interval")
     if defined_D.mean() < _DEFINED:
-        share = f"{int(defined_D.sum())} of {draws}"
+        share = f"{int(defined_D.sum())} of {len(defined_D)}"
         return Coefficient(value=value, why=f"defined in only {share} draws of the items, so there is no interval")
     low, high = np.quantile(value_D[defined_D], [0.025, 0.975]).tolist()
     return Coefficient(value=value, ci95=(low, high))
@@ -194,6 +214,20 @@ def _weights(place_I: Numbers, rows: int, draws: int, seed: int) -> Iterator[Num
         yield np.bincount(flat.ravel(), minlength=count * rows).reshape(count, rows)
 
 
+def _alphas(counts_IV: Numbers, names: Iterable[str]) -> dict[str, float]:
+    """Return Krippendorff's alphas among `names`, by the package krippendorff.
+
+    The package makes a matrix of all labels for each item. If that is too much memory, nothing is returned, and the
+    value stays that of the same formula below.
+    """
+    counts_IV = counts_IV[counts_IV.sum(axis=1) >= 2]
+    alphas = {f"krippendorff_{level}": level for level in ("nominal", "ordinal")}
+    asked = {name: alphas[name] for name in names if name in alphas}
+    if len(counts_IV) * counts_IV.shape[1] ** 2 > _MOST_PAIRS:
+        return {}
+    return {name: _alpha(counts_IV, level) for name, level in asked.items()}
+
+
 def _alpha(counts_IV: Numbers, level: str) -> float:
     """Return Krippendorff's alpha of items with two labels or more, by the package krippendorff."""
     try:
@@ -203,6 +237,8 @@ def _alpha(counts_IV: Numbers, level: str) -> float:
     return float(krippendorff.alpha(value_counts=counts_IV, level_of_measurement=cast(Any, level)))
 
 
+# A measure takes the different rows of counts (P x V) and how often each of them is there in each draw (D x P). It
+# returns the figure of each draw, and whether it is defined there.
 # The package takes one table at a time, and 1,000 draws from a large table would take minutes. So the draws use the
 # same formula on all tables at once (Krippendorff 2011, "Computing Krippendorff's alpha-reliability").
 def _alpha_nominal(rows_PV: Numbers, weight_DP: Numbers) -> tuple[Numbers, Numbers]:
@@ -271,3 +307,11 @@ def _one_minus(observed_D: Numbers, expected_D: Numbers) -> tuple[Numbers, Numbe
     defined_D = (expected_D > 1e-12) & np.isfinite(observed_D)
     value_D = np.divide(observed_D, expected_D, out=np.zeros(len(expected_D)), where=defined_D)
     return 1 - value_D, defined_D
+
+
+_MEASURES: Mapping[str, _Measure] = {
+    "krippendorff_nominal": _alpha_nominal,
+    "krippendorff_ordinal": _alpha_ordinal,
+    "fleiss_kappa": _fleiss,
+    "gwet_ac1": _gwet,
+}

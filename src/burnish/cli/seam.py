@@ -1,4 +1,4 @@
-"""The commands about reward models and policies together: seam score, seam select, seam mismatch."""
+"""The commands about reward models and policies together: score, select, augment, mismatch."""
 
 from __future__ import annotations
 
@@ -16,6 +16,13 @@ _CHECKER = click.option(
     metavar="KIND",
     help="What tells right answers from wrong ones: number, marked (a number after ####), text, or the kind of a task, "
     "such as gsm8k.",
+)
+_BY = click.option(
+    "--by",
+    type=click.Choice(["seam", "count", "gold", "margin", "sequence"]),
+    default="seam",
+    show_default=True,
+    help="The variant of the score.",
 )
 _LIMIT = click.option("--limit", type=click.IntRange(1, 10**9), help="Use only so many prompts, drawn by hash.")
 _SEED = click.option("--seed", type=int, default=0, show_default=True, help="The seed of all draws.")
@@ -136,13 +143,7 @@ def _computed(data: str, out: Path, options: dict[str, Any]) -> tuple[list[Any],
 @click.option(
     "--drop", type=float, metavar="SHARE", help="Drop this share of the prompts: those with the highest SEAM."
 )
-@click.option(
-    "--by",
-    type=click.Choice(["seam", "count", "gold", "margin", "sequence"]),
-    default="seam",
-    show_default=True,
-    help="The variant of the score.",
-)
+@_BY
 @click.option(
     "--order",
     type=click.Choice(["lowest", "highest", "random"]),
@@ -190,6 +191,55 @@ def select_command(table: Path, **options: Any) -> None:
     )
     check_out(options["out"], options["overwrite"])
     summary = select(read_table(table), chosen, options["out"])
+    if options["as_json"]:
+        print_json(dataclasses.asdict(summary))
+        return
+    for line in summary.words():
+        click.echo(line)
+    click.echo(f"wrote {options['out']}", err=True)
+
+
+@seam.command("augment")
+@click.argument("table", type=_PATH)
+@click.option("--share", type=float, required=True, help="Take this share of the prompts: those with the highest SEAM.")
+@_BY
+@click.option(
+    "--order",
+    type=click.Choice(["highest", "lowest", "random"]),
+    default="highest",
+    show_default=True,
+    help="Which prompts to take. lowest and random are controls for experiments.",
+)
+@click.option("--most", type=click.IntRange(1, 1000), default=4, show_default=True, help="Pairs of a prompt at most.")
+@click.option("--all-worse", is_flag=True, help="Make pairs also of answers that the reward model judges rightly.")
+@_SEED
+@click.option("--out", type=_PATH, default=Path("augmented"), show_default=True, help="Folder for all results.")
+@click.option("--overwrite", is_flag=True, help="Replace the files of an earlier run in --out.")
+@JSON
+@settled
+def augment_command(table: Path, **options: Any) -> None:
+    """Write pairs for the reward model, and prompts for the policy, where the two fit each other least.
+
+    TABLE is what `burnish seam score` writes, with the texts of prompts and answers. The folder gets `pairs.jsonl`, in
+    which the gold answer is chosen and a worse one is rejected, for `burnish reward train`; `prompts.jsonl`, for the
+    policy; and `ledger.jsonl`, which says for every row whether it was taken and why.
+    """
+    from burnish.algorithms.seam import Variant  # noqa: PLC0415
+    from burnish.algorithms.seam_selection import SelectionOrder  # noqa: PLC0415
+    from burnish.seam.augmenting import AugmentOptions, augment  # noqa: PLC0415
+    from burnish.seam.selecting import check_out  # noqa: PLC0415
+    from burnish.seam.table import read_table  # noqa: PLC0415
+
+    chosen = AugmentOptions(
+        share=options["share"],
+        by=Variant(options["by"]),
+        order=SelectionOrder(options["order"]),
+        most=options["most"],
+        all_worse=options["all_worse"],
+        seed=options["seed"],
+    )
+    check_out(options["out"], options["overwrite"])
+    summary = augment(read_table(table), chosen, options["out"])
     if options["as_json"]:
         print_json(dataclasses.asdict(summary))
         return

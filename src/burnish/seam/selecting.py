@@ -105,7 +105,7 @@ def select(rows: Sequence[TableRow], options: SelectOptions, out: Path) -> Selec
     decisions = select_prompts(ranked, options.keep, options.order, options.seed)
     fates = {decision.id: decision.fate for decision in decisions}
     if options.data is None:
-        written = _Written(rows=[_table_line(row) for row in rows if fates[str(row.id)] is not Fate.DROPPED])
+        written = _Written(rows=[table_line(row) for row in rows if fates[str(row.id)] is not Fate.DROPPED])
     else:
         written = _from_data(options.data, fates)
     with explained_write_errors(out), replacing(out / KEPT_FILE) as file:
@@ -173,8 +173,11 @@ class _Written:
     bad_rows: int = 0
 
 
-def _table_line(row: TableRow) -> bytes:
-    """Return a row of the table as a row to train on: without the numbers, and with the text of the gold answer."""
+def table_line(row: TableRow) -> bytes:
+    """Return a row of the table as a row to train on, as JSON without a line end.
+
+    It has not the numbers, but the text of the gold answer where the table has it.
+    """
     values = {name: value for name, value in row.values.items() if name not in (GOLD, WORSE)}
     gold = row.values[GOLD]
     if isinstance(gold, dict) and isinstance(gold.get(TEXT), str) and REFERENCE not in values:

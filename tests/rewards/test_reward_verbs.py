@@ -194,6 +194,17 @@ def test_a_model_without_a_head_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_reward_model_without_a_chat_template_is_named(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch")
+    from tiny_models import tiny_model
+
+    for style, said in ((None, True), ("qwen", False)):
+        folder = tiny_model(tmp_path / f"tiny-{style}", style)
+        measure(ModelConfig(source=str(folder)), pairs(tmp_path, 4), place(tmp_path))
+        assert ("has no chat template" in capfd.readouterr().err) is said
+
+
+@pytest.mark.slow
 def test_a_trained_reward_model_serves_as_an_annotator(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     store = ["--store", str(tmp_path / "store")]

@@ -13,7 +13,7 @@ from burnish.config import DataConfig, Execution, ModelConfig, PerturbationSetti
 from burnish.errors import DataError
 from burnish.inputs.context import RunContext
 from burnish.inputs.distances import embedded_by
-from burnish.inputs.models import find_models
+from burnish.inputs.models import find_models, template_doubt
 from burnish.perturbations import Checker, SourceResources, build
 from burnish.protocols import Backend, Score
 from burnish.report.terminal import Terminal
@@ -136,7 +136,7 @@ def context_of(
 
     In the `folder`, people find the pairs that they have to judge.
     """
-    return RunContext(
+    context = RunContext(
         store=Store(store),
         models=find_models(wanted, execution, offline_ok=False),
         student=policy,
@@ -147,6 +147,9 @@ def context_of(
         terminal=Terminal(),
         own_backend=own_backend,
     )
+    if doubt := template_doubt(context.models[REWARD]):
+        context.terminal.say(doubt)
+    return context
 
 
 def _table(

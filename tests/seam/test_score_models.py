@@ -14,10 +14,20 @@ from refused import check_refused
 
 from burnish.backends.fake import FakeBackend
 from burnish.cli import main
-from burnish.config import AdversarialSource, CommandConfig, DataConfig, ModelConfig, OwnSource, PerturbationSettings
-from burnish.errors import ConfigError, DataError
+from burnish.config import (
+    AdversarialSource,
+    CommandConfig,
+    DataConfig,
+    ModelConfig,
+    OwnSource,
+    PeopleConfig,
+    PerturbationSettings,
+)
+from burnish.errors import ConfigError, DataError, Paused
+from burnish.people.sheet import export, import_
 from burnish.protocols import Score
-from burnish.seam.mismatch import MismatchOptions, MismatchReport, mismatch
+from burnish.seam.folders import check_out
+from burnish.seam.mismatch import FILES, MismatchOptions, MismatchReport, mismatch
 from burnish.seam.options import checker_of, source_of
 from burnish.seam.results import write_results, write_table
 from burnish.seam.scoring import Computed, ScoreOptions, compute
@@ -295,6 +305,29 @@ def test_an_annotator_may_say_which_answer_is_better(tmp_path: Path) -> None:
     assert policy.pairs == checked.mismatch.n
     assert (policy.right, policy.undecided) == (None, 0)
     assert policy.mismatch.value == pytest.approx(checked.mismatch.value or 0, abs=0.2)
+
+
+def test_people_may_say_which_answer_is_better(tmp_path: Path) -> None:
+    out, people = tmp_path / "out", PeopleConfig(kind="people")
+    with pytest.raises(Paused, match="pairs wait for people"):
+        measured(tmp_path, checker=None, annotator=people)
+    # The folder holds the pairs of people and no result, so that the same command goes on.
+    check_out(out, False, FILES)
+    export(out, tmp_path / "sheet.jsonl")
+    rows = [json.loads(line) for line in (tmp_path / "sheet.jsonl").read_text().splitlines()]
+    for row in rows:
+        first, second = (int(row[side].split()[-1]) for side in ("answer_1", "answer_2"))
+        row["verdict"] = "1" if first < second else "2"
+    rows[0]["verdict"] = "tie"
+    (tmp_path / "sheet.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    import_(out, tmp_path / "sheet.jsonl", "ann")
+    (policy,) = measured(tmp_path, checker=None, annotator=people).policies
+    assert (policy.pairs, policy.undecided) == (len(rows) - 1, 1)
+    with pytest.raises(ConfigError, match="not empty"):
+        check_out(out, False, FILES)
+    check_refused(
+        run("mismatch", str(prompts(tmp_path)), "--policy", "x/y", "--reward", "x/y", "--annotator", "people"), "--out"
+    )
 
 
 def test_a_checker_that_reads_no_gold_answer_is_refused(tmp_path: Path) -> None:

@@ -77,13 +77,13 @@ def score_command(data: str, **options: Any) -> None:
     SEAM of a prompt is the share of worse answers that are rewarded over the gold answer, weighted by how likely the
     policy is to write them. A prompt without worse answers has no score.
     """
-    from burnish.seam.results import as_json, warnings, words, write_results  # noqa: PLC0415
-    from burnish.seam.selecting import check_out  # noqa: PLC0415
+    from burnish.seam.folders import check_out  # noqa: PLC0415
+    from burnish.seam.results import FILES, as_json, warnings, words, write_results  # noqa: PLC0415
 
     models = _both_or_none(options["policy"], options["reward"])
     out = options["out"] or (Path("seam") if models else None)
     if out is not None:
-        check_out(out, options["overwrite"])
+        check_out(out, options["overwrite"], FILES)
     rows, notes = _computed(data, out, options) if models and out is not None else _given(data)
     for line in (*notes, *warnings(rows)):
         click.echo(line, err=True)
@@ -177,7 +177,8 @@ def select_command(table: Path, **options: Any) -> None:
     """
     from burnish.algorithms.seam import Variant  # noqa: PLC0415
     from burnish.algorithms.seam_selection import SelectionOrder  # noqa: PLC0415
-    from burnish.seam.selecting import SelectOptions, check_out, select, share_to_keep  # noqa: PLC0415
+    from burnish.seam.folders import check_out  # noqa: PLC0415
+    from burnish.seam.selecting import FILES, SelectOptions, select, share_to_keep  # noqa: PLC0415
     from burnish.seam.table import read_table  # noqa: PLC0415
 
     chosen = SelectOptions(
@@ -189,7 +190,7 @@ def select_command(table: Path, **options: Any) -> None:
         seed=options["seed"],
         data=options["data"],
     )
-    check_out(options["out"], options["overwrite"])
+    check_out(options["out"], options["overwrite"], FILES)
     summary = select(read_table(table), chosen, options["out"])
     if options["as_json"]:
         print_json(dataclasses.asdict(summary))
@@ -226,8 +227,8 @@ def augment_command(table: Path, **options: Any) -> None:
     """
     from burnish.algorithms.seam import Variant  # noqa: PLC0415
     from burnish.algorithms.seam_selection import SelectionOrder  # noqa: PLC0415
-    from burnish.seam.augmenting import AugmentOptions, augment  # noqa: PLC0415
-    from burnish.seam.selecting import check_out  # noqa: PLC0415
+    from burnish.seam.augmenting import FILES, AugmentOptions, augment  # noqa: PLC0415
+    from burnish.seam.folders import check_out  # noqa: PLC0415
     from burnish.seam.table import read_table  # noqa: PLC0415
 
     chosen = AugmentOptions(
@@ -238,7 +239,7 @@ def augment_command(table: Path, **options: Any) -> None:
         all_worse=options["all_worse"],
         seed=options["seed"],
     )
-    check_out(options["out"], options["overwrite"])
+    check_out(options["out"], options["overwrite"], FILES)
     summary = augment(read_table(table), chosen, options["out"])
     if options["as_json"]:
         print_json(dataclasses.asdict(summary))
@@ -291,13 +292,13 @@ def mismatch_command(data: str, **options: Any) -> None:
     """
     from burnish.config import DataConfig, ModelConfig  # noqa: PLC0415
     from burnish.config.reading import read_annotator  # noqa: PLC0415
-    from burnish.seam.mismatch import MismatchOptions, mismatch  # noqa: PLC0415
+    from burnish.seam.folders import check_out  # noqa: PLC0415
+    from burnish.seam.mismatch import FILES, MismatchOptions, mismatch  # noqa: PLC0415
     from burnish.seam.options import checker_of  # noqa: PLC0415
-    from burnish.seam.selecting import check_out  # noqa: PLC0415
     from burnish.store.files import default_store  # noqa: PLC0415
 
     if options["out"] is not None:
-        check_out(options["out"], options["overwrite"])
+        check_out(options["out"], options["overwrite"], FILES)
     same = {field.name for field in dataclasses.fields(MismatchOptions)} & set(options) - {"checker", "annotator"}
     chosen = MismatchOptions(
         **{name: options[name] for name in same - {"policies", "reward"}},
@@ -306,7 +307,6 @@ def mismatch_command(data: str, **options: Any) -> None:
         reward=ModelConfig(source=options["reward"]),
         checker=None if options["checker"] is None else checker_of(options["checker"]),
         annotator=None if options["annotator"] is None else read_annotator(options["annotator"]),
-        folder=options["out"] or Path(),
     )
     report = mismatch(chosen, options["store"] or default_store(), options["out"])
     if options["as_json"]:

@@ -21,7 +21,8 @@ from burnish.store.files import pretty, write_atomic
 from burnish.store.json_rows import dump_line
 
 PAIRS_FILE, PROMPTS_FILE, SUMMARY_FILE = "pairs.jsonl", "prompts.jsonl", "augmentation.json"
-"""The files in the folder of `burnish seam augment`, besides the ledger."""
+FILES = (PAIRS_FILE, PROMPTS_FILE, SUMMARY_FILE, LEDGER_FILE)
+"""The files in the folder of `burnish seam augment`, in the order in which they are written."""
 
 
 class Taken(StrEnum):

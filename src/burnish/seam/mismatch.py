@@ -34,8 +34,8 @@ from burnish.store.json_rows import dump_line
 from burnish.tasks.own import TextAnswers
 from burnish.types import Artifact, Demonstration, DemonstrationSource, Example, Head, Verdict
 
-RESULTS_FILE, PROMPTS_FILE = "mismatch.json", "prompts.jsonl"
-"""The files in the folder of `burnish seam mismatch`."""
+PROMPTS_FILE, RESULTS_FILE = FILES = ("prompts.jsonl", "mismatch.json")
+"""The files in the folder of `burnish seam mismatch`, in the order in which they are written."""
 ANNOTATOR = "annotator"
 """The config field of the annotator that says which answer is better."""
 
@@ -62,7 +62,6 @@ class MismatchOptions:
     against: Path | None = None
     limit: int | None = None
     seed: int = 0
-    folder: Path = Path()
     execution: Execution = field(default_factory=Execution)
 
 
@@ -146,8 +145,10 @@ def mismatch(
     """
     if (options.checker is None) == (options.annotator is None):
         raise ConfigError("--checker: name a checker, or an annotator with --annotator; one of them and not both")
+    if out is None and options.annotator is not None and any(one.asks_people for one in options.annotator.members):
+        raise ConfigError("--out: it is missing; name the folder in which people find the pairs that they judge")
     prompts = read_prompts(options.data, options.limit, options.seed)
-    context = context_of(_wanted(options), options.policies[0], options.execution, store, own_backend, options.folder)
+    context = context_of(_wanted(options), options.policies[0], options.execution, store, own_backend, out or Path())
     steps = Steps(context.executor(), context.engines, TextAnswers(), "text", options.seed)
     rows, model = as_rows(steps, prompts), context.model(steps, REWARD)
     scores = {} if options.against is None else _scores(options.against)

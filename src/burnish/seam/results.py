@@ -13,8 +13,8 @@ from burnish.stats import mean_interval
 from burnish.store.files import write_atomic
 from burnish.store.json_rows import dump_line
 
-SCORES_FILE, TABLE_FILE, REPORT_FILE = "scores.jsonl", "table.jsonl", "report.html"
-"""The files in the folder of `burnish seam score`."""
+TABLE_FILE, SCORES_FILE, REPORT_FILE = FILES = ("table.jsonl", "scores.jsonl", "report.html")
+"""The files in the folder of `burnish seam score`, in the order in which they are written."""
 WORDS = {
     Variant.SEAM: "weighted by likelihood",
     Variant.COUNT: "equal weights",

@@ -32,7 +32,8 @@ from burnish.store.files import explained_write_errors, pretty, replacing, write
 from burnish.store.json_rows import dump_line
 
 KEPT_FILE, LEDGER_FILE, SUMMARY_FILE = "kept.jsonl", "ledger.jsonl", "selection.json"
-"""The files in the folder of `burnish seam select`."""
+FILES = (KEPT_FILE, SUMMARY_FILE, LEDGER_FILE)
+"""The files in the folder of `burnish seam select`, in the order in which they are written."""
 LIKELIHOOD = "likelihood"
 """Stands for the difficulty that the table itself knows: how unlikely the gold answer is to the policy."""
 REFERENCE = "reference"
@@ -212,15 +213,6 @@ def _from_data(source: str, fates: Mapping[str, Fate]) -> _Written:
 
 def _plain(values: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
     return dict(values)
-
-
-def check_out(out: Path, overwrite: bool) -> None:
-    """Raise ConfigError if the folder holds something else, or another selection that must not be replaced."""
-    if out.exists() and not out.is_dir():
-        raise ConfigError(f"--out: {str(out)!r} is no folder; name another place")
-    if overwrite or not out.exists() or not any(out.iterdir()):
-        return
-    raise ConfigError(f"--out: {str(out)!r} is not empty; name another folder, or replace its files with --overwrite")
 
 
 def share_to_keep(keep: float | None, drop: float | None) -> float:

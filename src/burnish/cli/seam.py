@@ -277,7 +277,9 @@ def augment_command(table: Path, **options: Any) -> None:
 @_LIMIT
 @_SEED
 @_BAD_ROWS
-@click.option("--out", type=_PATH, metavar="FOLDER", help="Folder for mismatch.json and a line for every prompt.")
+@click.option(
+    "--out", type=_PATH, metavar="FOLDER", help="Folder for mismatch.json, a line for every prompt, and a report."
+)
 @click.option("--overwrite", is_flag=True, help="Replace the files of an earlier run in --out.")
 @STORE
 @JSON

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from burnish.algorithms.mismatch import PromptMismatch, by_checker, misjudged, mismatch_rate, rank_correlation
 from burnish.algorithms.rewards import accuracy_of
-from burnish.algorithms.seam import SHOWN
+from burnish.algorithms.seam import SHOWN, Variant
 from burnish.annotators import build
 from burnish.config import AnnotatorSettings, DataConfig, Decoding, Execution, ModelConfig, WantedModel
 from burnish.errors import ConfigError, DataError
 from burnish.inputs.context import RunContext
 from burnish.perturbations import Checker
 from burnish.protocols import Backend, Score
-from burnish.report.text import NONE, percent, percent_range, plural, terminal
-from burnish.results import Metric, Natural, Record
+from burnish.results import Metric
 from burnish.rewards.pairs import read_pairs
-from burnish.rewards.report import share_words
 from burnish.rewards.verbs import identity_of, preference_rows
+from burnish.seam.mismatch_page import render
+from burnish.seam.mismatch_report import MismatchReport, PolicyMismatch
 from burnish.seam.prompts import Prompts, as_rows, read_prompts
 from burnish.seam.scoring import REWARD, context_of
 from burnish.seam.table import read_table
@@ -34,7 +34,7 @@ from burnish.store.json_rows import dump_line
 from burnish.tasks.own import TextAnswers
 from burnish.types import Artifact, Demonstration, DemonstrationSource, Example, Head, Verdict
 
-PROMPTS_FILE, RESULTS_FILE = FILES = ("prompts.jsonl", "mismatch.json")
+PROMPTS_FILE, RESULTS_FILE, REPORT_FILE = FILES = ("prompts.jsonl", "mismatch.json", "report.html")
 """The files in the folder of `burnish seam mismatch`, in the order in which they are written."""
 ANNOTATOR = "annotator"
 """The config field of the annotator that says which answer is better."""
@@ -65,75 +65,6 @@ class MismatchOptions:
     execution: Execution = field(default_factory=Execution)
 
 
-class PolicyMismatch(Record):
-    """How a reward model judges the answers of one policy."""
-
-    policy: str
-    """The policy, as it was named."""
-    samples: Natural
-    """How many answers were drawn for all prompts together."""
-    unfinished: Natural
-    """How many of them were cut at the token limit. They are in no pair."""
-    right: Metric | None
-    """Share of right answers among all samples. It is null without a checker. The samples of a prompt depend on each
-    other, so there is no interval."""
-    pairs: Natural
-    """Pairs of which exactly one answer is better."""
-    undecided: Natural
-    """Pairs for which the annotator named no better answer. It is 0 with a checker."""
-    mismatch: Metric
-    """Share of these pairs in which the reward model prefers the worse answer; equal rewards count as half. The
-    interval takes prompts as independent, and n counts prompts with a pair."""
-    correlation: dict[str, Metric]
-    """Rank correlation, over prompts with a pair, of each variant of SEAM with the mismatch rate. It is empty without a
-    table of scores."""
-
-
-class MismatchReport(Record):
-    """How often a reward model misjudges policies' own answers, beside its accuracy on other pairs."""
-
-    reward: str
-    """The reward model, as it was named."""
-    prompts: Natural
-    """How many prompts were answered."""
-    truth: str
-    """Who says which answer is better."""
-    policies: list[PolicyMismatch]
-    """The policies, in the order in which they were named."""
-    off_policy_accuracy: Metric | None
-    """The reward model's accuracy on the pairs of a file; null without a file."""
-
-    def words(self) -> Iterator[str]:
-        """Yield the report as lines for a terminal."""
-        yield f"reward model {terminal(self.reward)}, {plural(self.prompts, 'prompt')}"
-        yield f"who says which answer is better: {terminal(self.truth)}"
-        if self.off_policy_accuracy is not None:
-            yield f"accuracy on the pairs of the file: {share_words(self.off_policy_accuracy)}"
-        for one in self.policies:
-            yield f"policy {terminal(one.policy)}"
-            right = "" if one.right is None or one.right.value is None else f", {percent(one.right.value)} right"
-            yield f"  {plural(one.samples, 'sample')}, {one.unfinished:,} unfinished{right}"
-            undecided = f", {one.undecided:,} undecided" if one.undecided else ""
-            yield f"  {plural(one.pairs, 'pair')} with one better answer{undecided}"
-            yield f"  mismatch {_rate(one.mismatch)}"
-            for name, metric in one.correlation.items():
-                yield f"  rank correlation with {name}: {_correlation(metric)}"
-
-
-def _rate(metric: Metric) -> str:
-    if metric.value is None:
-        return "not measured: no prompt has a better and a worse answer"
-    bounds = "" if metric.ci95 is None else f"95 % interval {percent_range(metric.ci95)}, "
-    return f"{percent(metric.value)} ({bounds}{plural(metric.n, 'prompt')})"
-
-
-def _correlation(metric: Metric) -> str:
-    if metric.value is None:
-        return NONE
-    bounds = "" if metric.ci95 is None else f" ({metric.ci95[0]:.2f} to {metric.ci95[1]:.2f})"
-    return f"{metric.value:.2f}{bounds}, n {metric.n:,}"
-
-
 def mismatch(
     options: MismatchOptions, store: Path, out: Path | None = None, own_backend: Callable[[], Backend] | None = None
 ) -> MismatchReport:
@@ -154,11 +85,13 @@ def mismatch(
     scores = {} if options.against is None else _scores(options.against)
     reports: list[PolicyMismatch] = []
     lines: list[bytes] = []
+    marks: dict[str, list[tuple[float, float]]] = {}
     for number, policy in enumerate(options.policies):
         work = _Measuring(options=options, context=context, steps=steps, rows=rows, model=model)
         report, found = work.of(context.model(steps, _policy_field(number)), policy.source, prompts, scores)
         reports.append(report)
         lines += [dump_line({"policy": policy.source, "id": p.id, "pairs": p.pairs, "mismatch": p.rate}) for p in found]
+        marks[policy.source] = _both(found, scores, Variant.SEAM)
     report = MismatchReport(
         reward=options.reward.source,
         prompts=len(prompts.examples),
@@ -169,6 +102,7 @@ def mismatch(
     if out is not None:
         write_atomic(out / PROMPTS_FILE, b"".join(lines))
         write_atomic(out / RESULTS_FILE, pretty(report.model_dump(mode="json")))
+        write_atomic(out / REPORT_FILE, render(report, marks).encode("utf-8", errors="backslashreplace"))
     return report
 
 
@@ -303,6 +237,17 @@ def _checked(
     return found, Metric(value=correct / drawn if drawn else None, n=drawn, ci95=None)
 
 
+def _both(
+    found: Sequence[PromptMismatch], scores: Mapping[str, Mapping[str, float | None]], variant: Variant
+) -> list[tuple[float, float]]:
+    """Return (score, mismatch rate) of the prompts that have both."""
+    return [
+        (value, one.rate)
+        for one in found
+        if one.rate is not None and (value := scores.get(one.id, {}).get(variant)) is not None
+    ]
+
+
 def _correlations(
     found: Sequence[PromptMismatch], scores: Mapping[str, Mapping[str, float | None]]
 ) -> dict[str, Metric]:
@@ -310,12 +255,8 @@ def _correlations(
     if not scores:
         return {}
     correlations: dict[str, Metric] = {}
-    for variant in map(str, SHOWN):
-        both = [
-            (value, one.rate)
-            for one in found
-            if one.rate is not None and (value := scores.get(one.id, {}).get(variant)) is not None
-        ]
+    for variant in SHOWN:
+        both = _both(found, scores, variant)
         interval = rank_correlation([value for value, _ in both], [rate for _, rate in both])
-        correlations[variant] = Metric.of(interval) if interval else Metric(value=None, n=len(both), ci95=None)
+        correlations[str(variant)] = Metric.of(interval) if interval else Metric(value=None, n=len(both), ci95=None)
     return correlations

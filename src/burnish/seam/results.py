@@ -77,8 +77,9 @@ def warnings(rows: Sequence[TableRow]) -> Iterator[str]:
     """Yield what a user should know before believing the scores."""
     if (reward := all_equal(rows)) is not None:
         yield (
-            f"warning: every answer has the reward {reward:g}, so the reward model tells nothing apart and each score "
-            "is one half or undefined; check the reward model"
+            # Plus 0, so that a reward of -0 is shown as 0.
+            f"warning: every answer has the reward {reward + 0:g}, so the reward model tells nothing apart and each "
+            "score is one half or undefined; check the reward model"
         )
     sources = sorted({row.source for row in rows if row.source})
     if len(sources) > 1:

@@ -1,6 +1,7 @@
 # make demo: runs the embedded experiment. Its last line says where the report is.
 # make paper: computes every figure and table of the paper at the embedded scale. This takes about two hours on two cores.
 #   If it is stopped, the same command continues.
+# make claims: computes the verdicts on docs/claims.yaml from the committed results. It runs no experiment.
 # make test: runs every check.  make check: runs the fast checks.  make clean: removes environments and caches.
 # make newest: runs every check with the newest versions that pyproject.toml allows, in .venv-newest.
 # make lock: renews requirements/lock.txt, which pins all that `make` installs.
@@ -21,7 +22,7 @@ FOR_DEMO = $(VENV)/installed-for-demo
 FOR_TEST = $(VENV)/installed-for-test
 REQUIREMENTS = pyproject.toml requirements/models.in $(VERSIONS)
 
-.PHONY: demo paper test check lint types types-of-the-package every-test fast-tests newest lock clean
+.PHONY: demo paper claims test check lint types types-of-the-package every-test fast-tests newest lock clean
 
 demo: $(FOR_DEMO)
 	$(BIN)/burnish demo
@@ -30,6 +31,9 @@ demo: $(FOR_DEMO)
 paper: $(FOR_DEMO)
 	$(BIN)/burnish run configs/paper/embedded/*.yaml --out docs/results/paper-embedded
 	$(BIN)/python scripts/write_findings.py
+
+claims: $(FOR_DEMO)
+	$(BIN)/python scripts/write_claims.py
 
 # The checks run at the same time, so that on a small machine with two cores no core waits.
 # If PYTHONDONTWRITEBYTECODE is empty, Python keeps the bytecode that it compiles.

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeAlias, TypeVar
 
-from burnish.annotators import classifier, likelihood, mixed, oracle, people, program, reward, route, together
+from burnish.annotators import classifier, likelihood, misled, mixed, oracle, people, program, reward, route, together
 from burnish.annotators.llm import judge
 from burnish.annotators.resources import Resources
 from burnish.config import (
@@ -17,6 +17,7 @@ from burnish.config import (
     JudgeConfig,
     LikelihoodConfig,
     MajorityConfig,
+    MisledOracleConfig,
     MixedConfig,
     OracleConfig,
     OwnConfig,
@@ -95,6 +96,7 @@ register_annotator(LikelihoodConfig, likelihood.build)
 register_annotator(CommandConfig, program.build)
 register_annotator(PeopleConfig, people.build)
 register_annotator(OracleConfig, oracle.build)
+register_annotator(MisledOracleConfig, misled.build)
 register_annotator(MixedConfig, _mixed)
 register_annotator(MajorityConfig, _majority)
 register_annotator(RouteConfig, _route)

@@ -197,7 +197,7 @@ def test_without_the_extra_the_error_says_how_to_install_it(tmp_path: Path, monk
     assert f"run {INSTALL}" in refused(write(tmp_path / "labels.csv", ROWS))
 
 
-# Not marked slow: it takes a third of a second, and every import can break it.
+# Not marked slow: it takes half a second, and every import can break it.
 def test_the_verb_imports_nothing_heavy(tmp_path: Path) -> None:
     path = write(tmp_path / "labels.csv", ROWS)
     code = (

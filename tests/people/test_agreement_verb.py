@@ -129,6 +129,13 @@ def test_labels_are_written(tmp_path: Path, by: str | None, name: str) -> None:
     assert ran(tmp_path / "labels.csv", "--labels", to, "--overwrite").exit_code == 0
 
 
+def test_an_estimate_that_does_not_settle_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("burnish.algorithms.aggregation._STEPS", 1)
+    done = ran(write(tmp_path / "labels.csv", ROWS), "--labels", tmp_path / "out.csv", "--by", "dawid-skene")
+    assert done.exit_code == 0
+    assert "warning: the estimate still changed after 1 steps" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

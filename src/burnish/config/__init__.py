@@ -66,6 +66,7 @@ from burnish.config.models import (
 from burnish.config.proposals import FileProposals, Proposals, ServerProposals
 from burnish.config.refiners import DropMethod, MajorityMethod, RestEmMethod, RobustFtMethod, TournamentMethod
 from burnish.config.refinery import AuditConfig, Columns, DataConfig, RefineConfig, RefineSettings, SelftestConfig
+from burnish.config.route import RouteConfig
 from burnish.config.tasks import (
     TASKS,
     AnyTask,
@@ -142,6 +143,7 @@ __all__ = [
     "RestEmMethod",
     "RewardModelConfig",
     "RobustFtMethod",
+    "RouteConfig",
     "Schedule",
     "SelftestConfig",
     "ServerProposals",

@@ -27,6 +27,7 @@ from burnish.stats.intervals import (
     ratio_interval,
     share_interval,
     shares_interval,
+    stratified_share,
     wilson,
 )
 from burnish.stats.multiplicity import benjamini_hochberg
@@ -58,6 +59,7 @@ __all__ = [
     "ratio_interval",
     "share_interval",
     "shares_interval",
+    "stratified_share",
     "variance_components",
     "wilson",
     "win_rate",

@@ -47,6 +47,25 @@ def wilson(successes: int, n: int, z: float = Z95) -> Interval:
     return Interval(value=share, low=low, high=high, n=n)
 
 
+def stratified_share(strata: Sequence[tuple[float, int, int]]) -> Interval:
+    """Return a share among all items that is estimated from several strata, with an interval by the method MOVER.
+
+    Each stratum is (the number of items that it stands for, successes, items that were looked at). The interval joins
+    Wilson's bounds of the strata (Zou & Donner, Statistics in Medicine 27, 2008, p. 1693). With one stratum it is
+    Wilson's. Raises ValueError if there is no stratum, or if one stands for nothing or has no proportion.
+    """
+    total = math.fsum(weight for weight, _, _ in strata)
+    if not strata or min(weight for weight, _, _ in strata) <= 0:
+        raise ValueError(f"{list(strata)}: these strata give no share; each must stand for some items")
+    parts = [(weight / total, wilson(successes, n)) for weight, successes, n in strata]
+    value = math.fsum(weight * part.value for weight, part in parts)
+    # Wilson's interval always has bounds.
+    down = math.fsum((weight * (part.value - (part.low or 0.0))) ** 2 for weight, part in parts)
+    up = math.fsum((weight * ((part.high or 0.0) - part.value)) ** 2 for weight, part in parts)
+    low, high = max(value - math.sqrt(down), 0.0), min(value + math.sqrt(up), 1.0)
+    return Interval(value=value, low=low, high=high, n=sum(n for _, _, n in strata))
+
+
 def harm_bound(harmed: int, sampled: int, changes: int, level: float) -> float:
     """Return an upper bound on the share of harmed changes, at confidence `level`.
 

@@ -2,8 +2,9 @@
 
     python scripts/make_paper.py [--dry-run] [--store DIR] [--list FILE] [--log FILE]
 
-If it is stopped, the same command continues: finished stages are in the store. --dry-run prints what is left to compute
-and about what it would cost, and computes nothing.
+If it is stopped, the same command continues: finished stages are in the store. A config that the log calls finished is
+left as it is, unless some of its stages must run again. Without the log, all results are written anew. --dry-run prints
+what is left to compute and about what it would cost, and computes nothing.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ from burnish.config.yaml_text import read_yaml
 from burnish.errors import BurnishError, ConfigError
 from burnish.lab.inputs import resolve
 from burnish.lab.running import planned
-from burnish.lab.suite import TRAININGS
+from burnish.lab.suite import SUITE_FILE, TRAININGS, models_of, slug
+from burnish.report.joined import write_joined
 from burnish.results import RESULTS_FILE, read_timings
 from burnish.store.files import default_store, pretty, write_atomic
 from burnish.store.stages import Store
@@ -175,30 +177,52 @@ def make(paper: PaperList, root: Path, store: Path, log: Path, run: Callable[[Se
     for runs in paper.runs:
         files = files_of(runs, root)
         for file in files:
+            # A second run would only read the store, and write timings that say so.
+            if is_finished(file, runs, root, store, log):
+                continue
             used = run(_command(file, runs, root, store))
             note(log, _name(file, root), used)
             if used.code:
                 return used.code
-        if len(files) > 1:  # everything is in the store now, so this only writes the joint report
-            used = run([*_burnish(store), *map(str, files), "--out", str(root / runs.out)])
-            note(log, f"{runs.out} (joint report)", used)
-            if used.code:
-                return used.code
+        if len(files) > 1:
+            _join(files, runs, root, store)
         if runs.publish is not None:
             for found in sorted((root / runs.out).rglob(RESULTS_FILE)):
                 publish(found.parent, root / runs.publish / found.parent.relative_to(root / runs.out))
     return 0
 
 
-def _burnish(store: Path) -> list[str]:
-    return [sys.executable, "-m", "burnish", "run", "--store", str(store)]
+def is_finished(file: Path, runs: Runs, root: Path, store: Path, log: Path) -> bool:
+    """Say whether the log calls a config finished, its results are there, and the store has all of its stages."""
+    entries: dict[str, Any] = json.loads(log.read_text())["configs"] if log.exists() else {}
+    entry = entries.get(_name(file, root))
+    configs = read_sweep(file)
+    if entry is None or not entry["finished"]:
+        return False
+    if not all((folder / RESULTS_FILE).is_file() for folder in _folders(configs, runs, root)):
+        return False
+    plans = (planned(config, resolve(config, offline_ok=True), Store(store)) for config in configs)
+    return all(record.reused for records in plans for record in records)
+
+
+def _folders(configs: Sequence[Config], runs: Runs, root: Path) -> list[Path]:
+    """Return the results folder of each experiment."""
+    return [root / runs.out / config.name / slug(config.variant) for config in configs]
+
+
+def _join(files: Sequence[Path], runs: Runs, root: Path, store: Path) -> None:
+    """Write one report of all experiments of an entry, and how many models were trained."""
+    configs = [config for file in files for config in read_sweep(file)]
+    write_joined(_folders(configs, runs, root), root / runs.out)
+    models = models_of(configs, Store(store))
+    write_atomic(root / runs.out / SUITE_FILE, pretty({"models_trained": models.trained, "models_alone": models.alone}))
 
 
 def _command(file: Path, runs: Runs, root: Path, store: Path) -> list[str]:
     """Return the command for one file. An experiment without variants takes its own folder as --out."""
     configs = read_sweep(file)
     out = root / runs.out if len(configs) > 1 or configs[0].variant else root / runs.out / configs[0].name
-    return [*_burnish(store), str(file), "--out", str(out)]
+    return [sys.executable, "-m", "burnish", "run", "--store", str(store), str(file), "--out", str(out)]
 
 
 def _name(file: Path, root: Path) -> str:

@@ -171,7 +171,7 @@ def test_an_old_folder_is_used_for_what_is_there(tmp_path: Path) -> None:
     assert isinstance(wider.found, ByT)
     booted = (0.2 / 2 / 1.959964) ** 2
     assert wider.found.error**2 == pytest.approx(booted + world.found.error**2 / 5, rel=1e-4)
-    assert wider.basis == "no single grades; covers seeds and prompts, by the recorded bootstrap"
+    assert wider.basis == "no single grades; covers seeds and prompts, by the recorded interval"
 
 
 def test_an_old_folder_without_any_noise(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -10,18 +11,21 @@ from pathlib import Path
 
 import pytest
 import yaml
-from experiment import small
+from experiment import fake, small
 
 from burnish.config import Config
+from burnish.config.reading import read_config
 from burnish.errors import ConfigError
+from burnish.lab.running import run as burnish_run
 from burnish.results import Machine, StageTiming, Timings
 from burnish.store.files import pretty
 from burnish.store.stages import Store
 
 ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "tests" / "fixtures" / "results-v1"
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from make_paper import LIST, PaperList, Used, files_of, left_of, make, measured, read_list  # noqa: E402
+from make_paper import LIST, PaperList, Used, files_of, is_finished, left_of, make, measured, note, read_list  # noqa: E402
 
 
 def written(config: Config, path: Path) -> None:
@@ -36,41 +40,73 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-PAPER = PaperList.model_validate({"runs": [{"configs": ["configs/*.yaml"], "out": "out"}]})
+PAPER = PaperList.model_validate({"runs": [{"configs": ["configs/*.yaml"], "out": "out", "publish": "public"}]})
 
 
 class Recorder:
-    """Stands for running a command: keeps the commands, and ends with the given codes."""
+    """Stands for running a command: keeps its file, and ends with the given codes. A code of 0 leaves results."""
 
     def __init__(self, *codes: int) -> None:
-        self.commands: list[list[str]] = []
+        self.ran: list[str] = []
         self.codes = list(codes)
 
     def __call__(self, command: Sequence[str]) -> Used:
-        self.commands.append([*command])
-        return Used(code=self.codes.pop(0), cpu_seconds=1800.0, wall_seconds=2000.0)
+        given, out = Path(command[-3]), Path(command[-1])
+        self.ran.append(given.name)
+        assert command[-4:-2] == [str(given.parents[1] / "store"), str(given)]
+        assert out == given.parents[1] / "out" / given.stem
+        code = self.codes.pop(0)
+        if code == 0:
+            shutil.copytree(RESULTS, out, dirs_exist_ok=True)
+            (out / "figures").mkdir(exist_ok=True)
+        return Used(code=code, cpu_seconds=1800.0, wall_seconds=2000.0)
 
 
-def test_each_file_is_run_in_one_store_and_then_all_together(root: Path) -> None:
-    run, log = Recorder(0, 0, 0), root / "cost.json"
+@pytest.mark.slow
+def test_each_file_is_run_in_one_store_and_then_they_are_joined(root: Path) -> None:
+    run, log = Recorder(0, 0), root / "cost.json"
     assert make(PAPER, root, root / "store", log, run) == 0
-    assert [command[-3:] for command in run.commands[:2]] == [
-        [str(root / "configs" / f"{name}.yaml"), "--out", str(root / "out" / name)] for name in ("a", "b")
-    ]
-    assert all(command[command.index("--store") + 1] == str(root / "store") for command in run.commands)
-    assert run.commands[2][-4:-2] == [str(root / "configs" / "a.yaml"), str(root / "configs" / "b.yaml")]
+    assert run.ran == ["a.yaml", "b.yaml"]
     found = json.loads(log.read_text())
-    assert found["cpu_hours"] == 1.5
-    assert [*found["configs"]] == ["configs/a.yaml", "configs/b.yaml", "out (joint report)"]
+    assert found["cpu_hours"] == 1.0
+    assert [*found["configs"]] == ["configs/a.yaml", "configs/b.yaml"]
+    assert (root / "out" / "report.html").is_file()
+    counts = json.loads((root / "out" / "suite.json").read_text())
+    assert 0 < counts["models_trained"] < counts["models_alone"]
+    published = {path.parent.name for path in (root / "public").rglob("results.json")}
+    assert published == {"a", "b"}
 
 
 def test_a_run_that_stops_is_logged_and_goes_on_with_the_same_command(root: Path) -> None:
     log = root / "cost.json"
-    assert make(PAPER, root, root / "store", log, Recorder(0, 3)) == 3
+    alone = PaperList.model_validate({"runs": [{"configs": ["configs/b.yaml"], "out": "out"}]})
+    assert make(alone, root, root / "store", log, Recorder(3)) == 3
     assert json.loads(log.read_text())["configs"]["configs/b.yaml"]["finished"] is False
-    assert make(PAPER, root, root / "store", log, Recorder(0, 0, 0)) == 0
+    assert make(alone, root, root / "store", log, Recorder(0)) == 0
     second = json.loads(log.read_text())["configs"]["configs/b.yaml"]
     assert second == {"cpu_seconds": 3600.0, "wall_seconds": 4000.0, "tries": 2, "finished": True}
+
+
+@pytest.mark.slow
+def test_what_is_finished_is_left_as_it_is(root: Path) -> None:
+    log, store = root / "cost.json", root / "store"
+    (runs,) = PAPER.runs
+    one, two = files_of(runs, root)
+
+    def done(file: Path) -> bool:
+        return is_finished(file, runs, root, store, log)
+
+    burnish_run(read_config(one), root / "out" / "a", store, backend=fake)
+    assert not done(one)  # the log does not have it
+    note(log, "configs/a.yaml", Used(code=0, cpu_seconds=1.0, wall_seconds=1.0))
+    note(log, "configs/b.yaml", Used(code=0, cpu_seconds=1.0, wall_seconds=1.0))
+    assert done(one)
+    assert not done(two)  # it has no results
+    run = Recorder(0)
+    assert make(PAPER, root, store, log, run) == 0
+    assert run.ran == ["b.yaml"]
+    written(small(name="a", seeds=[5]), one)  # the config changed, so that its stages are not in the store
+    assert not done(one)
 
 
 @pytest.mark.slow

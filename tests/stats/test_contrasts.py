@@ -168,14 +168,14 @@ def test_one_seed_is_newcombes_over_prompts() -> None:
     a, b = [[1, 1, 0, 1, 0, 1]], [[1, 0, 0, 1, 1, 0]]
     # Both right: prompts 0 and 3; only a: 1 and 5; only b: 4; neither: 2.
     assert over_seeds(a, b) == ByCounts(both=2, first_only=1, second_only=2, neither=1)
-    assert paired_interval(a, b).ci95 == paired_difference(2, 1, 2, 1).ci95
+    assert paired_interval(a, b).ci95 == pytest.approx(paired_difference(2, 1, 2, 1).ci95)
 
 
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_equal_answers_leave_room_for_what_other_prompts_would_show(seeds: int) -> None:
     right = [[1.0] * 60 + [0.0] * 40] * seeds
     low, high = over_seeds(right, right).bounds()
-    assert (low, high) == paired_difference(60, 0, 0, 40).ci95
+    assert (low, high) == pytest.approx(paired_difference(60, 0, 0, 40).ci95)
     assert low < 0 < high
     assert paired_interval(right, right).ci95 == (low, high)
     assert paired_interval(right, right).value == 0.0

@@ -148,9 +148,9 @@ def _graded(
 def _recorded(places: tuple[str, str], a: _Side, b: _Side) -> InWorld:
     """Return the difference from the values of seeds, and from the recorded interval where there is one.
 
-    The spread of seeds does not cover prompts, since all seeds answer the same ones. A recorded bootstrap over seeds
-    and prompts does. What its variance has above that of seeds is taken as the part of prompts. Raises Absent if
-    neither has a width.
+    The spread of seeds does not cover prompts, since all seeds answer the same ones. A recorded interval does: in
+    folders without grades it is a bootstrap over seeds and prompts. What its variance has above that of seeds is taken
+    as the part of prompts. Raises Absent if neither has a width.
     """
     of_a, of_b = a.by_seed(), b.by_seed()
     seeds = sorted(of_a.keys() & of_b.keys())
@@ -163,7 +163,7 @@ def _recorded(places: tuple[str, str], a: _Side, b: _Side) -> InWorld:
     booted = ((row.ci95[1] - row.ci95[0]) / 2 / Z95) ** 2 if row is not None and row.ci95 is not None else 0.0
     # A bootstrap divides by S and not by S - 1.
     prompts = max(booted - over * (len(seeds) - 1) / len(seeds), 0.0)
-    covered = [*(["seeds"] if several else []), *(["prompts, by the recorded bootstrap"] if booted else [])]
+    covered = [*(["seeds"] if several else []), *(["prompts, by the recorded interval"] if booted else [])]
     found: Uncertain = ByT(
         value=value,
         parts=(NoisePart(math.sqrt(over), max(len(seeds) - 1, 1)), NoisePart(math.sqrt(prompts), math.inf)),

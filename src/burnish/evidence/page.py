@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from burnish.evidence.measured import InWorld
 from burnish.evidence.registry import ClaimKind
-from burnish.evidence.verdicts import RATE, Decided, Finding
+from burnish.evidence.verdicts import RATE, Decided, Finding, Weighed
 from burnish.report.text import plural, signed_points
 from burnish.stats import Uncertain
 
@@ -52,15 +52,7 @@ def claims_page(decided: Sequence[Decided]) -> str:
         f"Of {plural(len(decided), 'claim')}: {counts}. {plural(tests, 'test')} were corrected together.\n",
         *_tested("Claims that were registered before their results", tested, seen=False),
         *_tested("Claims that were written down when their results were known", tested, seen=True),
-        "## Open\n",
-        _table(
-            ("claim", "why", "registered"),
-            [
-                (one.weighed.claim.statement, one.weighed.why, one.weighed.claim.registered.isoformat())
-                for one in decided
-                if one.q is None
-            ],
-        ),
+        *_open([one.weighed for one in decided if one.q is None]),
         *_noise(tested),
     ]
     return "\n".join(parts)
@@ -71,6 +63,11 @@ def _tested(title: str, tested: Sequence[Decided], *, seen: bool) -> list[str]:
     if not rows:
         return []
     return [f"## {title}\n", _table(("claim", "verdict", "difference", "q", "what it rests on"), rows)]
+
+
+def _open(claims: Sequence[Weighed]) -> list[str]:
+    rows = [(one.claim.statement, one.why, one.claim.registered.isoformat()) for one in claims]
+    return ["## Open\n", _table(("claim", "why", "registered"), rows)] if rows else []
 
 
 def _row(one: Decided) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints, TypeAdapter, model_validator
 
 from burnish.config import Settings
-from burnish.config.base import Name, PositiveFloat
+from burnish.config.base import MOST_REPEATS, Name, PositiveFloat
 from burnish.config.reading import checked
 from burnish.config.yaml_text import read_yaml
 from burnish.errors import ConfigError
@@ -40,7 +40,7 @@ class ClaimSide(Settings):
 
     method: str
     """The method's name in the results."""
-    round: Annotated[int, Field(ge=0, strict=True)]
+    round: Annotated[int, Field(ge=0, le=MOST_REPEATS, strict=True)]
     """The number of rounds done."""
     metric: str = "test_accuracy"
     """The metric."""

@@ -34,7 +34,7 @@ class At:
 class Gap:
     """A difference with its 95 % interval.
 
-    The interval is a paired bootstrap over seeds and prompts, or else a t interval over seeds.
+    The interval is paired by seed and prompt, or else a t interval over seeds.
     """
 
     value: float
@@ -113,7 +113,7 @@ def mean(results: Results, at: At) -> float | None:
 
 def gap(results: Results, a: At, b: At) -> Gap | None:
     """Return a minus b within one experiment, or None if either was not measured."""
-    # The paired bootstrap is preferred: it uses the prompts as well as the seeds, so its interval is usually narrower.
+    # The paired row is preferred: its interval covers other prompts as well as other seeds.
     return _paired(results, a, b) or between(results, a, results, b)
 
 

@@ -136,7 +136,7 @@ class PairedRow(Record):
     difference: float
     """The mean of a minus the mean of b."""
     ci95: Bounds | None
-    """The 95 % interval: a paired bootstrap over seeds and prompts, Newcombe's for one seed; null if there is none."""
+    """The 95 % interval: over seeds and prompts, or Newcombe's for one seed; null if there is none."""
     seeds: Natural
     """The number of seeds that both methods have."""
     prompts: Natural

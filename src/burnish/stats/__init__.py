@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from burnish.stats.bootstrap import NO_WIDTH, paired_bootstrap, paired_interval
 from burnish.stats.components import SETUP, Component, variance_components
 from burnish.stats.contrasts import (
+    NO_WIDTH,
     ByCounts,
     ByT,
     InEachWorld,
@@ -15,6 +15,7 @@ from burnish.stats.contrasts import (
     p_alike,
     p_differs,
     p_no_gain,
+    paired_interval,
 )
 from burnish.stats.intervals import (
     LEVEL,
@@ -53,7 +54,6 @@ __all__ = [
     "p_alike",
     "p_differs",
     "p_no_gain",
-    "paired_bootstrap",
     "paired_difference",
     "paired_interval",
     "ratio_interval",

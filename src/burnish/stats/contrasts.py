@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, Protocol
 
-from burnish.stats.bootstrap import NO_WIDTH, counts_of
-from burnish.stats.intervals import LEVEL, paired_difference
+from burnish.stats.intervals import LEVEL, Interval, paired_difference
 
 # numpy and scipy are imported inside the functions: they are slow to import, and most commands compute no statistics.
 if TYPE_CHECKING:
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
 
 FEW_WORLDS = 4
 """The fewest worlds over which a t interval is taken. With two worlds it would be 12.7 standard errors wide."""
+NO_WIDTH = 1e-12
+"""A standard error that is not larger is 0 except for rounding."""
 HALVINGS = 60
 """How often the range of levels is halved in the search for one. What is left is below rounding."""
 
@@ -196,8 +197,8 @@ def over_seeds(a: ArrayLike, b: ArrayLike) -> ByT | ByCounts:
     seed's and a prompt's own parts and a rest. The variance of the mean of D is estimated without bias by the mean
     squares (MS_seeds + MS_prompts - MS_rest) / (S P). The first term is what a t interval over seeds has, with S - 1
     degrees of freedom. The rest is what prompts add, with P - 1. `ByT` joins both. One pair of degrees of freedom for
-    the sum (Satterthwaite's) covers too rarely with two or three seeds, and so does a bootstrap, which divides by S and
-    not by S - 1.
+    the sum (Satterthwaite's) covers too rarely with two or three seeds. A crossed bootstrap covers too often where
+    seeds hardly differ, and too rarely where values are means over row orders.
 
     One seed says nothing about seeds. The interval is then Newcombe's over prompts, from rounded counts where a value
     is no whole number. It also takes the place of an interval without any width. Raises ValueError if the arrays are
@@ -215,9 +216,31 @@ def over_seeds(a: ArrayLike, b: ArrayLike) -> ByT | ByCounts:
     seeds, prompts = a_SP.shape
     found = _crossed(a_SP - b_SP) if seeds > 1 and prompts > 1 else None
     if found is None or found.error < NO_WIDTH:
-        both, only_b, only_a, neither = counts_of(a_SP, b_SP)
+        both, only_b, only_a, neither = _counts(a_SP, b_SP)
         return ByCounts(both=both, first_only=only_b, second_only=only_a, neither=neither)
     return found
+
+
+def _counts(a_SP: NDArray[Any], b_SP: NDArray[Any]) -> tuple[int, int, int, int]:
+    """Return how many prompts both, only b, only a, and neither gets right, as means over seeds, rounded to P in all.
+
+    This is the order in which `paired_difference` takes them for a minus b.
+    """
+    prompts = a_SP.shape[1]
+    both, only_b = (round(prompts * float(share_SP.mean())) for share_SP in (a_SP * b_SP, (1 - a_SP) * b_SP))
+    only_a = min(round(prompts * float((a_SP * (1 - b_SP)).mean())), prompts - both - only_b)
+    return both, only_b, only_a, prompts - both - only_b - only_a
+
+
+def paired_interval(a: ArrayLike, b: ArrayLike) -> Interval:
+    """Return the mean of a minus b with the 95 % interval of `over_seeds`. `n` is S x P."""
+    import numpy as np  # noqa: PLC0415 slow to import
+
+    low, high = over_seeds(a, b).bounds()
+    difference_SP = np.subtract(a, b)
+    value = float(difference_SP.mean())
+    # Counts that were rounded to whole prompts must not put the value outside its interval.
+    return Interval(value=value, low=min(low, value), high=max(high, value), n=difference_SP.size)
 
 
 def _crossed(difference_SP: NDArray[Any]) -> ByT:

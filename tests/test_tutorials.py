@@ -45,7 +45,7 @@ def test_a_tutorial_runs_and_prints_what_it_shows(path: Path, tmp_path: Path, se
 
 def test_all_tutorials_are_in_the_index() -> None:
     index = (PAGES / "README.md").read_text(encoding="utf-8")
-    assert len(TUTORIALS) == 4
+    assert len(TUTORIALS) == 5
     assert [path.name for path in TUTORIALS if f"({path.name})" not in index] == []
 
 

@@ -173,7 +173,7 @@ def test_without_the_package_the_error_says_how_to_install_it(monkeypatch: pytes
 
 
 @given(st.lists(st.text("ABC.", min_size=1, max_size=4), max_size=6))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_no_table_gives_nan_or_an_error(labels: list[str]) -> None:
     rows = rows_of(*labels)
     found = measured(rows, "A", "B", "C", draws=4)

@@ -149,7 +149,7 @@ def test_the_weights_remove_the_bias_of_asking_where_the_judge_is_not_sure() -> 
     """The judge is wrong on 10 % of the sure pairs and on half of the others; 20 % of the pairs are not sure."""
     draw, estimates, plain = random.Random(0), list[float](), list[float]()
     inside = 0
-    for seed in range(100):
+    for seed in range(40):
         preferences = pairs(60, 240)
         truth = {
             one.comparison_id: draw.random() >= (0.5 if one.comparison_id[0] == "u" else 0.1) for one in preferences
@@ -168,9 +168,9 @@ def test_the_weights_remove_the_bias_of_asking_where_the_judge_is_not_sure() -> 
         low, high = found.ci95 or (0.0, 0.0)
         inside += low <= 0.18 <= high
         plain.append(sum(not truth[one.comparison_id] for one, _, _ in asked) / len(asked))
-    assert sum(estimates) / 100 == pytest.approx(0.2 * 0.5 + 0.8 * 0.1, abs=0.01)
-    assert sum(plain) / 100 > 0.28
-    assert inside >= 90
+    assert sum(estimates) / 40 == pytest.approx(0.2 * 0.5 + 0.8 * 0.1, abs=0.015)
+    assert sum(plain) / 40 > 0.27
+    assert inside >= 36
 
 
 def test_a_share_of_one_stratum_is_wilsons() -> None:

@@ -158,8 +158,17 @@ def test_a_route_asks_an_oracle_where_a_judge_is_not_sure(tmp_path: Path) -> Non
         for name, annotator in (("alone", first), ("helped", route))
     )
     assert alone < helped <= 1.0
-    ran = run_small(experiment({**route, "control": 1.0}), tmp_path / "everything")
-    assert accuracy(ran.results) == 1.0
+    results = run_small(experiment({**route, "control": 1.0}), tmp_path / "everything").results
+    assert accuracy(results) == 1.0
+    (run,) = (run for run in results.runs if (run.method, run.round) == ("ilr", 1))
+    asked = run.counts["oracle:abstained"], run.counts["oracle:control"]
+    assert sum(asked) == run.counts["compared"]
+    # The judge looks at the first character that differs, and ground truth says how often this is wrong.
+    wrong = run.metrics["wrong_when_sure"]
+    assert wrong.value is not None
+    assert 0 < wrong.value < 1
+    assert wrong.n <= asked[1]
+    assert run.metrics["wrong"] == wrong  # where the judge abstains, it names no winner
 
 
 @pytest.mark.slow

@@ -129,6 +129,13 @@ def test_labels_are_written(tmp_path: Path, by: str | None, name: str) -> None:
     assert ran(tmp_path / "labels.csv", "--labels", to, "--overwrite").exit_code == 0
 
 
+def test_an_estimate_that_does_not_settle_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("burnish.algorithms.aggregation._STEPS", 1)
+    done = ran(write(tmp_path / "labels.csv", ROWS), "--labels", tmp_path / "out.csv", "--by", "dawid-skene")
+    assert done.exit_code == 0
+    assert "warning: the estimate still changed after 1 steps" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -197,7 +204,7 @@ def test_without_the_extra_the_error_says_how_to_install_it(tmp_path: Path, monk
     assert f"run {INSTALL}" in refused(write(tmp_path / "labels.csv", ROWS))
 
 
-# Not marked slow: it takes a third of a second, and every import can break it.
+# Not marked slow: it takes half a second, and every import can break it.
 def test_the_verb_imports_nothing_heavy(tmp_path: Path) -> None:
     path = write(tmp_path / "labels.csv", ROWS)
     code = (

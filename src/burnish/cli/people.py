@@ -116,6 +116,11 @@ def agreement_command(
         for line in agreement_words(found, cohen(table), by_worker(given)):
             click.echo(line)
     if labels is not None:
-        aggregated = vote(table) if by != "dawid-skene" else dawid_skene(table).labels
+        aggregated = vote(table)
+        if by == "dawid-skene":
+            estimate = dawid_skene(table)
+            aggregated = estimate.labels
+            if not estimate.converged:
+                click.echo(f"warning: the estimate still changed after {estimate.steps:,} steps", err=True)
         count = write_aggregated(labels, aggregated, overwrite)
         click.echo(f"{count} labels: {labels}", err=as_json)

@@ -35,6 +35,7 @@ from burnish.steps.artifacts import (
     read_samples,
     read_scores,
 )
+from burnish.steps.judging import read_routing
 from burnish.steps.probes import Divergence, Versus
 from burnish.steps.setting import Compared
 from burnish.store.files import as_mapping
@@ -130,6 +131,10 @@ def _of_round(outcome: Outcome, compared: Compared, task: Task) -> tuple[dict[st
         metrics["annotator_accuracy"] = Metric.share(*right_calls(judged, right))
     if judged:
         metrics["accepted_accuracy"] = Metric.share(*right_calls(accepted, right))
+    figures = None if compared.judged is None else read_routing(compared.judged)
+    if figures is not None:
+        metrics |= {"wrong_when_sure": Metric.of(figures.errors.sure), "wrong": Metric.of(figures.errors.every)}
+        counts |= figures.decided
     return metrics, counts
 
 

@@ -1,4 +1,4 @@
-"""Write docs/cli.md, docs/config.md and docs/refine-config.md from the code: python scripts/write_docs.py."""
+"""Write docs/cli.md and the pages of settings (docs/*config.md) from the code: python scripts/write_docs.py."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from pydantic_core import PydanticUndefined
 from burnish.cli import main as cli
 from burnish.config import (
     ANNOTATORS,
+    PERTURBATIONS,
     AnnotatorSettings,
     Config,
     MethodSettings,
@@ -27,6 +28,7 @@ from burnish.config import (
     Settings,
     TaskSettings,
 )
+from burnish.config.rewards import RewardTraining
 
 DOCS = Path(__file__).parent.parent / "docs"
 HEAD = "<!-- Written by scripts/write_docs.py; the tests compare it with the code. -->\n"
@@ -37,7 +39,12 @@ _BASES = (AnnotatorSettings, MethodSettings, TaskSettings)
 
 def pages() -> dict[str, str]:
     """Return {file name under docs: text}."""
-    return {"cli.md": cli_page(), "config.md": config_page(), "refine-config.md": refine_config_page()}
+    return {
+        "cli.md": cli_page(),
+        "config.md": config_page(),
+        "refine-config.md": refine_config_page(),
+        "seam-config.md": seam_config_page(),
+    }
 
 
 def cli_page() -> str:
@@ -91,6 +98,21 @@ def refine_config_page() -> str:
     )
     parts = [HEAD, "# Settings of a refinement\n", intro, *(_section(model) for model in models(RefineConfig))]
     return "\n".join(parts)
+
+
+def seam_config_page() -> str:
+    """Return every setting of the training of a reward model and of the sources of worse answers."""
+    sources = list(PERTURBATIONS.all().values())
+    intro = (
+        "What `burnish reward train` and `burnish seam` can be told; [rewards.md](rewards.md) and [seam.md](seam.md) "
+        "explain it. Many fields have an option of their own, and `--set a.b=c` reaches all of them: "
+        "`burnish reward train --set train.schedule=linear`, `burnish seam score --source own --set samples=32`. "
+        f"A source's YAML file has the fields of one of {', '.join(map(_link, sources))}, chosen by its `kind`. "
+        "The defaults of `train` are those of docs/rewards.md and not those of TrainSettings.\n"
+    )
+    found = [model for root in (RewardTraining, *sources) for model in models(root)]
+    sections = map(_section, dict.fromkeys(found))
+    return "\n".join([HEAD, "# Settings of reward models and of SEAM\n", intro, *sections])
 
 
 def models(root: type[BaseModel]) -> list[type[BaseModel]]:

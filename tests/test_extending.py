@@ -32,7 +32,7 @@ def test_a_page_runs_and_prints_what_it_shows(path: Path, tmp_path: Path) -> Non
 
 def test_there_is_a_page_for_each_noun() -> None:
     index = (PAGES / "README.md").read_text(encoding="utf-8")
-    assert [path.stem for path in KINDS] == ["annotator", "generator", "method", "task"]
+    assert [path.stem for path in KINDS] == ["annotator", "generator", "method", "source", "task"]
     assert [path.name for path in KINDS if f"({path.name})" not in index] == []
 
 

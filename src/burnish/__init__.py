@@ -5,8 +5,8 @@ work on a user's dataset. `run`, `run_suite` (several configs), `plan` (`--dry-r
 `write_joined` work on experiments. The last two are the verb `report`: the name `report` itself is the package that
 holds them.
 
-`register_annotator`, `register_method` and `register_task` let configs name your own kinds (docs/extending). `import
-burnish` is fast, because what a name needs is imported when the name is first used.
+`register_annotator`, `register_method`, `register_perturbation` and `register_task` let configs name your own kinds
+(docs/extending). `import burnish` is fast, because what a name needs is imported when the name is first used.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from burnish.ledger.pushing import push
     from burnish.ledger.reverting import revert
     from burnish.methods import register_method
+    from burnish.perturbations import register_perturbation
     from burnish.refinery.api import refine
     from burnish.report.joined import write_joined
     from burnish.report.page import write_report
@@ -52,6 +53,7 @@ __all__ = [
     "refine",
     "register_annotator",
     "register_method",
+    "register_perturbation",
     "register_task",
     "revert",
     "run",
@@ -73,6 +75,7 @@ _PLACES = {
     "refine": ("burnish.refinery.api", "refine"),
     "register_annotator": ("burnish.annotators", "register_annotator"),
     "register_method": ("burnish.methods", "register_method"),
+    "register_perturbation": ("burnish.perturbations", "register_perturbation"),
     "register_task": ("burnish.tasks", "register_task"),
     "show": ("burnish.ledger.history", "show"),
     "push": ("burnish.ledger.pushing", "push"),

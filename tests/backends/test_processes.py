@@ -18,6 +18,7 @@ from burnish.backends import open_backend
 from burnish.config import Execution, Objective
 from burnish.errors import BackendError
 from burnish.models.card import Weights, read_card, write_card
+from burnish.types import Head
 
 torch = pytest.importorskip("torch")
 
@@ -106,7 +107,7 @@ def weights_with(gpus: int, where: Path, monkeypatch: pytest.MonkeyPatch, way: s
     into.mkdir()
     runtime = on_visible_gpus(monkeypatch, gpus)
     if way == "head":
-        work = Training(Path(start.path), QUICK, 0, runtime, classifier=True)
+        work = Training(Path(start.path), QUICK, 0, runtime, Head.CLASSIFIER)
         work.learn_to_compare(training_process.PAIRS, into)
     elif way.startswith("preferences"):
         write_card(into, read_card(Path(start.path)).model_copy(update={"weights": Weights.FULL}))

@@ -8,6 +8,7 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import TypeVar
 
+from burnish.algorithms.rewards import RewardPoint, RewardTrained
 from burnish.backends.batching import plan_batches
 from burnish.config import Decoding, Objective, TrainSettings
 from burnish.models.card import Weights, copy_model, read_card, write_card
@@ -60,6 +61,22 @@ class FakeBackend:
         assert all(ab.second_better != ba.second_better for ab, ba in rows), rows
         self._write(model, into, 0.8)
         return 4 * len(rows)
+
+    def train_rewards(
+        self,
+        model: Artifact,
+        rows: Sequence[PreferenceRow],
+        settings: TrainSettings,
+        centring: float,
+        seed: int,
+        into: Path,
+    ) -> RewardTrained:
+        """Write the card of a reward model. Its rewards are those of every other model here."""
+        self.before_unit("train_rewards")
+        card = read_card(Path(model.path))
+        write_card(into, card.model_copy(update={"weights": Weights.FULL, "reward": True}))
+        point = RewardPoint(step=1, loss=0.7, accuracy=0.5, margin=0.0, mean=0.0)
+        return RewardTrained(tokens=4 * len(rows), curve=(point,))
 
     def train_preferences(
         self,

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import torch
 from transformers import LogitsProcessor
 
+from burnish.algorithms.rewards import RewardTrained
 from burnish.backends import Progress
 from burnish.backends.batching import plan_batches
 from burnish.backends.decoding import decode
@@ -28,7 +29,7 @@ from burnish.backends.train import Training
 from burnish.config import Decoding, Execution, ModelConfig, Objective, TrainSettings
 from burnish.errors import DataError
 from burnish.protocols import RowKey, SamplingKey, Score, Trained, row_key
-from burnish.types import Artifact, Completion, PairRow, PreferenceRow, Prompt, TrainingRow
+from burnish.types import Artifact, Completion, Head, PairRow, PreferenceRow, Prompt, TrainingRow
 
 R = TypeVar("R")
 J = TypeVar("J", PairRow, TrainingRow)
@@ -71,7 +72,22 @@ class HfBackend:
         The two orders of a pair share a batch.
         """
         self._loaded = None
-        return Training(Path(model.path), settings, seed, self.runtime, classifier=True).learn_to_compare(rows, into)
+        return Training(Path(model.path), settings, seed, self.runtime, Head.CLASSIFIER).learn_to_compare(rows, into)
+
+    def train_rewards(
+        self,
+        model: Artifact,
+        rows: Sequence[PreferenceRow],
+        settings: TrainSettings,
+        centring: float,
+        seed: int,
+        into: Path,
+    ) -> RewardTrained:
+        """Train a reward model with TRL's RewardTrainer (see train.py)."""
+        self._loaded = None
+        return Training(Path(model.path), settings, seed, self.runtime, Head.REWARD).learn_to_reward(
+            rows, centring, into
+        )
 
     def train_preferences(
         self,
@@ -193,9 +209,10 @@ class HfBackend:
         """Yield batches of scores. `value` turns a head's outputs (in float32) into one value for each row."""
         keys, ids = list(rendered), list(rendered.values())
         batches = plan_batches([len(row) for row in ids], self.batch_tokens(loaded.model))
-        pad = loaded.renderer.tokenizer.pad_token_id
+        # transformers reads the head at the last token that is not the pad token. A head that burnish trained may have
+        # a pad token of its own.
+        pad = loaded.model.config.pad_token_id
         for batch in self._missing(label, batches, keys, done):
-            # transformers reads the head at the last token that is not the pad token.
             input_BT, mask_BT = right_padded([ids[i] for i in batch], pad, self.device)
             with torch.inference_mode():
                 value_B = value(loaded.model(input_ids=input_BT, attention_mask=mask_BT).logits.float()).tolist()

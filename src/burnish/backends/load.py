@@ -261,7 +261,7 @@ def load(path: Path, device: torch.device, sources: Mapping[str, ModelConfig]) -
         case Weights.ADAPTER:
             merged = dtype if card.base.merged_dtype is None else torch_dtype(DType(card.base.merged_dtype))
             model = _merged(beneath_adapter(card.base, merged, card.labels), path)
-    model.config.pad_token_id = renderer.tokenizer.pad_token_id
+    model.config.pad_token_id = renderer.tokenizer.pad_token_id if card.pad is None else card.pad
     if not card.labels:
         # A model's own defaults for generation (temperature, penalties) must not influence an experiment.
         model.generation_config = GenerationConfig(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from accelerate.data_loader import SeedableRandomSampler
@@ -86,3 +87,14 @@ def padded(rows: Sequence[Sequence[int]], pad: int) -> dict[str, torch.Tensor]:
         "input_ids": torch.tensor([[*row, *[pad] * (longest - len(row))] for row in rows]),
         "attention_mask": torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows]),
     }
+
+
+def padding(tokenizer: Any, rows: Sequence[Sequence[int]]) -> int:
+    """Return a token that fills up rows for a head, which transformers applies to the last token that is no padding.
+
+    It is the tokenizer's pad token, unless a row ends in it. Then the head would be applied to the token before the end
+    of the answer, and an answer with its end and one that was cut would look the same.
+    """
+    last = {row[-1] for row in rows}
+    candidates = [tokenizer.pad_token_id, tokenizer.unk_token_id, tokenizer.bos_token_id, *range(len(tokenizer))]
+    return next(token for token in candidates if token is not None and token not in last)

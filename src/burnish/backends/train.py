@@ -1,7 +1,8 @@
-"""Finetuning and training of the two-way head, with transformers' Trainer and PEFT (LoRA).
+"""Finetuning and training of heads, with transformers' Trainer and PEFT (LoRA).
 
 The trainer gets the passes of the whole training in their order (see passes.py). It is only configured. None of its
-methods is overridden. Models that supervised.py does not serve are finetuned by TRL's SFTTrainer.
+methods is overridden. Models that supervised.py does not serve are finetuned by TRL's SFTTrainer. Reward models are
+trained by its RewardTrainer.
 """
 
 from __future__ import annotations
@@ -17,29 +18,39 @@ from peft import LoraConfig as PeftLora
 from peft import PeftModel, get_peft_model
 from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
 
+from burnish.algorithms.rewards import RewardTrained
 from burnish.backends.arguments import Arguments, on_one_device, run
 from burnish.backends.device import Runtime, is_first, torch_dtype
 from burnish.backends.load import beneath_adapter, continued, load_base, located, max_positions, renderer_of
-from burnish.backends.passes import padded
+from burnish.backends.passes import padded, padding
 from burnish.backends.render import Tokens
 from burnish.backends.supervised import Supervised, batch_of, loss_of, serves
 from burnish.config import TrainSettings
-from burnish.errors import ConfigError
+from burnish.errors import ConfigError, DataError
 from burnish.models.card import Weights, read_card, write_card
-from burnish.types import PairRow, TrainingRow
+from burnish.types import Head, PairRow, PreferenceRow, TrainingRow
+
+LABELS = {Head.NONE: None, Head.CLASSIFIER: 2, Head.REWARD: 1}
+"""The number of outputs of each head."""
+POINTS = 20
+"""Number of points of a reward model's training curve."""
+UNLIMITED = 2**31
+"""More tokens than any row has."""
 
 
 class Training:
-    """One training of a base model, or of a two-way head on it. The result is written into a directory."""
+    """One training of a base model, or of a head on it. The result is written into a directory."""
 
     def __init__(
-        self, base: Path, settings: TrainSettings, seed: int, runtime: Runtime, classifier: bool = False
+        self, base: Path, settings: TrainSettings, seed: int, runtime: Runtime, head: Head = Head.NONE
     ) -> None:
         self.card = located(read_card(base), runtime.sources)
-        self.settings, self.seed, self.classifier = settings, seed, classifier
+        self.settings, self.seed, self.head = settings, seed, head
         self.arguments = Arguments(settings=settings, seed=seed, runtime=runtime, card=self.card)
         assert self.card.weights is Weights.BASE, f"{base}: training starts from the base model (Algorithm 1)"
         self.renderer = renderer_of(self.card.base)
+        self.pad: int | None = None
+        """The token that fills the rows of a batch, if it must not be the tokenizer's own."""
 
     def finetune(self, rows: Sequence[TrainingRow], into: Path, checkpoints: int) -> int:
         """Train on the completions and their ends, and return the number of tokens of all epochs.
@@ -113,6 +124,45 @@ class Training:
         self._train(trainer, into, 0)
         return round(self.settings.epochs * sum(len(ids) for item in items for ids in item.ids))
 
+    def learn_to_reward(self, rows: Sequence[PreferenceRow], centring: float, into: Path) -> RewardTrained:
+        """Train a head that gives an answer one number, and return the cost and the course of the training.
+
+        The loss is -log sigmoid(r(chosen) - r(rejected)) (Bradley and Terry), plus `centring` times the square of the
+        sum of both rewards. A pair with an answer that does not fit into the model is left out. Raises DataError if no
+        pair is left.
+        """
+        from burnish.backends.trl_reward import curve_of, trl_trainer  # noqa: PLC0415 importing TRL takes a while
+
+        set_seed(self.seed)
+        model = self._model()
+        limit = self.settings.max_tokens or max_positions(model)
+        fitting = {row.id: ids for row in rows if (ids := self._both_judged(row, limit)) is not None}
+        if not fitting:
+            raise DataError(f"none of {len(rows)} pairs fits into the model's {limit} tokens; shorten the answers")
+        pairs = list(fitting.values())
+        self.pad = padding(self.renderer.tokenizer, [ids for pair in pairs for ids in pair])
+        arguments = self.arguments.drawn(
+            into / "trainer", len(pairs), 2 * max(len(ids) for one in pairs for ids in one)
+        )
+        every = max(1, self.arguments.steps(len(pairs)) // POINTS)
+        arguments |= {"logging_strategy": "steps", "logging_steps": every}
+        callbacks = [self.arguments.bar(len(pairs))]
+        trainer = trl_trainer(model, arguments, centring, pairs, self.renderer.tokenizer, self.pad, callbacks)
+        self._train(trainer, into, 0)
+        return RewardTrained(
+            tokens=round(self.settings.epochs * sum(len(ids) for pair in pairs for ids in pair)),
+            curve=curve_of(trainer),
+            too_long=tuple(row.id for row in rows if row.id not in fitting),
+        )
+
+    def _both_judged(self, row: PreferenceRow, limit: int) -> tuple[list[int], list[int]] | None:
+        """Return what a reward model sees of both answers, or None if one of them is too long."""
+        chosen, rejected = (
+            self.renderer.judged(TrainingRow(id=row.id, prompt=row.prompt, completion=text), UNLIMITED)
+            for text in (row.chosen, row.rejected)
+        )
+        return None if max(len(chosen), len(rejected)) > limit else (chosen, rejected)
+
     def _train(self, trainer: Any, into: Path, checkpoints: int) -> None:
         run(trainer, self.settings)
         if is_first():
@@ -137,7 +187,8 @@ class Training:
 
     def _write_card(self, place: Path) -> None:
         weights = Weights.ADAPTER if self.settings.lora else Weights.FULL
-        write_card(place, self.card.model_copy(update={"weights": weights, "classifier": self.classifier}))
+        head = {"classifier": self.head is Head.CLASSIFIER, "reward": self.head is Head.REWARD, "pad": self.pad}
+        write_card(place, self.card.model_copy(update={"weights": weights, **head}))
 
     def _model(self) -> Any:
         """Return the model to train.
@@ -145,7 +196,7 @@ class Training:
         If all weights are trained, they are float32, and bfloat16 arithmetic goes through autocast. With an adapter,
         the frozen weights keep the model's own format. An existing adapter is continued if the settings say so.
         """
-        labels = 2 if self.classifier else None
+        labels = LABELS[self.head]
         # Small steps of the optimiser get lost in bfloat16, which has 8 bits of precision. Adapters are always float32.
         dtype = torch_dtype(self.card.base.dtype) if self.settings.lora else torch.float32
         adapter = continued(self.card.base, labels)
@@ -162,7 +213,7 @@ class Training:
         model.config.pad_token_id = self.renderer.tokenizer.pad_token_id
         if self.settings.lora:
             lora = self.settings.lora
-            task = "SEQ_CLS" if self.classifier else "CAUSAL_LM"
+            task = "SEQ_CLS" if labels else "CAUSAL_LM"
             config = PeftLora(
                 r=lora.r, lora_alpha=lora.alpha, target_modules="all-linear", lora_dropout=0.0, task_type=task
             )

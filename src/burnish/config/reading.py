@@ -240,9 +240,14 @@ def refine_config(values: dict[str, Any], changes: Sequence[str] = ()) -> Refine
 
     Raises ConfigError, which lists everything that is wrong.
     """
+    return changed(REFINEMENT, values, "refine", changes)
+
+
+def changed(adapter: TypeAdapter[C], values: dict[str, Any], name: str, changes: Sequence[str]) -> C:
+    """Return the checked settings of `values` after applying `changes`. Raises ConfigError as `checked` does."""
     for change in changes:
         _set(values, change)
-    return checked(REFINEMENT, values, "refine")
+    return checked(adapter, values, name)
 
 
 _PROGRAMS = frozenset({".py", ".sh", ".js", ".rb", ".pl", ".r", ".exe"})

@@ -75,7 +75,8 @@ def flaw(value: JsonValue, place: str = "") -> str | None:
     if isinstance(value, str) and not value.isascii() and has_surrogate(value):
         return f"{place} holds half a surrogate pair, which is no character; remove it"
     if isinstance(value, float) and not math.isfinite(value):
-        return f"{place} is {'NaN' if math.isnan(value) else 'infinite'}, which JSON does not have; write null or text"
+        found = "NaN" if math.isnan(value) else "infinite"
+        return f"{place} is {found}, which JSON does not have; write a number, null or text"
     return None
 
 

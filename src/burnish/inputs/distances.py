@@ -26,6 +26,7 @@ from burnish.errors import ConfigError
 from burnish.inputs.models import content_of
 from burnish.models import location
 from burnish.models.checks import MODULES, check_embedder
+from burnish.perturbations.resources import EmbeddedBy
 from burnish.protocols import Score
 from burnish.services.embeddings import EmbeddingServer
 from burnish.services.program import Program, converse, gathered, identified, on_stderr
@@ -153,3 +154,25 @@ def _measured(make: Callable[[], Embeds], progress: Progress, pairs: Sequence[Te
     for batch in make().distances([(pair.current, pair.proposal) for pair in pairs]):
         yield [Score(id=next(waiting).id, value=value, tokens=0) for value in batch]
         progress.advance(len(batch))
+
+
+def embedded_by(differs: EmbeddingDiffers | EmbeddingServerDiffers, execution: Execution) -> EmbeddedBy:
+    """Return what turns texts into vectors, and what identifies it. Raises as `embedder_of` does."""
+    embedder = embedder_of(differs, offline_ok=False)
+    match differs:
+        case EmbeddingDiffers(model=model):
+            assert embedder is not None, model
+            place, device = expanded(model, f"{FIELD}.model"), None if execution.device == "auto" else execution.device
+            commit = embedder.fingerprint.removeprefix("hub:") if embedder.kind == "hub" else None
+            # As in `differing_of`, the model is known by its content, and a server by its address.
+            return EmbeddedBy(
+                config={"kind": "embedding"},
+                inputs={"embedder": embedder},
+                vectors=lambda texts: Embedder(place, commit, device).vectors(texts),
+            )
+        case EmbeddingServerDiffers(base_url=base_url, model=model):
+            return EmbeddedBy(
+                config={"kind": "embedding_server", "base_url": base_url, "model": model},
+                vectors=lambda texts: EmbeddingServer(differs).vectors(texts),
+                outside=True,
+            )

@@ -174,6 +174,21 @@ def _end(model: ModelConfig, path: Path | None, weights: Artifact, offline_ok: b
         raise
 
 
+def template_doubt(found: FoundModel) -> str | None:
+    """Say that a reward model of somebody else has no chat template. Then nobody knows which text it was trained to
+    read, and burnish's own way may be another one. Return None for all other models.
+
+    Raises BackendError if the tokenizer or a library is missing.
+    """
+    own = found.trained or found.model.source.startswith(location.BUILTIN)
+    if own or found.model.template is not Template.AUTO or backends.chat_of(found.model) is not None:
+        return None
+    return (
+        f"warning: {found.model.source}: the reward model's tokenizer has no chat template, so prompts are written as "
+        "USER: and ASSISTANT:; if it was trained on another text, put its template into the tokenizer"
+    )
+
+
 def _may_chat(model: ModelConfig, path: Path | None) -> bool:
     """Say whether a model may read prompts through a chat template. A model on the hub may."""
     match model.template:

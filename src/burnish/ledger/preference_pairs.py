@@ -86,7 +86,7 @@ def write_pairs(folder: Folder, path: Path) -> WrittenPairs:
     """
     left: Counter[str] = Counter()
     turns = _holds_conversations(folder)
-    rows = _rows(folder, _clear(folder, left), turns)
+    rows = pair_rows(folder, left, turns)
     with explained_write_errors(path):
         count = _write_parquet(path, rows, turns) if path.suffix.lower() == PARQUET else _write_jsonl(path, rows)
     return WrittenPairs(
@@ -96,6 +96,15 @@ def write_pairs(folder: Folder, path: Path) -> WrittenPairs:
         abstained=left[Verdict.ABSTAIN],
         taken_back=left["taken back"],
     )
+
+
+def pair_rows(folder: Folder, left: Counter[str], turns: bool = True) -> Iterator[dict[str, Any]]:
+    """Yield every comparison with a clear verdict as a row, in the order of the ledger.
+
+    With `turns`, prompts and answers are lists of messages, and else texts. Other comparisons are counted in `left`,
+    under `tie`, `abstain` and `taken back`.
+    """
+    return _rows(folder, _clear(folder, left), turns)
 
 
 def _holds_conversations(folder: Folder) -> bool:

@@ -45,6 +45,8 @@ class ModelCard(BaseModel):
     """Whether the model has a head with two classes, which compares two answers."""
     reward: bool = False
     """Whether the model has a head with one number, the reward of an answer."""
+    pad: int | None = None
+    """The token that fills the rows of a batch for the model's head, or None for the tokenizer's own pad token."""
 
     @property
     def labels(self) -> int | None:
@@ -54,7 +56,9 @@ class ModelCard(BaseModel):
 
 def write_card(directory: Path, card: ModelCard) -> None:
     """Write the card into the folder of a model."""
-    write_atomic(directory / CARD, pretty(card.model_dump(mode="json")))
+    # The field came later. Without it, cards of all other models keep their bytes.
+    unwritten = {"pad"} if card.pad is None else set[str]()
+    write_atomic(directory / CARD, pretty(card.model_dump(mode="json", exclude=unwritten)))
 
 
 def copy_model(source: Path, directory: Path) -> None:

@@ -61,6 +61,16 @@ class EmbeddingServer:
             # as different.
             yield [0.0 if a == b else _distance(vector_of[a], vector_of[b]) for a, b in batch]
 
+    def vectors(self, texts: Sequence[str]) -> Vectors:
+        """Return the unit vectors of texts, of the shape (texts, numbers of a vector).
+
+        Equal texts are sent once. Raises as `distances` does.
+        """
+        sendable = [text if text.strip() else BLANK for text in texts]
+        different = list(dict.fromkeys(sendable))
+        vector_of = dict(zip(different, self._vectors(different), strict=True))
+        return np.array([vector_of[text] for text in sendable])
+
     def _vectors(self, texts: Sequence[str]) -> Iterator[Vectors]:
         """Yield a unit vector for each text. With batch_size 1, even a single pair needs two requests."""
         for start in range(0, len(texts), self.config.batch_size):

@@ -13,13 +13,16 @@ from burnish.store.course import PlannedStage, kinds_of
 TYPICAL = {
     "train_classifier": 60.0,
     "train_preferences": 20.0,
+    "train_rewards": 20.0,
     "train": 10.0,
     "answer": 2.0,
     "judge": 2.0,
     "score": 1.0,
+    "reward": 1.0,
 }
 """How long stages of a name take, compared with each other, as long as nothing is known of this run. The committed
-results of the embedded experiment and of SmolLM2 have about these ratios."""
+results of the embedded experiment and of SmolLM2 have about these ratios. Those of reward models are guesses: such a
+training has as many passes as one on preferences, and no reference."""
 OTHERS = 0.05
 """The same for all other stages. They only read and write rows."""
 

@@ -1,0 +1,105 @@
+"""The commands for reward models: reward train, reward test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from burnish.cli.common import JSON, SET, STORE, main, print_json, settled
+
+_PATH = click.Path(path_type=Path)
+_BAD_ROWS = click.option(
+    "--on-bad-row",
+    type=click.Choice(["error", "skip"]),
+    default="error",
+    show_default=True,
+    help="What to do with rows that cannot be used: stop with an error, or leave them out and count them.",
+)
+
+
+@main.group("reward")
+def reward() -> None:
+    """Train reward models on preference pairs, and test them."""
+
+
+@reward.command("train")
+@click.argument("pairs", type=_PATH)
+@click.option("--base", required=True, metavar="MODEL", help="The base model: a folder, a hub id or builtin:NAME.")
+@click.option("--epochs", type=float, help="Passes over the pairs [default: 1; for built-in models 3].")
+@click.option(
+    "--learning-rate", type=float, help="The highest learning rate [default: 1e-4; for built-in models 2e-3]."
+)
+@click.option("--batch-size", type=int, help="Pairs in a step [default: 32].")
+@click.option(
+    "--lora-rank", type=int, help="The rank of the adapter; 0 trains all weights [default: 16; for built-in models 0]."
+)
+@click.option("--max-tokens", type=int, help="Leave out pairs with a longer answer [default: what the model takes].")
+@click.option("--held-out", type=float, help="The share of prompts to test on; 0 tests on none [default: 0.1].")
+@click.option("--centring", type=float, help="How strongly rewards are kept near 0 [default: 0.01].")
+@click.option("--seed", type=int, help="The seed of the head, of the order and of the held-out prompts [default: 0].")
+@_BAD_ROWS
+@click.option("--out", type=_PATH, default=Path("reward-model"), show_default=True, help="Folder for the reward model.")
+@click.option("--overwrite", is_flag=True, help="Replace the files of an earlier reward model in --out.")
+@STORE
+@SET
+@JSON
+@settled
+def train_command(pairs: Path, base: str, **options: Any) -> None:
+    """Train a reward model on PAIRS, and test it on the pairs of held-out prompts.
+
+    PAIRS is a JSONL, JSON, CSV or Parquet file, or the folder of a refinement, whose comparisons are the pairs. A row
+    has chosen and rejected, with prompt or as whole conversations; or prompt, first, second and label; or the columns
+    of `burnish annotate export`. Pairs without a winner are left out and counted.
+
+    The folder serves as an annotator: annotator: {kind: reward_model, model: FOLDER}. After a crash, run the same
+    command again: it continues where it stopped.
+    """
+    from burnish.lab.running import default_store  # noqa: PLC0415
+    from burnish.rewards.options import training_of  # noqa: PLC0415
+    from burnish.rewards.verbs import Workplace, check_new, train_and_test  # noqa: PLC0415
+
+    settings = training_of(base, options, options["changes"])
+    check_new(options["out"], options["overwrite"])
+    place = Workplace(store=options["store"] or default_store())
+    report = train_and_test(pairs, settings, options["out"], place, skip_bad=options["on_bad_row"] == "skip")
+    _print(report, options["as_json"])
+    click.echo(f"wrote {options['out']}", err=True)
+
+
+@reward.command("test")
+@click.argument("model")
+@click.argument("pairs", type=_PATH)
+@_BAD_ROWS
+@click.option("--out", type=_PATH, metavar="FOLDER", help="Folder for reward.json and a report page.")
+@click.option("--overwrite", is_flag=True, help="Replace the files of an earlier report in --out.")
+@STORE
+@JSON
+@settled
+def test_command(model: str, pairs: Path, **options: Any) -> None:
+    """Test the reward model MODEL on PAIRS, such as those of RewardBench.
+
+    MODEL is a folder of `burnish reward train`, or a folder or hub id of any model with a trained head of one number.
+    PAIRS are as in `burnish reward train`. `subset` or `source` in a row says where the pair comes from.
+    """
+    from burnish.config import ModelConfig  # noqa: PLC0415
+    from burnish.lab.running import default_store  # noqa: PLC0415
+    from burnish.rewards.report import write_report  # noqa: PLC0415
+    from burnish.rewards.verbs import Workplace, check_new, measure  # noqa: PLC0415
+
+    if options["out"] is not None:
+        check_new(options["out"], options["overwrite"])
+    place = Workplace(store=options["store"] or default_store())
+    report = measure(ModelConfig(source=model), pairs, place, skip_bad=options["on_bad_row"] == "skip")
+    if options["out"] is not None:
+        click.echo(f"report: {write_report(report, options['out'])}", err=True)
+    _print(report, options["as_json"])
+
+
+def _print(report: Any, as_json: bool) -> None:
+    if as_json:
+        print_json(report.model_dump(mode="json"))
+        return
+    for line in report.words():
+        click.echo(line)

@@ -1,0 +1,8 @@
+"""Sources of worse answers for SEAM. Each has a file of its own, and build.py makes a source from its settings."""
+
+from __future__ import annotations
+
+from burnish.perturbations.build import build, register_perturbation
+from burnish.perturbations.resources import Checker, EmbeddedBy, SourceResources
+
+__all__ = ["Checker", "EmbeddedBy", "SourceResources", "build", "register_perturbation"]

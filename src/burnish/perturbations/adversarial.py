@@ -1,0 +1,43 @@
+"""Worse answers by edits of the gold answer."""
+
+from __future__ import annotations
+
+from burnish.algorithms.edits import edits
+from burnish.config import AdversarialSource, EditKind
+from burnish.perturbations.picking import picked
+from burnish.perturbations.resources import Checker, SourceResources
+from burnish.steps.perturbing import PerturbationPlan
+from burnish.types import AnswerKind, Example
+
+_PROBE = Example(id="", group="", prompt=())
+
+
+def build(settings: AdversarialSource, resources: SourceResources) -> PerturbationPlan:
+    """Return the plan of edits. If there is a checker, an edit after which the answer is still right is not taken."""
+    checker, seed = resources.checker, resources.steps.seed
+    kind = edit_kind(checker) if settings.edits == "auto" else settings.edits
+    return PerturbationPlan(
+        kind=settings.kind,
+        config={
+            "kind": settings.kind,
+            "edits": str(kind),
+            "most": resources.most,
+            "seed": seed,
+            "checker": None if checker is None else checker.reader,
+        },
+        over=lambda examples: (
+            picked(example, edits(example.reference or "", kind, f"{seed} {example.id}"), resources.most, checker)
+            for example in examples.values()
+        ),
+    )
+
+
+def edit_kind(checker: Checker | None) -> EditKind:
+    """Return what is edited if the settings do not say it: what the checker of the task reads."""
+    if checker is None:
+        return EditKind.WORDS
+    if checker.kind == "text_to_sql":
+        return EditKind.SQL
+    # A checker that finds a number in this text compares numbers.
+    found = checker.grader.on(_PROBE).extract("so 3 + 4 = 7\n#### 7")
+    return EditKind.NUMBERS if found is not None and found.kind is AnswerKind.NUMBER else EditKind.WORDS

@@ -1,0 +1,1 @@
+"""The verb `reward`: reward models from people's preference pairs, and what they are worth."""

@@ -1,0 +1,225 @@
+"""SEAM from models: a source finds worse answers, the policy and the reward model score them, and a table is made."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from burnish.algorithms.seam import Response, check_response
+from burnish.config import DataConfig, Execution, ModelConfig, PerturbationSettings, WantedModel
+from burnish.errors import DataError
+from burnish.inputs.context import RunContext
+from burnish.inputs.distances import embedded_by
+from burnish.inputs.models import find_models, template_doubt
+from burnish.perturbations import Checker, SourceResources, build
+from burnish.protocols import Backend, Score
+from burnish.report.terminal import Terminal
+from burnish.report.text import plural
+from burnish.seam.prompts import Prompts, as_rows, prompt_value, read_prompts
+from burnish.seam.table import GOLD, ID, PROMPT, SOURCE, TEXT, WORSE, TableRow
+from burnish.services.calls import CallBudget
+from burnish.steps.artifacts import read_scores
+from burnish.steps.basic import Steps
+from burnish.steps.perturbing import WorseAnswers, candidate_id, candidates, perturb, read_worse
+from burnish.steps.rewarding import reward
+from burnish.store.stages import Store
+from burnish.tasks.own import TextAnswers
+from burnish.types import Head, short_hash
+
+POLICY, REWARD, FIELD = "policy", "reward", "source"
+"""The config fields of the policy, of the reward model and of the source of worse answers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreOptions:
+    """What `burnish seam score` computes.
+
+    `most` is the number of worse answers for each prompt. `limit`, if given, scores so many of the prompts, drawn by
+    seed and id.
+    """
+
+    data: DataConfig
+    policy: ModelConfig
+    reward: ModelConfig
+    source: PerturbationSettings
+    most: int = 8
+    checker: Checker | None = None
+    limit: int | None = None
+    seed: int = 0
+    execution: Execution = field(default_factory=Execution)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Computed:
+    """The table, and what was met while it was made.
+
+    `fewer` counts the prompts with fewer worse answers than asked for, and `left_out` what the source did not take.
+    `no_reward` counts worse answers without a reward, because they do not fit into the reward model, and `no_gold`
+    the prompts whose gold answer does not fit. They are not in the table.
+    """
+
+    rows: list[TableRow]
+    most: int
+    fewer: int
+    left_out: Mapping[str, int]
+    bad_rows: int
+    no_reward: int
+    no_gold: int
+
+    def words(self) -> Iterator[str]:
+        """Yield what people should know about the table."""
+        if self.fewer:
+            yield f"{plural(self.fewer, 'prompt')} with fewer than {self.most:,} worse answers"
+        if self.left_out:
+            found = ", ".join(f"{number:,} {why.replace('_', ' ')}" for why, number in self.left_out.items())
+            yield f"possible answers that were not taken: {found}"
+        if self.bad_rows:
+            yield f"{plural(self.bad_rows, 'row')} left out that cannot be used"
+        if self.no_reward:
+            yield f"{plural(self.no_reward, 'worse answer')} left out that do not fit into the reward model"
+        if self.no_gold:
+            yield f"{plural(self.no_gold, 'prompt')} left out whose gold answer does not fit into the reward model"
+
+
+def compute(options: ScoreOptions, store: Path, own_backend: Callable[[], Backend] | None = None) -> Computed:
+    """Find worse answers, score all answers with both models, and return the table.
+
+    Finished work is kept in the store, so that the same call continues after a kill. Raises ConfigError for a model or
+    a setting that cannot be used, DataError for a row that cannot be used, and BackendError if a library is missing.
+    """
+    prompts = read_prompts(options.data, options.limit, options.seed)
+    context = _context(options, store, own_backend)
+    steps = Steps(context.executor(), context.engines, TextAnswers(), "text", options.seed)
+    rows = as_rows(steps, prompts)
+    policy = context.model(steps, POLICY)
+    plan = build(
+        options.source,
+        SourceResources(
+            steps=steps,
+            rows=rows,
+            most=options.most,
+            field=FIELD,
+            policy=policy,
+            model=lambda named: context.model(steps, named),
+            embedded_by=lambda settings: embedded_by(settings, options.execution),
+            checker=options.checker,
+        ),
+    )
+    found = perturb(steps, plan, rows)
+    answers = candidates(found)
+    scored = steps.score(policy, answers, steps.gold(answers), "of the policy")
+    rewarded = reward(steps, context.model(steps, REWARD), answers, "of all answers")
+    return _table(options, prompts, read_worse(found), read_scores(scored), read_scores(rewarded))
+
+
+def _context(options: ScoreOptions, store: Path, own_backend: Callable[[], Backend] | None) -> RunContext:
+    wanted = [
+        WantedModel(POLICY, options.policy, as_it_is=True),
+        WantedModel(REWARD, options.reward, Head.REWARD, as_it_is=True),
+        *options.source.models(FIELD),
+    ]
+    return context_of(wanted, options.policy, options.execution, store, own_backend)
+
+
+def context_of(
+    wanted: list[WantedModel],
+    policy: ModelConfig,
+    execution: Execution,
+    store: Path,
+    own_backend: Callable[[], Backend] | None,
+    folder: Path = Path(),
+) -> RunContext:
+    """Find the models, and return everything that a run of these verbs works with.
+
+    In the `folder`, people find the pairs that they have to judge.
+    """
+    context = RunContext(
+        store=Store(store),
+        models=find_models(wanted, execution, offline_ok=False),
+        student=policy,
+        execution=execution,
+        run=short_hash("seam"),
+        folder=folder,
+        budget=CallBudget(),
+        terminal=Terminal(),
+        own_backend=own_backend,
+    )
+    if doubt := template_doubt(context.models[REWARD]):
+        context.terminal.say(doubt)
+    return context
+
+
+def _table(
+    options: ScoreOptions,
+    prompts: Prompts,
+    found: list[WorseAnswers],
+    scores: Mapping[str, Score],
+    rewards: Mapping[str, Score],
+) -> Computed:
+    """Put the numbers of both models together."""
+    example_of = {row.id: row for row in prompts.examples}
+    rows: list[TableRow] = []
+    left_out: Counter[str] = Counter()
+    fewer = no_reward = no_gold = 0
+    for one in found:
+        left_out.update(one.left_out)
+        fewer += len(one.texts) < options.most
+        example = example_of[one.example_id]
+        texts = [example.reference or "", *one.texts]
+        answers = [_answer(candidate_id(example.id, number), scores, rewards) for number in range(len(texts))]
+        gold = answers[0]
+        if gold is None:
+            no_gold += 1
+            continue
+        worse = [(answer, text) for answer, text in zip(answers[1:], texts[1:], strict=True) if answer is not None]
+        no_reward += len(one.texts) - len(worse)
+        values: dict[str, Any] = {
+            ID: example.id,
+            PROMPT: prompt_value(example.prompt, prompts.as_turns),
+            SOURCE: options.source.kind,
+            GOLD: _plain(gold, texts[0]),
+            WORSE: [_plain(answer, text) for answer, text in worse],
+        }
+        responses = tuple(answer for answer, _ in worse)
+        rows.append(TableRow(where=example.id, id=example.id, gold=gold, worse=responses, values=values))
+    _check_told_apart(rows, options.reward)
+    return Computed(
+        rows=rows,
+        most=options.most,
+        fewer=fewer,
+        left_out=dict(sorted(left_out.items())),
+        bad_rows=prompts.bad_rows,
+        no_reward=no_reward,
+        no_gold=no_gold,
+    )
+
+
+def _answer(id_: str, scores: Mapping[str, Score], rewards: Mapping[str, Score]) -> Response | None:
+    """Return an answer with both numbers, or None if it has no reward."""
+    if id_ not in rewards:
+        return None
+    score = scores[id_]
+    answer = Response(reward=rewards[id_].value, logprob=score.value, tokens=score.tokens)
+    check_response(answer, f"answer {id_}", "policy")
+    return answer
+
+
+def _plain(answer: Response, text: str) -> dict[str, Any]:
+    return {"reward": answer.reward, "logprob": answer.logprob, "tokens": answer.tokens, TEXT: text}
+
+
+LEAST_TO_TELL = 20
+"""So many equal rewards are no chance: the reward model tells nothing apart."""
+
+
+def _check_told_apart(rows: list[TableRow], model: ModelConfig) -> None:
+    """Raise DataError if the reward model gives the same reward to all of many answers."""
+    rewards = [one.reward for row in rows for one in (row.gold, *row.worse)]
+    if len(rewards) >= LEAST_TO_TELL and len(set(rewards)) == 1:
+        raise DataError(
+            f"--reward: {model.source!r} gives all {len(rewards):,} answers the reward {rewards[0]:g}, so it tells "
+            "nothing apart; check that it is a trained reward model, and that it reads the whole answer"
+        )

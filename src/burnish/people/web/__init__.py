@@ -1,0 +1,1 @@
+"""The pages of a study: those for the people who answer, and those for the administrator."""

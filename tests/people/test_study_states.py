@@ -192,5 +192,5 @@ def test_the_invariants_hold_in_a_few_traces():
 
 @pytest.mark.slow
 def test_the_invariants_hold_in_many_traces():
-    # All 10,000 traces of BURNISH_TRACES=10000 take some minutes.
+    # BURNISH_TRACES=10000 takes about three minutes of one core.
     check_traces(int(os.environ.get("BURNISH_TRACES", "300")), 50)

@@ -15,6 +15,7 @@ from burnish.people.study.model import (
     StudyItem,
     StudyState,
 )
+from burnish.people.study.reading import rules_of
 from burnish.people.study.sittings import end, erase_answers, is_under_way, note_event
 
 
@@ -49,16 +50,16 @@ def renew(db: sqlite3.Connection, rules: StudySettings, checks: Sequence[StudyIt
 
     Raises DataError if they changed after the first person arrived.
     """
-    row = db.execute("SELECT settings, frozen FROM study").fetchone()
+    frozen = db.execute("SELECT frozen FROM study").fetchone()[0]
     known = db.execute(
         "SELECT name, role, prompt, a, b, expected FROM item WHERE role <> 'work' ORDER BY id"
     ).fetchall()
     same_checks = [tuple(one) for one in known] == [
         (one.name, str(one.role), one.prompt, one.a, one.b, one.expected) for one in checks
     ]
-    if row["settings"] == rules.model_dump_json() and same_checks:
+    if rules_of(db) == rules and same_checks:
         return False
-    if row["frozen"] is not None:
+    if frozen is not None:
         raise DataError(
             "the settings or the check questions were changed after the first person arrived; undo the change, or "
             "make a new study"

@@ -159,7 +159,6 @@ class StudyItem:
     expected: str = ""
     weight: float = 1.0
     why: str = ""
-    asked: Order | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +180,8 @@ class Answered:
     late: bool
     early: bool
     trial: int
+    weight: float
+    why: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -172,7 +172,8 @@ def items(db: sqlite3.Connection) -> list[ItemRow]:
 def answers(db: sqlite3.Connection, public: str | None = None) -> Iterator[Answered]:
     """Yield all answers, or those of a person, also those that do not count: screening, checks and voided ones."""
     rows = db.execute(
-        """SELECT item.name, item.role, item.example_id, item.prompt, item.expected, public, shown, assignment.state,
+        """SELECT item.name, item.role, item.example_id, item.prompt, item.expected, item.weight, item.why,
+        public, shown, assignment.state,
         answer.text, value, note, seconds, late, early, trial
         FROM answer JOIN assignment ON assignment.id = answer.assignment JOIN item ON item.id = assignment.item
         JOIN attempt ON attempt.id = assignment.attempt JOIN participant ON participant.id = attempt.participant
@@ -196,4 +197,6 @@ def answers(db: sqlite3.Connection, public: str | None = None) -> Iterator[Answe
             late=bool(row["late"]),
             early=bool(row["early"]),
             trial=row["trial"],
+            weight=row["weight"],
+            why=row["why"],
         )

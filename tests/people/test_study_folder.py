@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from burnish.types import Order
 COMPARISONS, DEMONSTRATIONS = StudyKind.COMPARISONS, StudyKind.DEMONSTRATIONS
 
 
-def write_pairs(path: Path, *rows: dict[str, object]) -> Path:
+def write_pairs(path: Path, *rows: Mapping[str, object]) -> Path:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
 

@@ -1,4 +1,4 @@
-"""Write docs/cli.md, docs/config.md and docs/refine-config.md from the code: python scripts/write_docs.py."""
+"""Write the pages of docs that come from the code, such as docs/cli.md: python scripts/write_docs.py."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from burnish.config import (
     Settings,
     TaskSettings,
 )
+from burnish.config.study import ComparisonStudy, DemonstrationStudy
 
 DOCS = Path(__file__).parent.parent / "docs"
 HEAD = "<!-- Written by scripts/write_docs.py; the tests compare it with the code. -->\n"
@@ -37,7 +38,12 @@ _BASES = (AnnotatorSettings, MethodSettings, TaskSettings)
 
 def pages() -> dict[str, str]:
     """Return {file name under docs: text}."""
-    return {"cli.md": cli_page(), "config.md": config_page(), "refine-config.md": refine_config_page()}
+    return {
+        "cli.md": cli_page(),
+        "config.md": config_page(),
+        "refine-config.md": refine_config_page(),
+        "study-config.md": study_config_page(),
+    }
 
 
 def cli_page() -> str:
@@ -91,6 +97,17 @@ def refine_config_page() -> str:
     )
     parts = [HEAD, "# Settings of a refinement\n", intro, *(_section(model) for model in models(RefineConfig))]
     return "\n".join(parts)
+
+
+def study_config_page() -> str:
+    """Return every setting of a study."""
+    intro = (
+        "The settings of a study are in `study.yaml` in its folder; [study.md](study.md) explains studies. `burnish "
+        "study new --settings FILE` takes those that differ from the defaults. An unknown field is an error. `kind` "
+        "chooses the form: what people do. All settings are frozen when the first person arrives.\n"
+    )
+    found = dict.fromkeys(model for kind in (DemonstrationStudy, ComparisonStudy) for model in models(kind))
+    return "\n".join([HEAD, "# Settings of a study\n", intro, *map(_section, found)])
 
 
 def models(root: type[BaseModel]) -> list[type[BaseModel]]:

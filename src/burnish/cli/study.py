@@ -190,11 +190,9 @@ def close_command(folder: Path) -> None:
 @settled
 def export_command(folder: Path, to: Path | None, into: Path | None, notes: bool) -> None:
     """Write the answers of a study, without the ids of a platform."""
-    from burnish.errors import ConfigError  # noqa: PLC0415
     from burnish.people.study.export import deliver, export_study  # noqa: PLC0415
 
-    if to is not None and into is not None:
-        raise ConfigError("--to and --into are both given; give one of them")
+    _check_one(to, into)
     with _folder(folder).opened_to_read() as db:
         if into is not None:
             click.echo(f"{deliver(db, into, notes=notes)} new annotations: {into}")
@@ -203,6 +201,13 @@ def export_command(folder: Path, to: Path | None, into: Path | None, notes: bool
     click.echo(f"{exported.answers} answers")
     for path in exported.files:
         click.echo(str(path))
+
+
+def _check_one(to: Path | None, into: Path | None) -> None:
+    from burnish.errors import ConfigError  # noqa: PLC0415
+
+    if to is not None and into is not None:
+        raise ConfigError("--to and --into are both given; give one of them")
 
 
 @study.command("forget")

@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from sqlite3 import Connection
@@ -28,9 +28,9 @@ from burnish.people.study.intake import found_words
 from burnish.people.study.model import Answered, ItemRole, NotStored, ReviewVerdict, StudyCounts, StudyState
 from burnish.people.study.sittings import new_token
 from burnish.people.study.store import StudyStore
-from burnish.people.web.guard import Guard, cookie_of
+from burnish.people.web.guard import RequestGuard, cookie_of
 from burnish.people.web.pages import page, static_file
-from burnish.people.web.workers import done
+from burnish.people.web.visits import Handler, done
 
 T = TypeVar("T")
 COOKIE = "study_admin"
@@ -41,7 +41,6 @@ _WORDS = {
     413: "This form is too large.",
     429: "Too many requests. Please wait a moment.",
 }
-Handler = Callable[[Request], Awaitable[Response]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,7 @@ class AdminPages:
         """The value of the cookie. It is not the token, which is in the link and in a file."""
         return hashlib.sha256(f"cookie {self.token}".encode()).hexdigest()
 
-    def app(self) -> Guard:
+    def app(self) -> RequestGuard:
         """Return the app with its guard."""
         routes = [
             self._route("/", self.overview, "GET"),
@@ -77,7 +76,7 @@ class AdminPages:
             exception_handlers={HTTPException: self._refused_http, BurnishError: self._refused_user},
         )
         app.router.redirect_slashes = False
-        return Guard(
+        return RequestGuard(
             _OnlyWithToken(app, self), lambda status: self._message(_WORDS[status], status), COOKIE, self.hosts
         )
 

@@ -75,7 +75,7 @@ def cookie_of(headers: Headers, name: str) -> str | None:
     return None if morsel is None else morsel.value
 
 
-class Guard:
+class RequestGuard:
     """Wraps an app. `refused` makes the page for a status such as 403.
 
     `hosts`, where it is given, are the only values of `Host` that are answered. A page of another site that lets its

@@ -10,6 +10,7 @@ import signal
 import socket
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -22,7 +23,8 @@ from burnish.people.study.reaching import SERVING, ServedAt
 from burnish.people.study.schema import opened
 from burnish.people.study.store import StudyStore
 from burnish.people.web.admin import AdminPages
-from burnish.people.web.workers import LINK_NAMES, WorkerPages, done
+from burnish.people.web.visits import LINK_NAMES, done
+from burnish.people.web.workers import WorkerPages
 from burnish.store.json_rows import dump_line
 
 _SWEEP_SECONDS = 5.0
@@ -48,10 +50,14 @@ class Where:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServedPages:
-    """The addresses of a study that is served: the link for people, and the one for the administrator."""
+    """A study that is served: the link for people, and the one for the administrator.
+
+    `stop` ends the serving. It may be called from any thread.
+    """
 
     start: str
     admin: str
+    stop: Callable[[], None]
 
 
 def serve(study: StudyFolder, where: Where, ready: Callable[[ServedPages], None]) -> None:
@@ -71,16 +77,14 @@ def serve(study: StudyFolder, where: Where, ready: Callable[[ServedPages], None]
                 port = own.getsockname()[1]
                 hosts = frozenset({f"{_LOOPBACK}:{port}", f"localhost:{port}"})
                 admin = AdminPages(study, store, hosts)
+                servers = ((_server(pages.app(), where), people), (_server(admin.app(), Where()), own))
                 served = ServedPages(
                     start=f"http://{where.host}:{people.getsockname()[1]}{where.root_path}/start?{_link(rules)}",
                     admin=f"http://{_LOOPBACK}:{port}/?token={admin.token}",
+                    stop=lambda: _stop(servers),
                 )
                 with _announced(study, ServedAt(admin=f"http://{_LOOPBACK}:{port}", token=admin.token)):
-                    servers = [
-                        (_server(pages.app(), where), people),
-                        (_server(admin.app(), Where()), own),
-                    ]
-                    asyncio.run(_run(servers, store, lambda: ready(served)))
+                    asyncio.run(_run(servers, store, lambda: ready(served), served.stop))
         finally:
             store.close()
 
@@ -141,6 +145,9 @@ class _QuietServer(uvicorn.Server):
         yield
 
 
+_Servers: TypeAlias = tuple[tuple[_QuietServer, socket.socket], ...]
+
+
 def _server(app: ASGIApp, where: Where) -> _QuietServer:
     return _QuietServer(
         uvicorn.Config(
@@ -161,13 +168,13 @@ def _server(app: ASGIApp, where: Where) -> _QuietServer:
     )
 
 
-async def _run(servers: list[tuple[_QuietServer, socket.socket]], store: StudyStore, ready: Callable[[], None]) -> None:
+def _stop(servers: _Servers) -> None:
+    for server, _ in servers:
+        server.should_exit = True
+
+
+async def _run(servers: _Servers, store: StudyStore, ready: Callable[[], None], stop: Callable[[], None]) -> None:
     """Run the servers until a signal comes, and end sittings whose time ran out."""
-
-    def stop() -> None:
-        for server, _ in servers:
-            server.should_exit = True
-
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         # Only the main thread gets signals. A test runs this in another one.

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import TypeVar
-from urllib.parse import quote
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -15,13 +10,12 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from burnish.config.study import ComparisonStudy, Platform, StudySettings
+from burnish.config.study import ComparisonStudy, StudySettings
 from burnish.errors import DataError
 from burnish.people.study.answering import LONGEST
 from burnish.people.study.model import (
     ENDS,
     AttemptState,
-    ItemRole,
     NoSuchQuestion,
     NotStored,
     SentReply,
@@ -31,22 +25,25 @@ from burnish.people.study.model import (
 )
 from burnish.people.study.store import StudyStore
 from burnish.people.study.texts import PageTexts
-from burnish.people.web.guard import Guard
+from burnish.people.web.guard import RequestGuard
 from burnish.people.web.pages import page, static_file
+from burnish.people.web.visits import (
+    COOKIE,
+    LINK_NAMES,
+    LONGEST_ID,
+    Handler,
+    base_of,
+    done,
+    reply_of,
+    session_of,
+    text_of,
+    unknown_question,
+    where,
+)
 
-T = TypeVar("T")
-COOKIE = "study_session"
-LINK_NAMES: dict[Platform, tuple[str, ...]] = {
-    Platform.PROLIFIC: ("PROLIFIC_PID", "STUDY_ID", "SESSION_ID"),
-    Platform.CONNECT: ("participantId", "assignmentId", "projectId"),
-    Platform.LINK: ("participant",),
-}
-"""The names in a link that hold the ids: of the person, of the study, and of the session on the platform."""
-_LONGEST_ID = 200
 _MARGIN = 1.0
 """The script sends an answer so many seconds before the limit, so that it arrives in time."""
 _REFUSALS = {403: "foreign", 404: "no_page", 405: "no_page", 413: "too_large", 429: "too_many", 500: "fault"}
-Handler = Callable[[Request], Awaitable[Response]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +59,7 @@ class WorkerPages:
         """The settings of the study."""
         return self.store.rules
 
-    def app(self) -> Guard:
+    def app(self) -> RequestGuard:
         """Return the app with its guard."""
         routes = [
             self._route("/start", self.start, "GET"),
@@ -94,7 +91,7 @@ class WorkerPages:
         )
         # A path with one slash too many is no page. Starlette would send the browser on with the name in `Host`.
         app.router.redirect_slashes = False
-        return Guard(app, lambda status: self._message(_REFUSALS[status], status), COOKIE)
+        return RequestGuard(app, lambda status: self._message(_REFUSALS[status], status), COOKIE)
 
     def _route(self, path: str, handler: Handler, method: str) -> Route:
         return Route(path, handler, methods=[method])
@@ -105,7 +102,7 @@ class WorkerPages:
         """Take the ids from the link, and go on to a page whose address has none."""
         names = LINK_NAMES[self.rules.platform]
         ids = [request.query_params.get(name, "").strip() for name in names]
-        if not ids[0] or any(len(one) > _LONGEST_ID for one in ids):
+        if not ids[0] or any(len(one) > LONGEST_ID for one in ids):
             return self._message("no_link", 400)
         more = dict(zip(("study", "session"), ids[1:], strict=False))
         arrival = await done(self.store.arrive(Visitor(platform=self.rules.platform, id=ids[0], **more)))
@@ -150,7 +147,7 @@ class WorkerPages:
     async def answer(self, request: Request) -> Response:
         """Keep an answer. The reply leaves only after the commit."""
         session, token = session_of(request), request.path_params["token"]
-        reply = await _reply(request)
+        reply = await reply_of(request)
         try:
             await done(self.store.answer(session, token, reply))
         except DataError:
@@ -173,7 +170,7 @@ class WorkerPages:
             question = None
         if question is None or question.token != request.path_params["token"]:
             # The text is in the form all the same, so that nothing is lost.
-            question = _unknown_question(request.path_params["token"])
+            question = unknown_question(request.path_params["token"])
         return self._question(request, question, reply, self.texts.words[complaint], status)
 
     def _question(
@@ -196,7 +193,7 @@ class WorkerPages:
         form = await request.form()
         try:
             await done(
-                self.store.save_draft(session_of(request), request.path_params["token"], _text(form.get("text")))
+                self.store.save_draft(session_of(request), request.path_params["token"], text_of(form.get("text")))
             )
         except DataError:
             return self._message("too_large", 422)
@@ -242,7 +239,7 @@ class WorkerPages:
 
     async def feedback(self, request: Request) -> Response:
         """Keep the feedback, and go on to the code."""
-        text = _text((await request.form()).get("text")).strip()
+        text = text_of((await request.form()).get("text")).strip()
         standing = await self._standing(request)
         if standing.state is not AttemptState.FINISHED:
             return self._to(request, where(standing))
@@ -308,67 +305,3 @@ class WorkerPages:
 
     async def _refused_fault(self, request: Request, error: Exception) -> Response:
         return self._message("fault", 500, base_of(request))
-
-
-async def done(future: Future[T]) -> T:
-    """Wait until an operation is committed, and return its value."""
-    return await asyncio.wrap_future(future)
-
-
-def session_of(request: Request) -> str:
-    """Return the secret of the session. Raises NoSuchQuestion if the browser sends none."""
-    session = request.cookies.get(COOKIE)
-    if not session:
-        raise NoSuchQuestion("no session; open the link of the study")
-    return session
-
-
-def base_of(request: Request) -> str:
-    """Return the part of the path in front of all pages, where a proxy serves the study under one."""
-    root: str = request.scope.get("root_path", "")
-    return quote(root.rstrip("/"))
-
-
-def where(standing: Standing, finished: str = "/feedback") -> str:
-    """Return the page of a person who has no open question."""
-    if standing.state is AttemptState.ARRIVED:
-        return "/welcome"
-    if standing.state is AttemptState.FINISHED:
-        return finished
-    return "/ended" if standing.state in ENDS else "/task"
-
-
-def _text(value: object) -> str:
-    # A file in place of a text counts as no text. Browsers send line ends as \r\n.
-    return value.replace("\r\n", "\n") if isinstance(value, str) else ""
-
-
-async def _reply(request: Request) -> SentReply:
-    """Return the fields of the form of a question."""
-    form = await request.form()
-    value, pasted = _text(form.get("value")), _text(form.get("pasted"))
-    number = value.removeprefix("-")
-    return SentReply(
-        text=_text(form.get("text")),
-        value=int(value) if len(number) < 4 and number.isascii() and number.isdecimal() else None,
-        note=_text(form.get("note")).strip(),
-        pasted=int(pasted) if len(pasted) < 8 and pasted.isascii() and pasted.isdecimal() else 0,
-        trapped=bool(_text(form.get("website"))),
-    )
-
-
-def _unknown_question(token: str) -> ShownQuestion:
-    """Return a question without its texts, for a form that only keeps what a person wrote."""
-    return ShownQuestion(
-        token=token,
-        role=ItemRole.WORK,
-        prompt="",
-        first="",
-        second="",
-        draft="",
-        number=0,
-        of=0,
-        again=False,
-        elapsed=0.0,
-        seconds_left=0.0,
-    )

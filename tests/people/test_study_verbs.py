@@ -1,0 +1,166 @@
+"""The verbs of `burnish study`."""
+
+from __future__ import annotations
+
+import json
+import threading
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from people_at_work import person, worked
+from study_pages import COMPARISONS, DEMONSTRATIONS, made_study
+
+from burnish.cli import main as cli
+from burnish.config.study import StudyKind
+from burnish.people import web
+from burnish.people.study.folder import StudyFolder
+from burnish.people.study.schema import opened
+from burnish.people.study.sittings import arrive, consent
+from burnish.people.web.demo import demo_rows
+from burnish.people.web.serving import ServedPages, Where, serve
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> StudyFolder:
+    return made_study(tmp_path, DEMONSTRATIONS)
+
+
+def called(*arguments: object) -> Result:
+    return CliRunner().invoke(cli, ["study", *map(str, arguments)])
+
+
+def said(*arguments: object) -> str:
+    result = called(*arguments)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def refused(*arguments: object) -> str:
+    result = called(*arguments)
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    return result.stderr
+
+
+def done(study: StudyFolder, name: str) -> None:
+    rules = study.rules()
+    with closing(opened(study.file)) as db:
+        session = arrive(db, person(name), 0.0).session
+        assert session is not None
+        assert consent(db, rules, session, 0.0) is None
+        worked(db, rules, session, 0.0)
+
+
+def test_a_study_from_its_making_to_its_export(tmp_path: Path):
+    (tmp_path / "rows.jsonl").write_text('{"id": "a", "prompt": "q"}\n{"id": "b", "prompt": "r"}\n')
+    folder = tmp_path / "study"
+    made = called("new", folder, "--from", tmp_path / "rows.jsonl", "--kind", "demonstrations", "--items", 2)
+    assert made.stdout == f"2 items: {folder}\n"
+    assert f"burnish study serve {folder}" in made.stderr
+    study = StudyFolder(path=folder)
+    done(study, "ann@example.org")
+    status = said("status", folder)
+    assert "open: 2 of 2 answers for 2 items\n0 being worked on, 0 free" in status
+    assert "p001  finished, 5 of 5 answered" in status
+    numbers = json.loads(said("status", folder, "--json"))
+    assert (numbers["answered"], numbers["attempts"], numbers["people"][0]["public"]) == (2, {"finished": 1}, "p001")
+    assert said("export", folder).splitlines() == [
+        "2 answers",
+        str(folder / "export" / "demonstrations.jsonl"),
+        str(folder / "export" / "answers.jsonl"),
+    ]
+    said("backup", folder, "--to", tmp_path / "copy.sqlite")
+    assert (tmp_path / "copy.sqlite").stat().st_mode & 0o077 == 0
+    assert "is forgotten; delete old backups" in said("forget", folder, "p001")
+    texts = [path.read_bytes() for path in (study.file, *(folder / "export").iterdir())]
+    assert not any(b"ann@example.org" in text for text in texts)
+
+
+def test_pause_open_and_close(study: StudyFolder):
+    assert said("pause", study.path) == f"{study.path}: paused\n"
+    assert said("open", study.path) == f"{study.path}: open\n"
+    assert said("close", study.path) == f"{study.path}: closed\n"
+    assert "closed for good" in refused("open", study.path)
+    assert said("status", study.path).startswith("closed: ")
+
+
+@pytest.mark.slow
+def test_a_study_that_is_served_is_changed_through_its_process(study: StudyFolder):
+    ready, found = threading.Event(), list[ServedPages]()
+
+    def announce(pages: ServedPages) -> None:
+        found.append(pages)
+        ready.set()
+
+    done(study, "ann")
+    thread = threading.Thread(target=serve, args=(study, Where(port=0, admin_port=0), announce))
+    thread.start()
+    try:
+        assert ready.wait(30)
+        assert said("pause", study.path) == f"{study.path}: paused\n"
+        assert "nobody has this name" in refused("forget", study.path, "p009")
+        assert "is forgotten" in said("forget", study.path, "p001", "--answers")
+        assert "paused: 0 of 6 answers" in said("status", study.path)
+        assert "another process serves this study" in refused("serve", study.path, "--port", 0, "--admin-port", 0)
+    finally:
+        found[0].stop()
+        thread.join(30)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("status HERE/no", "no such file; make a study with `burnish study new`"),
+        ("serve HERE/no", "no such file; make a study"),
+        ("pause HERE/no", "no such file; make a study"),
+        ("new HERE --from HERE --kind comparisons", "exists already"),
+        ("forget HERE/study p001", "'p001': nobody has this name"),
+        ("export HERE/study --to HERE --into HERE", "--to and --into are both given"),
+        ("backup HERE/study --to HERE/rows.jsonl", "exists already; name another file"),
+        ("serve HERE/study --host 0.0.0.0", "without encryption"),
+    ],
+)
+def test_a_mistake_is_explained(tmp_path: Path, arguments: str, words: str):
+    made_study(tmp_path, COMPARISONS)
+    assert words in refused(*arguments.replace("HERE", str(tmp_path)).split())
+
+
+@pytest.mark.parametrize("arguments", [("serve", "study"), ("demo",)])
+def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]):
+    def without_uvicorn(name: str) -> str | None:
+        return None if name == "uvicorn" else name
+
+    monkeypatch.setattr(web.importlib.util, "find_spec", without_uvicorn)
+    assert "the package `uvicorn` is not installed" in refused(*arguments)
+    assert "pip install 'burnish[web]'" in refused(*arguments)
+
+
+def test_everything_but_serving_works_without_the_extra(study: StudyFolder, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(web, "check_installed", lambda: pytest.fail("the extra is not needed"))
+    for verb in ("status", "pause", "open", "export", "close"):
+        said(verb, study.path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", list(StudyKind))
+def test_the_demo_is_served(monkeypatch: pytest.MonkeyPatch, kind: StudyKind):
+    def stop(pages: ServedPages) -> None:
+        assert pages.start.startswith("http://127.0.0.1:")
+        pages.stop()
+
+    monkeypatch.setattr("burnish.cli.study._say_where", stop)
+    assert said("demo", "--kind", kind, "--port", 0, "--admin-port", 0) == ""
+
+
+def test_the_demo_has_a_right_and_a_wrong_answer_on_either_side():
+    rows = demo_rows(40, 0)
+    right = [_is_right(row["first"]) for row in rows]
+    assert [_is_right(row["second"]) for row in rows] == [not one for one in right]
+    assert 10 < sum(right) < 30
+
+
+def _is_right(text: str) -> bool:
+    left, _, rest = text.partition(" = ")
+    return sum(map(int, left.split(" + "))) == int(rest.partition(".")[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from burnish.people.study.schema import opened
 from burnish.people.study.store import StudyStore
 from burnish.people.web.admin import AdminPages
 from burnish.people.web.guard import RateLimit
+from burnish.people.web.serving import ServedPages, Where, serve
 from burnish.people.web.workers import WorkerPages
 
 COMPARISONS, DEMONSTRATIONS = StudyKind.COMPARISONS, StudyKind.DEMONSTRATIONS
@@ -184,3 +186,29 @@ def right_choice(page: ReadPage) -> dict[str, str]:
     good = ("from a sea", "π * r^2", "an increase in pulse and breathing rate is", "two")
     assert any(words in first for words in good) != any(words in second.split("Which")[0] for words in good)
     return {"value": "-2" if any(words in first for words in good) else "2"}
+
+
+@contextmanager
+def served(study: StudyFolder, where: Where | None = None) -> Generator[ServedPages]:
+    """Serve a study in another thread, on free ports."""
+    ready, found = threading.Event(), list[ServedPages]()
+
+    def announce(pages: ServedPages) -> None:
+        found.append(pages)
+        ready.set()
+
+    where = where or Where(port=0, admin_port=0)
+    thread = threading.Thread(target=serve, args=(study, where, announce))
+    thread.start()
+    assert ready.wait(30)
+    try:
+        yield found[0]
+    finally:
+        found[0].stop()
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+def browser_at(address: str) -> Browser:
+    url = httpx2.URL(address)
+    return Browser(httpx2.Client(base_url=f"{url.scheme}://{url.netloc.decode()}", trust_env=False))

@@ -269,6 +269,8 @@ def test_settings_can_change_until_the_first_person_arrives():
     assert renew(db, new, checks, 0.0)
     assert counts(db, 0.0).wanted == 36
     assert renew(db, new, checks[:1], 0.0)
+    with pytest.raises(DataError, match="kind: is demonstrations now, but the items are for comparisons"):
+        renew(db, TEXTS, [], 0.0)
     arrive(db, person("ann"), 0.0)
     assert not renew(db, new, checks[:1], 0.0)
     for rules, pairs in ((PAIRS, checks[:1]), (new, checks)):

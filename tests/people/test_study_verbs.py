@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import threading
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 from people_at_work import person, worked
-from study_pages import COMPARISONS, DEMONSTRATIONS, made_study
+from study_pages import COMPARISONS, DEMONSTRATIONS, made_study, served
 
 from burnish.cli import main as cli
 from burnish.config.study import StudyKind
@@ -19,7 +18,7 @@ from burnish.people.study.folder import StudyFolder
 from burnish.people.study.schema import opened
 from burnish.people.study.sittings import arrive, consent
 from burnish.people.web.demo import demo_rows
-from burnish.people.web.serving import ServedPages, Where, serve
+from burnish.people.web.serving import ServedPages
 
 
 @pytest.fixture
@@ -88,25 +87,13 @@ def test_pause_open_and_close(study: StudyFolder):
 
 @pytest.mark.slow
 def test_a_study_that_is_served_is_changed_through_its_process(study: StudyFolder):
-    ready, found = threading.Event(), list[ServedPages]()
-
-    def announce(pages: ServedPages) -> None:
-        found.append(pages)
-        ready.set()
-
     done(study, "ann")
-    thread = threading.Thread(target=serve, args=(study, Where(port=0, admin_port=0), announce))
-    thread.start()
-    try:
-        assert ready.wait(30)
+    with served(study):
         assert said("pause", study.path) == f"{study.path}: paused\n"
         assert "nobody has this name" in refused("forget", study.path, "p009")
         assert "is forgotten" in said("forget", study.path, "p001", "--answers")
         assert "paused: 0 of 6 answers" in said("status", study.path)
         assert "another process serves this study" in refused("serve", study.path, "--port", 0, "--admin-port", 0)
-    finally:
-        found[0].stop()
-        thread.join(30)
 
 
 @pytest.mark.parametrize(

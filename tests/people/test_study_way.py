@@ -2,47 +2,17 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
 import pytest
-from study_pages import COMPARISONS, DEMONSTRATIONS, Browser, made_study, right_choice
+from study_pages import COMPARISONS, DEMONSTRATIONS, browser_at, made_study, right_choice, served
 
 from burnish.config.study import StudyKind
 from burnish.errors import ConfigError, StageError
-from burnish.people.study.folder import StudyFolder
 from burnish.people.study.model import ItemRole
 from burnish.people.study.reading import answers, counts
-from burnish.people.web.serving import ServedPages, Where, serve
-
-
-@contextmanager
-def served(study: StudyFolder, where: Where | None = None) -> Generator[ServedPages]:
-    """Serve a study in another thread, on free ports."""
-    ready, found = threading.Event(), list[ServedPages]()
-
-    def announce(pages: ServedPages) -> None:
-        found.append(pages)
-        ready.set()
-
-    where = where or Where(port=0, admin_port=0)
-    thread = threading.Thread(target=serve, args=(study, where, announce))
-    thread.start()
-    assert ready.wait(30)
-    try:
-        yield found[0]
-    finally:
-        found[0].stop()
-        thread.join(30)
-        assert not thread.is_alive()
-
-
-def browser_at(address: str) -> Browser:
-    url = httpx2.URL(address)
-    return Browser(httpx2.Client(base_url=f"{url.scheme}://{url.netloc.decode()}", trust_env=False))
+from burnish.people.web.serving import Where, serve
 
 
 # The next two tests are not marked slow: nothing else goes through a real server.

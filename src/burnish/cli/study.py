@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shlex
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,11 +53,14 @@ def new_command(folder: Path, source: Path, kind: str, settings: Path | None, it
 
     Its settings and texts are files that you can edit until the first person arrives.
     """
+    from burnish.people.study import reading  # noqa: PLC0415
     from burnish.people.study.folder import new_study  # noqa: PLC0415
+    from burnish.people.study.schema import opened  # noqa: PLC0415
 
     made = new_study(folder, source, StudyKind(kind), settings, items)
-    with made.opened_to_read() as db:
-        count = db.execute("SELECT count(*) FROM item WHERE role = 'work'").fetchone()[0]
+    # Closing a connection that may write removes the files beside the database, which a reader would leave.
+    with closing(opened(made.file)) as db:
+        count = reading.counts(db, time.time()).items
     click.echo(f"{count} items: {folder}")
     click.echo(f"edit study.yaml, questions.yaml and texts/ in {folder}; then", err=True)
     click.echo(f"  {shlex.join(['burnish', 'study', 'serve', str(folder)])}", err=True)

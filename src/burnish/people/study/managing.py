@@ -48,7 +48,7 @@ def _add_items(db: sqlite3.Connection, rules: StudySettings, items: Sequence[Stu
 def renew(db: sqlite3.Connection, rules: StudySettings, checks: Sequence[StudyItem], now: float) -> bool:
     """Take over edited settings and check questions, and return whether they changed anything.
 
-    Raises DataError if they changed after the first person arrived.
+    Raises DataError if they changed after the first person arrived, or if the kind of the study changed.
     """
     frozen = db.execute("SELECT frozen FROM study").fetchone()[0]
     known = db.execute(
@@ -64,6 +64,8 @@ def renew(db: sqlite3.Connection, rules: StudySettings, checks: Sequence[StudyIt
             "the settings or the check questions were changed after the first person arrived; undo the change, or "
             "make a new study"
         )
+    if rules_of(db).kind is not rules.kind:
+        raise DataError(f"kind: is {rules.kind} now, but the items are for {rules_of(db).kind}; make a new study")
     db.execute("UPDATE study SET settings = ?", (rules.model_dump_json(),))
     db.execute("UPDATE item SET wanted = ? WHERE role = 'work'", (rules.wanted,))
     db.execute("DELETE FROM item WHERE role <> 'work'")

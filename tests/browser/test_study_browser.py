@@ -61,6 +61,11 @@ class Tab:
         for key in keys:
             self.page.keyboard.press(key)
 
+    def send(self) -> None:
+        """Press the first button, and wait for the next page."""
+        with self.page.expect_navigation():
+            self.page.click("button")
+
     def tab_to(self, selector: str) -> None:
         """Press Tab until an element has the focus."""
         for _ in range(40):
@@ -97,16 +102,16 @@ def test_comparisons(tmp_path: Path, chromium: Any, script: bool, width: int):
         tab = Tab(chromium, script, width)
         tab.page.goto(pages.start.replace("...", "ann"))
         pictured(tab, f"welcome-{width}")
-        tab.page.click("button")
+        tab.send()
         while tab.path() == "/task":
             value = -3 if first_good(tab.page) else 3
             if width > 320:
                 pictured(tab, "comparison")
             tab.page.check(f"input[value='{value}']")
             tab.page.fill("#note", "because")
-            tab.page.click("button")
+            tab.send()
         assert tab.path() == "/feedback"
-        tab.page.click("button")
+        tab.send()
         assert str(study.rules().codes.complete.code) in tab.text()
         assert tab.wrong == []
     with study.opened_to_read() as db:
@@ -120,7 +125,7 @@ def test_demonstrations(tmp_path: Path, chromium: Any, script: bool, width: int)
     with served(study) as pages:
         tab = Tab(chromium, script, width)
         tab.page.goto(pages.start.replace("...", "ann"))
-        tab.page.click("button")
+        tab.send()
         number = 0
         while tab.path() == "/task":
             assert tab.page.is_visible("#clock") is script
@@ -128,10 +133,10 @@ def test_demonstrations(tmp_path: Path, chromium: Any, script: bool, width: int)
             if width > 320:
                 pictured(tab, "demonstration")
             tab.page.fill("#text", f"Answer {number}\nMore.")
-            tab.page.click("button")
+            tab.send()
             number += 1
         assert number == 5
-        tab.page.click("button")
+        tab.send()
         assert str(study.rules().codes.complete.code) in tab.text()
         assert tab.wrong == []
     assert len(answered(study)) == 2
@@ -178,7 +183,7 @@ def test_pages_are_accessible_and_fit_a_narrow_screen(tmp_path: Path, chromium: 
             seen[name] = (violations(tab), wide)
 
         look("welcome")
-        tab.page.click("button")
+        tab.send()
         look("first question")
         for path in ("guide", "privacy", "withdraw", "nothing"):
             tab.page.goto(f"{base}/{path}")
@@ -189,9 +194,9 @@ def test_pages_are_accessible_and_fit_a_narrow_screen(tmp_path: Path, chromium: 
                 tab.page.check(f"input[value='{-3 if first_good(tab.page) else 3}']")
             else:
                 tab.page.fill("#text", "An answer.")
-            tab.page.click("button")
+            tab.send()
             look(f"after {tab.path()}")
-        tab.page.click("button")
+        tab.send()
         look("code")
         admin = Tab(chromium)
         admin.page.goto(pages.admin)
@@ -209,7 +214,7 @@ def test_the_draft_is_saved_as_one_types_and_sent_at_the_limit(tmp_path: Path, c
     with served(study) as pages:
         tab = Tab(chromium)
         tab.page.goto(pages.start.replace("...", "ann"))
-        tab.page.click("button")
+        tab.send()
         tab.page.type("#text", "Half a sen")
         playwright.expect(tab.page.locator("#saved")).to_have_text("Draft saved.", timeout=30_000)
         with study.opened_to_read() as db:
@@ -234,7 +239,7 @@ def test_a_sitting_that_ends_while_one_types_keeps_the_draft(
     with served(study) as pages:
         tab = Tab(chromium)
         tab.page.goto(pages.start.replace("...", "ann"))
-        tab.page.click("button")
+        tab.send()
         tab.page.type("#text", "Half a sen")
         playwright.expect(tab.page.locator("#saved")).to_have_text("Draft saved.", timeout=30_000)
         tab.page.wait_for_timeout(7000)
@@ -243,7 +248,7 @@ def test_a_sitting_that_ends_while_one_types_keeps_the_draft(
         with study.opened_to_read() as db:
             assert db.execute("SELECT state FROM attempt").fetchone()[0] == "timed_out"
             assert "tence" in db.execute("SELECT text FROM draft").fetchone()[0]
-        tab.page.click("button")
+        tab.send()
         assert tab.path() == "/ended"
         assert "The time for this study is over" in tab.text()
     with study.opened_to_read() as db:
@@ -262,12 +267,12 @@ def test_hostile_texts_run_nothing(tmp_path: Path, chromium: Any):
     with served(study) as pages:
         tab = Tab(chromium)
         tab.page.goto(pages.start.replace("...", "ann"))
-        tab.page.click("button")
+        tab.send()
         count = 0
         while tab.path() == "/task":
             tab.page.check("input[value='0']")
             tab.page.fill("#note", hostile[count % len(hostile)].replace("\0", ""))
-            tab.page.click("button")
+            tab.send()
             count += 1
         assert count == len(hostile) >= 60
         admin = Tab(chromium)
@@ -277,6 +282,10 @@ def test_hostile_texts_run_nothing(tmp_path: Path, chromium: Any):
             assert admin.page.query_selector("script") is None
         # A refusal by the content security policy would be in the console.
         assert tab.wrong == admin.wrong == []
+        # This shows that a refusal would have been heard.
+        tab.page.evaluate("document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=alert(1)>')")
+        tab.page.wait_for_timeout(500)
+        assert any("Content Security Policy" in text for text in tab.wrong)
 
 
 def test_the_back_button_and_two_tabs_lose_nothing(tmp_path: Path, chromium: Any):
@@ -285,14 +294,15 @@ def test_the_back_button_and_two_tabs_lose_nothing(tmp_path: Path, chromium: Any
     with served(study) as pages:
         tab = Tab(chromium)
         tab.page.goto(pages.start.replace("...", "ann"))
-        tab.page.click("button")
+        tab.send()
         other = tab.context.new_page()
         other.goto(tab.page.url)
         tab.page.fill("#text", "First.")
-        tab.page.click("button")
+        tab.send()
         tab.page.go_back()
         assert "Question 2 of 2" in tab.text()
         other.fill("#text", "Second, from another tab.")
-        other.click("button")
+        with other.expect_navigation():
+            other.click("button")
         assert "Question 2 of 2" in other.inner_text("main")
     assert answered(study) == ["First."]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from starlette.applications import Starlette
@@ -185,7 +186,7 @@ class WorkerPages:
             complaint=complaint,
             longest=LONGEST,
             left=max(0.0, self.rules.most_seconds - _MARGIN - question.elapsed),
-            minutes=int(question.seconds_left // 60),
+            minutes=math.ceil(question.seconds_left / 60),
         )
 
     async def draft(self, request: Request) -> Response:

@@ -1,6 +1,8 @@
 # make demo: runs the embedded experiment. Its last line says where the report is.
-# make paper: computes every figure and table of the paper at the embedded scale. This takes about two hours on two cores.
-#   If it is stopped, the same command continues.
+# make paper: runs all experiments of configs/paper/list.yaml, logs their CPU hours in docs/results/paper-cost.json, and writes the
+#   pages about them. If it is stopped, the same command continues.
+# make paper-cost: prints what `make paper` has left to compute, and about what it would cost.
+# make claims: computes the verdicts on docs/claims.yaml from the committed results. It runs no experiment.
 # make test: runs every check.  make check: runs the fast checks.  make clean: removes environments and caches.
 # make newest: runs every check with the newest versions that pyproject.toml allows, in .venv-newest.
 # make browser: goes through the pages of `burnish study` in a real browser. It needs Chromium: apt-get install chromium.
@@ -23,15 +25,23 @@ FOR_DEMO = $(VENV)/installed-for-demo
 FOR_TEST = $(VENV)/installed-for-test
 REQUIREMENTS = pyproject.toml requirements/models.in $(VERSIONS)
 
-.PHONY: demo paper test check lint types types-of-the-package every-test fast-tests newest browser lock clean
+.PHONY: demo paper paper-cost claims test check lint types types-of-the-package every-test fast-tests newest browser lock clean
 
 demo: $(FOR_DEMO)
 	$(BIN)/burnish demo
 
 # git has the results and the one report of all experiments. It ignores the report and the timings of each single experiment.
 paper: $(FOR_DEMO)
-	$(BIN)/burnish run configs/paper/embedded/*.yaml --out docs/results/paper-embedded
+	$(BIN)/python scripts/make_paper.py
 	$(BIN)/python scripts/write_findings.py
+	$(BIN)/python scripts/write_rules.py
+	$(BIN)/python scripts/write_claims.py
+
+paper-cost: $(FOR_DEMO)
+	$(BIN)/python scripts/make_paper.py --dry-run
+
+claims: $(FOR_DEMO)
+	$(BIN)/python scripts/write_claims.py
 
 # The checks run at the same time, so that on a small machine with two cores no core waits.
 # If PYTHONDONTWRITEBYTECODE is empty, Python keeps the bytecode that it compiles.

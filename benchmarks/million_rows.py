@@ -80,11 +80,16 @@ def refine(folder: Path) -> None:
 
 
 class Clock:
-    """Adds up wall and CPU seconds of parts of the run, by name. A part within another one counts for itself alone."""
+    """Adds up wall and CPU seconds of parts of the run, and by how much they raised the peak of memory, by name.
+
+    A part within another one counts for itself alone.
+    """
 
     def __init__(self) -> None:
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self.cpu_seconds: defaultdict[str, float] = defaultdict(float)
+        self.raised_mib: defaultdict[str, int] = defaultdict(int)
+        self._peak = peak_mib(resource.RUSAGE_SELF)
         self._name, self._at = "other", self._now()
 
     def _now(self) -> tuple[float, float]:
@@ -95,6 +100,10 @@ class Clock:
         now, before = self._now(), self._name
         self.seconds[before] += now[0] - self._at[0]
         self.cpu_seconds[before] += now[1] - self._at[1]
+        # The peak never falls. A part that needs no more than those before it raises it by nothing.
+        peak = peak_mib(resource.RUSAGE_SELF)
+        self.raised_mib[before] += peak - self._peak
+        self._peak = peak
         self._name, self._at = name, now
         return before
 
@@ -132,7 +141,11 @@ def measured(folder: Path) -> dict[str, Any]:
         "peak_mib_of_children": peak_mib(resource.RUSAGE_CHILDREN),
         "peak_mib_before": libraries,
         "parts": {
-            name: {"seconds": round(seconds, 1), "cpu_seconds": round(clock.cpu_seconds[name], 1)}
+            name: {
+                "seconds": round(seconds, 1),
+                "cpu_seconds": round(clock.cpu_seconds[name], 1),
+                "raised_peak_by_mib": clock.raised_mib[name],
+            }
             for name, seconds in clock.seconds.items()
         },
     }

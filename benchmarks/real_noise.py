@@ -178,6 +178,19 @@ def noisy(bench: Bench, rows: Sequence[Example], weak: Sequence[Answer]) -> None
     print(f"{len(rows)} rows, {len(replaced)} with a wrong answer; the weak model answers {accuracy:.1%} of them")
 
 
+def bench_of(folder: Path, source: str) -> Bench:
+    """Open the backend with the base model."""
+    execution = Execution()
+    model = ModelConfig(source=source, template=Template.PAPER, dtype=backends.fast_dtype(execution))
+    weights = identity.of_files([Path(source)])
+    return Bench(
+        folder=folder,
+        model=model,
+        weights=weights,
+        backend=open_backend(execution, Terminal(), {weights.fingerprint: model}),
+    )
+
+
 def main() -> None:
     """Make everything that is not there."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -186,15 +199,7 @@ def main() -> None:
     parser.add_argument("--model", required=True)
     parser.add_argument("--classifier", action="store_true", help="Train the classifier too.")
     options = parser.parse_args()
-    execution = Execution()
-    model = ModelConfig(source=options.model, template=Template.PAPER, dtype=backends.fast_dtype(execution))
-    weights = identity.of_files([Path(options.model)])
-    bench = Bench(
-        folder=options.folder,
-        model=model,
-        weights=weights,
-        backend=open_backend(execution, Terminal(), {weights.fingerprint: model}),
-    )
+    bench = bench_of(options.folder, options.model)
     examples = one_operation(options.mawps)
     trusted, rest = examples[:TRUSTED], examples[TRUSTED:]
     weak = finetuned(bench, "weak", trusted[:WEAK], WEAK_LAYERS)

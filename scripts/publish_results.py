@@ -2,8 +2,8 @@
 
     python scripts/publish_results.py runs/NAME docs/results/NAME
 
-Results, config, timings and figures are copied as they are; of the changes ids, verdicts and grades stay, so that
-`burnish report` still reads the folder.
+Results, config, timings, figures and the grades of held-out prompts are copied as they are. Of the changes, ids,
+verdicts and grades stay, so that `burnish report` still reads the folder.
 """
 
 from __future__ import annotations
@@ -12,7 +12,15 @@ import shutil
 import sys
 from pathlib import Path
 
-from burnish.results import CHANGES_FILE, CONFIDENCE_FILE, CONFIG_FILE, RESULTS_FILE, TIMINGS_FILE, read_changes
+from burnish.results import (
+    CHANGES_FILE,
+    CONFIDENCE_FILE,
+    CONFIG_FILE,
+    GRADES_FILE,
+    RESULTS_FILE,
+    TIMINGS_FILE,
+    read_changes,
+)
 from burnish.store.files import write_atomic
 from burnish.store.json_rows import dump_line
 
@@ -25,8 +33,9 @@ def publish(source: Path, into: Path) -> None:
     into.mkdir(parents=True, exist_ok=True)
     for name in (RESULTS_FILE, CONFIG_FILE, TIMINGS_FILE):
         shutil.copyfile(source / name, into / name)
-    if (source / CONFIDENCE_FILE).exists():  # folders of 0.1.0 have none
-        shutil.copyfile(source / CONFIDENCE_FILE, into / CONFIDENCE_FILE)
+    for name in (CONFIDENCE_FILE, GRADES_FILE):  # folders of earlier versions have none
+        if (source / name).exists():
+            shutil.copyfile(source / name, into / name)
     shutil.copytree(source / "figures", into / "figures", dirs_exist_ok=True)
     kept = (change.model_copy(update=LEFT_OUT) for change in read_changes(source))
     write_atomic(into / CHANGES_FILE, b"".join(dump_line(change.model_dump(mode="json")) for change in kept))

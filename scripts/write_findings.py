@@ -21,11 +21,14 @@ settings; how it was run and how rates were chosen is in [paper.md](paper.md), w
 
 A difference is in percentage points of test accuracy unless the claim says otherwise, with its 95 % interval: a
 bootstrap paired by seed and prompt, or a t interval over seeds where two settings or other metrics are compared. A
-claim is *held* where the interval excludes zero on its side, *not held* where it excludes zero on the other, else
-*not clear*. Where the claim is that nothing is gained or that two things end alike, it is *held* unless the interval
-says otherwise: that is no proof of equality.
+claim is *held* where the interval excludes zero on its side, *not held* where it excludes zero on the other. Where the
+claim is that nothing is gained or that two things end alike, it is *held* where the interval excludes a difference of
+two points. In all other cases the two *cannot be told apart*.
+
+These verdicts are not corrected for their number, and SFT was trained here at a rate that is too high for it. The
+claims that this project makes are in [claims.md](claims.md). Their verdicts are corrected, and they name the rates.
 """
-MARKS = {"held": "held", "not held": "**not held**", "not clear": "*not clear*"}
+MARKS = {"held": "held", "not held": "**not held**", "cannot be told apart": "*cannot be told apart*"}
 
 
 def page(claims: dict[str, list[dict[str, str]]], suite: dict[str, Any]) -> str:

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from burnish.stats import (
     Interval,
     mean_interval,
-    paired_bootstrap,
     paired_difference,
     ratio_interval,
     wilson,
@@ -112,43 +111,6 @@ def test_a_ratio_to_equal_denominators_is_the_mean(values: list[float], denomina
 def test_what_is_no_ratio_is_refused(numerators: list[float], denominators: list[float]):
     with pytest.raises(ValueError, match="no ratio"):
         ratio_interval(numerators, denominators)
-
-
-def test_bootstrap_of_one_seed_is_the_spread_over_prompts():
-    # 200 of 400 differ by 1: standard error sqrt(.25 / 400) = .025, bounds .5 -+ .049
-    interval = paired_bootstrap([[1.0, 0.0] * 200])
-    assert interval.value == 0.5
-    assert interval.n == 400
-    assert interval.ci95 == (pytest.approx(0.451, abs=0.003), pytest.approx(0.549, abs=0.003))
-
-
-def test_bootstrap_sees_the_spread_over_seeds():
-    # Two seeds at 0 and 1 whatever the prompt: a quarter of the draws has both times the one, a quarter the other.
-    assert paired_bootstrap([[0.0] * 50, [1.0] * 50]).ci95 == (pytest.approx(0.0), pytest.approx(1.0))
-
-
-def test_bootstrap_resamples_the_same_prompts_in_all_seeds():
-    # Equal rows: more seeds must not narrow the interval, since they tell nothing new about prompts.
-    row = [1.0, 0.0, 0.0, 0.0] * 50
-    one, five = paired_bootstrap([row]).ci95, paired_bootstrap([row] * 5).ci95
-    assert one is not None
-    assert five == pytest.approx(one, abs=0.005)
-
-
-def test_bootstrap_is_a_function_of_its_seed():
-    rows = [[0.1 * i for i in range(20)]] * 2
-    assert paired_bootstrap(rows, draws=700) == paired_bootstrap(rows, draws=700)
-    assert paired_bootstrap(rows, draws=700, seed=1) != paired_bootstrap(rows, draws=700)
-
-
-def test_bootstrap_of_a_single_difference_has_no_interval():
-    assert paired_bootstrap([[0.5]]).ci95 is None
-
-
-@pytest.mark.parametrize("differences", [[], [[]], [1.0, 2.0], [[1.0, math.nan]], [[1.0], [1.0, 2.0]]])
-def test_bootstrap_refuses_what_is_no_table(differences: list[list[float]]):
-    with pytest.raises(ValueError, match=r"differences|inhomogeneous"):
-        paired_bootstrap(differences)
 
 
 def test_win_rate_counts_ties_as_half_and_leaves_abstentions_out():

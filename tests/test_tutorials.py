@@ -57,9 +57,10 @@ def test_the_dataset_is_made_alike_in_all_tutorials() -> None:
 
 def test_the_servers_in_the_reference_of_the_verb_can_be_read(tmp_path: Path) -> None:
     text = (PAGES.parent / "refine.md").read_text(encoding="utf-8")
-    proposer, judge = [block.text for block in blocks(text) if block.kind == "yaml"]
-    (tmp_path / "judge.yaml").write_text(judge)
-    assert read_annotator(str(tmp_path / "judge.yaml")).kind == "judge"
+    proposer, judge, route = [block.text for block in blocks(text) if block.kind == "yaml"]
+    for kind, annotator in (("judge", judge), ("route", route)):
+        (tmp_path / "annotator.yaml").write_text(annotator)
+        assert read_annotator(str(tmp_path / "annotator.yaml")).kind == kind
     (tmp_path / "server.yaml").write_text(proposer)
     given = config_of(Options(data="d.jsonl", annotator="people", proposals=str(tmp_path / "server.yaml")))
     assert isinstance(given.proposals, ServerProposals)

@@ -30,6 +30,7 @@ PROGRAM: dict[str, Any] = {"kind": "command", "command": ["true"]}
         ({"kind": "mixed", "other": SERVER}, True),
         ({"kind": "mixed", "other": LIKELIHOOD}, False),
         ({"kind": "majority", "of": [{"kind": "oracle"}, LIKELIHOOD]}, False),
+        ({"kind": "route", "first": LIKELIHOOD, "then": {"kind": "oracle"}}, False),
     ],
 )
 def test_the_judgements_of_an_annotator(tmp_path: Path, annotator: dict[str, Any], outside: bool) -> None:
@@ -46,6 +47,16 @@ def test_each_voter_counts_by_itself(tmp_path: Path) -> None:
     judged = [record.stage.outside for record in records if record.stage.name == "judge"]
     assert sorted(judged) == [False] * (2 * len(judged) // 3) + [True] * (len(judged) // 3)
     assert not any(record.stage.outside for record in records if record.stage.name == "votes")
+
+
+def test_each_annotator_of_a_route_counts_by_itself(tmp_path: Path) -> None:
+    config = small(supervision={"annotator": {"kind": "route", "first": LIKELIHOOD}})
+    assert asks_outside(config.supervision.annotator)
+    records = planned(config, resolve(config, offline_ok=False), Store(tmp_path))
+    outside = {record.stage.name for record in records if record.stage.outside}
+    assert outside == {"judge"}
+    judged = [record.stage.outside for record in records if record.stage.name == "judge"]
+    assert sorted(judged) == [False] * (len(judged) // 2) + [True] * (len(judged) // 2)
 
 
 def test_a_server_of_embeddings_is_asked_outside(tmp_path: Path) -> None:

@@ -188,7 +188,9 @@ def planned(runner: Runner, backend: FakeBackend) -> Artifact:
     ground = Rows(steps.data(Requests(), {"kind": "requests"}, {}), Split.TRAIN)
     weights = Artifact(path="", kind="weights", fingerprint="weights")
     weak = steps.base(ModelConfig(source="builtin:weak"), weights)
-    truth = GroundTruth(rows=ground, gold=steps.gold(ground), weak=weak, train=TrainSettings())
+    truth = GroundTruth(
+        rows=ground, gold=steps.gold(ground), weak=weak, train=TrainSettings(), judged=ground, decode=Decoding()
+    )
     return trained(CONFIG, Teaching(steps=steps, truth=truth), weak)
 
 

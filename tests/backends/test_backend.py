@@ -142,6 +142,23 @@ def test_an_adapter_is_small_and_changes_answers(tmp_path: Path) -> None:
     assert sum(after) > sum(before)
 
 
+@pytest.mark.slow
+def test_an_adapter_may_be_added_to_its_base_in_float32(tmp_path: Path) -> None:
+    """At so low a rate, bfloat16 loses what was learned: many weights stay as they were."""
+    half = STRONG.model_copy(update={"dtype": DType.BFLOAT16})
+    settings = QUICK.model_copy(update={"lora": LoraConfig(r=4, alpha=8), "learning_rate": 1e-6})
+    moved: dict[str | None, float] = {}
+    for merged in (None, "float32"):
+        model = trained(tmp_path / str(merged), settings, half.model_copy(update={"merged_dtype": merged}))
+        weights = load(Path(model.path), torch.device("cpu"), {}).model.state_dict()
+        first = load(Path(base(tmp_path / f"base-{merged}", half).path), torch.device("cpu"), {}).model.state_dict()
+        name = next(name for name in weights if "q_proj" in name)
+        assert weights[name].dtype is (torch.bfloat16 if merged is None else torch.float32)
+        moved[merged] = (weights[name].float() != first[name].float()).float().mean().item()
+    assert moved["float32"] > 0.9
+    assert moved[None] < 0.1
+
+
 def test_the_first_layers_make_a_weaker_model(tmp_path: Path) -> None:
     cut = base(tmp_path / "cut", STRONG.model_copy(update={"layers": 1}))
     loaded = load(Path(cut.path), torch.device("cpu"), {})

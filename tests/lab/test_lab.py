@@ -112,7 +112,15 @@ def test_a_plan_makes_the_stages_of_the_run(tmp_path: Path) -> None:
 def test_the_report_and_its_parts_are_written(tmp_path: Path) -> None:
     out = run_small(small(seeds=[0, 1]), tmp_path).out
     written = {path.name for path in out.iterdir()}
-    files = {"results.json", "timings.json", "changes.jsonl", "confidence.jsonl", "config.yaml", "report.html"}
+    files = {
+        "results.json",
+        "timings.json",
+        "changes.jsonl",
+        "confidence.jsonl",
+        "config.yaml",
+        "report.html",
+        "grades.json.gz",
+    }
     assert written == files | {"figures"}
     assert {change.method for change in read_changes(out)} == {"naive", "ilr"}
     assert len(list(read_objects(out / "changes.jsonl"))) > 0

@@ -16,7 +16,10 @@ from burnish.errors import ConfigError, Paused
 from burnish.lab.running import plan
 from burnish.people.mailbox import Annotation, Mailbox, Said
 from burnish.results import Results
-from burnish.types import Order
+from burnish.steps.artifacts import LEDGER
+from burnish.store.files import read_rows
+from burnish.store.stages import Store
+from burnish.types import Order, Reason, Refinement, short_hash
 
 ILR: list[dict[str, Any]] = [{"kind": "ilr", "rounds": 1}]
 
@@ -132,3 +135,69 @@ def test_people_judge_an_experiment_through_its_folder(tmp_path: Path) -> None:
 def test_what_does_not_fit_an_experiment(annotator: dict[str, Any], told: str) -> None:
     with pytest.raises((ValidationError, ConfigError), match=told):
         experiment(annotator)
+
+
+@pytest.mark.slow
+def test_a_route_asks_an_oracle_where_a_judge_is_not_sure(tmp_path: Path) -> None:
+    """An oracle takes the place of people. The judge of this experiment abstains on one of three questions."""
+    program = tmp_path / "judge.py"
+    program.write_text(
+        "import json, sys\n"
+        f"NUMBER = {{question: n for n, question in enumerate({list(gold())!r})}}\n"
+        "for line in sys.stdin:\n"
+        "    row = json.loads(line)\n"
+        "    sure = NUMBER[row['prompt']] % 3\n"
+        "    first = row['first'] < row['second']\n"
+        "    verdict = ('first' if first else 'second') if sure else 'abstain'\n"
+        "    print(json.dumps({'id': row['id'], 'verdict': verdict}), flush=True)\n"
+    )
+    first = {"kind": "command", "command": [sys.executable, str(program)]}
+    route = {"kind": "route", "first": first, "then": {"kind": "oracle"}, "control": 0.0}
+    alone, helped = (
+        accuracy(run_small(experiment(annotator), tmp_path / name).results)
+        for name, annotator in (("alone", first), ("helped", route))
+    )
+    assert alone < helped <= 1.0
+    results = run_small(experiment({**route, "control": 1.0}), tmp_path / "everything").results
+    assert accuracy(results) == 1.0
+    (run,) = (run for run in results.runs if (run.method, run.round) == ("ilr", 1))
+    asked = run.counts["oracle:abstained"], run.counts["oracle:control"]
+    assert sum(asked) == run.counts["compared"]
+    # The judge looks at the first character that differs, and ground truth says how often this is wrong.
+    wrong = run.metrics["wrong_when_sure"]
+    assert wrong.value is not None
+    assert 0 < wrong.value < 1
+    assert wrong.n <= asked[1]
+    assert run.metrics["wrong"] == wrong  # where the judge abstains, it names no winner
+
+
+@pytest.mark.slow
+def test_dpo_trains_on_one_pair_a_prompt_and_the_most_confident_answers_of_people(tmp_path: Path) -> None:
+    """Two people judge each pair. They are equally sure on average, but agree on every second pair only."""
+    method = {"kind": "dpo", "rounds": 1, "samples": 2, "keep": 0.3, "of": "compared"}
+    config = small(supervision={"annotator": {"kind": "people"}}, methods=[method])
+    with pytest.raises(Paused):
+        run_small(config, tmp_path)
+    mailbox = Mailbox(tmp_path / "out")
+    asked = sorted(mailbox.asked(), key=lambda ask: ask.example_id)
+    # On a scale from -3 to 3: 1 and 1, or 3 and -1.
+    agree = {ask.comparison_id: number % 2 == 0 for number, ask in enumerate(asked)}
+    sides = {True: ((Said.FIRST, 1), (Said.FIRST, 1)), False: ((Said.FIRST, 3), (Said.SECOND, 1))}
+    mailbox.answer(
+        [
+            Annotation(id=ask.id, said=said, by=by, shown=ask.shown, confidence=value / 3)
+            for ask in asked
+            for by, (said, value) in zip(("ann", "bob"), sides[agree[ask.comparison_id]], strict=True)
+        ]
+    )
+    run_small(config, tmp_path)
+    (preferred,) = Store(tmp_path / "store").every("prefer")
+    lines = read_rows(Path(preferred.path) / LEDGER, Refinement)
+    assert len({line.example_id for line in lines}) == len(lines)
+    trained = [line for line in lines if line.reason is Reason.ACCEPTED]
+    assert len(trained) == int(0.3 * len(asked)) > 1
+    assert len(trained) < sum(agree.values())
+    assert {agree[short_hash(line.kept, line.proposed)] for line in trained} == {True}
+    # The ids of the pairs do not decide.
+    ids = sorted(line.example_id for line in lines if agree.get(short_hash(line.kept, line.proposed)))
+    assert sorted(line.example_id for line in trained) != ids[: len(trained)]

@@ -20,6 +20,7 @@ from burnish.ledger.summary import (
     HoldoutSummary,
     ModelSummary,
     RoundSummary,
+    RoutingSummary,
     State,
     Summary,
     read_summary,
@@ -31,7 +32,7 @@ from burnish.types import Demonstration, DemonstrationSource, Example, Message, 
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "refinement-schema.md").read_text(encoding="utf-8")
-RECORDS = (Summary, DataSummary, RoundSummary, HarmSummary, CallSummary, HoldoutSummary, ModelSummary)
+RECORDS = (Summary, DataSummary, RoundSummary, RoutingSummary, HarmSummary, CallSummary, HoldoutSummary, ModelSummary)
 REPORTS = (SelftestReport, Calibration, Reliability, ReliabilityBin, Tally, LabelledReport, Metric)
 LINES = (Refinement, Demonstration, Example, Message, Ask, Annotation)
 FIELD = re.compile(r"^\| `(\w+)` \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)

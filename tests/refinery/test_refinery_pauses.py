@@ -206,6 +206,32 @@ def test_a_seed_shows_other_sides_first(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_graded_answers_pass_a_gate_and_come_in_their_order(tmp_path: Path) -> None:
+    """A third of the right proposals each is preferred slightly, moderately and surely. Three labels may change."""
+    config = settings(written(tmp_path), rounds=1, gate=0.83, **(PEOPLE | {"alpha": 3 / COUNT}))
+    paused(config, tmp_path)
+    waiting = Mailbox(tmp_path / "out").asked()
+    grades = {ask.id: number % 3 + 1 for number, ask in enumerate(sorted(waiting, key=lambda ask: ask.example_id))}
+    Mailbox(tmp_path / "out").answer(
+        [
+            Annotation(id=ask.id, said=truth(ask), by="ann", shown=ask.shown, confidence=grades[ask.id] / 3)
+            for ask in waiting
+        ]
+    )
+    found = refine(config, tmp_path)
+    of_row = {ask.example_id: grades[ask.id] for ask in waiting}
+    chosen = {
+        reason: sorted(of_row[line.example_id] for line in found.ledger if line.reason is reason)
+        for reason in (Reason.ACCEPTED, Reason.OVER_CAP, Reason.BELOW_GATE)
+    }
+    assert len(chosen[Reason.ACCEPTED]) == 3
+    assert set(chosen[Reason.BELOW_GATE]) == {1}
+    # Nothing that is over the cap is surer than what was accepted.
+    assert max(chosen[Reason.OVER_CAP]) <= min(chosen[Reason.ACCEPTED])
+    assert 1 not in chosen[Reason.ACCEPTED]
+
+
+@pytest.mark.slow
 def test_people_are_asked_last_of_a_majority(tmp_path: Path) -> None:
     program = script(tmp_path, "first.py", "for row in rows: say(row['id'], verdict='tie')")
     of = [{"kind": "people"}, {"kind": "command", "command": program}]

@@ -11,7 +11,7 @@ from experiment import fake, small
 
 from burnish.lab.running import run_all
 from burnish.report.claims import CLAIMS, dial, figure_4, figure_5
-from burnish.report.gaps import At, Gap, Held, above, between, gain_difference, gap, no_gain
+from burnish.report.gaps import At, Gap, Held, above, alike, between, gain_difference, gap, no_gain, reaches
 from burnish.report.joined import joined_table, write_joined
 from burnish.report.paper import PAPER_FIGURES
 from burnish.results import Metric, PairedRow, Results, Run
@@ -96,23 +96,31 @@ def test_gains_of_two_settings_are_compared_seed_by_seed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ci95", "for_above", "for_no_gain"),
+    ("ci95", "verdicts"),
     [
-        ((0.01, 0.2), Held.HELD, Held.NOT_HELD),
-        ((-0.1, 0.2), Held.NOT_CLEAR, Held.HELD),
-        ((-0.3, -0.1), Held.NOT_HELD, Held.HELD),
-        (None, Held.NOT_CLEAR, Held.HELD),
+        # above, no gain, reaches, alike
+        ((0.01, 0.2), (Held.HELD, Held.NOT_HELD, Held.HELD, Held.NOT_HELD)),
+        ((-0.1, 0.2), (Held.NOT_TOLD_APART,) * 4),
+        ((-0.3, -0.1), (Held.NOT_HELD, Held.HELD, Held.NOT_HELD, Held.NOT_HELD)),
+        ((-0.3, 0.01), (Held.NOT_TOLD_APART, Held.HELD, Held.NOT_TOLD_APART, Held.NOT_TOLD_APART)),
+        ((-0.01, 0.01), (Held.NOT_TOLD_APART, Held.HELD, Held.HELD, Held.HELD)),
+        # A clear difference below the margin of two points
+        ((0.005, 0.015), (Held.HELD, Held.HELD, Held.HELD, Held.HELD)),
+        (None, (Held.NOT_TOLD_APART,) * 4),
     ],
 )
-def test_what_an_interval_says_of_a_claim(ci95: Any, for_above: Held, for_no_gain: Held) -> None:
+def test_what_an_interval_says_of_a_claim(ci95: Any, verdicts: tuple[Held, ...]) -> None:
     found = Gap(value=0.1, ci95=ci95, seeds=5)
-    assert above("x", found).verdict is for_above
-    assert no_gain("x", found).verdict is for_no_gain
+    assert tuple(judge("x", found).verdict for judge in (above, no_gain, reaches, alike)) == verdicts
 
 
-def test_what_was_not_measured_is_not_clear() -> None:
-    assert above("x", None).verdict is Held.NOT_CLEAR
-    assert no_gain("x", None).verdict is Held.NOT_CLEAR
+def test_what_was_not_measured_is_not_decided() -> None:
+    assert {judge("x", None).verdict for judge in (above, no_gain, reaches, alike)} == {Held.NOT_TOLD_APART}
+
+
+def test_an_interval_without_width_is_not_shown() -> None:
+    claim = no_gain("x", Gap(value=0.0, ci95=(0.0, 0.0), seeds=5))
+    assert claim.detail == "Difference 0.0 points (the same in every seed), 5 seeds; margin 2 points."
 
 
 # --- claims
@@ -128,9 +136,11 @@ def test_a_claim_over_settings_compares_the_strong_models() -> None:
 
 
 def test_labels_that_reach_the_ceiling_hold_the_claim_of_figure_5() -> None:
-    reached = results(ilr={0: [0.4, 0.5], 1: [0.9, 0.95]}, ceiling={0: [0.9, 0.94]})
+    reached = results(ilr={0: [0.4, 0.5], 1: [0.925, 0.95]}, ceiling={0: [0.9, 0.924]})
+    vague = results(ilr={0: [0.4, 0.5], 1: [0.9, 0.95]}, ceiling={0: [0.9, 0.94]})
     fell_short = results(ilr={0: [0.4, 0.5], 1: [0.6, 0.6]}, ceiling={0: [0.9, 0.9]})
     assert figure_5({"oracle": reached})[-1].verdict is Held.HELD
+    assert figure_5({"oracle": vague})[-1].verdict is Held.NOT_TOLD_APART
     assert figure_5({"oracle": fell_short})[-1].verdict is Held.NOT_HELD
 
 
@@ -144,7 +154,7 @@ def test_the_dial_says_from_which_accuracy_a_method_helps() -> None:
     ilr = next(claim for claim in claims if claim.text.startswith("ilr"))
     assert ilr.detail.startswith("80.0\u00a0%; measured from 60.0\u00a0% to 90.0\u00a0%.")
     naive = next(claim for claim in claims if claim.text.startswith("naive"))
-    assert naive.verdict is Held.NOT_HELD
+    assert naive.verdict is Held.NOT_TOLD_APART  # no clear gain, and no proof that there is none
 
 
 def test_every_claim_belongs_to_a_figure_that_is_drawn() -> None:

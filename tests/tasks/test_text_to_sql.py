@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 from sql_data import people, rows_of, write
 
 from burnish.config import TextToSqlTask
@@ -167,6 +168,11 @@ def test_one_database_for_all_rows(tmp_path: Path) -> None:
     data = task.load()
     assert (len(data.train), len(data.test)) == (4, 1)
     assert task.on(data.test[0]).grade(data.test[0].reference or "").correct
+    assert "Database schema (SQLite):\nCREATE TABLE" in data.test[0].prompt[0].content
+    short = make_task(settings.model_copy(update={"schema_form": "none"})).load().test[0]
+    with pytest.raises(ValidationError, match="sample_rows: 2 found, but schema_form: none shows no table"):
+        config(tmp_path / "rows.jsonl", schema_form="none", sample_rows=2)
+    assert short.prompt[0].content.startswith("Question: ")
     assert local_files(settings) == (tmp_path / "rows.jsonl", tmp_path / "one.sqlite")
 
 

@@ -19,6 +19,7 @@ from burnish.types import (
     Preference,
     Reason,
     Verdict,
+    short_hash,
     turned_back,
 )
 
@@ -132,6 +133,26 @@ def verdict_of(p_b: float | None) -> Verdict:
 def confidence(preference: Preference) -> float | None:
     """Return |p_b - 0.5|, in [0, 0.5]. Accepted proposals are ranked by it. Return None for an abstention."""
     return None if preference.p_b is None else abs(preference.p_b - 0.5)
+
+
+def agreed(preference: Preference) -> float:
+    """Return the share of the single judgements in a preference that come to its own verdict, in [0, 1].
+
+    It is 1 for one judgement. It tells equally confident preferences apart that several people judged: two people who
+    moderately prefer b agree more than one who is sure and one who finds both alike.
+    """
+    if not preference.raw:
+        return 1.0
+    verdicts = [verdict_of(turned_back(p, order)) for p, order in zip(preference.raw, preference.shown, strict=True)]
+    return verdicts.count(preference.verdict) / len(verdicts)
+
+
+def tie_rank(preference: Preference, *key: str) -> str:
+    """Return a text by which equally confident preferences are ranked, the lowest first.
+
+    More agreement (`agreed`) comes first. Then a hash of `key` decides.
+    """
+    return f"{1.0 - agreed(preference):.6f} {short_hash('rank', *key)}"
 
 
 def by_order(preference: Preference) -> tuple[float | None, float | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from burnish.algorithms.comparisons import by_order, confidence, orders_of
@@ -83,17 +83,19 @@ def most_confident(
     n: int,
     shares: Mapping[str, float] | None = None,
     rule: Acceptance = PAPER,
+    rank: Callable[[Preference, str], str] = lambda preference, key: "",
 ) -> list[Reason]:
     """Decide what becomes of each pair: the floor(keep * n) most confident ones are accepted (appendix C).
 
     Confidence is |p_b - 0.5|, or |logit| where that is known, whichever side is preferred. Ties and abstentions are
     never trained on. `preferences` is {comparison id: preference}. `shares` and `rule` are those of
-    `algorithms.refinement.select`. Raises ConfigError as `select` does.
+    `algorithms.refinement.select`. `rank` gets a preference and the key of its pair, and decides between equally
+    confident ones. Raises ConfigError as `select` does.
     """
-    return select([_turned_up(pair, preferences) for pair in pairs], keep, n, shares, rule)
+    return select([_turned_up(pair, preferences, rank) for pair in pairs], keep, n, shares, rule)
 
 
-def _turned_up(pair: Pair, preferences: Mapping[str, Preference]) -> Candidate:
+def _turned_up(pair: Pair, preferences: Mapping[str, Preference], rank: Callable[[Preference, str], str]) -> Candidate:
     """Put the preferred side in the place of the proposal, so that one rule selects for refinement and for DPO."""
     if pair.reason is not None:
         return Candidate(example_id=pair.key, screened=pair.reason, verdict=None, p_b=None)
@@ -112,6 +114,7 @@ def _turned_up(pair: Pair, preferences: Mapping[str, Preference]) -> Candidate:
         p_b=p_b,
         source=preference.judge,
         orders=orders,
+        rank=rank(preference, pair.key),
         logit=None if preference.logit is None else abs(preference.logit),
     )
 
@@ -128,11 +131,12 @@ def preferred(pair: Pair, preference: Preference) -> tuple[Demonstration, Demons
 
 
 def ledger_line(
-    pair: Pair, preference: Preference | None, reason: Reason, round_number: int, annotator: str
+    pair: Pair, preference: Preference | None, reason: Reason, round_number: int, annotator: str | None
 ) -> Refinement:
     """Return the ledger line of a pair.
 
-    `kept` is side a and `proposed` is side b. `chosen` is the preferred side where the pair is trained on, else "".
+    `kept` is side a and `proposed` is side b. `chosen` is the preferred side where the pair is trained on, else "". If
+    `annotator` is None, the line names the judge of the preference.
     """
     accepted = reason is Reason.ACCEPTED
     p_b_ab, p_b_ba = (None, None) if preference is None else by_order(preference)
@@ -146,7 +150,7 @@ def ledger_line(
         score=None if preference is None else confidence(preference),
         p_b_ab=p_b_ab,
         p_b_ba=p_b_ba,
-        annotator="" if preference is None else annotator,
+        annotator="" if preference is None else annotator or preference.judge,
         model=pair.b.producer,
         reason=reason,
     )

@@ -50,7 +50,9 @@ class Eligible:
         self.index.append(index)
         nats = 0.0 if candidate.logit is None else abs(candidate.logit)
         # Computed from the size of the logit, so that a preference for side a and one for side b are rounded alike.
-        self.sureness.append(abs(candidate.p_b - 0.5) if candidate.logit is None else sigmoid(nats) - 0.5)
+        sureness = abs(candidate.p_b - 0.5) if candidate.logit is None else sigmoid(nats) - 0.5
+        # Where there is a rank, equal confidence is usual. Means of graded answers are then equal only up to rounding.
+        self.sureness.append(round(sureness, 12) if candidate.rank else sureness)
         self.nats.append(nats)
         self.ranks.append(candidate.rank)
         self.ids.append(candidate.example_id)

@@ -243,12 +243,13 @@ def updated(
     reasons: Iterable[Reason],
     *,
     round_number: int,
-    annotator: str,
+    annotator: str | None,
 ) -> Iterator[tuple[Refinement, Demonstration]]:
     """Yield the ledger line and the label after the round for each example (Algorithm 1, line 15).
 
     The label is the proposal if that was accepted, else the current label. All arguments are in one order of the
-    examples. A preference is None where nothing was compared, and then the line names no annotator.
+    examples. A preference is None where nothing was compared, and then the line names no annotator. If `annotator` is
+    None, each line names the judge of its preference.
     """
     for kept, proposed, preference, reason in zip(current, proposals, preferences, reasons, strict=True):
         assert kept.example_id == proposed.example_id, (kept, proposed)
@@ -265,7 +266,7 @@ def updated(
             p_b_ab=p_b_ab,
             p_b_ba=p_b_ba,
             # Lines that nobody judged must not count as the annotator's work.
-            annotator="" if preference is None else annotator,
+            annotator="" if preference is None else annotator or preference.judge,
             model=proposed.producer,
             reason=reason,
         )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeAlias, TypeVar
 
-from burnish.annotators import classifier, likelihood, mixed, oracle, people, program, reward, together
+from burnish.annotators import classifier, likelihood, misled, mixed, oracle, people, program, reward, route, together
 from burnish.annotators.llm import judge
 from burnish.annotators.resources import Resources
 from burnish.config import (
@@ -17,11 +17,13 @@ from burnish.config import (
     JudgeConfig,
     LikelihoodConfig,
     MajorityConfig,
+    MisledOracleConfig,
     MixedConfig,
     OracleConfig,
     OwnConfig,
     PeopleConfig,
     RewardModelConfig,
+    RouteConfig,
 )
 from burnish.errors import ConfigError
 from burnish.steps.judging import AnnotatorPlan
@@ -73,6 +75,14 @@ def _majority(config: MajorityConfig, resources: Resources) -> AnnotatorPlan:
     return together.majority([build(member, replace(resources, field=fields[place])) for place, member in voters])
 
 
+def _route(config: RouteConfig, resources: Resources) -> AnnotatorPlan:
+    """Return a plan in which a second annotator is asked where the first one is not sure."""
+    fields = {name: f"{resources.field}.{name}" for name in ("first", "then")}
+    first = build(config.first, replace(resources, field=fields["first"]))
+    then = build(config.then, replace(resources, field=fields["then"]))
+    return route.plan(config, first, then)
+
+
 def _own(config: OwnConfig, resources: Resources) -> AnnotatorPlan:
     raise ConfigError(
         f"{resources.field}: kind 'own' found; pass the function or object {config.name!r} to burnish.refine"
@@ -86,7 +96,9 @@ register_annotator(LikelihoodConfig, likelihood.build)
 register_annotator(CommandConfig, program.build)
 register_annotator(PeopleConfig, people.build)
 register_annotator(OracleConfig, oracle.build)
+register_annotator(MisledOracleConfig, misled.build)
 register_annotator(MixedConfig, _mixed)
 register_annotator(MajorityConfig, _majority)
+register_annotator(RouteConfig, _route)
 register_annotator(JudgeConfig, judge.build)
 register_annotator(OwnConfig, _own)

@@ -21,13 +21,18 @@ from burnish.types import Artifact, Comparison, Example, Order, Preference
 
 
 class OracleAnnotator:
-    """Prefers the right answer with full confidence (the upper bound of appendix B)."""
+    """Prefers the right answer with full confidence (the upper bound of appendix B).
+
+    On the rows `misled` it prefers the wrong answer (see misled.py).
+    """
 
     fingerprint = "oracle"
     order_free = True
 
-    def __init__(self, task: Grader, examples: Mapping[str, Example]) -> None:
-        self.task, self.examples = task, examples
+    def __init__(
+        self, task: Grader, examples: Mapping[str, Example], misled: AbstractSet[str] = frozenset[str]()
+    ) -> None:
+        self.task, self.examples, self.misled = task, examples, misled
 
     def judge(self, comparisons: Sequence[Comparison], done: AbstractSet[str]) -> Iterator[Sequence[Preference]]:
         """Yield one batch with the preferences that are not done."""
@@ -42,6 +47,8 @@ class OracleAnnotator:
             return combined(comparison.id, (Order.AB,), (None,), "oracle")
         right_a, right_b = graded(grader, comparison.a).correct, graded(grader, comparison.b).correct
         p_b = 0.5 + (right_b - right_a) / 2  # 1 if only b is right, 0 if only a is right, else 0.5
+        if comparison.example_id in self.misled:
+            p_b = 1 - p_b
         return combined(comparison.id, (Order.AB,), (p_b,), "oracle")
 
 

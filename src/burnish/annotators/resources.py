@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from burnish.config import TrainSettings
+from burnish.config import Decoding, TrainSettings
 from burnish.people.mailbox import Mailbox, Purpose
 from burnish.protocols import Scorer
 from burnish.services.calls import CallBudget, Calls
@@ -17,12 +17,15 @@ from burnish.types import Artifact
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroundTruth:
     """What an annotator of an experiment can learn from (appendix B). `rows` is half G, `gold` has its gold answers,
-    `weak` is the weak base model, and `train` says how p~ is trained."""
+    `weak` is the weak base model, and `train` says how p~ is trained. `judged` is half U, whose rows are compared, and
+    `decode` says how the experiment's models answer."""
 
     rows: Rows
     gold: Artifact
     weak: Artifact
     train: TrainSettings
+    judged: Rows
+    decode: Decoding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,6 +55,7 @@ def unswapped(annotator: AnnotatorPlan) -> AnnotatorPlan:
         reads_references=False,
         order_free=True,
         members=(),
+        routing=None,
         # There is only one annotator now, so there are no shares of the cap.
         shares=None,
     )

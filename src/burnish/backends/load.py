@@ -25,7 +25,7 @@ from transformers.utils import logging as transformers_logging
 
 from burnish.backends.device import torch_dtype
 from burnish.backends.render import Renderer
-from burnish.config import AdapterUse, ModelConfig, Template, expanded
+from burnish.config import AdapterUse, DType, ModelConfig, Template, expanded
 from burnish.errors import BackendError, ConfigError
 from burnish.models import location
 from burnish.models.adapter import adapter_of, beneath
@@ -259,7 +259,8 @@ def load(path: Path, device: torch.device, sources: Mapping[str, ModelConfig]) -
             kind: Any = AutoModelForSequenceClassification if card.labels else AutoModelForCausalLM
             model = kind.from_pretrained(path, dtype=dtype)
         case Weights.ADAPTER:
-            model = _merged(beneath_adapter(card.base, dtype, card.labels), path)
+            merged = dtype if card.base.merged_dtype is None else torch_dtype(DType(card.base.merged_dtype))
+            model = _merged(beneath_adapter(card.base, merged, card.labels), path)
     model.config.pad_token_id = renderer.tokenizer.pad_token_id
     if not card.labels:
         # A model's own defaults for generation (temperature, penalties) must not influence an experiment.

@@ -1,4 +1,4 @@
-"""The commands for people who judge pairs: annotate export, annotate import."""
+"""The commands for people who judge and label: annotate export, annotate import, agreement."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from burnish.cli.common import main, settled
+from burnish.cli.common import JSON, main, print_json, settled
 
 _PATH = click.Path(path_type=Path)
 
@@ -72,3 +72,55 @@ def _check_folder(folder: Path) -> None:
     # Without this check, a mistyped path would look like a folder in which no pair waits.
     if not any((folder / name).is_file() for name in (WAITING, ANNOTATIONS)):
         read_summary(folder)
+
+
+@main.command("agreement")
+@click.argument("file", type=_PATH)
+@click.option(
+    "--ordinal",
+    metavar="A,tie,B",
+    help="The labels from one end of their scale to the other, for the ordinal alpha [default: numbers by their size].",
+)
+@click.option("--labels", type=_PATH, metavar="FILE", help="Write one label for each item to this .csv or .jsonl file.")
+@click.option(
+    "--by",
+    type=click.Choice(["vote", "dawid-skene"]),
+    help="How these labels are found: by the most votes, or by Dawid and Skene's model of the workers [default: vote].",
+)
+@click.option("--overwrite", is_flag=True, help="Replace an existing file at --labels.")
+@JSON
+@settled
+def agreement_command(
+    file: Path, ordinal: str | None, labels: Path | None, by: str | None, overwrite: bool, as_json: bool
+) -> None:
+    """Measure how much the workers agree who labelled the same items.
+
+    FILE is a CSV or JSONL file with one row for each label, in the columns item, worker and label. Other columns are
+    ignored. A figure that is undefined is null, with the reason.
+    """
+    # Each command imports what it needs when it runs, so that `burnish --help` stays fast.
+    from burnish.algorithms.aggregation import dawid_skene, vote  # noqa: PLC0415
+    from burnish.algorithms.agreement import agreement, cohen  # noqa: PLC0415
+    from burnish.algorithms.label_table import label_table  # noqa: PLC0415
+    from burnish.algorithms.per_worker import by_worker  # noqa: PLC0415
+    from burnish.people.agreement_words import agreement_words  # noqa: PLC0415
+    from burnish.people.label_file import check_target, order_of, read_labels, write_aggregated  # noqa: PLC0415
+
+    check_target(labels, by, overwrite)
+    given = read_labels(file, order := order_of(ordinal))
+    table = label_table(given, order)
+    found = agreement(table)
+    if as_json:
+        print_json(found.as_json())
+    else:
+        for line in agreement_words(found, cohen(table), by_worker(given)):
+            click.echo(line)
+    if labels is not None:
+        aggregated = vote(table)
+        if by == "dawid-skene":
+            estimate = dawid_skene(table)
+            aggregated = estimate.labels
+            if not estimate.converged:
+                click.echo(f"warning: the estimate still changed after {estimate.steps:,} steps", err=True)
+        count = write_aggregated(labels, aggregated, overwrite)
+        click.echo(f"{count} labels: {labels}", err=as_json)

@@ -35,7 +35,7 @@ from burnish.config.differs import (
 from burnish.config.judge import JudgeConfig, Prices, ReferenceJudgeConfig
 from burnish.config.kinds import Kinds, OneOf, load_plugins
 from burnish.config.lab import Budget, Compat, Config, Execution, Supervision
-from burnish.config.local_judges import ClassifierConfig, LikelihoodConfig, RewardModelConfig
+from burnish.config.local_judges import ClassifierConfig, LikelihoodConfig, MisledOracleConfig, RewardModelConfig
 from burnish.config.method_settings import ComparingMethod, GatedMethod, MethodRole, MethodSettings
 from burnish.config.methods import (
     METHODS,
@@ -66,6 +66,7 @@ from burnish.config.models import (
 from burnish.config.proposals import FileProposals, Proposals, ServerProposals
 from burnish.config.refiners import DropMethod, MajorityMethod, RestEmMethod, RobustFtMethod, TournamentMethod
 from burnish.config.refinery import AuditConfig, Columns, DataConfig, RefineConfig, RefineSettings, SelftestConfig
+from burnish.config.route import RouteConfig
 from burnish.config.tasks import (
     TASKS,
     AnyTask,
@@ -119,6 +120,7 @@ __all__ = [
     "MajorityMethod",
     "MethodRole",
     "MethodSettings",
+    "MisledOracleConfig",
     "MixedConfig",
     "Model",
     "ModelConfig",
@@ -141,6 +143,7 @@ __all__ = [
     "RestEmMethod",
     "RewardModelConfig",
     "RobustFtMethod",
+    "RouteConfig",
     "Schedule",
     "SelftestConfig",
     "ServerProposals",

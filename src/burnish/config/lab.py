@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from burnish.config.annotators import Supervisor, check_fits
-from burnish.config.base import MOST_REPEATS, Count, Name, PositiveFloat, Seed, Settings
+from burnish.config.base import MOST_REPEATS, Count, Name, PositiveFloat, Repeats, Seed, Settings
 from burnish.config.differs import AnswerDiffers, TaskDiffers
 from burnish.config.judge import ReferenceJudge
 from burnish.config.local_judges import ClassifierConfig
@@ -98,7 +98,7 @@ class Supervision(Settings):
 class Config(Settings):
     """An experiment: a supervisor teaches a student, and several methods are compared."""
 
-    unwritten: ClassVar[frozenset[str]] = frozenset({"train_proposers"})
+    unwritten: ClassVar[frozenset[str]] = frozenset({"train_proposers", "orders"})
 
     name: Name
     """The name of the experiment and of its results folder."""
@@ -138,6 +138,10 @@ class Config(Settings):
     annotator prefers the answers of a round to the answers of the SFT model."""
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1, max_length=MOST_REPEATS)] = (0,)
     """The seeds. Each seed is a separate run with its own halves, training order and samples."""
+    orders: Repeats = 1
+    """How often the model of each round is trained to be measured, each time with its rows in another order and, with
+    adapters, from other first weights. `test_accuracy` is then the mean over the orders. This shows the noise of
+    training on the same labels. Labels, proposals and later rounds come from the first training."""
     execution: Execution = Execution()
     """Settings that change only how fast the experiment runs and when it pauses."""
 

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal, TypeAlias
 
 from burnish.config.annotators import ANNOTATORS, AnnotatorSettings
 from burnish.config.base import (
+    Probability,
     Repeats,
 )
 from burnish.config.models import Decoding, Model, ModelConfig, TrainSettings
@@ -134,6 +135,46 @@ class LikelihoodConfig(AnnotatorSettings):
         if self.learns == "nothing":
             return "likelihood: the answer that a language model finds more likely"
         return "likelihood: the answer that a weak model, finetuned on ground truth, finds more likely"
+
+
+@ANNOTATORS.add
+class MisledOracleConfig(AnnotatorSettings):
+    """Ground truth compares, but it names the wrong side on rows that a second model answers wrong (experiments only).
+
+    The second model is finetuned on the ground-truth half and answers every prompt of the other half. So the mistakes
+    are systematic: they lie on hard rows, they are the same in every round, and nothing tells them from right verdicts.
+    A simulation of our own; no paper has it.
+    """
+
+    refines: ClassVar[bool] = False
+    votes: ClassVar[bool] = False
+    self_tested: ClassVar[bool] = False
+    reads_references: ClassVar[bool] = True
+    head: ClassVar[Head | None] = Head.NONE
+    kind: Literal["misled_oracle"]
+    model: Model
+    """The base of the second model: a folder, GGUF file or hub id of a causal language model, or builtin:NAME."""
+    train: TrainSettings | None = None
+    """How the second model is finetuned. If not given, in the same way as the weak model."""
+    decode: Decoding | None = None
+    """How the second model answers. If not given, as the experiment's models do."""
+    accuracy: Probability | None = None
+    """The share of the rows on which the verdict is right. Of the rows that the second model answers wrong, a seeded
+    hash chooses those with wrong verdicts. If the model answers fewer rows wrong, all of them have wrong verdicts, and
+    the share is larger. If not given, all of them have."""
+
+    @property
+    def base_model(self) -> ModelConfig | None:
+        """The base of the second model."""
+        return self.model
+
+    def needs_ground_truth(self, simulated: bool) -> bool:
+        """Return True: ground truth compares, and the second model learns from it."""
+        return True
+
+    def _who(self) -> str:
+        share = "" if self.accuracy is None else f", at most {100 * (1 - self.accuracy):.0f}\N{NO-BREAK SPACE}%"
+        return f"misled oracle: ground truth, but the wrong side on rows that a second model answers wrong{share}"
 
 
 def _used_as_it_is(settings: AnnotatorSettings, unread: Sequence[str]) -> str | None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from burnish.config.base import Count, PositiveFloat, Seed, Settings
 from burnish.config.kinds import Kinds, OneOf
@@ -114,9 +114,10 @@ class TextToSqlTask(TaskSettings):
     repeated rows count, too. `ordered`: the order of the rows counts, too."""
     evidence: bool = True
     """Show BIRD's piece of knowledge (`evidence`) in the prompt."""
-    schema_form: Literal["create", "columns"] = "create"
+    schema_form: Literal["create", "columns", "none"] = "create"
     """`create` shows the database as CREATE TABLE statements. `columns` shows lists of columns and foreign keys (as the
-    released code does)."""
+    released code does). `none` shows no schema: where all rows have one database, a model can learn it from the
+    queries, and prompts are much shorter."""
     sample_rows: Annotated[int, Field(ge=0, le=100, strict=True)] = 0
     """How many of the first rows of each table are shown."""
     max_prompt_tokens: Count | None = 1024
@@ -130,6 +131,14 @@ class TextToSqlTask(TaskSettings):
     """The most rows of a result. A query that returns more counts as wrong."""
     cache: str | None = None
     """A folder that keeps the results of gold queries from run to run (does not change results)."""
+
+    @model_validator(mode="after")
+    def _no_rows_without_a_schema(self) -> Self:
+        if self.schema_form == "none" and self.sample_rows:
+            raise ValueError(
+                f"sample_rows: {self.sample_rows} found, but schema_form: none shows no table; remove one of the two"
+            )
+        return self
 
 
 def _files_from_text(value: object) -> object:

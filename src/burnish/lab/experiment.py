@@ -34,6 +34,7 @@ class Outcome:
     """The result of one round of one method under one seed.
 
     The artifacts hold the grades of its test answers (`test`), the grades of its labels (`labels`), and its ledger.
+    `reordered` are the grades of the test answers of models that learned the same labels in another order of rows.
     """
 
     method: str
@@ -49,6 +50,7 @@ class Outcome:
     divergence: Divergence | None
     versus: Versus | None
     referenced: Versus | None
+    reordered: tuple[Artifact, ...] = ()
 
 
 @dataclass(slots=True)
@@ -115,6 +117,10 @@ class Experiment:
             for round_ in run_method(method, setting):
                 self._measure(method.name, method.kind, setting, held_out, round_, referee)
 
+    def _ground_truth(self, steps: Steps, weak: Artifact, half_g: Rows, half_u: Rows) -> GroundTruth:
+        train, decode = self.config.supervision.train or self.config.train, self.config.decode
+        return GroundTruth(rows=half_g, gold=steps.gold(half_g), weak=weak, train=train, judged=half_u, decode=decode)
+
     def _supervise(self, steps: Steps, data: Artifact, context: RunContext) -> tuple[Setting, Artifact | None, Rows]:
         """Train the weak supervisor p~ on one half of the data (G), label the other half (U), and build the annotator
         (section 3, appendix B).
@@ -127,9 +133,7 @@ class Experiment:
         weak, strong = bases[WEAK], bases[STRONG]
         # Half G has right labels and trains the supervisor. Half U is what the student learns from (section 3).
         half_g, half_u = _halves(steps, Rows(data, Split.TRAIN))
-        ground_truth = GroundTruth(
-            rows=half_g, gold=steps.gold(half_g), weak=weak, train=config.supervision.train or config.train
-        )
+        ground_truth = self._ground_truth(steps, weak, half_g, half_u)
         gold = steps.gold(half_u)
         # First the training with checkpoints, if q~ learns from them. Then p~ is not trained again.
         same = with_checkpoints(config.supervision.annotator, Teaching(steps=steps, truth=ground_truth))
@@ -195,8 +199,21 @@ class Experiment:
                 divergence=diverge(setting, held_out, round_.model, first) if first and "kl" in wanted else None,
                 versus=win(setting, held_out, answers, first) if first and "win_rate" in wanted else None,
                 referenced=against_references(steps, held_out, answers, referee) if referee else None,
+                # The supervisor is no model whose labels are compared, so its training is not repeated.
+                reordered=() if kind == SUPERVISOR else self._reordered(steps, held_out, round_),
             )
         )
+
+    def _reordered(self, steps: Steps, held_out: Rows, round_: Round) -> tuple[Artifact, ...]:
+        """Train a round's model again in other orders of rows, and grade its test answers."""
+        grades: list[Artifact] = []
+        for order in range(1, self.config.orders):
+            model, other = steps.again(round_.model, order), steps.reordered(order)
+            # A method from outside the package may bring a model that no step trained.
+            if model is not None:
+                answers = other.answer(model, held_out, self.config.decode, "test", DemonstrationSource.PROPOSAL)
+                grades.append(other.grade(held_out, answers))
+        return tuple(grades)
 
 
 def _halves(steps: Steps, train: Rows) -> tuple[Rows, Rows]:

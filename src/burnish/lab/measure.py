@@ -1,12 +1,10 @@
-"""Turn outcomes into results: metrics with intervals per run, summaries over seeds, and paired differences of
-methods."""
+"""Turn outcomes into results: metrics with intervals per run, and summaries over seeds."""
 
 from __future__ import annotations
 
 import functools
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import combinations
 from pathlib import Path
 
 from burnish import __version__
@@ -15,23 +13,21 @@ from burnish.algorithms.stopping import evidence
 from burnish.config import METHODS, Config
 from burnish.lab.experiment import Outcome
 from burnish.lab.inputs import semantic
-from burnish.lab.win_rates import Contests, contests
+from burnish.lab.pairing import graded_orders, noise, paired
+from burnish.lab.win_rates import contests_of, texts_of
 from burnish.protocols import SaysMore, Task, TrainingPoint
 from burnish.results import (
-    REFERENCE_WIN_RATE,
     CurvePoint,
     Metric,
-    PairedRow,
     Results,
     Run,
     SummaryRow,
 )
-from burnish.stats import mean_interval, paired_bootstrap, ratio_interval, win_rate
+from burnish.stats import mean_interval, ratio_interval, share_interval, shares_interval, win_rate
 from burnish.steps.artifacts import (
     TRAINING,
     read_comparisons,
     read_curve,
-    read_demonstrations,
     read_grades,
     read_json,
     read_ledger,
@@ -39,14 +35,13 @@ from burnish.steps.artifacts import (
     read_samples,
     read_scores,
 )
+from burnish.steps.judging import read_routing
 from burnish.steps.probes import Divergence, Versus
 from burnish.steps.setting import Compared
 from burnish.store.files import as_mapping
 from burnish.tasks.answers import graded
 from burnish.types import Demonstration, Example, Reason, Refinement, Verdict
 
-SFT = "sft"
-"""The method that every round is compared with, if a config has a method of that name."""
 CURVE_POINTS = 12
 """How many points of a training curve are kept in the results."""
 
@@ -59,15 +54,18 @@ def results_of(config: Config, outcomes: Sequence[Outcome], task: Task) -> Resul
         config=semantic(config),
         runs=runs,
         summary=tuple(_summary(runs)),
-        paired=tuple(_paired(outcomes)),
+        paired=tuple(paired(outcomes)),
+        noise=tuple(noise(outcomes)),
     )
 
 
 def _run(outcome: Outcome, task: Task) -> Run:
     """Return the metrics and counts of one outcome."""
-    test, labels = read_grades(outcome.test), read_grades(outcome.labels)
+    orders, labels = graded_orders(outcome), read_grades(outcome.labels)
+    prompts = len(orders[0])
+    accuracy = [sum(order.values()) / prompts for order in orders] if prompts else []
     metrics = {
-        "test_accuracy": Metric.share(sum(row.correct for row in test.values()), len(test)),
+        "test_accuracy": Metric.of(shares_interval(accuracy, prompts) if accuracy else None),
         "label_accuracy": Metric.share(sum(row.correct for row in labels.values()), len(labels)),
     }
     training = read_json(outcome.training, TRAINING)
@@ -86,14 +84,14 @@ def _run(outcome: Outcome, task: Task) -> Run:
     if outcome.divergence is not None:
         metrics |= _divergence(outcome.divergence)
     if outcome.versus is not None:
-        metrics["win_rate"] = _win_rate(outcome.versus, len(test))
+        metrics["win_rate"] = _win_rate(outcome.versus, prompts)
     if isinstance(task, SaysMore):
         examples = outcome.held_out.examples()
-        extra = task.said([(examples[id_], text) for id_, text in _texts(outcome).items()])
+        extra = task.said([(examples[id_], text) for id_, text in texts_of(outcome).items()])
         metrics |= {name: Metric.share(*share) for name, share in extra.shares.items()}
         counts |= extra.counts
     if outcome.referenced is not None:
-        judged_contests = _contests(outcome, outcome.referenced)
+        judged_contests = contests_of(outcome, outcome.referenced)
         metrics |= judged_contests.metrics()
         counts |= judged_contests.counts()
     return Run(
@@ -104,6 +102,7 @@ def _run(outcome: Outcome, task: Task) -> Run:
         metrics=metrics,
         counts=counts,
         curve=tuple(_point(point) for point in _thinned(read_curve(outcome.training))),
+        by_order=tuple(accuracy) if len(accuracy) > 1 else (),
     )
 
 
@@ -132,6 +131,10 @@ def _of_round(outcome: Outcome, compared: Compared, task: Task) -> tuple[dict[st
         metrics["annotator_accuracy"] = Metric.share(*right_calls(judged, right))
     if judged:
         metrics["accepted_accuracy"] = Metric.share(*right_calls(accepted, right))
+    figures = None if compared.judged is None else read_routing(compared.judged)
+    if figures is not None:
+        metrics |= {"wrong_when_sure": Metric.of(figures.errors.sure), "wrong": Metric.of(figures.errors.every)}
+        counts |= figures.decided
     return metrics, counts
 
 
@@ -139,16 +142,6 @@ def _removed(accepted: Iterable[Refinement], right: Callable[[str, str], bool]) 
     """Count how many of the labels whose row was removed were right, and how many were wrong."""
     called = [right(row.example_id, row.kept) for row in accepted if row.reason is Reason.REMOVED]
     return {"removed_right": sum(called), "removed_wrong": len(called) - sum(called)} if called else {}
-
-
-def _texts(outcome: Outcome) -> dict[str, str]:
-    """Return the held-out answers by example id."""
-    return {id_: answer.completion for id_, answer in read_demonstrations(outcome.answers).items()}
-
-
-def _contests(outcome: Outcome, against: Versus) -> Contests:
-    """Return the outcome's answers against the references, as the judge saw them."""
-    return contests(against.compared, against.judged, outcome.held_out.examples(), _texts(outcome))
 
 
 def _thinned(points: Sequence[TrainingPoint]) -> Sequence[TrainingPoint]:
@@ -222,7 +215,9 @@ def _summary(runs: Sequence[Run]) -> Iterable[SummaryRow]:
             if metric.value is not None:
                 values.append(metric.value)
     for (method, round_, metric), values in groups.items():
-        interval = mean_interval(values) if values else None
+        # All metrics but the divergences are shares.
+        over_seeds = mean_interval if metric.startswith("kl") else share_interval
+        interval = over_seeds(values) if values else None
         yield SummaryRow(
             method=method,
             round=round_,
@@ -241,70 +236,3 @@ def _spread(values: Sequence[float]) -> float | None:
     mean = sum(values) / len(values)
     # n - 1 in the denominator: the seeds are a sample of all seeds.
     return (sum((value - mean) ** 2 for value in values) / (len(values) - 1)) ** 0.5
-
-
-def _paired(outcomes: Sequence[Outcome]) -> Iterable[PairedRow]:
-    """Yield differences that are paired by seed and prompt.
-
-    First come the last rounds of every two methods. Then each earlier round is compared with `sft`. The metrics are
-    test accuracy and, if a judge compared answers with references, the win rate against references.
-    """
-    by_round: dict[tuple[str, int], dict[int, Outcome]] = {}
-    for outcome in outcomes:
-        by_round.setdefault((outcome.method, outcome.round.number), {})[outcome.seed] = outcome
-    last = {
-        method: (method, number) for method, number in by_round
-    }  # rounds come in order, so a later one replaces an earlier one
-    # The later method of a config comes first in its pair. Where a config lists its baseline first, gains are positive.
-    pairs = [(by_round[a], by_round[b]) for b, a in combinations(last.values(), 2)]
-    if SFT in last:
-        pairs += [
-            (outcomes_of, by_round[last[SFT]])
-            for (method, number), outcomes_of in by_round.items()
-            if number > 0 and (method, number) not in last.values()
-        ]
-    for metric, values in (("test_accuracy", _right), (REFERENCE_WIN_RATE, _wins)):
-        # Each outcome takes part in many pairs, and its grades are on disk: read them once.
-        read = functools.cache(values)
-        for a, b in pairs:
-            row = _difference(metric, a, b, read)
-            if row is not None:
-                yield row
-
-
-def _right(outcome: Outcome) -> Mapping[str, float]:
-    """Return {example id: 1 if the test answer is right, else 0}."""
-    return {id_: float(row.correct) for id_, row in read_grades(outcome.test).items()}
-
-
-def _wins(outcome: Outcome) -> Mapping[str, float]:
-    """Return {example id: P(the answer beats the reference)} for the prompts that the judge decided."""
-    if outcome.referenced is None:
-        return {}
-    judged_contests = _contests(outcome, outcome.referenced)
-    return {id_: contest.p_wins for id_, contest in judged_contests.by_id.items() if contest.p_wins is not None}
-
-
-def _difference(
-    metric: str, a: Mapping[int, Outcome], b: Mapping[int, Outcome], values: Callable[[Outcome], Mapping[str, float]]
-) -> PairedRow | None:
-    """Return the mean difference over the prompts that have a value on both sides in every seed. Returns None if there
-    is no such prompt."""
-    seeds = sorted(a.keys() & b.keys())
-    sides = [(values(a[seed]), values(b[seed])) for seed in seeds]
-    ids = sorted(set[str].intersection(*(set(of_a) & set(of_b) for of_a, of_b in sides))) if sides else []
-    if not ids:
-        return None
-    # One list per seed, so that the bootstrap can draw seeds and prompts.
-    interval = paired_bootstrap([[of_a[id_] - of_b[id_] for id_ in ids] for of_a, of_b in sides])
-    return PairedRow(
-        metric=metric,
-        a=a[seeds[0]].method,
-        a_round=a[seeds[0]].round.number,
-        b=b[seeds[0]].method,
-        b_round=b[seeds[0]].round.number,
-        difference=interval.value,
-        ci95=interval.ci95,
-        seeds=len(seeds),
-        prompts=len(ids),
-    )

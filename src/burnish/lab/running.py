@@ -23,6 +23,7 @@ from burnish.lab.experiment import Experiment
 from burnish.lab.inputs import resolve, resolved
 from burnish.lab.judged import changes_of, confidence_of
 from burnish.lab.measure import results_of
+from burnish.lab.pairing import prompt_grades
 from burnish.lab.planned_experiment import PlannedExperiment, planned, planner_of
 from burnish.lab.timing import timings_of
 from burnish.protocols import Backend, Generator
@@ -37,6 +38,7 @@ from burnish.results import (
     RESULTS_FILE,
     TIMINGS_FILE,
     Results,
+    write_prompt_grades,
 )
 from burnish.steps.engines import GENERATOR, check_engine
 from burnish.store.course import Course
@@ -212,6 +214,7 @@ def _assembled(
     # The config as it ran, so that the results name the commits of the models and data on the hub.
     results = results_of(resolved(config, job.inputs), outcomes, task)
     timings = timings_of(config, executor.records, time.monotonic() - started)
+    write_prompt_grades(out, prompt_grades(outcomes))
     write_atomic(out / CHANGES_FILE, b"".join(dump_line(_json(change)) for change in changes_of(outcomes, task)))
     write_atomic(out / CONFIDENCE_FILE, b"".join(dump_line(_json(row)) for row in confidence_of(outcomes, task)))
     settings = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)  # pyright: ignore[reportUnknownMemberType] its stub

@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from burnish.lab.experiment import Outcome
 from burnish.results import REFERENCE_WIN_RATE, Metric
-from burnish.stats import length_controlled, mean_interval
-from burnish.steps.artifacts import read_comparisons, read_preferences
+from burnish.stats import length_controlled, share_interval
+from burnish.steps.artifacts import read_comparisons, read_demonstrations, read_preferences
+from burnish.steps.probes import Versus
 from burnish.tasks.instruction_answers import CATEGORY
 from burnish.types import Artifact, Example
 
@@ -99,5 +101,15 @@ def _rates(suffix: str, by_id: Mapping[str, Contest], wanted: Callable[[Contest]
     p_wins = [contest.p_wins for contest in decided if contest.p_wins is not None]
     # Judges like long answers. The second figure estimates the win rate at equal length.
     controlled = length_controlled(p_wins, [contest.longer_by for contest in decided])
-    mean = mean_interval(p_wins) if p_wins else None
+    mean = share_interval(p_wins) if p_wins else None
     return {f"{REFERENCE_WIN_RATE}{suffix}": Metric.of(mean), f"{LENGTH_CONTROLLED}{suffix}": Metric.of(controlled)}
+
+
+def texts_of(outcome: Outcome) -> dict[str, str]:
+    """Return the held-out answers by example id."""
+    return {id_: answer.completion for id_, answer in read_demonstrations(outcome.answers).items()}
+
+
+def contests_of(outcome: Outcome, against: Versus) -> Contests:
+    """Return the outcome's answers against the references, as the judge saw them."""
+    return contests(against.compared, against.judged, outcome.held_out.examples(), texts_of(outcome))

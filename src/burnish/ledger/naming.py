@@ -17,6 +17,7 @@ from burnish.config import (
     MajorityConfig,
     OracleConfig,
     RefineSettings,
+    RouteConfig,
     ServerProposals,
     looks_like_hub_id,
 )
@@ -65,11 +66,21 @@ def proposals_words(config: RefineSettings) -> str:
 
 def annotator_words(annotator: AnnotatorSettings | None) -> str:
     """Say who compared, without addresses of this machine, arguments of programs, or fields that may hold a key."""
-    if annotator is None:
-        return "nobody"
-    # The members are named in the order in which they are configured.
-    if isinstance(annotator, MajorityConfig):
-        return "a vote of " + "; ".join(annotator_words(member) for member in annotator.of)
+    match annotator:
+        case None:
+            return "nobody"
+        case MajorityConfig():
+            # The members are named in the order in which they are configured.
+            return "a vote of " + "; ".join(map(annotator_words, annotator.of))
+        case RouteConfig():
+            return (
+                f"a route: {annotator_words(annotator.first)}; where it is not sure, {annotator_words(annotator.then)}"
+            )
+        case _:
+            return _one_annotator_words(annotator)
+
+
+def _one_annotator_words(annotator: AnnotatorSettings) -> str:
     match annotator:
         case JudgeConfig():
             host = public_host(annotator.base_url)

@@ -21,6 +21,7 @@ from burnish.ledger.history import WHY
 from burnish.ledger.holdout import holdout_table, holdout_words
 from burnish.ledger.naming import annotator_words, method_words, proposals_words, public_name
 from burnish.ledger.notes import ended_words, losses, taken_back
+from burnish.ledger.routes import routing_table
 from burnish.ledger.summary import CallSummary, RoundSummary, Summary, reference_doubt
 from burnish.report.drawing import Axis, Curve, Mark, curves, scaled
 from burnish.report.facts import Fact
@@ -74,6 +75,7 @@ def write_page(folder: Path, summary: Summary) -> Path:
             effects=effects_table(summary),
             confidence=confidence_table(summary),
             holdout=holdout_table(summary),
+            routing=routing_table(summary),
             selftest=selftest_table(summary),
             reliability=reliability(summary),
             calibration=calibration_words(summary),

@@ -73,6 +73,22 @@ class HarmSummary(Record):
     """Whether the changes of the round stand."""
 
 
+class RoutingSummary(Record):
+    """Who decided the pairs of a round, if the annotator is a route, and how often the annotator that is asked first
+    was wrong if the second one is right."""
+
+    decided: dict[str, int]
+    """Number of pairs by who decided and why, such as `people:orders_disagree` or `judge:sure`."""
+    wrong_when_sure: Metric | None
+    """Share of wrong verdicts of the first annotator among the pairs of the control: an estimate for all pairs on which
+    it is sure. It is null if there is no such pair."""
+    wrong: Metric | None
+    """Estimate of this share for all pairs. Each pair that was asked is weighted by one over its probability of being
+    asked."""
+    undecided: int
+    """Number of asked pairs on which one of the two names no winner. They do not count in these shares."""
+
+
 class RoundSummary(Record):
     """One round of refinement."""
 
@@ -111,6 +127,8 @@ class RoundSummary(Record):
     unfinished: int | None = None
     """Number of `invalid` proposals without an end: generation stopped at `decode.max_new_tokens`, or at
     `proposals.max_tokens` on a server. A folder of an earlier version has none."""
+    routing: RoutingSummary | None = None
+    """Who decided the pairs, if the annotator is a route."""
 
 
 class CallSummary(Record):

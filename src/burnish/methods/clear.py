@@ -32,7 +32,7 @@ def clear(setting: Setting, method: ClearMethod) -> list[Round]:
         refined = update(setting, labels, (proposals,), compared, judged, method.alpha, k, rule)
         refined = audited(setting, labels, (proposals,), refined, k)
         model = steps.train(setting.base, setting.rows, refined, setting.train, f"clear round {k}")
-        sides = Compared(ledger=refined, sides=(labels, proposals))
+        sides = Compared(ledger=refined, sides=(labels, proposals), judged=judged)
         rounds.append(Round(number=k, model=model, demonstrations=refined, compared=sides, relabelled=True))
         labels = refined
     return rounds

@@ -30,6 +30,6 @@ def dpo(setting: Setting, method: DpoMethod) -> list[Round]:
         preferred = prefer(setting, annotator, pairs, judged, method, k)
         training = method.training(setting.train)
         policy = steps.train_preferences(policy, setting.rows, preferred, training, method.objective, f"dpo round {k}")
-        sides = Compared(ledger=preferred, sides=(labels, *samples))
+        sides = Compared(ledger=preferred, sides=(labels, *samples), judged=judged)
         rounds.append(Round(number=k, model=policy, demonstrations=labels, compared=sides))
     return rounds

@@ -28,7 +28,7 @@ def drop(setting: Setting, method: DropMethod) -> list[Round]:
         # What ILR would replace is removed.
         replaced = update(setting, labels, proposals, compared, judged, method.alpha, k, rule)
         left = without(setting, labels, replaced, k)
-        sides = Compared(ledger=left, sides=(labels, *proposals))
+        sides = Compared(ledger=left, sides=(labels, *proposals), judged=judged)
         setting = dataclasses.replace(setting, rows=setting.rows.part(left, KEPT))
         model = steps.train(setting.base, setting.rows, left, setting.train, f"drop round {k}")
         rounds.append(

@@ -43,7 +43,7 @@ def ilr(setting: Setting, method: IlrMethod) -> list[Round]:
                 return rounds + ended(setting, model, refined, (labels, *proposals), k, last)
         refined = audited(setting, labels, proposals, refined, k)
         model = learned(setting, refined, f"ilr round {k}", last=k == last)
-        sides = Compared(ledger=refined, sides=(labels, *proposals))
+        sides = Compared(ledger=refined, sides=(labels, *proposals), judged=judged)
         rounds.append(Round(number=k, model=model, demonstrations=refined, compared=sides, relabelled=True))
         labels = refined
     return rounds

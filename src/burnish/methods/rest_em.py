@@ -43,6 +43,6 @@ def rest_em(setting: Setting, method: RestEmMethod) -> list[Round]:
         # M step, on the rows of which a sample passed.
         rows = setting.rows.part(passed, KEPT)
         model = steps.train(setting.base, rows, passed, setting.train, f"rest_em round {k}")
-        sides = Compared(ledger=passed, sides=(labels, samples))
+        sides = Compared(ledger=passed, sides=(labels, samples), judged=judged)
         rounds.append(Round(number=k, model=model, demonstrations=passed, compared=sides, relabelled=True, rows=rows))
     return rounds

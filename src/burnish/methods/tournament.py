@@ -29,7 +29,7 @@ def tournament(setting: Setting, method: TournamentMethod) -> list[Round]:
         judged = judge(setting.steps, setting.annotator, setting.rows, final, f"round {k} judgements", rule.accept)
         refined = update(setting, labels, (final,), final, judged, method.alpha, k, rule)
         model = learned(setting, refined, f"tournament round {k}", last=k == method.rounds)
-        sides = Compared(ledger=refined, sides=(labels, final), before=before)
+        sides = Compared(ledger=refined, sides=(labels, final), before=before, judged=judged)
         rounds.append(Round(number=k, model=model, demonstrations=refined, compared=sides, relabelled=True))
         labels = refined
     return rounds

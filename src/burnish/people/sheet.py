@@ -91,7 +91,7 @@ def _written(sheet: Sheet, pairs: Sequence[Ask]) -> bytes:
             # Every cell is quoted, so that line breaks inside answers stay in their cells.
             writer = csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
             writer.writerow(COLUMNS)
-            writer.writerows([_guarded(cell) for cell in row] for row in rows)
+            writer.writerows([guarded(cell) for cell in row] for row in rows)
             return out.getvalue().encode(
                 "utf-8-sig"
             )  # without the byte order mark, spreadsheets assume another encoding
@@ -99,7 +99,7 @@ def _written(sheet: Sheet, pairs: Sequence[Ask]) -> bytes:
             assert_never(sheet)
 
 
-def _guarded(cell: str) -> str:
+def guarded(cell: str) -> str:
     """Return a cell that a spreadsheet does not read as a formula. Control characters are replaced by visible ones."""
     # Spreadsheets show a cell that begins with an apostrophe as text.
     return visible(f"'{cell}" if _is_formula(cell) else cell)

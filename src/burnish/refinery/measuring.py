@@ -13,12 +13,13 @@ import numpy as np
 from burnish.algorithms.ledger_lines import BINS, bin_of, effects, right_calls
 from burnish.algorithms.stopping import Preferred, kind_of
 from burnish.ledger.folder import Folder
-from burnish.ledger.summary import HarmSummary, RoundSummary
+from burnish.ledger.summary import HarmSummary, RoundSummary, RoutingSummary
 from burnish.methods import Round
 from burnish.protocols import Grader
 from burnish.results import Metric
 from burnish.steps.artifacts import DEMONSTRATIONS, LEDGER, Rows, iter_ledger, read_demonstrations
 from burnish.steps.auditing import read_harm
+from burnish.steps.judging import read_routing
 from burnish.steps.setting import Compared
 from burnish.store.files import as_mapping, iter_rows
 from burnish.store.line_index import stage_lines
@@ -115,7 +116,22 @@ def summarised(round_: Round, reference: Reference | None) -> RoundSummary:
         unfinished=_unfinished(round_.compared, counts[Reason.INVALID]),
         confidence=counted.judged,
         accepted_confidence=counted.accepted,
+        routing=_routing(round_.compared.judged),
         harm=HarmSummary(**{k: v for k, v in as_mapping(harm).items() if k != "round"}) if harm else None,
+    )
+
+
+def _routing(judged: Artifact | None) -> RoutingSummary | None:
+    """Return who decided the pairs, or None if the annotator is no route."""
+    figures = None if judged is None else read_routing(judged)
+    if figures is None:
+        return None
+    errors = figures.errors
+    return RoutingSummary(
+        decided=dict(sorted(figures.decided.items())),
+        wrong_when_sure=None if errors.sure is None else Metric.of(errors.sure),
+        wrong=None if errors.every is None else Metric.of(errors.every),
+        undecided=errors.undecided,
     )
 
 

@@ -14,6 +14,7 @@ from burnish.ledger.history import WHY
 from burnish.ledger.holdout import holdout_words
 from burnish.ledger.notes import ended_words, losses, share, taken_back
 from burnish.ledger.page import call_words
+from burnish.ledger.routes import routing_words
 from burnish.ledger.summary import RoundSummary, Summary, reference_doubt
 from burnish.models.location import TRY_IT
 from burnish.refinery.refining import FinishedRefinement
@@ -33,6 +34,7 @@ def closing(finished: FinishedRefinement) -> Iterator[str]:
         yield f"warning: {doubt}"
     for round_ in summary.rounds:
         yield _round_words(round_)
+        yield from routing_words(round_)
         yield from ended_words(summary, round_)
         yield from _why_few(summary, round_)
     if back := taken_back(summary):

@@ -11,11 +11,14 @@ from burnish.report.gaps import (
     Held,
     Variants,
     above,
+    alike,
     between,
     gain_difference,
     gap,
     in_setting,
     no_gain,
+    reaches,
+    unmeasured,
 )
 from burnish.report.gaps import mean as mean_at
 from burnish.report.text import percent
@@ -121,20 +124,8 @@ def figure_5(variants: Variants) -> list[Claim]:
         claims.append(above(f"Label accuracy rises over the rounds{in_setting(name)}:", gap(results, *labels)))
     if (oracle := variants.get("oracle")) is not None:
         text = "With an oracle the labels come to the accuracy of the model trained on ground truth, or surpass it:"
-        claims.append(_reaches(text, gap(oracle, At("ilr", None, "label_accuracy"), CEILING)))
+        claims.append(reaches(text, gap(oracle, At("ilr", None, "label_accuracy"), CEILING)))
     return claims
-
-
-def _reaches(text: str, difference: Gap | None) -> Claim:
-    """Judge a claim that a value reaches another one or is above it.
-
-    It holds unless the interval of the difference lies below zero.
-    """
-    claim = above(text, difference)
-    # `above` is right where nothing was measured and where the value falls short.
-    if difference is None or difference.below:
-        return claim
-    return Claim(text=claim.text, verdict=Held.HELD, detail=claim.detail)
 
 
 def figure_9(variants: Variants) -> list[Claim]:
@@ -152,20 +143,12 @@ def figure_9(variants: Variants) -> list[Claim]:
 def figure_10(variants: Variants) -> list[Claim]:
     """Claims about the cap alpha."""
     return [
-        _little(f"alpha {alpha} and the paper's 0.15 end alike:", gap(results, At(f"ilr-alpha-{alpha}"), base))
+        alike(f"alpha {alpha} and the paper's 0.15 end alike:", gap(results, At(f"ilr-alpha-{alpha}"), base))
         for results in variants.values()
         # A list of one names the value inside the comprehension.
         for base in [At("ilr-alpha-0.15")]
         for alpha in ("0.05", "0.3")
     ]
-
-
-def _little(text: str, difference: Gap | None) -> Claim:
-    """Judge a claim that two values are alike: it holds unless the interval of their difference excludes zero."""
-    if difference is None:
-        return Claim(text=text, verdict=Held.NOT_CLEAR, detail="Not measured.")
-    differ = difference.above or difference.below
-    return Claim(text=text, verdict=Held.NOT_HELD if differ else Held.HELD, detail=f"Difference {difference.words()}.")
 
 
 def _against_dpo(variants: Variants, *names: str) -> list[Claim]:
@@ -200,7 +183,7 @@ def released_code(variants: Variants) -> list[Claim]:
             claims.append(above(text, between(ours, At(method), unswapped, At(method))))
     if ours is not None and cap is not None:
         text = "The cap over all rows and the released one over differing proposals end alike:"
-        claims.append(_little(text, between(ours, ILR, cap, ILR)))
+        claims.append(alike(text, between(ours, ILR, cap, ILR)))
     return claims
 
 
@@ -275,11 +258,12 @@ def _helps_from(variants: Variants, method: str, budget: str) -> Claim:
             break
         helping = accuracy
     if not rows:
-        return Claim(text=text, verdict=Held.NOT_CLEAR, detail="Not measured.")
+        return unmeasured(text)
     lowest = percent(helping) if helping is not None else "none of those measured"
     spread = f"{percent(rows[0][0])} to {percent(rows[-1][0])}"
     best = rows[-1][1].words()
-    verdict = Held.HELD if helping is not None else Held.NOT_HELD
+    # No clear gain at the best annotator does not show that there is none.
+    verdict = Held.HELD if helping is not None else Held.NOT_TOLD_APART
     return Claim(
         text=text, verdict=verdict, detail=f"{lowest}; measured from {spread}. Gain with the best annotator: {best}."
     )

@@ -16,6 +16,9 @@ Variants: TypeAlias = Mapping[str, Results]
 """The results of an experiment's settings by their labels. A single setting has the label ""."""
 
 TEST = "test_accuracy"
+MARGIN = 0.02
+"""The smallest difference of shares that would matter. An interval that excludes it shows that nothing is gained. One
+that reaches it leaves the claim undecided, also if it includes zero."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,7 @@ class At:
 class Gap:
     """A difference with its 95 % interval.
 
-    The interval is a paired bootstrap over seeds and prompts, or else a t interval over seeds.
+    The interval is paired by seed and prompt, or else a t interval over seeds.
     """
 
     value: float
@@ -48,10 +51,25 @@ class Gap:
         """Whether the interval lies below zero."""
         return relation_to_zero(self.ci95) is Relation.BELOW
 
+    @property
+    def excludes_gain(self) -> bool:
+        """Whether the interval excludes a difference of `MARGIN` or more."""
+        return self.ci95 is not None and self.ci95[1] < MARGIN
+
+    @property
+    def excludes_loss(self) -> bool:
+        """Whether the interval excludes a difference of -MARGIN or less."""
+        return self.ci95 is not None and self.ci95[0] > -MARGIN
+
     def words(self, share: bool = True) -> str:
         """Write the difference, its interval and the number of seeds. A share is written in percentage points."""
         write: Callable[[float], str] = signed_points if share else _plain
-        interval = "no interval" if self.ci95 is None else f"{write(self.ci95[0])} to {write(self.ci95[1])}"
+        if self.ci95 is None:
+            interval = "no interval"
+        elif self.ci95[0] == self.ci95[1]:  # such an interval would say that chance plays no part
+            interval = "the same in every seed"
+        else:
+            interval = f"{write(self.ci95[0])} to {write(self.ci95[1])}"
         return f"{write(self.value)}{' points' if share else ''} ({interval}), {plural(self.seeds, 'seed')}"
 
 
@@ -64,7 +82,7 @@ class Held(StrEnum):
 
     HELD = "held"
     NOT_HELD = "not held"
-    NOT_CLEAR = "not clear"
+    NOT_TOLD_APART = "cannot be told apart"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +113,7 @@ def mean(results: Results, at: At) -> float | None:
 
 def gap(results: Results, a: At, b: At) -> Gap | None:
     """Return a minus b within one experiment, or None if either was not measured."""
-    # The paired bootstrap is preferred: it uses the prompts as well as the seeds, so its interval is usually narrower.
+    # The paired row is preferred: its interval covers other prompts as well as other seeds.
     return _paired(results, a, b) or between(results, a, results, b)
 
 
@@ -148,21 +166,51 @@ def _over_seeds(a: Mapping[int, float], b: Mapping[int, float]) -> Gap | None:
 def above(text: str, difference: Gap | None, share: bool = True) -> Claim:
     """Judge a claim that a difference is above zero. `share` says whether the difference is a share."""
     if difference is None:
-        return Claim(text=text, verdict=Held.NOT_CLEAR, detail="Not measured.")
-    verdict = Held.HELD if difference.above else Held.NOT_HELD if difference.below else Held.NOT_CLEAR
+        return unmeasured(text)
+    verdict = Held.HELD if difference.above else Held.NOT_HELD if difference.below else Held.NOT_TOLD_APART
     return Claim(text=text, verdict=verdict, detail=f"Difference {difference.words(share)}.")
 
 
 def no_gain(text: str, difference: Gap | None) -> Claim:
-    """Judge a claim that nothing is gained. It holds unless the interval lies above zero.
+    """Judge a claim that nothing is gained. It holds if the interval excludes a gain of `MARGIN`.
 
-    An interval that includes zero shows no gain. This does not prove that there is none.
+    This is one of two one-sided tests at 2.5 %. An interval that merely includes zero does not show that nothing is
+    gained.
     """
     if difference is None:
-        return Claim(text=text, verdict=Held.NOT_CLEAR, detail="Not measured.")
-    verdict = Held.NOT_HELD if difference.above else Held.HELD
+        return unmeasured(text)
     harm = " It harms." if difference.below else ""
-    return Claim(text=text, verdict=verdict, detail=f"Difference {difference.words()}.{harm}")
+    return _within(text, difference, held=difference.excludes_gain, contrary=difference.above, note=harm)
+
+
+def reaches(text: str, difference: Gap | None) -> Claim:
+    """Judge a claim that a value reaches another one or is above it.
+
+    It holds if the interval of the difference excludes that `MARGIN` is missing.
+    """
+    if difference is None:
+        return unmeasured(text)
+    return _within(text, difference, held=difference.excludes_loss, contrary=difference.below)
+
+
+def alike(text: str, difference: Gap | None) -> Claim:
+    """Judge a claim that two values are alike: it holds if the interval lies between -MARGIN and MARGIN."""
+    if difference is None:
+        return unmeasured(text)
+    same = difference.excludes_gain and difference.excludes_loss
+    return _within(text, difference, held=same, contrary=difference.above or difference.below)
+
+
+def unmeasured(text: str) -> Claim:
+    """Return a claim about something that was not measured."""
+    return Claim(text=text, verdict=Held.NOT_TOLD_APART, detail="Not measured.")
+
+
+def _within(text: str, difference: Gap, *, held: bool, contrary: bool, note: str = "") -> Claim:
+    """Return a claim with a margin. A clear difference that is smaller than the margin does not speak against it."""
+    verdict = Held.HELD if held else Held.NOT_HELD if contrary else Held.NOT_TOLD_APART
+    detail = f"Difference {difference.words()}; margin {100 * MARGIN:.0f} points.{note}"
+    return Claim(text=text, verdict=verdict, detail=detail)
 
 
 def levels(results: Results, *places: tuple[str, At]) -> str:

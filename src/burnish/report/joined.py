@@ -12,7 +12,7 @@ from burnish import __version__
 from burnish.report.claims import CLAIMS
 from burnish.report.drawing import Drawing
 from burnish.report.figures import over_rounds
-from burnish.report.gaps import At, Claim, Variants, gap
+from burnish.report.gaps import MARGIN, At, Claim, Variants, gap
 from burnish.report.page import environment
 from burnish.report.paper import PAPER_FIGURES, PaperFigure
 from burnish.report.series import Point, curve, methods, setting
@@ -132,7 +132,8 @@ def _basis(variants: Variants) -> str:
     return (
         f"{over}, {' or '.join(f'{n:,}' for n in sorted(prompts))} prompts each; bars and ranges are 95 % intervals. "
         "“Held” means that the interval of the difference excludes zero and lies on the claim’s side. For a claim that "
-        "nothing is gained, “held” means that the interval does not lie above zero."
+        "nothing is gained or that two things are alike, “held” means that the interval excludes "
+        f"{100 * MARGIN:.0f} points. Otherwise the two cannot be told apart."
     )
 
 

@@ -15,6 +15,7 @@ from burnish.errors import DataError
 from burnish.report.drawing import Drawing
 from burnish.report.facts import Fact, facts
 from burnish.report.figures import draw_figures
+from burnish.report.noise import noise_table
 from burnish.report.reliability import by_method, view_of
 from burnish.report.series import setting
 from burnish.report.tables import (
@@ -118,6 +119,7 @@ def render(
             figures=_figure_views(results, draw_figures(results) if drawings is None else drawings),
             summary=summary_table(results),
             paired=paired_table(results),
+            noise=noise_table(results),
             reasons=reasons_table(results),
             effects=effects_table(results),
             confidence=confidence_table(results, confidence),

@@ -21,6 +21,8 @@ SHARES = {
     "label_accuracy": "label accuracy",
     "annotator_accuracy": "annotator accuracy",
     "accepted_accuracy": "of what it accepted",
+    "wrong_when_sure": "first annotator wrong when sure",
+    "wrong": "first annotator wrong",
     "replaced": "labels replaced",
     "removed": "rows left out",
     "win_rate": "win rate against SFT",

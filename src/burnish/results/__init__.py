@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from burnish.results.confidence import Confidence, Reliability, ReliabilityBin
+from burnish.results.grades import GRADES_FILE, Answered, PromptGrades, read_prompt_grades, write_prompt_grades
 from burnish.results.reading import read_changes, read_confidence, read_results, read_timings
 from burnish.results.records import (
     CHANGES_FILE,
@@ -17,8 +18,10 @@ from burnish.results.records import (
     Change,
     CurvePoint,
     Machine,
+    MethodRound,
     Metric,
     Natural,
+    NoiseRow,
     PairedRow,
     Record,
     Results,
@@ -32,19 +35,24 @@ __all__ = [
     "CHANGES_FILE",
     "CONFIDENCE_FILE",
     "CONFIG_FILE",
+    "GRADES_FILE",
     "REFERENCE_WIN_RATE",
     "RESULTS_FILE",
     "SCHEMA_VERSION",
     "SUPERVISOR",
     "TIMINGS_FILE",
+    "Answered",
     "Bounds",
     "Change",
     "Confidence",
     "CurvePoint",
     "Machine",
+    "MethodRound",
     "Metric",
     "Natural",
+    "NoiseRow",
     "PairedRow",
+    "PromptGrades",
     "Record",
     "Reliability",
     "ReliabilityBin",
@@ -55,6 +63,8 @@ __all__ = [
     "Timings",
     "read_changes",
     "read_confidence",
+    "read_prompt_grades",
     "read_results",
     "read_timings",
+    "write_prompt_grades",
 ]

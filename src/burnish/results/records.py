@@ -97,6 +97,8 @@ class Run(Record):
     """The number of rows for each reason (agreed, accepted, ...), what the changes did, train_rows and other counts."""
     curve: tuple[CurvePoint, ...] = ()
     """The training curve, if the model was trained on preferences."""
+    by_order: tuple[StoredProbability, ...] = ()
+    """The test accuracy of each training, if the model was trained with its rows in several orders; else empty."""
 
 
 class SummaryRow(Record):
@@ -115,7 +117,7 @@ class SummaryRow(Record):
     seeds: Natural
     """The number of seeds that have a value."""
     ci95: Bounds | None
-    """The 95 % t-interval over seeds; null for one seed."""
+    """The 95 % t-interval over seeds, for a share cut to [0, 1]; null for one seed."""
 
 
 class PairedRow(Record):
@@ -134,7 +136,7 @@ class PairedRow(Record):
     difference: float
     """The mean of a minus the mean of b."""
     ci95: Bounds | None
-    """The 95 % interval of the difference, by a paired bootstrap over seeds and prompts; null if there is none."""
+    """The 95 % interval: over seeds and prompts, or Newcombe's for one seed; null if there is none."""
     seeds: Natural
     """The number of seeds that both methods have."""
     prompts: Natural
@@ -156,6 +158,25 @@ class PairedRow(Record):
         )
 
 
+class NoiseRow(Record):
+    """A part of the noise of one metric of one method after one round: a variance component."""
+
+    metric: str
+    """The metric's name."""
+    method: str
+    """The method's name."""
+    round: Natural
+    """The number of rounds done."""
+    source: str
+    """Where the noise comes from: seed, order (of rows), prompt, or two of them together, as in `seed x prompt`."""
+    variance: float
+    """The variance between single units, by the method of moments. Below zero, the data show no such noise."""
+    of_mean: float
+    """The part of the variance of the mean over all units: the variance divided by the number of units."""
+    df: Natural
+    """The degrees of freedom of the estimate."""
+
+
 class Results(Record):
     """The content of results.json: everything that an experiment found.
 
@@ -174,6 +195,8 @@ class Results(Record):
     """One row for each method, round and metric."""
     paired: tuple[PairedRow, ...]
     """Differences between methods."""
+    noise: tuple[NoiseRow, ...] = ()
+    """Where the noise of test accuracy comes from; empty in files of earlier versions."""
 
     @model_validator(mode="after")
     def _runs_differ(self) -> Results:

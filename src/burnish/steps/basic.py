@@ -6,10 +6,12 @@ Artifacts are read only inside the `run` functions.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from burnish.config import Decoding, ModelConfig, Objective, TrainSettings
 from burnish.errors import DataError
@@ -26,8 +28,10 @@ from burnish.steps.artifacts import (
 )
 from burnish.steps.data import RESUMABLE, SHARED, DataSteps, Handling
 from burnish.steps.engines import Engines, complete
-from burnish.steps.lazy import prompts_of, training_rows
+from burnish.steps.lazy import preference_rows, prompts_of, training_rows
+from burnish.steps.orders import RowOrder
 from burnish.store.files import iter_rows, pretty, write_atomic, write_rows
+from burnish.store.keyed_rows import KeyedRows, LazyRows
 from burnish.store.keys import KeySet, texts_of
 from burnish.store.listings import write_listings
 from burnish.store.runners import Runner
@@ -40,7 +44,7 @@ from burnish.types import (
     DemonstrationSource,
     Example,
     Head,
-    PreferenceRow,
+    TrainingRow,
 )
 
 
@@ -60,7 +64,25 @@ class Steps(DataSteps):
         learned_kind: str | None = None,
     ) -> None:
         super().__init__(runner, task, task_kind, seed, learned_kind)
-        self.engines = engines
+        self.engines, self.order = engines, RowOrder(seed)
+        # How to train each model once more, by the model's fingerprint.
+        self._trained: dict[str, Callable[[Steps], Artifact]] = {}
+
+    def reordered(self, order: int) -> Steps:
+        """Return the same steps, except that trainings take their rows in another order. Order 0 is the usual one."""
+        other = copy.copy(self)
+        other.order, other._trained = RowOrder(self.seed, order), {}
+        other.label = f"{self.label} order {order + 1}"
+        return other
+
+    def again(self, model: Artifact, order: int) -> Artifact | None:
+        """Train a model once more as these steps trained it, but in another order of rows.
+
+        After preference optimisation only the last training is repeated, from the same policy. Returns None if these
+        steps did not train the model.
+        """
+        train = self._trained.get(model.fingerprint)
+        return None if train is None else train(self.reordered(order))
 
     def base(self, model: ModelConfig, weights: Artifact, head: Head = Head.NONE) -> Artifact:
         """Describe a base model. It is identified by the content of its weights, so moving its folder changes nothing.
@@ -102,6 +124,16 @@ class Steps(DataSteps):
         matcher_of = matchers(task, lambda: examples, ())
         return lambda id_, text, finished: finished and matcher_of(id_).extract(text) is not None
 
+    def _learnable(
+        self, examples: KeyedRows[Example], current: KeyedRows[Demonstration]
+    ) -> tuple[NDArray[np.bool_], LazyRows[TrainingRow]]:
+        """Return which of the N examples have a demonstration with an answer to learn, and the rows to learn."""
+        learned, place_N = self._learned(examples), current.places(examples.sorted_keys)
+        answers = current.fields_at(place_N, "example_id", "completion", "finished")
+        fits_N = np.fromiter((learned(*answer) for answer in answers), dtype=np.bool_)
+        chosen_M = np.flatnonzero(fits_N)
+        return fits_N, training_rows(examples, current, chosen_M, place_N[chosen_M])
+
     def train(
         self,
         base: Artifact,
@@ -122,20 +154,18 @@ class Steps(DataSteps):
         def run(work: Work) -> None:
             if same is not None and self._taken(same, work):
                 return
-            # References stay out of reach here, so that no training can use them by mistake.
+            # References stay out of reach here: no training can use them by mistake.
             examples, current = rows.prompts_only(), read_demonstrations(demonstrations)
-            learned, place_N = self._learned(examples), current.places(examples.sorted_keys)
-            answers = current.fields_at(place_N, "example_id", "completion", "finished")
-            fits_N = np.fromiter((learned(*answer) for answer in answers), dtype=np.bool_)
-            chosen_M = np.flatnonzero(fits_N)
-            training = training_rows(examples, current, chosen_M, place_N[chosen_M])
+            fits_N, training = self._learnable(examples, current)
             if not len(training):
                 raise DataError(
                     f"{self.label} {label}: none of {len(examples)} demonstrations has an answer to learn. "
                     "Every answer was cut or has no final answer; train the model that wrote them longer, or raise "
                     "decode.max_new_tokens"
                 )
-            tokens = self.engines.trainer().train(base, training, settings, self.seed, work.path, checkpoints)
+            tokens = self.engines.trainer().train(
+                base, training, settings, self.order.training_seed, work.path, checkpoints
+            )
             # `check_cross_label` reads this record later.
             trained_on, without = texts_of(examples.sorted_keys[fits_N]), len(examples) - len(training)
             write_listings(work.path / TRAINING, {"trained_on": trained_on, "without_answer": without})
@@ -147,10 +177,13 @@ class Steps(DataSteps):
             "checkpoints": checkpoints,
             # The task decides which demonstrations have an answer to learn.
             "task": self.learned_kind,
+            **self.order.identity,
             **rows.config,
         }
         inputs = {"base": base, "demonstrations": demonstrations, **rows.inputs}
-        return self.stage("train", config, inputs, run, label, Handling(after=() if same is None else (same,)))
+        trained = self.stage("train", config, inputs, run, label, Handling(after=() if same is None else (same,)))
+        self._trained[trained.fingerprint] = lambda steps: steps.train(base, rows, demonstrations, settings, label)
+        return trained
 
     def _taken(self, same: Artifact, work: Work) -> bool:
         """Take the files of the same training, and say whether it is finished."""
@@ -177,19 +210,10 @@ class Steps(DataSteps):
 
         def run(work: Work) -> None:
             examples, chosen = rows.prompts_only(), read_chosen(preferred)
-            training = [
-                PreferenceRow(
-                    # An example may have several pairs, so the number makes the row's id unique.
-                    id=f"{row.example_id}#{row.number}",
-                    prompt=examples[row.example_id].prompt,
-                    chosen=row.chosen.completion,
-                    rejected=row.rejected.completion,
-                )
-                for row in chosen
-            ]
+            training = preference_rows(examples, chosen)
             if training:
                 trained = self.engines.trainer().train_preferences(
-                    policy, training, settings, objective, self.seed, work.path
+                    policy, training, settings, objective, self.order.training_seed, work.path
                 )
                 write_rows(work.path / CURVE, trained.curve)
                 work.count(rows=len(training), tokens=trained.tokens)
@@ -204,10 +228,15 @@ class Steps(DataSteps):
             "train": settings.model_dump(mode="json", exclude={"lora"}),
             "objective": objective.semantic(),
             "seed": self.seed,
+            **self.order.identity,
             **rows.config,
         }
         inputs = {"policy": policy, "preferred": preferred, **rows.inputs}
-        return self.stage("train_preferences", config, inputs, run, label)
+        trained = self.stage("train_preferences", config, inputs, run, label)
+        self._trained[trained.fingerprint] = lambda steps: steps.train_preferences(
+            policy, rows, preferred, settings, objective, label
+        )
+        return trained
 
     def score(self, model: Artifact, rows: Rows, answers: Artifact, label: str) -> Artifact:
         """Compute log p(answer and end | prompt) for these rows' answers, in nats.

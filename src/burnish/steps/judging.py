@@ -2,20 +2,51 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import JsonValue
 
 from burnish.algorithms.comparisons import voted
+from burnish.algorithms.routing import JudgeErrors, Route, RouteRule, judge_errors, routed
 from burnish.protocols import Annotator
-from burnish.steps.artifacts import PREFERENCES, Rows, preference_row, read_comparisons, read_preferences
+from burnish.steps.artifacts import (
+    COMPARISONS,
+    PREFERENCES,
+    Rows,
+    preference_row,
+    read_comparisons,
+    read_json,
+    read_preferences,
+)
 from burnish.steps.basic import Steps
 from burnish.steps.data import Handling
-from burnish.store.files import write_rows
+from burnish.store.files import as_mapping, iter_rows, pretty, row_of, write_atomic, write_rows
 from burnish.store.stages import Work
 from burnish.types import Accept, Artifact, Example, Preference
+
+ROUTES, ROUTING = "routes.jsonl", "routing.json"
+"""The files that say who decides each pair and why, and what that shows about the annotator that is asked first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoutingFigures:
+    """What became of the pairs of a round: how many were `decided` by whom and why, and how often the annotator that is
+    asked first was wrong."""
+
+    decided: Mapping[str, int]
+    errors: JudgeErrors
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Routing:
+    """Two annotators: `first` is asked about all pairs, and `then` about those that `rule` chooses."""
+
+    first: AnnotatorPlan
+    then: AnnotatorPlan
+    rule: RouteRule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +56,8 @@ class AnnotatorPlan:
     `config` and `inputs` identify its judgements. `over` makes the annotator for {id: example}; the examples have
     references only if `reads_references` is true. `order_free` means that it is asked once, because the order of two
     answers does not matter. `shares` is {source: share of the cap} for mixed feedback. If there are `members`, the
-    members judge, each in a stage of its own, and then they vote.
+    members judge, each in a stage of its own, and then they vote. If there is a `routing`, its two annotators judge,
+    each in a stage of its own.
 
     `coarse` means that many judgements have the same confidence, as those of people have. Then a seeded hash ranks
     them, because ids may follow the order of the data. `outside` means that a server, people or a user's program are
@@ -43,6 +75,12 @@ class AnnotatorPlan:
     outside: bool = False
     shares: Mapping[str, float] | None = None
     members: tuple[AnnotatorPlan, ...] = ()
+    routing: Routing | None = None
+
+    @property
+    def in_ledger(self) -> str | None:
+        """The name of the annotator in the ledger. It is None if each judgement says itself who gave it, and why."""
+        return self.kind if self.routing is None else None
 
     def on(self, rows: Rows) -> Annotator:
         """Return the annotator for these rows. It sees the references only if it may read them."""
@@ -70,6 +108,8 @@ def judge(
 
     If the run is killed, finished units of the annotator's work are kept.
     """
+    if annotator.routing is not None:
+        return _routed(steps, annotator.routing, rows, compared, label, accept)
     if annotator.members:
         # Each member has a stage of its own, so its judgements are reused if the members change.
         votes = [judge(steps, member, rows, compared, f"{label} by {member.kind}") for member in annotator.members]
@@ -123,3 +163,52 @@ def _vote(
     # The default is left out, so that votes by the mean keep their fingerprint.
     config: dict[str, JsonValue] = {"accept": str(accept)} if both else {}
     return steps.stage("votes", config, inputs, run, f"{label} together")
+
+
+def _routed(steps: Steps, routing: Routing, rows: Rows, compared: Artifact, label: str, accept: Accept) -> Artifact:
+    """Let the first annotator judge all comparisons and the second one those of which the first one is not sure.
+
+    Each preference names who decided and why, such as `people:orders_disagree`. The first annotator's preferences stay
+    in their own stage.
+    """
+    first, then, rule, seed = routing.first, routing.then, routing.rule, steps.seed
+    judged = judge(steps, first, rows, compared, f"{label} by {first.kind}", accept)
+
+    def choose(work: Work) -> None:
+        preferences, comparisons = read_preferences(Path(judged.path)), read_comparisons(compared)
+        routes = routed([preferences[comparison.id] for comparison in comparisons], rule, seed)
+        write_rows(work.path / ROUTES, routes)
+        asked = {route.comparison_id for route in routes if route.asked}
+        chosen = (comparison for comparison in comparisons if comparison.id in asked)
+        work.count(comparisons=write_rows(work.path / COMPARISONS, chosen))
+
+    config: dict[str, JsonValue] = {"sure": rule.sure, "control": rule.control, "budget": rule.budget, "seed": seed}
+    inputs = {"comparisons": compared, "judged": judged}
+    route = steps.stage("route", config, inputs, choose, f"{label}: who decides")
+    said = judge(steps, then, rows, route, f"{label} by {then.kind}", accept)
+
+    def who(one: Route) -> str:
+        return f"{(then if one.asked else first).kind}:{one.why}"
+
+    def join(work: Work) -> None:
+        by_first, by_then = read_preferences(Path(judged.path)), read_preferences(Path(said.path))
+
+        def decided(one: Route) -> Preference:
+            preference = (by_then if one.asked else by_first)[one.comparison_id]
+            return replace(preference, judge=who(one))
+
+        routes = list(iter_rows(Path(route.path) / ROUTES, Route))
+        work.count(comparisons=write_rows(work.path / PREFERENCES, (preference_row(decided(one)) for one in routes)))
+        twice = ((one, by_first[one.comparison_id], by_then[one.comparison_id]) for one in routes if one.asked)
+        figures = RoutingFigures(decided=Counter(map(who, routes)), errors=judge_errors(twice))
+        write_atomic(work.path / ROUTING, pretty(as_mapping(figures)))
+
+    inputs = {"routes": route, "judged": judged, "said": said}
+    return steps.stage("routed", {"first": first.kind, "then": then.kind}, inputs, join, f"{label} together")
+
+
+def read_routing(judged: Artifact) -> RoutingFigures | None:
+    """Read what became of the pairs of a round. Return None if its annotator does not route them."""
+    if not (Path(judged.path) / ROUTING).exists():
+        return None
+    return row_of(read_json(judged, ROUTING), RoutingFigures, judged.path)

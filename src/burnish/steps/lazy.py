@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from burnish.steps.artifacts import ChosenPair
 from burnish.store.keyed_rows import KeyedRows, LazyRows
-from burnish.types import Demonstration, Example, Prompt, TrainingRow
+from burnish.types import Demonstration, Example, PreferenceRow, Prompt, TrainingRow
 
 
 def prompts_of(examples: KeyedRows[Example], samples: int) -> LazyRows[Prompt]:
@@ -44,3 +45,17 @@ def training_rows(
             yield TrainingRow(id=example.id, prompt=example.prompt, completion=text)
 
     return LazyRows(len(example_M), some)
+
+
+def preference_rows(examples: Mapping[str, Example], chosen: Sequence[ChosenPair]) -> list[PreferenceRow]:
+    """Return preferences to train on, each with its prompt."""
+    return [
+        PreferenceRow(
+            # An example may have several pairs, so the number makes the row's id unique.
+            id=f"{row.example_id}#{row.number}",
+            prompt=examples[row.example_id].prompt,
+            chosen=row.chosen.completion,
+            rejected=row.rejected.completion,
+        )
+        for row in chosen
+    ]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from burnish.algorithms.comparisons import confidence
+from burnish.algorithms.comparisons import confidence, tie_rank
 from burnish.algorithms.preferences import Pair, against, ledger_line, most_confident, paired, preferred, screened
 from burnish.algorithms.refinement import drawn
 from burnish.config import Decoding, DpoMethod, PairsFrom
@@ -130,6 +130,10 @@ def prefer(
     keep, rule = method.keep, rule_of(method)
     # With an equal budget not all pairs are judged, and a share of all pairs might then be more than were judged.
     of_all = setting.comparisons is None if method.of is None else method.of == "all"
+    seed = setting.steps.seed
+
+    def rank(preference: Preference, key: str) -> str:
+        return tie_rank(preference, str(seed), str(number), key) if annotator.coarse else ""
 
     def run(work: Work) -> None:
         all_pairs, preferences = read_pairs(pairs), read_preferences(Path(judged.path))
@@ -138,12 +142,12 @@ def prefer(
         if method.of == "compared":
             # Equal pairs cost one comparison.
             n = len({pair_row.comparison.id for pair_row in judged_pairs})
-        reasons = most_confident(all_pairs, preferences, keep, n, annotator.shares, rule)
+        reasons = most_confident(all_pairs, preferences, keep, n, annotator.shares, rule, rank)
         verdicts = [
             None if pair_row.reason is not None else preferences[pair_row.comparison.id] for pair_row in all_pairs
         ]
         rows = list(zip(all_pairs, verdicts, reasons, strict=True))
-        write_rows(work.path / LEDGER, (ledger_line(*row, number, annotator.kind) for row in rows))
+        write_rows(work.path / LEDGER, (ledger_line(*row, number, annotator.in_ledger) for row in rows))
         chosen = [
             _chosen(pair_row, by) for pair_row, by, reason in rows if reason is Reason.ACCEPTED and by is not None
         ]
@@ -157,6 +161,8 @@ def prefer(
         **rule_config(rule, annotator),
         **({"of": "compared"} if method.of == "compared" else {}),
     }
+    if annotator.coarse:
+        config |= {"rank_by_seed": seed, "rank_by_agreement": True}
     inputs = {"pairs": pairs, "judged": judged}
     return setting.steps.stage("prefer", config, inputs, run, f"round {number} preferences")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from burnish.algorithms.calibration import for_gate
-from burnish.algorithms.comparisons import orders_of, screen
+from burnish.algorithms.comparisons import orders_of, screen, tie_rank
 from burnish.algorithms.cross_labelling import cross_labelled
 from burnish.algorithms.ranking import Candidate
 from burnish.algorithms.refinement import (
@@ -55,7 +55,6 @@ from burnish.types import (
     DemonstrationSource,
     Preference,
     Reason,
-    short_hash,
 )
 
 NOT_JUDGED = frozenset({Reason.AGREED, Reason.INVALID, Reason.NOT_COMPARED})
@@ -200,8 +199,8 @@ def update(
     # A temperature changes only what passes a gate above one half. Without one, the stage does not depend on it.
     tested = setting.tested if rule.gate > PAPER.gate else None
 
-    def rank(example_id: str) -> str:
-        return short_hash("rank", str(seed), str(number), example_id) if setting.annotator.coarse else ""
+    def rank(preference: Preference, example_id: str) -> str:
+        return tie_rank(preference, str(seed), str(number), example_id) if setting.annotator.coarse else ""
 
     def run(work: Work) -> None:
         judgements = JudgedExamples(compared, judged)
@@ -212,7 +211,7 @@ def update(
         reasons = select(candidates_of(compared, judgements, rank), alpha, of, shares, scaled)
         judged_rows = iter(judgements)
         preferences = (None if reason in NOT_JUDGED else next(judged_rows) for reason in reasons)
-        _write(work, current, proposals, preferences, reasons, number, setting.annotator.kind)
+        _write(work, current, proposals, preferences, reasons, number, setting.annotator.in_ledger)
 
     config: dict[str, JsonValue] = {
         "alpha": alpha,
@@ -223,7 +222,7 @@ def update(
     }
     config |= rule_config(rule, setting.annotator)
     if setting.annotator.coarse:
-        config["rank_by_seed"] = seed
+        config |= {"rank_by_seed": seed, "rank_by_agreement": True}
     inputs = {"current": current, "compared": compared, "judged": judged, **numbered("proposals", proposals)}
     if tested is not None:
         inputs["selftest"] = tested
@@ -250,7 +249,9 @@ def replace_at_random(
     return setting.steps.stage("replace", config, inputs, run, f"round {number} random replacement")
 
 
-def candidates_of(compared: Artifact, judged: JudgedExamples, rank: Callable[[str], str]) -> Iterator[Candidate]:
+def candidates_of(
+    compared: Artifact, judged: JudgedExamples, rank: Callable[[Preference, str], str]
+) -> Iterator[Candidate]:
     """Join the screening with the judgements, and yield one candidate for each screened row, in the order of their ids.
 
     `rank` decides between equally confident examples.
@@ -269,7 +270,7 @@ def candidates_of(compared: Artifact, judged: JudgedExamples, rank: Callable[[st
             # With mixed feedback the judge's name is the source whose share of the cap counts.
             source=preference.judge,
             orders=orders_of(preference),
-            rank=rank(row.example_id),
+            rank=rank(preference, row.example_id),
             logit=preference.logit,
         )
 
@@ -287,7 +288,7 @@ def _write(
     preferences: Iterable[Preference | None],
     reasons: Sequence[Reason],
     number: int,
-    annotator: str,
+    annotator: str | None,
 ) -> None:
     """Write a round's ledger and its updated labels."""
     labels, proposed = read_demonstrations(current), merged(proposals)

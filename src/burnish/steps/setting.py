@@ -102,12 +102,14 @@ class Setting:
 class Compared:
     """What a round compared: the stage with its ledger, and the artifacts with the answers that the ledger names.
 
-    `before` are the stages with comparisons that were judged before those of the ledger, as in a tournament.
+    `before` are the stages with comparisons that were judged before those of the ledger, as in a tournament. `judged`
+    is the stage with the judgements, if a report needs them.
     """
 
     ledger: Artifact
     sides: tuple[Artifact, ...]
     before: tuple[Artifact, ...] = ()
+    judged: Artifact | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,10 +28,7 @@ from burnish.tasks.sql_files import Item, database_path, read_items, source_file
 from burnish.types import CHARACTERS_PER_TOKEN
 
 PROMPT = """\
-Database schema (SQLite):
-{schema}
-
-{evidence}Question: {question}
+{schema}{evidence}Question: {question}
 
 Write one SQLite query that answers the question."""
 
@@ -144,7 +141,9 @@ def local_files(config: TextToSqlTask) -> tuple[Path, ...]:
 @lru_cache(maxsize=256)
 def _described(path: Path, form: str, sample_rows: int) -> str:
     # It is cached, because many rows share a database.
-    return describe(path, Schema(form), sample_rows)
+    if form == "none":
+        return ""
+    return f"Database schema (SQLite):\n{describe(path, Schema(form), sample_rows)}\n\n"
 
 
 def _failure(kind: str) -> str | None:

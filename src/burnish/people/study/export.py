@@ -12,7 +12,7 @@ from burnish.errors import ConfigError, DataError
 from burnish.people.mailbox import ANNOTATIONS, WAITING, Annotation, Mailbox, Said
 from burnish.people.study import reading
 from burnish.people.study.answering import winner
-from burnish.people.study.model import Answered, AssignmentState, ItemRole
+from burnish.people.study.model import AnswerRow, AssignmentState, ItemRole
 from burnish.store.files import explained_write_errors, write_rows
 from burnish.types import Order
 
@@ -163,7 +163,7 @@ def _labels(db: sqlite3.Connection) -> Iterator[LabelLine]:
         yield LabelLine(item=one.item, worker=one.by, label=_choice(one.value, one.shown))
 
 
-def _counting(db: sqlite3.Connection) -> Iterator[Answered]:
+def _counting(db: sqlite3.Connection) -> Iterator[AnswerRow]:
     """Yield the answers to work that were not voided, sorted by item and person."""
     counting = (
         one for one in reading.answers(db) if one.role is ItemRole.WORK and one.state is AssignmentState.ANSWERED

@@ -162,7 +162,7 @@ class StudyItem:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answered:
+class AnswerRow:
     """An answer with all that is known about it, for the export and the administrator's pages."""
 
     item: str

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from burnish.config.study import StudySettings
 from burnish.errors import DataError
 from burnish.people.study.model import (
-    Answered,
+    AnswerRow,
     AssignmentState,
     AttemptState,
     ItemRole,
@@ -169,7 +169,7 @@ def items(db: sqlite3.Connection) -> list[ItemRow]:
     ]
 
 
-def answers(db: sqlite3.Connection, public: str | None = None) -> Iterator[Answered]:
+def answers(db: sqlite3.Connection, public: str | None = None) -> Iterator[AnswerRow]:
     """Yield all answers, or those of a person, also those that do not count: screening, checks and voided ones."""
     rows = db.execute(
         """SELECT item.name, item.role, item.example_id, item.prompt, item.expected, item.weight, item.why,
@@ -181,7 +181,7 @@ def answers(db: sqlite3.Connection, public: str | None = None) -> Iterator[Answe
         (public, public),
     )
     for row in rows:
-        yield Answered(
+        yield AnswerRow(
             item=row["name"],
             role=ItemRole(row["role"]),
             example_id=row["example_id"],

@@ -25,7 +25,7 @@ from burnish.people.study import reading
 from burnish.people.study.export import export_study
 from burnish.people.study.folder import StudyFolder
 from burnish.people.study.intake import found_words
-from burnish.people.study.model import Answered, ItemRole, NotStored, ReviewVerdict, StudyCounts, StudyState
+from burnish.people.study.model import AnswerRow, ItemRole, NotStored, ReviewVerdict, StudyCounts, StudyState
 from burnish.people.study.sittings import new_token
 from burnish.people.study.store import StudyStore
 from burnish.people.web.guard import RequestGuard, cookie_of
@@ -237,11 +237,11 @@ def _equal(one: str, other: str) -> bool:
 class AnswerView:
     """An answer, and for a check the expected words with whether the answer has them."""
 
-    one: Answered
+    one: AnswerRow
     words: dict[str, bool]
 
 
-def _words(one: Answered) -> dict[str, bool]:
+def _words(one: AnswerRow) -> dict[str, bool]:
     return found_words(one.expected, one.text) if one.role is ItemRole.CHECK else {}
 
 

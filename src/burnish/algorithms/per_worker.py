@@ -1,0 +1,71 @@
+"""What is known of each worker: how fast, which side they prefer, how often others agree, how they did in checks.
+
+None of these figures proves that somebody was careless. They say where it is worth to look.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from burnish.algorithms.label_table import GivenLabel
+from burnish.stats import Interval, wilson
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSummary:
+    """What is known of one worker.
+
+    `agrees` is the share of the labels of other workers, on the same items, that are the same as this worker's, or None
+    if nobody else labelled these items. `pairs` is the number of those labels. `median_seconds` is None if no time is
+    known. `chose_first` is the share of the comparisons without a tie in which the worker preferred the answer that was
+    shown first, with its Wilson interval, or None if there are none. `passed` of `checked` labels with a known right
+    label were right.
+    """
+
+    worker: str
+    labels: int
+    agrees: float | None
+    pairs: int
+    median_seconds: float | None
+    chose_first: Interval | None
+    passed: int
+    checked: int
+
+    @property
+    def leans(self) -> bool:
+        """Whether the interval of `chose_first` leaves out one half, so that the worker seems to prefer a side."""
+        bounds = None if self.chose_first is None else self.chose_first.ci95
+        return bounds is not None and not bounds[0] <= 0.5 <= bounds[1]
+
+
+def by_worker(given: Iterable[GivenLabel]) -> list[WorkerSummary]:
+    """Return what is known of each worker, sorted by name. A worker must not label an item twice."""
+    rows = list(given)
+    on_item: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    of_worker: defaultdict[str, list[GivenLabel]] = defaultdict(list)
+    for one in rows:
+        on_item[one.item][one.label] += 1
+        of_worker[one.worker].append(one)
+    return [_summary(worker, own, on_item) for worker, own in sorted(of_worker.items())]
+
+
+def _summary(worker: str, own: list[GivenLabel], on_item: dict[str, Counter[str]]) -> WorkerSummary:
+    # The worker's own label is among those on the item, so one is taken off.
+    same = sum(on_item[one.item][one.label] - 1 for one in own)
+    pairs = sum(on_item[one.item].total() - 1 for one in own)
+    seconds = [one.seconds for one in own if one.seconds is not None]
+    sides = [one.chose_first for one in own if one.chose_first is not None]
+    checks = [one.passed for one in own if one.passed is not None]
+    return WorkerSummary(
+        worker=worker,
+        labels=len(own),
+        agrees=same / pairs if pairs else None,
+        pairs=pairs,
+        median_seconds=statistics.median(seconds) if seconds else None,
+        chose_first=wilson(sum(sides), len(sides)) if sides else None,
+        passed=sum(checks),
+        checked=len(checks),
+    )

@@ -1,0 +1,81 @@
+"""What `burnish agreement` prints for people."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Sequence
+
+from burnish.algorithms.agreement import NO_ORDER, Agreement, Coefficient, PairAgreement
+from burnish.algorithms.per_worker import WorkerSummary
+from burnish.report.text import MINUS, percent, plural, terminal
+
+_SHOWN = 10
+"""How many workers and how many labels are listed."""
+_HINT = " (--ordinal gives one)"
+
+
+def agreement_words(
+    found: Agreement, pairs: Sequence[PairAgreement], workers: Sequence[WorkerSummary]
+) -> Iterator[str]:
+    """Yield the lines: the counts, each figure with its interval, the pairs of workers, and each worker."""
+    yield (
+        f"{plural(found.labels, 'label')} by {plural(found.workers, 'worker')} on {plural(found.items, 'item')}; "
+        f"{found.compared:,} of them have two labels or more"
+    )
+    yield _categories(found)
+    for name, figure in (
+        ("Krippendorff's alpha, nominal", found.krippendorff_nominal),
+        ("Krippendorff's alpha, ordinal", found.krippendorff_ordinal),
+        ("Fleiss' kappa", found.fleiss_kappa),
+        ("Gwet's AC1", found.gwet_ac1),
+    ):
+        yield f"{name:30} {coefficient_words(figure)}"
+    yield f"{'unanimous items':30} {'undefined' if found.unanimous is None else percent(found.unanimous)}"
+    yield from _pairs(pairs)
+    yield from _workers(workers)
+
+
+def coefficient_words(figure: Coefficient) -> str:
+    """Return a figure with its interval, or why it is undefined."""
+    if figure.value is None:
+        return f"undefined: {figure.why}{_HINT if figure.why == NO_ORDER else ''}"
+    if figure.ci95 is None:
+        return _number(figure.value) + (f" ({figure.why})" if figure.why else "")
+    low, high = figure.ci95
+    return f"{_number(figure.value)} ({_number(low)} to {_number(high)})"
+
+
+def _number(value: float) -> str:
+    text = f"{value:.3f}"
+    return "0.000" if text == "-0.000" else text.replace("-", MINUS)
+
+
+def _categories(found: Agreement) -> str:
+    ranked = sorted(found.categories.items(), key=lambda one: -one[1])
+    shares = [f"{terminal(label)} {percent(count / found.labels)}" for label, count in ranked[:_SHOWN]]
+    more = f", and {len(ranked) - _SHOWN} more" if len(ranked) > _SHOWN else ""
+    return f"labels: {', '.join(shares)}{more}"
+
+
+def _pairs(pairs: Sequence[PairAgreement]) -> Iterator[str]:
+    """Yield a line on the pairs of workers whose kappa is defined."""
+    known = [(pair.kappa.value, pair) for pair in pairs if pair.kappa.value is not None]
+    if not known:
+        return
+    values = [value for value, _ in known]
+    lowest, pair = min(known, key=lambda one: one[0])
+    who = f"{terminal(pair.worker)} and {terminal(pair.other)}, {plural(pair.items, 'item')}"
+    middle = f"median {_number(statistics.median(values))}, lowest {_number(lowest)} ({who})"
+    yield f"Cohen's kappa of {plural(len(known), 'pair')} of workers: {middle}"
+
+
+def _workers(workers: Sequence[WorkerSummary]) -> Iterator[str]:
+    """Yield a line for each worker, those with whom others agree least first."""
+    ranked = sorted((one for one in workers if one.agrees is not None), key=lambda one: one.agrees or 0.0)
+    if ranked:
+        yield "how often the other labels of an item are the same as this worker's, lowest first:"
+    for one in ranked[:_SHOWN]:
+        assert one.agrees is not None, one
+        yield f"  {terminal(one.worker):20} {percent(one.agrees)} of {one.pairs:,}"
+    if len(ranked) > _SHOWN:
+        yield f"  and {plural(len(ranked) - _SHOWN, 'more worker')}"

@@ -17,6 +17,7 @@ from burnish.people.study.folder import StudyFolder
 from burnish.people.study.model import ItemRole
 from burnish.people.study.reading import answers
 from burnish.people.web import serving
+from burnish.people.web.demo import demo_rows
 
 CHROMIUM = os.environ.get("BURNISH_BROWSER", "")
 if not CHROMIUM:
@@ -97,7 +98,7 @@ def answered(study: StudyFolder) -> list[str]:
 @pytest.mark.parametrize("script", [True, False])
 @pytest.mark.parametrize("width", WIDTHS)
 def test_comparisons(tmp_path: Path, chromium: Any, script: bool, width: int):
-    study = made_study(tmp_path, COMPARISONS)
+    study = made_study(tmp_path, COMPARISONS, items=[dict(row) for row in demo_rows(6, 0)])
     with served(study) as pages:
         tab = Tab(chromium, script, width)
         tab.page.goto(pages.start.replace("...", "ann"))
@@ -105,10 +106,10 @@ def test_comparisons(tmp_path: Path, chromium: Any, script: bool, width: int):
         tab.send()
         while tab.path() == "/task":
             value = -3 if first_good(tab.page) else 3
+            tab.page.check(f"input[value='{value}']")
+            tab.page.fill("#note", "I did the sum again.")
             if width > 320:
                 pictured(tab, "comparison")
-            tab.page.check(f"input[value='{value}']")
-            tab.page.fill("#note", "because")
             tab.send()
         assert tab.path() == "/feedback"
         tab.send()
@@ -121,7 +122,7 @@ def test_comparisons(tmp_path: Path, chromium: Any, script: bool, width: int):
 @pytest.mark.parametrize("script", [True, False])
 @pytest.mark.parametrize("width", WIDTHS)
 def test_demonstrations(tmp_path: Path, chromium: Any, script: bool, width: int):
-    study = made_study(tmp_path, DEMONSTRATIONS)
+    study = made_study(tmp_path, DEMONSTRATIONS, items=[dict(row) for row in demo_rows(6, 0)])
     with served(study) as pages:
         tab = Tab(chromium, script, width)
         tab.page.goto(pages.start.replace("...", "ann"))
@@ -130,9 +131,9 @@ def test_demonstrations(tmp_path: Path, chromium: Any, script: bool, width: int)
         while tab.path() == "/task":
             assert tab.page.is_visible("#clock") is script
             assert tab.page.is_visible("#save") is not script
+            tab.page.fill("#text", f"Answer {number}\nMore.")
             if width > 320:
                 pictured(tab, "demonstration")
-            tab.page.fill("#text", f"Answer {number}\nMore.")
             tab.send()
             number += 1
         assert number == 5

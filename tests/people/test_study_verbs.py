@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from people_at_work import person, worked
-from study_pages import COMPARISONS, DEMONSTRATIONS, made_study, served
+from study_pages import COMPARISONS, DEMONSTRATIONS, in_process, made_study, served
 
 from burnish.cli import main as cli
 from burnish.config.study import StudyKind
 from burnish.people import web
 from burnish.people.study.folder import StudyFolder
+from burnish.people.study.managing import renew
+from burnish.people.study.model import SentReply, ShownQuestion
 from burnish.people.study.schema import opened
 from burnish.people.study.sittings import arrive, consent
 from burnish.people.web.demo import demo_rows
@@ -75,6 +77,39 @@ def test_a_study_from_its_making_to_its_export(tmp_path: Path):
     assert "is forgotten; delete old backups" in said("forget", folder, "p001")
     texts = [path.read_bytes() for path in (study.file, *(folder / "export").iterdir())]
     assert not any(b"ann@example.org" in text for text in texts)
+
+
+def test_agreement_is_that_of_the_exported_labels(tmp_path: Path):
+    study = made_study(tmp_path, COMPARISONS, "per_sitting: 6\nwanted: 2\n")
+    assert "needs comparisons of two people or more" in refused("agreement", study.path)
+    with closing(opened(study.file)) as db:
+        (study.path / "questions.yaml").write_text("")
+        renew(db, study.rules(), [], 0.0)
+        for name in ("ann", "bob"):
+            session = arrive(db, person(name), 0.0).session
+            assert session is not None
+            assert consent(db, study.rules(), session, 0.0) is None
+            # Ann always prefers "two". Bob always clicks the first answer.
+            worked(db, study.rules(), session, 0.0, prefers_two if name == "ann" else clicks_first)
+    said("export", study.path, "--to", tmp_path / "out")
+    by_file = CliRunner().invoke(
+        cli, ["agreement", str(tmp_path / "out" / "labels.jsonl"), "--ordinal", "A,tie,B", "--json"]
+    )
+    found = json.loads(said("agreement", study.path, "--json"))
+    assert found == json.loads(by_file.stdout)
+    # Bob saw "two" first in half of the six pairs.
+    assert found["unanimous"] == 0.5
+    assert "unanimous items                50.0" in said("agreement", study.path)
+    with in_process(study) as served:
+        assert "Krippendorff's alpha, nominal" in served.admin().get("/agreement").text
+
+
+def prefers_two(question: ShownQuestion) -> SentReply:
+    return SentReply(value=-3 if question.first == "two" else 3)
+
+
+def clicks_first(_: ShownQuestion) -> SentReply:
+    return SentReply(value=-3)
 
 
 def test_pause_open_and_close(study: StudyFolder):

@@ -207,6 +207,23 @@ def export_command(folder: Path, to: Path | None, into: Path | None, notes: bool
         click.echo(str(path))
 
 
+@study.command("agreement")
+@click.argument("folder", type=_PATH)
+@JSON
+@settled
+def agreement_command(folder: Path, as_json: bool) -> None:
+    """Measure how much the people of a study agree, as `burnish agreement` does."""
+    from burnish.people.study.agreeing import study_agreement  # noqa: PLC0415
+
+    with _folder(folder).opened_to_read() as db:
+        found = study_agreement(db)
+    if as_json:
+        print_json(found.all.as_json())
+        return
+    for line in found.lines():
+        click.echo(line)
+
+
 def _check_one(to: Path | None, into: Path | None) -> None:
     from burnish.errors import ConfigError  # noqa: PLC0415
 

@@ -89,7 +89,7 @@ def export_study(db: sqlite3.Connection, to: Path, *, notes: bool = False) -> Ex
     match rules:
         case ComparisonStudy():
             name, rows = ANNOTATIONS, list[object](study_annotations(db, rules, notes=notes))
-            write_rows(to / LABELS, _labels(db))
+            write_rows(to / LABELS, labels_of(db))
             files.append(to / LABELS)
         case DemonstrationStudy():
             name, rows = DEMONSTRATIONS, list[object](_demonstrations(db))
@@ -156,10 +156,11 @@ def _demonstrations(db: sqlite3.Connection) -> Iterator[WrittenDemonstration]:
         )
 
 
-def _labels(db: sqlite3.Connection) -> Iterator[LabelLine]:
+def labels_of(db: sqlite3.Connection) -> Iterator[LabelLine]:
+    """Yield the choices that count. Demonstrations have none."""
     for one in _counting(db):
-        assert one.value is not None
-        assert one.shown is not None
+        if one.value is None or one.shown is None:
+            continue
         yield LabelLine(item=one.item, worker=one.by, label=_choice(one.value, one.shown))
 
 

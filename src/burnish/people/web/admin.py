@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from burnish.errors import BurnishError
 from burnish.people.study import reading
+from burnish.people.study.agreeing import study_agreement
 from burnish.people.study.export import export_study
 from burnish.people.study.folder import StudyFolder
 from burnish.people.study.intake import found_words
@@ -67,6 +68,7 @@ class AdminPages:
             self._route("/people/{public}/extend", self.extend, "POST"),
             self._route("/people/{public}/forget", self.forget, "POST"),
             self._route("/items", self.items, "GET"),
+            self._route("/agreement", self.agreement, "GET"),
             self._route("/state", self.state, "POST"),
             self._route("/export/{name}", self.export, "GET"),
             self._route("/static/{name}", self.static, "GET"),
@@ -112,6 +114,11 @@ class AdminPages:
     async def items(self, request: Request) -> Response:
         """Show the items of work."""
         return self._page("items", items=await self._read(reading.items))
+
+    async def agreement(self, request: Request) -> Response:
+        """Show how much people agree."""
+        found = await self._read(study_agreement)
+        return self._page("agreement", lines=found.lines())
 
     async def export(self, request: Request) -> Response:
         """Send one file of the export. Notes are in it only if the address ends in `?notes=yes`."""

@@ -104,6 +104,33 @@ def test_agreement_is_that_of_the_exported_labels(tmp_path: Path):
         assert "Krippendorff's alpha, nominal" in served.admin().get("/agreement").text
 
 
+def test_who_took_part_is_listed_for_paying_them(tmp_path: Path):
+    study = made_study(tmp_path, DEMONSTRATIONS, "codes: {complete: {code: DONE}}\n")
+    done(study, "ann")
+    done(study, "=1+1")
+    assert said("submissions", study.path).splitlines() == [
+        "id,person,state,code,review,submitted",
+        "ann,p001,finished,DONE,,",
+        "'=1+1,p002,finished,DONE,,",
+    ]
+    platform = tmp_path / "platform.csv"
+    platform.write_text("Participant id,Status\nann,APPROVED\nzoe,AWAITING\n,RETURNED\n")
+    with_file = said("submissions", study.path, platform, "--column", "Participant id").splitlines()
+    assert with_file[1:] == [
+        "ann,p001,finished,DONE,,yes",
+        "'=1+1,p002,finished,DONE,,no",
+        "zoe,,unknown,,,yes",
+    ]
+    assert "no column 'id', found 'Participant id', 'Status'" in refused(
+        "submissions", study.path, platform, "--column", "id"
+    )
+    assert "FILE and --column belong together" in refused("submissions", study.path, platform)
+    assert "no such file" in refused("submissions", study.path, tmp_path / "no.csv", "--column", "id")
+    assert "of no known kind" in refused("submissions", study.path, study.file, "--column", "id")
+    said("forget", study.path, "p001")
+    assert "ann" not in said("submissions", study.path)
+
+
 def prefers_two(question: ShownQuestion) -> SentReply:
     return SentReply(value=-3 if question.first == "two" else 3)
 

@@ -231,6 +231,34 @@ def _check_one(to: Path | None, into: Path | None) -> None:
         raise ConfigError("--to and --into are both given; give one of them")
 
 
+@study.command("submissions")
+@click.argument("folder", type=_PATH)
+@click.argument("file", type=_PATH, required=False)
+@click.option("--column", metavar="NAME", help="The column of FILE that holds the ids.")
+@settled
+def submissions_command(folder: Path, file: Path | None, column: str | None) -> None:
+    """Print who took part, with the platform's ids, as CSV. This is for paying people.
+
+    FILE is the list of submissions that the platform gives out (CSV or JSONL). Then the output also says who submitted,
+    and has the submitted ids that never opened the link.
+    """
+    from burnish.people.study.submissions import as_csv, read_submitted, submissions  # noqa: PLC0415
+
+    _check_column(file, column)
+    codes = _folder(folder).rules().codes
+    names = {name: getattr(codes, name).code or "" for name in type(codes).model_fields}
+    submitted = None if file is None or column is None else read_submitted(file, column)
+    with _folder(folder).opened_to_read() as db:
+        click.echo(as_csv(submissions(db, names, submitted)), nl=False)
+
+
+def _check_column(file: Path | None, column: str | None) -> None:
+    from burnish.errors import ConfigError  # noqa: PLC0415
+
+    if (file is None) != (column is None):
+        raise ConfigError("FILE and --column belong together; give both or none")
+
+
 @study.command("forget")
 @click.argument("folder", type=_PATH)
 @click.argument("participant")

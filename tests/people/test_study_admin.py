@@ -122,3 +122,21 @@ def test_a_verb_in_another_terminal_gets_plain_words(texts: Served):
     reply = client.post("/people/p009/forget", headers=bearer)
     assert reply.status_code == 422
     assert reply.text.startswith("'p009': nobody has this name")
+
+
+@pytest.mark.parametrize("by", ["administrator", "person"])
+def test_what_is_deleted_is_gone_from_the_disk(texts: Served, by: str):
+    browser, page = texts.begun("ann@example.org")
+    browser.send(page, text="My secret answer.")
+    assert b"My secret answer." in _bytes_of(texts)
+    if by == "administrator":
+        texts.admin().post("/people/p001/forget", {"answers": "yes"})
+        assert b"ann@example.org" not in _bytes_of(texts)
+    else:
+        browser.send(browser.get("/withdraw"), erase="yes")
+        assert b"ann@example.org" in _bytes_of(texts)
+    assert b"My secret answer." not in _bytes_of(texts)
+
+
+def _bytes_of(served: Served) -> bytes:
+    return b"".join(path.read_bytes() for path in served.study.path.glob("study.sqlite*"))

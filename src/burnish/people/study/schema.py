@@ -71,7 +71,9 @@ def opened(place: Path | str) -> sqlite3.Connection:
     """
     db = connected(place, f"{place}")
     # FULL: a commit is on the disk before anybody is told about it.
-    for setting in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "busy_timeout = 10000"):
+    # secure_delete: what is deleted is overwritten, so that a forgotten id is not left in a free page.
+    settings = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "secure_delete = ON")
+    for setting in (*settings, "busy_timeout = 10000"):
         _told(db, f"PRAGMA {setting}", place)
     _migrate(db, place)
     return db

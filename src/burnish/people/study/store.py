@@ -41,10 +41,18 @@ class StudyStore:
         """Finish the operations that wait, and close the file."""
         self.writer.close()
 
-    def _do(self, operation: Callable[[sqlite3.Connection, float], T]) -> Future[T]:
-        """Queue an operation. Its time is that of the call, so that a busy disk costs nobody seconds."""
+    def _do(self, operation: Callable[[sqlite3.Connection, float], T], *, cleans: bool = False) -> Future[T]:
+        """Queue an operation. Its time is that of the call, so that a busy disk costs nobody seconds.
+
+        `cleans` removes what the operation deletes from the disk, too.
+        """
         now = self.clock()
-        return self.writer.submit(lambda db: operation(db, now))
+
+        def run(db: sqlite3.Connection) -> T:
+            self.writer.clean_log |= cleans
+            return operation(db, now)
+
+        return self.writer.submit(run)
 
     def arrive(self, visitor: Visitor) -> Future[Arrival]:
         """Open a sitting, or a new session of the sitting that this person has."""
@@ -80,7 +88,7 @@ class StudyStore:
 
     def withdraw(self, session: str, *, erase: bool) -> Future[None]:
         """End a sitting because the person wants to stop."""
-        return self._do(lambda db, now: sittings.withdraw(db, session, now, erase=erase))
+        return self._do(lambda db, now: sittings.withdraw(db, session, now, erase=erase), cleans=erase)
 
     def sweep(self) -> Future[int]:
         """End the sittings whose time ran out."""
@@ -96,7 +104,7 @@ class StudyStore:
 
     def forget(self, public: str, *, answers: bool) -> Future[None]:
         """Delete what says who a person was."""
-        return self._do(lambda db, now: managing.forget(db, public, now, answers=answers))
+        return self._do(lambda db, now: managing.forget(db, public, now, answers=answers), cleans=True)
 
     def set_state(self, state: StudyState) -> Future[None]:
         """Open, pause or close the study for new people."""

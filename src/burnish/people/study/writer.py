@@ -33,6 +33,8 @@ class GroupWriter:
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self.db = db
+        self.clean_log = False
+        """Set by an operation that deletes texts: its group also empties the log, which has old pages."""
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._closing = threading.Lock()
         self._closed = False
@@ -100,11 +102,19 @@ class GroupWriter:
                 self.db.execute("ROLLBACK")
             refused = NotStored(f"the study's file cannot be written ({error}); free space on the disk, and try again")
             outcomes = [(None, refused) for _ in jobs]
+        self._clean()
         for job, (value, raised) in zip(jobs, outcomes, strict=True):
             if raised is None:
                 job.future.set_result(value)
             else:
                 job.future.set_exception(raised)
+
+    def _clean(self) -> None:
+        if self.clean_log:
+            self.clean_log = False
+            # If a reader is at work for long, the log is emptied when the study is stopped.
+            with suppress(sqlite3.Error):
+                self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _one(self, operation: Operation) -> tuple[Any, Exception | None]:
         """Run one operation. If it raises, its own changes are undone and the others stay."""

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 import pytest
 from people_at_work import PAIRS, TEXTS, begun, in_memory, pair_items, person, right_reply, worked
 
-from burnish.config.study import ComparisonStudy
+from burnish.config.study import ComparisonStudy, DemonstrationStudy
 from burnish.errors import DataError
 from burnish.people.study.answering import answer, give_feedback, next_question, winner
 from burnish.people.study.managing import broken_invariants, create, forget, review, set_state
@@ -120,6 +120,22 @@ def test_a_person_who_always_clicks_one_side_favours_no_answer():
     worked(db, rules, blind, 0.0, lambda one: right_reply(one) if one.role == "screening" else SentReply(value=-3))
     won = Counter(winner(one.value or 0, one.shown) for one in answers(db) if one.role == "work" and one.shown)
     assert won == {"a": 20, "b": 20}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("rules", "sittings_needed"), [(DemonstrationStudy(), 67), (ComparisonStudy(), 20)])
+def test_a_thousand_items_need_as_many_sittings_as_in_the_paper(
+    rules: DemonstrationStudy | ComparisonStudy, sittings_needed: int
+):
+    db = in_memory(rules, 1000)
+    number = 0
+    while (session := arrive(db, person(str(number)), 0.0).session) is not None:
+        number += 1
+        assert consent(db, rules, session, 0.0) is None
+        worked(db, rules, session, 0.0)
+    assert number == sittings_needed
+    found = counts(db, 0.0)
+    assert (found.answered, found.free, found.attempts) == (1000, 0, {"finished": sittings_needed})
 
 
 # Ends

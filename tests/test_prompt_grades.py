@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from burnish.errors import DataError
-from burnish.results import GRADES_FILE, AnswerRow, PromptGrades, read_prompt_grades, write_prompt_grades
+from burnish.results import GRADES_FILE, Answered, PromptGrades, read_prompt_grades, write_prompt_grades
 
 ROW: dict[str, Any] = {"method": "sft", "seed": 0, "round": 0, "prompts": 0, "right": ["101", "100"]}
 
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     assert read_prompt_grades(tmp_path) is None  # folders of earlier versions
-    grades = PromptGrades(prompts=(("a", "b", "c"),), answered=(AnswerRow(**ROW),))
+    grades = PromptGrades(prompts=(("a", "b", "c"),), answered=(Answered(**ROW),))
     write_prompt_grades(tmp_path, grades)
     first = (tmp_path / GRADES_FILE).read_bytes()
     assert read_prompt_grades(tmp_path) == grades

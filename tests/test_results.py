@@ -13,7 +13,7 @@ import pytest
 from burnish.errors import DataError
 from burnish.results import (
     SCHEMA_VERSION,
-    AnswerRow,
+    Answered,
     Change,
     Confidence,
     CurvePoint,
@@ -43,7 +43,7 @@ FIXTURE = Path(__file__).parent / "fixtures" / "results-v1"
 PAGE = Path(__file__).parents[1] / "docs" / "results-schema.md"
 MODELS = (
     *(Results, Run, Metric, CurvePoint, SummaryRow, PairedRow, Timings, Machine, StageTiming, Change, Confidence),
-    *(Reliability, ReliabilityBin, NoiseRow, PromptGrades, AnswerRow),
+    *(Reliability, ReliabilityBin, NoiseRow, PromptGrades, Answered),
 )
 
 

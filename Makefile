@@ -5,6 +5,8 @@
 # make claims: computes the verdicts on docs/claims.yaml from the committed results. It runs no experiment.
 # make test: runs every check.  make check: runs the fast checks.  make clean: removes environments and caches.
 # make newest: runs every check with the newest versions that pyproject.toml allows, in .venv-newest.
+# make browser: goes through the pages of `burnish study` in a real browser. It needs Chromium: apt-get install chromium.
+#   CHROMIUM is its path. PICTURES is a folder for pictures of the pages.
 # make lock: renews requirements/lock.txt, which pins all that `make` installs.
 # PROCESSES is the number of processes that run the tests. The default is one for each core.
 # PYTHON is the interpreter (3.11 or later) of a new .venv. Delete .venv to change it.
@@ -23,7 +25,7 @@ FOR_DEMO = $(VENV)/installed-for-demo
 FOR_TEST = $(VENV)/installed-for-test
 REQUIREMENTS = pyproject.toml requirements/models.in $(VERSIONS)
 
-.PHONY: demo paper paper-cost claims test check lint types types-of-the-package every-test fast-tests newest lock clean
+.PHONY: demo paper paper-cost claims test check lint types types-of-the-package every-test fast-tests newest browser lock clean
 
 demo: $(FOR_DEMO)
 	$(BIN)/burnish demo
@@ -73,6 +75,13 @@ fast-tests: $(FOR_TEST)
 newest:
 	rm -rf .venv-newest
 	$(MAKE) VENV=.venv-newest VERSIONS=requirements/make.in test
+
+# These packages are in no extra, because only this needs them. They start the browser and look for barriers (axe).
+CHROMIUM ?= /usr/bin/chromium
+PICTURES ?=
+browser: $(FOR_TEST)
+	$(PIP) install --quiet --constraint $(VERSIONS) 'playwright>=1.40,<2' 'axe-playwright-python>=0.1,<0.2'
+	BURNISH_BROWSER=$(CHROMIUM) BURNISH_PICTURES=$(PICTURES) $(BIN)/python -m pytest tests/browser $(PYTEST)
 
 # uv finds versions for every Python that burnish supports. grep removes CUDA's libraries from the lock: PyTorch itself names
 # the versions that it needs.

@@ -1,10 +1,11 @@
 """Run all experiments of configs/paper/list.yaml in one store, and log their CPU hours.
 
-    python scripts/make_paper.py [--dry-run] [--store DIR] [--list FILE] [--log FILE]
+    python scripts/make_paper.py [--dry-run] [--again] [--store DIR] [--list FILE] [--log FILE]
 
 If it is stopped, the same command continues: finished stages are in the store. A config that the log calls finished is
-left as it is, unless some of its stages must run again. Without the log, all results are written anew. --dry-run prints
-what is left to compute and about what it would cost, and computes nothing.
+left as it is, unless some of its stages must run again. --again writes the results of finished configs anew from the
+store, for example after a change of their statistics. --dry-run prints what is left to compute and about what it would
+cost, and computes nothing.
 """
 
 from __future__ import annotations
@@ -172,13 +173,21 @@ def note(log: Path, config: str, used: Used) -> None:
     write_atomic(log, pretty({"configs": entries, "cpu_hours": hours}))
 
 
-def make(paper: PaperList, root: Path, store: Path, log: Path, run: Callable[[Sequence[str]], Used] = measured) -> int:
+def make(
+    paper: PaperList,
+    root: Path,
+    store: Path,
+    log: Path,
+    run: Callable[[Sequence[str]], Used] = measured,
+    *,
+    again: bool = False,
+) -> int:
     """Run every config, then write the joint reports and publish. Returns the exit code of the first run that fails."""
     for runs in paper.runs:
         files = files_of(runs, root)
         for file in files:
             # A second run would only read the store, and write timings that say so.
-            if is_finished(file, runs, root, store, log):
+            if not again and is_finished(file, runs, root, store, log):
                 continue
             used = run(_command(file, runs, root, store))
             note(log, _name(file, root), used)
@@ -253,6 +262,7 @@ def main() -> int:
     """Read the arguments and run."""
     parser = argparse.ArgumentParser(description="Run all experiments of the paper in one store.")
     parser.add_argument("--dry-run", action="store_true", help="print what is left and what it would cost")
+    parser.add_argument("--again", action="store_true", help="write the results of finished configs anew, too")
     parser.add_argument("--store", type=Path, default=None, help="the store (default: as for `burnish run`)")
     parser.add_argument("--list", type=Path, default=LIST, help="the list of configs")
     parser.add_argument("--log", type=Path, default=LOG, help="the JSON file with the CPU time of each config")
@@ -265,7 +275,7 @@ def main() -> int:
         if given.dry_run:
             print_left(paper, ROOT, store)
             return 0
-        return make(paper, ROOT, store, given.log)
+        return make(paper, ROOT, store, given.log, again=given.again)
     except BurnishError as error:
         print(error, file=sys.stderr)
         return 2

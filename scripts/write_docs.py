@@ -1,4 +1,4 @@
-"""Write docs/cli.md and the pages of settings (docs/*config.md) from the code: python scripts/write_docs.py."""
+"""Write the pages of docs that come from the code, such as docs/cli.md: python scripts/write_docs.py."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from burnish.config import (
     TaskSettings,
 )
 from burnish.config.rewards import RewardTraining
+from burnish.config.study import ComparisonStudy, DemonstrationStudy
 
 DOCS = Path(__file__).parent.parent / "docs"
 HEAD = "<!-- Written by scripts/write_docs.py; the tests compare it with the code. -->\n"
@@ -44,6 +45,7 @@ def pages() -> dict[str, str]:
         "config.md": config_page(),
         "refine-config.md": refine_config_page(),
         "seam-config.md": seam_config_page(),
+        "study-config.md": study_config_page(),
     }
 
 
@@ -113,6 +115,17 @@ def seam_config_page() -> str:
     found = [model for root in (RewardTraining, *sources) for model in models(root)]
     sections = map(_section, dict.fromkeys(found))
     return "\n".join([HEAD, "# Settings of reward models and of SEAM\n", intro, *sections])
+
+
+def study_config_page() -> str:
+    """Return every setting of a study."""
+    intro = (
+        "The settings of a study are in `study.yaml` in its folder; [study.md](study.md) explains studies. `burnish "
+        "study new --settings FILE` takes those that differ from the defaults. An unknown field is an error. `kind` "
+        "chooses the form: what people do. All settings are frozen when the first person arrives.\n"
+    )
+    found = dict.fromkeys(model for kind in (DemonstrationStudy, ComparisonStudy) for model in models(kind))
+    return "\n".join([HEAD, "# Settings of a study\n", intro, *map(_section, found)])
 
 
 def models(root: type[BaseModel]) -> list[type[BaseModel]]:

@@ -22,7 +22,7 @@ PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
-@pytest.mark.parametrize("name", ["cli.md", "config.md", "refine-config.md", "seam-config.md"])
+@pytest.mark.parametrize("name", ["cli.md", "config.md", "refine-config.md", "seam-config.md", "study-config.md"])
 def test_a_written_page_is_what_the_code_says(name: str):
     assert (ROOT / "docs" / name).read_text() == pages()[name], "stale: run python scripts/write_docs.py"
 

@@ -60,6 +60,9 @@ def test_what_is_in_the_wheel(wheel: Path):
         "burnish/embedded/LICENSE",
         "burnish/report/templates/report.html.j2",
         "burnish/report/templates/report.css",
+        "burnish/people/study/defaults/words.yaml",
+        "burnish/people/web/templates/pair_task.html.j2",
+        "burnish/people/web/static/task.js",
     } <= files.keys()
     assert {"LICENSE", "NOTICE"} <= {name.split("/")[-1] for name in files}
 

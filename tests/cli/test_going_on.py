@@ -61,9 +61,12 @@ def test_people_get_commands_that_work_with_a_space_in_the_path(tmp_path: Path) 
     where.mkdir()
     with pytest.raises(Paused) as stop:
         refine(settings(written(where), annotator="people", no_selftest=True), where)
-    export, _, import_ = stop.value.command.splitlines()
+    export, _, import_, _, new, serve, *_ = stop.value.command.splitlines()
     assert shlex.split(export) == ["burnish", "annotate", "export", str(where / "out"), "--to", "pairs.csv"]
     assert shlex.split(import_) == ["burnish", "annotate", "import", str(where / "out"), "pairs.csv"]
+    pages = str(where / "out-study")
+    assert shlex.split(new)[2:] == ["new", pages, "--from", str(where / "out"), "--kind", "comparisons"]
+    assert shlex.split(serve) == ["burnish", "study", "serve", pages]
     from burnish.cli import main
 
     result = CliRunner().invoke(main, [*shlex.split(export)[1:-1], str(where / "my pairs.csv")])

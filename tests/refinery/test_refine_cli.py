@@ -156,7 +156,7 @@ def test_the_way_through_people(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         start = lines.index(f"burnish annotate export {out} --to pairs.csv")
         assert lines[start - 1].startswith("waiting: ")
         assert lines[start + 2] == f"burnish annotate import {out} pairs.csv"
-        assert lines[start + 3] == "burnish refine 'my data.jsonl'"  # the same command
+        assert lines[start + 8] == "burnish refine 'my data.jsonl'"  # the same command
         assert (
             CliRunner().invoke(main, ["annotate", "export", str(out), "--to", str(sheet), "--overwrite"]).exit_code == 0
         )

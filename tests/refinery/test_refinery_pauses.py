@@ -79,7 +79,12 @@ def test_a_run_waits_with_what_is_finished_and_with_commands(tmp_path: Path) -> 
     assert stop.message == f"{len(waiting)} of {len(waiting)} pairs wait for people (compare)"
     commands = stop.command.splitlines()
     assert commands[0] == f"burnish annotate export {out} --to pairs.csv"
-    assert commands[-1] == f"burnish annotate import {out} pairs.csv"
+    assert commands[2] == f"burnish annotate import {out} pairs.csv"
+    assert commands[4:7] == [
+        f"burnish study new {out}-study --from {out} --kind comparisons",
+        f"burnish study serve {out}-study",
+        f"burnish study export {out}-study --into {out}",
+    ]
     found = Refined(out, tmp_path / "store")
     assert (found.summary.state, found.summary.rounds, found.summary.model) == (State.WAITING, (), None)
     assert found.rows == rows()

@@ -105,6 +105,11 @@ def test_what_is_finished_is_left_as_it_is(root: Path) -> None:
     run = Recorder(0)
     assert make(PAPER, root, store, log, run) == 0
     assert run.ran == ["b.yaml"]
+    run = Recorder(3)
+    assert make(PAPER, root, store, log, run, again=True) == 3
+    assert run.ran == ["a.yaml"]
+    note(log, "configs/a.yaml", Used(code=0, cpu_seconds=1.0, wall_seconds=1.0))
+    assert done(one)
     written(small(name="a", seeds=[5]), one)  # the config changed, so that its stages are not in the store
     assert not done(one)
 

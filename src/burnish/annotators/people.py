@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from pathlib import Path
 
 from burnish.algorithms.comparisons import SECOND_BETTER, combined, majority, request_text, voted
 from burnish.annotators.resources import Resources
@@ -39,11 +40,9 @@ class PeopleAnnotator:
         # This is called even with an empty list, so that no pair is still waiting after all are judged.
         self.mailbox.ask(missing)
         if missing:
-            folder = shlex.quote(str(self.mailbox.folder))
             raise Paused(
                 f"{len(missing)} of {len(comparisons)} pairs wait for people ({self.purpose})",
-                f"burnish annotate export {folder} --to pairs.csv\nfill in the column `verdict`\n"
-                f"burnish annotate import {folder} pairs.csv",
+                _ways(self.mailbox.folder),
             )
         yield [_together(one.id, said[self._name(one)]) for one in comparisons]
 
@@ -66,6 +65,17 @@ class PeopleAnnotator:
             second=second.completion,
             shown=Order.BA if swapped else Order.AB,
         )
+
+
+def _ways(folder: Path) -> str:
+    """Return the commands with which people judge the pairs of a folder: in a spreadsheet, or on web pages."""
+    here, pages = shlex.quote(str(folder)), shlex.quote(f"{folder}-study")
+    return (
+        f"burnish annotate export {here} --to pairs.csv\nfill in the column `verdict`\n"
+        f"burnish annotate import {here} pairs.csv\nor on web pages:\n"
+        f"burnish study new {pages} --from {here} --kind comparisons\nburnish study serve {pages}\n"
+        f"burnish study export {pages} --into {here}\nthen"
+    )
 
 
 def _together(comparison_id: str, annotations: Sequence[Annotation]) -> Preference:

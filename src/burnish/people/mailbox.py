@@ -57,6 +57,10 @@ class Annotation:
 
     `confidence` is how sure the person is, from 0 (not at all) to 1, or None if the person did not say. `note` is free
     text for people who read the file.
+
+    The other fields come from a study (`burnish study`) and are for people who read the file. `value` is the point on
+    the scale as it was shown: negative for the first answer, 0 for alike. `seconds` is the time from the first showing
+    to the answer. `late` and `early` say that it was above or below what the study asks for.
     """
 
     id: str
@@ -65,6 +69,10 @@ class Annotation:
     shown: Order
     confidence: float | None = None
     note: str = ""
+    value: int | None = None
+    seconds: float | None = None
+    late: bool = False
+    early: bool = False
 
 
 class Mailbox:

@@ -19,7 +19,7 @@ from burnish.forms.jsonl import JsonlSource
 from burnish.forms.rows import RawRow
 from burnish.people.mailbox import ANNOTATIONS, Annotation, Ask, Mailbox, Said
 from burnish.report.text import visible
-from burnish.store.files import write_atomic
+from burnish.store.files import row_of, write_atomic
 from burnish.store.json_rows import dump_line
 from burnish.types import Order
 
@@ -120,8 +120,8 @@ def import_(folder_path: Path, file: Path, by: str) -> Imported:
     """Read the verdicts of a file into the folder, all of them or none.
 
     `by` is the name of the person who judged. If the file has a column `by`, a name there is used instead. A pair that
-    was judged earlier may be judged again. Raises ConfigError for an unknown kind of file, and DataError naming the row
-    if a pair, a column, a verdict or a confidence is wrong.
+    was judged earlier may be judged again. The file may also be the `annotations.jsonl` of a study. Raises ConfigError
+    for an unknown kind of file, and DataError naming the row if a pair, a column, a verdict or a confidence is wrong.
     """
     mailbox = Mailbox(folder_path)
     earlier = mailbox.said()
@@ -131,7 +131,7 @@ def import_(folder_path: Path, file: Path, by: str) -> Imported:
     annotations: dict[tuple[str, str], Annotation] = {}
     blank = 0
     for where, row in _judged(file):
-        annotation = _annotation(where, row, by, orders)
+        annotation = _from_study(where, row, orders) if _is_from_study(row) else _annotation(where, row, by, orders)
         if annotation is None:
             # Only rows with a pair count: a spreadsheet may add empty rows at the end.
             blank += bool(_cell(row, PAIR))
@@ -157,9 +157,22 @@ def _judged(file: Path) -> Iterator[tuple[str, RawRow]]:
     for raw in source.rows():
         if raw.values is None:
             raise DataError(f"{raw.where}: {raw.flaw}")
-        if missing := [column for column in (PAIR, VERDICT) if column not in raw.values]:
+        missing = [column for column in (PAIR, VERDICT) if column not in raw.values]
+        if missing and not _is_from_study(raw):
             raise DataError(f"{raw.where}: no column {missing[0]!r}; keep the columns that `annotate export` wrote")
         yield raw.where, raw
+
+
+def _is_from_study(row: RawRow) -> bool:
+    """Say whether a row is an annotation as `burnish study export` writes it."""
+    return row.values is not None and {"id", "said", "shown"} <= row.values.keys()
+
+
+def _from_study(where: str, row: RawRow, orders: dict[str, Order]) -> Annotation:
+    """Return the annotation of a row. A study shows a pair in orders of its own, and the row says in which one."""
+    annotation = row_of(row.values or {}, Annotation, where)
+    _check_asked(where, annotation.id, orders)
+    return annotation
 
 
 def _annotation(where: str, row: RawRow, by: str, orders: dict[str, Order]) -> Annotation | None:
@@ -168,11 +181,7 @@ def _annotation(where: str, row: RawRow, by: str, orders: dict[str, Order]) -> A
     if not pair and not verdict:  # spreadsheets leave empty rows
         return None
     # The order in which a pair was shown is needed to read its verdict, and only this folder knows it.
-    if pair not in orders:
-        raise DataError(
-            f"{where}: the pair {shown(pair)} was never asked here; import the file into its own folder, "
-            f"one whose waiting.jsonl or {ANNOTATIONS} has it"
-        )
+    _check_asked(where, pair, orders)
     if not verdict:
         return None
     said = _VERDICTS.get(verdict.lower())
@@ -186,6 +195,15 @@ def _annotation(where: str, row: RawRow, by: str, orders: dict[str, Order]) -> A
         confidence=_confidence(where, _cell(row, CONFIDENCE)),
         note=_cell(row, NOTE),
     )
+
+
+def _check_asked(where: str, pair: str, orders: dict[str, Order]) -> None:
+    """Raise DataError if a pair was never asked in this folder."""
+    if pair not in orders:
+        raise DataError(
+            f"{where}: the pair {shown(pair)} was never asked here; import the file into its own folder, "
+            f"one whose waiting.jsonl or {ANNOTATIONS} has it"
+        )
 
 
 def _confidence(where: str, text: str) -> float | None:

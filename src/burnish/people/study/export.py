@@ -1,0 +1,198 @@
+"""What a study gives back: annotations, demonstrations, and a table of all answers. No file has an id of a platform."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from burnish.config.study import ComparisonStudy, DemonstrationStudy
+from burnish.errors import ConfigError, DataError
+from burnish.people.mailbox import ANNOTATIONS, WAITING, Annotation, Mailbox, Said
+from burnish.people.study import reading
+from burnish.people.study.answering import winner
+from burnish.people.study.model import AnswerRow, AssignmentState, ItemRole
+from burnish.store.files import explained_write_errors, write_rows
+from burnish.types import Order
+
+DEMONSTRATIONS, ANSWERS, LABELS = "demonstrations.jsonl", "answers.jsonl", "labels.jsonl"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrittenDemonstration:
+    """An answer that a person wrote. `id` is that of the item, and `by` is the public name of the person."""
+
+    id: str
+    prompt: str
+    completion: str
+    by: str
+    seconds: float
+    late: bool
+    early: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerLine:
+    """One answer of a study: also those to checks and screening pairs, and those that no longer count.
+
+    `choice` is the better side in the pair's own order: A, B or tie. `weight` is 1 / P(the item was sent to people).
+    """
+
+    item: str
+    role: ItemRole
+    worker: str
+    counts: bool
+    shown: Order | None
+    value: int | None
+    choice: str
+    text: str
+    note: str
+    seconds: float
+    late: bool
+    early: bool
+    trial: int
+    weight: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelLine:
+    """The choice of a person on a pair, in the pair's own order, for `burnish agreement`."""
+
+    item: str
+    worker: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exported:
+    """What an export wrote: the files, and the number of answers that count."""
+
+    files: tuple[Path, ...]
+    answers: int
+
+
+def export_study(db: sqlite3.Connection, to: Path, *, notes: bool = False) -> Exported:
+    """Write the answers of a study into a folder.
+
+    The folder gets `annotations.jsonl` or `demonstrations.jsonl` with the answers that count, and `answers.jsonl` with
+    all of them. Comparisons are also written as `labels.jsonl`, a plain table of the choices. `notes` adds the notes
+    that people wrote, which may say who they are. Raises ConfigError if the folder holds files of a refinement.
+    """
+    if (to / WAITING).exists():
+        raise ConfigError(f"--to: {str(to)!r} is the folder of a refinement; name another one, or use --into")
+    with explained_write_errors(to):
+        to.mkdir(parents=True, exist_ok=True)
+    rules = reading.rules_of(db)
+    files = [to / ANSWERS]
+    match rules:
+        case ComparisonStudy():
+            name, rows = ANNOTATIONS, list[object](study_annotations(db, rules, notes=notes))
+            write_rows(to / LABELS, labels_of(db))
+            files.append(to / LABELS)
+        case DemonstrationStudy():
+            name, rows = DEMONSTRATIONS, list[object](_demonstrations(db))
+    write_rows(to / name, rows)
+    write_rows(to / ANSWERS, _lines(db, notes=notes))
+    return Exported(files=(to / name, *files), answers=len(rows))
+
+
+def deliver(db: sqlite3.Connection, folder: Path, *, notes: bool = False) -> int:
+    """Add the annotations of a study to the folder of the refinement that waits for them, and return how many are new.
+
+    Raises ConfigError for a study of demonstrations, and DataError if the folder never asked for one of the pairs.
+    """
+    rules = reading.rules_of(db)
+    if not isinstance(rules, ComparisonStudy):
+        raise ConfigError("--into: a study of demonstrations answers no pairs; use --to, and refine its file")
+    mailbox = Mailbox(folder)
+    said = mailbox.said()
+    asked = {pair.id for pair in mailbox.asked()} | said.keys()
+    before = {(row.id, row.by): row for rows in said.values() for row in rows}
+    found = list(study_annotations(db, rules, notes=notes))
+    foreign = [row.id for row in found if row.id not in asked]
+    if foreign:
+        raise DataError(
+            f"{folder}: never asked for the pair {foreign[0]!r:.80}, which this study has; name the folder from which "
+            "the study was made"
+        )
+    new = [row for row in found if before.get((row.id, row.by)) != row]
+    if new:
+        mailbox.answer(new)
+    return len(new)
+
+
+def study_annotations(db: sqlite3.Connection, rules: ComparisonStudy, *, notes: bool) -> Iterator[Annotation]:
+    """Yield the answers that count as annotations, as `burnish annotate import` and `burnish refine` read them."""
+    for one in _counting(db):
+        assert one.value is not None
+        assert one.shown is not None
+        yield Annotation(
+            id=one.item,
+            said=Said.TIE if one.value == 0 else Said.FIRST if one.value < 0 else Said.SECOND,
+            by=one.by,
+            shown=one.shown,
+            # So P(the second is better) = (value + 3) / 6 on a scale of 7 points.
+            confidence=abs(one.value) / rules.most_value,
+            note=one.note if notes else "",
+            value=one.value,
+            seconds=round(one.seconds, 3),
+            late=one.late,
+            early=one.early,
+        )
+
+
+def _demonstrations(db: sqlite3.Connection) -> Iterator[WrittenDemonstration]:
+    for one in _counting(db):
+        yield WrittenDemonstration(
+            id=one.item,
+            prompt=one.prompt,
+            completion=one.text,
+            by=one.by,
+            seconds=round(one.seconds, 3),
+            late=one.late,
+            early=one.early,
+        )
+
+
+def labels_of(db: sqlite3.Connection) -> Iterator[LabelLine]:
+    """Yield the choices that count. Demonstrations have none."""
+    for one in _counting(db):
+        if one.value is None or one.shown is None:
+            continue
+        yield LabelLine(item=one.item, worker=one.by, label=_choice(one.value, one.shown))
+
+
+def _counting(db: sqlite3.Connection) -> Iterator[AnswerRow]:
+    """Yield the answers to work that were not voided, sorted by item and person."""
+    counting = (
+        one for one in reading.answers(db) if one.role is ItemRole.WORK and one.state is AssignmentState.ANSWERED
+    )
+    yield from sorted(counting, key=lambda one: (one.item, one.by))
+
+
+def _lines(db: sqlite3.Connection, *, notes: bool) -> Iterator[AnswerLine]:
+    for one in reading.answers(db):
+        choice = "" if one.value is None or one.shown is None else _choice(one.value, one.shown)
+        yield AnswerLine(
+            item=one.item,
+            role=one.role,
+            worker=one.by,
+            counts=one.state is AssignmentState.ANSWERED,
+            shown=one.shown,
+            value=one.value,
+            choice=choice,
+            text=one.text,
+            note=one.note if notes else "",
+            seconds=round(one.seconds, 3),
+            late=one.late,
+            early=one.early,
+            trial=one.trial,
+            weight=one.weight,
+            why=one.why,
+        )
+
+
+def _choice(value: int, shown: Order) -> str:
+    return winner(value, shown).upper() or "tie"

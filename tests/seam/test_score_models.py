@@ -19,7 +19,8 @@ from burnish.config import DataConfig, ModelConfig, OwnSource
 from burnish.errors import ConfigError, DataError
 from burnish.protocols import Score
 from burnish.seam.options import checker_of, source_of
-from burnish.seam.results import write_results, write_table
+from burnish.seam.page import write_results
+from burnish.seam.results import write_table
 from burnish.seam.table import read_table
 
 

@@ -78,7 +78,8 @@ def score_command(data: str, **options: Any) -> None:
     policy is to write them. A prompt without worse answers has no score.
     """
     from burnish.seam.folders import check_out  # noqa: PLC0415
-    from burnish.seam.results import FILES, as_json, warnings, words, write_results  # noqa: PLC0415
+    from burnish.seam.page import write_results  # noqa: PLC0415
+    from burnish.seam.results import FILES, as_json, warnings, words  # noqa: PLC0415
 
     models = _both_or_none(options["policy"], options["reward"])
     out = options["out"] or (Path("seam") if models else None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import cast
 
 from markupsafe import Markup
@@ -15,8 +16,10 @@ from burnish.report.histogram import histogram
 from burnish.report.page import environment
 from burnish.report.tables import Cell, Table
 from burnish.report.text import plural, shortened
-from burnish.seam.results import WORDS, mean_words, riskiest, warnings
+from burnish.seam.results import REPORT_FILE, SCORES_FILE, WORDS, mean_words, plain, riskiest, warnings
 from burnish.seam.table import GOLD, PROMPT, TEXT, WORSE, TableRow
+from burnish.store.files import write_atomic
+from burnish.store.json_rows import dump_line
 
 MOST_ROWS, LONGEST_TEXT = 24, 1200
 """How many prompts the page shows, and how many characters of each text."""
@@ -63,6 +66,17 @@ def render(rows: Sequence[TableRow], name: str, notes: Sequence[str] = ()) -> st
             burnish_version=__version__,
         )
     )
+
+
+def write_results(rows: Sequence[TableRow], folder: Path, name: str, notes: Sequence[str] = ()) -> Path:
+    """Write the scores, and the page that shows them, into a folder, and return the path of the page.
+
+    `notes` say what was met on the way. Raises StageError if the folder cannot be written.
+    """
+    write_atomic(folder / SCORES_FILE, b"".join(dump_line(plain(row.score)) for row in rows))
+    page = render(rows, name, notes)
+    write_atomic(folder / REPORT_FILE, page.encode("utf-8", errors="backslashreplace"))
+    return folder / REPORT_FILE
 
 
 def _facts(rows: Sequence[TableRow]) -> list[Fact]:

@@ -93,16 +93,3 @@ def write_table(rows: Sequence[TableRow], folder: Path) -> Path:
     """Write a table that was computed into a folder, and return its path."""
     write_atomic(folder / TABLE_FILE, b"".join(dump_line(row.values) for row in rows))
     return folder / TABLE_FILE
-
-
-def write_results(rows: Sequence[TableRow], folder: Path, name: str, notes: Sequence[str] = ()) -> Path:
-    """Write the scores, and the page that shows them, into a folder, and return the path of the page.
-
-    `notes` say what was met on the way. Raises StageError if the folder cannot be written.
-    """
-    from burnish.seam.page import render  # noqa: PLC0415 it draws, and a table alone needs no figures
-
-    write_atomic(folder / SCORES_FILE, b"".join(dump_line(plain(row.score)) for row in rows))
-    page = render(rows, name, notes)
-    write_atomic(folder / REPORT_FILE, page.encode("utf-8", errors="backslashreplace"))
-    return folder / REPORT_FILE

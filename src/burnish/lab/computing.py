@@ -22,7 +22,6 @@ TRIES = 3
 """How often a stage is tried whose worker dies. A worker without enough memory may succeed when the others are done."""
 POLL_SECONDS = 0.2
 """How often the run looks whether it was interrupted, in seconds."""
-_ERRORS = {kind.__name__: kind for kind in BurnishError.__subclasses__()}
 
 
 class Foreman:
@@ -65,7 +64,7 @@ class Foreman:
             case About.SAID:
                 self.say(report.message)
             case About.FAILED:
-                self._stop(report.fingerprint, _ERRORS.get(report.error, StageError)(report.message))
+                self._stop(report.fingerprint, _kind_of(report.error)(report.message))
             case About.PAUSED:
                 self._stop(report.fingerprint, Paused(report.message, report.command))
             case About.LOST:
@@ -184,3 +183,9 @@ def _announced(
             done |= {new} if new is not None else set()
             left.discard(new or "")
         yield number
+
+
+def _kind_of(name: str) -> type[BurnishError]:
+    """Return the class of errors with this name. A class that this process does not know becomes StageError."""
+    # Looked up when it is needed: a module that is imported later may define another one.
+    return {kind.__name__: kind for kind in BurnishError.__subclasses__()}.get(name, StageError)

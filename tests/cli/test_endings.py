@@ -40,6 +40,12 @@ def test_the_end_of_the_demo(monkeypatch: pytest.MonkeyPatch, seeds: int) -> Non
     assert len(lines) == place + 3 + len(AFTER_THE_DEMO)
 
 
+def test_nothing_is_said_about_rates_that_the_user_has_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = ended(monkeypatch, read_results(FIXTURE), "demo", "--set", "train.learning_rate=5e-4").stdout
+    assert "what you can do next:" in said
+    assert ABOUT_THE_DEMO not in said
+
+
 @pytest.mark.parametrize("command", AFTER_THE_DEMO)
 def test_what_comes_next_are_commands_with_these_options(command: str) -> None:
     program, verb, *rest = command.split()

@@ -84,7 +84,9 @@ def demo(out: Path | None, store: Path | None, changes: tuple[str, ...], as_json
 
     _run(demo_config(changes), out, store, as_json)
     if not as_json:
-        click.echo(ABOUT_THE_DEMO)
+        # With other settings, it may not be true.
+        if not changes:
+            click.echo(ABOUT_THE_DEMO)
         click.echo("what you can do next:")
         for command, why in AFTER_THE_DEMO.items():
             click.echo(f"  {command:<72}  {why}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -192,13 +193,7 @@ def select_command(table: Path, **options: Any) -> None:
         data=options["data"],
     )
     check_out(options["out"], options["overwrite"], FILES)
-    summary = select(read_table(table), chosen, options["out"])
-    if options["as_json"]:
-        print_json(dataclasses.asdict(summary))
-        return
-    for line in summary.words():
-        click.echo(line)
-    click.echo(f"wrote {options['out']}", err=True)
+    _tell(select(read_table(table), chosen, options["out"]), options)
 
 
 @seam.command("augment")
@@ -241,13 +236,7 @@ def augment_command(table: Path, **options: Any) -> None:
         seed=options["seed"],
     )
     check_out(options["out"], options["overwrite"], FILES)
-    summary = augment(read_table(table), chosen, options["out"])
-    if options["as_json"]:
-        print_json(dataclasses.asdict(summary))
-        return
-    for line in summary.words():
-        click.echo(line)
-    click.echo(f"wrote {options['out']}", err=True)
+    _tell(augment(read_table(table), chosen, options["out"]), options)
 
 
 @seam.command("mismatch")
@@ -317,3 +306,13 @@ def mismatch_command(data: str, **options: Any) -> None:
         return
     for line in report.words():
         click.echo(line)
+
+
+def _tell(summary: Any, options: Mapping[str, Any]) -> None:
+    """Print the summary of what was written into the folder `out`: for people, or as JSON."""
+    if options["as_json"]:
+        print_json(dataclasses.asdict(summary))
+        return
+    for line in summary.words():
+        click.echo(line)
+    click.echo(f"wrote {options['out']}", err=True)

@@ -11,7 +11,7 @@ from typing import Any
 from simulated_people import Sent, Traits
 from simulated_serving import ENDED, LAST, SENT, Ended, LastPlay, Play
 
-from burnish.config.study import StudyKind
+from burnish.config.study import StudyKind, StudySettings
 from burnish.people.study import reading
 from burnish.people.study.agreeing import study_agreement
 from burnish.people.study.answering import winner
@@ -49,9 +49,7 @@ def results_of(play: Play) -> dict[str, Any]:
             "rejected": sum(one.verdict is ReviewVerdict.REJECT for one in sittings),
             "planted": _planted(list(who.values())),
             "bots": _bots(sittings, who, rows),
-            "seconds": _seconds(rows, sent),
-            "late": sum(row["late"] for row in rows),
-            "early": sum(row["early"] for row in rows),
+            "seconds": _seconds(rows, sent, reading.rules_of(db)),
             "answers": len(rows),
             "statuses_429": sum(one.too_many for one in visits),
             "statuses_5xx": sum(one.failed for one in visits),
@@ -87,7 +85,9 @@ def _bots(sittings: Sequence[SittingRow], who: dict[str, Traits], rows: Sequence
     }
 
 
-def _seconds(rows: Sequence[sqlite3.Row], sent: dict[tuple[str, str], Sent]) -> dict[str, float | int]:
+def _seconds(
+    rows: Sequence[sqlite3.Row], sent: dict[tuple[str, str], Sent], rules: StudySettings
+) -> dict[str, float | int]:
     """Return how long answers took by the server's clock, and by how much that is more than what people meant."""
     stored = [row["seconds"] for row in rows]
     known = [(row, sent[key]) for row in rows if (key := (row["person"], row["prompt"])) in sent]
@@ -95,8 +95,13 @@ def _seconds(rows: Sequence[sqlite3.Row], sent: dict[tuple[str, str], Sent]) -> 
     more = sorted(row["seconds"] - one.seconds for row, one in known)
     return {
         "median": round(statistics.median(stored), 1),
-        "more_than_meant_median": round(statistics.median(more), 2),
-        "more_than_meant_p99": round(more[int(0.99 * (len(more) - 1))], 2),
+        "median_meant": round(statistics.median(one.seconds for _, one in known), 1),
+        "more_than_meant_median": round(statistics.median(more), 1),
+        "more_than_meant_p99": round(more[int(0.99 * (len(more) - 1))], 1),
+        "late": sum(row["late"] for row, _ in known),
+        "late_as_meant": sum(one.seconds > rules.most_seconds for _, one in known),
+        "early": sum(row["early"] for row, _ in known),
+        "early_as_meant": sum(one.seconds < rules.least_seconds for _, one in known),
         "compared": len(more),
     }
 

@@ -25,8 +25,10 @@ from burnish.store.files import Appender, write_rows
 
 SENT, ENDED, LAST = "sent.jsonl", "ended.jsonl", "play.jsonl"
 """Beside a study: what people meant to say, how they ended, and how long the last part of the simulation took."""
-TICK = 0.2
+TICK = 0.5
 """Seconds between two looks at the study. At each, one more person may come."""
+TICKS_OF_REVIEW = 6
+"""The administrator judges the sittings that ended every so many ticks."""
 _NUMBER = re.compile(r"s(\d+)")
 
 
@@ -95,7 +97,11 @@ async def _until_done(play: Play, address: str, number: int) -> None:
     sent, ended = (Appender(play.study.path / name) for name in (SENT, ENDED))
     with sent, ended:
         try:
-            while not await _reviewed(play.study) or active:
+            tick = 0
+            while active or not await _reviewed(play.study):
+                tick += 1
+                if tick % TICKS_OF_REVIEW == 0:
+                    await _reviewed(play.study)
                 if len(active) < play.at_once and _has_room(play.study):
                     who = play.person(f"s{number}")
                     active.add(asyncio.create_task(_visit(play, who, address, sent, ended)))

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from burnish.cli.common import JSON, SET, STORE, main, print_json, settled
+from burnish.cli.common import JSON, MAX_CALLS, MAX_COST, SET, STORE, main, print_json, settled
 
 _PATH = click.Path(path_type=Path)
 _CHECKER = click.option(
@@ -50,7 +50,7 @@ def seam() -> None:
     metavar="SOURCE|YAML",
     default="adversarial",
     show_default=True,
-    help="Where worse answers come from: adversarial, contrast[:EMBEDDER], own, weaker:MODEL, or a YAML file.",
+    help="Where worse answers come from: adversarial, contrast[:EMBEDDER], llm, own, weaker:MODEL, or a YAML file.",
 )
 @click.option("--n", "most", type=click.IntRange(1, 1000), default=8, show_default=True, help="Worse answers a prompt.")
 @_CHECKER
@@ -59,6 +59,8 @@ def seam() -> None:
 @_BAD_ROWS
 @click.option("--out", type=_PATH, metavar="FOLDER", help="Folder for all results [default: seam; for a table none].")
 @click.option("--overwrite", is_flag=True, help="Replace the files of an earlier scoring in --out.")
+@MAX_CALLS
+@MAX_COST
 @click.option("--top", type=click.IntRange(0, 10**9), default=10, show_default=True, help="How many prompts to print.")
 @STORE
 @SET
@@ -120,6 +122,7 @@ def _computed(data: str, out: Path, options: dict[str, Any]) -> tuple[list[Any],
     from burnish.seam.options import checker_of, source_of  # noqa: PLC0415
     from burnish.seam.results import write_table  # noqa: PLC0415
     from burnish.seam.scoring import ScoreOptions, compute  # noqa: PLC0415
+    from burnish.services.calls import CallBudget  # noqa: PLC0415
     from burnish.store.files import default_store  # noqa: PLC0415
 
     done = compute(
@@ -132,6 +135,8 @@ def _computed(data: str, out: Path, options: dict[str, Any]) -> tuple[list[Any],
             checker=None if options["checker"] is None else checker_of(options["checker"]),
             limit=options["limit"],
             seed=options["seed"],
+            budget=CallBudget(max_calls=options["max_calls"], max_cost=options["max_cost"]),
+            out=out,
         ),
         options["store"] or default_store(),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -9,18 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from burnish.algorithms.seam import Response, check_response
-from burnish.config import DataConfig, Execution, ModelConfig, PerturbationSettings, WantedModel
+from burnish.config import ChatServerSettings, DataConfig, Execution, ModelConfig, PerturbationSettings, WantedModel
 from burnish.errors import DataError
 from burnish.inputs.context import RunContext
 from burnish.inputs.distances import embedded_by
 from burnish.inputs.models import find_models, template_doubt
+from burnish.inputs.writers import writer_of
 from burnish.perturbations import Checker, SourceResources, build
 from burnish.protocols import Backend, Score
 from burnish.report.terminal import Terminal
 from burnish.report.text import plural
 from burnish.seam.prompts import Prompts, as_rows, prompt_value, read_prompts
 from burnish.seam.table import GOLD, ID, PROMPT, SOURCE, TEXT, WORSE, TableRow
-from burnish.services.calls import CallBudget
+from burnish.services.calls import CallBudget, Spent
 from burnish.steps.artifacts import read_scores
 from burnish.steps.basic import Steps
 from burnish.steps.perturbing import WorseAnswers, candidate_id, candidates, perturb, read_worse
@@ -38,7 +40,7 @@ class ScoreOptions:
     """What `burnish seam score` computes.
 
     `most` is the number of worse answers for each prompt. `limit`, if given, scores so many of the prompts, drawn by
-    seed and id.
+    seed and id. `budget` limits the calls of a source that asks a server, in all sessions with the same folder `out`.
     """
 
     data: DataConfig
@@ -50,6 +52,8 @@ class ScoreOptions:
     limit: int | None = None
     seed: int = 0
     execution: Execution = field(default_factory=Execution)
+    budget: CallBudget = field(default_factory=CallBudget)
+    out: Path = Path()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +62,8 @@ class Computed:
 
     `fewer` counts the prompts with fewer worse answers than asked for, and `left_out` what the source did not take.
     `no_reward` counts worse answers without a reward, because they do not fit into the reward model, and `no_gold`
-    the prompts whose gold answer does not fit. They are not in the table.
+    the prompts whose gold answer does not fit. They are not in the table. `spent` is what calls to a server cost, or
+    None if none is asked.
     """
 
     rows: list[TableRow]
@@ -68,6 +73,7 @@ class Computed:
     bad_rows: int
     no_reward: int
     no_gold: int
+    spent: Spent | None = None
 
     def words(self) -> Iterator[str]:
         """Yield what people should know about the table."""
@@ -82,6 +88,9 @@ class Computed:
             yield f"{plural(self.no_reward, 'worse answer')} left out that do not fit into the reward model"
         if self.no_gold:
             yield f"{plural(self.no_gold, 'prompt')} left out whose gold answer does not fit into the reward model"
+        if self.spent is not None:
+            money = "" if self.spent.cost is None else f", cost {self.spent.cost:.4g}"
+            yield f"{plural(self.spent.calls, 'call')} answered, {self.spent.failed:,} given up{money}"
 
 
 def compute(options: ScoreOptions, store: Path, own_backend: Callable[[], Backend] | None = None) -> Computed:
@@ -105,6 +114,7 @@ def compute(options: ScoreOptions, store: Path, own_backend: Callable[[], Backen
             policy=policy,
             model=lambda named: context.model(steps, named),
             embedded_by=lambda settings: embedded_by(settings, options.execution),
+            writer=lambda settings: writer_of(context, settings),
             checker=options.checker,
         ),
     )
@@ -112,7 +122,10 @@ def compute(options: ScoreOptions, store: Path, own_backend: Callable[[], Backen
     answers = candidates(found)
     scored = steps.score(policy, answers, steps.gold(answers), "of the policy")
     rewarded = reward(steps, context.model(steps, REWARD), answers, "of all answers")
-    return _table(options, prompts, read_worse(found), read_scores(scored), read_scores(rewarded))
+    done = _table(options, prompts, read_worse(found), read_scores(scored), read_scores(rewarded))
+    if not isinstance(options.source, ChatServerSettings):
+        return done
+    return dataclasses.replace(done, spent=context.calls().spent(context.run, options.source.prices))
 
 
 def _context(options: ScoreOptions, store: Path, own_backend: Callable[[], Backend] | None) -> RunContext:
@@ -121,7 +134,7 @@ def _context(options: ScoreOptions, store: Path, own_backend: Callable[[], Backe
         WantedModel(REWARD, options.reward, Head.REWARD, as_it_is=True),
         *options.source.models(FIELD),
     ]
-    return context_of(wanted, options.policy, options.execution, store, own_backend)
+    return context_of(wanted, options.policy, options.execution, store, own_backend, options.out, options.budget)
 
 
 def context_of(
@@ -131,19 +144,21 @@ def context_of(
     store: Path,
     own_backend: Callable[[], Backend] | None,
     folder: Path = Path(),
+    budget: CallBudget = CallBudget(),  # noqa: B008 it is frozen
 ) -> RunContext:
     """Find the models, and return everything that a run of these verbs works with.
 
-    In the `folder`, people find the pairs that they have to judge.
+    In the `folder`, people find the pairs that they have to judge. The calls of all sessions with one folder count
+    against one `budget`.
     """
     context = RunContext(
         store=Store(store),
         models=find_models(wanted, execution, offline_ok=False),
         student=policy,
         execution=execution,
-        run=short_hash("seam"),
+        run=short_hash("seam", str(folder.resolve())),
         folder=folder,
-        budget=CallBudget(),
+        budget=budget,
         terminal=Terminal(),
         own_backend=own_backend,
     )

@@ -61,8 +61,9 @@ class Computed:
     """The table, and what was met while it was made.
 
     `fewer` counts the prompts with fewer worse answers than asked for, and `left_out` what the source did not take.
-    `no_reward` counts worse answers without a reward, because they do not fit into the reward model, and `no_gold`
-    the prompts whose gold answer does not fit. They are not in the table. `spent` is what calls to a server cost, or
+    `no_reward` counts worse answers without a reward, because they do not fit into the reward model, `no_logprob` those
+    that do not fit into the policy, and `no_gold` the prompts whose gold answer does not fit into both. They are not in
+    the table. `spent` is what calls to a server cost, or
     None if none is asked.
     """
 
@@ -73,6 +74,7 @@ class Computed:
     bad_rows: int
     no_reward: int
     no_gold: int
+    no_logprob: int = 0
     spent: Spent | None = None
 
     def words(self) -> Iterator[str]:
@@ -86,8 +88,10 @@ class Computed:
             yield f"{plural(self.bad_rows, 'row')} left out that cannot be used"
         if self.no_reward:
             yield f"{plural(self.no_reward, 'worse answer')} left out that do not fit into the reward model"
+        if self.no_logprob:
+            yield f"{plural(self.no_logprob, 'worse answer')} left out that do not fit into the policy"
         if self.no_gold:
-            yield f"{plural(self.no_gold, 'prompt')} left out whose gold answer does not fit into the reward model"
+            yield f"{plural(self.no_gold, 'prompt')} left out whose gold answer does not fit into both models"
         if self.spent is not None:
             money = "" if self.spent.cost is None else f", cost {self.spent.cost:.4g}"
             yield f"{plural(self.spent.calls, 'call')} answered, {self.spent.failed:,} given up{money}"
@@ -120,7 +124,7 @@ def compute(options: ScoreOptions, store: Path, own_backend: Callable[[], Backen
     )
     found = perturb(steps, plan, rows)
     answers = candidates(found)
-    scored = steps.score(policy, answers, steps.gold(answers), "of the policy")
+    scored = steps.score(policy, answers, steps.gold(answers), "of the policy", leave_long=True)
     rewarded = reward(steps, context.model(steps, REWARD), answers, "of all answers")
     done = _table(options, prompts, read_worse(found), read_scores(scored), read_scores(rewarded))
     if not isinstance(options.source, ChatServerSettings):
@@ -178,7 +182,7 @@ def _table(
     example_of = {row.id: row for row in prompts.examples}
     rows: list[TableRow] = []
     left_out: Counter[str] = Counter()
-    fewer = no_reward = no_gold = 0
+    fewer = no_reward = no_logprob = no_gold = 0
     for one in found:
         left_out.update(one.left_out)
         fewer += len(one.texts) < options.most
@@ -190,7 +194,8 @@ def _table(
             no_gold += 1
             continue
         worse = [(answer, text) for answer, text in zip(answers[1:], texts[1:], strict=True) if answer is not None]
-        no_reward += len(one.texts) - len(worse)
+        unscored = sum(candidate_id(example.id, number) not in scores for number in range(1, len(texts)))
+        no_logprob, no_reward = no_logprob + unscored, no_reward + len(one.texts) - len(worse) - unscored
         values: dict[str, Any] = {
             ID: example.id,
             PROMPT: prompt_value(example.prompt, prompts.as_turns),
@@ -209,12 +214,13 @@ def _table(
         bad_rows=prompts.bad_rows,
         no_reward=no_reward,
         no_gold=no_gold,
+        no_logprob=no_logprob,
     )
 
 
 def _answer(id_: str, scores: Mapping[str, Score], rewards: Mapping[str, Score]) -> Response | None:
-    """Return an answer with both numbers, or None if it has no reward."""
-    if id_ not in rewards:
+    """Return an answer with both numbers, or None if one is missing because the answer does not fit into a model."""
+    if id_ not in rewards or id_ not in scores:
         return None
     score = scores[id_]
     answer = Response(reward=rewards[id_].value, logprob=score.value, tokens=score.tokens)
@@ -231,7 +237,12 @@ LEAST_TO_TELL = 20
 
 
 def _check_told_apart(rows: list[TableRow], model: ModelConfig) -> None:
-    """Raise DataError if the reward model gives the same reward to all of many answers."""
+    """Raise DataError if there is no row, or if the reward model gives the same reward to all of many answers."""
+    if not rows:
+        raise DataError(
+            "no prompt is left, because no gold answer fits into both models; use shorter prompts, or models with a "
+            "longer context"
+        )
     rewards = [one.reward for row in rows for one in (row.gold, *row.worse)]
     if len(rewards) >= LEAST_TO_TELL and len(set(rewards)) == 1:
         raise DataError(

@@ -76,6 +76,23 @@ from burnish.config.perturbations import (
 from burnish.config.proposals import FileProposals, Proposals, ServerProposals
 from burnish.config.refiners import DropMethod, MajorityMethod, RestEmMethod, RobustFtMethod, TournamentMethod
 from burnish.config.refinery import AuditConfig, Columns, DataConfig, RefineConfig, RefineSettings, SelftestConfig
+from burnish.config.reinforcement import (
+    ALGORITHMS,
+    AlgorithmSettings,
+    GrpoAlgorithm,
+    PolicyTraining,
+    RlMethod,
+    RlooAlgorithm,
+)
+from burnish.config.reward_sources import (
+    REWARDS,
+    AnnotatorReward,
+    CheckerReward,
+    ComparisonsReward,
+    ModelReward,
+    RewardSettings,
+    SumReward,
+)
 from burnish.config.route import RouteConfig
 from burnish.config.tasks import (
     TASKS,
@@ -89,12 +106,16 @@ from burnish.config.tasks import (
 )
 
 __all__ = [
+    "ALGORITHMS",
     "ANNOTATORS",
     "METHODS",
     "PERTURBATIONS",
+    "REWARDS",
     "TASKS",
     "AdapterUse",
     "AdversarialSource",
+    "AlgorithmSettings",
+    "AnnotatorReward",
     "AnnotatorSettings",
     "AnswerDiffers",
     "AnyPerturbation",
@@ -102,12 +123,14 @@ __all__ = [
     "AuditConfig",
     "Budget",
     "Cap",
+    "CheckerReward",
     "ClassifierConfig",
     "ClearMethod",
     "Columns",
     "CommandConfig",
     "CommandDiffers",
     "ComparingMethod",
+    "ComparisonsReward",
     "Compat",
     "Config",
     "ContrastSource",
@@ -123,6 +146,7 @@ __all__ = [
     "Execution",
     "FileProposals",
     "GatedMethod",
+    "GrpoAlgorithm",
     "Gsm8kTask",
     "IlrMethod",
     "InstructionsTask",
@@ -139,6 +163,7 @@ __all__ = [
     "MixedConfig",
     "Model",
     "ModelConfig",
+    "ModelReward",
     "Models",
     "NaiveMethod",
     "NumberDiffers",
@@ -151,6 +176,7 @@ __all__ = [
     "PairsFrom",
     "PeopleConfig",
     "PerturbationSettings",
+    "PolicyTraining",
     "Prices",
     "Proposals",
     "ReferenceJudgeConfig",
@@ -159,6 +185,9 @@ __all__ = [
     "RefineSettings",
     "RestEmMethod",
     "RewardModelConfig",
+    "RewardSettings",
+    "RlMethod",
+    "RlooAlgorithm",
     "RobustFtMethod",
     "RouteConfig",
     "Schedule",
@@ -166,6 +195,7 @@ __all__ = [
     "ServerProposals",
     "Settings",
     "SftMethod",
+    "SumReward",
     "SumsTask",
     "Supervision",
     "TaskDiffers",

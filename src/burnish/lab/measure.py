@@ -77,7 +77,7 @@ def _run(outcome: Outcome, task: Task) -> Run:
         counts |= counts_of_round
     if outcome.round.compared is not None and not outcome.round.relabelled:
         # Methods that train on preference pairs replace no labels: the count of pairs takes the place of the share.
-        counts["pairs_trained_on"] = training["pairs"]
+        counts["pairs_trained_on"] = training["pairs"] if "pairs" in training else counts.get("accepted", 0)
     if outcome.round.rows is not None:
         every = len(outcome.rows.examples())
         metrics["removed"] = Metric(value=1 - len(labels) / every, n=every, ci95=None)

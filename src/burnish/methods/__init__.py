@@ -15,6 +15,7 @@ from burnish.config import (
     MethodSettings,
     NaiveMethod,
     RestEmMethod,
+    RlMethod,
     RobustFtMethod,
     SftMethod,
     TournamentMethod,
@@ -28,6 +29,7 @@ from burnish.methods.ilr import ilr
 from burnish.methods.majority import majority
 from burnish.methods.naive import naive
 from burnish.methods.rest_em import rest_em
+from burnish.methods.rl import rl
 from burnish.methods.robustft import robustft
 from burnish.methods.sft import sft
 from burnish.methods.tournament import tournament
@@ -68,6 +70,7 @@ register_method(SftMethod, sft)
 register_method(NaiveMethod, naive)
 register_method(IlrMethod, ilr)
 register_method(DpoMethod, dpo)
+register_method(RlMethod, rl)
 register_method(ClearMethod, clear)
 register_method(MajorityMethod, majority)
 register_method(VerifiedMethod, verified)

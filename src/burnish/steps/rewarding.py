@@ -135,7 +135,7 @@ def reward(steps: Steps, model: Artifact, rows: Rows, label: str) -> Artifact:
         def batches(scores: Path) -> Iterator[Sequence[Score]]:
             done = KeySet(row.id for row in iter_rows(scores, Score))
             work.expect(len(asked), len(done))
-            return map(_finite, steps.engines.scorer().rewards(model, asked, done))
+            return map(finite, steps.engines.scorer().rewards(model, asked, done))
 
         work.append_batches(SCORES, batches, lambda batch: {"rows": len(batch)})
 
@@ -143,7 +143,7 @@ def reward(steps: Steps, model: Artifact, rows: Rows, label: str) -> Artifact:
     return steps.stage("reward", rows.config, inputs, run, f"rewards {label}", RESUMABLE)
 
 
-def _finite(batch: Sequence[Score]) -> Sequence[Score]:
+def finite(batch: Sequence[Score]) -> Sequence[Score]:
     """Return the scores. Raises DataError if one is NaN or infinite, which a file of JSON cannot hold."""
     for score in batch:
         if not math.isfinite(score.value):

@@ -10,15 +10,13 @@ from embedded import PROBLEMS, backend, user
 
 from burnish.algorithms.reinforcement import PolicyPlan, PolicyTrained
 from burnish.config import PolicyTraining, TrainSettings
-from burnish.tasks.numbers import final_number
 from burnish.types import Artifact, Completion, Prompt
 
 PROMPTS = [Prompt(id=f"p{n:02d}", messages=user(one.question)) for n, one in enumerate(PROBLEMS[:12])]
-RIGHT = {f"p{n:02d}": str(one.answer) for n, one in enumerate(PROBLEMS)}
 
 
 class Seen:
-    """Gives 1 to answers with few digits, and remembers all answers."""
+    """Gives rewards to answers, and remembers all answers of each step."""
 
     def __init__(self, reward: Callable[[Completion], float | None]) -> None:
         self.reward = reward
@@ -29,15 +27,15 @@ class Seen:
         return [self.reward(one) for one in answers]
 
 
-def rightness(answer: Completion) -> float:
-    """Return 1 for a right answer and else 0."""
-    found = final_number(answer.text)
-    return float(answer.finished and found is not None and found.text == RIGHT[answer.id])
-
-
 def shortness(answer: Completion) -> float:
     """Return a reward that any policy can raise: fewer tokens."""
     return -answer.tokens / 10
+
+
+def plan(new: int = 24, **training: Any) -> PolicyPlan:
+    """Return a training of a few steps of 4 prompts x 4 answers."""
+    settings = PolicyTraining.model_validate({"steps": 3, "prompts": 4, "samples": 4, "learning_rate": 1e-3} | training)
+    return PolicyPlan(training=settings, optimising=settings.optimising(TrainSettings(lora=None)), max_new_tokens=new)
 
 
 def reinforced(
@@ -48,10 +46,7 @@ def reinforced(
     seed: int = 0,
     **training: Any,
 ) -> tuple[PolicyTrained, Seen]:
-    """Train a policy for a few steps of 4 prompts x 4 answers."""
-    settings = PolicyTraining.model_validate({"steps": 3, "prompts": 4, "samples": 4, "learning_rate": 1e-3} | training)
-    execution = {"micro_batch": training.pop("micro_batch")} if "micro_batch" in training else {}
-    plan = PolicyPlan(training=settings, optimising=settings.optimising(TrainSettings(lora=None)), max_new_tokens=new)
+    """Train a policy as `plan` says."""
     seen = Seen(reward)
     into.mkdir(parents=True, exist_ok=True)
-    return backend(**execution).train_policy(policy, PROMPTS, plan, seen, seed, into), seen
+    return backend().train_policy(policy, PROMPTS, plan(new, **training), seen, seed, into), seen

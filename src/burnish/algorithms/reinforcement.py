@@ -32,8 +32,9 @@ class PolicyTrained:
     """The cost and the course of a training with RL.
 
     `tokens` are those of all prompts and answers that were trained on. `kls` has the mean KL(policy || reference) of an
-    answer in nats for each step that was done. It was measured on the answers of the step, before the policy learned
-    from them. `passed_bound` is true if the training stopped because the last of them was above `max_kl`.
+    answer in nats for each step that was done. RLOO measures it on the answers of the step, before the policy learned
+    from them, and GRPO during the passes over them. `passed_bound` is true if the training stopped because the last of
+    them was above `max_kl`.
     """
 
     tokens: int

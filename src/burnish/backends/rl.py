@@ -1,4 +1,4 @@
-"""Training of policies with reinforcement learning. TRL's trainers are only configured (see algorithms.py).
+"""Training of policies with reinforcement learning. TRL's trainers are only configured (see trl_rl.py).
 
 The reference of the penalty for KL is the policy with which the training starts.
 """
@@ -16,13 +16,14 @@ from datasets import Dataset
 from transformers import GenerationConfig, TrainerCallback, set_seed
 
 from burnish.algorithms.reinforcement import PolicyPlan, PolicyTrained, Rewards
-from burnish.backends.algorithms import TrainerParts, arguments_of, trainer_of
+from burnish.backends.algorithms import TrainerParts, trainer_of
 from burnish.backends.arguments import Arguments, run
 from burnish.backends.decoding import check_fits
 from burnish.backends.device import Runtime
 from burnish.backends.load import located, max_positions, renderer_of
 from burnish.backends.policies import save, trainable
 from burnish.backends.render import Renderer
+from burnish.backends.trl_rl import arguments_of
 from burnish.errors import BackendError
 from burnish.models.card import Weights, read_card
 from burnish.types import Completion, Prompt
@@ -80,7 +81,7 @@ class Reinforcement:
             tokenizer=tokenizer,
             callbacks=[self.arguments.bar_of(updates), stop],
         )
-        return trainer_of(training, parts)
+        return trainer_of(training.algorithm, parts)
 
 
 def tokenizer_of(renderer: Renderer) -> Any:

@@ -128,6 +128,11 @@ class MethodSettings(Settings):
         return 1 if self.asks_annotator else 0
 
     @property
+    def comparisons_per_round(self) -> int:
+        """The most comparisons that an annotator makes in a round besides those of rows."""
+        return 0
+
+    @property
     def program(self) -> tuple[str, ...] | None:
         """The user's program that the method asks instead of an annotator, or None if it asks no program."""
         return None

@@ -107,11 +107,22 @@ class ComparisonsReward(RewardSettings):
     """`differing` does not judge a pair whose final answers agree. A pair of two equal texts is never judged."""
     keep: Share = 1.0
     """At most this share of all pairs trains the reward model: those with the most confident preferences."""
+    model: Model | None = None
+    """The base model of the reward model. If not given, it is the strong model."""
     train: TrainSettings | None = None
-    """How the reward model is trained. A row is a pair. If not given, as `burnish reward train` trains it."""
+    """How the reward model is trained. A row is a pair. If not given, in the same way as the strong model."""
     centring: NotNegative = 0.01
     """The weight of the square of the sum of both rewards in the loss, which keeps rewards near 0 (Eisenstein et al.,
     arXiv 2312.09244)."""
+
+    def models(self, field: str) -> Iterator[WantedModel]:
+        """Yield the base model, if it is not the strong model."""
+        if self.model is not None:
+            yield WantedModel(f"{field}.model", self.model)
+
+    def with_models(self, find: Callable[[ModelConfig], ModelConfig]) -> ComparisonsReward:
+        """Return the settings with the base model as it was found."""
+        return self if self.model is None else self.model_copy(update={"model": find(self.model)})
 
 
 class WeightedReward(Settings):

@@ -7,12 +7,16 @@ from typing import Any, TypeAlias, TypeVar
 
 from burnish.config import (
     METHODS,
+    AnnotatorReward,
+    CheckerReward,
     ClearMethod,
+    ComparisonsReward,
     DpoMethod,
     DropMethod,
     IlrMethod,
     MajorityMethod,
     MethodSettings,
+    ModelReward,
     NaiveMethod,
     RestEmMethod,
     RlMethod,
@@ -34,9 +38,11 @@ from burnish.methods.robustft import robustft
 from burnish.methods.sft import sft
 from burnish.methods.tournament import tournament
 from burnish.methods.verified import verified
+from burnish.steps.reward_learning import learned
+from burnish.steps.reward_sources import against_first, checker, given_model, register_reward
 from burnish.steps.setting import Round, Setting
 
-__all__ = ["Round", "Setting", "register_method", "run_method"]
+__all__ = ["Round", "Setting", "register_method", "register_reward", "run_method"]
 
 M = TypeVar("M", bound=MethodSettings)
 RunMethod: TypeAlias = Callable[[Setting, M], list[Round]]
@@ -78,3 +84,7 @@ register_method(TournamentMethod, tournament)
 register_method(RobustFtMethod, robustft)
 register_method(RestEmMethod, rest_em)
 register_method(DropMethod, drop)
+register_reward(CheckerReward, checker)
+register_reward(ModelReward, given_model)
+register_reward(AnnotatorReward, against_first)
+register_reward(ComparisonsReward, learned)

@@ -34,7 +34,7 @@ from burnish.types import (
     TrainingRow,
 )
 
-AT_ONCE = 64
+AT_ONCE = 16
 """The number of answers that are rewarded before their rewards are written."""
 
 
@@ -121,7 +121,7 @@ def right_answers(task: Grader, examples: Mapping[str, Example], answers: Sequen
     return [None if examples[one.example_id].reference is None else one.finished and right[one.id] for one in texts]
 
 
-def _checker(settings: CheckerReward, wanted: Wanted) -> RewardPlan:
+def checker(settings: CheckerReward, wanted: Wanted) -> RewardPlan:
     """Return the plan of the task's checker."""
     task, rows = wanted.setting.steps.task, wanted.setting.rows
 
@@ -136,7 +136,8 @@ def _checker(settings: CheckerReward, wanted: Wanted) -> RewardPlan:
     return RewardPlan(config={"kind": "checker", "task": wanted.setting.steps.task_kind}, make=make)
 
 
-def _given(settings: ModelReward, wanted: Wanted) -> RewardPlan:
+def given_model(settings: ModelReward, wanted: Wanted) -> RewardPlan:
+    """Return the plan of the reward model that the settings name."""
     return by_model(wanted.setting, wanted.setting.model(f"{wanted.field}.model"))
 
 
@@ -164,7 +165,7 @@ def _scored(
     return [scores.get(row.id) for row in rows]
 
 
-def _against_first(settings: AnnotatorReward, wanted: Wanted) -> RewardPlan:
+def against_first(settings: AnnotatorReward, wanted: Wanted) -> RewardPlan:
     """Return the plan of P(the answer is better than that of the policy with which the round starts).
 
     Raises ConfigError if the annotator cannot be asked during a training.
@@ -211,11 +212,6 @@ def _wins(judge: Annotator, compared: Sequence[Comparison]) -> dict[str, float]:
     """Return {comparison id: P(b is better)} of the comparisons that the judge decides."""
     preferences = (one for batch in judge.judge(compared, frozenset[str]()) for one in batch)
     return {one.comparison_id: one.p_b for one in preferences if one.p_b is not None}
-
-
-register_reward(CheckerReward, _checker)
-register_reward(ModelReward, _given)
-register_reward(AnnotatorReward, _against_first)
 
 
 def reward_samples(steps: Steps, plan: RewardPlan, rows: Rows, samples: Artifact, label: str) -> Artifact:

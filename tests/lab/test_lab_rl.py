@@ -165,7 +165,7 @@ def test_rewards_that_are_all_equal_are_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("standardize", [True, False])
 def test_a_reward_that_is_no_number_is_named(tmp_path: Path, standardize: bool) -> None:
-    with pytest.raises(DataError, match=r"answer \w+(#\d+)?: the reward model gives nan; it is damaged"):
+    with pytest.raises(DataError, match=r"answer \w+(#\d+)?: the reward model gives nan; the model is damaged"):
         measured(small(methods=[rl(reward=SOURCES["model"], standardize=standardize)]), tmp_path, NotANumber(gold()))
 
 

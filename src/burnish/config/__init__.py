@@ -69,6 +69,7 @@ from burnish.config.perturbations import (
     AnyPerturbation,
     ContrastSource,
     EditKind,
+    LlmSource,
     OwnSource,
     PerturbationSettings,
     WeakerSource,
@@ -94,6 +95,7 @@ from burnish.config.reward_sources import (
     SumReward,
 )
 from burnish.config.route import RouteConfig
+from burnish.config.servers import ChatServerSettings
 from burnish.config.tasks import (
     TASKS,
     AnyTask,
@@ -123,6 +125,7 @@ __all__ = [
     "AuditConfig",
     "Budget",
     "Cap",
+    "ChatServerSettings",
     "CheckerReward",
     "ClassifierConfig",
     "ClearMethod",
@@ -153,6 +156,7 @@ __all__ = [
     "JudgeConfig",
     "Kinds",
     "LikelihoodConfig",
+    "LlmSource",
     "LoraConfig",
     "Loss",
     "MajorityConfig",

@@ -19,7 +19,7 @@ from burnish.protocols import Annotator, Grader, Score, Scorer, row_key
 from burnish.steps.artifacts import SCORES, Rows, read_demonstrations, read_samples
 from burnish.steps.basic import Steps
 from burnish.steps.data import Handling
-from burnish.steps.rewarding import finite
+from burnish.steps.scores import finite
 from burnish.steps.setting import Compared, Setting
 from burnish.store.files import iter_rows
 from burnish.store.stages import Work
@@ -160,7 +160,9 @@ def _scored(
         for place, one in enumerate(answers)
     ]
     scores = {
-        score.id: score.value for batch in scorer.rewards(model, rows, frozenset[str]()) for score in finite(batch)
+        score.id: score.value
+        for batch in scorer.rewards(model, rows, frozenset[str]())
+        for score in finite(batch, "the reward model gives")
     }
     return [scores.get(row.id) for row in rows]
 

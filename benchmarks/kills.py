@@ -24,7 +24,7 @@ from random import Random
 
 from bench_output import put
 
-RESUMED = ("answer/", "judge/", "score/")
+RESUMED = ("answer/", "judge/", "score/", "reward_samples/")
 """Stages whose finished rows survive a kill."""
 LATER = 0.5
 """Seconds at most between the stage that a kill waits for and the kill."""
@@ -35,7 +35,8 @@ models: {weak: "builtin:weak", strong: "builtin:strong"}
 supervision: {annotator: {kind: mixed, other: {kind: likelihood, model: "builtin:judge-3"}}}
 train: {epochs: 4, learning_rate: 2e-3, batch_size: 8, lora: null}
 decode: {beams: 1, max_new_tokens: 32}
-methods: [{kind: sft}, {kind: naive, rounds: 1}, {kind: ilr, rounds: 1}, {kind: dpo, rounds: 1, samples: 2}]
+methods: [{kind: sft}, {kind: naive, rounds: 1}, {kind: ilr, rounds: 1}, {kind: dpo, rounds: 1, samples: 2},
+  {kind: rl, reward: checker, steps: 3, prompts: 4, samples: 4}]
 measure: [kl, win_rate]
 seeds: SEEDS
 execution: {workers: 2, threads: 1, batch_tokens: 2000}

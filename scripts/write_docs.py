@@ -19,12 +19,14 @@ from burnish.cli import main as cli
 from burnish.config import (
     ANNOTATORS,
     PERTURBATIONS,
+    AlgorithmSettings,
     AnnotatorSettings,
     Config,
     MethodSettings,
     OneOf,
     OwnConfig,
     RefineConfig,
+    RewardSettings,
     Settings,
     TaskSettings,
 )
@@ -34,7 +36,7 @@ from burnish.config.study import ComparisonStudy, DemonstrationStudy
 DOCS = Path(__file__).parent.parent / "docs"
 HEAD = "<!-- Written by scripts/write_docs.py; the tests compare it with the code. -->\n"
 WIDTH = 100
-_BASES = (AnnotatorSettings, MethodSettings, TaskSettings)
+_BASES = (AlgorithmSettings, AnnotatorSettings, MethodSettings, RewardSettings, TaskSettings)
 """Classes from which kinds inherit; the kinds themselves are listed instead."""
 
 

@@ -26,6 +26,7 @@ from burnish.results import (
     Reliability,
     ReliabilityBin,
     Results,
+    RlPoint,
     Run,
     StageTiming,
     SummaryRow,
@@ -42,7 +43,20 @@ from burnish.types import Reason
 FIXTURE = Path(__file__).parent / "fixtures" / "results-v1"
 PAGE = Path(__file__).parents[1] / "docs" / "results-schema.md"
 MODELS = (
-    *(Results, Run, Metric, CurvePoint, SummaryRow, PairedRow, Timings, Machine, StageTiming, Change, Confidence),
+    *(
+        Results,
+        Run,
+        Metric,
+        CurvePoint,
+        RlPoint,
+        SummaryRow,
+        PairedRow,
+        Timings,
+        Machine,
+        StageTiming,
+        Change,
+        Confidence,
+    ),
     *(Reliability, ReliabilityBin, NoiseRow, PromptGrades, Answered),
 )
 

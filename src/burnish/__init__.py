@@ -5,8 +5,9 @@ work on a user's dataset. `run`, `run_suite` (several configs), `plan` (`--dry-r
 `write_joined` work on experiments. The last two are the verb `report`: the name `report` itself is the package that
 holds them.
 
-`register_annotator`, `register_method`, `register_perturbation` and `register_task` let configs name your own kinds
-(docs/extending). `import burnish` is fast, because what a name needs is imported when the name is first used.
+`register_algorithm`, `register_annotator`, `register_method`, `register_perturbation`, `register_reward` and
+`register_task` let configs name your own kinds (docs/extending). `import burnish` is fast, because what a name needs is
+imported when the name is first used.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from burnish.annotators import register_annotator
+    from burnish.backends.algorithms import register_algorithm
     from burnish.config import Config
     from burnish.config.reading import read_config, read_sweep
     from burnish.errors import AnnotatorError, BackendError, BurnishError, ConfigError, DataError, Paused, StageError
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from burnish.ledger.history import diff, show
     from burnish.ledger.pushing import push
     from burnish.ledger.reverting import revert
-    from burnish.methods import register_method
+    from burnish.methods import register_method, register_reward
     from burnish.perturbations import register_perturbation
     from burnish.refinery.api import refine
     from burnish.report.joined import write_joined
@@ -51,9 +53,11 @@ __all__ = [
     "read_config",
     "read_sweep",
     "refine",
+    "register_algorithm",
     "register_annotator",
     "register_method",
     "register_perturbation",
+    "register_reward",
     "register_task",
     "revert",
     "run",
@@ -73,9 +77,11 @@ _PLACES = {
     "plan": ("burnish.lab.running", "plan"),
     "diff": ("burnish.ledger.history", "diff"),
     "refine": ("burnish.refinery.api", "refine"),
+    "register_algorithm": ("burnish.backends.algorithms", "register_algorithm"),
     "register_annotator": ("burnish.annotators", "register_annotator"),
     "register_method": ("burnish.methods", "register_method"),
     "register_perturbation": ("burnish.perturbations", "register_perturbation"),
+    "register_reward": ("burnish.methods", "register_reward"),
     "register_task": ("burnish.tasks", "register_task"),
     "show": ("burnish.ledger.history", "show"),
     "push": ("burnish.ledger.pushing", "push"),

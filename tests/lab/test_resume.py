@@ -27,6 +27,22 @@ CONFIGS: dict[str, Config] = {
         ],
         measure=BOTH,
     ),
+    "reinforcement": small(
+        supervision={"annotator": MIXED},
+        methods=[
+            {"kind": "rl", "reward": "checker", "steps": 3, "prompts": 8, "samples": 4, "rounds": 2},
+            {
+                "kind": "rl",
+                "name": "both",
+                "reward": "comparisons",
+                "steps": 3,
+                "prompts": 8,
+                "samples": 4,
+                "after": {"kind": "ilr", "rounds": 1},
+            },
+        ],
+        budget="equal",
+    ),
     "correct": small(
         supervision={"annotator": CLASSIFIER, "demonstrations": "correct"},
         methods=[
@@ -40,6 +56,13 @@ CONFIGS: dict[str, Config] = {
     ),
 }
 
+OWN = {
+    "preferences": {"train_preferences", "score", "versus"},
+    "correct": {"train_preferences", "score", "versus"},
+    "reinforcement": {"reward_samples", "train_rewards", "train_policy"},
+}
+"""The names of stages that a config must have."""
+
 
 def results_of_stages(store: Path) -> dict[str, str]:
     """Return the checksums of all that stages hold; a manifest says when it was written."""
@@ -47,7 +70,7 @@ def results_of_stages(store: Path) -> dict[str, str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["refinement", "preferences", "correct"])
+@pytest.mark.parametrize("name", ["refinement", "preferences", "reinforcement", "correct"])
 def test_stopped_at_every_unit_the_results_are_the_same_bytes(tmp_path: Path, name: str) -> None:
     config = CONFIGS[name]
     whole = run_small(config, tmp_path / "whole").out
@@ -66,7 +89,11 @@ def test_stopped_at_every_unit_the_results_are_the_same_bytes(tmp_path: Path, na
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "tear"),
-    [("preferences", False), ("preferences", True), ("correct", False), ("correct", True)],
+    [
+        *(("preferences", tear) for tear in (False, True)),
+        *(("correct", tear) for tear in (False, True)),
+        *(("reinforcement", tear) for tear in (False, True)),
+    ],
 )
 def test_stopped_before_every_manifest_the_results_are_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, tear: bool
@@ -76,11 +103,7 @@ def test_stopped_before_every_manifest_the_results_are_the_same_bytes(
     stopped = stop_once_before_each_manifest(monkeypatch, tear)
     pieces, stops = until_done(lambda: measured(config, tmp_path / "pieces", Wordy(gold())))
     assert stops == len(stopped) == len(whole.stages)
-    assert (
-        set(stopped.values())
-        == set(whole.stages)
-        >= {"pair", "judge", "prefer", "train_preferences", "score", "versus"}
-    )
+    assert set(stopped.values()) == set(whole.stages) >= {"pair", "judge", "prefer", *OWN[name]}
     assert pieces.bytes == whole.bytes
     assert pieces.changes == whole.changes
     if not tear:  # a torn batch is done once more, and the file then holds its rows twice

@@ -92,7 +92,7 @@ def test_a_dry_run_shows_all_rounds_that_may_run(tmp_path: Path) -> None:
 
 def test_dpo_cannot_follow_an_unknown_number_of_rounds() -> None:
     after = {"kind": "dpo", "after": {key: value for key, value in AUTO.items() if key != "name"}}
-    with pytest.raises(ValidationError, match="rounds: auto cannot be used before DPO"):
+    with pytest.raises(ValidationError, match="rounds: auto cannot be used before another method"):
         config(after)
 
 

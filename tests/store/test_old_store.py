@@ -43,7 +43,8 @@ SEAM = {
     "train_rewards",
 }
 """Kinds of stages of reward models and of SEAM."""
-LATER = REFINERS | SEAM | {"stop", "holdout", "file_proposals", "propose", "route", "routed"}
+RL = {"some_rows", "reward_samples", "preferences_to_reward", "train_policy"}
+LATER = REFINERS | SEAM | RL | {"stop", "holdout", "file_proposals", "propose", "route", "routed"}
 """The kinds of stages that came after version 0.1.0 was pinned."""
 
 
@@ -102,6 +103,7 @@ def as_before(folder: Path) -> str:
         row.pop("ci95")
     for run_ in found["runs"]:
         run_.pop("by_order", None)
+        run_.pop("rl_curve", None)
         for count in (*Effect, "preferred", "held"):
             run_["counts"].pop(count, None)
     return pretty(found).decode()

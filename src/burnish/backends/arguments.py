@@ -53,7 +53,7 @@ class Arguments:
                 "processes would not train as one does; start one process, or change the batch size"
             )
         micro = self.micro_batch(size // several, longest)
-        return self._common(scratch, rows) | {
+        return self._common(scratch, self.steps(rows)) | {
             "per_device_train_batch_size": micro,
             # The division leaves no remainder, because `micro_batch` returns a divisor.
             "gradient_accumulation_steps": size // several // micro,
@@ -69,7 +69,7 @@ class Arguments:
         rows = len(lengths)
         several = processes()
         steps = plan_passes(lengths, self.steps(rows), self.settings.batch_size, self.seed, self.limit, several)
-        return self._common(scratch, rows) | {
+        return self._common(scratch, self.steps(rows)) | {
             "per_device_train_batch_size": 1,
             # The passes of a step are dealt out to the processes in turn.
             "gradient_accumulation_steps": len(steps[0]) // several,
@@ -83,14 +83,30 @@ class Arguments:
         wanted = self.runtime.execution.micro_batch
         return Limit(tokens=self.pass_tokens) if wanted == "auto" else Limit(rows=wanted)
 
-    def _common(self, scratch: Path, rows: int) -> dict[str, Any]:
+    def sampled(self, scratch: Path, updates: int, longest: int) -> dict[str, Any]:
+        """Return the arguments for a trainer that samples its rows itself. `updates` is the number of optimiser steps
+        of the training, and `longest` is the most tokens of a row.
+
+        Raises BackendError if several processes train together.
+        """
+        # Each process would ask for rewards of its own part of a step, and the part has no KL of the whole step.
+        if processes() > 1:
+            raise BackendError(f"WORLD_SIZE: {processes()} found; train policies with RL in one process")
+        micro = self.micro_batch(self.settings.batch_size, longest)
+        return self._common(scratch, updates) | {
+            "per_device_train_batch_size": micro,
+            "gradient_accumulation_steps": self.settings.batch_size // micro,
+            "max_steps": updates,
+        }
+
+    def _common(self, scratch: Path, steps: int) -> dict[str, Any]:
         settings, device = self.settings, self.runtime.device.type
         return {
             "output_dir": str(scratch),
             "learning_rate": settings.learning_rate,
             "lr_scheduler_type": str(settings.schedule),
             # The first step of a warm-up has a learning rate of 0, so a training of a single step would do nothing.
-            "warmup_steps": min(math.ceil(settings.warmup * self.steps(rows)), self.steps(rows) - 1),
+            "warmup_steps": min(math.ceil(settings.warmup * steps), steps - 1),
             "optim": OPTIMIZERS[settings.optimizer],
             "weight_decay": 0.0,
             # bfloat16 arithmetic through autocast. It is set here because TRL's own default is true, even for a model
@@ -155,10 +171,14 @@ class Arguments:
         return frozenset(max(1, round(steps * number / checkpoints)) for number in range(1, checkpoints + 1))
 
     def bar(self, rows: int) -> TrainerCallback:
-        """Start the progress bar, and return a callback for the trainer that moves it."""
+        """Start the progress bar of a training on rows, and return a callback for the trainer that moves it."""
+        return self.bar_of(self.steps(rows))
+
+    def bar_of(self, steps: int) -> TrainerCallback:
+        """Start the progress bar of so many optimiser steps, and return a callback for the trainer that moves it."""
         if not is_first():
             return TrainerCallback()
-        self.runtime.progress.start("training", self.steps(rows))
+        self.runtime.progress.start("training", steps)
         return _Bar(self.runtime.progress.advance)
 
 

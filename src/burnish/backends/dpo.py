@@ -6,23 +6,22 @@ that no second model has to stay in memory. Models that supervised.py does not s
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
-from peft import PeftModel
-from transformers import AutoModelForCausalLM, Trainer, TrainingArguments
+from transformers import Trainer, TrainingArguments
 
 from burnish.backends.arguments import Arguments, on_one_device, run
-from burnish.backends.device import Runtime, is_first, torch_dtype
-from burnish.backends.load import beneath_adapter, located, max_positions, renderer_of
+from burnish.backends.device import Runtime
+from burnish.backends.load import located, max_positions, renderer_of
+from burnish.backends.policies import save, trainable
 from burnish.backends.preferences import PairTokens, PreferenceLoss, TakesPoints
 from burnish.backends.render import Renderer
 from burnish.backends.supervised import Supervised, serves
 from burnish.config import Objective, TrainSettings
-from burnish.models.card import Weights, read_card, write_card
+from burnish.models.card import Weights, read_card
 from burnish.protocols import Trained, TrainingPoint
 from burnish.types import PreferenceRow, TrainingRow
 
@@ -58,13 +57,7 @@ class PreferenceTraining:
         pairs = self.tokens(model, rows)
         train = self._by_the_plain_trainer if serves(model) else self._by_trl
         trainer, curve = train(model, pairs, into / "trainer")
-        if is_first():
-            only: dict[str, Any] = {} if self.card.weights is Weights.FULL else {"selected_adapters": ["default"]}
-            trainer.model.save_pretrained(into, **only)  # TRL adds an adapter "ref", which is not saved
-            shutil.rmtree(into / "trainer", ignore_errors=True)
-            write_card(into, self.card)
-        # The other processes go on when all files are there.
-        trainer.accelerator.wait_for_everyone()
+        save(trainer, self.card, into)
         return Trained(tokens=round(self.settings.epochs * sum(pair.total for pair in pairs)), curve=curve)
 
     def tokens(self, model: Any, rows: Sequence[PreferenceRow]) -> list[PairTokens]:
@@ -120,15 +113,7 @@ class PreferenceTraining:
         return max(1, self.arguments.steps(pairs) // POINTS)
 
     def _model(self) -> Any:
-        """Return the policy to train: all weights in float32, as in finetuning, or the adapter on its frozen base."""
-        if self.card.weights is Weights.FULL:
-            model: Any = AutoModelForCausalLM.from_pretrained(self.policy, dtype=torch.float32)
-        else:
-            base = beneath_adapter(self.card.base, torch_dtype(self.card.base.dtype), labels=None)
-            model = PeftModel.from_pretrained(base, str(self.policy), is_trainable=True)
-        # burnish may have given the tokenizer its pad token (see load.py). Then the model's config does not know it.
-        model.config.pad_token_id = self.renderer.tokenizer.pad_token_id
-        return model
+        return trainable(self.policy, self.card, self.renderer)
 
 
 def pair_tokens(renderer: Renderer, row: PreferenceRow, limit: int) -> PairTokens:

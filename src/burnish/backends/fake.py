@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import TypeVar
 
+from burnish.algorithms.reinforcement import PolicyPlan, PolicyTrained, Rewards
 from burnish.algorithms.rewards import RewardPoint, RewardTrained
 from burnish.backends.batching import plan_batches
 from burnish.config import Decoding, Objective, TrainSettings
@@ -32,6 +35,7 @@ class FakeBackend:
 
     def __init__(self, gold: Mapping[str, str], before_unit: Callable[[str], None] = lambda _: None) -> None:
         self.gold, self.before_unit = gold, before_unit
+        self.in_training = False
 
     def train(
         self,
@@ -95,6 +99,45 @@ class FakeBackend:
         point = TrainingPoint(step=1, loss=0.7, chosen_logp=-2.0, rejected_logp=-2.0, margin=0.0)
         return Trained(tokens=4 * len(rows), curve=(point,))
 
+    def train_policy(
+        self,
+        policy: Artifact,
+        prompts: Sequence[Prompt],
+        plan: PolicyPlan,
+        rewards: Rewards,
+        seed: int,
+        into: Path,
+    ) -> PolicyTrained:
+        """Write a new skill. Each step moves it by 0.02 towards the answers, right or wrong, with the higher rewards.
+
+        The KL of an answer grows by 0.1 nats a step.
+        """
+        self.before_unit("train_policy")
+        training, skill = plan.training, _skill(policy)
+        kls: list[float] = []
+        self.in_training = True
+        for step in range(training.steps):
+            answers = [
+                self._answer(dataclasses.replace(prompt, sample=sample), skill, f"{policy.fingerprint}{seed}{step}")
+                for prompt in (prompts[(step * training.prompts + n) % len(prompts)] for n in range(training.prompts))
+                for sample in range(training.samples)
+            ]
+            by_right: dict[bool, list[float]] = {True: [], False: []}
+            text_of = {prompt.id: prompt.messages for prompt in prompts}
+            for answer, reward in zip(answers, rewards(answers), strict=True):
+                if reward is not None:
+                    by_right[self._right(text_of[answer.id], answer.text)].append(reward)
+            if all(by_right.values()):
+                right, wrong = (sum(found) / len(found) for found in by_right.values())
+                skill = min(0.95, max(0.05, skill + math.copysign(0.02, right - wrong) * (right != wrong)))
+            kls.append(0.1 * step)
+            if training.max_kl is not None and kls[-1] > training.max_kl:
+                break
+        self.in_training = False
+        self._write(policy, into, skill)
+        passed = training.max_kl is not None and kls[-1] > training.max_kl
+        return PolicyTrained(tokens=4 * training.answers * len(kls), kls=tuple(kls), passed_bound=passed)
+
     def _write(self, model: Artifact, into: Path, skill: float) -> None:
         card = read_card(Path(model.path))
         write_card(into, card.model_copy(update={"weights": Weights.FULL}))
@@ -109,8 +152,7 @@ class FakeBackend:
         done: AbstractSet[RowKey],
     ) -> Iterator[Sequence[Completion]]:
         """Yield batches of right and wrong answers."""
-        trained = Path(model.path) / SKILL
-        skill = json.loads(trained.read_text()) if trained.exists() else UNTRAINED
+        skill = _skill(model)
         for batch in self._batches("generate", prompts, done):
             yield [self._answer(prompt, skill, model.fingerprint) for prompt in batch]
 
@@ -166,13 +208,20 @@ class FakeBackend:
         for batch in plan_batches([1] * len(rows), BATCH):
             chosen = [rows[i] for i in batch]
             if not all(_key(row) in done for row in chosen):
-                self.before_unit(unit)
+                # What is rewarded during a training is a part of it, and no unit of its own.
+                if not self.in_training:
+                    self.before_unit(unit)
                 yield chosen
 
 
 def _key(row: object) -> RowKey:
     """Return the key of a row. All three types of rows have an id, and only a prompt has a sample number."""
     return row_key(getattr(row, "id"), getattr(row, "sample", 0))  # noqa: B009
+
+
+def _skill(model: Artifact) -> float:
+    trained = Path(model.path) / SKILL
+    return float(json.loads(trained.read_text())) if trained.exists() else UNTRAINED
 
 
 def _text(messages: Sequence[Message]) -> str:

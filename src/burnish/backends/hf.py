@@ -15,10 +15,11 @@ from typing import Any, TypeVar
 import torch
 from transformers import LogitsProcessor
 
+from burnish.algorithms.reinforcement import PolicyPlan, PolicyTrained, Rewards
 from burnish.algorithms.rewards import RewardTrained
 from burnish.backends import Progress
 from burnish.backends.batching import plan_batches
-from burnish.backends.decoding import decode
+from burnish.backends.decoding import check_fits, decode
 from burnish.backends.device import Runtime, choose_device, set_threads
 from burnish.backends.dpo import PreferenceTraining
 from burnish.backends.export import export
@@ -45,7 +46,8 @@ class HfBackend:
         self.device = choose_device(execution.device)
         self.runtime = Runtime(device=self.device, execution=execution, progress=progress, sources=sources)
         set_threads(execution)
-        self._loaded: tuple[str, Loaded] | None = None
+        self._loaded: dict[str, Loaded] = {}
+        self._in_training = False
         # TRL still uses old names of transformers. A user of burnish cannot change that.
         warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers\.")
         # PEFT looks for a config next to a GGUF file, to see if the vocabulary changed. burnish never changes it.
@@ -61,7 +63,7 @@ class HfBackend:
         checkpoints: int = 0,
     ) -> int:
         """Finetune on rendered rows (see train.py), and return the tokens of all epochs."""
-        self._loaded = None  # two models in memory at once would double the peak memory
+        self._loaded.clear()  # two models in memory at once would double the peak memory
         return Training(Path(model.path), settings, seed, self.runtime).finetune(rows, into, checkpoints)
 
     def train_classifier(
@@ -71,7 +73,7 @@ class HfBackend:
 
         The two orders of a pair share a batch.
         """
-        self._loaded = None
+        self._loaded.clear()
         return Training(Path(model.path), settings, seed, self.runtime, Head.CLASSIFIER).learn_to_compare(rows, into)
 
     def train_rewards(
@@ -84,7 +86,7 @@ class HfBackend:
         into: Path,
     ) -> RewardTrained:
         """Train a reward model with TRL's RewardTrainer (see train.py)."""
-        self._loaded = None
+        self._loaded.clear()
         return Training(Path(model.path), settings, seed, self.runtime, Head.REWARD).learn_to_reward(
             rows, centring, into
         )
@@ -99,8 +101,29 @@ class HfBackend:
         into: Path,
     ) -> Trained:
         """Train a policy on preferences with TRL's DPOTrainer (see dpo.py)."""
-        self._loaded = None
+        self._loaded.clear()
         return PreferenceTraining(Path(policy.path), settings, objective, seed, self.runtime).optimize(rows, into)
+
+    def train_policy(
+        self,
+        policy: Artifact,
+        prompts: Sequence[Prompt],
+        plan: PolicyPlan,
+        rewards: Rewards,
+        seed: int,
+        into: Path,
+    ) -> PolicyTrained:
+        """Train a policy with RL (see rl.py). `rewards` may let other models of this backend score the answers."""
+        # Imported here, because few runs need it.
+        from burnish.backends.rl import Reinforcement  # noqa: PLC0415
+
+        self._loaded.clear()
+        self._in_training = True
+        try:
+            return Reinforcement(Path(policy.path), plan, seed, self.runtime).learn(prompts, rewards, into)
+        finally:
+            self._in_training = False
+            self._loaded.clear()
 
     def generate(
         self,
@@ -118,13 +141,7 @@ class HfBackend:
         # All prompts are rendered before the first one is answered. So a prompt that does not fit stops the stage at
         # once.
         ids = [array("i", loaded.renderer.prompt(prompt.messages, prompt.id)) for prompt in prompts]
-        limit = max_positions(loaded.model)
-        for prompt, row in zip(prompts, ids, strict=True):
-            if len(row) + settings.max_new_tokens > limit:
-                raise DataError(
-                    f"row {prompt.id}: a prompt of {len(row)} tokens and {settings.max_new_tokens} new ones, but at "
-                    f"most {limit} fit; shorten or remove the row, or lower decode.max_new_tokens"
-                )
+        check_fits(prompts, ids, settings.max_new_tokens, max_positions(loaded.model))
         # Each beam is a row of its own, and the cache of keys and values grows until the last new token.
         lengths = [(len(row) + settings.max_new_tokens) * settings.beams for row in ids]
         keys = [row_key(prompt.id, prompt.sample) for prompt in prompts]
@@ -227,7 +244,7 @@ class HfBackend:
 
     def export(self, model: Artifact, into: Path, merge: bool = False) -> None:
         """Write the weights, the tokenizer and a program that tries the model (see export.py)."""
-        self._loaded = None
+        self._loaded.clear()
         export(Path(model.path), into, self.runtime.sources, merge)
 
     def _missing(
@@ -238,10 +255,14 @@ class HfBackend:
         missing = [batch for batch in batches if not all(keys[i] in done for i in batch)]
         # Finished batches count as done from the start. They take no time, so the bar's estimate of the remaining time
         # would otherwise be too short.
-        self.runtime.progress.start(label, len(keys), len(keys) - sum(map(len, missing)))
+        # During a training, only its own bar is shown.
+        shown = not self._in_training
+        if shown:
+            self.runtime.progress.start(label, len(keys), len(keys) - sum(map(len, missing)))
         for batch in missing:
             yield batch
-            self.runtime.progress.advance(len(batch))
+            if shown:
+                self.runtime.progress.advance(len(batch))
 
     def batch_tokens(self, model: Any) -> int:
         """Return how many tokens, padding included, a batch may have that is read at once."""
@@ -267,11 +288,13 @@ class HfBackend:
         return 32_768 if small else 65_536
 
     def _load(self, model: Artifact) -> Loaded:
-        if self._loaded is None or self._loaded[0] != model.path:
-            # The old model is dropped first, so that there are never two of them in memory.
-            self._loaded = None
-            self._loaded = (model.path, load(Path(model.path), self.device, self.runtime.sources))
-        return self._loaded[1]
+        if model.path not in self._loaded:
+            # The old model is dropped first, so that there are never two of them in memory. Only models that reward the
+            # answers of a training are all kept, because each of them is asked in every step.
+            if not self._in_training:
+                self._loaded.clear()
+            self._loaded[model.path] = load(Path(model.path), self.device, self.runtime.sources)
+        return self._loaded[model.path]
 
 
 def _is_small(model: Any) -> bool:

@@ -105,16 +105,27 @@ class Renderer:
 
     def prompt(self, messages: Sequence[Message], row: str = "") -> list[int]:
         """Return the token ids before the answer. Raises DataError with the id `row` if a template refuses the row."""
+        text = self._prompt_text(messages, row)
+        # A chat template writes its BOS itself, so there would be two of them.
+        return self._with_bos(text) if self.template is Template.PAPER else self._ids(text)
+
+    def prompt_text(self, messages: Sequence[Message], row: str = "") -> str:
+        """Return what comes before the answer as text, with the token at its beginning if there is one.
+
+        Raises as `prompt` does.
+        """
+        text = self._prompt_text(messages, row)
+        return self.tokenizer.bos_token + text if self.template is Template.PAPER and self.adds_bos else text
+
+    def _prompt_text(self, messages: Sequence[Message], row: str) -> str:
         match self.template:
             case Template.CHAT:
-                # The tokenizer adds no special tokens here. A chat template writes its BOS itself, so there would be
-                # two of them.
-                return self._ids(self.chat_text(turns_of(messages), True, row))
+                return self.chat_text(turns_of(messages), True, row)
             case Template.EMBEDDED:
-                return self._ids(f"task : {' '.join(message.content for message in messages)} answer :")
+                return f"task : {' '.join(message.content for message in messages)} answer :"
             case Template.PAPER | Template.AUTO:
                 turns = "".join(PAPER_TURNS[message.role].format(message.content) for message in messages)
-                return self._with_bos(f"{turns}ASSISTANT:")
+                return f"{turns}ASSISTANT:"
 
     def row(self, row: TrainingRow, max_tokens: int) -> Tokens:
         """Return the token ids of prompt, completion and end.

@@ -77,6 +77,23 @@ from burnish.config.perturbations import (
 from burnish.config.proposals import FileProposals, Proposals, ServerProposals
 from burnish.config.refiners import DropMethod, MajorityMethod, RestEmMethod, RobustFtMethod, TournamentMethod
 from burnish.config.refinery import AuditConfig, Columns, DataConfig, RefineConfig, RefineSettings, SelftestConfig
+from burnish.config.reinforcement import (
+    ALGORITHMS,
+    AlgorithmSettings,
+    GrpoAlgorithm,
+    PolicyTraining,
+    RlMethod,
+    RlooAlgorithm,
+)
+from burnish.config.reward_sources import (
+    REWARDS,
+    AnnotatorReward,
+    CheckerReward,
+    ComparisonsReward,
+    ModelReward,
+    RewardSettings,
+    SumReward,
+)
 from burnish.config.route import RouteConfig
 from burnish.config.servers import ChatServerSettings
 from burnish.config.tasks import (
@@ -91,12 +108,16 @@ from burnish.config.tasks import (
 )
 
 __all__ = [
+    "ALGORITHMS",
     "ANNOTATORS",
     "METHODS",
     "PERTURBATIONS",
+    "REWARDS",
     "TASKS",
     "AdapterUse",
     "AdversarialSource",
+    "AlgorithmSettings",
+    "AnnotatorReward",
     "AnnotatorSettings",
     "AnswerDiffers",
     "AnyPerturbation",
@@ -105,12 +126,14 @@ __all__ = [
     "Budget",
     "Cap",
     "ChatServerSettings",
+    "CheckerReward",
     "ClassifierConfig",
     "ClearMethod",
     "Columns",
     "CommandConfig",
     "CommandDiffers",
     "ComparingMethod",
+    "ComparisonsReward",
     "Compat",
     "Config",
     "ContrastSource",
@@ -126,6 +149,7 @@ __all__ = [
     "Execution",
     "FileProposals",
     "GatedMethod",
+    "GrpoAlgorithm",
     "Gsm8kTask",
     "IlrMethod",
     "InstructionsTask",
@@ -143,6 +167,7 @@ __all__ = [
     "MixedConfig",
     "Model",
     "ModelConfig",
+    "ModelReward",
     "Models",
     "NaiveMethod",
     "NumberDiffers",
@@ -155,6 +180,7 @@ __all__ = [
     "PairsFrom",
     "PeopleConfig",
     "PerturbationSettings",
+    "PolicyTraining",
     "Prices",
     "Proposals",
     "ReferenceJudgeConfig",
@@ -163,6 +189,9 @@ __all__ = [
     "RefineSettings",
     "RestEmMethod",
     "RewardModelConfig",
+    "RewardSettings",
+    "RlMethod",
+    "RlooAlgorithm",
     "RobustFtMethod",
     "RouteConfig",
     "Schedule",
@@ -170,6 +199,7 @@ __all__ = [
     "ServerProposals",
     "Settings",
     "SftMethod",
+    "SumReward",
     "SumsTask",
     "Supervision",
     "TaskDiffers",

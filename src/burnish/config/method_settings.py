@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, TypeAlias
@@ -11,8 +11,10 @@ from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, GetPydanticSc
 from pydantic_core import CoreSchema
 from pydantic_core.core_schema import no_info_wrap_validator_function, plain_serializer_function_ser_schema
 
+from burnish.config.annotators import WantedModel
 from burnish.config.base import Name, Repeats, Settings, number_from_text
 from burnish.config.kinds import Kinds
+from burnish.config.models import ModelConfig
 from burnish.types import Accept
 
 
@@ -126,6 +128,11 @@ class MethodSettings(Settings):
         return 1 if self.asks_annotator else 0
 
     @property
+    def comparisons_per_round(self) -> int:
+        """The most comparisons that an annotator makes in a round besides those of rows."""
+        return 0
+
+    @property
     def program(self) -> tuple[str, ...] | None:
         """The user's program that the method asks instead of an annotator, or None if it asks no program."""
         return None
@@ -134,6 +141,22 @@ class MethodSettings(Settings):
     def patience(self) -> float:
         """That program is ended if it gives no new answer for this many seconds."""
         return 600.0
+
+    @property
+    def prompts_needed(self) -> int:
+        """How many different prompts the rows must have, apart from those that `parts` needs."""
+        return 1
+
+    def models(self, field: str) -> Iterator[WantedModel]:
+        """Yield the local models that the method needs besides those of the experiment.
+
+        `field` is the config field that holds these settings.
+        """
+        yield from ()
+
+    def with_models(self, find: Callable[[ModelConfig], ModelConfig]) -> Self:
+        """Return the settings with each of these models replaced by what `find` returns for it."""
+        return self
 
     def for_refinement(self) -> Self:
         """Return the settings with the defaults of `burnish refine`, which can differ from those of an experiment."""

@@ -7,7 +7,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from burnish.config.base import MOST_REPEATS, Name, PositiveFloat, Probability, Repeats, Share
 from burnish.config.kinds import OneOf
@@ -151,6 +151,17 @@ class IlrMethod(ComparingMethod):
         return self.samples
 
 
+def _counts_rounds(value: IlrMethod) -> IlrMethod:
+    # The rounds of the method are numbered from the last round of the refinement, so that number must be known.
+    if value.stops_itself:
+        raise ValueError("rounds: auto cannot be used before another method; give a number of rounds")
+    return value
+
+
+Before: TypeAlias = Annotated[IlrMethod, AfterValidator(_counts_rounds)]
+"""A refinement that comes before another method."""
+
+
 class PairsFrom(StrEnum):
     """Where the two answers of a pair come from.
 
@@ -177,7 +188,7 @@ class DpoMethod(ComparingMethod):
     rounds: Repeats = 4
     """The number of rounds, K. In each round, the reference is the policy with which the round starts (released
     code)."""
-    after: IlrMethod | None = None
+    after: Before | None = None
     """Refine the labels first with these settings of ILR. DPO then starts from the model of the last ILR round (section
     7, future work)."""
     pairs_from: PairsFrom = PairsFrom.POLICY
@@ -206,14 +217,6 @@ class DpoMethod(ComparingMethod):
     epochs: PositiveFloat | None = None
     """The number of passes over the pairs. If not given, as many as in the finetuning of the strong model (appendix
     C)."""
-
-    @field_validator("after")
-    @classmethod
-    def _counts_rounds(cls, value: IlrMethod | None) -> IlrMethod | None:
-        # The rounds of DPO are numbered from the last round of the refinement, so that number must be known.
-        if value is not None and value.stops_itself:
-            raise ValueError("rounds: auto cannot be used before DPO; give a number of rounds")
-        return value
 
     @field_validator("flip_rate")
     @classmethod

@@ -14,6 +14,9 @@ from burnish.services.elsewhere import host_elsewhere, sent_words
 from burnish.store.runners import StageRecord
 from burnish.tasks import make_task
 
+REWARDED = ("train_policy", "reward_samples")
+"""The stages in which the annotator may reward the answers of a policy."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
@@ -38,10 +41,12 @@ def asked(config: Config, inputs: ExperimentInputs, records: Sequence[StageRecor
         data = make_task(inputs.task).load()
     except BurnishError:  # for example a hub dataset without a network: the plan is still useful without this line
         return None
-    waiting = [record for record in records if record.stage.name == "judge" and not record.reused]
+    # A training with RL can ask the annotator for the rewards of its answers.
+    waiting = [record for record in records if _asks(record) and not record.reused]
     rates = {record.fingerprint for record in records if record.stage.name == "versus"}
     # Judgements for win rates and those of the annotator are both stages named `judge`. Their input tells them apart.
-    of_rates = sum(record.stage.inputs["comparisons"].fingerprint in rates for record in waiting)
+    compared = [record.stage.inputs["comparisons"] for record in waiting if record.stage.name == "judge"]
+    of_rates = sum(one.fingerprint in rates for one in compared)
     found: list[Asked] = []
     if isinstance(config.judge, JudgeConfig) and of_rates:
         count, length = len(data.test) * of_rates, mean_characters(data.test)
@@ -49,7 +54,9 @@ def asked(config: Config, inputs: ExperimentInputs, records: Sequence[StageRecor
     if len(waiting) > of_rates:
         # Half of the training rows, since only half U is refined.
         count = len(config.seeds) * sum(
-            method.comparisons_per_row * method.last_round * len(data.train) // 2 for method in config.methods
+            method.comparisons_per_row * method.last_round * len(data.train) // 2
+            + method.comparisons_per_round * method.last_round
+            for method in config.methods
         )
         length = mean_characters(data.train)
         found += [
@@ -57,6 +64,11 @@ def asked(config: Config, inputs: ExperimentInputs, records: Sequence[StageRecor
             for judge in _annotating(config)
         ]
     return found
+
+
+def _asks(record: StageRecord) -> bool:
+    """Say whether a stage asks a judge."""
+    return record.stage.name == "judge" or (record.stage.outside and record.stage.name in REWARDED)
 
 
 def calls_of(found: Sequence[Asked] | None) -> CallEstimate | None:

@@ -15,6 +15,7 @@ from burnish.lab.inputs import STRONG, ExperimentInputs
 from burnish.protocols import Previews
 from burnish.report.text import plural
 from burnish.steps.artifacts import Split
+from burnish.steps.reinforcing import check_prompts
 from burnish.store import identity
 from burnish.store.files import iter_rows
 from burnish.store.runners import StageRecord
@@ -103,6 +104,7 @@ def _check_amounts(config: Config, groups: Mapping[str, str]) -> None:
         where = f"half U of the training rows (seed {seed})"
         for place, method in enumerate(config.methods):
             check_parts(method, len({groups[id_] for id_ in half_u}), len(half_u), where)
+            check_prompts(method.prompts_needed, len(half_u), f"methods.{place}: {where}")
             check_caps(method, f"methods.{place}", len(half_u), where)
 
 

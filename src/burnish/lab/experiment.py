@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ from burnish.annotators.classifier import Teaching, with_checkpoints
 from burnish.config import Config
 from burnish.inputs.context import RunContext
 from burnish.inputs.distances import differing_of
-from burnish.lab.inputs import ANNOTATOR, JUDGE, STRONG, WEAK, ExperimentInputs, budget_of
+from burnish.lab.inputs import ANNOTATOR, JUDGE, METHOD_FIELD, STRONG, WEAK, ExperimentInputs, budget_of
 from burnish.methods import run_method
 from burnish.methods.sft import start
 from burnish.protocols import Backend, Generator
@@ -113,8 +114,12 @@ class Experiment:
         if supervisor is not None:
             weak = Round(number=0, model=supervisor, demonstrations=setting.demonstrations)
             self._measure(SUPERVISOR, SUPERVISOR, setting, held_out, weak, referee)
-        for method in config.methods:
-            for round_ in run_method(method, setting):
+        for place, method in enumerate(config.methods):
+
+            def model(field: str, place: int = place) -> Artifact:
+                return context.model(steps, f"{METHOD_FIELD}.{place}.{field}")
+
+            for round_ in run_method(method, dataclasses.replace(setting, model=model)):
                 self._measure(method.name, method.kind, setting, held_out, round_, referee)
 
     def _ground_truth(self, steps: Steps, weak: Artifact, half_g: Rows, half_u: Rows) -> GroundTruth:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,8 @@ from burnish.types import Artifact
 
 WEAK, STRONG, ANNOTATOR, JUDGE = "models.weak", "models.strong", "supervision.annotator", "judge"
 """The fields of a config that name models."""
+METHOD_FIELD = "methods"
+"""The field of a config that holds the methods, some of which name models, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +81,8 @@ def wanted_models(config: Config) -> Iterator[WantedModel]:
     yield from config.supervision.annotator.models(ANNOTATOR, simulated=True)
     yield WantedModel(STRONG, config.models.strong)
     yield WantedModel(WEAK, config.models.weak)
+    for place, method in enumerate(config.methods):
+        yield from method.models(f"{METHOD_FIELD}.{place}")
     if config.judge is not None:
         yield from config.judge.models(JUDGE, simulated=False)
 
@@ -130,6 +134,10 @@ def resolved(config: Config, inputs: ExperimentInputs) -> Config:
                 update={"annotator": _with_found(config.supervision.annotator, inputs, ANNOTATOR, simulated=True)}
             ),
             "task": inputs.task,
+            "methods": tuple(
+                method.with_models(_finder(inputs, method.models(f"{METHOD_FIELD}.{place}")))
+                for place, method in enumerate(config.methods)
+            ),
             "judge": judge and _with_found(judge, inputs, JUDGE, simulated=False),
         }
     )
@@ -139,13 +147,14 @@ def _with_found(
     annotator: AnnotatorSettings, inputs: ExperimentInputs, field: str, simulated: bool
 ) -> AnnotatorSettings:
     """Return the settings with their models as they were found."""
+    return annotator.with_models(_finder(inputs, annotator.models(field, simulated)))
+
+
+def _finder(inputs: ExperimentInputs, models: Iterator[WantedModel]) -> Callable[[ModelConfig], ModelConfig]:
+    """Return what replaces each of these models by the model as it was found, if it is asked in their order."""
     # `models` and `with_models` visit the models in the same order, so the n-th field belongs to the n-th model.
-    fields = (wanted.field for wanted in annotator.models(field, simulated))
-
-    def as_found(model: ModelConfig) -> ModelConfig:
-        return inputs.models.settings(next(fields), model)
-
-    return annotator.with_models(as_found)
+    fields = (wanted.field for wanted in models)
+    return lambda model: inputs.models.settings(next(fields), model)
 
 
 def semantic(config: Config) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from burnish import __version__
 from burnish.algorithms.ledger_lines import effects, right_calls
 from burnish.algorithms.stopping import evidence
 from burnish.config import METHODS, Config
+from burnish.lab.curves import rl_counts, rl_curve, thinned
 from burnish.lab.experiment import Outcome
 from burnish.lab.inputs import semantic
 from burnish.lab.pairing import graded_orders, noise, paired
@@ -70,6 +71,7 @@ def _run(outcome: Outcome, task: Task) -> Run:
     }
     training = read_json(outcome.training, TRAINING)
     counts = {"train_rows": len(training["trained_on"]), "without_answer": training["without_answer"]}
+    counts |= rl_counts(training, outcome)
     counts["dropped"] = read_json(outcome.rows.data, "data.json")["dropped"]  # rows that the task could not use
     if outcome.round.compared is not None:
         of_round, counts_of_round = _of_round(outcome, outcome.round.compared, task)
@@ -77,7 +79,8 @@ def _run(outcome: Outcome, task: Task) -> Run:
         counts |= counts_of_round
     if outcome.round.compared is not None and not outcome.round.relabelled:
         # Methods that train on preference pairs replace no labels: the count of pairs takes the place of the share.
-        counts["pairs_trained_on"] = training["pairs"]
+        # The pairs of RL train its reward model.
+        counts["pairs_trained_on"] = training.get("pairs", counts.get("accepted", 0))
     if outcome.round.rows is not None:
         every = len(outcome.rows.examples())
         metrics["removed"] = Metric(value=1 - len(labels) / every, n=every, ci95=None)
@@ -101,7 +104,8 @@ def _run(outcome: Outcome, task: Task) -> Run:
         round=outcome.round.number,
         metrics=metrics,
         counts=counts,
-        curve=tuple(_point(point) for point in _thinned(read_curve(outcome.training))),
+        curve=tuple(_point(point) for point in thinned(read_curve(outcome.training), CURVE_POINTS)),
+        rl_curve=rl_curve(outcome),
         by_order=tuple(accuracy) if len(accuracy) > 1 else (),
     )
 
@@ -142,15 +146,6 @@ def _removed(accepted: Iterable[Refinement], right: Callable[[str, str], bool]) 
     """Count how many of the labels whose row was removed were right, and how many were wrong."""
     called = [right(row.example_id, row.kept) for row in accepted if row.reason is Reason.REMOVED]
     return {"removed_right": sum(called), "removed_wrong": len(called) - sum(called)} if called else {}
-
-
-def _thinned(points: Sequence[TrainingPoint]) -> Sequence[TrainingPoint]:
-    """Return at most CURVE_POINTS of the points, evenly spaced. The last point is always among them."""
-    # Ceiling division, so that no more than CURVE_POINTS remain. `or 1` serves an empty curve, since a step of 0 is an
-    # error.
-    step = -(-len(points) // CURVE_POINTS) or 1
-    # Counted from the end, so that the last point stays.
-    return points[::-1][::step][::-1]
 
 
 def _point(point: TrainingPoint) -> CurvePoint:

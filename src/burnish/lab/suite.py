@@ -17,7 +17,7 @@ from burnish.store.files import default_store, pretty, write_atomic
 from burnish.store.known_hashes import HASHES, KnownHashes
 from burnish.store.stages import Store
 
-TRAININGS = ("train", "train_classifier", "train_preferences")
+TRAININGS = ("train", "train_classifier", "train_preferences", "train_policy", "train_rewards")
 """The names of the stages that train a model."""
 SUITE_FILE = "suite.json"
 

@@ -7,14 +7,19 @@ from typing import Any, TypeAlias, TypeVar
 
 from burnish.config import (
     METHODS,
+    AnnotatorReward,
+    CheckerReward,
     ClearMethod,
+    ComparisonsReward,
     DpoMethod,
     DropMethod,
     IlrMethod,
     MajorityMethod,
     MethodSettings,
+    ModelReward,
     NaiveMethod,
     RestEmMethod,
+    RlMethod,
     RobustFtMethod,
     SftMethod,
     TournamentMethod,
@@ -28,13 +33,16 @@ from burnish.methods.ilr import ilr
 from burnish.methods.majority import majority
 from burnish.methods.naive import naive
 from burnish.methods.rest_em import rest_em
+from burnish.methods.rl import rl
 from burnish.methods.robustft import robustft
 from burnish.methods.sft import sft
 from burnish.methods.tournament import tournament
 from burnish.methods.verified import verified
+from burnish.steps.reward_learning import learned
+from burnish.steps.reward_sources import against_first, checker, given_model, register_reward
 from burnish.steps.setting import Round, Setting
 
-__all__ = ["Round", "Setting", "register_method", "run_method"]
+__all__ = ["Round", "Setting", "register_method", "register_reward", "run_method"]
 
 M = TypeVar("M", bound=MethodSettings)
 RunMethod: TypeAlias = Callable[[Setting, M], list[Round]]
@@ -68,6 +76,7 @@ register_method(SftMethod, sft)
 register_method(NaiveMethod, naive)
 register_method(IlrMethod, ilr)
 register_method(DpoMethod, dpo)
+register_method(RlMethod, rl)
 register_method(ClearMethod, clear)
 register_method(MajorityMethod, majority)
 register_method(VerifiedMethod, verified)
@@ -75,3 +84,7 @@ register_method(TournamentMethod, tournament)
 register_method(RobustFtMethod, robustft)
 register_method(RestEmMethod, rest_em)
 register_method(DropMethod, drop)
+register_reward(CheckerReward, checker)
+register_reward(ModelReward, given_model)
+register_reward(AnnotatorReward, against_first)
+register_reward(ComparisonsReward, learned)

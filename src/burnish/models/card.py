@@ -15,7 +15,7 @@ from burnish.store.files import pretty, write_atomic
 from burnish.store.manifest import MANIFEST
 
 CARD = "model.json"
-RECORDS = {"manifest.json", "training.json", "curve.jsonl"}
+RECORDS = {"manifest.json", "training.json", "curve.jsonl", "policy_curve.jsonl"}
 """Files that stages write beside a model. They are not part of the model."""
 
 

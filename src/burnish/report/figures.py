@@ -30,6 +30,7 @@ from burnish.report.drawing import (
     stacked_bars,
     svg_of,
 )
+from burnish.report.policies import policy_training
 from burnish.report.series import Method, by_wins, curve, effects_of, main_metric, methods, with_role
 from burnish.report.tables import EFFECTS
 from burnish.results import Results, read_results
@@ -81,6 +82,7 @@ def draw_figures(results: Results) -> list[Drawing]:
     drawings = [_bars(results)]
     drawings += [_over_rounds(results, plot) for plot in _plots(results)]
     drawings += [*changes(results), *overoptimisation(results), *preference_training(results)]
+    drawings += policy_training(results)
     return [drawing for drawing in drawings if drawing is not None]
 
 

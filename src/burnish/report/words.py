@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 from burnish.config import AnnotatorSettings, MethodRole
 from burnish.config.base import ON_RECORD
 from burnish.config.judge import ReferenceJudge
+from burnish.report import policies
 from burnish.report.drawing import Drawing
 from burnish.report.series import (
     Contrast,
@@ -50,12 +51,14 @@ PAPER = {
     "over the rounds, where preference optimisation hardly does (figure 4).",
     "refusal-rate": "reports only win rates on this task; no figure shows which prompts are refused.",
     "over-refusal-rate": "reports only win rates on this task; no figure shows which prompts are refused.",
+    **policies.PAPER,
 }
 """What the paper (arXiv 2501.07886) reports for each figure."""
 OF_PICTURES = {
     "changes": "Means over seeds; the gold answers decide what is right.",
     "overoptimisation": "Means over seeds; bars are 95 % intervals.",
     "preference-training": "One seed.",
+    **dict.fromkeys(policies.PAPER, "One seed."),
 }
 """What the figures without points are taken over."""
 OF_REFUSALS = {"test-accuracy", "label-accuracy", "annotator-accuracy"}
@@ -167,6 +170,7 @@ def found_here(results: Results, name: str) -> str:
         "reference-win-rate": _reference_wins,
         "refusal-rate": _refusals,
         "over-refusal-rate": _over_refusals,
+        **policies.FOUND,
     }[name](results)
     return " ".join(sentences) or "not measured."
 

@@ -80,6 +80,27 @@ class CurvePoint(Record):
     """Implicit reward of the chosen answer minus that of the rejected one: beta times the difference of log-ratios."""
 
 
+class RlPoint(Record):
+    """The answers of one step of reinforcement learning, before the policy learned from them."""
+
+    step: Natural
+    """The step, counted from 1."""
+    reward: float | None
+    """The mean reward that the policy is trained on, without the penalty for KL; null if no answer has one."""
+    accuracy: StoredProbability | None
+    """The share of right answers; null if the rows have no references."""
+    kl: float
+    """The mean KL of an answer from the policy at the start of the round, in nats."""
+    length: float
+    """The mean number of tokens of an answer with its end."""
+    unfinished: StoredProbability
+    """The share of answers that were cut at the token limit."""
+    unscored: StoredProbability
+    """The share of answers without a reward."""
+    flat: StoredProbability
+    """The share of prompts whose answers all have the same reward, so that nothing is learned from them."""
+
+
 class Run(Record):
     """One method with one seed after one round."""
 
@@ -97,6 +118,8 @@ class Run(Record):
     """The number of rows for each reason (agreed, accepted, ...), what the changes did, train_rows and other counts."""
     curve: tuple[CurvePoint, ...] = ()
     """The training curve, if the model was trained on preferences."""
+    rl_curve: tuple[RlPoint, ...] = ()
+    """The training curve, if the model was trained with reinforcement learning: all steps, or about 100 of them."""
     by_order: tuple[StoredProbability, ...] = ()
     """The test accuracy of each training, if the model was trained with its rows in several orders; else empty."""
 

@@ -85,6 +85,10 @@ class Steps(DataSteps):
         train = self._trained.get(model.fingerprint)
         return None if train is None else train(self.reordered(order))
 
+    def remember(self, model: Artifact, train: Callable[[Steps], Artifact]) -> None:
+        """Remember how a model was trained, for `again`."""
+        self._trained[model.fingerprint] = train
+
     def base(self, model: ModelConfig, weights: Artifact, head: Head = Head.NONE) -> Artifact:
         """Describe a base model. It is identified by the content of its weights, so moving its folder changes nothing.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -63,18 +64,23 @@ def cut_pairs(steps: Steps, pairs: Sequence[tuple[PreferenceRow, str]], given: A
                 "more pairs, or another share"
             )
         tested = groups if held_out == 1 else drawn(groups, count, steps.seed, 0, "held out pairs")
-        parts = {
-            TRAINED_ON: [row for row, _ in pairs if group_of[row.id] not in tested],
-            TESTED_ON: [row for row, _ in pairs if group_of[row.id] in tested],
-        }
-        for name, rows in parts.items():
-            write_rows(work.path / name, rows)
-        write_rows(work.path / f"{Split.TEST}.jsonl", _sides(parts[TESTED_ON]))
-        write_atomic(work.path / PAIR_SOURCES, pretty({row.id: source for row, source in pairs}))
-        work.count(rows=len(pairs))
+        write_parts(work, pairs, frozenset(id_ for id_, group in group_of.items() if group in tested))
 
     config = {"held_out": held_out, "seed": steps.seed}
     return steps.stage("pairs_to_reward", config, {"pairs": given}, run, "pairs", SHARED)
+
+
+def write_parts(work: Work, pairs: Sequence[tuple[PreferenceRow, str]], tested: AbstractSet[str]) -> None:
+    """Write the pairs to train on, and those to test on: the ones whose ids are in `tested`."""
+    parts = {
+        TRAINED_ON: [row for row, _ in pairs if row.id not in tested],
+        TESTED_ON: [row for row, _ in pairs if row.id in tested],
+    }
+    for name, rows in parts.items():
+        write_rows(work.path / name, rows)
+    write_rows(work.path / f"{Split.TEST}.jsonl", _sides(parts[TESTED_ON]))
+    write_atomic(work.path / PAIR_SOURCES, pretty({row.id: source for row, source in pairs}))
+    work.count(rows=len(pairs))
 
 
 def _sides(rows: Sequence[PreferenceRow]) -> Iterator[Example]:

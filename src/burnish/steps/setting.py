@@ -59,6 +59,11 @@ class Audit:
     auditor: AnnotatorPlan
 
 
+def no_model(field: str) -> Artifact:
+    """Stand for the models of a method that names none."""
+    raise AssertionError(f"{field}: the method names no model")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
     """One seed's unreliable supervision: what every method receives.
@@ -69,6 +74,8 @@ class Setting:
     If `models` is `last`, only the last round's model is trained, because nobody measures the others; with `ends` that
     of round 0 is trained, too. The other rounds then name the base model in its place. If it is `none`, no round has a
     model, and `base` stands for none.
+
+    `model` returns the model that a field of the method's settings names, such as `reward.model`.
 
     `tested` is the annotator's self-test. Its temperature scales the probabilities that are compared with a gate; with
     None they stay as they are.
@@ -91,6 +98,7 @@ class Setting:
     models: Literal["every", "ends", "last", "none"] = "every"
     proposals: Artifact | None = None
     tested: Artifact | None = None
+    model: Callable[[str], Artifact] = no_model
 
     @property
     def comparisons(self) -> int | Literal["rows"] | None:

@@ -12,6 +12,7 @@ from burnish.store.course import PlannedStage, kinds_of
 
 TYPICAL = {
     "train_classifier": 60.0,
+    "train_policy": 60.0,
     "train_preferences": 20.0,
     "train_rewards": 20.0,
     "train": 10.0,
@@ -21,8 +22,9 @@ TYPICAL = {
     "reward": 1.0,
 }
 """How long stages of a name take, compared with each other, as long as nothing is known of this run. The committed
-results of the embedded experiment and of SmolLM2 have about these ratios. Those of reward models are guesses: such a
-training has as many passes as one on preferences, and no reference."""
+results of the embedded experiment and of SmolLM2 have about these ratios. Those of reward models and of RL are guesses:
+the training of a reward model has as many passes as one on preferences, and no reference; that of RL samples its
+rows."""
 OTHERS = 0.05
 """The same for all other stages. They only read and write rows."""
 

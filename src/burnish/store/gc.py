@@ -14,7 +14,7 @@ from burnish.store.files import remove_tree
 from burnish.store.manifest import PLACE_DIGITS, Damage, RunRecord, read_record
 from burnish.store.stages import DAMAGED, Store
 
-ORDER = ("train_preferences", "train", "train_classifier", "train_rewards")
+ORDER = ("train_policy", "train_preferences", "train", "train_classifier", "train_rewards")
 """The stages that are removed first. They are the largest, and the least likely to be needed again."""
 
 

@@ -12,6 +12,7 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from burnish.algorithms.comparisons import SECOND_BETTER, combined, majority, request_text, voted
+from burnish.algorithms.routing import Route
 from burnish.annotators.resources import Resources
 from burnish.config import PeopleConfig
 from burnish.errors import Paused
@@ -30,8 +31,21 @@ class PeopleAnnotator:
     order_free = False
     fingerprint = "people"
 
-    def __init__(self, mailbox: Mailbox, purpose: Purpose, examples: Mapping[str, Example], seed: int) -> None:
+    def __init__(
+        self,
+        mailbox: Mailbox,
+        purpose: Purpose,
+        examples: Mapping[str, Example],
+        seed: int,
+        routes: Mapping[str, Route] | None = None,
+    ) -> None:
+        """`routes` says why each comparison is asked, if another annotator was asked first."""
         self.mailbox, self.purpose, self.examples, self.seed = mailbox, purpose, examples, seed
+        self.routes = routes or {}
+
+    def because(self, routes: Mapping[str, Route]) -> PeopleAnnotator:
+        """Return the same people, who are asked for the reasons in `routes`."""
+        return PeopleAnnotator(self.mailbox, self.purpose, self.examples, self.seed, routes)
 
     def judge(self, comparisons: Sequence[Comparison], done: AbstractSet[str]) -> Iterator[Sequence[Preference]]:
         """Yield one batch with all preferences. Raises Paused if there are pairs that nobody has judged."""
@@ -55,6 +69,7 @@ class PeopleAnnotator:
         # It is drawn for each pair, so that neither side is always shown first.
         swapped = int(short_hash("shown", str(self.seed), one.id), 16) % 2 == 1
         first, second = (one.b, one.a) if swapped else (one.a, one.b)
+        route = self.routes.get(one.id)
         return Ask(
             id=self._name(one),
             purpose=self.purpose,
@@ -64,6 +79,8 @@ class PeopleAnnotator:
             first=first.completion,
             second=second.completion,
             shown=Order.BA if swapped else Order.AB,
+            weight=1.0 if route is None else 1 / route.p_asked,
+            why="" if route is None else str(route.why),
         )
 
 

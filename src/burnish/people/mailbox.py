@@ -38,7 +38,8 @@ class Ask:
     """A pair that waits for people.
 
     `shown` is the order of `first` and `second`. It is not shown to the judge, who must not know which answer is the
-    current one.
+    current one. `weight` is 1 / P(the pair was sent to people), and `why` says why it was sent if another annotator was
+    asked first (a route). It is empty if people are asked about all pairs.
     """
 
     id: str
@@ -49,6 +50,8 @@ class Ask:
     first: str
     second: str
     shown: Order
+    weight: float = 1.0
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -131,7 +131,8 @@ def _waiting(folder: Path, kind: StudyKind) -> list[StudyItem]:
             a_source="current",
             b_source="proposal",
             example_id=pair.example_id,
-            why=str(pair.purpose),
+            weight=pair.weight,
+            why=pair.why or str(pair.purpose),
         )
         for pair in pairs
     ]

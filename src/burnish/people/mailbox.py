@@ -61,9 +61,9 @@ class Annotation:
     `confidence` is how sure the person is, from 0 (not at all) to 1, or None if the person did not say. `note` is free
     text for people who read the file.
 
-    The other fields come from a study (`burnish study`) and are for people who read the file. `value` is the point on
-    the scale as it was shown: negative for the first answer, 0 for alike. `seconds` is the time from the first showing
-    to the answer. `late` and `early` say that it was above or below what the study asks for.
+    The other fields are for people who read the file. `value` is the point on the scale as it was shown: negative for
+    the first answer, 0 for alike. `seconds`, `late` and `early` come from a study (`burnish study`): the time from the
+    first showing to the answer, and whether it was above or below what the study asks for.
     """
 
     id: str
@@ -76,6 +76,11 @@ class Annotation:
     seconds: float | None = None
     late: bool = False
     early: bool = False
+
+
+def said_by_value(value: int) -> Said:
+    """Return the verdict of a point on the scale: negative for the first answer, 0 for a tie."""
+    return Said.TIE if value == 0 else Said.FIRST if value < 0 else Said.SECOND
 
 
 class Mailbox:

@@ -6,6 +6,7 @@ import errno
 import reprlib
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 
 _LONGEST = 200
 """The most characters of a value that a message shows."""
@@ -53,6 +54,15 @@ class Paused(Exception):  # noqa: N818 not a mistake: the work waits
     def __init__(self, message: str, command: str) -> None:
         super().__init__(message)
         self.message, self.command = message, command
+
+
+class PeopleAwaited(Paused):
+    """The work waits for people who judge pairs. `folder` has the pairs, and `ways` are commands with which people
+    judge them."""
+
+    def __init__(self, message: str, ways: str, folder: Path) -> None:
+        super().__init__(message, f"{ways}\nthen")
+        self.ways, self.folder = ways, folder
 
 
 def brief(value: object) -> str:

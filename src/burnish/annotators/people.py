@@ -9,14 +9,14 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from pathlib import Path
 
 from burnish.algorithms.comparisons import SECOND_BETTER, combined, majority, request_text, voted
 from burnish.algorithms.routing import Route
 from burnish.annotators.resources import Resources
 from burnish.config import PeopleConfig
-from burnish.errors import Paused
+from burnish.errors import PeopleAwaited
 from burnish.people.mailbox import Annotation, Ask, Mailbox, Purpose
+from burnish.people.study.beside import free_place, study_with
 from burnish.steps.judging import AnnotatorPlan
 from burnish.types import Comparison, Example, Order, Preference, short_hash
 
@@ -48,15 +48,16 @@ class PeopleAnnotator:
         return PeopleAnnotator(self.mailbox, self.purpose, self.examples, self.seed, routes)
 
     def judge(self, comparisons: Sequence[Comparison], done: AbstractSet[str]) -> Iterator[Sequence[Preference]]:
-        """Yield one batch with all preferences. Raises Paused if there are pairs that nobody has judged."""
+        """Yield one batch with all preferences. Raises PeopleAwaited if there are pairs that nobody has judged."""
         said = self.mailbox.said()
         missing = [self._ask(one) for one in comparisons if self._name(one) not in said]
         # This is called even with an empty list, so that no pair is still waiting after all are judged.
         self.mailbox.ask(missing)
         if missing:
-            raise Paused(
+            raise PeopleAwaited(
                 f"{len(missing)} of {len(comparisons)} pairs wait for people ({self.purpose})",
-                _ways(self.mailbox.folder),
+                _ways(self.mailbox),
+                self.mailbox.folder,
             )
         yield [_together(one.id, said[self._name(one)]) for one in comparisons]
 
@@ -84,14 +85,16 @@ class PeopleAnnotator:
         )
 
 
-def _ways(folder: Path) -> str:
-    """Return the commands with which people judge the pairs of a folder: in a spreadsheet, or on web pages."""
-    here, pages = shlex.quote(str(folder)), shlex.quote(f"{folder}-study")
+def _ways(mailbox: Mailbox) -> str:
+    """Return the commands with which people judge the pairs that wait: in a spreadsheet, or on web pages."""
+    folder = mailbox.folder
+    here, known = shlex.quote(str(folder)), study_with(folder, {pair.id for pair in mailbox.asked()})
+    pages = shlex.quote(str(known or free_place(folder)))
+    new = "" if known is not None else f"burnish study new {pages} --from {here} --kind comparisons\n"
     return (
         f"burnish annotate export {here} --to pairs.csv\nfill in the column `verdict`\n"
         f"burnish annotate import {here} pairs.csv\nor on web pages:\n"
-        f"burnish study new {pages} --from {here} --kind comparisons\nburnish study serve {pages}\n"
-        f"burnish study export {pages} --into {here}\nthen"
+        f"{new}burnish study serve {pages}\nburnish study export {pages} --into {here}"
     )
 
 

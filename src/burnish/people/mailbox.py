@@ -95,6 +95,10 @@ class Mailbox:
         # Before the first pair waits, there is no file.
         return read_rows(path, Ask) if path.exists() else []
 
+    def unanswered(self) -> frozenset[str]:
+        """Return the ids of the pairs that wait and that nobody has judged."""
+        return frozenset(pair.id for pair in self.asked()) - self.said().keys()
+
     def ask(self, pairs: Sequence[Ask]) -> None:
         """Write the pairs that wait. This replaces the pairs that waited before."""
         # The file is replaced as a whole, so that `annotate export` in another process sees either the old pairs or the

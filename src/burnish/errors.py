@@ -57,12 +57,14 @@ class Paused(Exception):  # noqa: N818 not a mistake: the work waits
 
 
 class PeopleAwaited(Paused):
-    """The work waits for people who judge pairs. `folder` has the pairs, and `ways` are commands with which people
-    judge them."""
+    """The work waits for people who judge pairs.
 
-    def __init__(self, message: str, ways: str, folder: Path) -> None:
+    `ways` are commands with which people judge them, `folder` is where the pairs are, and `pairs` are their ids.
+    """
+
+    def __init__(self, message: str, ways: str, folder: Path, pairs: frozenset[str]) -> None:
         super().__init__(message, f"{ways}\nthen")
-        self.ways, self.folder = ways, folder
+        self.ways, self.folder, self.pairs = ways, folder, pairs
 
 
 def brief(value: object) -> str:

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
@@ -16,7 +15,7 @@ from burnish.annotators.resources import Resources
 from burnish.config import PeopleConfig
 from burnish.errors import PeopleAwaited
 from burnish.people.mailbox import Annotation, Ask, Mailbox, Purpose
-from burnish.people.study.beside import free_place, study_with
+from burnish.people.waiting import ways_of
 from burnish.steps.judging import AnnotatorPlan
 from burnish.types import Comparison, Example, Order, Preference, short_hash
 
@@ -52,12 +51,13 @@ class PeopleAnnotator:
         said = self.mailbox.said()
         missing = [self._ask(one) for one in comparisons if self._name(one) not in said]
         # This is called even with an empty list, so that no pair is still waiting after all are judged.
-        self.mailbox.ask(missing)
+        self.mailbox.ask(missing, frozenset(map(self._name, comparisons)))
         if missing:
             raise PeopleAwaited(
                 f"{len(missing)} of {len(comparisons)} pairs wait for people ({self.purpose})",
-                _ways(self.mailbox),
+                ways_of(self.mailbox),
                 self.mailbox.folder,
+                frozenset(pair.id for pair in missing),
             )
         yield [_together(one.id, said[self._name(one)]) for one in comparisons]
 
@@ -83,19 +83,6 @@ class PeopleAnnotator:
             weight=1.0 if route is None else 1 / route.p_asked,
             why="" if route is None else str(route.why),
         )
-
-
-def _ways(mailbox: Mailbox) -> str:
-    """Return the commands with which people judge the pairs that wait: in a spreadsheet, or on web pages."""
-    folder = mailbox.folder
-    here, known = shlex.quote(str(folder)), study_with(folder, {pair.id for pair in mailbox.asked()})
-    pages = shlex.quote(str(known or free_place(folder)))
-    new = "" if known is not None else f"burnish study new {pages} --from {here} --kind comparisons\n"
-    return (
-        f"burnish annotate export {here} --to pairs.csv\nfill in the column `verdict`\n"
-        f"burnish annotate import {here} pairs.csv\nor on web pages:\n"
-        f"{new}burnish study serve {pages}\nburnish study export {pages} --into {here}"
-    )
 
 
 def _together(comparison_id: str, annotations: Sequence[Annotation]) -> Preference:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -84,10 +84,13 @@ def said_by_value(value: int) -> Said:
 
 
 class Mailbox:
-    """The two files in a refinement's folder."""
+    """The two files in the folder of a refinement or a run.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    With `together`, the pairs of several stages wait at the same time, as those of the methods of an experiment.
+    """
+
+    def __init__(self, folder: Path, *, together: bool = False) -> None:
+        self.folder, self.together = folder, together
 
     def asked(self) -> list[Ask]:
         """Return the pairs that wait, in their order. The list is empty if no pair waits."""
@@ -99,8 +102,21 @@ class Mailbox:
         """Return the ids of the pairs that wait and that nobody has judged."""
         return frozenset(pair.id for pair in self.asked()) - self.said().keys()
 
-    def ask(self, pairs: Sequence[Ask]) -> None:
-        """Write the pairs that wait. This replaces the pairs that waited before."""
+    def ask(self, pairs: Sequence[Ask], of: Collection[str] = ()) -> None:
+        """Write the pairs that wait. This replaces the pairs that waited before.
+
+        If pairs wait `together`, it replaces only those among `of`, the ids of all pairs of the stage that asks.
+        """
+        waiting = [pair for pair in self.asked() if pair.id not in of] if self.together else []
+        self._write([*waiting, *pairs])
+
+    def keep(self, ids: Collection[str]) -> None:
+        """Let only these pairs wait. Others are those of settings that are no longer used."""
+        waiting = self.asked()
+        if any(pair.id not in ids for pair in waiting):
+            self._write([pair for pair in waiting if pair.id in ids])
+
+    def _write(self, pairs: Sequence[Ask]) -> None:
         # The file is replaced as a whole, so that `annotate export` in another process sees either the old pairs or the
         # new ones.
         write_atomic(self.folder / WAITING, b"".join(dump_line(pair) for pair in pairs))

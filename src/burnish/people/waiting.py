@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from burnish.errors import PeopleAwaited
 from burnish.people.mailbox import Mailbox
-from burnish.people.study.beside import take_over
+from burnish.people.study.beside import free_place, study_with, take_over
 from burnish.report.text import plural
 
 T = TypeVar("T")
@@ -42,6 +43,30 @@ def with_people(
                 say(f"  {line}")
             say("this command goes on by itself when all answers are there; Ctrl-C stops it, and nothing is lost")
             _until_judged(stop.folder, say, sleep)
+
+
+def together(stops: Sequence[PeopleAwaited]) -> PeopleAwaited:
+    """Return one pause for several ones, whose pairs wait in the same folders. There must be at least one."""
+    folders = {stop.folder: stop for stop in stops}
+    if len({stop.pairs for stop in stops}) == 1:
+        return stops[0]
+    pairs = frozenset[str]().union(*(stop.pairs for stop in stops))
+    # The ways of a folder name a study only if it has all pairs that wait there, so they are made again.
+    ways = "\nand\n".join(ways_of(Mailbox(folder)) for folder in folders)
+    return PeopleAwaited(f"{plural(len(pairs), 'pair')} wait for people", ways, next(iter(folders)), pairs)
+
+
+def ways_of(mailbox: Mailbox) -> str:
+    """Return the commands with which people judge the pairs that wait: in a spreadsheet, or on web pages."""
+    folder = mailbox.folder
+    here, known = shlex.quote(str(folder)), study_with(folder, {pair.id for pair in mailbox.asked()})
+    pages = shlex.quote(str(known or free_place(folder)))
+    new = "" if known is not None else f"burnish study new {pages} --from {here} --kind comparisons\n"
+    return (
+        f"burnish annotate export {here} --to pairs.csv\nfill in the column `verdict`\n"
+        f"burnish annotate import {here} pairs.csv\nor on web pages:\n"
+        f"{new}burnish study serve {pages}\nburnish study export {pages} --into {here}"
+    )
 
 
 def _until_judged(folder: Path, say: Callable[[str], None], sleep: Callable[[float], object]) -> None:

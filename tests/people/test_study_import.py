@@ -12,15 +12,15 @@ from click.testing import CliRunner
 from burnish.cli import main as cli
 from burnish.config.study import StudyKind
 from burnish.errors import ConfigError, DataError
-from burnish.people.labelled.judged_pairs import Layout
-from burnish.people.labelled.taking import Taken, answer_waiting, read_judged, write_imported
+from burnish.people.labelled.judged_pairs import PairLayout
+from burnish.people.labelled.taking import TakenAnswers, answer_waiting, read_judged, write_imported
 from burnish.people.mailbox import Annotation, Ask, Mailbox, Purpose, Said
 from burnish.people.study.intake import read_items
 from burnish.store.files import read_rows
 from burnish.types import Order
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "labelled"
-PLAIN = Layout(columns={})
+PLAIN = PairLayout(columns={})
 
 
 def said(folder: Path) -> list[tuple[str, Said, int | None, str]]:
@@ -29,8 +29,8 @@ def said(folder: Path) -> list[tuple[str, Said, int | None, str]]:
 
 def test_label_studio(tmp_path: Path) -> None:
     """Three tasks: two annotators of which one skipped, a rating with a note, and a task that nobody judged."""
-    pairs = read_judged(FIXTURES / "label_studio.json", Layout(columns={"first": "text1", "second": "text2"}))
-    assert write_imported(pairs, tmp_path) == Taken(pairs=3, answers=3)
+    pairs = read_judged(FIXTURES / "label_studio.json", PairLayout(columns={"first": "text1", "second": "text2"}))
+    assert write_imported(pairs, tmp_path) == TakenAnswers(pairs=3, answers=3)
     assert said(tmp_path) == [
         ("1", Said.FIRST, None, ""),
         ("1", Said.ABSTAIN, None, ""),
@@ -52,8 +52,8 @@ def test_label_studio(tmp_path: Path) -> None:
 
 def test_argilla(tmp_path: Path) -> None:
     """A label, a ranking and a rating question; a draft does not count; a text question is the note."""
-    pairs = read_judged(FIXTURES / "argilla.json", Layout(columns={}, question="preference"))
-    assert write_imported(pairs, tmp_path) == Taken(pairs=3, answers=4)
+    pairs = read_judged(FIXTURES / "argilla.json", PairLayout(columns={}, question="preference"))
+    assert write_imported(pairs, tmp_path) == TakenAnswers(pairs=3, answers=4)
     assert said(tmp_path) == [
         ("q1", Said.SECOND, None, "shorter"),
         ("q1", Said.TIE, None, ""),
@@ -102,8 +102,8 @@ def written(path: Path, *rows: Any) -> Path:
 def test_answers_go_to_the_refinement_that_waits_also_if_the_sides_were_swapped(tmp_path: Path) -> None:
     folder = waiting(tmp_path / "refined")
     pairs = read_judged(written(tmp_path / "ls.json", task()), PLAIN)
-    assert answer_waiting(pairs, folder) == Taken(pairs=1, answers=1)
-    assert answer_waiting(pairs, folder) == Taken(pairs=1, answers=0)
+    assert answer_waiting(pairs, folder) == TakenAnswers(pairs=1, answers=1)
+    assert answer_waiting(pairs, folder) == TakenAnswers(pairs=1, answers=0)
     ((kept,),) = Mailbox(folder).said().values()
     # The tool showed Paris first, which is the second answer of the pair: swapped, and the first one was preferred.
     assert (kept.id, kept.said, kept.shown) == ("compare-1", Said.FIRST, Order.BA)
@@ -178,7 +178,7 @@ def test_two_pairs_with_one_id_are_refused(tmp_path: Path) -> None:
 )
 def test_a_layout_that_is_wrong(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        Layout(**fields)
+        PairLayout(**fields)
 
 
 def test_the_command(tmp_path: Path) -> None:

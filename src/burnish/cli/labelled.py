@@ -37,22 +37,27 @@ def import_command(
 ) -> None:
     """Read pairs and answers that were exported from Label Studio or Argilla.
 
-    FILE is a JSON export of Label Studio, or the records of an Argilla dataset (`dataset.records.to_json`). With --to,
-    its pairs can be the items of a new study, and its answers can be given to `burnish agreement`.
+    FILE is a JSON export of Label Studio, or the records of an Argilla dataset as JSON. With --to, its pairs can be the
+    items of a new study, and its answers can be given to `burnish agreement`.
     """
-    from burnish.errors import ConfigError  # noqa: PLC0415
-    from burnish.people.labelled.judged_pairs import Layout  # noqa: PLC0415
+    from burnish.people.labelled.judged_pairs import PairLayout  # noqa: PLC0415
     from burnish.people.labelled.taking import answer_waiting, read_judged, write_imported  # noqa: PLC0415
 
-    if (to is None) == (into is None):
-        raise ConfigError("--to and --into: give one of them: a new folder, or that of a refinement that waits")
-    pairs = read_judged(file, Layout(columns=_named(columns), question=question, points=points))
+    _check_one(to, into)
+    pairs = read_judged(file, PairLayout(columns=_named(columns), question=question, points=points))
     if into is not None:
         done, place = answer_waiting(pairs, into), into
     else:
         assert to is not None
         done, place = write_imported(pairs, to), to
     click.echo(f"{done.pairs} pairs, {done.answers} new answers: {place}")
+
+
+def _check_one(to: Path | None, into: Path | None) -> None:
+    from burnish.errors import ConfigError  # noqa: PLC0415
+
+    if (to is None) == (into is None):
+        raise ConfigError("--to and --into: give one of them: a new folder, or that of a refinement that waits")
 
 
 def _named(columns: Sequence[str]) -> dict[str, str]:

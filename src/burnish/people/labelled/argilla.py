@@ -1,4 +1,4 @@
-"""Reads the records of Argilla 2, as `dataset.records.to_json(path)` writes them.
+"""Reads the records of an Argilla 2 dataset, as its method to_json writes them.
 
 A verdict is the response to a label, rating or ranking question; the response to a text question is the note.
 """
@@ -12,7 +12,7 @@ from burnish.errors import DataError
 from burnish.people.labelled.judged_pairs import (
     JudgedPair,
     Judgement,
-    Layout,
+    PairLayout,
     by_rating,
     by_word,
     judgement,
@@ -29,7 +29,7 @@ def is_record(row: Mapping[str, Any]) -> bool:
     return isinstance(row.get("fields"), dict) and isinstance(row.get("responses"), dict)
 
 
-def judged_pair(where: str, row: Mapping[str, Any], layout: Layout) -> JudgedPair:
+def judged_pair(where: str, row: Mapping[str, Any], layout: PairLayout) -> JudgedPair:
     """Return the pair of a record. Raises DataError if a part of it is missing or a response cannot be read."""
     # The id of a pair may be in the metadata, where fields are shown to people. Argilla's own id comes last.
     metadata = cast("dict[str, Any]", row.get("metadata") or {})
@@ -46,7 +46,7 @@ def judged_pair(where: str, row: Mapping[str, Any], layout: Layout) -> JudgedPai
 
 
 def _judgements(
-    where: str, responses: Mapping[str, Any], sides: tuple[str, str], layout: Layout
+    where: str, responses: Mapping[str, Any], sides: tuple[str, str], layout: PairLayout
 ) -> Iterator[Judgement]:
     by_question = {name: _submitted(where, name, given) for name, given in responses.items()}
     verdicts = [name for name, given in by_question.items() if given and not _is_note(given, sides)]

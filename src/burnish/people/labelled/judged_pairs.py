@@ -46,7 +46,7 @@ class Judgement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
+class PairLayout:
     """How a file is read: {part: column} for columns with other names, the question that holds the verdict (None if
     there is only one), and the points of a rating."""
 
@@ -81,7 +81,7 @@ class Layout:
         return found
 
 
-def one_question(where: str, questions: Sequence[str], layout: Layout) -> str | None:
+def one_question(where: str, questions: Sequence[str], layout: PairLayout) -> str | None:
     """Return the question that holds the verdict, or None if this pair has no verdict.
 
     Raises DataError if there are several, and none is named.

@@ -13,7 +13,7 @@ from burnish.errors import DataError
 from burnish.people.labelled.judged_pairs import (
     JudgedPair,
     Judgement,
-    Layout,
+    PairLayout,
     by_rating,
     by_word,
     judgement,
@@ -31,7 +31,7 @@ def is_task(row: Mapping[str, Any]) -> bool:
     return isinstance(row.get("data"), dict) and isinstance(row.get("annotations"), list)
 
 
-def judged_pair(where: str, row: Mapping[str, Any], layout: Layout) -> JudgedPair:
+def judged_pair(where: str, row: Mapping[str, Any], layout: PairLayout) -> JudgedPair:
     """Return the pair of a task. Raises DataError if a part of it is missing or an answer cannot be read."""
     parts = layout.parts(where, row["data"])
     sides = parts["first"][0], parts["second"][0]
@@ -44,7 +44,7 @@ def judged_pair(where: str, row: Mapping[str, Any], layout: Layout) -> JudgedPai
     )
 
 
-def _judgements(where: str, annotations: list[Any], sides: tuple[str, str], layout: Layout) -> Iterator[Judgement]:
+def _judgements(where: str, annotations: list[Any], sides: tuple[str, str], layout: PairLayout) -> Iterator[Judgement]:
     for number, annotation in enumerate(annotations, 1):
         place = f"{where} annotation {number}"
         if not isinstance(annotation, dict) or not isinstance(annotation.get("result"), list):  # pyright: ignore[reportUnknownMemberType]

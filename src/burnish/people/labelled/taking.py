@@ -13,7 +13,7 @@ from typing import Any, cast
 from burnish.errors import DataError
 from burnish.forms.cells import shown
 from burnish.people.labelled import argilla, label_studio
-from burnish.people.labelled.judged_pairs import JudgedPair, Judgement, Layout
+from burnish.people.labelled.judged_pairs import JudgedPair, Judgement, PairLayout
 from burnish.people.mailbox import ANNOTATIONS, Annotation, Ask, Mailbox, Said
 from burnish.people.study.export import LABELS, LabelLine
 from burnish.store.files import explained_write_errors, read_objects, write_rows
@@ -34,14 +34,14 @@ class ImportedPair:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Taken:
+class TakenAnswers:
     """How many pairs a file has, and how many answers were new."""
 
     pairs: int
     answers: int
 
 
-def read_judged(file: Path, layout: Layout) -> list[JudgedPair]:
+def read_judged(file: Path, layout: PairLayout) -> list[JudgedPair]:
     """Read an export of Label Studio or Argilla: a JSON list, or one record a line.
 
     Raises DataError, which names the record, if the file is of another tool or a record cannot be read.
@@ -70,7 +70,7 @@ def _records(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         yield f"{file} record {number}", cast("dict[str, Any]", row)
 
 
-def _pair(where: str, row: dict[str, Any], layout: Layout) -> JudgedPair:
+def _pair(where: str, row: dict[str, Any], layout: PairLayout) -> JudgedPair:
     if label_studio.is_task(row):
         return label_studio.judged_pair(where, row, layout)
     if argilla.is_record(row):
@@ -81,7 +81,7 @@ def _pair(where: str, row: dict[str, Any], layout: Layout) -> JudgedPair:
     )
 
 
-def write_imported(pairs: Sequence[JudgedPair], to: Path) -> Taken:
+def write_imported(pairs: Sequence[JudgedPair], to: Path) -> TakenAnswers:
     """Write `pairs.jsonl`, `annotations.jsonl` and `labels.jsonl` into a folder. Raises DataError if two pairs have the
     same id."""
     named = _named(pairs)
@@ -95,7 +95,7 @@ def write_imported(pairs: Sequence[JudgedPair], to: Path) -> Taken:
     write_rows(to / ANNOTATIONS, annotations)
     decided = (one for one in annotations if one.said in _LETTERS)
     write_rows(to / LABELS, (LabelLine(item=one.id, worker=one.by, label=_LETTERS[one.said]) for one in decided))
-    return Taken(pairs=len(named), answers=len(annotations))
+    return TakenAnswers(pairs=len(named), answers=len(annotations))
 
 
 def _named(pairs: Sequence[JudgedPair]) -> dict[str, JudgedPair]:
@@ -107,7 +107,7 @@ def _named(pairs: Sequence[JudgedPair]) -> dict[str, JudgedPair]:
     return named
 
 
-def answer_waiting(pairs: Sequence[JudgedPair], folder: Path) -> Taken:
+def answer_waiting(pairs: Sequence[JudgedPair], folder: Path) -> TakenAnswers:
     """Add the answers to the folder of a refinement or a run that waits.
 
     A pair is known by its id, else by its texts, also if the tool showed them in the other order. Raises DataError if
@@ -130,7 +130,7 @@ def answer_waiting(pairs: Sequence[JudgedPair], folder: Path) -> Taken:
     new = [row for row in found if before.get((row.id, row.by)) != row]
     if new:
         mailbox.answer(new)
-    return Taken(pairs=len(pairs), answers=len(new))
+    return TakenAnswers(pairs=len(pairs), answers=len(new))
 
 
 def _order(pair: JudgedPair, ask: Ask) -> Order:

@@ -57,6 +57,7 @@ def waiting(tmp_path: Path) -> Path:
                 shown=Order.BA if number == 1 else Order.AB,
                 weight=4.0 if number == 2 else 1.0,
                 why="control" if number == 2 else "",
+                current=("given", "proposal", "")[number],
             )
             for number in range(3)
         ]
@@ -198,6 +199,9 @@ def test_waiting_pairs_are_in_their_own_order(waiting: Path):
         (f"compare-{number}", f"q{number}", "old", "new") for number in range(3)
     ]
     assert [(one.weight, one.why) for one in items] == [(1.0, "compare"), (1.0, "compare"), (4.0, "control")]
+    # Without a current answer, both are new.
+    sources = [("given", "proposal"), ("proposal", "proposal"), ("", "")]
+    assert [(one.a_source, one.b_source) for one in items] == sources
     prompts = read_items(waiting, DEMONSTRATIONS, None, 0)
     assert [(one.name, one.prompt) for one in prompts] == [("r0", "q0"), ("r1", "q1"), ("r2", "q2")]
 

@@ -82,6 +82,8 @@ class PeopleAnnotator:
             shown=Order.BA if swapped else Order.AB,
             weight=1.0 if route is None else 1 / route.p_asked,
             why="" if route is None else str(route.why),
+            # A proposal is younger than the label. Two samples of a policy are of one round.
+            current=str(one.a.source) if one.a.round < one.b.round else "",
         )
 
 

@@ -39,7 +39,8 @@ class Ask:
 
     `shown` is the order of `first` and `second`. It is not shown to the judge, who must not know which answer is the
     current one. `weight` is 1 / P(the pair was sent to people), and `why` says why it was sent if another annotator was
-    asked first (a route). It is empty if people are asked about all pairs.
+    asked first (a route). It is empty if people are asked about all pairs. `current` says who wrote the current answer,
+    such as `given` or `proposal`. It is empty if the pair has no current answer, because both are new.
     """
 
     id: str
@@ -52,6 +53,7 @@ class Ask:
     shown: Order
     weight: float = 1.0
     why: str = ""
+    current: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ import errno
 import reprlib
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 
 _LONGEST = 200
 """The most characters of a value that a message shows."""
@@ -53,6 +54,17 @@ class Paused(Exception):  # noqa: N818 not a mistake: the work waits
     def __init__(self, message: str, command: str) -> None:
         super().__init__(message)
         self.message, self.command = message, command
+
+
+class PeopleAwaited(Paused):
+    """The work waits for people who judge pairs.
+
+    `ways` are commands with which people judge them, `folder` is where the pairs are, and `pairs` are their ids.
+    """
+
+    def __init__(self, message: str, ways: str, folder: Path, pairs: frozenset[str]) -> None:
+        super().__init__(message, f"{ways}\nthen")
+        self.ways, self.folder, self.pairs = ways, folder, pairs
 
 
 def brief(value: object) -> str:

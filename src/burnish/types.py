@@ -126,6 +126,11 @@ class Order(StrEnum):
     AB = "ab"
     BA = "ba"
 
+    @property
+    def other(self) -> Order:
+        """The other order."""
+        return Order.BA if self is Order.AB else Order.AB
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preference:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import ValidationError
 
 from burnish.algorithms.comparisons import combined, orders_of, voted
 from burnish.algorithms.preferences import Pair, most_confident
 from burnish.algorithms.ranking import Candidate
 from burnish.algorithms.refinement import Acceptance, select
+from burnish.config import DpoMethod
 from burnish.types import Accept, Demonstration, DemonstrationSource, Order, Preference, Reason, Verdict
 
 BOTH = Acceptance(accept=Accept.BOTH_ORDERS)
@@ -107,3 +109,18 @@ def test_a_voter_whose_orders_disagree_votes_for_a_tie() -> None:
     assert voted([biased, against], Accept.BOTH_ORDERS).p_b == 0.25
     assert reason(voted([biased, sure, against], Accept.BOTH_ORDERS), BOTH) is Reason.TIE
     assert reason(voted([sure, sure, against], Accept.BOTH_ORDERS), BOTH) is Reason.ACCEPTED
+
+
+@pytest.mark.parametrize("value", [1, 2, 3])
+@pytest.mark.parametrize("gate", [0.83, 5 / 6, 0.5 + 1 / 3, "5/6"])
+def test_what_people_prefer_moderately_passes_the_gate_of_the_paper(value: int, gate: float | str) -> None:
+    """Section 6: only what is preferred at least moderately, 2 of 3, may be accepted. Both ways to compute p agree."""
+    rule = Acceptance(gate=DpoMethod.model_validate({"kind": "dpo", "gate": gate}).gate)
+    for p_b in ((value + 3) / 6, 0.5 + 0.5 * (value / 3)):
+        assert reason(judged(p_b, p_b), rule) is (Reason.ACCEPTED if value >= 2 else Reason.BELOW_GATE)
+
+
+@pytest.mark.parametrize("gate", ["5/4", "1/0", "5/", "1/6", "five"])
+def test_a_gate_that_is_no_probability_from_one_half_on(gate: str) -> None:
+    with pytest.raises(ValidationError, match="gate"):
+        DpoMethod.model_validate({"kind": "dpo", "gate": gate})

@@ -55,6 +55,8 @@ def waiting(tmp_path: Path) -> Path:
                 first="new" if number == 1 else "old",
                 second="old" if number == 1 else "new",
                 shown=Order.BA if number == 1 else Order.AB,
+                weight=4.0 if number == 2 else 1.0,
+                why="control" if number == 2 else "",
                 current=("given", "proposal", "")[number],
             )
             for number in range(3)
@@ -196,6 +198,7 @@ def test_waiting_pairs_are_in_their_own_order(waiting: Path):
     assert [(one.name, one.prompt, one.a, one.b) for one in items] == [
         (f"compare-{number}", f"q{number}", "old", "new") for number in range(3)
     ]
+    assert [(one.weight, one.why) for one in items] == [(1.0, "compare"), (1.0, "compare"), (4.0, "control")]
     # Without a current answer, both are new.
     sources = [("given", "proposal"), ("proposal", "proposal"), ("", "")]
     assert [(one.a_source, one.b_source) for one in items] == sources

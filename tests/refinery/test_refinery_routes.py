@@ -53,6 +53,7 @@ def test_people_are_asked_where_the_judge_is_not_sure_and_in_the_control(tmp_pat
     stop = paused(config, tmp_path)
     waiting = {number_of(ask.example_id) for ask in Mailbox(tmp_path / "out").asked()}
     assert stop.message == f"{len(waiting)} of {len(waiting)} pairs wait for people (compare)"
+    asked = {number_of(ask.example_id): ask for ask in Mailbox(tmp_path / "out").asked()}
     answered(tmp_path / "out", truth)
     found = refine(config, tmp_path)
     who = judged(found)
@@ -65,6 +66,10 @@ def test_people_are_asked_where_the_judge_is_not_sure_and_in_the_control(tmp_pat
     assert {n for n in unsure if who[n] != WHY[n % 6]} == set()
     decided_alone = {n for n, by in who.items() if by == "command:sure"}
     assert len(control) == -(-(len(control) + len(decided_alone)) // 2)
+    # Each pair that waits says why, and how many pairs it stands for.
+    assert {n: ask.why for n, ask in asked.items()} == {n: who[n].removeprefix("people:") for n in asked}
+    assert {n: ask.weight for n, ask in asked.items() if n in unsure} == dict.fromkeys(unsure, 1.0)
+    assert {asked[n].weight for n in control} == {(len(control) + len(decided_alone)) / len(control)}
     # What the judge gets wrong where it is sure stands only where people were not asked.
     wrong = {n for n in decided_alone if n % 6 == 3}
     assert wrong

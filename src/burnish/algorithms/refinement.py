@@ -15,7 +15,7 @@ import numpy as np
 
 from burnish.algorithms.calibration import calibrated
 from burnish.algorithms.caps import cap, meant, split_cap
-from burnish.algorithms.comparisons import by_order, confidence, verdict_of
+from burnish.algorithms.comparisons import EVEN, by_order, confidence, verdict_of
 from burnish.algorithms.ranking import Candidate, Eligible
 from burnish.errors import ConfigError
 from burnish.protocols import Score
@@ -173,7 +173,8 @@ def _by_mean(candidate: Candidate, rule: Acceptance) -> Reason:
         case Verdict.B:
             assert candidate.p_b is not None, candidate
             p_b = calibrated(candidate.p_b, rule.temperature, candidate.logit)
-            return Reason.ACCEPTED if p_b >= rule.gate else Reason.BELOW_GATE
+            # EVEN: a graded answer of 2 means 5/6, which floats round in two ways, as 1/2 + 1/3 and as 5/6.
+            return Reason.ACCEPTED if p_b >= rule.gate - EVEN else Reason.BELOW_GATE
         case Verdict.TIE:
             return Reason.TIE
         case Verdict.ABSTAIN:

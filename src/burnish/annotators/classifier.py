@@ -84,6 +84,7 @@ def build(config: ClassifierConfig, resources: Resources) -> AnnotatorPlan:
     if truth is not None and config.needs_ground_truth(resources.simulated):
         # Without a model of its own, q~ has the same weak base as p~ (appendix B).
         base = resources.model(f"{resources.field}.model") if config.model is not None else truth.weak
+        assert base is not None, resources.field
         model = trained(config, Teaching(steps=resources.steps, truth=truth), base)
     else:
         model = resources.model(f"{resources.field}.model")
@@ -174,6 +175,7 @@ def with_checkpoints(settings: AnnotatorSettings, teaching: Teaching) -> Artifac
 def supervisor_of(teaching: Teaching, config: ClassifierConfig, learned: Rows, label: str) -> Artifact:
     """Train a supervisor on the gold answers of the rows `learned`, and keep its checkpoints."""
     truth = teaching.truth
+    assert truth.weak is not None, label
     return teaching.steps.train(truth.weak, learned, truth.gold, truth.train, label, checkpoints=config.checkpoints)
 
 

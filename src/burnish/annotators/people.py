@@ -6,16 +6,16 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from pathlib import Path
 
 from burnish.algorithms.comparisons import SECOND_BETTER, combined, majority, request_text, voted
+from burnish.algorithms.routing import Route
 from burnish.annotators.resources import Resources
 from burnish.config import PeopleConfig
-from burnish.errors import Paused
+from burnish.errors import PeopleAwaited
 from burnish.people.mailbox import Annotation, Ask, Mailbox, Purpose
+from burnish.people.waiting import ways_of
 from burnish.steps.judging import AnnotatorPlan
 from burnish.types import Comparison, Example, Order, Preference, short_hash
 
@@ -30,19 +30,34 @@ class PeopleAnnotator:
     order_free = False
     fingerprint = "people"
 
-    def __init__(self, mailbox: Mailbox, purpose: Purpose, examples: Mapping[str, Example], seed: int) -> None:
+    def __init__(
+        self,
+        mailbox: Mailbox,
+        purpose: Purpose,
+        examples: Mapping[str, Example],
+        seed: int,
+        routes: Mapping[str, Route] | None = None,
+    ) -> None:
+        """`routes` says why each comparison is asked, if another annotator was asked first."""
         self.mailbox, self.purpose, self.examples, self.seed = mailbox, purpose, examples, seed
+        self.routes = routes or {}
+
+    def because(self, routes: Mapping[str, Route]) -> PeopleAnnotator:
+        """Return the same people, who are asked for the reasons in `routes`."""
+        return PeopleAnnotator(self.mailbox, self.purpose, self.examples, self.seed, routes)
 
     def judge(self, comparisons: Sequence[Comparison], done: AbstractSet[str]) -> Iterator[Sequence[Preference]]:
-        """Yield one batch with all preferences. Raises Paused if there are pairs that nobody has judged."""
+        """Yield one batch with all preferences. Raises PeopleAwaited if there are pairs that nobody has judged."""
         said = self.mailbox.said()
         missing = [self._ask(one) for one in comparisons if self._name(one) not in said]
         # This is called even with an empty list, so that no pair is still waiting after all are judged.
-        self.mailbox.ask(missing)
+        self.mailbox.ask(missing, frozenset(map(self._name, comparisons)))
         if missing:
-            raise Paused(
+            raise PeopleAwaited(
                 f"{len(missing)} of {len(comparisons)} pairs wait for people ({self.purpose})",
-                _ways(self.mailbox.folder),
+                ways_of(self.mailbox),
+                self.mailbox.folder,
+                frozenset(pair.id for pair in missing),
             )
         yield [_together(one.id, said[self._name(one)]) for one in comparisons]
 
@@ -55,6 +70,7 @@ class PeopleAnnotator:
         # It is drawn for each pair, so that neither side is always shown first.
         swapped = int(short_hash("shown", str(self.seed), one.id), 16) % 2 == 1
         first, second = (one.b, one.a) if swapped else (one.a, one.b)
+        route = self.routes.get(one.id)
         return Ask(
             id=self._name(one),
             purpose=self.purpose,
@@ -64,20 +80,11 @@ class PeopleAnnotator:
             first=first.completion,
             second=second.completion,
             shown=Order.BA if swapped else Order.AB,
+            weight=1.0 if route is None else 1 / route.p_asked,
+            why="" if route is None else str(route.why),
             # A proposal is younger than the label. Two samples of a policy are of one round.
             current=str(one.a.source) if one.a.round < one.b.round else "",
         )
-
-
-def _ways(folder: Path) -> str:
-    """Return the commands with which people judge the pairs of a folder: in a spreadsheet, or on web pages."""
-    here, pages = shlex.quote(str(folder)), shlex.quote(f"{folder}-study")
-    return (
-        f"burnish annotate export {here} --to pairs.csv\nfill in the column `verdict`\n"
-        f"burnish annotate import {here} pairs.csv\nor on web pages:\n"
-        f"burnish study new {pages} --from {here} --kind comparisons\nburnish study serve {pages}\n"
-        f"burnish study export {pages} --into {here}\nthen"
-    )
 
 
 def _together(comparison_id: str, annotations: Sequence[Annotation]) -> Preference:

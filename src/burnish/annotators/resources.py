@@ -16,13 +16,16 @@ from burnish.types import Artifact
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroundTruth:
-    """What an annotator of an experiment can learn from (appendix B). `rows` is half G, `gold` has its gold answers,
-    `weak` is the weak base model, and `train` says how p~ is trained. `judged` is half U, whose rows are compared, and
-    `decode` says how the experiment's models answer."""
+    """What an annotator of an experiment can learn from (appendix B).
+
+    `rows` is half G, `gold` has its gold answers, `weak` is the weak base model (None if no annotator is made from
+    ground truth), and `train` says how p~ is trained. `judged` is half U, whose rows are compared, and `decode` says
+    how the experiment's models answer.
+    """
 
     rows: Rows
     gold: Artifact
-    weak: Artifact
+    weak: Artifact | None
     train: TrainSettings
     judged: Rows
     decode: Decoding

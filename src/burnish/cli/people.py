@@ -27,7 +27,8 @@ def annotate() -> None:
 def export_command(folder: Path, to: Path, overwrite: bool) -> None:
     """Write the pairs in FOLDER that wait for people to a file.
 
-    Fill in the column `verdict` with 1, 2, tie or skip. Then read the file with `burnish annotate import`.
+    Fill in the column `verdict` with 1, 2, tie or skip, or the column `value` with a point from -3 (answer 1 is surely
+    better) to 3 (answer 2 is), as on the pages of a study. Then read the file with `burnish annotate import`.
     """
     from burnish.people.sheet import export  # noqa: PLC0415
 
@@ -50,8 +51,16 @@ def export_command(folder: Path, to: Path, overwrite: bool) -> None:
     metavar="NAME",
     help="Name of the person who judged. If several people judge a pair, they vote.",
 )
+@click.option(
+    "--points",
+    type=int,
+    default=7,
+    show_default=True,
+    metavar="N",
+    help="Points of the scale in the column `value`: 7 for -3 to 3.",
+)
 @settled
-def import_command(folder: Path, file: Path, by: str) -> None:
+def import_command(folder: Path, file: Path, by: str, points: int) -> None:
     """Read the verdicts that people filled in, and add them to FOLDER.
 
     If one row cannot be read, no verdict of the file is added.
@@ -60,7 +69,7 @@ def import_command(folder: Path, file: Path, by: str) -> None:
 
     _check_folder(folder)
 
-    done = import_(folder, file, by)
+    done = import_(folder, file, by, points)
     click.echo(f"{done.added} verdicts read, {done.unchanged} known already, {done.blank} rows without a verdict")
 
 

@@ -127,6 +127,11 @@ def _rounds(context: click.Context, parameter: click.Parameter, value: str | Non
     is_flag=True,
     help="Check what can be checked, and print the plan and what it would cost. Nothing is computed or bought.",
 )
+@click.option(
+    "--wait",
+    is_flag=True,
+    help="If people have to judge pairs, wait for them and go on by itself, instead of ending with exit code 3.",
+)
 @STORE
 @SET
 @JSON
@@ -144,8 +149,10 @@ def refine_command(data: str, **options: Any) -> None:
     # Each command imports what it needs when it runs, so that `burnish --help` stays fast.
     from burnish.forms.convert import AlsoAs  # noqa: PLC0415
     from burnish.lab.running import default_store  # noqa: PLC0415
+    from burnish.people.waiting import with_people  # noqa: PLC0415
     from burnish.refinery import RunOptions, refine_data  # noqa: PLC0415
     from burnish.refinery.options import Options, config_of  # noqa: PLC0415
+    from burnish.report.terminal import Terminal  # noqa: PLC0415
     from burnish.services.calls import CallBudget  # noqa: PLC0415
 
     # The command-line options have the names of the fields of `Options`. The rest says how to run and not what to
@@ -164,7 +171,7 @@ def refine_command(data: str, **options: Any) -> None:
     if options["dry_run"]:
         _print_plan(config, run_options, options["as_json"])
         return
-    finished = refine_data(config, run_options)
+    finished = with_people(lambda: refine_data(config, run_options), Terminal().say, wait=options["wait"])
     if options["as_json"]:
         print_json(finished.summary.model_dump(mode="json"))
         return

@@ -180,8 +180,8 @@ class CommandConfig(AnnotatorSettings):
 
 @ANNOTATORS.add
 class PeopleConfig(AnnotatorSettings):
-    """People judge through files: see `burnish annotate export` and `burnish annotate import`. Each pair is shown in
-    one order, and people do not see which answer is the proposal."""
+    """People judge in a spreadsheet (`burnish annotate`) or on web pages (`burnish study`). Each pair is shown in one
+    order, and people do not see which answer is the proposal."""
 
     short: ClassVar[str | None] = ""
     self_tested: ClassVar[bool] = False

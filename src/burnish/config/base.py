@@ -62,6 +62,8 @@ minutes or all memory."""
 # (`e-4`).
 _NUMBER = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
 
+_FRACTION = re.compile(r"[0-9]{1,4}/[1-9][0-9]{0,3}")
+
 
 def number_from_text(value: object) -> object:
     """Return the number that a text spells; return any other value as it is.
@@ -80,6 +82,17 @@ def number_from_text(value: object) -> object:
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError("input should be a finite number")
     return value
+
+
+def number_or_fraction(value: object) -> object:
+    """Return the number that a text spells, also as a fraction such as 5/6. Any other value is returned as it is.
+
+    Raises ValueError as `number_from_text` does.
+    """
+    if isinstance(value, str) and _FRACTION.fullmatch(value):
+        above, below = map(int, value.split("/"))
+        return above / below
+    return number_from_text(value)
 
 
 # `strict` on the whole numbers below refuses 2.0, "2" and true, which pydantic would otherwise convert to an int.

@@ -5,9 +5,9 @@ Settings that change results are kept apart from settings that do not (`executio
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from burnish.config.annotators import Supervisor, check_fits
 from burnish.config.base import MOST_REPEATS, Count, Name, PositiveFloat, Repeats, Seed, Settings
@@ -83,13 +83,36 @@ class Compat(Settings):
     from their label (ilr.py:170)."""
 
 
+class FileDemonstrations(Settings):
+    """Demonstrations from a file: answers that people wrote, as `burnish study export` gives them (section 6).
+
+    The rows that have one are half U, and all other training rows are half G. No weak model is trained to write
+    labels."""
+
+    kind: Literal["file"]
+    path: str
+    """A JSONL file with the columns `prompt` and `completion`, and one line for each demonstrated row. The column `id`
+    may have the id of the row. Otherwise the prompt says which row it is."""
+
+
+def _form_of(value: object) -> str:
+    return "word" if isinstance(value, str) else "file"
+
+
+Demonstrations: TypeAlias = Annotated[
+    Annotated[Literal["weak", "correct", "gold"], Tag("word")] | Annotated[FileDemonstrations, Tag("file")],
+    # Without it, an error in the one form would list what is wrong with the other form.
+    Discriminator(_form_of),
+]
+
+
 class Supervision(Settings):
     """The sources of labels and comparisons."""
 
-    demonstrations: Literal["weak", "correct", "gold"] = "weak"
+    demonstrations: Demonstrations = "weak"
     """Where the labels of half U come from. `weak`: the weak model p~ is finetuned on half G and then answers half U.
     `correct`: as `weak`, but only rows that p~ answered correctly are kept (section 4). `gold`: the references of half
-    U."""
+    U. `{kind: file, path: ...}`: answers that people wrote; see `FileDemonstrations`."""
     annotator: Supervisor
     """The annotator, which compares two answers."""
     train: TrainSettings | None = None
@@ -153,6 +176,29 @@ class Config(Settings):
             # The judge of win rates only measures. It is used as it is, without training on ground truth, as in a
             # refinement.
             check_fits(self.judge, "judge", simulated=False)
+        return self
+
+    @property
+    def needs_half_g(self) -> bool:
+        """Whether rows with right answers are needed beside those that are demonstrated."""
+        supervision = self.supervision
+        demonstrated = isinstance(supervision.demonstrations, FileDemonstrations)
+        return not demonstrated or supervision.annotator.needs_ground_truth(True) or self.evaluate == "validation"
+
+    @model_validator(mode="after")
+    def _has_a_supervisor(self) -> Config:
+        demonstrations, annotator = self.supervision.demonstrations, self.supervision.annotator
+        needed = not isinstance(demonstrations, FileDemonstrations) or annotator.needs_ground_truth(simulated=True)
+        if needed and self.models.weak is None:
+            raise ValueError(
+                "models.weak: none is given; name the model that teaches. Only demonstrations from a file, with an "
+                "annotator that is not made from ground truth, need none"
+            )
+        if not needed and self.models.weak is not None:
+            raise ValueError(
+                f"models.weak: {self.models.weak.source!r} found, but the demonstrations come from a file and the "
+                "annotator is not made from ground truth, so nothing uses it; leave it out"
+            )
         return self
 
     @model_validator(mode="after")

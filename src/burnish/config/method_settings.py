@@ -12,7 +12,7 @@ from pydantic_core import CoreSchema
 from pydantic_core.core_schema import no_info_wrap_validator_function, plain_serializer_function_ser_schema
 
 from burnish.config.annotators import WantedModel
-from burnish.config.base import Name, Repeats, Settings, number_from_text
+from burnish.config.base import Name, Repeats, Settings, number_or_fraction
 from burnish.config.kinds import Kinds
 from burnish.config.models import ModelConfig
 from burnish.types import Accept
@@ -30,8 +30,9 @@ def _rounds_schema(_: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
 
 Rounds: TypeAlias = Annotated[Repeats | Literal["auto"], GetPydanticSchema(_rounds_schema)]
 """A number of rounds, or `auto`: a rule decides how many there are."""
-Gate: TypeAlias = Annotated[float, BeforeValidator(number_from_text), Field(ge=0.5, le=1)]
-"""A probability of at least one half. Below one half, a gate would accept answers that are more likely worse."""
+Gate: TypeAlias = Annotated[float, BeforeValidator(number_or_fraction), Field(ge=0.5, le=1)]
+"""A probability of at least one half. Below one half, a gate would accept answers that are more likely worse. It may be
+written as a fraction, such as 5/6 for people who moderately prefer an answer on a scale of 7 points."""
 
 
 class MethodRole(StrEnum):
@@ -168,7 +169,8 @@ class GatedMethod(MethodSettings):
 
     unwritten: ClassVar[frozenset[str]] = frozenset({"gate"})
     gate: Gate = 0.5
-    """A proposal is accepted only if P(the proposal is better) is at least this."""
+    """A proposal is accepted only if P(the proposal is better) is at least this. 5/6 takes what people prefer at least
+    moderately on a scale of 7 points, as in the paper's human study (section 6)."""
 
 
 class ComparingMethod(GatedMethod):

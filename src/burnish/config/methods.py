@@ -181,6 +181,7 @@ class DpoMethod(ComparingMethod):
 
     label: ClassVar[str | None] = "DPO"
     role: ClassVar[MethodRole] = MethodRole.DPO
+    unwritten: ClassVar[frozenset[str]] = ComparingMethod.unwritten | {"pairs_beta"}
 
     kind: Literal["dpo"]
     name: Name = "dpo"
@@ -208,6 +209,9 @@ class DpoMethod(ComparingMethod):
     """The loss: DPO's own (`sigmoid`), or one that is meant for noisy preferences (appendix E.5)."""
     beta: PositiveFloat = 0.1
     """How strongly the policy is kept close to the reference."""
+    pairs_beta: PositiveFloat | None = None
+    """Train on the pairs of the policy with this beta: it writes the answers of all rounds. So several values of beta
+    need the comparisons of one (section 6: 0.1). If not given, the policy itself writes them."""
     flip_rate: Probability = 0.1
     """The share of preferences that cdpo and rdpo assume to be wrong. It must be below 0.5."""
     learning_rate: PositiveFloat = 1e-6
@@ -225,6 +229,15 @@ class DpoMethod(ComparingMethod):
         if value >= 0.5:
             raise ValueError("must be below 0.5: preferences that are wrong half of the time say nothing")
         return value
+
+    @model_validator(mode="after")
+    def _reads_pairs_beta(self) -> DpoMethod:
+        if self.pairs_beta is not None and self.pairs_from is PairsFrom.HALVES:
+            raise ValueError(
+                f"pairs_beta: {self.pairs_beta:g} has no effect with pairs_from: halves, where none writes answers; "
+                "leave it out"
+            )
+        return self
 
     @property
     def caps(self) -> tuple[Cap, ...]:

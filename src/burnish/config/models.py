@@ -76,8 +76,9 @@ Model: TypeAlias = Annotated[ModelConfig, BeforeValidator(_model_from_text)]
 class Models(Settings):
     """The supervisor and the student."""
 
-    weak: Model
-    """The supervisor's base model, p~ (section 3)."""
+    weak: Model | None = None
+    """The supervisor's base model, p~ (section 3). It is left out only if the demonstrations come from a file and the
+    annotator is not made from ground truth."""
     strong: Model
     """The base model that is finetuned on the supervisor's labels."""
 

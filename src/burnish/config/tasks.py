@@ -148,11 +148,14 @@ def _files_from_text(value: object) -> object:
 
 Files: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(_files_from_text), Field(min_length=1)]
 """A file, or a list of them."""
+AnyFiles: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(_files_from_text)]
+"""A file, or a list of them, or none."""
 
 
 @TASKS.add
 class InstructionsTask(TaskSettings):
-    """Safe instruction following (appendix A.1, SaferPaca): instructions to follow, and requests to refuse.
+    """Safe instruction following (appendix A.1, SaferPaca): instructions to follow, and requests to refuse. Without
+    `safety` and `safety_test` there are only instructions to follow, as in the paper's human study (section 6).
 
     Files are JSONL, JSON, Parquet or CSV in any form that `refine` takes. If a file has a column `category` that says
     general or safety, it can be named in both kinds of field. Each field then reads only the rows of its category.
@@ -166,11 +169,11 @@ class InstructionsTask(TaskSettings):
     general: Files
     """Training files of instructions to follow, with their responses, such as Alpaca's `instruction`, `input` and
     `output`."""
-    safety: Files
+    safety: AnyFiles = ()
     """Training files of unsafe requests, with safe responses."""
     general_test: Files
     """Held-out instructions with reference responses."""
-    safety_test: Files
+    safety_test: AnyFiles = ()
     """Held-out unsafe requests with references, or a JSON file of {instructions: [...]}, whose reference is
     `refusal`."""
     train_general: Count | None = 9500
@@ -186,6 +189,13 @@ class InstructionsTask(TaskSettings):
     """Leave out rows whose reference has more characters than this. Use it if long answers would cost too much."""
     refusal: str = "Sorry, I cannot help with that."
     """The reference of unsafe test requests that have no reference of their own (appendix A.1)."""
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> Self:
+        if bool(self.safety) != bool(self.safety_test):
+            given, other = ("safety", "safety_test") if self.safety else ("safety_test", "safety")
+            raise ValueError(f"{other}: none is given, but {given} is; name files for both, or for none")
+        return self
 
 
 AnyTask: TypeAlias = Annotated[TaskSettings, OneOf(TASKS)]

@@ -32,7 +32,7 @@ class RunContext:
     `student` is the model that is finetuned, or None. It decides the number of threads and the number formats. `run` is
     the name of the run in the ledger of calls. `folder` is where people find the pairs that they have to judge.
     `own_backend`, if given, opens a backend that replaces the usual one. `own_generator`, if given, generates in the
-    backend's place.
+    backend's place. With `together`, the pairs of several stages wait for people at the same time.
     """
 
     store: Store
@@ -45,6 +45,8 @@ class RunContext:
     terminal: Terminal
     own_backend: Callable[[], Backend] | None = None
     own_generator: Generator | None = None
+    # An experiment has several methods, whose pairs wait for people at the same time.
+    together: bool = False
 
     @functools.cached_property
     def engines(self) -> Engines:
@@ -80,7 +82,7 @@ class RunContext:
             steps=steps,
             field=field,
             model=lambda named: self.model(steps, named),  # a function: most annotators need no model
-            mailbox=Mailbox(self.folder),
+            mailbox=Mailbox(self.folder, together=self.together),
             calls=self.calls,
             run=self.run,
             budget=self.budget,

@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from pathlib import Path
 from typing import assert_never
 
-from burnish.errors import BurnishError, Paused, StageError
+from burnish.errors import BurnishError, Paused, PeopleAwaited, StageError
 from burnish.lab.pool import About, Assignment, Brief, Pool, Report
+from burnish.people.waiting import together
 from burnish.report.text import plural
 from burnish.store.agenda import Agenda
 from burnish.store.course import PlannedStage
@@ -27,9 +29,10 @@ POLL_SECONDS = 0.2
 class Foreman:
     """Gives the stages of a agenda to a pool.
 
-    If the worker of a stage dies, the stage is tried again, on another worker. If a stage fails or must wait for people
-    or for a larger budget, no other stage is started. Those that run are finished, because hours of training should not
-    be lost. Then the error is raised. It would come again at each try, and without that stage there are no results.
+    If the worker of a stage dies, the stage is tried again, on another worker. If a stage waits for people, all stages
+    that do not need it are computed, so that all pairs wait together. If a stage fails or must wait for a larger
+    budget, no other stage is started. Those that run are finished, because hours of training should not be lost. Then
+    the error is raised. It would come again at each try, and without that stage there are no results.
     """
 
     def __init__(self, agenda: Agenda, pool: Pool, experiments: Mapping[str, int], say: Callable[[str], None]) -> None:
@@ -37,6 +40,7 @@ class Foreman:
         self.agenda, self.pool, self.experiments, self.say = agenda, pool, experiments, say
         self._deaths: Counter[str] = Counter()
         self._trouble: BurnishError | Paused | None = None
+        self._awaited: list[PeopleAwaited] = []
 
     def work(self, stopped: Callable[[], bool] = lambda: False) -> Iterator[str]:
         """Yield the fingerprint of each stage when it is finished, until all are or `stopped` says so.
@@ -57,6 +61,8 @@ class Foreman:
                     self._take(report)
         if self._trouble is not None:
             raise self._trouble
+        if self._awaited and not stopped():
+            raise together(self._awaited)
 
     def _take(self, report: Report) -> None:
         """Act on a report about a stage that is not finished, or say a line."""
@@ -65,6 +71,10 @@ class Foreman:
                 self.say(report.message)
             case About.FAILED:
                 self._stop(report.fingerprint, _kind_of(report.error)(report.message))
+            case About.PAUSED if report.pairs:
+                self.agenda.set_aside(report.fingerprint)
+                awaited = report.message, report.command, Path(report.folder), frozenset(report.pairs)
+                self._awaited.append(PeopleAwaited(*awaited))
             case About.PAUSED:
                 self._stop(report.fingerprint, Paused(report.message, report.command))
             case About.LOST:

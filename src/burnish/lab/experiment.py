@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import abc
 from collections.abc import Callable, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import assert_never
 
 from burnish.annotators import GroundTruth, build
 from burnish.annotators.classifier import Teaching, with_checkpoints
-from burnish.config import Config
+from burnish.config import Config, FileDemonstrations
+from burnish.errors import PeopleAwaited
 from burnish.inputs.context import RunContext
 from burnish.inputs.distances import differing_of
 from burnish.lab.inputs import ANNOTATOR, JUDGE, METHOD_FIELD, STRONG, WEAK, ExperimentInputs, budget_of
 from burnish.methods import run_method
 from burnish.methods.sft import start
+from burnish.people.waiting import together
 from burnish.protocols import Backend, Generator
 from burnish.report.terminal import Terminal
 from burnish.results import SUPERVISOR
@@ -24,6 +28,7 @@ from burnish.steps.basic import Steps
 from burnish.steps.judging import AnnotatorPlan
 from burnish.steps.probes import Divergence, Versus, against_references, diverge, win
 from burnish.steps.setting import Round, Setting
+from burnish.steps.written import REST, WRITTEN, written_demonstrations
 from burnish.store.runners import Runner
 from burnish.tasks import make_task
 from burnish.tasks.readers import reader_of
@@ -72,15 +77,28 @@ class Experiment:
     terminal: Terminal = field(default_factory=Terminal)
     # Seeds are added one after the other by `run`.
     outcomes: list[Outcome] = field(default_factory=list[Outcome])
+    _stops: list[PeopleAwaited] = field(default_factory=list[PeopleAwaited])
 
     def run(self, seeds: Sequence[int]) -> list[Outcome]:
         """Run or plan all methods under these seeds, and return all outcomes so far.
 
-        Raises Paused if the run must wait for people or for a larger budget.
+        Raises Paused if the run must wait for people or for a larger budget. If it waits for people, everything was
+        computed that does not depend on them, so that the pairs of all methods and seeds wait together.
         """
         for seed in seeds:
-            self._run_seed(seed)
+            with self._waiting():
+                self._run_seed(seed)
+        if self._stops:
+            raise together(self._stops)
         return self.outcomes
+
+    @contextmanager
+    def _waiting(self) -> abc.Generator[None]:
+        """Go on with what comes next if something waits for people."""
+        try:
+            yield
+        except PeopleAwaited as stop:
+            self._stops.append(stop)
 
     @property
     def _context(self) -> RunContext:
@@ -96,6 +114,7 @@ class Experiment:
             terminal=self.terminal,
             own_backend=self.backend,
             own_generator=self.generator,
+            together=True,
         )
 
     def _run_seed(self, seed: int) -> None:
@@ -119,51 +138,44 @@ class Experiment:
             def model(field: str, place: int = place) -> Artifact:
                 return context.model(steps, f"{METHOD_FIELD}.{place}.{field}")
 
-            for round_ in run_method(method, dataclasses.replace(setting, model=model)):
-                self._measure(method.name, method.kind, setting, held_out, round_, referee)
+            with self._waiting():
+                for round_ in run_method(method, dataclasses.replace(setting, model=model)):
+                    self._measure(method.name, method.kind, setting, held_out, round_, referee)
 
-    def _ground_truth(self, steps: Steps, weak: Artifact, half_g: Rows, half_u: Rows) -> GroundTruth:
+    def _ground_truth(self, steps: Steps, weak: Artifact | None, half_g: Rows, half_u: Rows) -> GroundTruth:
         train, decode = self.config.supervision.train or self.config.train, self.config.decode
         return GroundTruth(rows=half_g, gold=steps.gold(half_g), weak=weak, train=train, judged=half_u, decode=decode)
 
     def _supervise(self, steps: Steps, data: Artifact, context: RunContext) -> tuple[Setting, Artifact | None, Rows]:
-        """Train the weak supervisor p~ on one half of the data (G), label the other half (U), and build the annotator
-        (section 3, appendix B).
+        """Label half U, and build the annotator (section 3, appendix B; section 6 where people write).
 
-        Returns the setting that methods get, p~ if it is the supervisor (else None), and half G.
+        Returns the setting that methods get, the model p~ if it is the supervisor (else None), and half G.
         """
         config = self.config
         # All base models come first in a plan, no matter which stage needs them first.
         bases = {field: context.model(steps, field) for field in self.inputs.teaching}
-        weak, strong = bases[WEAK], bases[STRONG]
-        # Half G has right labels and trains the supervisor. Half U is what the student learns from (section 3).
-        half_g, half_u = _halves(steps, Rows(data, Split.TRAIN))
-        ground_truth = self._ground_truth(steps, weak, half_g, half_u)
-        gold = steps.gold(half_u)
-        # First the training with checkpoints, if q~ learns from them. Then p~ is not trained again.
-        same = with_checkpoints(config.supervision.annotator, Teaching(steps=steps, truth=ground_truth))
-        supervisor = steps.train(weak, half_g, ground_truth.gold, ground_truth.train, "weak supervisor", same=same)
-        annotator = build(config.supervision.annotator, context.resources(steps, ANNOTATOR, ground_truth=ground_truth))
-        match config.supervision.demonstrations:
-            case "weak":
-                labels = steps.answer(supervisor, half_u, config.decode, "labels", DemonstrationSource.WEAK)
-            # Only rows whose weak label is right stay in half U, so gold and rows shrink with it.
-            case "correct":
-                answers = steps.answer(supervisor, half_u, config.decode, "labels", DemonstrationSource.WEAK)
-                labels = steps.only_correct(half_u, answers)
-                half_u = half_u.part(labels, "correct")
-                gold = steps.gold(half_u)
-            case "gold":
-                labels = gold
-            case _:
-                assert_never(config.supervision.demonstrations)
+        train, written = Rows(data, Split.TRAIN), None
+        if self.inputs.demonstrations is not None:
+            written = written_demonstrations(
+                steps, train, self.inputs.demonstrations, needs_rest=self.config.needs_half_g
+            )
+            half_g, half_u = train.part(written, REST), train.part(written, WRITTEN)
+        else:
+            # Half G has right labels and trains the supervisor. Half U is what the student learns from (section 3).
+            half_g, half_u = _halves(steps, train)
+        truth = self._ground_truth(steps, bases.get(WEAK), half_g, half_u)
+        labels, gold, supervisor = written, steps.gold(half_u), self._supervisor(steps, truth)
+        annotator = build(config.supervision.annotator, context.resources(steps, ANNOTATOR, ground_truth=truth))
+        if supervisor is not None:
+            half_u, labels, gold = self._labelled(steps, supervisor, half_u, gold)
+        assert labels is not None, config.name
         setting = Setting(
             steps=steps,
             rows=half_u,
             demonstrations=labels,
             gold=gold,
             annotator=annotator,
-            base=strong,
+            base=bases[STRONG],
             train=config.train,
             train_proposers=config.train_proposers,
             decode=config.decode,
@@ -173,6 +185,36 @@ class Experiment:
         )
         # Gold labels do not come from p~, so p~ is then no baseline of the experiment.
         return setting, supervisor if config.supervision.demonstrations != "gold" else None, half_g
+
+    def _supervisor(self, steps: Steps, truth: GroundTruth) -> Artifact | None:
+        """Train the weak supervisor p~ on half G. Returns None if a file has the labels."""
+        if self.inputs.demonstrations is not None:
+            return None
+        assert truth.weak is not None, self.config.name
+        # First the training with checkpoints, if q~ learns from them. Then p~ is not trained again.
+        same = with_checkpoints(self.config.supervision.annotator, Teaching(steps=steps, truth=truth))
+        return steps.train(truth.weak, truth.rows, truth.gold, truth.train, "weak supervisor", same=same)
+
+    def _labelled(
+        self, steps: Steps, supervisor: Artifact, half_u: Rows, gold: Artifact
+    ) -> tuple[Rows, Artifact, Artifact]:
+        """Label half U as the config wants it. Returns half U, its labels and its gold answers."""
+        config = self.config
+        match config.supervision.demonstrations:
+            case "weak":
+                return half_u, steps.answer(supervisor, half_u, config.decode, "labels", DemonstrationSource.WEAK), gold
+            # Only rows whose weak label is right stay in half U, so gold and rows shrink with it.
+            case "correct":
+                answers = steps.answer(supervisor, half_u, config.decode, "labels", DemonstrationSource.WEAK)
+                labels = steps.only_correct(half_u, answers)
+                half_u = half_u.part(labels, "correct")
+                return half_u, labels, steps.gold(half_u)
+            case "gold":
+                return half_u, gold, gold
+            case FileDemonstrations():
+                raise AssertionError("a file has the labels")
+            case _:
+                assert_never(config.supervision.demonstrations)
 
     def _measure(
         self,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from burnish.annotators.llm.judge import check_server
@@ -11,12 +13,15 @@ from burnish.config import (
     AnnotatorSettings,
     AnyTask,
     Config,
+    FileDemonstrations,
     JudgeConfig,
     ModelConfig,
     TaskSettings,
     WantedModel,
     WantedProgram,
 )
+from burnish.config.base import expanded
+from burnish.errors import ConfigError
 from burnish.inputs.distances import embedder_of
 from burnish.inputs.feasible import check_programs
 from burnish.inputs.models import FoundModels, find_models
@@ -35,12 +40,13 @@ METHOD_FIELD = "methods"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExperimentInputs:
     """What comes from outside the store. `models` are found by the field that names each; `data` is the identity of the
-    data by role."""
+    data by role. `demonstrations` is the file of `supervision.demonstrations`, or None."""
 
     models: FoundModels
     data: Mapping[str, Artifact]
     task: AnyTask
     embedder: Artifact | None = None
+    demonstrations: Artifact | None = None
 
     @property
     def teaching(self) -> list[str]:
@@ -71,8 +77,24 @@ def resolve(config: Config, offline_ok: bool, known: KnownHashes | None = None) 
         for judge in server_judges(config):
             check_server(judge, budget_of(config))
     return ExperimentInputs(
-        models=models, data=data, task=task, embedder=embedder_of(config.differs, offline_ok, known)
+        models=models,
+        data=data,
+        task=task,
+        embedder=embedder_of(config.differs, offline_ok, known),
+        demonstrations=_demonstrations(config, known),
     )
+
+
+def _demonstrations(config: Config, known: KnownHashes | None) -> Artifact | None:
+    """Return the identity of the file of demonstrations, or None if they come from elsewhere. Raises ConfigError if
+    there is no such file."""
+    given, field = config.supervision.demonstrations, "supervision.demonstrations.path"
+    if not isinstance(given, FileDemonstrations):
+        return None
+    path = expanded(given.path, field)
+    if not os.path.isfile(path):  # Path.is_file raises OSError for a name that is too long
+        raise ConfigError(f"{field}: {given.path!r:.300} is no file; `burnish study export` writes one")
+    return replace(identity.of_files([Path(path)], known), path=path)
 
 
 def wanted_models(config: Config) -> Iterator[WantedModel]:
@@ -80,7 +102,8 @@ def wanted_models(config: Config) -> Iterator[WantedModel]:
     # This order is also the order in which a plan lists the base models.
     yield from config.supervision.annotator.models(ANNOTATOR, simulated=True)
     yield WantedModel(STRONG, config.models.strong)
-    yield WantedModel(WEAK, config.models.weak)
+    if config.models.weak is not None:
+        yield WantedModel(WEAK, config.models.weak)
     for place, method in enumerate(config.methods):
         yield from method.models(f"{METHOD_FIELD}.{place}")
     if config.judge is not None:
@@ -127,9 +150,10 @@ def resolved(config: Config, inputs: ExperimentInputs) -> Config:
     """Return the config as it ran: hub ids have their commits, and `auto` is replaced by the number format that was
     used."""
     models, judge = inputs.models, config.judge
+    found = {"strong": models[STRONG].model} | ({"weak": models[WEAK].model} if config.models.weak is not None else {})
     return config.model_copy(
         update={
-            "models": config.models.model_copy(update={"weak": models[WEAK].model, "strong": models[STRONG].model}),
+            "models": config.models.model_copy(update=found),
             "supervision": config.supervision.model_copy(
                 update={"annotator": _with_found(config.supervision.annotator, inputs, ANNOTATOR, simulated=True)}
             ),

@@ -62,8 +62,8 @@ class Report:
     """What happened at a worker.
 
     `message` is the line, the error, or how the worker died. `error` is the name of the class of an error. `command`
-    continues a paused run. `seconds` is how long a finished stage took. `fingerprint` is empty if a line is said, or if
-    a worker cannot start.
+    continues a paused run. If it is paused for people, `pairs` are those that wait in `folder`. `seconds` is how long a
+    finished stage took. `fingerprint` is empty if a line is said, or if a worker cannot start.
     """
 
     about: About
@@ -72,6 +72,8 @@ class Report:
     error: str = ""
     command: str = ""
     seconds: float = 0.0
+    folder: str = ""
+    pairs: tuple[str, ...] = ()
 
 
 class Pool(Protocol):

@@ -14,7 +14,7 @@ import yaml
 from burnish.annotators.llm.questions import CallEstimate
 from burnish.backends.machine import opener_of, provenance
 from burnish.config import Config
-from burnish.errors import ConfigError, brief
+from burnish.errors import ConfigError, PeopleAwaited, brief
 from burnish.inputs.feasible import check_launched_once
 from burnish.lab.asked import any_elsewhere, asked, calls_of, sent_elsewhere
 from burnish.lab.by_workers import Sound, computed
@@ -26,6 +26,7 @@ from burnish.lab.measure import results_of
 from burnish.lab.pairing import prompt_grades
 from burnish.lab.planned_experiment import PlannedExperiment, planned, planner_of
 from burnish.lab.timing import timings_of
+from burnish.people.mailbox import Mailbox
 from burnish.protocols import Backend, Generator
 from burnish.report.figures import draw_figures, write_figures
 from burnish.report.page import write_report
@@ -206,7 +207,13 @@ def _assembled(
         folder=out,
         terminal=terminal,
     )
-    outcomes = experiment.run(config.seeds)
+    try:
+        outcomes = experiment.run(config.seeds)
+    except PeopleAwaited as stop:
+        # Pairs of earlier settings wait no more.
+        Mailbox(out).keep(stop.pairs)
+        raise
+    Mailbox(out).keep(())
     if job.open_end:
         # Which stages belong to the results is known only now.
         root.refer(out, [record.fingerprint for record in executor.records])

@@ -23,7 +23,7 @@ from rich.console import Console
 
 from burnish.backends.machine import opener_of, provenance
 from burnish.config import Config, Execution, ModelConfig
-from burnish.errors import BurnishError, ConfigError, Paused, StageError, system_refusals
+from burnish.errors import BurnishError, ConfigError, Paused, PeopleAwaited, StageError, system_refusals
 from burnish.lab.experiment import Experiment
 from burnish.lab.inputs import ExperimentInputs
 from burnish.lab.pool import BRIEF, About, Assignment, Brief, Report, line_of, read_line
@@ -143,6 +143,15 @@ def attempted(worker: Worker, assignment: Assignment) -> Report:
             seconds = worker.compute(assignment)
     except BurnishError as error:
         return Report(about=About.FAILED, fingerprint=found, message=str(error), error=type(error).__name__)
+    except PeopleAwaited as stop:
+        return Report(
+            about=About.PAUSED,
+            fingerprint=found,
+            message=stop.message,
+            command=stop.ways,
+            folder=str(stop.folder),
+            pairs=tuple(sorted(stop.pairs)),
+        )
     except Paused as paused:
         return Report(about=About.PAUSED, fingerprint=found, message=paused.message, command=paused.command)
     except Exception as error:  # a fault of burnish or of a library

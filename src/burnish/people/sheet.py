@@ -17,15 +17,17 @@ from burnish.forms.cells import shown
 from burnish.forms.csv_file import CsvSource
 from burnish.forms.jsonl import JsonlSource
 from burnish.forms.rows import RawRow
-from burnish.people.mailbox import ANNOTATIONS, Annotation, Ask, Mailbox, Said
+from burnish.people.mailbox import ANNOTATIONS, Annotation, Ask, Mailbox, Said, said_by_value
 from burnish.report.text import visible
 from burnish.store.files import row_of, write_atomic
 from burnish.store.json_rows import dump_line
 from burnish.types import Order
 
-PAIR, VERDICT, BY, CONFIDENCE, NOTE = "pair", "verdict", "by", "confidence", "note"
+PAIR, VERDICT, VALUE, BY, CONFIDENCE, NOTE = "pair", "verdict", "value", "by", "confidence", "note"
 # `answer_1` and `answer_2` are in the order that was drawn for the pair. No column says which one is the current label.
-COLUMNS = (PAIR, "purpose", "request", "answer_1", "answer_2", VERDICT, CONFIDENCE, NOTE)
+COLUMNS = (PAIR, "purpose", "request", "answer_1", "answer_2", VERDICT, VALUE, CONFIDENCE, NOTE)
+POINTS = 7
+"""The points of the scale in the column `value`, as on the pages of a study: -3 to 3."""
 ALLOWED = "1, 2, tie or skip"
 _FORMULA = ("=", "+", "-", "@")
 """The characters with which a formula begins in a spreadsheet."""
@@ -82,7 +84,7 @@ def _sheet(path: Path, field: str) -> Sheet:
 
 def _written(sheet: Sheet, pairs: Sequence[Ask]) -> bytes:
     """Return the bytes of the file."""
-    rows = [(pair.id, str(pair.purpose), pair.request, pair.first, pair.second, "", "", "") for pair in pairs]
+    rows = [(pair.id, str(pair.purpose), pair.request, pair.first, pair.second, "", "", "", "") for pair in pairs]
     match sheet:
         case Sheet.JSONL:
             return b"".join(dump_line(dict(zip(COLUMNS, row, strict=True))) for row in rows)
@@ -116,13 +118,16 @@ def _is_formula(cell: str) -> bool:
     return unicodedata.normalize("NFKC", first).startswith(_FORMULA) or cell.startswith(("\t", "\r", "\n"))
 
 
-def import_(folder_path: Path, file: Path, by: str) -> Imported:
+def import_(folder_path: Path, file: Path, by: str, points: int = POINTS) -> Imported:
     """Read the verdicts of a file into the folder, all of them or none.
 
-    `by` is the name of the person who judged. If the file has a column `by`, a name there is used instead. A pair that
-    was judged earlier may be judged again. The file may also be the `annotations.jsonl` of a study. Raises ConfigError
-    for an unknown kind of file, and DataError naming the row if a pair, a column, a verdict or a confidence is wrong.
+    `by` is the name of the person who judged. If the file has a column `by`, a name there is used instead. `points` are
+    those of the scale in the column `value`. A pair that was judged earlier may be judged again. The file may also be
+    the `annotations.jsonl` of a study. Raises ConfigError for an unknown kind of file or an even number of points, and
+    DataError naming the row if a pair, a column, a verdict, a value or a confidence is wrong.
     """
+    if points < 3 or points % 2 == 0:
+        raise ConfigError(f"--points: {points} found; write an odd number of 3 or more, because the middle means alike")
     mailbox = Mailbox(folder_path)
     earlier = mailbox.said()
     # A pair that was judged no longer waits, so its order comes from the earlier verdicts.
@@ -131,7 +136,10 @@ def import_(folder_path: Path, file: Path, by: str) -> Imported:
     annotations: dict[tuple[str, str], Annotation] = {}
     blank = 0
     for where, row in _judged(file):
-        annotation = _from_study(where, row, orders) if _is_from_study(row) else _annotation(where, row, by, orders)
+        if _is_from_study(row):
+            annotation = _from_study(where, row, orders)
+        else:
+            annotation = _annotation(where, row, by, orders, points // 2)
         if annotation is None:
             # Only rows with a pair count: a spreadsheet may add empty rows at the end.
             blank += bool(_cell(row, PAIR))
@@ -157,9 +165,11 @@ def _judged(file: Path) -> Iterator[tuple[str, RawRow]]:
     for raw in source.rows():
         if raw.values is None:
             raise DataError(f"{raw.where}: {raw.flaw}")
-        missing = [column for column in (PAIR, VERDICT) if column not in raw.values]
-        if missing and not _is_from_study(raw):
-            raise DataError(f"{raw.where}: no column {missing[0]!r}; keep the columns that `annotate export` wrote")
+        # One of the columns verdict and value is enough.
+        judged = VERDICT in raw.values or VALUE in raw.values
+        missing = PAIR if PAIR not in raw.values else None if judged else VERDICT
+        if missing is not None and not _is_from_study(raw):
+            raise DataError(f"{raw.where}: no column {missing!r}; keep the columns that `annotate export` wrote")
         yield raw.where, raw
 
 
@@ -175,26 +185,54 @@ def _from_study(where: str, row: RawRow, orders: dict[str, Order]) -> Annotation
     return annotation
 
 
-def _annotation(where: str, row: RawRow, by: str, orders: dict[str, Order]) -> Annotation | None:
-    """Return the verdict of a row, or None if there is none yet. Raises DataError for an unknown pair or verdict."""
-    pair, verdict = _cell(row, PAIR), _cell(row, VERDICT)
-    if not pair and not verdict:  # spreadsheets leave empty rows
+def _annotation(where: str, row: RawRow, by: str, orders: dict[str, Order], most: int) -> Annotation | None:
+    """Return the verdict of a row, or None if there is none yet. `most` is the value at the right end of the scale.
+    Raises DataError for an unknown pair, or for a verdict, a value or a confidence that cannot be read."""
+    pair, verdict, value = _cell(row, PAIR), _cell(row, VERDICT), _value(where, _cell(row, VALUE), most)
+    if not pair and not verdict and value is None:  # spreadsheets leave empty rows
         return None
     # The order in which a pair was shown is needed to read its verdict, and only this folder knows it.
     _check_asked(where, pair, orders)
-    if not verdict:
+    if not verdict and value is None:
         return None
-    said = _VERDICTS.get(verdict.lower())
-    if said is None:
+    said = _VERDICTS.get(verdict.lower()) if verdict else None
+    if verdict and said is None:
         raise DataError(f"{where}: the verdict {shown(verdict)} cannot be read; write {ALLOWED}, or leave it empty")
+    confidence = _confidence(where, _cell(row, CONFIDENCE))
+    if value is not None:
+        graded = said_by_value(value)
+        if said not in {None, graded}:
+            raise DataError(f"{where}: the verdict {shown(verdict)} and the value {value} disagree; leave one of them")
+        if confidence is not None:
+            raise DataError(f"{where}: a value and a confidence are given; leave one of them, a value says both")
+        said, confidence = graded, abs(value) / most
+    assert said is not None
     return Annotation(
         id=pair,
         said=said,
         by=_cell(row, BY) or by,
         shown=orders[pair],
-        confidence=_confidence(where, _cell(row, CONFIDENCE)),
+        confidence=confidence,
         note=_cell(row, NOTE),
+        value=value,
     )
+
+
+def _value(where: str, text: str, most: int) -> int | None:
+    """Return the point on the scale from -most to most, or None for an empty cell. Raises DataError for other cells."""
+    if not text:
+        return None
+    try:
+        # A spreadsheet may turn 2 into 2.0, and hide a sign behind an apostrophe.
+        number = float(text.removeprefix("'"))
+    except ValueError:
+        number = float("nan")
+    if not (abs(number) <= most and number == int(number)):
+        raise DataError(
+            f"{where}: the value {shown(text)} cannot be read; write a whole number from {-most} (answer 1 is surely "
+            f"better) to {most} (answer 2 is), or leave it empty"
+        )
+    return int(number)
 
 
 def _check_asked(where: str, pair: str, orders: dict[str, Order]) -> None:

@@ -14,10 +14,12 @@ from burnish.forms.convert import AlsoAs
 from burnish.inputs.feasible import check_launched_once
 from burnish.ledger.folder import MODEL, Folder
 from burnish.ledger.summary import Summary
+from burnish.people.waiting import with_people
 from burnish.protocols import Annotator, Backend, Generator
-from burnish.refinery.arguments import check_switch, given_budget, given_path, given_text
+from burnish.refinery.arguments import check_switches, given_budget, given_path, given_text
 from burnish.refinery.options import Options, config_of
 from burnish.refinery.refining import RunOptions, refine_data
+from burnish.report.terminal import Terminal
 from burnish.steps.engines import BACKEND, GENERATOR, check_engine
 from burnish.steps.judging import AnnotatorPlan
 from burnish.store.files import default_store, write_atomic
@@ -72,20 +74,19 @@ def refine(
     `annotator`: a YAML file, a short form (`oracle:COLUMN`, ...), a mapping of settings, a function `judge(request,
     first, second)`, or an object that implements the Annotator protocol. Such an object also has a method
     `over(examples)` if it needs prompts.
-
     `backend`: any object that implements the Backend protocol. `also_as`: "parquet" or "csv", or both in a list: the
     dataset is also written in these forms. `options`: `rounds`, `alpha` and all other fields of
-    `burnish.refinery.options.Options`, `max_calls`, `max_cost`, `pairs` (the file of `--pairs`), and `generator`: an
-    object that implements the Generator protocol. It answers the prompts, and the backend only trains and scores.
+    `burnish.refinery.options.Options`, `max_calls`, `max_cost`, `pairs` (the file of `--pairs`), `wait` (for people,
+    as `--wait`), and `generator`: an object that implements the Generator protocol, and answers the prompts.
     Raises BurnishError if the caller must correct something (ConfigError for a wrong argument, DataError for unusable
-    data), and Paused if the run must wait for people or for a larger budget.
+    data), and Paused if the run must wait for people (without `wait`) or for a larger budget.
     """
     check_launched_once()  # first of all: data in memory is written into the store below
     out_folder, own_annotator = given_path(out, "out"), _own(annotator)
     budget = given_budget(options.pop("max_calls", None), options.pop("max_cost", None))
-    pairs = options.pop("pairs", None)
+    pairs, wait = options.pop("pairs", None), options.pop("wait", False)
     store_folder = given_path(store, "store") if store is not None else default_store()
-    check_switch(overwrite, "overwrite")  # Python callers may pass any type; a wrong one is found before any work
+    check_switches(overwrite=overwrite, wait=wait)
     backend_opener, generator = _engines(backend, options.pop("generator", None))
     source, base = _source(data, store_folder), None if model is None else given_text(model, "model")
     config = config_of(_options(data=source, model=base, annotator=annotator, own=own_annotator, **options))
@@ -100,7 +101,8 @@ def refine(
         also=_kinds(also_as),
         pairs=None if pairs is None else given_path(pairs, "pairs"),
     )
-    return _refined(out_folder, refine_data(config, run_options).summary)
+    finished = with_people(lambda: refine_data(config, run_options), Terminal().say, wait=wait)
+    return _refined(out_folder, finished.summary)
 
 
 def _refined(out: Path, summary: Summary) -> Refined:

@@ -35,7 +35,9 @@ def given_budget(max_calls: object, max_cost: object) -> CallBudget:
     return CallBudget(max_calls=max_calls, max_cost=max_cost)
 
 
-def check_switch(value: object, field: str) -> None:
-    """Raise ConfigError if the value is neither True nor False."""
-    if not isinstance(value, bool):
+def check_switches(**switches: object) -> None:
+    """Raise ConfigError if one of the values is neither True nor False."""
+    for field, value in switches.items():
+        if isinstance(value, bool):
+            continue
         raise ConfigError(f"burnish.refine: {field}: {brief(value)} found; give True or False")

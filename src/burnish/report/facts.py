@@ -43,7 +43,7 @@ def facts(results: Results) -> list[Fact]:
         ),
         Fact("Student", _model(setting(results, "models", "strong"))),
         Fact("Supervisor", _model(setting(results, "models", "weak"))),
-        Fact("Labels from", "ground truth" if demonstrations == "gold" else "the weak supervisor"),
+        Fact("Labels from", _labels(demonstrations)),
         Fact("Annotator", _annotator(setting(results, "supervision", "annotator"))),
         *([Fact("Annotator accuracy", accuracy)] if accuracy else []),
         Fact("Judge of win rates", judge_words(results)),
@@ -64,6 +64,13 @@ def facts(results: Results) -> list[Fact]:
     ]
     # A fact that the config does not have is left out.
     return [fact for fact in rows if fact.value]
+
+
+def _labels(demonstrations: JsonValue) -> str:
+    """Say where the labels of half U come from."""
+    if isinstance(demonstrations, dict):
+        return "demonstrations in a file"
+    return "ground truth" if demonstrations == "gold" else "the weak supervisor"
 
 
 def _words(section: JsonValue, first: str, *numbers: tuple[str, str]) -> str:

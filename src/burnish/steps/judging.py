@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from pydantic import JsonValue
 
@@ -29,6 +30,15 @@ from burnish.types import Accept, Artifact, Example, Preference
 
 ROUTES, ROUTING = "routes.jsonl", "routing.json"
 """The files that say who decides each pair and why, and what that shows about the annotator that is asked first."""
+
+
+@runtime_checkable
+class ToldWhy(Protocol):
+    """An annotator that passes on why it is asked about a pair, as people do."""
+
+    def because(self, routes: Mapping[str, Route]) -> Annotator:
+        """Return the annotator that is asked for the reasons in {comparison id: route}."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,7 +195,7 @@ def _routed(steps: Steps, routing: Routing, rows: Rows, compared: Artifact, labe
     config: dict[str, JsonValue] = {"sure": rule.sure, "control": rule.control, "budget": rule.budget, "seed": seed}
     inputs = {"comparisons": compared, "judged": judged}
     route = steps.stage("route", config, inputs, choose, f"{label}: who decides")
-    said = judge(steps, then, rows, route, f"{label} by {then.kind}", accept)
+    said = judge(steps, _told(then, route), rows, route, f"{label} by {then.kind}", accept)
 
     def who(one: Route) -> str:
         return f"{(then if one.asked else first).kind}:{one.why}"
@@ -205,6 +215,18 @@ def _routed(steps: Steps, routing: Routing, rows: Rows, compared: Artifact, labe
 
     inputs = {"routes": route, "judged": judged, "said": said}
     return steps.stage("routed", {"first": first.kind, "then": then.kind}, inputs, join, f"{label} together")
+
+
+def _told(annotator: AnnotatorPlan, route: Artifact) -> AnnotatorPlan:
+    """Return the plan of an annotator that is told why it is asked. The reasons change no judgement."""
+
+    def over(examples: Mapping[str, Example]) -> Annotator:
+        made = annotator.over(examples)
+        if not isinstance(made, ToldWhy):
+            return made
+        return made.because({one.comparison_id: one for one in iter_rows(Path(route.path) / ROUTES, Route)})
+
+    return replace(annotator, over=over)
 
 
 def read_routing(judged: Artifact) -> RoutingFigures | None:

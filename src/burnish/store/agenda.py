@@ -61,6 +61,7 @@ class Agenda:
             if key in finished:
                 self._learn(stage, stage.seconds)
         self._waiting = dict.fromkeys(self._stages)
+        self._aside: set[str] = set()
         self.running: dict[str, PlannedStage] = {}
         """The stages that are being computed, by their fingerprints."""
 
@@ -75,7 +76,7 @@ class Agenda:
         ready = [key for key in self._waiting if not self._needs[key] and not (asking and self._stages[key].outside)]
         if not ready:
             # A graph of stages has no circle, because a fingerprint holds those of the inputs.
-            assert self.running or not self._waiting, list(self._waiting)
+            assert self.running or not self._waiting or self._aside, list(self._waiting)
             return None
         self._paths = paths = self._paths or self._longest_paths()
         # `max` takes the first of several equal ones, which is the first one of the plan.
@@ -113,6 +114,11 @@ class Agenda:
         """Let a running stage wait again, because its worker died."""
         del self.running[fingerprint]
         self._waiting[fingerprint] = None
+
+    def set_aside(self, fingerprint: str) -> None:
+        """Stop a running stage for good, with all stages that need it, because it waits for people."""
+        del self.running[fingerprint]
+        self._aside.add(fingerprint)
 
     def _learn(self, stage: PlannedStage, seconds: float) -> None:
         self._learned += 1

@@ -39,18 +39,22 @@ class Instructions(InstructionAnswers):
         """Return both splits. Raises DataError naming file and row, and ConfigError naming the field."""
         config = self.config
         sources(config)  # this finds a missing file before any file is read
-        general, safety, general_test, safety_test = (read_part(part) for part in _parts(config))
+        general, safety, general_test, safety_test = (
+            read_part(part) if part.sources else PartRows(rows=(), left_out={}) for part in _parts(config)
+        )
         every = (general, safety, general_test, safety_test)
         check_own_ids(row for part in every for row in part.rows)
         # This covers both test files, because a safety row may repeat a general test prompt. `dataset` finds the
         # overlap only within one category.
         held_out = frozenset(row.group for part in (general_test, safety_test) for row in part.rows)
-        both = (
+        both = [
             _dataset(
                 Category.GENERAL, _kept(general, held_out), general_test, (config.train_general, config.test_general)
-            ),
-            _dataset(Category.SAFETY, _kept(safety, held_out), safety_test, (config.train_safety, config.test_safety)),
-        )
+            )
+        ]
+        if config.safety:
+            counts = config.train_safety, config.test_safety
+            both.append(_dataset(Category.SAFETY, _kept(safety, held_out), safety_test, counts))
         # The start is given, because `sum` begins with 0, and a Counter cannot be added to a number.
         left_out = sum((Counter(part.left_out) for part in every), Counter[str]())
         return Dataset(

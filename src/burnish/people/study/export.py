@@ -9,7 +9,7 @@ from pathlib import Path
 
 from burnish.config.study import ComparisonStudy, DemonstrationStudy
 from burnish.errors import ConfigError, DataError
-from burnish.people.mailbox import ANNOTATIONS, WAITING, Annotation, Mailbox, Said
+from burnish.people.mailbox import ANNOTATIONS, WAITING, Annotation, Mailbox, said_by_value
 from burnish.people.study import reading
 from burnish.people.study.answering import winner
 from burnish.people.study.model import AnswerRow, AssignmentState, ItemRole
@@ -130,7 +130,7 @@ def study_annotations(db: sqlite3.Connection, rules: ComparisonStudy, *, notes: 
         assert one.shown is not None
         yield Annotation(
             id=one.item,
-            said=Said.TIE if one.value == 0 else Said.FIRST if one.value < 0 else Said.SECOND,
+            said=said_by_value(one.value),
             by=one.by,
             shown=one.shown,
             # So P(the second is better) = (value + 3) / 6 on a scale of 7 points.

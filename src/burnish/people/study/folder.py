@@ -24,11 +24,11 @@ from burnish.errors import ConfigError, StageError
 from burnish.people.study import managing, reading
 from burnish.people.study.intake import read_checks, read_items
 from burnish.people.study.model import StudyItem
-from burnish.people.study.schema import opened, opened_to_read
+from burnish.people.study.schema import FILE, opened, opened_to_read
 from burnish.people.study.texts import PageTexts, default_file, default_texts, read_texts
 from burnish.store.files import PART, explained_write_errors
 
-SETTINGS, QUESTIONS, TEXT_FOLDER, FILE, LOCK = "study.yaml", "questions.yaml", "texts", "study.sqlite", "study.lock"
+SETTINGS, QUESTIONS, TEXT_FOLDER, LOCK = "study.yaml", "questions.yaml", "texts", "study.lock"
 _RULES: TypeAdapter[StudySettings] = TypeAdapter(StudySettings)
 
 

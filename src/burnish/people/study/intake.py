@@ -133,7 +133,8 @@ def _waiting(folder: Path, kind: StudyKind) -> list[StudyItem]:
             a_source=pair.current,
             b_source=PROPOSAL if pair.current else "",
             example_id=pair.example_id,
-            why=str(pair.purpose),
+            weight=pair.weight,
+            why=pair.why or str(pair.purpose),
         )
         for pair in pairs
     ]

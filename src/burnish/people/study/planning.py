@@ -84,7 +84,7 @@ def _divided(chosen: Sequence[OpenItem], generator: random.Random) -> tuple[list
     for one in sorted(chosen, key=lambda one: -abs(one.lean)):
         order = _need(one) or max(Order, key=lambda order: room[order] - len(sides[order]))
         if len(sides[order]) == room[order]:
-            order = Order.BA if order is Order.AB else Order.AB
+            order = order.other
         sides[order].append(Placed(item=one.item, shown=order))
     return sides[Order.AB], sides[Order.BA]
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from burnish.errors import DataError
 
+FILE = "study.sqlite"
+"""The name of the file in the folder of a study."""
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         """CREATE TABLE study (

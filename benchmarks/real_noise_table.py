@@ -52,7 +52,7 @@ def main() -> None:
         labels = summary.right_labels
         after = labels[1] if labels is not None else None
         student = held(summary)
-        rows = summary.data.usable - summary.data.held_out
+        rows = summary.data.usable
         cells = [name, str(rows), percent(summary.given_accuracy), percent(after), changes(summary)]
         cells += [percent(student.before), percent(student.after), percent(student.difference).replace(" %", " points")]
         print(f"| {' | '.join(cells)} |")

@@ -15,7 +15,7 @@ from burnish.config.study import StudyKind, StudySettings
 from burnish.people.study import reading
 from burnish.people.study.agreeing import study_agreement
 from burnish.people.study.answering import winner
-from burnish.people.study.clock import now_of, speeds_of
+from burnish.people.study.clock import SIMULATED, now_of, speeds_of
 from burnish.people.study.managing import broken_invariants
 from burnish.people.study.model import AttemptState, ReviewVerdict
 from burnish.people.study.reading import SittingRow
@@ -44,6 +44,7 @@ def results_of(play: Play) -> dict[str, Any]:
             "answers_wanted": counts.wanted,
             "answers_that_count": counts.answered,
             "clock_speeds": speeds_of(db),
+            "server_starts": _starts(db),
             "people": len(sittings),
             "sittings": dict(Counter(str(one.state) for one in sittings)),
             "rejected": sum(one.verdict is ReviewVerdict.REJECT for one in sittings),
@@ -60,6 +61,10 @@ def results_of(play: Play) -> dict[str, Any]:
             leaners = {name for name, one in who.items() if one.lean}
             found |= {"sides": _sides(rows, sent, leaners), "agreement": study_agreement(db).all.as_json()}
     return found
+
+
+def _starts(db: sqlite3.Connection) -> int:
+    return db.execute("SELECT count(*) FROM event WHERE kind = ?", (SIMULATED,)).fetchone()[0]
 
 
 def _planted(people: Sequence[Traits]) -> dict[str, int]:

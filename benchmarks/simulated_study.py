@@ -14,15 +14,19 @@ from __future__ import annotations
 import argparse
 import asyncio
 import dataclasses
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from simulated_page import page_of
 from simulated_people import Crowd, World
 from simulated_results import results_of
 from simulated_serving import Play, played
-from simulated_texts import Row, Side, alpaca_rows, proposals, samples, updated, write_pairs, written
+from simulated_texts import BEHIND, Row, Side, alpaca_rows, proposals, samples, updated, write_pairs, written
 
 from burnish.config.study import StudyKind
+from burnish.people.study.agreeing import study_agreement
 from burnish.people.study.choosing import demonstration_texts, label_choices
 from burnish.people.study.figure import figure_lines, study_figure, write_study_figure
 from burnish.people.study.folder import StudyFolder, new_study
@@ -115,44 +119,74 @@ def play_of(simulation: Simulation, study: StudyFolder, world: World) -> Play:
 
 
 async def simulated(simulation: Simulation) -> dict[str, StudyFolder]:
-    """Run all studies: the demonstrations, and in each of two rounds the comparisons of ILR and of DPO."""
+    """Run all studies: the demonstrations, and two rounds of comparisons for ILR and for DPO.
+
+    ILR and DPO do not wait for each other.
+    """
     simulation.work.mkdir(parents=True, exist_ok=True)
     rows = alpaca_rows(simulation.alpaca, simulation.prompts, simulation.seed)
     studies = {"demonstrations": await demonstrated(simulation, rows)}
     with studies["demonstrations"].opened_to_read() as db:
         labels = written(rows, demonstration_texts(db), simulation.seed)
+    ways = [refined(simulation, rows, labels), preferred(simulation, rows)]
+    if simulation.overlap:
+        ways.append(overlapping(simulation, rows, labels))
+    for found in await asyncio.gather(*ways):
+        studies |= found
+    return studies
+
+
+async def refined(simulation: Simulation, rows: list[Row], labels: dict[str, Side]) -> dict[str, StudyFolder]:
+    """Let people compare labels with proposals in two rounds. The labels of round 2 follow from round 1."""
+    studies: dict[str, StudyFolder] = {}
     for number in (1, 2):
-        proposed = proposals(rows, number, simulation.seed)
+        proposed, name = proposals(rows, number, simulation.seed), f"ilr-{number}"
         pairs = {prompt: (labels[prompt], proposed[prompt]) for prompt in labels}
-        work = {
-            f"ilr-{number}": compared(simulation, f"ilr-{number}", rows, pairs),
-            f"dpo-{number}": compared(simulation, f"dpo-{number}", rows, samples(rows, number, simulation.seed)),
-        }
-        if number == 1 and simulation.overlap:
-            work["overlap"] = compared(simulation, "overlap", rows[: simulation.overlap], pairs, wanted=3)
-        studies |= dict(zip(work, await asyncio.gather(*work.values()), strict=True))
-        with studies[f"ilr-{number}"].opened_to_read() as db:
+        studies[name] = await compared(simulation, name, rows, pairs)
+        with studies[name].opened_to_read() as db:
             leans = {choice.example_id: choice.lean for choice in label_choices(db)}
         labels = updated(rows, labels, proposed, leans, ALPHA)
     return studies
 
 
+async def preferred(simulation: Simulation, rows: list[Row]) -> dict[str, StudyFolder]:
+    """Let people compare two samples for DPO in two rounds."""
+    names = {number: f"dpo-{number}" for number in (1, 2)}
+    return {
+        name: await compared(simulation, name, rows, samples(rows, number, simulation.seed))
+        for number, name in names.items()
+    }
+
+
+async def overlapping(simulation: Simulation, rows: list[Row], labels: dict[str, Side]) -> dict[str, StudyFolder]:
+    """Let three people each compare some pairs of round 1, so that there is agreement to measure."""
+    proposed = proposals(rows, 1, simulation.seed)
+    pairs = {row.prompt: (labels[row.prompt], proposed[row.prompt]) for row in rows[: simulation.overlap]}
+    return {"overlap": await compared(simulation, "overlap", list(rows[: simulation.overlap]), pairs, wanted=3)}
+
+
 def reported(simulation: Simulation, studies: dict[str, StudyFolder]) -> list[str]:
-    """Write the figure and the results, and return the lines that say what they show."""
+    """Write the figure, the results and the page about them, and return the lines that say what the figure shows."""
     rounds = [studies[name].path for name in ("demonstrations", "ilr-1", "ilr-2")]
     figure = study_figure(rounds, reference=simulation.work / "prompts.jsonl", reference_name=REFERENCE)
     write_study_figure(figure, simulation.out)
     nobody = World(crowd=simulation.crowd, quality={}, texts={})
-    settings = {
-        key: value for key, value in dataclasses.asdict(simulation).items() if key not in {"alpaca", "work", "out"}
-    }
-    results = {
-        "simulated": True,
-        "settings": settings,
-        "studies": {name: results_of(play_of(simulation, one, nobody)) for name, one in studies.items()},
-    }
-    write_atomic(simulation.out / "results.json", pretty(results))
-    return figure_lines(figure)
+    numbers = {name: results_of(play_of(simulation, one, nobody)) for name, one in sorted(studies.items())}
+    data = pretty({"simulated": True, "settings": settings_of(simulation), "studies": numbers})
+    write_atomic(simulation.out / "results.json", data)
+    agreement: list[str] = []
+    if "overlap" in studies:
+        with studies["overlap"].opened_to_read() as db:
+            agreement = study_agreement(db).lines()
+    lines = figure_lines(figure)
+    write_atomic(simulation.out / "README.md", page_of(json.loads(data), lines, agreement).encode())
+    return lines
+
+
+def settings_of(simulation: Simulation) -> dict[str, Any]:
+    """Return what was simulated, without the paths."""
+    values = dataclasses.asdict(simulation) | {"behind": -BEHIND}
+    return {key: value for key, value in values.items() if key not in {"alpaca", "work", "out"}}
 
 
 def main() -> None:

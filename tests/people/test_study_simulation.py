@@ -140,6 +140,9 @@ def test_a_tiny_simulation_goes_from_the_link_to_the_figure(tmp_path: Path) -> N
             assert one["sides"]["compared"] > 0
             assert one["sides"]["other_than_meant"] == 0
     assert results["studies"]["ilr-1"]["agreement"]["krippendorff_nominal"]["value"] is None
+    page = (tmp_path / "out" / "README.md").read_text()
+    assert "**No person took part." in page
+    assert "| answers wanted | 4 | 4 | 4 | 4 | 4 | 6 |" in page
     figure = json.loads((tmp_path / "out" / "figure-6.json").read_text())
     assert figure["simulated"] is True
     assert [row["preferred"]["n"] for row in figure["choices"] if row["writer"] == "all"] == [4, 4]

@@ -114,7 +114,8 @@ def study_figure(
                 rounds.append(tuple(choices))
             else:
                 missing[path.name] = "no answered pair has a proposal in it (column second_source: proposal)"
-    lengths = _lengths(texts, reference, reference_name, missing)
+    people = lengths_of("simulated people" if simulated else "people", texts)
+    lengths = _lengths(people, reference, reference_name, missing)
     if not rounds:
         missing[CHOICES] = "no study of comparisons with a label and a proposal; name one"
     win_rates = _win_rates(run, missing)
@@ -122,18 +123,17 @@ def study_figure(
 
 
 def _lengths(
-    texts: dict[str, str], reference: Path | None, name: str, missing: dict[str, str]
+    people: AnswerLengths, reference: Path | None, name: str, missing: dict[str, str]
 ) -> tuple[AnswerLengths, ...]:
-    if not texts:
+    if not people.words:
         if reference is not None:
             raise ConfigError("--reference: no study with demonstrations is named; name one, or leave --reference out")
         missing[LENGTHS] = "no answered study of demonstrations; name one"
         return ()
-    people = lengths_of("people", texts)
     if reference is None:
         missing["reference"] = "no answers of a reference model; give --reference FILE"
         return (people,)
-    return people, lengths_of(name, reference_texts(reference, set(texts)))
+    return people, lengths_of(name, reference_texts(reference, set(people.words)))
 
 
 def _win_rates(run: Path | None, missing: dict[str, str]) -> tuple[tuple[str, tuple[Point, ...]], ...]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from statistics import fmean
+from typing import assert_never
 
 from burnish.config.base import Settings
 from burnish.results import Metric, Record
@@ -95,6 +95,8 @@ def _value(claim: SeamClaim, cells: Sequence[StudyCell]) -> float | None:
         case Measure.OVER_SOURCE:
             one, other = (_correlation(cells, source) for source in (claim.source, claim.other))
             return None if one is None or other is None else one - other
+        case _:
+            assert_never(claim.measure)
 
 
 def _difference(cells: Sequence[StudyCell], size: Callable[[StudyCell], int], smallest_first: bool) -> float | None:
@@ -106,7 +108,7 @@ def _difference(cells: Sequence[StudyCell], size: Callable[[StudyCell], int], sm
     # With one size there is nothing to compare.
     if len(sizes) < 2 or not low or not high:
         return None
-    return math.copysign(1.0, 1 if smallest_first else -1) * (fmean(low) - fmean(high))
+    return (fmean(low) - fmean(high)) if smallest_first else (fmean(high) - fmean(low))
 
 
 def _correlation(cells: Sequence[StudyCell], source: str | None) -> float | None:

@@ -1,6 +1,7 @@
 # make demo: runs the embedded experiment. Its last line says where the report is.
 # make paper: runs all experiments of configs/paper/list.yaml, logs their CPU hours in docs/results/paper-cost.json, and writes the
 #   pages about them. If it is stopped, the same command continues.
+# make seam: runs the experiments of configs/seam, and writes their results into docs/results/seam-embedded. It goes on after a stop.
 # make paper-cost: prints what `make paper` has left to compute, and about what it would cost.
 # make claims: computes the verdicts on docs/claims.yaml from the committed results. It runs no experiment.
 # make test: runs every check.  make check: runs the fast checks.  make clean: removes environments and caches.
@@ -25,7 +26,7 @@ FOR_DEMO = $(VENV)/installed-for-demo
 FOR_TEST = $(VENV)/installed-for-test
 REQUIREMENTS = pyproject.toml requirements/models.in $(VERSIONS)
 
-.PHONY: demo paper paper-cost claims test check lint types types-of-the-package every-test fast-tests newest browser lock clean
+.PHONY: demo paper paper-cost seam claims test check lint types types-of-the-package every-test fast-tests newest browser lock clean
 
 demo: $(FOR_DEMO)
 	$(BIN)/burnish demo
@@ -39,6 +40,9 @@ paper: $(FOR_DEMO)
 
 paper-cost: $(FOR_DEMO)
 	$(BIN)/python scripts/make_paper.py --dry-run
+
+seam: $(FOR_DEMO)
+	$(BIN)/python scripts/make_seam.py
 
 claims: $(FOR_DEMO)
 	$(BIN)/python scripts/write_claims.py

@@ -62,7 +62,7 @@ def render(rows: Sequence[TableRow], name: str, notes: Sequence[str] = ()) -> st
             # Markup is safe here: the drawing is our own.
             figure=None if drawing is None else Markup(drawing.svg.replace("<svg ", '<svg aria-hidden="true" ', 1)),  # noqa: S704
             means=_means_table(rows),
-            prompts=[_prompt(row) for row in riskiest(rows, MOST_ROWS)],
+            prompts=[prompt_view(row) for row in riskiest(rows, MOST_ROWS)],
             burnish_version=__version__,
         )
     )
@@ -100,7 +100,7 @@ def _means_table(rows: Sequence[TableRow]) -> Table:
     )
 
 
-def _prompt(row: TableRow) -> PromptView:
+def prompt_view(row: TableRow) -> PromptView:
     """Show a prompt with its gold answer and the worse answers that are rewarded at least as much."""
     texts = [_text(one) for one in (row.values[GOLD], *_listed(row.values[WORSE]))]
     over = [(one, text) for one, text in zip(row.worse, texts[1:], strict=True) if one.reward >= row.gold.reward]

@@ -166,7 +166,8 @@ def context_of(
         terminal=Terminal(),
         own_backend=own_backend,
     )
-    if doubt := template_doubt(context.models[REWARD]):
+    named = any(one.field == REWARD for one in wanted)
+    if named and (doubt := template_doubt(context.models[REWARD])):
         context.terminal.say(doubt)
     return context
 

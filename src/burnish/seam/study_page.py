@@ -1,0 +1,152 @@
+"""The page of an experiment on SEAM: the grid as a heat map, a histogram, a scatter, and examples. It needs no other
+file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from markupsafe import Markup
+
+from burnish import __version__
+from burnish.algorithms.seam import SHOWN, Variant
+from burnish.report.drawing import Axis, Curve, Drawing, Mark, curves
+from burnish.report.facts import Fact
+from burnish.report.histogram import histogram
+from burnish.report.page import environment
+from burnish.report.tables import Cell, Table
+from burnish.report.text import NONE
+from burnish.results import Metric
+from burnish.seam.page import prompt_view
+from burnish.seam.results import TABLE_FILE, riskiest
+from burnish.seam.study_results import StudyCell, StudyResults, over_seeds
+from burnish.seam.table import TableRow, read_table
+
+REPORT_FILE, TABLES = "report.html", "tables"
+MOST_EXAMPLES = 8
+"""How many prompts the page shows as examples."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tile:
+    """A tile of a heat map. `shade` is its colour's strength from 0 to 1."""
+
+    text: str
+    detail: str
+    shade: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeatMap:
+    """A grid of tiles: a row for each policy, a column for each reward model."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Tile, ...]], ...]
+
+
+def table_name(seed: int, rows: int, pairs: int, source: str) -> str:
+    """Return the name of the folder with the SEAM table of a cell."""
+    return f"seed-{seed}-{rows}-{pairs}-{source}"
+
+
+def render(results: StudyResults, folder: Path) -> str:
+    """Return the page as HTML. `folder` has the SEAM tables. Every string in it is escaped."""
+    source = "own" if "own" in results.sources else results.sources[0]
+    last = results.cells[-1]
+    table = read_table(folder / TABLES / table_name(last.seed, last.rows, last.pairs, source) / TABLE_FILE)
+    return (
+        environment()
+        .get_template("seam_study.html.j2")
+        .render(
+            name=results.name,
+            facts=[
+                Fact("Policies", ", ".join(f"{rows:,} gold rows" for rows in results.rows)),
+                Fact("Reward models", ", ".join(f"{pairs:,} pairs" for pairs in results.pairs)),
+                Fact("Seeds", ", ".join(str(seed) for seed in sorted({cell.seed for cell in results.cells}))),
+            ],
+            grids=_grids(results),
+            correlations=_correlations(results),
+            scatter=_shown(_scatter(results)),
+            figure=_shown(_histogram(table)),
+            shown=f"Policy on {last.rows:,} rows, reward model on {last.pairs:,} pairs, seed {last.seed}, {source}.",
+            prompts=[prompt_view(row) for row in riskiest(table, MOST_EXAMPLES)],
+            burnish_version=__version__,
+        )
+    )
+
+
+def _grids(results: StudyResults) -> list[HeatMap]:
+    """Return the heat maps: the mismatch, and the mean SEAM by each source."""
+    maps = [_grid(results, "Mismatch", lambda cell: cell.mismatch.value)]
+    for name in results.sources:
+
+        def mean(cell: StudyCell, name: str = name) -> float | None:
+            return cell.sources[name].mean
+
+        maps.append(_grid(results, f"Mean SEAM, source {name}", mean))
+    return maps
+
+
+def _grid(results: StudyResults, title: str, value: Callable[[StudyCell], float | None]) -> HeatMap:
+    rows: list[tuple[str, tuple[Tile, ...]]] = []
+    for count in results.rows:
+        cells = [[one for one in results.cells if (one.rows, one.pairs) == (count, pairs)] for pairs in results.pairs]
+        rows.append((f"policy on {count:,} rows", tuple(_tile(over_seeds(some, value)) for some in cells)))
+    return HeatMap(title=title, header=tuple(f"{pairs:,} pairs" for pairs in results.pairs), rows=tuple(rows))
+
+
+def _tile(metric: Metric) -> Tile:
+    if metric.value is None:
+        return Tile(text=NONE, detail="", shade=0.0)
+    bounds = "" if metric.ci95 is None else f"{100 * metric.ci95[0]:.1f} to {100 * metric.ci95[1]:.1f}"
+    return Tile(text=f"{100 * metric.value:.1f} %", detail=bounds, shade=round(min(max(metric.value, 0.0), 1.0), 3))
+
+
+def _correlations(results: StudyResults) -> Table:
+    """Return the rank correlation of each source and variant with the mismatch: means over cells and seeds."""
+    rows = tuple((Cell(source), *(_correlation(results, source, name) for name in SHOWN)) for source in results.sources)
+    return Table(title="Correlations", header=("source", *SHOWN), rows=rows)
+
+
+def _correlation(results: StudyResults, source: str, variant: Variant) -> Cell:
+    # The cells of one seed share their prompts. So a seed's mean over its cells is one value.
+    seeds = sorted({cell.seed for cell in results.cells})
+    means = [
+        over_seeds(
+            [cell for cell in results.cells if cell.seed == seed],
+            lambda cell: cell.sources[source].correlation[variant].value,
+        )
+        for seed in seeds
+    ]
+    found = [one.value for one in means if one.value is not None]
+    if not found:
+        return Cell(NONE)
+    return Cell(f"{sum(found) / len(found):.2f}", f"{min(found):.2f} to {max(found):.2f} over {len(found)} seeds")
+
+
+def _scatter(results: StudyResults) -> Drawing | None:
+    """Draw the mismatch of each cell over its mean SEAM, with a colour for each source."""
+    drawn: list[Curve] = []
+    for name in results.sources:
+        marks = tuple(
+            Mark(x=mean, y=100 * cell.mismatch.value)
+            for cell in results.cells
+            if (mean := cell.sources[name].mean) is not None and cell.mismatch.value is not None
+        )
+        if marks:
+            drawn.append(Curve(label=name, marks=marks, joined=False))
+    if not drawn:
+        return None
+    return curves("mismatch", "Mismatch over SEAM", Axis(label="mean SEAM"), Axis(label="mismatch (%)"), drawn)
+
+
+def _histogram(table: list[TableRow]) -> Drawing | None:
+    values = [value for row in table if (value := row.score.values[Variant.SEAM]) is not None]
+    return histogram("seam", "SEAM of the prompts", "SEAM", "prompts", values) if values else None
+
+
+def _shown(drawing: Drawing | None) -> Markup | None:
+    # Markup is safe here: the drawing is our own, and matplotlib escapes the names that it writes.
+    return None if drawing is None else Markup(drawing.svg.replace("<svg ", '<svg aria-hidden="true" ', 1))  # noqa: S704

@@ -1,0 +1,87 @@
+"""Claims on the experiment with SEAM: their measures, worked by hand, and the verdicts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+
+from burnish.config.yaml_text import read_yaml
+from burnish.results import Metric
+from burnish.seam.study_claims import ClaimVerdict, Measure, SeamClaim, judged
+from burnish.seam.study_results import SourceResult, StudyCell, StudyResults
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def metric(value: float | None) -> Metric:
+    return Metric(value=value, n=9, ci95=None)
+
+
+def cell(seed: int, rows: int, pairs: int, mismatch: float | None, own: float | None, contrast: float) -> StudyCell:
+    sources = {
+        name: SourceResult(mean=0.5, undefined=0, correlation={"seam": metric(value)})
+        for name, value in (("own", own), ("contrast", contrast))
+    }
+    return StudyCell(seed=seed, rows=rows, pairs=pairs, right=None, mismatch=metric(mismatch), sources=sources)
+
+
+def results(noise: float = 0.0) -> StudyResults:
+    """Two seeds whose mismatch falls by .2 with more pairs and rises by .1 with more rows; the second has noise."""
+    cells = [
+        cell(seed, rows, pairs, 0.4 - 0.2 * (pairs == 90) + 0.1 * (rows == 50) + seed * noise * (pairs == 90), 0.6, 0.2)
+        for seed in (0, 1)
+        for rows in (10, 50)
+        for pairs in (30, 90)
+    ]
+    return StudyResults(name="x", cells=cells)
+
+
+def claim(measure: Measure, margin: float, **more: Any) -> SeamClaim:
+    return SeamClaim(id="a", words="A.", measure=measure, margin=margin, **more)
+
+
+@pytest.mark.parametrize(
+    ("measure", "expected", "more"),
+    [
+        (Measure.REWARD_SIZE, 0.2, {}),
+        (Measure.POLICY_SIZE, 0.1, {}),
+        (Measure.CORRELATION, 0.6, {"source": "own"}),
+        (Measure.OVER_SOURCE, 0.4, {"source": "own", "other": "contrast"}),
+    ],
+)
+def test_the_measures(measure: Measure, expected: float, more: dict[str, Any]) -> None:
+    found = judged(claim(measure, expected - 0.01, **more), results())
+    assert found.measured.value == pytest.approx(expected)
+    assert (found.measured.n, found.verdict) == (2, ClaimVerdict.HOLDS)
+    assert judged(claim(measure, expected + 0.01, **more), results()).verdict is ClaimVerdict.FAILS
+
+
+def test_a_claim_is_open_where_the_interval_holds_the_margin_or_is_missing() -> None:
+    assert judged(claim(Measure.REWARD_SIZE, 0.15), results(noise=0.1)).verdict is ClaimVerdict.OPEN
+    one = StudyResults(name="x", cells=results().cells[:4])
+    assert judged(claim(Measure.REWARD_SIZE, 0.1), one).verdict is ClaimVerdict.OPEN
+
+
+def test_what_could_not_be_measured_is_no_value() -> None:
+    cells = [cell(0, 10, 30, None, None, 0.2), cell(0, 10, 90, 0.2, None, 0.2)]
+    none = StudyResults(name="x", cells=cells)
+    # There is one size of policy, so there is no difference either.
+    for one in (
+        claim(Measure.REWARD_SIZE, 0.0),
+        claim(Measure.POLICY_SIZE, 0.0),
+        claim(Measure.CORRELATION, 0.0, source="own"),
+    ):
+        found = judged(one, none)
+        assert (found.measured.value, found.measured.n, found.verdict) == (None, 0, ClaimVerdict.OPEN)
+
+
+def test_the_registered_claims_name_sources_of_the_config() -> None:
+    text = (ROOT / "docs" / "seam-claims.yaml").read_text()
+    claims = TypeAdapter(list[SeamClaim]).validate_python(read_yaml(text, "seam-claims.yaml"))
+    assert len({one.id for one in claims}) == len(claims) > 3
+    config: Any = read_yaml((ROOT / "configs" / "seam" / "mismatch.yaml").read_text(), "mismatch.yaml")
+    kinds = {source["kind"] for source in config["sources"]}
+    assert {name for one in claims for name in (one.source, one.other) if name} <= kinds

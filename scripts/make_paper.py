@@ -35,7 +35,8 @@ from burnish.lab.running import planned
 from burnish.lab.suite import SUITE_FILE, TRAININGS, models_of, slug
 from burnish.report.joined import write_joined
 from burnish.results import RESULTS_FILE, read_timings
-from burnish.store.files import default_store, pretty, write_atomic
+from burnish.store.files import pretty, write_atomic
+from burnish.store.opening import default_store
 from burnish.store.stages import Store
 
 ROOT = Path(__file__).parent.parent

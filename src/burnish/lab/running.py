@@ -43,9 +43,10 @@ from burnish.results import (
 from burnish.steps.engines import GENERATOR, check_engine
 from burnish.store.course import Course
 from burnish.store.explain import Explanation, explain, flat
-from burnish.store.files import default_store, explained_write_errors, pretty, write_atomic
+from burnish.store.files import explained_write_errors, pretty, write_atomic
 from burnish.store.json_rows import dump_line
 from burnish.store.known_hashes import HASHES, KnownHashes
+from burnish.store.opening import default_store
 from burnish.store.runners import Executor, planned_stages
 from burnish.store.stages import Store
 from burnish.tasks import make_task

@@ -13,8 +13,9 @@ from burnish.errors import ConfigError
 from burnish.lab.inputs import resolve
 from burnish.lab.running import planned, run_all
 from burnish.report.joined import write_joined
-from burnish.store.files import default_store, pretty, write_atomic
+from burnish.store.files import pretty, write_atomic
 from burnish.store.known_hashes import HASHES, KnownHashes
+from burnish.store.opening import default_store
 from burnish.store.stages import Store
 
 TRAININGS = ("train", "train_classifier", "train_preferences")

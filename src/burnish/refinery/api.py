@@ -20,8 +20,9 @@ from burnish.refinery.options import Options, config_of
 from burnish.refinery.refining import RunOptions, refine_data
 from burnish.steps.engines import BACKEND, GENERATOR, check_engine
 from burnish.steps.judging import AnnotatorPlan
-from burnish.store.files import default_store, write_atomic
+from burnish.store.files import write_atomic
 from burnish.store.json_rows import dump_line
+from burnish.store.opening import default_store
 from burnish.types import Example, Refinement, short_hash
 
 

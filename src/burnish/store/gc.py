@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import shutil
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from burnish.errors import StageError
-from burnish.store.files import remove_tree
+from burnish.store.attempts import WORK, Others, State, discard, forgotten_notes, key_of
+from burnish.store.files import remove_tree, tree_size
+from burnish.store.locking import is_locked
 from burnish.store.manifest import PLACE_DIGITS, Damage, RunRecord, read_record
 from burnish.store.stages import DAMAGED, Store
 
@@ -30,21 +31,26 @@ class Garbage:
 def collect(store: Store, dry_run: bool = False) -> list[Garbage]:
     """Remove finished stages that no run needs, abandoned work, and damaged files that were put aside.
 
-    A run needs its stages as long as it is recorded and its results folder exists. Work of another process that is
-    running now is kept. Returns what was removed, or with `dry_run` what would be removed, in the order of removal.
-    Raises StageError if the record of a run is damaged. It is then unknown what that run needs, and nothing is removed.
+    A run needs its stages as long as it is recorded and its results folder exists. The folder of a run on another host
+    counts as existing, because it may be on a disk of that host. Work of another process that is running now is kept.
+    Returns what was removed, or with `dry_run` what would be removed, in the order of removal. Raises StageError if the
+    record of a run is damaged. It is then unknown what that run needs, and nothing is removed.
     """
     records = _records(store)
-    # A run whose results folder is gone needs nothing any more.
-    wanted = {fingerprint for record in records.values() if Path(record.out).is_dir() for fingerprint in record.stages}
+    wanted = {fingerprint for record in records.values() if not _is_over(record) for fingerprint in record.stages}
     garbage = [*_unreferred(store, {fingerprint[:PLACE_DIGITS] for fingerprint in wanted}), *_abandoned(store)]
     garbage.sort(key=lambda item: (ORDER.index(item.name) if item.name in ORDER else len(ORDER), str(item.path)))
     garbage += [_garbage(path, DAMAGED) for path in sorted((store.root / DAMAGED).glob("*"))]
     if not dry_run:
         for item in garbage:
-            remove_tree(item.path)
+            discard(item.path) if key_of(item.path) else remove_tree(item.path)
         _forget(store, records)
     return garbage
+
+
+def _is_over(record: RunRecord) -> bool:
+    """Say whether a run needs nothing any more, because its results folder is gone."""
+    return record.host in {"", socket.gethostname()} and not Path(record.out).is_dir()
 
 
 def _records(store: Store) -> dict[Path, RunRecord]:
@@ -73,31 +79,26 @@ def _unreferred(store: Store, wanted: set[str]) -> Iterator[Garbage]:
 
 
 def _abandoned(store: Store) -> Iterator[Garbage]:
-    """Yield the folders of unfinished work that no process holds the lock of."""
-    for path in sorted((store.root / "work").glob("*")):
-        hidden = path.name.startswith(".")
-        if path.is_dir() and not hidden and not _is_locked(store.root / "locks" / f"{path.name}.lock"):
-            yield _garbage(path, path.name.rpartition("-")[0])
+    """Yield the folders of attempts that do not go on."""
+    for path in sorted((store.root / WORK).glob("*")):
+        key = key_of(path)
+        if path.is_dir() and key is not None and not _goes_on(store.root, key, path):
+            yield _garbage(path, key.rpartition("-")[0])
+
+
+def _goes_on(root: Path, key: str, folder: Path) -> bool:
+    """Say whether a process works in the folder of an attempt. Processes on other hosts show it by signs of life."""
+    busy = is_locked(root, key)
+    return busy or Others(root, key, locked=busy is False).state(folder) is State.ALIVE
 
 
 def _garbage(path: Path, name: str) -> Garbage:
-    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
-    return Garbage(path=path, name=name, size=sum(file.lstat().st_size for file in files))
-
-
-def _is_locked(lock: Path) -> bool:
-    # The kernel frees a lock when its process dies. So the file alone says nothing, and only an attempt to lock tells.
-    try:
-        with FileLock(lock, timeout=0):
-            return False
-    except Timeout:
-        return True
+    return Garbage(path=path, name=name, size=tree_size(path))
 
 
 def _forget(store: Store, records: dict[Path, RunRecord]) -> None:
-    for path, record in records.items():
-        if not Path(record.out).is_dir():
-            path.unlink(missing_ok=True)
+    for path in [*(path for path, record in records.items() if _is_over(record)), *forgotten_notes(store.root)]:
+        path.unlink(missing_ok=True)
     # `remove_tree` renames before it deletes. A kill in between leaves folders with this ending.
     for gone in [*store.root.glob("*/*/.*.gone"), *store.root.glob("*/.*.gone")]:
         shutil.rmtree(gone, ignore_errors=True)

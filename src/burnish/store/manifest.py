@@ -66,10 +66,12 @@ class Costs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
-    """The stages from which the results in one folder came."""
+    """The stages from which the results in one folder came. `host` wrote the folder. It is empty if version 0.1 wrote
+    the record."""
 
     out: Annotated[str, Field(min_length=1)]
     stages: list[_Fingerprint]
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

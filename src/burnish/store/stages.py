@@ -1,39 +1,38 @@
 """Stages. A stage is identified by its content, computed once, and its result is either complete or absent.
 
 The fingerprint of a stage is the sha256 of the canonical JSON of its name, its version, the settings that change its
-result, and the fingerprints of its inputs. A stage is computed in a work folder under a lock. `manifest.json` is
-written last, and then the folder is renamed to its final place.
+result, and the fingerprints of its inputs. Each attempt to compute a stage writes into a folder of its own. Its
+`manifest.json` is written last, and then the folder is moved to the place of the result, unless one is there.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
-import os
 import socket
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
-from filelock import FileLock, Timeout
 from pydantic import JsonValue
 
 from burnish.errors import StageError
+from burnish.store.attempts import WORK, stage_key
 from burnish.store.canonical import canonical
-from burnish.store.course import StagePosition
-from burnish.store.files import Appender, explained_write_errors, pretty, tree_checksums, write_atomic
+from burnish.store.files import Appender, explained_write_errors, pretty, sync_directory, tree_checksums, write_atomic
 from burnish.store.manifest import MANIFEST, PLACE_DIGITS, SCHEMA_VERSION, Damage, Output, read_costs, read_manifest
 from burnish.types import Artifact
 
 T = TypeVar("T")
-PATIENCE = 10.0
-"""Seconds to wait for the lock of a stage before saying which process holds it."""
 COSTS = "costs.json"
 """The file with what a stage has cost until now. It lies in the work folder and is not part of the result."""
 SAVED_SECONDS = 0.2
 """The least time between two syncs of a file of batches: small batches would spend all of their time on it."""
+_OCCUPIED = {errno.ENOTEMPTY, errno.EEXIST}
+"""What systems say if a folder cannot be moved because another one has its name and is not empty."""
 DAMAGED = "damaged"
 """The folder of the store to which damaged files are moved. `gc` empties it."""
 
@@ -47,6 +46,8 @@ class Work:
     started: float = field(default_factory=time.monotonic)
     # It is told how many rows are done, and of how many. This is shown to people and is not part of the result.
     tell: Callable[[int, int], None] = lambda done, total: None
+    # It raises LeaseError if another process has removed the folder.
+    check: Callable[[], None] = lambda: None
     _saved: float = field(default=0.0, init=False)
     _done: int = field(default=0, init=False)
     _total: int = field(default=0, init=False)
@@ -101,6 +102,7 @@ class Work:
             self.counts[key] = self.counts.get(key, 0) + number
 
     def _save(self) -> None:
+        self.check()
         write_atomic(self.path / COSTS, pretty({"counts": self.counts, "seconds": self.seconds}))
         self._saved = time.monotonic()
 
@@ -161,23 +163,6 @@ class Stage:
         return hashlib.sha256(canonical(self.payload)).hexdigest()
 
 
-class Talk(Protocol):
-    """Tells people what a runner does. Data is never written there."""
-
-    def say(self, message: str) -> None:
-        """Print one line."""
-        ...
-
-    @contextmanager
-    def stage(self, label: str, position: StagePosition | None = None) -> Generator[None, None, None]:
-        """Show that a stage is running, and where it stands in the run."""
-        yield
-
-    def rows(self, done: int, total: int) -> None:
-        """Show how many rows of the running stage are done."""
-        ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
     """A finished stage, as its manifest describes it."""
@@ -207,8 +192,8 @@ class Store:
         return self.root / "stages" / name / fingerprint[:PLACE_DIGITS]
 
     def work_place(self, name: str, fingerprint: str) -> Path:
-        """Return the folder in which a stage is computed."""
-        return self.root / "work" / f"{name}-{fingerprint[:PLACE_DIGITS]}"
+        """Return the folder in which version 0.1 computed a stage. What a killed run left there is still used."""
+        return self.root / WORK / stage_key(name, fingerprint)
 
     def done(self, name: str, fingerprint: str) -> Done | None:
         """Return a finished stage, or None if there is none or its manifest is damaged.
@@ -233,12 +218,9 @@ class Store:
         """
         return self._look(place, place.parent.name, place.name)
 
-    def sealed(self, name: str, fingerprint: str) -> Done | Damage | None:
-        """Return finished work whose run was killed before the work was moved to its place.
-
-        The result is as in `look`.
-        """
-        return self._look(self.work_place(name, fingerprint), name, fingerprint[:PLACE_DIGITS])
+    def sealed(self, work: Path, name: str, fingerprint: str) -> Done | Damage | None:
+        """Return finished work that was not moved to its place yet. The result is as in `look`."""
+        return self._look(work, name, fingerprint[:PLACE_DIGITS])
 
     def _look(self, place: Path, name: str, digits: str) -> Done | Damage | None:
         found = read_manifest(place, name, digits)
@@ -288,10 +270,11 @@ class Store:
                 return Damage(path=done.path / name, why="a file is changed, missing or not of this stage")
         return None
 
-    def put_aside(self, path: Path) -> Path:
+    def put_aside(self, path: Path, inode: int | None = None) -> Path | None:
         """Move a damaged file or folder away, and return its new path. Nothing is deleted until `gc` runs.
 
-        Raises StageError if it cannot be moved.
+        If `inode` is given, only the folder with this number is moved. Returns None if another process has already
+        moved or replaced it. Raises StageError if it cannot be moved.
         """
         kind = f"{path.parent.name}-" if path.parent.parent == self.root / "stages" else ""
         folder = self.root / DAMAGED
@@ -299,36 +282,36 @@ class Store:
             folder.mkdir(parents=True, exist_ok=True)
             # The time keeps the names apart if the same stage is damaged more than once.
             aside = folder / f"{kind}{path.name}.{time.time_ns()}"
-            path.rename(aside)
+            try:
+                path.rename(aside)
+            except FileNotFoundError:
+                return None
+            if inode not in {None, inode_of(aside)}:
+                # Between the look and the move, another host put a new result there. It belongs there, unless there is
+                # one more by now.
+                with suppress(OSError):
+                    aside.rename(path)
+                return None
         return aside
 
-    @contextmanager
-    def lock(self, name: str, fingerprint: str, talk: Talk) -> Generator[None, None, None]:
-        """Hold the lock of a stage. If another process holds it, say which one, and wait.
+    def commit(self, work: Path, name: str, fingerprint: str) -> bool:
+        """Move complete work to the place of the result. Return False if a result is already there.
 
-        The kernel frees the lock when the process ends, so that a killed run blocks nobody. Raises StageError if the
-        lock cannot be written.
+        Raises StageError if the store cannot be written, and FileNotFoundError if the work was removed.
         """
-        path = self.root / "locks" / f"{name}-{fingerprint[:32]}"
-        with explained_write_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        lock, holder = FileLock(f"{path}.lock"), Path(f"{path}.holder")
-        try:
-            # Short waits are usual if workers need the same stage, and are not worth a message.
-            lock.acquire(timeout=PATIENCE)
-        except Timeout:
-            owner = _owner(holder)
-            talk.say(f"{name} {fingerprint[:8]} is being computed by {owner}; waiting for it")
-            # The other run may need hours, and its messages may go elsewhere.
-            with talk.stage(f"wait for {name} {fingerprint[:8]}"):
-                lock.acquire()
-        try:
-            with explained_write_errors(path):
-                holder.write_text(f"process {os.getpid()} on {socket.gethostname()}")
-            yield
-        finally:
-            holder.unlink(missing_ok=True)
-            lock.release()
+        place = self.place(name, fingerprint)
+        with explained_write_errors(place):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                # The manifest lies in the folder. The system refuses to replace a folder that is not empty, so of
+                # several processes that do this at the same time exactly one succeeds, on any host.
+                work.rename(place)
+            except OSError as error:
+                if error.errno in _OCCUPIED:
+                    return False
+                raise
+            sync_directory(place.parent)
+        return True
 
     def refer(self, out: Path, fingerprints: Sequence[str]) -> None:
         """Record from which stages the results in the folder `out` came, so that `gc` keeps these stages.
@@ -337,13 +320,19 @@ class Store:
         """
         # One record for each results folder: a new run into the same folder replaces the record of the old run.
         name = hashlib.sha256(str(out.resolve()).encode()).hexdigest()[:16]
-        record = {"schema_version": SCHEMA_VERSION, "out": str(out.resolve()), "stages": sorted(set(fingerprints))}
+        record = {
+            "schema_version": SCHEMA_VERSION,
+            "out": str(out.resolve()),
+            "stages": sorted(set(fingerprints)),
+            "host": socket.gethostname(),
+        }
         write_atomic(self.root / "runs" / f"{name}.json", pretty(record))
 
 
-def _owner(holder: Path) -> str:
-    """Say which process holds a lock, if its note can be read."""
+def inode_of(path: Path) -> int | None:
+    """Return the number of a file or folder, which tells it from another one with the same name. None if it is not
+    there."""
     try:
-        return holder.read_text(encoding="utf-8", errors="replace")[:200] if holder.is_file() else "another process"
-    except OSError:  # that process ended after `is_file` and removed its note
-        return "another process"
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return None

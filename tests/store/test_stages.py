@@ -21,8 +21,9 @@ from burnish.store.course import StagePosition
 from burnish.store.explain import explain
 from burnish.store.gc import collect
 from burnish.store.locking import stage_lock
+from burnish.store.manifest import MANIFEST
 from burnish.store.runners import Executor, Planner
-from burnish.store.stages import MANIFEST, Stage, Store, Work
+from burnish.store.stages import Stage, Store, Work
 from burnish.types import Artifact, Verdict
 
 
@@ -315,8 +316,7 @@ def test_an_interrupted_run_keeps_what_it_has_finished(tmp_path: Path) -> None:
         run_small(small(), tmp_path, fake(stop_at_the_third_training))
     there = list((tmp_path / "store" / "stages").glob("*/*"))
     assert there
-    kept = {item.path for item in collect(Store(tmp_path / "store"))}
-    assert not kept & set(there)
+    assert not {item.path for item in collect(Store(tmp_path / "store"))} & set(there)
     assert all(path.exists() for path in there)
 
 

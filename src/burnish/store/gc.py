@@ -5,27 +5,14 @@ from __future__ import annotations
 import shutil
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from burnish.errors import StageError
-from burnish.store.attempts import WORK, Others, State, discard, forgotten_notes, key_of
-from burnish.store.files import remove_tree, tree_size
+from burnish.store.attempts import WORK, Others, State, forgotten_notes, key_of
+from burnish.store.garbage import MODELS, Garbage, garbage_at
 from burnish.store.locking import is_locked
-from burnish.store.manifest import PLACE_DIGITS, Damage, RunRecord, read_record
+from burnish.store.manifest import PLACE_DIGITS, Damage, RunRecord
 from burnish.store.stages import DAMAGED, Store
-
-ORDER = ("train_preferences", "train", "train_classifier", "train_rewards")
-"""The stages that are removed first. They are the largest, and the least likely to be needed again."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Garbage:
-    """A file or folder that no run refers to. `size` is in bytes."""
-
-    path: Path
-    name: str
-    size: int
 
 
 def collect(store: Store, dry_run: bool = False) -> list[Garbage]:
@@ -38,12 +25,12 @@ def collect(store: Store, dry_run: bool = False) -> list[Garbage]:
     """
     records = _records(store)
     wanted = {fingerprint for record in records.values() if not _is_over(record) for fingerprint in record.stages}
-    garbage = [*_unreferred(store, {fingerprint[:PLACE_DIGITS] for fingerprint in wanted}), *_abandoned(store)]
-    garbage.sort(key=lambda item: (ORDER.index(item.name) if item.name in ORDER else len(ORDER), str(item.path)))
-    garbage += [_garbage(path, DAMAGED) for path in sorted((store.root / DAMAGED).glob("*"))]
+    garbage = [*store.unneeded({fingerprint[:PLACE_DIGITS] for fingerprint in wanted}), *_abandoned(store)]
+    garbage.sort(key=lambda item: (MODELS.index(item.name) if item.name in MODELS else len(MODELS), str(item.path)))
+    garbage += [garbage_at(path, DAMAGED) for path in sorted((store.root / DAMAGED).glob("*"))]
     if not dry_run:
         for item in garbage:
-            discard(item.path) if key_of(item.path) else remove_tree(item.path)
+            store.remove(item)
         _forget(store, records)
     return garbage
 
@@ -53,29 +40,16 @@ def _is_over(record: RunRecord) -> bool:
     return record.host in {"", socket.gethostname()} and not Path(record.out).is_dir()
 
 
-def _records(store: Store) -> dict[Path, RunRecord]:
-    records: dict[Path, RunRecord] = {}
-    for path in sorted((store.root / "runs").glob("*.json")):
-        record = read_record(path)
+def _records(store: Store) -> dict[str, RunRecord]:
+    records: dict[str, RunRecord] = {}
+    for name, record in store.run_records():
         if isinstance(record, Damage):
             raise StageError(
                 f"{record}: nothing is freed, because it is not known which stages this run needs; run its command "
                 "again, which writes the file anew, or remove the file"
             )
-        if record is not None:
-            records[path] = record
+        records[name] = record
     return records
-
-
-def _unreferred(store: Store, wanted: set[str]) -> Iterator[Garbage]:
-    """Yield the stages that no run needs.
-
-    They are identified by their folder, not by their manifest. So a stage with a damaged manifest is removed only if no
-    run needs it.
-    """
-    for place in store.places():
-        if place.name not in wanted:
-            yield _garbage(place, place.parent.name)
 
 
 def _abandoned(store: Store) -> Iterator[Garbage]:
@@ -83,7 +57,7 @@ def _abandoned(store: Store) -> Iterator[Garbage]:
     for path in sorted((store.root / WORK).glob("*")):
         key = key_of(path)
         if path.is_dir() and key is not None and not _goes_on(store.root, key, path):
-            yield _garbage(path, key.rpartition("-")[0])
+            yield garbage_at(path, key.rpartition("-")[0])
 
 
 def _goes_on(root: Path, key: str, folder: Path) -> bool:
@@ -92,13 +66,12 @@ def _goes_on(root: Path, key: str, folder: Path) -> bool:
     return busy or Others(root, key, locked=busy is False).state(folder) is State.ALIVE
 
 
-def _garbage(path: Path, name: str) -> Garbage:
-    return Garbage(path=path, name=name, size=tree_size(path))
-
-
-def _forget(store: Store, records: dict[Path, RunRecord]) -> None:
-    for path in [*(path for path, record in records.items() if _is_over(record)), *forgotten_notes(store.root)]:
-        path.unlink(missing_ok=True)
+def _forget(store: Store, records: dict[str, RunRecord]) -> None:
+    for name, record in records.items():
+        if _is_over(record):
+            store.forget_run(name)
+    for note in forgotten_notes(store.root):
+        note.unlink(missing_ok=True)
     # `remove_tree` renames before it deletes. A kill in between leaves folders with this ending.
     for gone in [*store.root.glob("*/*/.*.gone"), *store.root.glob("*/.*.gone")]:
         shutil.rmtree(gone, ignore_errors=True)

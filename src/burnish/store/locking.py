@@ -71,14 +71,19 @@ def wait_for_others(store: Store, name: str, fingerprint: str, others: Others, t
 
     On one machine the lock of the stage does this. Locks do not always hold between hosts.
     """
-    alive = others.alive()
-    if not alive:
+    owner = _busy(store, others)
+    if owner is None:
         return
-    _say_who(others.owner(alive[0]), others.key, talk)
+    _say_who(owner, others.key, talk)
     with talk.stage(f"wait for {_short(others.key)}"):
-        while alive and store.done(name, fingerprint) is None:
+        while store.done(name, fingerprint) is None and _busy(store, others) is not None:
             time.sleep(POLL)
-            alive = others.alive()
+
+
+def _busy(store: Store, others: Others) -> str | None:
+    """Return which process on another host computes a stage now, or None if there is none."""
+    alive = others.alive()
+    return others.owner(alive[0]) if alive else store.elsewhere(others.key)
 
 
 def is_locked(root: Path, key: str) -> bool | None:

@@ -15,14 +15,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from burnish.errors import DataError, StageError, brief
-from burnish.store.attempts import Attempt, Others, attempting, discard, lease_lost, stage_key
+from burnish.store.attempts import Attempt, Others, discard, lease_lost, stage_key
 from burnish.store.canonical import canonical
 from burnish.store.course import Course, PlannedStage
 from burnish.store.files import PART, explained_write_errors, pretty, tree_checksums, write_atomic
+from burnish.store.finished import Done
 from burnish.store.locking import stage_lock, wait_for_others
 from burnish.store.manifest import MANIFEST, SCHEMA_VERSION, Damage
 from burnish.store.mending import mend_lines
-from burnish.store.stages import COSTS, Done, Stage, Store, Work, inode_of
+from burnish.store.stages import COSTS, Stage, Store, Work, inode_of
 from burnish.store.talk import Talk
 from burnish.types import Artifact
 
@@ -125,6 +126,7 @@ class Executor:
                 if not isinstance(done, Done):
                     done = self._compute(stage, fingerprint, others)
         self.sound.add(fingerprint)
+        self.store.fetch(done.path, weights=False)  # a stage that reads weights fetches them
         if fingerprint not in self._seen:
             self._seen.add(fingerprint)
             self.course.finished(fingerprint, done.seconds)
@@ -163,13 +165,13 @@ class Executor:
         """Compute a stage. If another process is faster, discard the work and use that process's result."""
         place = self.store.place(stage.name, fingerprint)
         for _ in range(TRIES):
-            if (inode := inode_of(place)) is not None:
-                found = self._reusable(stage, fingerprint)
-                if isinstance(found, Done):
-                    return found
-                if found is not None:
-                    self._put_aside(stage, place, found, inode)
-            with attempting(self.store.root, others.key) as attempt:
+            inode = inode_of(place)
+            found = self._reusable(stage, fingerprint)
+            if isinstance(found, Done):
+                return found
+            if found is not None:
+                self._put_aside(stage, place, found, inode)
+            with self.store.attempting(others.key) as attempt:
                 try:
                     self._attempt(stage, fingerprint, attempt, others)
                     attempt.check()
@@ -197,6 +199,8 @@ class Executor:
         # Work that already has a manifest is complete: a run was killed between writing the manifest and the rename.
         if not self._sealed(stage, work):
             self._prepare(work)
+            for artifact in (*stage.inputs.values(), *stage.after):
+                self.store.fetch(Path(artifact.path))
             position = self.course.position(fingerprint)
             with self.talk.stage(stage.label or stage.name, position), _explained(stage, work.path):
                 stage.run(work)
@@ -318,6 +322,7 @@ class Planner:
     def decided(self, decision: Artifact) -> bool | None:
         """Read the decision of a stage if it is finished. If it is not, go on or end as `longest` says."""
         if self.store.done(decision.kind, decision.fingerprint) is not None:
+            self.store.fetch(Path(decision.path))
             return _read_decision(Path(decision.path))
         self.undecided.add(decision.fingerprint)
         return True if self.longest else None

@@ -12,18 +12,20 @@ import hashlib
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Set as AbstractSet
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import JsonValue
 
-from burnish.errors import StageError
-from burnish.store.attempts import WORK, stage_key
+from burnish.store.attempts import WORK, Attempt, attempting, discard, key_of, stage_key
 from burnish.store.canonical import canonical
-from burnish.store.files import Appender, explained_write_errors, pretty, sync_directory, tree_checksums, write_atomic
-from burnish.store.manifest import MANIFEST, PLACE_DIGITS, SCHEMA_VERSION, Damage, Output, read_costs, read_manifest
+from burnish.store.files import Appender, explained_write_errors, pretty, remove_tree, sync_directory, write_atomic
+from burnish.store.finished import FinishedStages
+from burnish.store.garbage import Garbage, garbage_at
+from burnish.store.manifest import SCHEMA_VERSION, Damage, RunRecord, read_costs, read_record
 from burnish.types import Artifact
 
 T = TypeVar("T")
@@ -33,6 +35,8 @@ SAVED_SECONDS = 0.2
 """The least time between two syncs of a file of batches: small batches would spend all of their time on it."""
 _OCCUPIED = {errno.ENOTEMPTY, errno.EEXIST}
 """What systems say if a folder cannot be moved because another one has its name and is not empty."""
+RUNS = "runs"
+"""The folder of the store with the records of runs."""
 DAMAGED = "damaged"
 """The folder of the store to which damaged files are moved. `gc` empties it."""
 
@@ -163,112 +167,17 @@ class Stage:
         return hashlib.sha256(canonical(self.payload)).hexdigest()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
-    """A finished stage, as its manifest describes it."""
-
-    path: Path
-    name: str
-    fingerprint: str
-    payload: Mapping[str, Any]
-    seconds: float
-    counts: Mapping[str, int]
-    outputs: Mapping[str, Output]
-
-    @property
-    def size(self) -> int:
-        """The size of all output files in bytes."""
-        return sum(output.bytes for output in self.outputs.values())
-
-
-class Store:
+class Store(FinishedStages):
     """A folder with the finished stages, the work under way, and the records of the runs that refer to stages."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
-
-    def place(self, name: str, fingerprint: str) -> Path:
-        """Return the folder for the result of a stage. It need not exist."""
-        return self.root / "stages" / name / fingerprint[:PLACE_DIGITS]
+    @property
+    def address(self) -> str:
+        """What `--store` was, so that another process can open the same store."""
+        return str(self.root)
 
     def work_place(self, name: str, fingerprint: str) -> Path:
         """Return the folder in which version 0.1 computed a stage. What a killed run left there is still used."""
         return self.root / WORK / stage_key(name, fingerprint)
-
-    def done(self, name: str, fingerprint: str) -> Done | None:
-        """Return a finished stage, or None if there is none or its manifest is damaged.
-
-        Raises StageError as `look` does.
-        """
-        return self.read(self.place(name, fingerprint))
-
-    def read(self, place: Path) -> Done | None:
-        """Return the finished stage in a folder, or None if there is none or its manifest is damaged.
-
-        Raises StageError as `look` does.
-        """
-        stage = self.look(place)
-        return None if isinstance(stage, Damage) else stage
-
-    def look(self, place: Path) -> Done | Damage | None:
-        """Return the finished stage in a folder, or why it cannot be used, or None if the folder does not exist.
-
-        The manifest must be valid and belong to this folder. The outputs are not read; see `damage`. Raises StageError
-        if another version of burnish wrote the manifest, or if it cannot be read.
-        """
-        return self._look(place, place.parent.name, place.name)
-
-    def sealed(self, work: Path, name: str, fingerprint: str) -> Done | Damage | None:
-        """Return finished work that was not moved to its place yet. The result is as in `look`."""
-        return self._look(work, name, fingerprint[:PLACE_DIGITS])
-
-    def _look(self, place: Path, name: str, digits: str) -> Done | Damage | None:
-        found = read_manifest(place, name, digits)
-        if found is None or isinstance(found, Damage):
-            return found
-        manifest, payload = found
-        return Done(
-            path=place,
-            name=manifest.payload.name,
-            fingerprint=manifest.fingerprint,
-            payload=payload,
-            seconds=manifest.seconds,
-            counts=manifest.counts,
-            outputs=manifest.outputs,
-        )
-
-    def every(self, name: str = "*") -> Iterator[Done]:
-        """Yield the finished stages (of one name) whose manifests can be read, the latest first."""
-        for place in self.places(name):
-            if done := self.read(place):
-                yield done
-
-    def places(self, name: str = "*") -> list[Path]:
-        """Return the folders of finished stages (of one name), the latest first.
-
-        Their manifests need not be readable.
-        """
-        # Names that begin with a dot are folders that are being removed (see `remove_tree`).
-        folders = [place for place in self.root.glob(f"stages/{name}/*") if not place.name.startswith(".")]
-        return sorted(folders, key=lambda place: -place.lstat().st_mtime)
-
-    def damage(self, done: Done) -> Damage | None:
-        """Return the first output whose checksum differs from the one in the manifest, or None if all are whole.
-
-        A missing file and a file that the manifest does not name are damage, too. Raises StageError if the system does
-        not allow a file to be read.
-        """
-        try:
-            checksums = tree_checksums(done.path)
-        except OSError as error:
-            raise StageError(
-                f"{error.filename}: cannot be read ({error.strerror}); check its permissions and the disk"
-            ) from error
-        checksums.pop(MANIFEST, None)  # the manifest cannot hold its own checksum
-        for name in sorted({*checksums, *done.outputs}):
-            if name not in done.outputs or checksums.get(name) != done.outputs[name].sha256:
-                return Damage(path=done.path / name, why="a file is changed, missing or not of this stage")
-        return None
 
     def put_aside(self, path: Path, inode: int | None = None) -> Path | None:
         """Move a damaged file or folder away, and return its new path. Nothing is deleted until `gc` runs.
@@ -313,20 +222,54 @@ class Store:
             sync_directory(place.parent)
         return True
 
+    def attempting(self, key: str) -> AbstractContextManager[Attempt]:
+        """Begin an attempt to compute the stage with this key, as `attempts.attempting` does."""
+        return attempting(self.root, key)
+
+    def elsewhere(self, key: str) -> str | None:
+        """Return which process computes a stage now, if `Others` cannot see it. There is none in a shared folder."""
+        return None
+
     def refer(self, out: Path, fingerprints: Sequence[str]) -> None:
         """Record from which stages the results in the folder `out` came, so that `gc` keeps these stages.
 
         Raises StageError if the record cannot be written.
         """
-        # One record for each results folder: a new run into the same folder replaces the record of the old run.
-        name = hashlib.sha256(str(out.resolve()).encode()).hexdigest()[:16]
-        record = {
-            "schema_version": SCHEMA_VERSION,
-            "out": str(out.resolve()),
-            "stages": sorted(set(fingerprints)),
-            "host": socket.gethostname(),
-        }
-        write_atomic(self.root / "runs" / f"{name}.json", pretty(record))
+        name, record = record_of(out, fingerprints)
+        write_atomic(self.root / RUNS / f"{name}.json", pretty(record))
+
+    def run_records(self) -> Iterator[tuple[str, RunRecord | Damage]]:
+        """Yield the names and the records of all runs."""
+        for path in sorted((self.root / RUNS).glob("*.json")):
+            if (record := read_record(path)) is not None:
+                yield path.name, record
+
+    def forget_run(self, name: str) -> None:
+        """Remove the record of a run."""
+        (self.root / RUNS / name).unlink(missing_ok=True)
+
+    def unneeded(self, wanted: AbstractSet[str]) -> Iterator[Garbage]:
+        """Yield the finished stages that no run needs. `wanted` are the names of the folders of the others.
+
+        They are identified by their folder, not by their manifest. So a stage with a damaged manifest is among them
+        only if no run needs it.
+        """
+        for place in self.places():
+            if place.name not in wanted:
+                yield garbage_at(place, place.parent.name)
+
+    def remove(self, garbage: Garbage) -> None:
+        """Remove what `gc` found."""
+        discard(garbage.path) if key_of(garbage.path) else remove_tree(garbage.path)
+
+
+def record_of(out: Path, fingerprints: Sequence[str]) -> tuple[str, dict[str, Any]]:
+    """Return the name and the content of the record of a run."""
+    # One record for each results folder: a new run into the same folder replaces the record of the old run.
+    folder, host = str(out.resolve()), socket.gethostname()
+    name = hashlib.sha256(folder.encode()).hexdigest()[:16]
+    stages = sorted(set(fingerprints))
+    return name, {"schema_version": SCHEMA_VERSION, "out": folder, "stages": stages, "host": host}
 
 
 def inode_of(path: Path) -> int | None:

@@ -5,11 +5,12 @@ The results are those of `burnish run configs/rules.yaml configs/rules-second.ya
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from burnish.algorithms.stopping import Evidence
-from burnish.results import Results, Run, read_results
+from burnish.results import RESULTS_FILE, Results, Run, read_results
 from burnish.stats import mean_interval
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -38,7 +39,7 @@ PAIRS = (
     ("auto-both-orders", "both-orders"),
     ("auto-gate", "gate"),
 )
-HEAD = """<!-- Written by scripts/write_rules.py from docs/results/rules; a test compares them. -->
+HEAD = """<!-- Written by scripts/write_rules.py from docs/results; a test compares them. -->
 # Rules of acceptance
 
 When may a proposal replace a label, and when should a refinement end? Here are the paper's rule, two stricter ones and
@@ -60,7 +61,7 @@ def page(worlds: dict[str, Results]) -> str:
     for name, results in worlds.items():
         parts += [f"## The {name} world\n", accuracies(results), changes(results)]
     parts += ["## Differences after round 4\n", differences(worlds)]
-    parts += ["## What the stopping rule decides\n", decisions(worlds)]
+    parts += ["## What the stopping rule decides\n", decisions(worlds), elsewhere(RESULTS.parent)]
     return "\n".join(parts)
 
 
@@ -168,6 +169,48 @@ def decisions(worlds: dict[str, Results]) -> str:
     return said + table(
         ["world", "rule", "round", "rounds that go on", "good", "rounds before which it ends", "good"], rows
     )
+
+
+def elsewhere(folder: Path) -> str:
+    """Return what the stopping rule would have decided in all other committed results below `folder`."""
+    rounds: dict[tuple[str, str], list[Evidence]] = {}
+    silent: set[str] = set()
+    for path in sorted(folder.rglob(RESULTS_FILE)):
+        name = path.parent.relative_to(folder).parts[0]
+        content = json.loads(path.read_text())
+        if name == RESULTS.name or "runs" not in content:
+            continue
+        counted = [run for run in content["runs"] if "held" in run.get("counts", {})]
+        if not counted and any(run["round"] for run in content["runs"]):
+            silent.add(name)
+        for run in counted:
+            found = Evidence(preferred=run["counts"]["preferred"], held=run["counts"]["held"])
+            rounds.setdefault((name, run["method"]), []).append(found)
+    rows = [
+        [name, method, str(len(found)), str(sum(not one.enough for one in found)), _shares(found)]
+        for (name, method), found in rounds.items()
+        if any(one.preferred for one in found)  # a method that compares nothing has no such rounds
+    ]
+    said = (
+        "The same for all other committed results. One row may stand for several settings. With the paper's rule\n"
+        "every preferred proposal holds, so the stopping rule never ends such a refinement, and `rounds: auto` is\n"
+        "refused with this rule.\n\n"
+    )
+    without = ", ".join(sorted(silent - {name for name, _ in rounds}))
+    none = (
+        "\nNo counts of preferred proposals are in the results of DPO alone, and in those from before the counts were\n"
+        f"kept: {without}.\n"
+        "Their refinements follow the paper's rule, with which the stopping rule never ends.\n"
+    )
+    header = ["results", "method", "rounds of all seeds", "rounds before which it ends", "held, in percent"]
+    return said + table(header, rows) + none
+
+
+def _shares(found: Sequence[Evidence]) -> str:
+    """Return the smallest and the largest share of preferred proposals that hold."""
+    shares = [100 * one.share for one in found if one.share is not None]
+    low, high = f"{min(shares):.0f}", f"{max(shares):.0f}"
+    return low if low == high else f"{low} to {high}"
 
 
 def _decided(runs: Sequence[Run]) -> list[str]:

@@ -11,12 +11,14 @@ import pytest
 
 from burnish.cli import main as cli
 from burnish.config import Config, RefineConfig
+from burnish.evidence.registry import read_registry
+from burnish.evidence.verdicts import decide
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
 from write_docs import described, models, pages, verbs  # noqa: E402
-from write_findings import written  # noqa: E402
+from write_findings import findings, written  # noqa: E402
 
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -28,7 +30,14 @@ def test_a_written_page_is_what_the_code_says(name: str):
 
 
 def test_the_findings_are_what_the_committed_results_say():
-    assert (ROOT / "docs" / "findings.md").read_text() == written(), "stale: run python scripts/write_findings.py"
+    pages_ = {name: (ROOT / "docs" / name).read_text() for name in ("findings.md", "one-rate.md")}
+    assert pages_ == written(), "stale: run python scripts/write_findings.py"
+
+
+@pytest.mark.parametrize("source", ["{{claims: no-such-claim}}\n", "no table at all\n"])
+def test_findings_name_every_registered_claim_and_no_other(source: str):
+    with pytest.raises(SystemExit, match="do not name the same claims"):
+        findings(source, decide(read_registry(ROOT / "docs" / "claims.yaml"), ROOT / "docs" / "results"))
 
 
 @pytest.mark.parametrize("root", [Config, RefineConfig])

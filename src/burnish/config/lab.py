@@ -30,7 +30,8 @@ class Execution(Settings):
     micro_batch: Count | Literal["auto"] = "auto"
     """The most rows in one forward pass of training. Gradients are summed until batch_size rows are done."""
     threads: Annotated[int, Field(ge=1, le=MOST_REPEATS, strict=True)] | Literal["auto"] = "auto"
-    """The number of CPU threads of one process. `auto` divides the cores among the workers."""
+    """The number of CPU threads of one process. `auto` divides the cores that the process may use among the
+    workers, and takes at most OMP_NUM_THREADS where this environment variable is set."""
     workers: Annotated[int, Field(ge=1, le=MOST_REPEATS, strict=True)] = 1
     """The number of processes of an experiment. Each computes one stage after another. At most one of them at a time
     asks a server, people or a program. A refinement has one process."""

@@ -58,6 +58,17 @@ def claims_page(decided: Sequence[Decided]) -> str:
     return "\n".join(parts)
 
 
+def short_table(decided: Sequence[Decided]) -> str:
+    """Return a table of some claims with their verdicts and differences. Open claims are in it."""
+    rows = [(one.weighed.claim.statement, MARKS[one.finding], _shown(one)) for one in decided]
+    return _table(("claim", "verdict", "difference"), rows)
+
+
+def _shown(one: Decided) -> str:
+    found, claim = one.weighed.found, one.weighed.claim
+    return _interval(found, _written(claim.a.metric)) if found is not None else ""
+
+
 def _tested(title: str, tested: Sequence[Decided], *, seen: bool) -> list[str]:
     rows = [_row(one) for one in tested if one.weighed.claim.seen is seen]
     if not rows:

@@ -20,7 +20,7 @@ from hosts import compute_all, expected, no_locks_for, not_at_all, on_host, rows
 
 from burnish.errors import StageError
 from burnish.store import attempts, locking, runners
-from burnish.store.attempts import Others, State, attempting, discard, stage_key
+from burnish.store.attempts import Life, Others, attempting, discard, stage_key
 from burnish.store.gc import collect
 from burnish.store.runners import Executor
 from burnish.store.stages import Stage, Store, Work
@@ -171,7 +171,7 @@ def test_a_host_that_gives_signs_of_life_is_waited_for(tmp_path: Path, monkeypat
         with attempting(tmp_path, key) as attempt:
             attempt.path.mkdir(parents=True)
             on_host(patch, "this one")
-            assert Others(tmp_path, key, locked=True).state(attempt.path) is State.ALIVE
+            assert Others(tmp_path, key, locked=True).state(attempt.path) is Life.ALIVE
             Executor(Store(tmp_path), talk, {}).run(written(lambda work: put(work, "mine")))
     assert f"is being computed by process {os.getpid()} on" in talk.said[0]
 
@@ -182,7 +182,7 @@ def test_a_clock_that_jumps_does_not_end_a_lease(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(time, "time", lambda: 1e11)
     with attempting(tmp_path, "write-" + "a" * 32) as attempt:
         attempt.path.mkdir(parents=True)
-        assert Others(tmp_path, "write-" + "a" * 32, locked=False).state(attempt.path) is State.ALIVE
+        assert Others(tmp_path, "write-" + "a" * 32, locked=False).state(attempt.path) is Life.ALIVE
 
 
 def test_gc_spares_the_work_of_a_host_that_gives_signs_of_life(tmp_path: Path) -> None:

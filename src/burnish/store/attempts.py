@@ -42,7 +42,7 @@ class LeaseError(StageError):
     """The folder of an attempt was removed, because its process gave no sign of life."""
 
 
-class State(Enum):
+class Life(Enum):
     """What is known of an attempt. `ENDED`: its process is dead. `SILENT`: it gave no sign of life for too long, but
     it may still write. `ALIVE`: it goes on."""
 
@@ -159,33 +159,33 @@ class Others:
         self.root, self.key, self.locked = root, key, locked
         self._seen: dict[Path, tuple[int, float]] = {}
 
-    def folders(self, *states: State) -> list[Path]:
+    def folders(self, *states: Life) -> list[Path]:
         """Return the folders of the attempts in one of these states."""
         work = self.root / WORK
         # Version 0.1 had one folder for each stage. Its name is the key alone.
         found = [path for path in (work / self.key, *sorted(work.glob(f"{self.key}.*"))) if path.exists()]
         return [path for path in found if self.state(path) in states]
 
-    def state(self, folder: Path) -> State:
+    def state(self, folder: Path) -> Life:
         """Say what is known of an attempt."""
         note = _note_of(folder)
         try:
             beat, about = note.stat().st_mtime_ns, _about(note)
         except FileNotFoundError:  # its process ended in an orderly way, or is of a version that wrote no notes
-            return State.ENDED
+            return Life.ENDED
         if self.locked and about.get("machine") == machine():
-            return State.ENDED
+            return Life.ENDED
         # Two ways to see that an attempt is silent, and no clock of a host is used. Either its last sign is old by the
         # clock of the file system, or no sign came while this process watched.
         last, since = self._seen.get(note, (0, 0.0))
         if last != beat:
             self._seen[note] = beat, (since := time.monotonic())
         old = time.monotonic() - since > LEASE or _now(self.root) - beat > LEASE * 1e9
-        return State.SILENT if old else State.ALIVE
+        return Life.SILENT if old else Life.ALIVE
 
     def alive(self) -> list[Path]:
         """Return the folders of the attempts that go on."""
-        return self.folders(State.ALIVE)
+        return self.folders(Life.ALIVE)
 
     def owner(self, folder: Path) -> str:
         """Say which process makes an attempt, if its note can be read."""
@@ -201,8 +201,8 @@ class Others:
         Complete work, which only has to be moved to its place, is preferred. Other work is taken if the stage is
         `resumable`. Of several, the largest one is taken. The rest is removed.
         """
-        for folder in sorted(self.folders(State.ENDED, State.SILENT), key=_worth, reverse=True):
-            ended, wanted = self.state(folder) is State.ENDED, resumable or (folder / MANIFEST).exists()
+        for folder in sorted(self.folders(Life.ENDED, Life.SILENT), key=_worth, reverse=True):
+            ended, wanted = self.state(folder) is Life.ENDED, resumable or (folder / MANIFEST).exists()
             # Another host may take over the same folder. Then it is gone, and this attempt begins with the next one.
             if wanted and not path.exists():
                 with suppress(FileNotFoundError):
@@ -216,7 +216,7 @@ class Others:
 
     def clear(self) -> None:
         """Remove the attempts that have ended or are silent. The result is there, so nobody needs them."""
-        for folder in self.folders(State.ENDED, State.SILENT):
+        for folder in self.folders(Life.ENDED, Life.SILENT):
             discard(folder)
 
 
@@ -255,5 +255,5 @@ def forgotten_notes(root: Path) -> Iterator[Path]:
     """Yield the notes of attempts that have no folder. A process that was killed at the wrong moment leaves one."""
     for note in (root / LOCKS).glob("*.json"):
         folder = root / WORK / note.stem
-        if not folder.exists() and Others(root, "", locked=False).state(folder) is not State.ALIVE:
+        if not folder.exists() and Others(root, "", locked=False).state(folder) is not Life.ALIVE:
             yield note

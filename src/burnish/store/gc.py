@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from burnish.errors import StageError
-from burnish.store.attempts import WORK, Others, State, forgotten_notes, key_of
+from burnish.store.attempts import WORK, Life, Others, forgotten_notes, key_of
 from burnish.store.garbage import MODELS, Garbage, garbage_at
 from burnish.store.locking import is_locked
 from burnish.store.manifest import PLACE_DIGITS, Damage, RunRecord
@@ -63,7 +63,7 @@ def _abandoned(store: Store) -> Iterator[Garbage]:
 def _goes_on(root: Path, key: str, folder: Path) -> bool:
     """Say whether a process works in the folder of an attempt. Processes on other hosts show it by signs of life."""
     busy = is_locked(root, key)
-    return busy or Others(root, key, locked=busy is False).state(folder) is State.ALIVE
+    return busy or Others(root, key, locked=busy is False).state(folder) is Life.ALIVE
 
 
 def _forget(store: Store, records: dict[str, RunRecord]) -> None:

@@ -35,7 +35,8 @@ from burnish.lab.running import planned
 from burnish.lab.suite import SUITE_FILE, TRAININGS, models_of, slug
 from burnish.report.joined import write_joined
 from burnish.results import RESULTS_FILE, read_timings
-from burnish.store.files import default_store, pretty, write_atomic
+from burnish.store.files import pretty, write_atomic
+from burnish.store.opening import default_store, open_store
 from burnish.store.stages import Store
 
 ROOT = Path(__file__).parent.parent
@@ -210,7 +211,7 @@ def is_finished(file: Path, runs: Runs, root: Path, store: Path, log: Path) -> b
         return False
     if not all((folder / RESULTS_FILE).is_file() for folder in _folders(configs, runs, root)):
         return False
-    plans = (planned(config, resolve(config, offline_ok=True), Store(store)) for config in configs)
+    plans = (planned(config, resolve(config, offline_ok=True), open_store(store)) for config in configs)
     return all(record.reused for records in plans for record in records)
 
 
@@ -223,7 +224,7 @@ def _join(files: Sequence[Path], runs: Runs, root: Path, store: Path) -> None:
     """Write one report of all experiments of an entry, and how many models were trained."""
     configs = [config for file in files for config in read_sweep(file)]
     write_joined(_folders(configs, runs, root), root / runs.out)
-    models = models_of(configs, Store(store))
+    models = models_of(configs, open_store(store))
     write_atomic(root / runs.out / SUITE_FILE, pretty({"models_trained": models.trained, "models_alone": models.alone}))
 
 
@@ -246,7 +247,7 @@ def print_left(paper: PaperList, root: Path, store: Path) -> None:
         for file in files_of(runs, root)
     ]
     every: list[Left] = []
-    for left in left_of(entries, Store(store)):
+    for left in left_of(entries, open_store(store)):
         print(left.words(), flush=True)
         every.append(left)
     unknown = sorted({kind for left in every for kind in left.unknown})

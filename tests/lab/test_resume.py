@@ -11,7 +11,7 @@ from stops import STOP, one_unit_then_stop, stop_once_before_each_manifest, unti
 
 from burnish.config import Config
 from burnish.store.files import tree_checksums
-from burnish.store.stages import MANIFEST
+from burnish.store.manifest import MANIFEST
 
 MIXED = {"kind": "mixed", "oracle_share": 0.5, "other": {"kind": "likelihood", "model": "builtin:judge-3"}}
 CLASSIFIER = {"kind": "classifier", "checkpoints": 3, "decode": {"beams": 1, "temperature": 0.6}}

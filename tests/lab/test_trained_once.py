@@ -17,8 +17,9 @@ from burnish.lab.inputs import resolve
 from burnish.lab.running import planned, run
 from burnish.models.card import take_files
 from burnish.store.files import tree_checksums
+from burnish.store.finished import Done
 from burnish.store.manifest import MANIFEST
-from burnish.store.stages import Done, Store
+from burnish.store.stages import Store
 
 CLASSIFIER: dict[str, Any] = {"kind": "classifier", "checkpoints": 2}
 SFT: list[dict[str, Any]] = [{"kind": "sft"}]

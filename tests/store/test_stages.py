@@ -15,13 +15,15 @@ import pytest
 from experiment import Quiet
 
 from burnish.errors import StageError
-from burnish.store import stages
+from burnish.store import locking, stages
 from burnish.store.canonical import canonical
 from burnish.store.course import StagePosition
 from burnish.store.explain import explain
 from burnish.store.gc import collect
+from burnish.store.locking import stage_lock
+from burnish.store.manifest import MANIFEST
 from burnish.store.runners import Executor, Planner
-from burnish.store.stages import MANIFEST, Stage, Store, Work
+from burnish.store.stages import Stage, Store, Work
 from burnish.types import Artifact, Verdict
 
 
@@ -213,9 +215,8 @@ def test_two_runs_on_one_store_compute_a_stage_once(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_who_holds_a_stage_is_said(tmp_path: Path) -> None:
-    store, talk = Store(tmp_path), Quiet()
     context = multiprocessing.get_context("spawn")
-    with store.lock("slow", "f" * 64, talk):
+    with stage_lock(tmp_path, f"slow-{'f' * 32}", Quiet()):
         process = context.Process(target=_wait_and_tell, args=(str(tmp_path),))
         process.start()
         told = tmp_path / "told"
@@ -238,8 +239,8 @@ def _wait_and_tell(root: str) -> None:
             yield
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stages, "PATIENCE", 0.1)
-        with Store(Path(root)).lock("slow", "f" * 64, Tell()):
+        patch.setattr(locking, "PATIENCE", 0.1)
+        with stage_lock(Path(root), f"slow-{'f' * 32}", Tell()):
             pass
 
 
@@ -289,7 +290,7 @@ def test_gc_leaves_the_work_of_a_living_process(tmp_path: Path) -> None:
     store, fingerprint = Store(tmp_path), "e" * 64
     store.work_place("train", fingerprint).mkdir(parents=True)
     context = multiprocessing.get_context("spawn")
-    with store.lock("train", fingerprint, Quiet()):
+    with stage_lock(tmp_path, f"train-{'e' * 32}", Quiet()):
         process = context.Process(target=_collect, args=(str(tmp_path),))
         process.start()
         process.join()
@@ -315,8 +316,7 @@ def test_an_interrupted_run_keeps_what_it_has_finished(tmp_path: Path) -> None:
         run_small(small(), tmp_path, fake(stop_at_the_third_training))
     there = list((tmp_path / "store" / "stages").glob("*/*"))
     assert there
-    kept = {item.path for item in collect(Store(tmp_path / "store"))}
-    assert not kept & set(there)
+    assert not {item.path for item in collect(Store(tmp_path / "store"))} & set(there)
     assert all(path.exists() for path in there)
 
 

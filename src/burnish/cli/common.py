@@ -19,7 +19,8 @@ from burnish.errors import BurnishError, Paused, system_refusals
 STORE = click.option(
     "--store",
     type=click.Path(path_type=Path),
-    help="Folder that keeps finished stages, so that they are reused [default: $BURNISH_STORE or .burnish].",
+    help="Folder that keeps finished stages, so that they are reused, or a bucket: s3://BUCKET/PREFIX, gs://, az:// "
+    "[default: $BURNISH_STORE or .burnish].",
 )
 JSON = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object on stdout, for other programs to read."

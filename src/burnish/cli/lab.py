@@ -174,11 +174,10 @@ def grade_command(task: str, predictions: Path, out: Path | None, equality: str 
 @settled
 def gc(store: Path | None, dry_run: bool, as_json: bool) -> None:
     """Delete stages that no existing results folder uses. Checkpoints are deleted first."""
-    from burnish.lab.running import default_store  # noqa: PLC0415
     from burnish.store.gc import collect  # noqa: PLC0415
-    from burnish.store.stages import Store  # noqa: PLC0415
+    from burnish.store.opening import default_store, open_store  # noqa: PLC0415
 
-    freed = collect(Store(store or default_store()), dry_run)
+    freed = collect(open_store(store or default_store()), dry_run)
     total = sum(item.size for item in freed)
     if as_json:
         print_json({"bytes": total, "removed": [str(item.path) for item in freed], "dry_run": dry_run})

@@ -133,7 +133,7 @@ def check_command(model: str, **options: Any) -> None:
     from burnish.seam.checking import FILES, CheckOptions, check  # noqa: PLC0415
     from burnish.seam.folders import check_out  # noqa: PLC0415
     from burnish.seam.options import checker_of  # noqa: PLC0415
-    from burnish.store.files import default_store  # noqa: PLC0415
+    from burnish.store.opening import default_store  # noqa: PLC0415
 
     if options["out"] is not None:
         check_out(options["out"], options["overwrite"], FILES)

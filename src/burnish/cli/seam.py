@@ -123,7 +123,7 @@ def _computed(data: str, out: Path, options: dict[str, Any]) -> tuple[list[Any],
     from burnish.seam.results import write_table  # noqa: PLC0415
     from burnish.seam.scoring import ScoreOptions, compute  # noqa: PLC0415
     from burnish.services.calls import CallBudget  # noqa: PLC0415
-    from burnish.store.files import default_store  # noqa: PLC0415
+    from burnish.store.opening import default_store  # noqa: PLC0415
 
     done = compute(
         ScoreOptions(
@@ -292,7 +292,7 @@ def mismatch_command(data: str, **options: Any) -> None:
     from burnish.seam.folders import check_out  # noqa: PLC0415
     from burnish.seam.mismatch import FILES, MismatchOptions, mismatch  # noqa: PLC0415
     from burnish.seam.options import checker_of  # noqa: PLC0415
-    from burnish.store.files import default_store  # noqa: PLC0415
+    from burnish.store.opening import default_store  # noqa: PLC0415
 
     if options["out"] is not None:
         check_out(options["out"], options["overwrite"], FILES)

@@ -81,7 +81,7 @@ def _by_workers(
         configs=tuple(job.config for job in jobs),
         inputs=tuple(job.inputs for job in jobs),
         folders=tuple(str(job.out) for job in jobs),
-        store=str(root.root),
+        store=root.address,
         stages=tuple(stages.values()),
     )
     # Stages that an earlier pass computed are as sound as those that the run began with.

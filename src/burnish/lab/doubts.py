@@ -51,6 +51,7 @@ def doubts_of(
     (data,) = (record for record in records if record.stage.name == "data")
     finished = store.done("data", data.fingerprint) if data.reused else None
     if finished is not None:
+        store.fetch(finished.path)
         train = tuple(iter_rows(finished.path / f"{Split.TRAIN}.jsonl", Example))
     elif offline_ok and inputs.task.hub_dataset is not None and "dataset" in inputs.data:
         return Doubts(warnings=[], unread=f"{inputs.task.hub_dataset[0]} is on the hub; a run downloads and checks it")

@@ -44,9 +44,10 @@ from burnish.results import (
 from burnish.steps.engines import GENERATOR, check_engine
 from burnish.store.course import Course
 from burnish.store.explain import Explanation, explain, flat
-from burnish.store.files import default_store, explained_write_errors, pretty, write_atomic
+from burnish.store.files import explained_write_errors, pretty, write_atomic
 from burnish.store.json_rows import dump_line
 from burnish.store.known_hashes import HASHES, KnownHashes
+from burnish.store.opening import default_store, open_store
 from burnish.store.runners import Executor, planned_stages
 from burnish.store.stages import Store
 from burnish.tasks import make_task
@@ -93,7 +94,7 @@ def run_all(
     """
     check_launched_once()
     check_engine(generator, GENERATOR, "burnish.run: generator", "Generator")
-    root, terminal, own = Store(store or default_store()), Terminal(), _Own(backend, generator)
+    root, terminal, own = open_store(store or default_store()), Terminal(), _Own(backend, generator)
     known = KnownHashes(root.root / HASHES)
     # All experiments are checked before the first one starts.
     jobs = [
@@ -258,7 +259,7 @@ def plan(config: Config, store: Path | None = None) -> Plan:
 
     Raises ConfigError or DataError as `resolve` and `doubts_of` do.
     """
-    place = Store(store or default_store())
+    place = open_store(store or default_store())
     # A dry run reads what earlier runs have hashed, and writes nothing.
     inputs = resolve(config, offline_ok=True, known=KnownHashes(place.root / HASHES, kept=False))
     records = planned(config, inputs, place)

@@ -13,8 +13,9 @@ from burnish.errors import ConfigError
 from burnish.lab.inputs import resolve
 from burnish.lab.running import planned, run_all
 from burnish.report.joined import write_joined
-from burnish.store.files import default_store, pretty, write_atomic
+from burnish.store.files import pretty, write_atomic
 from burnish.store.known_hashes import HASHES, KnownHashes
+from burnish.store.opening import default_store, open_store
 from burnish.store.stages import Store
 
 TRAININGS = ("train", "train_classifier", "train_preferences", "train_policy", "train_rewards")
@@ -65,7 +66,7 @@ def run_suite(
         # The joint report of a sweep is written as soon as its last variant is done.
         if config.variant and finished.out == family[-1]:
             write_joined(family, root / config.name)
-    models = models_of(configs, Store(store or default_store()))
+    models = models_of(configs, open_store(store or default_store()))
     write_joined(folders, root)
     write_atomic(root / SUITE_FILE, pretty({"models_trained": models.trained, "models_alone": models.alone}))
     return FinishedSuite(models=models, out=root)

@@ -30,8 +30,9 @@ from burnish.lab.pool import BRIEF, About, Assignment, Brief, Report, line_of, r
 from burnish.protocols import Backend
 from burnish.report.terminal import Terminal
 from burnish.store.course import Course
+from burnish.store.opening import open_store
 from burnish.store.runners import Executor, Planner
-from burnish.store.stages import Stage, Store
+from burnish.store.stages import Stage
 
 PR_SET_PDEATHSIG = 1
 """The option of Linux's prctl(2) that sends this process a signal when its parent dies."""
@@ -45,7 +46,7 @@ class Worker:
 
     def __init__(self, brief: Brief, terminal: Terminal) -> None:
         self.brief, self.terminal = brief, terminal
-        self.store, self.course = Store(Path(brief.store)), Course(brief.stages, shared=True)
+        self.store, self.course = open_store(brief.store), Course(brief.stages, shared=True)
         self._plans: dict[int, Mapping[str, Stage]] = {}
         self._bench = _Bench(terminal)
 

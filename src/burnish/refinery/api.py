@@ -22,8 +22,9 @@ from burnish.refinery.refining import RunOptions, refine_data
 from burnish.report.terminal import Terminal
 from burnish.steps.engines import BACKEND, GENERATOR, check_engine
 from burnish.steps.judging import AnnotatorPlan
-from burnish.store.files import default_store, write_atomic
+from burnish.store.files import write_atomic
 from burnish.store.json_rows import dump_line
+from burnish.store.opening import default_store, open_store
 from burnish.types import Example, Refinement, short_hash
 
 
@@ -185,7 +186,7 @@ def _source(data: Any, store: Path) -> str:
     if isinstance(data, str | Path):
         return str(data)
     # In the store and not in `out`: the same rows give the same file, so the same call finds its finished stages.
-    folder = store / "inputs"
+    folder = open_store(store).root / "inputs"
     if hasattr(data, "to_parquet"):
         # Both kinds of table have `to_parquet`. Only a datasets.Dataset has `_fingerprint`.
         return str(write_dataset(data, folder) if hasattr(data, "_fingerprint") else write_frame(data, folder))

@@ -23,7 +23,7 @@ from burnish.refinery.sending import sent_elsewhere
 from burnish.report.text import duration, plural, terminal
 from burnish.store.explain import Explanation, explain
 from burnish.store.known_hashes import HASHES, KnownHashes
-from burnish.store.stages import Store
+from burnish.store.opening import open_store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +53,7 @@ def dry_run(config: RefineConfig, run_options: RunOptions) -> DryRun:
     """Check everything that can be checked, read the dataset through, and plan. Raises ConfigError, DataError and
     BackendError as `refine_data` does."""
     # A dry run must also work without a network.
-    store = Store(run_options.store)
+    store = open_store(run_options.store)
     found = find(config, offline_ok=True, known=KnownHashes(store.root / HASHES, kept=False))
     check_servers(found.config, run_options.budget)
     check_pairs(run_options.pairs, found.config, found.table, run_options.out, overwrite=run_options.overwrite)

@@ -40,6 +40,7 @@ from burnish.steps.refining import compare
 from burnish.store.course import Course
 from burnish.store.files import write_atomic
 from burnish.store.json_rows import dump_line
+from burnish.store.opening import open_store
 from burnish.store.runners import Planner, planned_stages
 from burnish.store.stages import Store
 from burnish.tasks.own import grader_of
@@ -121,7 +122,7 @@ def rank(options: Options, store: Path, budget: CallBudget, model: str | None) -
     rows = list(_rows(table))
     if not rows:
         raise DataError(f"{config.data.source}: no row can be used; `burnish refine --dry-run` says why")
-    opinions = NO_OPINIONS if found is None else _asked(found, Store(store), budget, len(rows))
+    opinions = NO_OPINIONS if found is None else _asked(found, open_store(store), budget, len(rows))
     return _measured(_ranked(rows, config, table, opinions))
 
 

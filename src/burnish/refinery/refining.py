@@ -42,8 +42,9 @@ from burnish.steps.judging import AnnotatorPlan
 from burnish.store.course import Course
 from burnish.store.files import explained_write_errors, iter_rows, write_rows
 from burnish.store.known_hashes import HASHES, KnownHashes
+from burnish.store.opening import open_store
 from burnish.store.runners import Executor, Planner, StageRecord, planned_stages
-from burnish.store.stages import Store, Work
+from burnish.store.stages import Work
 from burnish.types import Artifact, Demonstration, short_hash
 
 
@@ -278,7 +279,7 @@ def _context(found: RefinementInputs, run_options: RunOptions) -> RunContext:
     # Named by the folder, so that calls which were paid for before a crash count against the budget.
     run = short_hash("run", str(run_options.out.resolve()))
     return RunContext(
-        store=Store(run_options.store),
+        store=open_store(run_options.store),
         models=found.models,
         student=found.config.model,
         execution=found.config.execution,

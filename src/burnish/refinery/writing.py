@@ -151,6 +151,7 @@ class Writer:
         # The export goes to a hidden folder first, so that `model` is never half written.
         # This is no stage, but it may take as long as one.
         with self.job.context.terminal.stage("write the model"):
+            self.job.context.store.fetch(Path(model.path))
             if self.job.config.merge:
                 self.job.context.engines.trainer().export(model, beside, merge=True)
             else:  # a caller's own backend need not know how to merge

@@ -34,7 +34,7 @@ from burnish.steps.rewarding import (
 )
 from burnish.store.files import PART, explained_write_errors, read_rows
 from burnish.store.json_rows import dump_line
-from burnish.store.stages import Store
+from burnish.store.opening import open_store
 from burnish.tasks.own import TextAnswers
 from burnish.types import Artifact, Head, PreferenceRow, prompt_group, short_hash
 
@@ -75,6 +75,7 @@ def train_and_test(
     report = report_on(
         str(out), str(pairs), tested, dict(sorted(counts.items())), missing, (trained, read_reward_curve(model))
     )
+    context.store.fetch(Path(model.path))
     seen = (prompt_group(row.prompt) for row in read_rows(Path(cut.path) / TRAINED_ON, PreferenceRow))
     _put(Path(model.path), report, seen, out)
     return report
@@ -146,7 +147,7 @@ def identity_of(given: GivenPairs) -> Artifact:
 
 def _context(wanted: list[WantedModel], execution: Execution, model: ModelConfig, place: Workplace) -> RunContext:
     return RunContext(
-        store=Store(place.store),
+        store=open_store(place.store),
         models=find_models(wanted, execution, offline_ok=False),
         student=model,
         execution=execution,

@@ -27,7 +27,7 @@ from burnish.steps.artifacts import read_scores
 from burnish.steps.basic import Steps
 from burnish.steps.perturbing import WorseAnswers, candidate_id, candidates, perturb, read_worse
 from burnish.steps.rewarding import reward
-from burnish.store.stages import Store
+from burnish.store.opening import open_store
 from burnish.tasks.own import TextAnswers
 from burnish.types import Head, short_hash
 
@@ -156,7 +156,7 @@ def context_of(
     against one `budget`.
     """
     context = RunContext(
-        store=Store(store),
+        store=open_store(store),
         models=find_models(wanted, execution, offline_ok=False),
         student=policy,
         execution=execution,

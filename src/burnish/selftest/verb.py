@@ -28,7 +28,7 @@ from burnish.services.calls import CallBudget
 from burnish.services.elsewhere import sent_words
 from burnish.steps.basic import Steps
 from burnish.steps.judging import AnnotatorPlan
-from burnish.store.stages import Store
+from burnish.store.opening import open_store
 from burnish.tasks.own import TextAnswers
 from burnish.types import TrainingRow, short_hash
 
@@ -132,7 +132,7 @@ def _built(config: AnnotatorSettings, store: Path, budget: CallBudget, seed: int
     execution = Execution()
     models = find_models(config.models("annotator", simulated=False), execution, offline_ok=False)
     context = RunContext(
-        store=Store(store),
+        store=open_store(store),
         models=models,
         # There is no model to train here, so the annotator's own model takes its place.
         student=next(iter(models.sources.values()), ModelConfig(source="none")),

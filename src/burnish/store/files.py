@@ -7,10 +7,11 @@ import errno
 import gzip
 import hashlib
 import os
+import secrets
 import shutil
 import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
@@ -176,8 +177,8 @@ def replacing(path: Path, sync_folder: bool = True) -> Generator[BinaryIO, None,
     the renaming. Raises StageError if `path` cannot be written.
     """
     path = writable(path)
-    # The process id keeps two processes that write the same file from writing into one temporary file.
-    beside = path.with_name(f".{path.name}.{os.getpid()}{PART}")
+    # Two processes that write the same file must not write into one temporary file.
+    beside = path.with_name(f".{path.name}.{unique()}{PART}")
     with explained_write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -278,15 +279,29 @@ def tree_checksums(root: Path, sum_of: Callable[[Path], str] = checksum) -> dict
     return {path.relative_to(root).as_posix(): sum_of(path) for path in files}
 
 
+def tree_size(path: Path) -> int:
+    """Return the size in bytes of a file, or of all files in a folder. What is removed in the meantime counts as 0."""
+    size = 0
+    for file in [path] if path.is_file() else path.rglob("*"):
+        with suppress(FileNotFoundError):
+            size += file.lstat().st_size if file.is_file() else 0
+    return size
+
+
 def remove_tree(path: Path) -> None:
-    """Remove a directory or a file. It is first renamed, so that no reader finds a directory that is half removed."""
-    if path.exists():
-        away = path.with_name(f".{path.name}.{os.getpid()}.gone")
+    """Remove a directory or a file, if it is there. It is first renamed, so that no reader finds a half of it."""
+    away = path.with_name(f".{path.name}.{unique()}.gone")
+    with suppress(FileNotFoundError):
         path.replace(away)
         if away.is_dir():
             shutil.rmtree(away)
         else:
             away.unlink()
+
+
+def unique() -> str:
+    """Return a part of a file name that no other process uses, also on another host with the same process id."""
+    return f"{os.getpid()}.{secrets.token_hex(4)}"
 
 
 @contextmanager
@@ -330,8 +345,3 @@ def as_mapping(row: object) -> dict[str, Any]:
     """Return a dataclass as a plain dictionary, one level deep."""
     assert dataclasses.is_dataclass(row), row
     return {field.name: getattr(row, field.name) for field in dataclasses.fields(row)}
-
-
-def default_store() -> Path:
-    """Return the path in `$BURNISH_STORE`, or `.burnish` in the working directory if that variable is not set."""
-    return Path(os.environ.get("BURNISH_STORE") or ".burnish")

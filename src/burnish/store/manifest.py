@@ -66,10 +66,12 @@ class Costs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
-    """The stages from which the results in one folder came."""
+    """The stages from which the results in one folder came. `host` wrote the folder. It is empty if version 0.1 wrote
+    the record."""
 
     out: Annotated[str, Field(min_length=1)]
     stages: list[_Fingerprint]
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,8 +130,17 @@ def read_record(path: Path) -> RunRecord | Damage | None:
     Raises StageError as `read_manifest` does.
     """
     values = _values(path)
-    if values is None or isinstance(values, Damage):
-        return values
+    return values if values is None or isinstance(values, Damage) else _record_of(values, path)
+
+
+def parse_record(data: bytes, path: Path) -> RunRecord | Damage:
+    """Return the record of a run from its bytes. `path` names it in messages. Raises StageError as `read_record`
+    does."""
+    values = _parsed(data, path)
+    return values if isinstance(values, Damage) else _record_of(values, path)
+
+
+def _record_of(values: dict[str, Any], path: Path) -> RunRecord | Damage:
     _check_version(path, values)
     return _checked(_RECORD, values, path)
 
@@ -138,13 +149,19 @@ def _values(path: Path) -> dict[str, Any] | Damage | None:
     try:
         if path.exists() and not path.is_file():  # reading a named pipe would wait for ever
             return Damage(path=path, why="it is not an ordinary file")
-        values = orjson.loads(path.read_bytes())
+        data = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except orjson.JSONDecodeError as error:
-        return Damage(path=path, why=f"not JSON: {error}")
     except OSError as error:
         raise StageError(f"{path}: cannot be read ({error.strerror}); check its permissions and the disk") from error
+    return _parsed(data, path)
+
+
+def _parsed(data: bytes, path: Path) -> dict[str, Any] | Damage:
+    try:
+        values = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        return Damage(path=path, why=f"not JSON: {error}")
     if not isinstance(values, dict):
         return Damage(path=path, why=f"it holds {type(values).__name__}, not an object")
     return values  # pyright: ignore[reportUnknownVariableType]

@@ -10,7 +10,7 @@ import orjson
 from burnish.store.files import write_atomic
 
 
-def mend_lines(path: Path, put_aside: Callable[[], Path]) -> int:
+def mend_lines(path: Path, put_aside: Callable[[], object]) -> int:
     """Keep only the lines of a file that are JSON objects, and return the number of other lines.
 
     A last line without a newline is not counted. A kill can leave such a line, and `Appender` cuts it off. `put_aside`

@@ -15,24 +15,22 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from burnish.errors import DataError, StageError, brief
+from burnish.store.attempts import Attempt, Others, discard, lease_lost, stage_key
 from burnish.store.canonical import canonical
 from burnish.store.course import Course, PlannedStage
-from burnish.store.files import (
-    PART,
-    explained_write_errors,
-    pretty,
-    remove_tree,
-    sync_directory,
-    tree_checksums,
-    write_atomic,
-)
+from burnish.store.files import PART, explained_write_errors, pretty, tree_checksums, write_atomic
+from burnish.store.finished import Done
+from burnish.store.locking import stage_lock, wait_for_others
 from burnish.store.manifest import MANIFEST, SCHEMA_VERSION, Damage
 from burnish.store.mending import mend_lines
-from burnish.store.stages import COSTS, Done, Stage, Store, Talk, Work
+from burnish.store.stages import COSTS, Stage, Store, Work, inode_of
+from burnish.store.talk import Talk
 from burnish.types import Artifact
 
 LESS_MEMORY = "lower execution.batch_tokens, execution.micro_batch or execution.workers"
 """What helps against a lack of memory."""
+TRIES = 3
+"""How often a stage is attempted whose folder another process removes."""
 DECISION, GO_ON = "decision.json", "go_on"
 """The file in which a stage says how the plan goes on, and its field that is true or false."""
 # What torch says if the memory of a GPU is full, and if the memory of the machine is.
@@ -118,15 +116,17 @@ class Executor:
         done = self._reusable(stage, fingerprint)
         reused = isinstance(done, Done)
         if not isinstance(done, Done):
-            with self.store.lock(stage.name, fingerprint, self.talk):
-                # Another process may have finished the stage while this one waited for the lock.
+            key = stage_key(stage.name, fingerprint)
+            with stage_lock(self.store.root, key, self.talk) as locked:
+                others = Others(self.store.root, key, locked)
+                wait_for_others(self.store, stage.name, fingerprint, others, self.talk)
+                # Another process may have finished the stage while this one waited.
                 done = self._reusable(stage, fingerprint)
                 reused = isinstance(done, Done)
-                if isinstance(done, Damage):
-                    self._put_aside(stage, self.store.place(stage.name, fingerprint), done)
                 if not isinstance(done, Done):
-                    done = self._compute(stage, fingerprint)
+                    done = self._compute(stage, fingerprint, others)
         self.sound.add(fingerprint)
+        self.store.fetch(done.path, weights=False)  # a stage that reads weights fetches them
         if fingerprint not in self._seen:
             self._seen.add(fingerprint)
             self.course.finished(fingerprint, done.seconds)
@@ -155,48 +155,73 @@ class Executor:
             return self.store.damage(done) or done
         return done
 
-    def _put_aside(self, stage: Stage, path: Path, damage: Damage) -> None:
-        self.talk.say(f"{stage.name} {stage.fingerprint[:8]}: a file is damaged or missing; computing it again")
-        self.talk.say(f"{damage}; the old files are now in {self.store.put_aside(path)}")
+    def _put_aside(self, stage: Stage, path: Path, damage: Damage, inode: int | None = None) -> None:
+        aside = self.store.put_aside(path, inode)
+        if aside is not None:
+            self.talk.say(f"{stage.name} {stage.fingerprint[:8]}: a file is damaged or missing; computing it again")
+            self.talk.say(f"{damage}; the old files are now in {aside}")
 
-    def _compute(self, stage: Stage, fingerprint: str) -> Done:
-        work = Work(self.store.work_place(stage.name, fingerprint), tell=self.talk.rows)
+    def _compute(self, stage: Stage, fingerprint: str, others: Others) -> Done:
+        """Compute a stage. If another process is faster, discard the work and use that process's result."""
+        place = self.store.place(stage.name, fingerprint)
+        for _ in range(TRIES):
+            inode = inode_of(place)
+            found = self._reusable(stage, fingerprint)
+            if isinstance(found, Done):
+                return found
+            if found is not None:
+                self._put_aside(stage, place, found, inode)
+            with self.store.attempting(others.key) as attempt:
+                try:
+                    self._attempt(stage, fingerprint, attempt, others)
+                    attempt.check()
+                    committed = self.store.commit(attempt.path, stage.name, fingerprint)
+                except Exception:
+                    # Whatever broke: without its folder, the attempt could not succeed.
+                    if not attempt.lost:
+                        raise
+                    discard(attempt.path)  # what was written there since it was removed
+                    continue
+            if committed:
+                others.clear()
+                done = self.store.read(place)
+                assert done, place
+                return done
+            # Complete work is kept until the other result is known to be whole.
+            if isinstance(self._reusable(stage, fingerprint), Done):
+                discard(attempt.path)
+        raise lease_lost(place)
+
+    def _attempt(self, stage: Stage, fingerprint: str, attempt: Attempt, others: Others) -> None:
+        """Do all work of a stage in the folder of an attempt, up to the manifest."""
+        work = Work(attempt.path, tell=self.talk.rows, check=attempt.check)
+        others.take_over(work.path, stage.resumable)
         # Work that already has a manifest is complete: a run was killed between writing the manifest and the rename.
         if not self._sealed(stage, work):
-            self._prepare(stage, work)
+            self._prepare(work)
+            for artifact in (*stage.inputs.values(), *stage.after):
+                self.store.fetch(Path(artifact.path))
             position = self.course.position(fingerprint)
             with self.talk.stage(stage.label or stage.name, position), _explained(stage, work.path):
                 stage.run(work)
             self._seal(stage, fingerprint, work)
-        place = self.store.place(stage.name, fingerprint)
-        with explained_write_errors(place):
-            place.parent.mkdir(parents=True, exist_ok=True)
-            work.path.rename(place)
-            sync_directory(place.parent)
-        done = self.store.read(place)
-        assert done, place
-        return done
 
     def _sealed(self, stage: Stage, work: Work) -> bool:
         """Say whether the work is complete and only has to be moved to its place. Damaged work is put aside."""
         if not (work.path / MANIFEST).exists():
             return False
-        found = self.store.sealed(stage.name, stage.fingerprint)
+        found = self.store.sealed(work.path, stage.name, stage.fingerprint)
         damage = self.store.damage(found) if isinstance(found, Done) else found
         if damage is not None:
             self._put_aside(stage, work.path, damage)
         return damage is None
 
-    def _prepare(self, stage: Stage, work: Work) -> None:
+    def _prepare(self, work: Work) -> None:
         """Prepare the folder of the work.
 
         It is empty, or it has the undamaged rows that a killed run of a resumable stage left.
         """
-        if not stage.resumable:
-            remove_tree(work.path)
         with explained_write_errors(work.path):
-            if work.path.exists() and not work.path.is_dir():
-                self._put_aside(stage, work.path, Damage(path=work.path, why="it is not a folder"))
             work.path.mkdir(parents=True, exist_ok=True)
         if damage := work.take_up():
             aside = self.store.put_aside(damage.path)
@@ -221,6 +246,8 @@ class Executor:
             name: {"sha256": digest, "bytes": (work.path / name).stat().st_size}
             for name, digest in tree_checksums(work.path).items()
         }
+        # Files that were written after the folder was removed are only a part of the result.
+        work.check()
         # The manifest is written last. A folder without one is unfinished work, whatever else is in it.
         manifest = {
             "schema_version": SCHEMA_VERSION,
@@ -295,6 +322,7 @@ class Planner:
     def decided(self, decision: Artifact) -> bool | None:
         """Read the decision of a stage if it is finished. If it is not, go on or end as `longest` says."""
         if self.store.done(decision.kind, decision.fingerprint) is not None:
+            self.store.fetch(Path(decision.path))
             return _read_decision(Path(decision.path))
         self.undecided.add(decision.fingerprint)
         return True if self.longest else None

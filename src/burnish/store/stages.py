@@ -1,39 +1,42 @@
 """Stages. A stage is identified by its content, computed once, and its result is either complete or absent.
 
 The fingerprint of a stage is the sha256 of the canonical JSON of its name, its version, the settings that change its
-result, and the fingerprints of its inputs. A stage is computed in a work folder under a lock. `manifest.json` is
-written last, and then the folder is renamed to its final place.
+result, and the fingerprints of its inputs. Each attempt to compute a stage writes into a folder of its own. Its
+`manifest.json` is written last, and then the folder is moved to the place of the result, unless one is there.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
-import os
 import socket
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
-from filelock import FileLock, Timeout
 from pydantic import JsonValue
 
-from burnish.errors import StageError
+from burnish.store.attempts import WORK, Attempt, attempting, discard, key_of, stage_key
 from burnish.store.canonical import canonical
-from burnish.store.course import StagePosition
-from burnish.store.files import Appender, explained_write_errors, pretty, tree_checksums, write_atomic
-from burnish.store.manifest import MANIFEST, PLACE_DIGITS, SCHEMA_VERSION, Damage, Output, read_costs, read_manifest
+from burnish.store.files import Appender, explained_write_errors, pretty, remove_tree, sync_directory, write_atomic
+from burnish.store.finished import FinishedStages
+from burnish.store.garbage import Garbage, garbage_at
+from burnish.store.manifest import SCHEMA_VERSION, Damage, RunRecord, read_costs, read_record
 from burnish.types import Artifact
 
 T = TypeVar("T")
-PATIENCE = 10.0
-"""Seconds to wait for the lock of a stage before saying which process holds it."""
 COSTS = "costs.json"
 """The file with what a stage has cost until now. It lies in the work folder and is not part of the result."""
 SAVED_SECONDS = 0.2
 """The least time between two syncs of a file of batches: small batches would spend all of their time on it."""
+_OCCUPIED = {errno.ENOTEMPTY, errno.EEXIST}
+"""What systems say if a folder cannot be moved because another one has its name and is not empty."""
+RUNS = "runs"
+"""The folder of the store with the records of runs."""
 DAMAGED = "damaged"
 """The folder of the store to which damaged files are moved. `gc` empties it."""
 
@@ -47,6 +50,8 @@ class Work:
     started: float = field(default_factory=time.monotonic)
     # It is told how many rows are done, and of how many. This is shown to people and is not part of the result.
     tell: Callable[[int, int], None] = lambda done, total: None
+    # It raises LeaseError if another process has removed the folder.
+    check: Callable[[], None] = lambda: None
     _saved: float = field(default=0.0, init=False)
     _done: int = field(default=0, init=False)
     _total: int = field(default=0, init=False)
@@ -101,6 +106,7 @@ class Work:
             self.counts[key] = self.counts.get(key, 0) + number
 
     def _save(self) -> None:
+        self.check()
         write_atomic(self.path / COSTS, pretty({"counts": self.counts, "seconds": self.seconds}))
         self._saved = time.monotonic()
 
@@ -161,137 +167,23 @@ class Stage:
         return hashlib.sha256(canonical(self.payload)).hexdigest()
 
 
-class Talk(Protocol):
-    """Tells people what a runner does. Data is never written there."""
-
-    def say(self, message: str) -> None:
-        """Print one line."""
-        ...
-
-    @contextmanager
-    def stage(self, label: str, position: StagePosition | None = None) -> Generator[None, None, None]:
-        """Show that a stage is running, and where it stands in the run."""
-        yield
-
-    def rows(self, done: int, total: int) -> None:
-        """Show how many rows of the running stage are done."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
-    """A finished stage, as its manifest describes it."""
-
-    path: Path
-    name: str
-    fingerprint: str
-    payload: Mapping[str, Any]
-    seconds: float
-    counts: Mapping[str, int]
-    outputs: Mapping[str, Output]
-
-    @property
-    def size(self) -> int:
-        """The size of all output files in bytes."""
-        return sum(output.bytes for output in self.outputs.values())
-
-
-class Store:
+class Store(FinishedStages):
     """A folder with the finished stages, the work under way, and the records of the runs that refer to stages."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
-
-    def place(self, name: str, fingerprint: str) -> Path:
-        """Return the folder for the result of a stage. It need not exist."""
-        return self.root / "stages" / name / fingerprint[:PLACE_DIGITS]
+    @property
+    def address(self) -> str:
+        """What `--store` was, so that another process can open the same store."""
+        return str(self.root)
 
     def work_place(self, name: str, fingerprint: str) -> Path:
-        """Return the folder in which a stage is computed."""
-        return self.root / "work" / f"{name}-{fingerprint[:PLACE_DIGITS]}"
+        """Return the folder in which version 0.1 computed a stage. What a killed run left there is still used."""
+        return self.root / WORK / stage_key(name, fingerprint)
 
-    def done(self, name: str, fingerprint: str) -> Done | None:
-        """Return a finished stage, or None if there is none or its manifest is damaged.
-
-        Raises StageError as `look` does.
-        """
-        return self.read(self.place(name, fingerprint))
-
-    def read(self, place: Path) -> Done | None:
-        """Return the finished stage in a folder, or None if there is none or its manifest is damaged.
-
-        Raises StageError as `look` does.
-        """
-        stage = self.look(place)
-        return None if isinstance(stage, Damage) else stage
-
-    def look(self, place: Path) -> Done | Damage | None:
-        """Return the finished stage in a folder, or why it cannot be used, or None if the folder does not exist.
-
-        The manifest must be valid and belong to this folder. The outputs are not read; see `damage`. Raises StageError
-        if another version of burnish wrote the manifest, or if it cannot be read.
-        """
-        return self._look(place, place.parent.name, place.name)
-
-    def sealed(self, name: str, fingerprint: str) -> Done | Damage | None:
-        """Return finished work whose run was killed before the work was moved to its place.
-
-        The result is as in `look`.
-        """
-        return self._look(self.work_place(name, fingerprint), name, fingerprint[:PLACE_DIGITS])
-
-    def _look(self, place: Path, name: str, digits: str) -> Done | Damage | None:
-        found = read_manifest(place, name, digits)
-        if found is None or isinstance(found, Damage):
-            return found
-        manifest, payload = found
-        return Done(
-            path=place,
-            name=manifest.payload.name,
-            fingerprint=manifest.fingerprint,
-            payload=payload,
-            seconds=manifest.seconds,
-            counts=manifest.counts,
-            outputs=manifest.outputs,
-        )
-
-    def every(self, name: str = "*") -> Iterator[Done]:
-        """Yield the finished stages (of one name) whose manifests can be read, the latest first."""
-        for place in self.places(name):
-            if done := self.read(place):
-                yield done
-
-    def places(self, name: str = "*") -> list[Path]:
-        """Return the folders of finished stages (of one name), the latest first.
-
-        Their manifests need not be readable.
-        """
-        # Names that begin with a dot are folders that are being removed (see `remove_tree`).
-        folders = [place for place in self.root.glob(f"stages/{name}/*") if not place.name.startswith(".")]
-        return sorted(folders, key=lambda place: -place.lstat().st_mtime)
-
-    def damage(self, done: Done) -> Damage | None:
-        """Return the first output whose checksum differs from the one in the manifest, or None if all are whole.
-
-        A missing file and a file that the manifest does not name are damage, too. Raises StageError if the system does
-        not allow a file to be read.
-        """
-        try:
-            checksums = tree_checksums(done.path)
-        except OSError as error:
-            raise StageError(
-                f"{error.filename}: cannot be read ({error.strerror}); check its permissions and the disk"
-            ) from error
-        checksums.pop(MANIFEST, None)  # the manifest cannot hold its own checksum
-        for name in sorted({*checksums, *done.outputs}):
-            if name not in done.outputs or checksums.get(name) != done.outputs[name].sha256:
-                return Damage(path=done.path / name, why="a file is changed, missing or not of this stage")
-        return None
-
-    def put_aside(self, path: Path) -> Path:
+    def put_aside(self, path: Path, inode: int | None = None) -> Path | None:
         """Move a damaged file or folder away, and return its new path. Nothing is deleted until `gc` runs.
 
-        Raises StageError if it cannot be moved.
+        If `inode` is given, only the folder with this number is moved. Returns None if another process has already
+        moved or replaced it. Raises StageError if it cannot be moved.
         """
         kind = f"{path.parent.name}-" if path.parent.parent == self.root / "stages" else ""
         folder = self.root / DAMAGED
@@ -299,51 +191,91 @@ class Store:
             folder.mkdir(parents=True, exist_ok=True)
             # The time keeps the names apart if the same stage is damaged more than once.
             aside = folder / f"{kind}{path.name}.{time.time_ns()}"
-            path.rename(aside)
+            try:
+                path.rename(aside)
+            except FileNotFoundError:
+                return None
+            if inode not in {None, inode_of(aside)}:
+                # Between the look and the move, another host put a new result there. It belongs there, unless there is
+                # one more by now.
+                with suppress(OSError):
+                    aside.rename(path)
+                return None
         return aside
 
-    @contextmanager
-    def lock(self, name: str, fingerprint: str, talk: Talk) -> Generator[None, None, None]:
-        """Hold the lock of a stage. If another process holds it, say which one, and wait.
+    def commit(self, work: Path, name: str, fingerprint: str) -> bool:
+        """Move complete work to the place of the result. Return False if a result is already there.
 
-        The kernel frees the lock when the process ends, so that a killed run blocks nobody. Raises StageError if the
-        lock cannot be written.
+        Raises StageError if the store cannot be written, and FileNotFoundError if the work was removed.
         """
-        path = self.root / "locks" / f"{name}-{fingerprint[:32]}"
-        with explained_write_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        lock, holder = FileLock(f"{path}.lock"), Path(f"{path}.holder")
-        try:
-            # Short waits are usual if workers need the same stage, and are not worth a message.
-            lock.acquire(timeout=PATIENCE)
-        except Timeout:
-            owner = _owner(holder)
-            talk.say(f"{name} {fingerprint[:8]} is being computed by {owner}; waiting for it")
-            # The other run may need hours, and its messages may go elsewhere.
-            with talk.stage(f"wait for {name} {fingerprint[:8]}"):
-                lock.acquire()
-        try:
-            with explained_write_errors(path):
-                holder.write_text(f"process {os.getpid()} on {socket.gethostname()}")
-            yield
-        finally:
-            holder.unlink(missing_ok=True)
-            lock.release()
+        place = self.place(name, fingerprint)
+        with explained_write_errors(place):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                # The manifest lies in the folder. The system refuses to replace a folder that is not empty, so of
+                # several processes that do this at the same time exactly one succeeds, on any host.
+                work.rename(place)
+            except OSError as error:
+                if error.errno in _OCCUPIED:
+                    return False
+                raise
+            sync_directory(place.parent)
+        return True
+
+    def attempting(self, key: str) -> AbstractContextManager[Attempt]:
+        """Begin an attempt to compute the stage with this key, as `attempts.attempting` does."""
+        return attempting(self.root, key)
+
+    def elsewhere(self, key: str) -> str | None:
+        """Return which process computes a stage now, if `Others` cannot see it. There is none in a shared folder."""
+        return None
 
     def refer(self, out: Path, fingerprints: Sequence[str]) -> None:
         """Record from which stages the results in the folder `out` came, so that `gc` keeps these stages.
 
         Raises StageError if the record cannot be written.
         """
-        # One record for each results folder: a new run into the same folder replaces the record of the old run.
-        name = hashlib.sha256(str(out.resolve()).encode()).hexdigest()[:16]
-        record = {"schema_version": SCHEMA_VERSION, "out": str(out.resolve()), "stages": sorted(set(fingerprints))}
-        write_atomic(self.root / "runs" / f"{name}.json", pretty(record))
+        name, record = record_of(out, fingerprints)
+        write_atomic(self.root / RUNS / f"{name}.json", pretty(record))
+
+    def run_records(self) -> Iterator[tuple[str, RunRecord | Damage]]:
+        """Yield the names and the records of all runs."""
+        for path in sorted((self.root / RUNS).glob("*.json")):
+            if (record := read_record(path)) is not None:
+                yield path.name, record
+
+    def forget_run(self, name: str) -> None:
+        """Remove the record of a run."""
+        (self.root / RUNS / name).unlink(missing_ok=True)
+
+    def unneeded(self, wanted: AbstractSet[str]) -> Iterator[Garbage]:
+        """Yield the finished stages that no run needs. `wanted` are the names of the folders of the others.
+
+        They are identified by their folder, not by their manifest. So a stage with a damaged manifest is among them
+        only if no run needs it.
+        """
+        for place in self.places():
+            if place.name not in wanted:
+                yield garbage_at(place, place.parent.name)
+
+    def remove(self, garbage: Garbage) -> None:
+        """Remove what `gc` found."""
+        discard(garbage.path) if key_of(garbage.path) else remove_tree(garbage.path)
 
 
-def _owner(holder: Path) -> str:
-    """Say which process holds a lock, if its note can be read."""
+def record_of(out: Path, fingerprints: Sequence[str]) -> tuple[str, dict[str, Any]]:
+    """Return the name and the content of the record of a run."""
+    # One record for each results folder: a new run into the same folder replaces the record of the old run.
+    folder, host = str(out.resolve()), socket.gethostname()
+    name = hashlib.sha256(folder.encode()).hexdigest()[:16]
+    stages = sorted(set(fingerprints))
+    return name, {"schema_version": SCHEMA_VERSION, "out": folder, "stages": stages, "host": host}
+
+
+def inode_of(path: Path) -> int | None:
+    """Return the number of a file or folder, which tells it from another one with the same name. None if it is not
+    there."""
     try:
-        return holder.read_text(encoding="utf-8", errors="replace")[:200] if holder.is_file() else "another process"
-    except OSError:  # that process ended after `is_file` and removed its note
-        return "another process"
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,273 @@
+"""A store in a bucket. A local folder, the cache, has the work under way and copies of the stages that this host uses.
+
+A finished stage is a manifest, `manifests/NAME/FINGERPRINT.json`. It names the attempt whose files are the result, and
+they lie below `files/NAME/FINGERPRINT/ATTEMPT/`. The manifest is written last, and only if there is none.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from burnish.errors import StageError
+from burnish.store.attempts import LEASE, Attempt
+from burnish.store.bucket import Bucket
+from burnish.store.files import checksum, explained_write_errors, pretty, remove_tree, unique, write_atomic
+from burnish.store.finished import Done
+from burnish.store.garbage import Garbage
+from burnish.store.manifest import MANIFEST, Damage, RunRecord, parse_record
+from burnish.store.stages import RUNS, Store, record_of
+
+MANIFESTS, FILES, LEASES = "manifests", "files", "leases"
+UPLOAD_SECONDS = 24 * 3600.0
+"""How long an upload may take, in seconds. `gc` keeps the files of one for so long that did not end."""
+
+_WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf")
+
+
+def _are_weights(name: str) -> bool:
+    """Say whether a file has the weights of a model. Such files are large, and few stages read them."""
+    return name.endswith(_WEIGHTS)
+
+
+class ObjectStore(Store):
+    """A store in a bucket, used through a cache folder."""
+
+    def __init__(self, bucket: Bucket, cache: Path) -> None:
+        super().__init__(cache)
+        self.bucket = bucket
+        # Manifests never change. Only `gc` removes them.
+        self._known: set[Path] = set()
+
+    @property
+    def address(self) -> str:
+        """The URL of the store."""
+        return self.bucket.url
+
+    # --- finished stages
+
+    def look(self, place: Path) -> Done | Damage | None:
+        """Return the finished stage, as `Store.look` does. Its files need not be in the cache yet; see `fetch`."""
+        if place not in self._known:
+            name, digits = place.parent.name, place.name
+            data = self.bucket.read(f"{MANIFESTS}/{name}/{digits}.json")
+            if data is None:
+                remove_tree(place)  # a copy of what was removed from the bucket
+                return None
+            self._cache_manifest(place, data)
+        return super().look(place)
+
+    def _cache_manifest(self, place: Path, data: bytes) -> None:
+        """Keep a copy of a manifest. The copies of another attempt's files are removed."""
+        path = place / MANIFEST
+        if not path.is_file() or path.read_bytes() != data:
+            remove_tree(place)
+            with explained_write_errors(place):
+                write_atomic(path, data)
+        self._known.add(place)
+
+    def places(self, name: str = "*") -> list[Path]:
+        """Return the places of the finished stages (of one name) in the cache, the latest first. Their files need not
+        be there."""
+        keys = self._manifests("" if name == "*" else f"/{name}")
+        return [self._place_of(key) for key in sorted(keys, key=lambda key: keys[key][1], reverse=True)]
+
+    def _manifests(self, below: str = "") -> dict[str, tuple[int, datetime]]:
+        return self.bucket.listed(f"{MANIFESTS}{below}/")
+
+    def _place_of(self, key: str) -> Path:
+        _, name, digits = key.removesuffix(".json").split("/")
+        return self.root / "stages" / name / digits
+
+    def damage(self, done: Done) -> Damage | None:
+        """Return the first output that differs from the manifest, as `Store.damage` does.
+
+        Weights that are not in the cache are not loaded for this: it is only checked that their objects are there.
+        """
+        found = self._damage_of_copies(done)
+        if found is not None:
+            # The copy may be damaged, and the object not.
+            remove_tree(done.path)
+            self._known.discard(done.path)
+            again = self.look(done.path)
+            return self._damage_of_copies(again) if isinstance(again, Done) else again or found
+        return None
+
+    def _damage_of_copies(self, done: Done) -> Damage | None:
+        found = self._load(done, [name for name in done.outputs if not _are_weights(name)])
+        absent = {name for name in done.outputs if not (done.path / name).is_file()}
+        return found or self._missing(done, absent) or self.wrong_file(done, absent)
+
+    def _missing(self, done: Done, names: AbstractSet[str]) -> Damage | None:
+        prefix = self._prefix(done.path)
+        sizes = self.bucket.listed(f"{prefix}/") if names else {}
+        for name in sorted(names):
+            if sizes.get(f"{prefix}/{name}", (-1,))[0] != done.outputs[name].bytes:
+                return Damage(path=done.path / name, why="its object is missing or has another size")
+        return None
+
+    def fetch(self, path: Path, weights: bool = True) -> None:
+        """Copy the files of a finished stage into the cache, unless they are there. `path` is its folder, or a path in
+        it. Other paths are left alone. Without `weights`, the weights of models are left out.
+
+        Raises StageError if a file is not in the bucket, or has another checksum.
+        """
+        stages = self.root / "stages"
+        if not path.is_relative_to(stages) or len(path.relative_to(stages).parts) < 2:
+            return
+        place = stages.joinpath(*path.relative_to(stages).parts[:2])
+        done = self.look(place)
+        if isinstance(done, Done):
+            damage = self._load(done, [name for name in done.outputs if weights or not _are_weights(name)])
+            if damage is not None:
+                raise StageError(
+                    f"{damage}; remove {self._manifest_key(place)} from {self.address}, and run the same command "
+                    "again: the stage is then computed again"
+                )
+
+    def _load(self, done: Done, names: Sequence[str]) -> Damage | None:
+        """Copy files into the cache that are not there yet. Return the first one that is damaged in the bucket."""
+        prefix = self._prefix(done.path)
+        for name in names:
+            output, file = done.outputs[name], done.path / name
+            if file.is_file() and file.stat().st_size == output.bytes:
+                continue
+            if not self.bucket.download(f"{prefix}/{name}", file, self.root / "loading" / unique()):
+                return Damage(path=file, why="its object is missing")
+            if checksum(file) != output.sha256:
+                file.unlink()
+                return Damage(path=file, why="its object has another checksum")
+        return None
+
+    def _prefix(self, place: Path) -> str:
+        attempt = orjson.loads((place / MANIFEST).read_bytes()).get("attempt", "")
+        return f"{FILES}/{place.parent.name}/{place.name}/{attempt}"
+
+    def _manifest_key(self, place: Path) -> str:
+        return f"{MANIFESTS}/{place.parent.name}/{place.name}.json"
+
+    def put_aside(self, path: Path, inode: int | None = None) -> Path | None:
+        """Move a damaged stage out of the way, as `Store.put_aside` does. Its files stay in the bucket until `gc`."""
+        if path.parent.parent != self.root / "stages":
+            return super().put_aside(path, inode)
+        # Another host may have put a new result there.
+        if self.bucket.read(self._manifest_key(path)) == (path / MANIFEST).read_bytes():
+            self.bucket.delete([self._manifest_key(path)])
+        self._known.discard(path)
+        return super().put_aside(path)
+
+    def commit(self, work: Path, name: str, fingerprint: str) -> bool:
+        """Upload complete work, and make it the result unless there is one. Raises as `Store.commit` does."""
+        place, attempt = self.place(name, fingerprint), unique()
+        manifest: dict[str, Any] = orjson.loads((work / MANIFEST).read_bytes())
+        data = pretty(manifest | {"attempt": attempt})
+        prefix = f"{FILES}/{name}/{place.name}/{attempt}"
+        self.bucket.write(f"{LEASES}/{prefix}", b"")
+        for file in manifest["outputs"]:
+            self.bucket.upload(work / file, f"{prefix}/{file}")
+        won = self.bucket.create(self._manifest_key(place), data)
+        if won:
+            write_atomic(work / MANIFEST, data)
+            remove_tree(place)
+            # Another process of this host may have fetched the result already. It is the same one.
+            if super().commit(work, name, fingerprint):
+                self._known.add(place)
+            else:
+                remove_tree(work)
+        else:
+            self.bucket.delete(f"{prefix}/{file}" for file in manifest["outputs"])
+        self.bucket.delete([f"{LEASES}/{prefix}"])
+        return won
+
+    # --- attempts on other hosts
+
+    @contextmanager
+    def attempting(self, key: str) -> Generator[Attempt]:
+        """Begin an attempt, as `Store.attempting` does. Its signs of life are written into the bucket, too."""
+        name = f"{LEASES}/{key}/{unique()}"
+        owner = f"process {os.getpid()} on {socket.gethostname()}".encode()
+        with super().attempting(key) as attempt:
+            attempt.sign = lambda: self.bucket.write(name, owner)
+            attempt.sign()
+            try:
+                yield attempt
+            finally:
+                with suppress(StageError):  # it gets too old by itself
+                    self.bucket.delete([name])
+
+    def elsewhere(self, key: str) -> str | None:
+        """Return which process on another host computes a stage now, or None if none gives signs of life."""
+        leases = self.bucket.listed(f"{LEASES}/{key}/")
+        if not leases:
+            return None
+        now = self._now()
+        alive = [name for name, (_, beat) in leases.items() if (now - beat).total_seconds() <= LEASE]
+        return (self.bucket.read(alive[0]) or b"another process").decode() if alive else None
+
+    def _now(self) -> datetime:
+        """Return the time by the clock of the bucket, which is the same for all hosts."""
+        key = f"clock/{unique()}"
+        self.bucket.write(key, b"")
+        try:
+            return self.bucket.listed("clock/")[key][1]
+        finally:
+            self.bucket.delete([key])
+
+    # --- runs and garbage
+
+    def refer(self, out: Path, fingerprints: Sequence[str]) -> None:
+        """Record from which stages the results in `out` came, as `Store.refer` does."""
+        name, record = record_of(out, fingerprints)
+        self.bucket.write(f"{RUNS}/{name}.json", pretty(record))
+
+    def run_records(self) -> Iterator[tuple[str, RunRecord | Damage]]:
+        """Yield the names and the records of all runs."""
+        for key in sorted(self.bucket.listed(f"{RUNS}/")):
+            if (data := self.bucket.read(key)) is not None:
+                yield key, parse_record(data, Path(key))
+
+    def forget_run(self, name: str) -> None:
+        """Remove the record of a run."""
+        self.bucket.delete([name])
+
+    def unneeded(self, wanted: AbstractSet[str]) -> Iterator[Garbage]:
+        """Yield the stages of the bucket that no run needs, and the files of attempts that did not become a result."""
+        # In this order: files have a lease until their manifest is there. So files without one are in the third list.
+        files, leases = self._files(), self.bucket.listed(f"{LEASES}/{FILES}/")
+        results: set[str] = set()
+        for place in self.places():
+            prefix = self._prefix(place) if isinstance(self.look(place), Done) else ""
+            results.add(prefix)
+            if place.name not in wanted:
+                yield Garbage(path=place, name=place.parent.name, size=files.get(prefix, 0), objects=prefix)
+        for prefix in sorted(files.keys() - results):
+            lease = leases.get(f"{LEASES}/{prefix}")
+            if lease is None or (self._now() - lease[1]).total_seconds() > UPLOAD_SECONDS:
+                name = prefix.split("/")[1]
+                yield Garbage(path=self.root / prefix, name=name, size=files[prefix], objects=prefix)
+
+    def _files(self) -> dict[str, int]:
+        """Return the size of all files of each attempt."""
+        found: dict[str, int] = {}
+        for key, (size, _) in self.bucket.listed(f"{FILES}/").items():
+            prefix = "/".join(key.split("/")[:4])
+            found[prefix] = found.get(prefix, 0) + size
+        return found
+
+    def remove(self, garbage: Garbage) -> None:
+        """Remove what `gc` found, from the bucket and from the cache."""
+        if garbage.path.parent.parent == self.root / "stages":
+            # First of all: without its manifest a stage is not finished, whatever else is there.
+            self.bucket.delete([self._manifest_key(garbage.path)])
+            self._known.discard(garbage.path)
+        if garbage.objects:
+            self.bucket.delete([*self.bucket.listed(f"{garbage.objects}/"), f"{LEASES}/{garbage.objects}"])
+        super().remove(garbage)

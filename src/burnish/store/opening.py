@@ -1,0 +1,34 @@
+"""Which store a command uses, and how it is opened."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from pathlib import Path
+
+from burnish.store.bucket import SCHEMES, open_bucket
+from burnish.store.object_store import ObjectStore
+from burnish.store.stages import Store
+
+# A URL that went through `Path` has one slash less.
+_URL = re.compile(rf"({'|'.join(SCHEMES)}):/+(.*)")
+
+
+def default_store() -> Path:
+    """Return the path or URL in `$BURNISH_STORE`, or `.burnish` in the working directory if that variable is not
+    set."""
+    return Path(os.environ.get("BURNISH_STORE") or ".burnish")
+
+
+def open_store(place: Path | str) -> Store:
+    """Open a store: a folder, or a bucket by its URL (`s3://BUCKET/PREFIX`, `gs://`, `az://`).
+
+    The cache of a bucket is a folder in `$BURNISH_CACHE`, which is `~/.cache/burnish` if it is not set. Raises
+    ConfigError if a URL is wrong, and BackendError if obstore is not installed.
+    """
+    if (found := _URL.fullmatch(str(place))) is None:
+        return Store(Path(place))
+    bucket = open_bucket(f"{found[1]}://{found[2]}")
+    cache = Path(os.environ.get("BURNISH_CACHE") or Path.home() / ".cache" / "burnish")
+    return ObjectStore(bucket, cache / hashlib.sha256(bucket.url.encode()).hexdigest()[:16])

@@ -16,6 +16,7 @@ from transformers import PrinterCallback, TrainerCallback, TrainingArguments
 from burnish.backends.batching import micro_batch
 from burnish.backends.device import Runtime, is_first, processes
 from burnish.backends.passes import Limit, Pass, plan_passes
+from burnish.backends.reporting import Reports
 from burnish.config import DType, Optimizer, TrainSettings
 from burnish.errors import BackendError
 from burnish.models.card import ModelCard
@@ -24,8 +25,8 @@ A = TypeVar("A", bound=TrainingArguments)
 OPTIMIZERS = {Optimizer.ADAMW: "adamw_torch", Optimizer.ADAFACTOR: "adafactor", Optimizer.RMSPROP: "rmsprop"}
 REAL_MODEL_TOKENS = {"cpu": 1_024, "mps": 4_096, "cuda": 16_384}
 """{device: padded tokens in one forward pass} for training a model of 100M parameters or more."""
-
-
+LOGGED = 100
+"""About how often a trainer logs during a training whose metrics are sent."""
 WHOLE_MODEL = {DistributedType.NO, DistributedType.MULTI_GPU, DistributedType.MULTI_CPU}
 """The ways of training in which each process has the whole model."""
 
@@ -106,12 +107,14 @@ class Arguments:
             # optimiser's state, which is twice the size of the weights, is left out.
             "save_strategy": "no",
             "save_only_model": True,
-            "logging_strategy": "no",
+            # Logging changes no weight. Each line of the log is sent to who gets the metrics.
+            "logging_strategy": "no" if self.runtime.tracking is None else "steps",
+            "logging_steps": max(1, self.steps(rows) // LOGGED),
             # By default, transformers leaves NaN and infinite losses out of the mean that it reports. Then `run` could
             # not see that the training failed.
             "logging_nan_inf_filter": False,
             "eval_strategy": "no",
-            "report_to": [],
+            "report_to": [],  # `Reports` does it
             "disable_tqdm": True,
             # The default drops every column that the model's `forward` does not name. Our collators need such columns:
             # `ids` for both orders of a comparison, `row` for the number of a pair.
@@ -154,12 +157,16 @@ class Arguments:
             )
         return frozenset(max(1, round(steps * number / checkpoints)) for number in range(1, checkpoints + 1))
 
-    def bar(self, rows: int) -> TrainerCallback:
-        """Start the progress bar, and return a callback for the trainer that moves it."""
+    def callbacks(self, rows: int) -> list[TrainerCallback]:
+        """Start the progress bar, and return callbacks for the trainer: what moves the bar, and what sends metrics."""
         if not is_first():
-            return TrainerCallback()
+            return []
         self.runtime.progress.start("training", self.steps(rows))
-        return _Bar(self.runtime.progress.advance)
+        bar, tracking = _Bar(self.runtime.progress.advance), self.runtime.tracking
+        if tracking is None:
+            return [bar]
+        shown = {"rows": rows, "seed": self.seed, **_flat(self.settings.model_dump(mode="json"))}
+        return [bar, Reports(tracking, tracking.speaker.label or "training", shown)]
 
 
 def on_one_device(arguments: A) -> A:
@@ -192,8 +199,13 @@ def run(trainer: Any, settings: TrainSettings) -> None:
             "with torchrun, or start one process"
         )
     trainer.remove_callback(PrinterCallback)  # it prints to stdout, which is for data
-    with _few_collections():
-        trainer.train()
+    try:
+        with _few_collections():
+            trainer.train()
+    finally:
+        for callback in trainer.callback_handler.callbacks:
+            if isinstance(callback, Reports):
+                callback.close()
     loss = trainer.state.log_history[-1].get("train_loss", 0.0)
     if not math.isfinite(loss):
         raise BackendError(f"learning_rate: {settings.learning_rate} made the loss {loss}; lower it")
@@ -217,6 +229,17 @@ def _few_collections() -> Generator[None, None, None]:
         yield
     finally:
         gc.unfreeze()
+
+
+def _flat(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return settings without nesting and without nulls, as all programs that show metrics take them."""
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            flat |= {f"{name}.{inner}": one for inner, one in value.items()}
+        elif value is not None:
+            flat[name] = value
+    return flat
 
 
 class _Bar(TrainerCallback):

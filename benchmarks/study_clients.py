@@ -47,9 +47,10 @@ def free_port() -> int:
 
 @dataclass
 class Server:
-    """`burnish study serve` in its own process, always on the same port."""
+    """`burnish study serve` in its own process, always on the same port. With `speed`, it is `serve-simulated`."""
 
     study: StudyFolder
+    speed: float | None = None
     port: int = field(default_factory=free_port)
     process: subprocess.Popen[str] | None = None
 
@@ -60,13 +61,17 @@ class Server:
 
     def start(self) -> None:
         """Start the server, and wait until it says its links."""
-        words = ["study", "serve", str(self.study.path), "--port", str(self.port), "--admin-port", "0"]
+        verb = ["serve"] if self.speed is None else ["serve-simulated", "--speed", str(self.speed)]
+        words = ["study", *verb, str(self.study.path), "--port", str(self.port), "--admin-port", "0"]
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "burnish", *words], stdout=subprocess.PIPE, text=True, env=environment
         )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
+        if self.speed is not None:
+            assert line.startswith("simulated: "), line
+            line = self.process.stdout.readline()
         assert line.startswith("people: "), line
 
     def end(self, number: signal.Signals) -> None:

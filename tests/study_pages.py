@@ -189,7 +189,7 @@ def right_choice(page: ReadPage) -> dict[str, str]:
 
 
 @contextmanager
-def served(study: StudyFolder, where: Where | None = None) -> Generator[ServedPages]:
+def served(study: StudyFolder, where: Where | None = None, speed: float | None = None) -> Generator[ServedPages]:
     """Serve a study in another thread, on free ports."""
     ready, found = threading.Event(), list[ServedPages]()
 
@@ -198,7 +198,7 @@ def served(study: StudyFolder, where: Where | None = None) -> Generator[ServedPa
         ready.set()
 
     where = where or Where(port=0, admin_port=0)
-    thread = threading.Thread(target=serve, args=(study, where, announce))
+    thread = threading.Thread(target=serve, args=(study, where, announce), kwargs={"speed": speed})
     thread.start()
     assert ready.wait(30)
     try:

@@ -235,6 +235,19 @@ def test_a_sample_is_scored_over_the_tokens_that_were_drawn(tmp_path: Path) -> N
     assert scores == {id_: answer.tokens for id_, answer in drawn.items()}
 
 
+@pytest.mark.slow
+def test_rows_that_do_not_fit_are_known_before_they_are_scored(tmp_path: Path) -> None:
+    model = base(tmp_path)
+    long = TrainingRow(id="long", prompt=ROWS[0].prompt, completion="3 + 4 = 7 " * 500)
+    rows = [*ROWS[:3], long]
+    fits = backend().fitting(model, rows)
+    assert set(fits) == {row.id for row in ROWS[:3]}
+    with pytest.raises(DataError, match="row long: "):
+        list(backend().logprobs(model, rows, set()))
+    scores = [score.id for batch in backend().logprobs(model, ROWS[:3], set()) for score in batch]
+    assert set(scores) == set(fits)
+
+
 def test_uniforms_are_pinned() -> None:
     """If these change, every sampled result changes: the function is part of the stages' meaning."""
     digest = hashlib.sha256(b"1\x1fs\x1f2\x1fitem\x1f3\x1f4").digest()

@@ -55,6 +55,7 @@ def waiting(tmp_path: Path) -> Path:
                 first="new" if number == 1 else "old",
                 second="old" if number == 1 else "new",
                 shown=Order.BA if number == 1 else Order.AB,
+                current=("given", "proposal", "")[number],
             )
             for number in range(3)
         ]
@@ -195,6 +196,9 @@ def test_waiting_pairs_are_in_their_own_order(waiting: Path):
     assert [(one.name, one.prompt, one.a, one.b) for one in items] == [
         (f"compare-{number}", f"q{number}", "old", "new") for number in range(3)
     ]
+    # Without a current answer, both are new.
+    sources = [("given", "proposal"), ("proposal", "proposal"), ("", "")]
+    assert [(one.a_source, one.b_source) for one in items] == sources
     prompts = read_items(waiting, DEMONSTRATIONS, None, 0)
     assert [(one.name, one.prompt) for one in prompts] == [("r0", "q0"), ("r1", "q1"), ("r2", "q2")]
 

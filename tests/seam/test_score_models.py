@@ -90,6 +90,45 @@ def test_answers_that_do_not_fit_are_counted(tmp_path: Path) -> None:
     assert {one.reward for row in done.rows for one in row.worse}.isdisjoint({4.0, 5.0})
 
 
+class Short(Misjudging):
+    """Has a context into which some answers do not fit."""
+
+    long: Sequence[str] = ()
+
+    def fitting(self, model: Any, rows: Any) -> set[str]:
+        return {row.id for row in rows} - {*self.long}
+
+
+def test_answers_too_long_for_the_policy_are_counted(tmp_path: Path) -> None:
+    backend = Short(RIGHT)
+    backend.long = ("0:p01", "2:p01", "1:p02", "3:p02", "4:p05")
+    done = scored(tmp_path, backend=backend)
+    assert (len(done.rows), done.no_gold, done.no_logprob, done.no_reward) == (19, 1, 3, 0)
+    assert {row.id: len(row.worse) for row in done.rows if len(row.worse) < 4} == {"p02": 2, "p05": 3}
+    whole = {row.id: row.worse for row in scored(tmp_path / "whole").rows}
+    (row,) = [row for row in done.rows if row.id == "p02"]
+    assert row.worse == (whole["p02"][1], whole["p02"][3])
+    assert "3 worse answers left out that do not fit into the policy" in list(done.words())
+    backend.long = tuple(f"0:p{number:02d}" for number in range(20))
+    with pytest.raises(DataError, match="no gold answer fits into both models"):
+        scored(tmp_path / "none", backend=backend)
+
+
+class Broken(Misjudging):
+    """Gives no number for the answers of one prompt."""
+
+    def logprobs(self, model: Any, rows: Any, done: Any) -> Any:
+        for batch in super().logprobs(model, rows, done):
+            yield [Score(id=s.id, value=float("nan") if s.id == "2:p03" else s.value, tokens=2) for s in batch]
+
+
+def test_a_policy_without_a_number_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"answer 2:p03: the model gives the log-probability nan; .*dtype: float32"):
+        scored(tmp_path, backend=Broken(RIGHT))
+    # Nothing of it was kept: a repaired model is asked again.
+    assert len(scored(tmp_path).rows) == 20
+
+
 class Flat(FakeBackend):
     """Gives every answer the same reward."""
 

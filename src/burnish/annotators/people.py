@@ -64,6 +64,8 @@ class PeopleAnnotator:
             first=first.completion,
             second=second.completion,
             shown=Order.BA if swapped else Order.AB,
+            # A proposal is younger than the label. Two samples of a policy are of one round.
+            current=str(one.a.source) if one.a.round < one.b.round else "",
         )
 
 

@@ -186,6 +186,13 @@ class HfBackend:
             values = logprob_sums(loaded.model, [ids[i] for i in batch], [starts[i] for i in batch], pad)
             yield [Score(id=keys[i], value=value, tokens=targets[i]) for i, value in zip(batch, values, strict=True)]
 
+    def fitting(self, model: Artifact, rows: Sequence[TrainingRow]) -> AbstractSet[str]:
+        """Return the ids of the rows whose prompt, completion and end fit into the model."""
+        loaded = self._load(model)
+        return _fitting(
+            rows, lambda row, limit: loaded.renderer.row(row, limit).ids, max_positions(loaded.model)
+        ).keys()
+
     def classify(
         self, model: Artifact, rows: Sequence[PairRow], done: AbstractSet[RowKey]
     ) -> Iterator[Sequence[Score]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # Importing these modules registers their commands with `main`.
-from burnish.cli import lab, ledger, people, refinery, rewards, seam, study
+from burnish.cli import lab, ledger, people, refinery, rewards, seam, study, study_figure
 from burnish.cli.common import main
 
-__all__ = ["lab", "ledger", "main", "people", "refinery", "rewards", "seam", "study"]
+__all__ = ["lab", "ledger", "main", "people", "refinery", "rewards", "seam", "study", "study_figure"]

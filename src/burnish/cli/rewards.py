@@ -1,4 +1,4 @@
-"""The commands for reward models: reward train, reward test."""
+"""The commands for reward models: reward train, reward test, reward check."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from burnish.cli.common import JSON, SET, STORE, main, print_json, settled
+from burnish.cli.seam import CHECKER, LIMIT, SEED
 
 _PATH = click.Path(path_type=Path)
 _BAD_ROWS = click.option(
@@ -21,7 +22,7 @@ _BAD_ROWS = click.option(
 
 @main.group("reward")
 def reward() -> None:
-    """Train reward models on preference pairs, and test them."""
+    """Train reward models on preference pairs, test them, and check whether they are fit for a policy."""
 
 
 @reward.command("train")
@@ -95,6 +96,57 @@ def test_command(model: str, pairs: Path, **options: Any) -> None:
     if options["out"] is not None:
         click.echo(f"report: {write_report(report, options['out'])}", err=True)
     _print(report, options["as_json"])
+
+
+@reward.command("check")
+@click.argument("model")
+@click.option(
+    "--pairs", type=_PATH, metavar="FILE", help="Pairs that it was not trained on [default: its held-out ones]."
+)
+@click.option("--prompts", metavar="DATA", help="A dataset of prompts with gold answers, for the policy to answer.")
+@click.option("--policy", metavar="MODEL", help="The policy: a folder, a hub id or builtin:NAME.")
+@CHECKER
+@click.option("--annotator", help="Who says which answer is better, instead of a checker: a YAML file, people, ...")
+@click.option("--samples", type=click.IntRange(2, 1000), default=8, show_default=True, help="Answers a prompt.")
+@click.option("--max-new-tokens", type=int, default=256, show_default=True, help="The most tokens of an answer.")
+@click.option(
+    "--edits", type=click.IntRange(1, 1000), default=4, show_default=True, help="Near misses of a gold answer at most."
+)
+@LIMIT
+@SEED
+@_BAD_ROWS
+@click.option("--out", type=_PATH, metavar="FOLDER", help="Folder for check.json and a report page.")
+@click.option("--overwrite", is_flag=True, help="Replace the files of an earlier check in --out.")
+@STORE
+@JSON
+@settled
+def check_command(model: str, **options: Any) -> None:
+    """Say whether the reward model MODEL is fit for a policy, in plain sentences.
+
+    It must be right on more than 65 % of the pairs that it was not trained on, of the policy's own answers (with
+    --prompts, --policy and --checker), and of near misses: gold answers against the same answers with a small mistake.
+    Its reward must not follow the length. What cannot be told or was not measured is said.
+    """
+    from burnish.config import DataConfig, ModelConfig  # noqa: PLC0415
+    from burnish.config.reading import read_annotator  # noqa: PLC0415
+    from burnish.rewards.verbs import Workplace  # noqa: PLC0415
+    from burnish.seam.checking import FILES, CheckOptions, check  # noqa: PLC0415
+    from burnish.seam.folders import check_out  # noqa: PLC0415
+    from burnish.seam.options import checker_of  # noqa: PLC0415
+    from burnish.store.files import default_store  # noqa: PLC0415
+
+    if options["out"] is not None:
+        check_out(options["out"], options["overwrite"], FILES)
+    prompts, policy = options["prompts"], options["policy"]
+    chosen = CheckOptions(
+        reward=ModelConfig(source=model),
+        prompts=None if prompts is None else DataConfig(source=prompts, on_bad_row=options["on_bad_row"]),
+        policy=None if policy is None else ModelConfig(source=policy),
+        checker=None if options["checker"] is None else checker_of(options["checker"]),
+        annotator=None if options["annotator"] is None else read_annotator(options["annotator"]),
+        **{name: options[name] for name in ("pairs", "samples", "edits", "max_new_tokens", "limit", "seed")},
+    )
+    _print(check(chosen, Workplace(store=options["store"] or default_store()), options["out"]), options["as_json"])
 
 
 def _print(report: Any, as_json: bool) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
-from burnish.cli.common import JSON, SET, STORE, main, print_json, settled
+from burnish.cli.common import JSON, MAX_CALLS, MAX_COST, SET, STORE, main, print_json, settled
 
 _PATH = click.Path(path_type=Path)
-_CHECKER = click.option(
+CHECKER = click.option(
     "--checker",
     metavar="KIND",
     help="What tells right answers from wrong ones: number, marked (a number after ####), text, or the kind of a task, "
@@ -25,8 +25,8 @@ _BY = click.option(
     show_default=True,
     help="The variant of the score.",
 )
-_LIMIT = click.option("--limit", type=click.IntRange(1, 10**9), help="Use only so many prompts, drawn by hash.")
-_SEED = click.option("--seed", type=int, default=0, show_default=True, help="The seed of all draws.")
+LIMIT = click.option("--limit", type=click.IntRange(1, 10**9), help="Use only so many prompts, drawn by hash.")
+SEED = click.option("--seed", type=int, default=0, show_default=True, help="The seed of all draws.")
 _BAD_ROWS = click.option(
     "--on-bad-row",
     type=click.Choice(["error", "skip"]),
@@ -50,15 +50,17 @@ def seam() -> None:
     metavar="SOURCE|YAML",
     default="adversarial",
     show_default=True,
-    help="Where worse answers come from: adversarial, contrast[:EMBEDDER], own, weaker:MODEL, or a YAML file.",
+    help="Where worse answers come from: adversarial, contrast[:EMBEDDER], llm, own, weaker:MODEL, or a YAML file.",
 )
 @click.option("--n", "most", type=click.IntRange(1, 1000), default=8, show_default=True, help="Worse answers a prompt.")
-@_CHECKER
-@_LIMIT
-@_SEED
+@CHECKER
+@LIMIT
+@SEED
 @_BAD_ROWS
 @click.option("--out", type=_PATH, metavar="FOLDER", help="Folder for all results [default: seam; for a table none].")
 @click.option("--overwrite", is_flag=True, help="Replace the files of an earlier scoring in --out.")
+@MAX_CALLS
+@MAX_COST
 @click.option("--top", type=click.IntRange(0, 10**9), default=10, show_default=True, help="How many prompts to print.")
 @STORE
 @SET
@@ -120,6 +122,7 @@ def _computed(data: str, out: Path, options: dict[str, Any]) -> tuple[list[Any],
     from burnish.seam.options import checker_of, source_of  # noqa: PLC0415
     from burnish.seam.results import write_table  # noqa: PLC0415
     from burnish.seam.scoring import ScoreOptions, compute  # noqa: PLC0415
+    from burnish.services.calls import CallBudget  # noqa: PLC0415
     from burnish.store.files import default_store  # noqa: PLC0415
 
     done = compute(
@@ -132,6 +135,8 @@ def _computed(data: str, out: Path, options: dict[str, Any]) -> tuple[list[Any],
             checker=None if options["checker"] is None else checker_of(options["checker"]),
             limit=options["limit"],
             seed=options["seed"],
+            budget=CallBudget(max_calls=options["max_calls"], max_cost=options["max_cost"]),
+            out=out,
         ),
         options["store"] or default_store(),
     )
@@ -209,7 +214,7 @@ def select_command(table: Path, **options: Any) -> None:
 )
 @click.option("--most", type=click.IntRange(1, 1000), default=4, show_default=True, help="Pairs of a prompt at most.")
 @click.option("--all-worse", is_flag=True, help="Make pairs also of answers that the reward model judges rightly.")
-@_SEED
+@SEED
 @click.option("--out", type=_PATH, default=Path("augmented"), show_default=True, help="Folder for all results.")
 @click.option("--overwrite", is_flag=True, help="Replace the files of an earlier run in --out.")
 @JSON
@@ -250,7 +255,7 @@ def augment_command(table: Path, **options: Any) -> None:
     help="The policy. May be repeated, for example for a policy before and after reinforcement learning.",
 )
 @click.option("--reward", metavar="MODEL", required=True, help="The reward model: a folder or a hub id.")
-@_CHECKER
+@CHECKER
 @click.option("--annotator", help="Who says which answer is better, instead of a checker: a YAML file, people, ...")
 @click.option("--samples", type=click.IntRange(2, 1000), default=8, show_default=True, help="Answers a prompt.")
 @click.option("--temperature", type=float, default=1.0, show_default=True, help="The temperature of the draws.")
@@ -264,8 +269,8 @@ def augment_command(table: Path, **options: Any) -> None:
 )
 @click.option("--pairs", "off_policy", type=_PATH, metavar="FILE", help="Pairs of other models' answers, to compare.")
 @click.option("--against", type=_PATH, metavar="TABLE", help="Correlate the mismatch of prompts with this SEAM table.")
-@_LIMIT
-@_SEED
+@LIMIT
+@SEED
 @_BAD_ROWS
 @click.option(
     "--out", type=_PATH, metavar="FOLDER", help="Folder for mismatch.json, a line for every prompt, and a report."

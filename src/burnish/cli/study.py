@@ -114,6 +114,31 @@ def serve_command(
     serve(_folder(folder), where, _say_where)
 
 
+@study.command("serve-simulated")
+@click.argument("folder", type=_PATH)
+@click.option("--speed", type=float, required=True, help="How many times as fast as time the server's clock runs.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="Port of the pages.")
+@click.option(
+    "--admin-port", type=click.IntRange(0, 65535), default=8001, show_default=True, help="Administrator's port."
+)
+@settled
+def serve_simulated_command(folder: Path, speed: float, port: int, admin_port: int) -> None:
+    """Serve the pages of a study to simulated people, with a clock that runs faster.
+
+    The study says from then on that its people are simulated. It cannot be served to real people any more.
+    """
+    from burnish.people.web import check_installed  # noqa: PLC0415
+
+    check_installed()
+    from burnish.people.web.serving import Where, serve  # noqa: PLC0415
+
+    def ready(pages: ServedPages) -> None:
+        click.echo(f"simulated: the clock of this server runs {speed:g} times as fast as time")
+        _say_where(pages)
+
+    serve(_folder(folder), Where(port=port, admin_port=admin_port), ready, speed=speed)
+
+
 def _say_where(pages: ServedPages) -> None:
     click.echo(f"people: {pages.start}")
     click.echo(f"administrator: {pages.admin}")
@@ -127,13 +152,17 @@ def _say_where(pages: ServedPages) -> None:
 def status_command(folder: Path, as_json: bool) -> None:
     """Print the numbers of a study and its people."""
     from burnish.people.study import reading  # noqa: PLC0415
+    from burnish.people.study.clock import is_simulated, now_of  # noqa: PLC0415
     from burnish.report.text import plural  # noqa: PLC0415
 
     with _folder(folder).opened_to_read() as db:
-        counts, people = reading.counts(db, time.time()), reading.sittings(db)
+        counts, people, simulated = reading.counts(db, now_of(db)), reading.sittings(db), is_simulated(db)
     if as_json:
-        print_json({**dataclasses.asdict(counts), "people": [dataclasses.asdict(one) for one in people]})
+        rows = [dataclasses.asdict(one) for one in people]
+        print_json({**dataclasses.asdict(counts), "simulated": simulated, "people": rows})
         return
+    if simulated:
+        click.echo("the people of this study are simulated")
     extra = f", {counts.extra} of them more than wanted" if counts.extra else ""
     click.echo(
         f"{counts.state}: {counts.answered} of {counts.wanted} answers for {plural(counts.items, 'item')}{extra}"

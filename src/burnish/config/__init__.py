@@ -69,6 +69,7 @@ from burnish.config.perturbations import (
     AnyPerturbation,
     ContrastSource,
     EditKind,
+    LlmSource,
     OwnSource,
     PerturbationSettings,
     WeakerSource,
@@ -77,6 +78,7 @@ from burnish.config.proposals import FileProposals, Proposals, ServerProposals
 from burnish.config.refiners import DropMethod, MajorityMethod, RestEmMethod, RobustFtMethod, TournamentMethod
 from burnish.config.refinery import AuditConfig, Columns, DataConfig, RefineConfig, RefineSettings, SelftestConfig
 from burnish.config.route import RouteConfig
+from burnish.config.servers import ChatServerSettings
 from burnish.config.tasks import (
     TASKS,
     AnyTask,
@@ -102,6 +104,7 @@ __all__ = [
     "AuditConfig",
     "Budget",
     "Cap",
+    "ChatServerSettings",
     "ClassifierConfig",
     "ClearMethod",
     "Columns",
@@ -129,6 +132,7 @@ __all__ = [
     "JudgeConfig",
     "Kinds",
     "LikelihoodConfig",
+    "LlmSource",
     "LoraConfig",
     "Loss",
     "MajorityConfig",

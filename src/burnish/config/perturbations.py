@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from burnish.config.annotators import WantedModel
-from burnish.config.base import Count, PositiveFloat, Repeats, Settings
+from burnish.config.base import Count, NotNegative, PositiveFloat, Repeats, Settings
 from burnish.config.differs import EmbeddingDiffers, EmbeddingServerDiffers
 from burnish.config.kinds import Kinds, OneOf
 from burnish.config.models import Model
+from burnish.config.servers import ChatServerSettings
 
 
 class EditKind(StrEnum):
@@ -106,3 +107,36 @@ class WeakerSource(_Samples):
     def models(self, field: str) -> Iterator[WantedModel]:
         """Yield the weaker model. It is used without training."""
         yield WantedModel(f"{field}.model", self.model, as_it_is=True)
+
+
+@PERTURBATIONS.add
+class LlmSource(PerturbationSettings, ChatServerSettings):
+    """Worse answers that a language model on an OpenAI-compatible server writes: the gold answer with a mistake."""
+
+    field: ClassVar[str] = "source"
+    kind: Literal["llm"]
+    prompt: str = (
+        "Here are a question and a correct answer to it.\n\n[Question]\n{question}\n\n[Correct answer]\n{gold}\n\n"
+        "Write the answer again with one mistake in it: {mistake}. Keep its form, its style and about its length. "
+        "Carry the mistake through to the end, so that the final result is wrong. Do not say that there is a mistake. "
+        "Reply with the changed answer and nothing else."
+    )
+    """What the model is asked. It must contain {question} and {gold}, and may contain {mistake}."""
+    mistakes: Annotated[tuple[str, ...], Field(min_length=1)] = (
+        "something is calculated or concluded wrongly",
+        "a number, a name or a fact of the question is misread",
+        "a step or a condition is left out",
+        "two things are mixed up",
+    )
+    """What replaces {mistake}. A prompt's worse answers take these in turn, so that they differ."""
+    # Above 0, because from the fifth answer on the mistakes come again, and equal answers count once.
+    temperature: NotNegative = 1.0
+    """The temperature of sampling."""
+
+    @field_validator("prompt")
+    @classmethod
+    def _shows_both(cls, value: str) -> str:
+        for name in ("question", "gold"):
+            if f"{{{name}}}" not in value:
+                raise ValueError(f"{{{name}}} is not in it; write it where the {name} is to be shown")
+        return value

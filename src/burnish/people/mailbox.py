@@ -38,7 +38,8 @@ class Ask:
     """A pair that waits for people.
 
     `shown` is the order of `first` and `second`. It is not shown to the judge, who must not know which answer is the
-    current one.
+    current one. `current` says who wrote the current answer, such as `given` or `proposal`. It is empty if the pair has
+    no current answer, because both are new.
     """
 
     id: str
@@ -49,6 +50,7 @@ class Ask:
     first: str
     second: str
     shown: Order
+    current: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from burnish.perturbations.build import build, register_perturbation
-from burnish.perturbations.resources import Checker, EmbeddedBy, SourceResources
+from burnish.perturbations.resources import Checker, EmbeddedBy, SourceResources, Writes
 
-__all__ = ["Checker", "EmbeddedBy", "SourceResources", "build", "register_perturbation"]
+__all__ = ["Checker", "EmbeddedBy", "SourceResources", "Writes", "build", "register_perturbation"]

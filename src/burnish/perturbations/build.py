@@ -9,12 +9,13 @@ from burnish.config import (
     PERTURBATIONS,
     AdversarialSource,
     ContrastSource,
+    LlmSource,
     OwnSource,
     PerturbationSettings,
     WeakerSource,
 )
 from burnish.errors import ConfigError
-from burnish.perturbations import adversarial, contrast, own, weaker
+from burnish.perturbations import adversarial, contrast, llm, own, weaker
 from burnish.perturbations.resources import SourceResources
 from burnish.steps.perturbing import PerturbationPlan
 
@@ -55,5 +56,6 @@ def build(settings: PerturbationSettings, resources: SourceResources) -> Perturb
 # They are registered in the same way as kinds of other packages, so that there is only one way.
 register_perturbation(AdversarialSource, adversarial.build)
 register_perturbation(ContrastSource, contrast.build)
+register_perturbation(LlmSource, llm.build)
 register_perturbation(OwnSource, own.build)
 register_perturbation(WeakerSource, weaker.build)

@@ -23,6 +23,8 @@ class LeftOut(StrEnum):
     """It was cut at the token limit."""
     TOO_SIMILAR = "too_similar"
     """It answers a prompt that is too similar."""
+    UNANSWERED = "unanswered"
+    """The server gave no answer, or an empty one."""
     NO_GOLD = "no_gold"
     """The checker finds no final answer in the gold answer, so it cannot tell what is worse."""
 

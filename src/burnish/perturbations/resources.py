@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from pydantic import JsonValue
 
-from burnish.config import EmbeddingDiffers, EmbeddingServerDiffers
+from burnish.config import ChatServerSettings, EmbeddingDiffers, EmbeddingServerDiffers
 from burnish.protocols import Grader
 from burnish.steps.artifacts import Rows
 from burnish.steps.basic import Steps
-from burnish.types import Artifact
+from burnish.types import Artifact, Completion, Prompt
+
+Writes: TypeAlias = Callable[[Iterable[Prompt]], Iterator[Sequence[Completion]]]
+"""Lets a model on a server answer prompts, in any order. A prompt without an answer gets an empty one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +48,7 @@ class SourceResources:
     `rows` are the prompts with their gold answers as references. `most` is the number of worse answers that is wanted
     for each. `policy` is the policy's model, or None where there is none, and `model` returns the model that a config
     field names. `field` is the config field that holds the source's settings. `embedded_by` returns what makes vectors
-    from the settings of an embedder.
+    from the settings of an embedder, and `writer` what lets a model on a server write.
     """
 
     steps: Steps
@@ -55,4 +58,5 @@ class SourceResources:
     policy: Artifact | None
     model: Callable[[str], Artifact]
     embedded_by: Callable[[EmbeddingDiffers | EmbeddingServerDiffers], EmbeddedBy]
+    writer: Callable[[ChatServerSettings], Writes]
     checker: Checker | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from burnish.annotators.llm.judge import check_server
-from burnish.annotators.llm.proposer import check_proposer
+from burnish.annotators.llm.writer import check_writer
 from burnish.config import JudgeConfig, Prices, RefineConfig, RefineSettings, ServerProposals
 from burnish.errors import ConfigError
 from burnish.services.calls import Account, CallBudget
@@ -52,7 +52,7 @@ def check_servers(config: RefineConfig, budget: CallBudget) -> None:
     server = config.proposals
     if not isinstance(server, ServerProposals):
         return
-    check_proposer(server, budget)
+    check_writer(server, budget)
     for judge in judges_of(config):
         check_server(judge, budget)
         if budget.max_cost is None or judge.prices is None or server.prices is None:

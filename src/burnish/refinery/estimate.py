@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from burnish import backends
-from burnish.annotators.llm.proposer import estimate as estimated_proposals
 from burnish.annotators.llm.questions import CallEstimate, summed
 from burnish.annotators.llm.questions import estimate as estimated_calls
+from burnish.annotators.llm.writer import estimate as estimated_proposals
 from burnish.config import ClearMethod, JudgeConfig, ModelConfig, RefineConfig, ServerProposals
 from burnish.models import location
 from burnish.models.adapter import beneath

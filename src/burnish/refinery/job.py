@@ -10,7 +10,7 @@ from typing import Literal
 from burnish import config as settings
 from burnish.annotators import build
 from burnish.annotators.llm.caller import Purse
-from burnish.annotators.llm.proposer import Proposer, identity_of
+from burnish.annotators.llm.writer import ChatWriter, identity_of
 from burnish.annotators.program import checker
 from burnish.inputs.context import RunContext
 from burnish.inputs.distances import differing_of
@@ -30,7 +30,7 @@ from burnish.steps.proposing import ProposerPlan, proposed
 from burnish.steps.setting import Audit
 from burnish.store.runners import Runner
 from burnish.tasks.own import grader_of
-from burnish.types import Artifact, Example
+from burnish.types import Artifact, Example, Prompt
 
 NO_MODEL = Artifact(path="", kind="none", fingerprint="none")
 """Stands for the model of a refinement that trains none."""
@@ -86,7 +86,10 @@ class Job:
         def over(examples: Mapping[str, Example], done: AbstractSet[str]) -> Iterator[Sequence[Completion]]:
             budget = proposer_budget(self.config, context.run, context.budget)
             purse = Purse(calls=context.calls(), run=proposals_run(context.run), budget=budget)
-            return Proposer(config, purse, context.terminal.say).completions(examples, done)
+            writer = ChatWriter(config, purse, context.terminal.say, loss="a row without a proposal")
+            return writer.completions(
+                Prompt(id=id_, messages=example.prompt) for id_, example in examples.items() if id_ not in done
+            )
 
         return ProposerPlan(config=config.semantic(), fingerprint=identity_of(config), over=over)
 

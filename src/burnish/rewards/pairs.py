@@ -60,6 +60,8 @@ class LeftOutPair(StrEnum):
     """The row cannot be used, and the user asked to skip such rows."""
     TAKEN_BACK = "taken_back"
     """The user took the change back that the verdict led to."""
+    TRAINED_ON = "trained_on"
+    """The reward model was trained on its prompt."""
     TOO_LONG = "too_long"
     """An answer does not fit into the model."""
 

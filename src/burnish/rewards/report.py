@@ -36,6 +36,7 @@ WORDS = {
     "equal": "two equal answers",
     "bad_row": "rows that cannot be used",
     "taken_back": "taken back by you",
+    "trained_on": "of prompts that it was trained on",
     "too_long": "too long for the model",
 }
 """What each reason for leaving a pair out is called where people read it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,9 +19,11 @@ from burnish.protocols import Backend
 from burnish.report.terminal import Terminal
 from burnish.rewards.pairs import GivenPair, GivenPairs, LeftOutPair, read_pairs
 from burnish.rewards.report import RewardReport, report_on, write_report
+from burnish.rewards.trained_prompts import unseen, write_prompts
 from burnish.services.calls import CallBudget
 from burnish.steps.basic import Steps
 from burnish.steps.rewarding import (
+    TRAINED_ON,
     cut_pairs,
     pairs_too_long,
     read_reward_curve,
@@ -30,11 +32,11 @@ from burnish.steps.rewarding import (
     tested_rows,
     train_rewards,
 )
-from burnish.store.files import PART, explained_write_errors
+from burnish.store.files import PART, explained_write_errors, read_rows
 from burnish.store.json_rows import dump_line
 from burnish.store.stages import Store
 from burnish.tasks.own import TextAnswers
-from burnish.types import Artifact, Head, PreferenceRow, short_hash
+from burnish.types import Artifact, Head, PreferenceRow, prompt_group, short_hash
 
 MODEL_FIELD = "model"
 """The config field of the model that is trained or tested."""
@@ -73,18 +75,23 @@ def train_and_test(
     report = report_on(
         str(out), str(pairs), tested, dict(sorted(counts.items())), missing, (trained, read_reward_curve(model))
     )
-    _put(Path(model.path), report, out)
+    seen = (prompt_group(row.prompt) for row in read_rows(Path(cut.path) / TRAINED_ON, PreferenceRow))
+    _put(Path(model.path), report, seen, out)
     return report
 
 
-def _put(model: Path, report: RewardReport, out: Path) -> None:
-    """Write the reward model and its report into the folder `out`. A kill leaves it as it was, or complete."""
+def _put(model: Path, report: RewardReport, seen: Iterable[str], out: Path) -> None:
+    """Write the reward model, its report and the groups of the prompts that it has seen into the folder `out`.
+
+    A kill leaves the folder as it was, or complete.
+    """
     with explained_write_errors(out):
         part = out.resolve().with_name(f".{out.resolve().name}{PART}")
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         copy_model(model, part)
         write_report(report, part)
+        write_prompts(seen, part)
         if out.exists() and not any(out.iterdir()):
             out.rmdir()
         if not out.exists():
@@ -104,12 +111,14 @@ def measure(
     skip_bad: bool = False,
     execution: Execution = Execution(),  # noqa: B008 it is frozen
 ) -> RewardReport:
-    """Test a reward model on all pairs of a file, such as those of RewardBench.
+    """Test a reward model on the pairs of a file, such as those of RewardBench.
+
+    Pairs of prompts that it was trained on are left out and counted, if burnish trained it.
 
     It may be a folder of `burnish reward train`, or any model with a trained head of one number. Raises as
     `train_and_test` does.
     """
-    given = read_pairs(pairs, skip_bad)
+    given = unseen(read_pairs(pairs, skip_bad), model)
     wanted = WantedModel(MODEL_FIELD, model, Head.REWARD, as_it_is=True)
     context = _context([wanted], execution, model, place)
     if doubt := template_doubt(context.models[MODEL_FIELD]):

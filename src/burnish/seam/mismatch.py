@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from burnish.perturbations import Checker
 from burnish.protocols import Backend, Score
 from burnish.results import Metric
 from burnish.rewards.pairs import read_pairs
+from burnish.rewards.trained_prompts import prompts_of, unseen
 from burnish.rewards.verbs import identity_of, preference_rows
 from burnish.seam.mismatch_page import render
 from burnish.seam.mismatch_report import MismatchReport, PolicyMismatch
@@ -78,7 +80,7 @@ def mismatch(
         raise ConfigError("--checker: name a checker, or an annotator with --annotator; one of them and not both")
     if out is None and options.annotator is not None and any(one.asks_people for one in options.annotator.members):
         raise ConfigError("--out: it is missing; name the folder in which people find the pairs that they judge")
-    prompts = read_prompts(options.data, options.limit, options.seed)
+    prompts, seen = _unseen(read_prompts(options.data, options.limit, options.seed), options)
     context = context_of(_wanted(options), options.policies[0], options.execution, store, own_backend, out or Path())
     steps = Steps(context.executor(), context.engines, TextAnswers(), "text", options.seed)
     rows, model = as_rows(steps, prompts), context.model(steps, REWARD)
@@ -95,9 +97,10 @@ def mismatch(
     report = MismatchReport(
         reward=options.reward.source,
         prompts=len(prompts.examples),
+        trained_on=seen,
         truth=_truth_words(options),
         policies=reports,
-        off_policy_accuracy=None if options.off_policy is None else _off_policy(steps, model, options.off_policy),
+        off_policy_accuracy=None if options.off_policy is None else _off_policy(steps, model, options),
     )
     if out is not None:
         write_atomic(out / PROMPTS_FILE, b"".join(lines))
@@ -128,9 +131,22 @@ def _scores(table: Path) -> dict[str, Mapping[str, float | None]]:
     return {str(row.id): {str(variant): row.score.values[variant] for variant in SHOWN} for row in read_table(table)}
 
 
-def _off_policy(steps: Steps, model: Artifact, path: Path) -> Metric:
+def _unseen(prompts: Prompts, options: MismatchOptions) -> tuple[Prompts, int]:
+    """Leave out the prompts that the reward model was trained on, and return how many there are.
+
+    Raises DataError if no prompt is left.
+    """
+    seen = prompts_of(options.reward)
+    rows = tuple(row for row in prompts.examples if row.group not in seen)
+    if not rows:
+        raise DataError(f"{options.data.source}: the reward model was trained on all its prompts; give other prompts")
+    return dataclasses.replace(prompts, examples=rows), len(prompts.examples) - len(rows)
+
+
+def _off_policy(steps: Steps, model: Artifact, options: MismatchOptions) -> Metric:
     """Return the reward model's accuracy on the pairs of a file."""
-    given = read_pairs(path)
+    assert options.off_policy is not None
+    given = unseen(read_pairs(options.off_policy), options.reward)
     cut = cut_pairs(steps, preference_rows(given.pairs), identity_of(given), 1.0)
     tested, _ = rewarded_pairs(cut, reward(steps, model, tested_rows(cut), "of the pairs of the file"))
     return Metric.of(accuracy_of(tested))

@@ -40,6 +40,8 @@ class MismatchReport(Record):
     """The reward model, as it was named."""
     prompts: Natural
     """How many prompts were answered."""
+    trained_on: Natural
+    """How many more prompts were left out, because the reward model was trained on them."""
     truth: str
     """Who says which answer is better."""
     policies: list[PolicyMismatch]
@@ -50,6 +52,8 @@ class MismatchReport(Record):
     def words(self) -> Iterator[str]:
         """Yield the report as lines for a terminal."""
         yield f"reward model {terminal(self.reward)}, {plural(self.prompts, 'prompt')}"
+        if self.trained_on:
+            yield f"left out: {plural(self.trained_on, 'prompt')} that the reward model was trained on"
         yield f"who says which answer is better: {terminal(self.truth)}"
         if self.off_policy_accuracy is not None:
             yield f"accuracy on the pairs of the file: {share_words(self.off_policy_accuracy)}"

@@ -81,6 +81,8 @@ def warnings(rows: Sequence[TableRow]) -> Iterator[str]:
             f"warning: every answer has the reward {reward + 0:g}, so the reward model tells nothing apart and each "
             "score is one half or undefined; check the reward model"
         )
+    if rows and not any(row.worse for row in rows):
+        yield "warning: no prompt has a worse answer, so no prompt has a score; use another source of worse answers"
     sources = sorted({row.source for row in rows if row.source})
     if len(sources) > 1:
         yield (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -9,18 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from burnish.algorithms.seam import Response, check_response
-from burnish.config import DataConfig, Execution, ModelConfig, PerturbationSettings, WantedModel
+from burnish.config import ChatServerSettings, DataConfig, Execution, ModelConfig, PerturbationSettings, WantedModel
 from burnish.errors import DataError
 from burnish.inputs.context import RunContext
 from burnish.inputs.distances import embedded_by
 from burnish.inputs.models import find_models, template_doubt
+from burnish.inputs.writers import writer_of
 from burnish.perturbations import Checker, SourceResources, build
 from burnish.protocols import Backend, Score
 from burnish.report.terminal import Terminal
 from burnish.report.text import plural
 from burnish.seam.prompts import Prompts, as_rows, prompt_value, read_prompts
 from burnish.seam.table import GOLD, ID, PROMPT, SOURCE, TEXT, WORSE, TableRow
-from burnish.services.calls import CallBudget
+from burnish.services.calls import CallBudget, Spent
 from burnish.steps.artifacts import read_scores
 from burnish.steps.basic import Steps
 from burnish.steps.perturbing import WorseAnswers, candidate_id, candidates, perturb, read_worse
@@ -38,7 +40,7 @@ class ScoreOptions:
     """What `burnish seam score` computes.
 
     `most` is the number of worse answers for each prompt. `limit`, if given, scores so many of the prompts, drawn by
-    seed and id.
+    seed and id. `budget` limits the calls of a source that asks a server, in all sessions with the same folder `out`.
     """
 
     data: DataConfig
@@ -50,6 +52,8 @@ class ScoreOptions:
     limit: int | None = None
     seed: int = 0
     execution: Execution = field(default_factory=Execution)
+    budget: CallBudget = field(default_factory=CallBudget)
+    out: Path = Path()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +61,10 @@ class Computed:
     """The table, and what was met while it was made.
 
     `fewer` counts the prompts with fewer worse answers than asked for, and `left_out` what the source did not take.
-    `no_reward` counts worse answers without a reward, because they do not fit into the reward model, and `no_gold`
-    the prompts whose gold answer does not fit. They are not in the table.
+    `no_reward` counts worse answers without a reward, because they do not fit into the reward model, `no_logprob` those
+    that do not fit into the policy, and `no_gold` the prompts whose gold answer does not fit into both. They are not in
+    the table. `spent` is what calls to a server cost, or
+    None if none is asked.
     """
 
     rows: list[TableRow]
@@ -68,6 +74,8 @@ class Computed:
     bad_rows: int
     no_reward: int
     no_gold: int
+    no_logprob: int = 0
+    spent: Spent | None = None
 
     def words(self) -> Iterator[str]:
         """Yield what people should know about the table."""
@@ -80,8 +88,13 @@ class Computed:
             yield f"{plural(self.bad_rows, 'row')} left out that cannot be used"
         if self.no_reward:
             yield f"{plural(self.no_reward, 'worse answer')} left out that do not fit into the reward model"
+        if self.no_logprob:
+            yield f"{plural(self.no_logprob, 'worse answer')} left out that do not fit into the policy"
         if self.no_gold:
-            yield f"{plural(self.no_gold, 'prompt')} left out whose gold answer does not fit into the reward model"
+            yield f"{plural(self.no_gold, 'prompt')} left out whose gold answer does not fit into both models"
+        if self.spent is not None:
+            money = "" if self.spent.cost is None else f", cost {self.spent.cost:.4g}"
+            yield f"{plural(self.spent.calls, 'call')} answered, {self.spent.failed:,} given up{money}"
 
 
 def compute(options: ScoreOptions, store: Path, own_backend: Callable[[], Backend] | None = None) -> Computed:
@@ -105,14 +118,18 @@ def compute(options: ScoreOptions, store: Path, own_backend: Callable[[], Backen
             policy=policy,
             model=lambda named: context.model(steps, named),
             embedded_by=lambda settings: embedded_by(settings, options.execution),
+            writer=lambda settings: writer_of(context, settings),
             checker=options.checker,
         ),
     )
     found = perturb(steps, plan, rows)
     answers = candidates(found)
-    scored = steps.score(policy, answers, steps.gold(answers), "of the policy")
+    scored = steps.score(policy, answers, steps.gold(answers), "of the policy", leave_long=True)
     rewarded = reward(steps, context.model(steps, REWARD), answers, "of all answers")
-    return _table(options, prompts, read_worse(found), read_scores(scored), read_scores(rewarded))
+    done = _table(options, prompts, read_worse(found), read_scores(scored), read_scores(rewarded))
+    if not isinstance(options.source, ChatServerSettings):
+        return done
+    return dataclasses.replace(done, spent=context.calls().spent(context.run, options.source.prices))
 
 
 def _context(options: ScoreOptions, store: Path, own_backend: Callable[[], Backend] | None) -> RunContext:
@@ -121,7 +138,7 @@ def _context(options: ScoreOptions, store: Path, own_backend: Callable[[], Backe
         WantedModel(REWARD, options.reward, Head.REWARD, as_it_is=True),
         *options.source.models(FIELD),
     ]
-    return context_of(wanted, options.policy, options.execution, store, own_backend)
+    return context_of(wanted, options.policy, options.execution, store, own_backend, options.out, options.budget)
 
 
 def context_of(
@@ -131,19 +148,21 @@ def context_of(
     store: Path,
     own_backend: Callable[[], Backend] | None,
     folder: Path = Path(),
+    budget: CallBudget = CallBudget(),  # noqa: B008 it is frozen
 ) -> RunContext:
     """Find the models, and return everything that a run of these verbs works with.
 
-    In the `folder`, people find the pairs that they have to judge.
+    In the `folder`, people find the pairs that they have to judge. The calls of all sessions with one folder count
+    against one `budget`.
     """
     context = RunContext(
         store=Store(store),
         models=find_models(wanted, execution, offline_ok=False),
         student=policy,
         execution=execution,
-        run=short_hash("seam"),
+        run=short_hash("seam", str(folder.resolve())),
         folder=folder,
-        budget=CallBudget(),
+        budget=budget,
         terminal=Terminal(),
         own_backend=own_backend,
     )
@@ -163,7 +182,7 @@ def _table(
     example_of = {row.id: row for row in prompts.examples}
     rows: list[TableRow] = []
     left_out: Counter[str] = Counter()
-    fewer = no_reward = no_gold = 0
+    fewer = no_reward = no_logprob = no_gold = 0
     for one in found:
         left_out.update(one.left_out)
         fewer += len(one.texts) < options.most
@@ -175,7 +194,8 @@ def _table(
             no_gold += 1
             continue
         worse = [(answer, text) for answer, text in zip(answers[1:], texts[1:], strict=True) if answer is not None]
-        no_reward += len(one.texts) - len(worse)
+        unscored = sum(candidate_id(example.id, number) not in scores for number in range(1, len(texts)))
+        no_logprob, no_reward = no_logprob + unscored, no_reward + len(one.texts) - len(worse) - unscored
         values: dict[str, Any] = {
             ID: example.id,
             PROMPT: prompt_value(example.prompt, prompts.as_turns),
@@ -194,12 +214,13 @@ def _table(
         bad_rows=prompts.bad_rows,
         no_reward=no_reward,
         no_gold=no_gold,
+        no_logprob=no_logprob,
     )
 
 
 def _answer(id_: str, scores: Mapping[str, Score], rewards: Mapping[str, Score]) -> Response | None:
-    """Return an answer with both numbers, or None if it has no reward."""
-    if id_ not in rewards:
+    """Return an answer with both numbers, or None if one is missing because the answer does not fit into a model."""
+    if id_ not in rewards or id_ not in scores:
         return None
     score = scores[id_]
     answer = Response(reward=rewards[id_].value, logprob=score.value, tokens=score.tokens)
@@ -216,7 +237,12 @@ LEAST_TO_TELL = 20
 
 
 def _check_told_apart(rows: list[TableRow], model: ModelConfig) -> None:
-    """Raise DataError if the reward model gives the same reward to all of many answers."""
+    """Raise DataError if there is no row, or if the reward model gives the same reward to all of many answers."""
+    if not rows:
+        raise DataError(
+            "no prompt is left, because no gold answer fits into both models; use shorter prompts, or models with a "
+            "longer context"
+        )
     rewards = [one.reward for row in rows for one in (row.gold, *row.worse)]
     if len(rewards) >= LEAST_TO_TELL and len(set(rewards)) == 1:
         raise DataError(

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
-from burnish.config import EmbeddingServerDiffers, JudgeConfig, ServerProposals
+from burnish.config import ChatServerSettings, EmbeddingServerDiffers, JudgeConfig
 from burnish.errors import AnnotatorError, ConfigError
 from burnish.services.bounded import UnfitBodyError, bounded_client
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-ServerConfig: TypeAlias = JudgeConfig | ServerProposals | EmbeddingServerDiffers
+ServerConfig: TypeAlias = JudgeConfig | ChatServerSettings | EmbeddingServerDiffers
 """Settings that say where a server is and where its API key is.
 
 They also say how long a call may take, and how often it is retried.

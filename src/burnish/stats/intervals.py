@@ -113,6 +113,27 @@ def paired_difference(both: int, first_only: int, second_only: int, neither: int
     return Interval(value=value, low=low, high=value + reach(high_2 - second.value, first.value - low_1), n=n)
 
 
+def median_interval(values: Sequence[float]) -> Interval:
+    """Return a median with the bounds that the order of the values gives: no form of their distribution is assumed.
+
+    The bounds are two of the values, with a confidence of at least 95 % (Conover, Practical Nonparametric Statistics,
+    3rd edition, section 3.2). Fewer than six values have no bounds. Raises ValueError if there are no values or one is
+    not finite.
+    """
+    n = len(values)
+    if n == 0 or not all(math.isfinite(value) for value in values):
+        raise ValueError(f"{list(values)}: these values have no median; give at least one, all of them finite")
+    ordered = sorted(values)
+    middle = (ordered[(n - 1) // 2] + ordered[n // 2]) / 2
+    # The number of values below the median is binomial with p = 1/2. `below` is P(that number < rank) * 2**n. It may be
+    # at most (1 - LEVEL) / 2 = 1 / 40 of 2**n. In whole numbers, because 2**n is too large for a float.
+    below, rank, term = 0, 0, 1
+    while 40 * (below + term) <= 2**n:
+        below, rank, term = below + term, rank + 1, term * (n - rank) // (rank + 1)
+    low, high = (None, None) if rank == 0 else (ordered[rank - 1], ordered[n - rank])
+    return Interval(value=middle, low=low, high=high, n=n)
+
+
 def mean_interval(values: Sequence[float]) -> Interval:
     """Return a mean, usually over seeds, with its t interval. A single value has no bounds.
 

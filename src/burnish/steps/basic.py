@@ -30,6 +30,7 @@ from burnish.steps.data import RESUMABLE, SHARED, DataSteps, Handling
 from burnish.steps.engines import Engines, complete
 from burnish.steps.lazy import preference_rows, prompts_of, training_rows
 from burnish.steps.orders import RowOrder
+from burnish.steps.scores import finite, rows_that_fit
 from burnish.store.files import iter_rows, pretty, write_atomic, write_rows
 from burnish.store.keyed_rows import KeyedRows, LazyRows
 from burnish.store.keys import KeySet, texts_of
@@ -238,10 +239,12 @@ class Steps(DataSteps):
         )
         return trained
 
-    def score(self, model: Artifact, rows: Rows, answers: Artifact, label: str) -> Artifact:
+    def score(self, model: Artifact, rows: Rows, answers: Artifact, label: str, leave_long: bool = False) -> Artifact:
         """Compute log p(answer and end | prompt) for these rows' answers, in nats.
 
-        An answer that was cut has no end, so it has no score.
+        An answer that was cut has no end, so it has no score. With `leave_long`, an answer that does not fit into the
+        model has none either; without it, the stage raises DataError, which names the row. It also raises DataError if
+        a log-probability is NaN or infinite.
         """
 
         def run(work: Work) -> None:
@@ -252,14 +255,18 @@ class Steps(DataSteps):
             finished = training_rows(examples, answer_rows, chosen_M, place_N[chosen_M])
 
             def batches(scores: Path) -> Iterator[Sequence[Score]]:
-                done = KeySet(row.id for row in iter_rows(scores, Score))
-                work.expect(len(finished), len(done))
-                return self.engines.scorer().logprobs(model, finished, done)
+                done, scorer = KeySet(row.id for row in iter_rows(scores, Score)), self.engines.scorer()
+                fits = rows_that_fit(scorer, model, finished) if leave_long else finished
+                work.expect(len(fits), len(done))
+                found = scorer.logprobs(model, fits, done)
+                return (finite(batch, "the model gives the log-probability") for batch in found)
 
             work.append_batches(SCORES, batches, _rows_and_tokens)
 
         inputs = {"model": model, "answers": answers, **rows.inputs}
-        return self.stage("score", rows.config, inputs, run, f"log-probabilities {label}", RESUMABLE)
+        # Stages from before `leave_long` keep their identity.
+        config = rows.config | ({"too_long": "left_out"} if leave_long else {})
+        return self.stage("score", config, inputs, run, f"log-probabilities {label}", RESUMABLE)
 
     def answer(
         self,

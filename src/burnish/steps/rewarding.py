@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -15,6 +14,7 @@ from burnish.protocols import Score
 from burnish.steps.artifacts import CURVE, SCORES, TRAINING, Rows, Split, read_demonstrations, read_json, read_scores
 from burnish.steps.basic import Steps
 from burnish.steps.data import RESUMABLE, SHARED
+from burnish.steps.scores import finite
 from burnish.store.files import iter_rows, pretty, read_rows, write_atomic, write_rows
 from burnish.store.keys import KeySet
 from burnish.store.stages import Work
@@ -135,23 +135,13 @@ def reward(steps: Steps, model: Artifact, rows: Rows, label: str) -> Artifact:
         def batches(scores: Path) -> Iterator[Sequence[Score]]:
             done = KeySet(row.id for row in iter_rows(scores, Score))
             work.expect(len(asked), len(done))
-            return map(_finite, steps.engines.scorer().rewards(model, asked, done))
+            found = steps.engines.scorer().rewards(model, asked, done)
+            return (finite(batch, "the reward model gives") for batch in found)
 
         work.append_batches(SCORES, batches, lambda batch: {"rows": len(batch)})
 
     inputs = {"model": model, "answers": answers, **rows.inputs}
     return steps.stage("reward", rows.config, inputs, run, f"rewards {label}", RESUMABLE)
-
-
-def _finite(batch: Sequence[Score]) -> Sequence[Score]:
-    """Return the scores. Raises DataError if one is NaN or infinite, which a file of JSON cannot hold."""
-    for score in batch:
-        if not math.isfinite(score.value):
-            raise DataError(
-                f"answer {score.id}: the reward model gives {score.value}; it is damaged, or its number format is too "
-                "small for it (try dtype: float32)"
-            )
-    return batch
 
 
 def tested_rows(cut: Artifact) -> Rows:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from pydantic import JsonValue
 
 from burnish.annotators.llm.replies import reply_of, usage_of
-from burnish.config import JudgeConfig, ServerProposals
+from burnish.config import ChatServerSettings, JudgeConfig
 from burnish.services.calls import Reply
 
 # openai is an optional package, and importing it takes long. Endpoint imports it when a server is really asked.
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import openai
 from burnish.services.endpoint import Endpoint, Failure, Why
 
-ChatConfig: TypeAlias = JudgeConfig | ServerProposals
+ChatConfig: TypeAlias = JudgeConfig | ChatServerSettings
 """Settings that name a server which completes chats."""
 
 

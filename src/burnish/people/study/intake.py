@@ -21,11 +21,13 @@ from burnish.people.mailbox import WAITING, Mailbox
 from burnish.people.study.model import ItemRole, StudyItem
 from burnish.store.files import read_objects
 from burnish.tasks.rows import all_read, column, text_column
-from burnish.types import Order, short_hash
+from burnish.types import DemonstrationSource, Order, short_hash
 
 _Text = Annotated[str, Field(min_length=1)]
 _PAIR_FORMS = (("input", "output_1", "output_2"), ("prompt", "first", "second"))
 """The columns of a pair: LLMBar's names, and the plain ones."""
+PROPOSAL = str(DemonstrationSource.PROPOSAL)
+"""The source of an answer that a model proposes in place of the current label."""
 _PROMPTS = ("prompt", "question", "instruction")
 
 
@@ -128,8 +130,8 @@ def _waiting(folder: Path, kind: StudyKind) -> list[StudyItem]:
             # In its own order, a pair has the current label first.
             a=pair.first if pair.shown is Order.AB else pair.second,
             b=pair.second if pair.shown is Order.AB else pair.first,
-            a_source="current",
-            b_source="proposal",
+            a_source=pair.current,
+            b_source=PROPOSAL if pair.current else "",
             example_id=pair.example_id,
             why=str(pair.purpose),
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,12 +88,12 @@ class AdminPages:
 
     async def overview(self, request: Request) -> Response:
         """Show the numbers of the study."""
-        counts, people = await self._read(lambda db: (reading.counts(db, time.time()), reading.sittings(db)))
+        counts, people = await self._read(lambda db: (reading.counts(db, self.store.clock()), reading.sittings(db)))
         return self._page("overview", counts=counts, people=len(people), forecast=_forecast(counts))
 
     async def people(self, request: Request) -> Response:
         """Show all sittings."""
-        return self._page("people", people=await self._read(reading.sittings), now=time.time())
+        return self._page("people", people=await self._read(reading.sittings), now=self.store.clock())
 
     async def person(self, request: Request) -> Response:
         """Show one sitting with its answers, and the checks beside what was expected."""
@@ -108,7 +107,12 @@ class AdminPages:
             raise HTTPException(404)
         shown = [CheckedAnswer(one=one, words=_words(one)) for one in answers]
         return self._page(
-            "person", status, person=sittings[0], answers=_checks_first(shown), now=time.time(), complaint=complaint
+            "person",
+            status,
+            person=sittings[0],
+            answers=_checks_first(shown),
+            now=self.store.clock(),
+            complaint=complaint,
         )
 
     async def items(self, request: Request) -> Response:

@@ -79,7 +79,7 @@ class RequestGuard:
     """Wraps an app. `refused` makes the page for a status such as 403.
 
     `hosts`, where it is given, are the only values of `Host` that are answered. A page of another site that lets its
-    name point to this machine is refused by it.
+    name point to this machine is refused by it. `clock` is that of the limits.
     """
 
     def __init__(
@@ -90,11 +90,12 @@ class RequestGuard:
         hosts: frozenset[str] | None = None,
         by_session: RateLimit | None = None,
         by_address: RateLimit | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.app, self.refused, self.cookie, self.hosts = app, refused, cookie, hosts
         # A person sends a draft every few seconds. Many people may share one address.
-        self.by_session = by_session or RateLimit(burst=60, per_second=4)
-        self.by_address = by_address or RateLimit(burst=2000, per_second=200)
+        self.by_session = by_session or RateLimit(burst=60, per_second=4, clock=clock)
+        self.by_address = by_address or RateLimit(burst=2000, per_second=200, clock=clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""

@@ -8,6 +8,8 @@ import ipaddress
 import os
 import signal
 import socket
+import sqlite3
+import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -17,6 +19,7 @@ from starlette.types import ASGIApp
 
 from burnish.config.study import Platform, StudySettings
 from burnish.errors import ConfigError
+from burnish.people.study.clock import FastClock, check_real, checked_speed, simulated_clock
 from burnish.people.study.folder import StudyFolder
 from burnish.people.study.model import NotStored
 from burnish.people.study.reaching import SERVING, ServedAt
@@ -60,20 +63,28 @@ class ServedPages:
     stop: Callable[[], None]
 
 
-def serve(study: StudyFolder, where: Where, ready: Callable[[ServedPages], None]) -> None:
+def serve(
+    study: StudyFolder, where: Where, ready: Callable[[ServedPages], None], *, speed: float | None = None
+) -> None:
     """Serve a study until SIGINT or SIGTERM. `ready` is called when the pages can be opened.
 
-    Raises ConfigError for settings, texts or addresses that are wrong, and StageError if the study is served already.
+    `speed` is for simulated people alone: the clock of the server runs so many times as fast as time. The study says
+    from then on that its people are simulated.
+
+    Raises ConfigError for settings, texts or addresses that are wrong, StageError if the study is served already, and
+    DataError if it would have real and simulated people.
     """
     _check_host(where)
     with study.locked():
         rules = study.rules()
         texts, checks = study.texts(rules), study.checks(rules.kind)
-        store = StudyStore(opened(study.file), rules)
+        db = opened(study.file)
+        clock = _clock(db, speed)
+        store = StudyStore(db, rules, clock or time.time)
         try:
             store.renew(checks).result()
             with _listening(where.host, where.port) as people, _listening(_LOOPBACK, where.admin_port) as own:
-                pages = WorkerPages(store, texts, secure=bool(where.proxies))
+                pages = WorkerPages(store, texts, secure=bool(where.proxies), limits=clock or time.monotonic)
                 port = own.getsockname()[1]
                 hosts = frozenset({f"{_LOOPBACK}:{port}", f"localhost:{port}"})
                 admin = AdminPages(study, store, hosts)
@@ -84,9 +95,21 @@ def serve(study: StudyFolder, where: Where, ready: Callable[[ServedPages], None]
                     stop=lambda: _stop(servers),
                 )
                 with _announced(study, ServedAt(admin=f"http://{_LOOPBACK}:{port}", token=admin.token)):
-                    asyncio.run(_run(servers, store, lambda: ready(served), served.stop))
+                    asyncio.run(_run(servers, store, _SWEEP_SECONDS / (speed or 1), lambda: ready(served), served.stop))
         finally:
             store.close()
+
+
+def _clock(db: sqlite3.Connection, speed: float | None) -> FastClock | None:
+    """Return the clock of a simulation, or None for people. Closes the file if the study cannot be served so."""
+    try:
+        if speed is None:
+            check_real(db)
+            return None
+        return simulated_clock(db, checked_speed(speed))
+    except BaseException:
+        db.close()
+        raise
 
 
 def _link(rules: StudySettings) -> str:
@@ -173,14 +196,16 @@ def _stop(servers: _Servers) -> None:
         server.should_exit = True
 
 
-async def _run(servers: _Servers, store: StudyStore, ready: Callable[[], None], stop: Callable[[], None]) -> None:
-    """Run the servers until a signal comes, and end sittings whose time ran out."""
+async def _run(
+    servers: _Servers, store: StudyStore, every: float, ready: Callable[[], None], stop: Callable[[], None]
+) -> None:
+    """Run the servers until a signal comes. Each `every` seconds, end sittings whose time ran out."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         # Only the main thread gets signals. A test runs this in another one.
         with contextlib.suppress(RuntimeError, ValueError, NotImplementedError):
             loop.add_signal_handler(number, stop)
-    sweeping = asyncio.create_task(_sweep(store))
+    sweeping = asyncio.create_task(_sweep(store, every))
     running = [asyncio.create_task(server.serve(sockets=[listener])) for server, listener in servers]
     try:
         while not all(server.started for server, _ in servers):
@@ -193,9 +218,9 @@ async def _run(servers: _Servers, store: StudyStore, ready: Callable[[], None], 
         sweeping.cancel()
 
 
-async def _sweep(store: StudyStore) -> None:
+async def _sweep(store: StudyStore, every: float) -> None:
     while True:
-        await asyncio.sleep(_SWEEP_SECONDS)
+        await asyncio.sleep(every)
         # A full disk now does not mean a full disk in five seconds.
         with contextlib.suppress(NotStored):
             await done(store.sweep())

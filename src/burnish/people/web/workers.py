@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from starlette.applications import Starlette
@@ -49,11 +51,12 @@ _REFUSALS = {403: "foreign", 404: "no_page", 405: "no_page", 413: "too_large", 4
 
 @dataclass(frozen=True, slots=True)
 class WorkerPages:
-    """The handlers of the pages."""
+    """The handlers of the pages. `limits` is the clock of the limits on how often somebody may send something."""
 
     store: StudyStore
     texts: PageTexts
     secure: bool = False
+    limits: Callable[[], float] = time.monotonic
 
     @property
     def rules(self) -> StudySettings:
@@ -92,7 +95,7 @@ class WorkerPages:
         )
         # A path with one slash too many is no page. Starlette would send the browser on with the name in `Host`.
         app.router.redirect_slashes = False
-        return RequestGuard(app, lambda status: self._message(_REFUSALS[status], status), COOKIE)
+        return RequestGuard(app, lambda status: self._message(_REFUSALS[status], status), COOKIE, clock=self.limits)
 
     def _route(self, path: str, handler: Handler, method: str) -> Route:
         return Route(path, handler, methods=[method])

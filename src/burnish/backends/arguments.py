@@ -16,6 +16,7 @@ from transformers import PrinterCallback, TrainerCallback, TrainingArguments
 from burnish.backends.batching import micro_batch
 from burnish.backends.device import Runtime, is_first, processes
 from burnish.backends.passes import Limit, Pass, plan_passes
+from burnish.backends.reporting import Reports
 from burnish.config import DType, Optimizer, TrainSettings
 from burnish.errors import BackendError
 from burnish.models.card import ModelCard
@@ -24,8 +25,8 @@ A = TypeVar("A", bound=TrainingArguments)
 OPTIMIZERS = {Optimizer.ADAMW: "adamw_torch", Optimizer.ADAFACTOR: "adafactor", Optimizer.RMSPROP: "rmsprop"}
 REAL_MODEL_TOKENS = {"cpu": 1_024, "mps": 4_096, "cuda": 16_384}
 """{device: padded tokens in one forward pass} for training a model of 100M parameters or more."""
-
-
+LOGGED = 100
+"""About how often a trainer logs during a training whose metrics are sent."""
 WHOLE_MODEL = {DistributedType.NO, DistributedType.MULTI_GPU, DistributedType.MULTI_CPU}
 """The ways of training in which each process has the whole model."""
 
@@ -122,12 +123,14 @@ class Arguments:
             # optimiser's state, which is twice the size of the weights, is left out.
             "save_strategy": "no",
             "save_only_model": True,
-            "logging_strategy": "no",
+            # Logging changes no weight. Each line of the log is sent to who gets the metrics.
+            "logging_strategy": "no" if self.runtime.tracking is None else "steps",
+            "logging_steps": max(1, steps // LOGGED),
             # By default, transformers leaves NaN and infinite losses out of the mean that it reports. Then `run` could
             # not see that the training failed.
             "logging_nan_inf_filter": False,
             "eval_strategy": "no",
-            "report_to": [],
+            "report_to": [],  # `Reports` does it
             "disable_tqdm": True,
             # The default drops every column that the model's `forward` does not name. Our collators need such columns:
             # `ids` for both orders of a comparison, `row` for the number of a pair.
@@ -170,16 +173,19 @@ class Arguments:
             )
         return frozenset(max(1, round(steps * number / checkpoints)) for number in range(1, checkpoints + 1))
 
-    def bar(self, rows: int) -> TrainerCallback:
-        """Start the progress bar of a training on rows, and return a callback for the trainer that moves it."""
-        return self.bar_of(self.steps(rows))
+    def callbacks(self, rows: int, steps: int | None = None) -> list[TrainerCallback]:
+        """Start the progress bar, and return callbacks for the trainer: what moves the bar, and what sends metrics.
 
-    def bar_of(self, steps: int) -> TrainerCallback:
-        """Start the progress bar of so many optimiser steps, and return a callback for the trainer that moves it."""
+        `steps` is the number of optimiser steps, if it is not that of some epochs of the rows.
+        """
         if not is_first():
-            return TrainerCallback()
-        self.runtime.progress.start("training", steps)
-        return _Bar(self.runtime.progress.advance)
+            return []
+        self.runtime.progress.start("training", self.steps(rows) if steps is None else steps)
+        bar, tracking = _Bar(self.runtime.progress.advance), self.runtime.tracking
+        if tracking is None:
+            return [bar]
+        shown = {"rows": rows, "seed": self.seed, **_flat(self.settings.model_dump(mode="json"))}
+        return [bar, Reports(tracking, tracking.speaker.label or "training", shown)]
 
 
 def on_one_device(arguments: A) -> A:
@@ -212,8 +218,13 @@ def run(trainer: Any, settings: TrainSettings) -> None:
             "with torchrun, or start one process"
         )
     trainer.remove_callback(PrinterCallback)  # it prints to stdout, which is for data
-    with _few_collections():
-        trainer.train()
+    try:
+        with _few_collections():
+            trainer.train()
+    finally:
+        for callback in trainer.callback_handler.callbacks:
+            if isinstance(callback, Reports):
+                callback.close()
     loss = trainer.state.log_history[-1].get("train_loss", 0.0)
     if not math.isfinite(loss):
         raise BackendError(f"learning_rate: {settings.learning_rate} made the loss {loss}; lower it")
@@ -237,6 +248,17 @@ def _few_collections() -> Generator[None, None, None]:
         yield
     finally:
         gc.unfreeze()
+
+
+def _flat(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return settings without nesting and without nulls, as all programs that show metrics take them."""
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            flat |= {f"{name}.{inner}": one for inner, one in value.items()}
+        elif value is not None:
+            flat[name] = value
+    return flat
 
 
 class _Bar(TrainerCallback):

@@ -9,18 +9,23 @@ from dataclasses import dataclass
 import torch
 
 from burnish.backends import Progress
+from burnish.backends.tracking import Tracking
 from burnish.config import DType, Execution, ModelConfig
 from burnish.errors import BackendError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
-    """Where models run and where progress is reported. `sources` maps the content of a base model to its place."""
+    """Where models run, where progress is reported, and who gets metrics (None if nobody does).
+
+    `sources` maps the content of a base model to its place.
+    """
 
     device: torch.device
     execution: Execution
     progress: Progress
     sources: Mapping[str, ModelConfig]
+    tracking: Tracking | None = None
 
 
 def choose_device(wanted: str) -> torch.device:

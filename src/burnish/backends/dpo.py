@@ -84,7 +84,7 @@ class PreferenceTraining:
                 train_dataset=items,
                 data_collator=lambda batch: loss.batch(*batch[0]),
                 compute_loss_func=loss,
-                callbacks=[self.arguments.bar(len(pairs)), curve],
+                callbacks=[*self.arguments.callbacks(len(pairs)), curve],
             )
             curve.accelerator = trainer.accelerator
             loss.measure_reference(trainer, self.arguments.limit.passes(range(len(pairs)), lengths))
@@ -105,7 +105,7 @@ class PreferenceTraining:
 
         arguments = self.arguments.drawn(scratch, len(pairs), 2 * max(pair.longest for pair in pairs))
         arguments |= {"logging_strategy": "steps", "logging_steps": self._every(len(pairs))}
-        callbacks = [self.arguments.bar(len(pairs))]
+        callbacks = self.arguments.callbacks(len(pairs))
         return trl_trainer(model, arguments, self.objective, pairs, self.renderer.tokenizer, callbacks)
 
     def _every(self, pairs: int) -> int:

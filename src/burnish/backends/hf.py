@@ -26,6 +26,7 @@ from burnish.backends.export import export
 from burnish.backends.load import Loaded, load, max_positions
 from burnish.backends.sampling import InverseCdf
 from burnish.backends.scoring import logprob_sums, most_targets, right_padded
+from burnish.backends.tracking import Tracking
 from burnish.backends.train import Training
 from burnish.config import Decoding, Execution, ModelConfig, Objective, TrainSettings
 from burnish.errors import DataError
@@ -42,9 +43,17 @@ faster in large batches."""
 class HfBackend:
     """The backend on transformers, PEFT and TRL."""
 
-    def __init__(self, execution: Execution, progress: Progress, sources: Mapping[str, ModelConfig]) -> None:
+    def __init__(
+        self,
+        execution: Execution,
+        progress: Progress,
+        sources: Mapping[str, ModelConfig],
+        tracking: Tracking | None = None,
+    ) -> None:
         self.device = choose_device(execution.device)
-        self.runtime = Runtime(device=self.device, execution=execution, progress=progress, sources=sources)
+        self.runtime = Runtime(
+            device=self.device, execution=execution, progress=progress, sources=sources, tracking=tracking
+        )
         set_threads(execution)
         self._loaded: dict[str, Loaded] = {}
         self._in_training = False

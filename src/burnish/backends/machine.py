@@ -10,12 +10,18 @@ import platform
 import resource
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from burnish import __version__, backends
+from burnish.backends.tracking import Speaker, tracking_of
 from burnish.config import Execution, ModelConfig
 from burnish.models import location
 from burnish.protocols import Backend
+
+
+class Talks(backends.Progress, Speaker, Protocol):
+    """Shows progress and lines."""
+
 
 LIBRARIES = (
     "torch",
@@ -32,11 +38,19 @@ LIBRARIES = (
 
 
 def opener_of(
-    execution: Execution, student: ModelConfig | None, progress: backends.Progress, sources: Mapping[str, ModelConfig]
+    execution: Execution,
+    student: ModelConfig | None,
+    terminal: Talks,
+    sources: Mapping[str, ModelConfig],
+    project: str,
 ) -> Callable[[], Backend]:
-    """Return a function that opens the backend at its first call and then always returns the same one."""
+    """Return a function that opens the backend at its first call and then always returns the same one.
+
+    `project` is the name of the experiment, under which its metrics are sent if `report_to` asks for it.
+    """
     execution = execution.model_copy(update={"threads": threads_of(execution, student)})
-    return functools.cache(lambda: backends.open_backend(execution, progress, sources))
+    tracking = tracking_of(execution, project, terminal)
+    return functools.cache(lambda: backends.open_backend(execution, terminal, sources, tracking))
 
 
 def threads_of(execution: Execution, student: ModelConfig | None) -> int:

@@ -79,7 +79,7 @@ class Reinforcement:
             rewards=_Sampled(self.renderer, prompts, rewards).rewards,
             dataset=_dataset(self.renderer, prompts, ids, tokenizer),
             tokenizer=tokenizer,
-            callbacks=[self.arguments.bar_of(updates), stop],
+            callbacks=[*self.arguments.callbacks(len(prompts), updates), stop],
         )
         return trainer_of(training.algorithm, parts)
 

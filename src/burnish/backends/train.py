@@ -62,7 +62,8 @@ class Training:
         model = self._model()
         limit = self.settings.max_tokens or max_positions(model)
         tokens = [self.renderer.row(row, limit) for row in rows]
-        callbacks = [self.arguments.bar(len(tokens)), _SaveAt(self.arguments.save_steps(len(tokens), checkpoints))]
+        saves = _SaveAt(self.arguments.save_steps(len(tokens), checkpoints))
+        callbacks = [*self.arguments.callbacks(len(tokens)), saves]
         if serves(model):
             with Supervised(model):
                 self._train(self._plain(model, tokens, into / "trainer", callbacks), into, checkpoints)
@@ -119,7 +120,7 @@ class Training:
             train_dataset=passes,
             data_collator=lambda batch: _both_orders([items[place] for place in batch[0]], pad),
             compute_loss_func=_loss_of_labels,
-            callbacks=[self.arguments.bar(len(items))],
+            callbacks=self.arguments.callbacks(len(items)),
         )
         self._train(trainer, into, 0)
         return round(self.settings.epochs * sum(len(ids) for item in items for ids in item.ids))
@@ -146,7 +147,7 @@ class Training:
         )
         every = max(1, self.arguments.steps(len(pairs)) // POINTS)
         arguments |= {"logging_strategy": "steps", "logging_steps": every}
-        callbacks = [self.arguments.bar(len(pairs))]
+        callbacks = self.arguments.callbacks(len(pairs))
         trainer = trl_trainer(model, arguments, centring, pairs, self.renderer.tokenizer, self.pad, callbacks)
         self._train(trainer, into, 0)
         return RewardTrained(

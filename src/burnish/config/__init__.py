@@ -34,7 +34,7 @@ from burnish.config.differs import (
 )
 from burnish.config.judge import JudgeConfig, Prices, ReferenceJudgeConfig
 from burnish.config.kinds import Kinds, OneOf, load_plugins
-from burnish.config.lab import Budget, Compat, Config, Execution, FileDemonstrations, Supervision
+from burnish.config.lab import Budget, Compat, Config, Execution, FileDemonstrations, Supervision, Tracker
 from burnish.config.local_judges import ClassifierConfig, LikelihoodConfig, MisledOracleConfig, RewardModelConfig
 from burnish.config.method_settings import ComparingMethod, GatedMethod, MethodRole, MethodSettings
 from burnish.config.methods import (
@@ -209,6 +209,7 @@ __all__ = [
     "TextDiffers",
     "TextToSqlTask",
     "TournamentMethod",
+    "Tracker",
     "TrainSettings",
     "VerifiedMethod",
     "WantedModel",

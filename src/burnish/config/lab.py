@@ -5,6 +5,7 @@ Settings that change results are kept apart from settings that do not (`executio
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
@@ -19,8 +20,25 @@ from burnish.config.models import Decoding, Models, TrainSettings
 from burnish.config.tasks import AnyTask
 
 
+class Tracker(StrEnum):
+    """A program that keeps and shows metrics of runs."""
+
+    TRACKIO = "trackio"
+    WANDB = "wandb"
+    MLFLOW = "mlflow"
+    TENSORBOARD = "tensorboard"
+
+
+def _list_from_text(value: object) -> object:
+    # The short form `report_to: trackio`.
+    return [value] if isinstance(value, str) else value
+
+
 class Execution(Settings):
-    """Settings that change how fast a run is and where it pauses. They do not change its results."""
+    """Settings that change how fast a run is, where it pauses and who is told of it. They do not change its results."""
+
+    # It came after the first version. Without it, config.yaml and manifests keep their bytes.
+    unwritten: ClassVar[frozenset[str]] = frozenset({"report_to"})
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """The device on which models run."""
@@ -40,6 +58,15 @@ class Execution(Settings):
     max_cost: PositiveFloat | None = None
     """The run pauses before the judge's server costs more than this for the experiment. The judge needs `prices` for
     this limit."""
+    report_to: Annotated[tuple[Tracker, ...], BeforeValidator(_list_from_text)] = ()
+    """Programs that get the metrics of each training while it runs, and at the end the metrics of each round:
+    `trackio`, `wandb`, `mlflow` or `tensorboard`, or a list of them. See docs/tracking.md."""
+
+    @model_validator(mode="after")
+    def _told_once(self) -> Execution:
+        if len(set(self.report_to)) != len(self.report_to):
+            raise ValueError(f"report_to: {list(map(str, self.report_to))} names a program twice; remove one of them")
+        return self
 
 
 class Budget(Settings):

@@ -30,9 +30,10 @@ class RunContext:
     """The store, the models, the backend and the terminal of a run, and its budget for calls to servers.
 
     `student` is the model that is finetuned, or None. It decides the number of threads and the number formats. `run` is
-    the name of the run in the ledger of calls. `folder` is where people find the pairs that they have to judge.
-    `own_backend`, if given, opens a backend that replaces the usual one. `own_generator`, if given, generates in the
-    backend's place. With `together`, the pairs of several stages wait for people at the same time.
+    the name of the run in the ledger of calls, and `project` is the name under which its metrics are sent. `folder` is
+    where people find the pairs that they have to judge. `own_backend`, if given, opens a backend that replaces the
+    usual one. `own_generator`, if given, generates in the backend's place. With `together`, the pairs of several stages
+    wait for people at the same time.
     """
 
     store: Store
@@ -43,6 +44,7 @@ class RunContext:
     folder: Path
     budget: CallBudget
     terminal: Terminal
+    project: str = "burnish"
     own_backend: Callable[[], Backend] | None = None
     own_generator: Generator | None = None
     # An experiment has several methods, whose pairs wait for people at the same time.
@@ -52,7 +54,9 @@ class RunContext:
     def engines(self) -> Engines:
         """What trains, generates and scores. The backend is opened when a stage first needs it."""
         # A run whose stages are all finished never opens the backend, so that it loads no model library.
-        backend = self.own_backend or opener_of(self.execution, self.student, self.terminal, self.models.sources)
+        backend = self.own_backend or opener_of(
+            self.execution, self.student, self.terminal, self.models.sources, self.project
+        )
         return Engines.of(backend, self.own_generator)
 
     @functools.cached_property

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from burnish import backends
+from burnish.backends.tracking import check_trackers
 from burnish.config import (
     DType,
     Execution,
@@ -79,12 +80,13 @@ def find_models(
     wanted: Iterable[WantedModel], execution: Execution, offline_ok: bool, known: KnownHashes | None = None
 ) -> FoundModels:
     """Find models and the identity of their weights, before anything is spent. Weights that are `known` and unchanged
-    are not hashed again.
+    are not hashed again. Also check that the programs which get metrics are installed.
 
     A folder that burnish trained is accepted for an annotator that uses its model without training. With `offline_ok`
     (a dry run), a hub id whose commit is unknown is not an error. Raises ConfigError, which names the field, if a model
     cannot be used, and BackendError if the hub does not answer.
     """
+    check_trackers(execution)
     return FoundModels({model.field: _found(model, execution, offline_ok, known) for model in wanted})
 
 

@@ -112,6 +112,7 @@ class Experiment:
             folder=self.folder,
             budget=budget_of(self.config),
             terminal=self.terminal,
+            project=self.config.name,
             own_backend=self.backend,
             own_generator=self.generator,
             together=True,

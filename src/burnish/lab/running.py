@@ -13,6 +13,7 @@ import yaml
 
 from burnish.annotators.llm.questions import CallEstimate
 from burnish.backends.machine import opener_of, provenance
+from burnish.backends.tracking import send_rounds, tracking_of
 from burnish.config import Config
 from burnish.errors import ConfigError, PeopleAwaited, brief
 from burnish.inputs.feasible import check_launched_once
@@ -26,6 +27,7 @@ from burnish.lab.measure import results_of
 from burnish.lab.pairing import prompt_grades
 from burnish.lab.planned_experiment import PlannedExperiment, planned, planner_of
 from burnish.lab.timing import timings_of
+from burnish.lab.tracked import tracked_rounds
 from burnish.people.mailbox import Mailbox
 from burnish.protocols import Backend, Generator
 from burnish.report.figures import draw_figures, write_figures
@@ -197,7 +199,9 @@ def _assembled(
     # Timings tell stages that this run reused from those that its workers have just computed.
     before = job.finished_before if sound.before is None else sound.before
     executor = Executor(root, terminal, made_with, before, course, sound.stages)
-    opener = own.backend or opener_of(config.execution, config.models.strong, terminal, job.inputs.models.sources)
+    opener = own.backend or opener_of(
+        config.execution, config.models.strong, terminal, job.inputs.models.sources, config.name
+    )
     # Workers only fill the store. This pass finds their stages done there and collects the outcomes.
     experiment = Experiment(
         config=config,
@@ -233,6 +237,8 @@ def _assembled(
     drawings = draw_figures(results)
     write_figures(out, drawings)
     write_report(out, drawings)
+    if tracking := tracking_of(config.execution, config.name, terminal):
+        send_rounds(tracking, out, tracked_rounds(config, results))
     return Finished(results=results, out=out)
 
 

@@ -90,16 +90,18 @@ class _Bench:
 
     def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal
-        self._opened: tuple[tuple[Execution, ModelConfig, Mapping[str, ModelConfig]], Backend] | None = None
+        self._opened: tuple[tuple[Execution, ModelConfig, Mapping[str, ModelConfig], str], Backend] | None = None
 
     def opener(self, config: Config, inputs: ExperimentInputs) -> Callable[[], Backend]:
         """Return a function that opens the backend of an experiment. Experiments with equal settings share one."""
-        made_from = (config.execution, config.models.strong, inputs.models.sources)
+        # The name matters only to who gets the metrics of trainings.
+        project = config.name if config.execution.report_to else ""
+        made_from = (config.execution, config.models.strong, inputs.models.sources, project)
 
         def opened() -> Backend:
             if self._opened is None or self._opened[0] != made_from:
                 self._opened = None  # frees the other models before this one is loaded
-                self._opened = made_from, opener_of(*made_from[:2], self._terminal, made_from[2])()
+                self._opened = made_from, opener_of(*made_from[:2], self._terminal, *made_from[2:])()
             return self._opened[1]
 
         return opened

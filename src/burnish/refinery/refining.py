@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
+from burnish.backends.tracking import send_rounds, tracking_of
 from burnish.config import RefineConfig
 from burnish.errors import BurnishError, Paused
 from burnish.forms.convert import AlsoAs
@@ -32,6 +33,7 @@ from burnish.refinery.pairs import check_pairs
 from burnish.refinery.proposals import read_paired
 from burnish.refinery.selftest import passed, tried
 from burnish.refinery.sending import sent_elsewhere
+from burnish.refinery.tracked import tracked_rounds
 from burnish.refinery.writing import Contents, Writer
 from burnish.report.terminal import Terminal
 from burnish.report.text import plural
@@ -165,6 +167,9 @@ class _Refining:
             self._write(writer, self.plan.rounds, state)
             raise
         summary = self._write(writer, rounds, State.DONE, model, holdout)
+        context = self.job.context
+        if tracking := tracking_of(context.execution, context.project, context.terminal):
+            send_rounds(tracking, self.folder.path, tracked_rounds(summary))
         # The time of a stage is kept with it, so that a run that continues says what the whole refinement took.
         seconds = sum(record.seconds for record in self.executor.records)
         return FinishedRefinement(out=self.folder.path, summary=summary, seconds=seconds, pairs=self.pairs)
@@ -287,6 +292,7 @@ def _context(found: RefinementInputs, run_options: RunOptions) -> RunContext:
         folder=run_options.out,
         budget=judges_budget(found.config, run, run_options.budget),
         terminal=Terminal(),
+        project=found.config.name,
         own_backend=run_options.backend,
         own_generator=run_options.generator,
     )

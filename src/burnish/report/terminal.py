@@ -110,6 +110,11 @@ class Terminal:
         with suppress(OSError):
             self.console.print(lines(message).replace("\n", " "), markup=False)
 
+    @property
+    def label(self) -> str:
+        """The label of the stage that is running, or an empty text."""
+        return "" if self._running is None else self._running.label
+
     @contextmanager
     def stage(self, label: str, position: StagePosition | None = None) -> Generator[None, None, None]:
         """Show what runs while a stage runs, and where the stage stands in its run."""

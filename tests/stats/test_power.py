@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from burnish.stats.power import deviation_of, paired_power, seeds_needed
 
@@ -24,7 +25,7 @@ def test_values_of_a_textbook() -> None:
 
 def test_it_is_what_a_simulation_finds() -> None:
     drawn = np.random.default_rng(0).normal(1.0, 1.5, size=(20_000, 8))
-    t = drawn.mean(axis=1) / drawn.std(axis=1, ddof=1) * np.sqrt(8)
+    t: NDArray[np.float64] = drawn.mean(axis=1) / drawn.std(axis=1, ddof=1) * np.sqrt(8)
     # 2.365 is the 0.975 quantile of t with 7 degrees of freedom.
     assert float(np.mean(np.abs(t) > 2.3646)) == pytest.approx(paired_power(1.0, 1.5, 8), abs=0.01)
 

@@ -57,7 +57,8 @@ class Seen:
             self.manifests.setdefault(path, (status.st_ino, status.st_mtime_ns))
         for path in store.glob("work/*/*.jsonl"):
             data = path.read_bytes()
-            name, _, digest = path.parent.name.rpartition("-")
+            # What follows the first dot names the attempt: host, process and number.
+            name, _, digest = path.parent.name.partition(".")[0].rpartition("-")
             self.rows[f"{name}/{digest}/{path.name}"] = data[: data.rfind(b"\n") + 1]
 
     def check(self, store: Path) -> tuple[int, int]:

@@ -82,13 +82,14 @@ async def played(play: Play) -> None:
     try:
         await asyncio.shield(starting)
         await _until_done(play, server.address, max(come, default=-1) + 1)
+        # A closed study is not played again, so everything about its last play is written before.
+        last = LastPlay(seconds=round(time.monotonic() - begin, 1), load_average=load_average())
+        write_rows(play.study.path / LAST, [last])
         await _changed(play.study, "/state", {"state": "closed"})
     finally:
         # Also if the simulation is stopped while the server starts: no server may be left.
         await starting
         await asyncio.to_thread(server.end, signal.SIGINT)
-    last = LastPlay(seconds=round(time.monotonic() - begin, 1), load_average=load_average())
-    write_rows(play.study.path / LAST, [last])
 
 
 async def _until_done(play: Play, address: str, number: int) -> None:

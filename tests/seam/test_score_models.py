@@ -233,4 +233,7 @@ def test_built_in_models_score_and_mismatch(tmp_path: Path) -> None:
     assert (len(found["rows"]), found["undefined"]) == (6, 0)
     assert json.loads(run("score", str(out / "table.jsonl"), "--json").stdout) == found
     done = run("mismatch", str(prompts(tmp_path)), *both, "--samples", "2", "--max-new-tokens", "8", "--json")
-    assert json.loads(done.stdout)["policies"][0]["samples"] == 12
+    found = json.loads(done.stdout)
+    # Prompts that the reward model was trained on do not count.
+    assert (found["prompts"] + found["trained_on"], found["trained_on"] > 0) == (6, True)
+    assert found["policies"][0]["samples"] == 2 * found["prompts"]

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from statistics import fmean
-from typing import assert_never
+from typing import Annotated, assert_never
+
+from pydantic import Field
 
 from burnish.config.base import Settings
 from burnish.results import Metric, Record
@@ -35,7 +37,7 @@ class SeamClaim(Settings):
     """The claim as a sentence."""
     measure: Measure
     """What is measured."""
-    margin: float
+    margin: Annotated[float, Field(ge=-1, le=1)]
     """The smallest value that confirms the claim."""
     source: str | None = None
     """The source of worse answers, for the measures of correlation."""

@@ -75,7 +75,7 @@ class Setting:
     of round 0 is trained, too. The other rounds then name the base model in its place. If it is `none`, no round has a
     model, and `base` stands for none.
 
-    `model` returns the model that a field of the method's settings names, such as `reward.model`.
+    `model` returns the model that a field of the method's settings names, such as that of a reward model.
 
     `tested` is the annotator's self-test. Its temperature scales the probabilities that are compared with a gate; with
     None they stay as they are.

@@ -257,6 +257,18 @@ def test_a_url_with_a_secret_or_without_a_bucket_is_refused(url: str, words: str
     assert "hidden" not in str(caught.value)
 
 
+@pytest.mark.parametrize("url", ["ftp://name:hidden@host/x", "https://host/x?sig=hidden", "S3x://hidden/x"])
+def test_a_url_of_another_kind_is_no_folder(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for place in (url, Path(url)):
+        with pytest.raises(ConfigError, match=r"is no bucket that burnish knows; give a folder, s3://") as caught:
+            open_store(place)
+        assert "hidden" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+    Path("a:/b").mkdir(parents=True)
+    assert type(open_store("a:/b")) is Store
+
+
 @pytest.mark.parametrize("place", ["s3://bucket/a/b", Path("s3://bucket/a/b")])
 def test_a_url_is_opened_as_a_bucket_also_after_path_took_a_slash(
     place: str | Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -7,12 +7,14 @@ import os
 import re
 from pathlib import Path
 
+from burnish.errors import ConfigError
 from burnish.store.bucket import SCHEMES, open_bucket
 from burnish.store.object_store import ObjectStore
 from burnish.store.stages import Store
 
 # A URL that went through `Path` has one slash less.
 _URL = re.compile(rf"({'|'.join(SCHEMES)}):/+(.*)")
+_ANY_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
 
 
 def default_store() -> Path:
@@ -28,6 +30,12 @@ def open_store(place: Path | str) -> Store:
     ConfigError if a URL is wrong, and BackendError if obstore is not installed.
     """
     if (found := _URL.fullmatch(str(place))) is None:
+        # A folder may have such a name, but then it is there.
+        if (other := _ANY_URL.match(str(place))) and not Path(place).exists():
+            # Only the scheme is shown. The rest of a URL may hold a password.
+            raise ConfigError(
+                f"store: {other[1]}:// is no bucket that burnish knows; give a folder, s3://, gs:// or az://"
+            )
         return Store(Path(place))
     bucket = open_bucket(f"{found[1]}://{found[2]}")
     cache = Path(os.environ.get("BURNISH_CACHE") or Path.home() / ".cache" / "burnish")

@@ -65,7 +65,7 @@ def threads_of(execution: Execution, student: ModelConfig | None) -> int:
     if student is not None and student.source.startswith(location.BUILTIN):
         return 1
     # More threads than cores would make the workers wait for each other. On a shared machine OMP_NUM_THREADS says how
-    # many cores are meant for one process. Two threads on one free core were 19 times slower than one.
+    # many cores are meant for one process. Two threads that share one free core are much slower than one.
     share = max(1, usable_cores() // execution.workers)
     allowed = os.environ.get("OMP_NUM_THREADS", "")
     return min(share, int(allowed)) if allowed.isdecimal() and int(allowed) > 0 else share

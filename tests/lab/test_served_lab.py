@@ -161,6 +161,15 @@ def test_one_model_has_one_way_to_answer(server: FakeVllm, tmp_path: Path) -> No
         stages(config, tmp_path)
 
 
+def test_it_is_said_what_a_server_on_another_machine_gets(server: FakeVllm, tmp_path: Path) -> None:
+    assert resolve(served(server), offline_ok=True).models.sent() == ()
+    there = served(None, {"engine": "vllm", "base_url": "http://no-such-host.invalid/v1", "model": "m"})
+    (line,) = resolve(there, offline_ok=True).models.sent()
+    assert line.startswith(
+        "sent to no-such-host.invalid, which is not on this machine (models.strong.serve): all prompts"
+    )
+
+
 def test_each_worker_would_start_a_server(tmp_path: Path) -> None:
     serve = {"engine": "vllm", "environment": str(tmp_path)}
     with pytest.raises(ConfigError, match=r"serve\.environment: found with execution\.workers: 2"):

@@ -19,7 +19,7 @@ from burnish.config import (
     expanded,
 )
 from burnish.errors import BackendError
-from burnish.inputs.served import Serving, host_of, with_servers
+from burnish.inputs.served import Serving, host_of, sent_to_servers, with_servers
 from burnish.models import location
 from burnish.models.adapter import beneath, check_adapter, content_of_adapter
 from burnish.models.card import CARD, Weights, read_card
@@ -92,6 +92,10 @@ class FoundModels:
     def hosts(self) -> list[ServedModel]:
         """The servers of models that are served. Each is there once."""
         return list(dict.fromkeys(host for one in self.by_field.values() if (host := one.host) is not None))
+
+    def sent(self) -> tuple[str, ...]:
+        """Return a line for each server on another machine that answers in a model's place: what is sent there."""
+        return tuple(sent_to_servers(self.by_field.values()))
 
     def rest(self) -> None:
         """Stop all servers that burnish started. They start again when they are needed."""

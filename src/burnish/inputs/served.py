@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from burnish.backends.served.place import GivenServer, OwnServer
 from burnish.backends.served.started import installed_in
 from burnish.config import Execution, ModelConfig, ServeConfig
 from burnish.errors import BackendError, ConfigError
+from burnish.services.elsewhere import sent_words
 from burnish.store.identity import UNRESOLVED
 from burnish.types import Head
 
@@ -96,6 +97,16 @@ def _serving(field: str, serve: ServeConfig | None, offline_ok: bool) -> Serving
             raise
         place.version = f"{UNRESOLVED}{serve.base_url}"
     return Serving(field=where, version=place.version)
+
+
+def sent_to_servers(found: Iterable[FoundModel]) -> Iterator[str]:
+    """Yield a line for each server on another machine that answers in a model's place: what is sent there."""
+    for one in found:
+        serve = one.model.serve
+        if one.serving is not None and serve is not None and serve.base_url is not None:
+            what = "all prompts that the model answers, and all answers whose likelihood is asked"
+            line = sent_words(serve.base_url, one.serving.field, what)
+            yield from () if line is None else (line,)
 
 
 def host_of(model: ModelConfig, serving: Serving) -> ServedModel:

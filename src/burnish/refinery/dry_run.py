@@ -81,7 +81,7 @@ def dry_run(config: RefineConfig, run_options: RunOptions) -> DryRun:
         held_out=held_words(found.config.holdout, held),
         estimate=estimated(found.config, left, still_to_run(plan.records)),
         embedded=_embedded(found.config, left),
-        sent=list(sent_elsewhere(found.config, left.usable)),
+        sent=[*found.models.sent(), *sent_elsewhere(found.config, left.usable)],
         warnings=[warning for warning in (long, reference_doubt(found, facts)) if warning],
         proposals=paired,
     )

@@ -83,7 +83,8 @@ class ServedModel:
         def ask(number: int, pause: Pause) -> Completion:
             prompt = prompts[number]
             options = fixed | ({"seed": seed_of(key, prompt)} if settings.temperature > 0 else {})
-            written = desk.asked(lambda: desk.client.answer(desk.name, ids[number], options, pause), prompt.id)
+            patience = desk.patience(pause)
+            written = desk.asked(lambda: desk.client.answer(desk.name, ids[number], options, patience), prompt.id)
             return _completion(renderer, prompt, written)
 
         for answer in in_order(missing, ask, self.serve.concurrency):
@@ -106,7 +107,8 @@ class ServedModel:
         def ask(number: int, pause: Pause) -> Score:
             row, start = tokens[number].ids, tokens[number].prompt_length
             id_ = rows[number].id
-            value = desk.asked(lambda: desk.client.score(desk.name, row, start, pause), id_)
+            patience = desk.patience(pause)
+            value = desk.asked(lambda: desk.client.score(desk.name, row, start, patience), id_)
             return Score(id=id_, value=value, tokens=len(row) - start)
 
         for score in in_order(missing, ask, self.serve.concurrency):
@@ -189,6 +191,10 @@ class _StageRequests:
     @property
     def _is_adapter(self) -> bool:
         return self.name != self.place.base_name
+
+    def patience(self, pause: Pause) -> Pause:
+        """Return a pause between retries that says to stop if the server has ended: it would never answer."""
+        return lambda seconds: pause(seconds) or self.place.ended
 
     def asked(self, ask: Callable[[], T | Failure], row: str) -> T:
         """Return the answer to a request about a row.

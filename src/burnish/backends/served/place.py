@@ -39,6 +39,11 @@ class ServingPlace(Protocol):
         """
         ...
 
+    @property
+    def ended(self) -> bool:
+        """Whether a server that burnish started has ended by itself."""
+        ...
+
     def check(self) -> None:
         """Raise BackendError if a server that burnish started has ended."""
         ...
@@ -77,8 +82,13 @@ class GivenServer:
         """Return the most tokens of a prompt and its answer."""
         return min(positions, self._most_tokens)
 
+    @property
+    def ended(self) -> bool:
+        """Return False: what became of the user's server is not known."""
+        return False
+
     def check(self) -> None:
-        """Do nothing: the user's server is the user's."""
+        """Do nothing, for the same reason."""
 
     def stop(self) -> None:
         """Do nothing."""
@@ -99,7 +109,7 @@ class OwnServer:
     def client(self, adapter: AdapterShape | None = None) -> CompletionClient:
         """Return a client of the server, which is started if it does not run, or does not take such an adapter."""
         self._adapters = self._adapters if adapter is None else adapter.also(self._adapters)
-        if self._running is not None and self._running[0].adapters != self._adapters:
+        if self._running is not None and (self.ended or self._running[0].adapters != self._adapters):
             self.stop()
         if self._running is None:
             self._start()
@@ -109,6 +119,11 @@ class OwnServer:
     def limit(self, positions: int) -> int:
         """Return the most tokens of a prompt and its answer."""
         return min(positions, self._most_tokens)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the server has ended by itself."""
+        return self._running is not None and self._running[0].ended
 
     def check(self) -> None:
         """Raise BackendError with the last words of the server if it has ended."""

@@ -126,6 +126,11 @@ class StartedServer:
             time.sleep(0.2)
         return f"http://{HOST}:{port}/v1"
 
+    @property
+    def ended(self) -> bool:
+        """Whether the server has ended by itself."""
+        return self._child.ended() is not None
+
     def check(self) -> None:
         """Raise BackendError with the last words of the server if it has ended."""
         if (words := self._child.ended()) is not None:

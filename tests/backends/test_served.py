@@ -107,9 +107,9 @@ def test_each_sample_has_a_seed_that_depends_on_nothing_but_itself(server: FakeV
     answers(host, base, prompts[1:2], SAMPLED)
     seeds = [body["seed"] for body in server.asked]
     assert len(set(seeds)) == 3
-    assert seed_of(KEY, prompts[1]) == seeds[3]
+    assert seed_of(KEY, "p", 1) == seeds[3]
     assert all(0 <= seed < 2**63 for seed in seeds)
-    assert seed_of(SamplingKey(seed=4, stage="labels", round=1), prompts[1]) not in seeds
+    assert seed_of(SamplingKey(seed=4, stage="labels", round=1), "p", 1) not in seeds
 
 
 def test_answers_come_in_the_order_of_the_prompts_and_done_ones_are_not_asked(server: FakeVllm, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import JsonValue
 
 from burnish.backends import Progress
+from burnish.backends.render import check_fits
 from burnish.backends.served.adapters import adapter_name, shape_of
 from burnish.backends.served.client import CompletionClient, Pause
 from burnish.backends.served.place import ServingPlace
@@ -70,25 +71,21 @@ class ServedModel:
         renderer = self._renderer()
         desk = _StageRequests(self, model)
         ids = [array("i", renderer.prompt(prompt.messages, prompt.id)) for prompt in prompts]
-        for prompt, row in zip(prompts, ids, strict=True):
-            if len(row) + settings.max_new_tokens > desk.limit:
-                raise DataError(
-                    f"row {prompt.id}: a prompt of {len(row)} tokens and {settings.max_new_tokens} new ones, but at "
-                    f"most {desk.limit} fit; shorten or remove the row, or lower decode.max_new_tokens"
-                )
+        check_fits(prompts, ids, settings.max_new_tokens, desk.limit)
+        # Kept here, because the threads must not read rows from the disk at the same time.
+        named = [(prompt.id, prompt.sample) for prompt in prompts]
         fixed = self._options(settings, renderer)
-        missing = [n for n, prompt in enumerate(prompts) if row_key(prompt.id, prompt.sample) not in done]
+        missing = [number for number, name in enumerate(named) if row_key(*name) not in done]
         self.progress.start("answering", len(ids), len(ids) - len(missing))
 
-        def ask(number: int, pause: Pause) -> Completion:
-            prompt = prompts[number]
-            options = fixed | ({"seed": seed_of(key, prompt)} if settings.temperature > 0 else {})
+        def ask(number: int, pause: Pause) -> tuple[int, ServerAnswer]:
+            id_, sample = named[number]
+            options = fixed | ({"seed": seed_of(key, id_, sample)} if settings.temperature > 0 else {})
             patience = desk.patience(pause)
-            written = desk.asked(lambda: desk.client.answer(desk.name, ids[number], options, patience), prompt.id)
-            return _completion(renderer, prompt, written)
+            return number, desk.asked(lambda: desk.client.answer(desk.name, ids[number], options, patience), id_)
 
-        for answer in in_order(missing, ask, self.serve.concurrency):
-            yield [answer]
+        for number, answer in in_order(missing, ask, self.serve.concurrency):
+            yield [_completion(renderer, *named[number], answer)]
             self.progress.advance(1)
 
     def logprobs(
@@ -100,16 +97,15 @@ class ServedModel:
         """
         renderer, desk = self._renderer(), _StageRequests(self, model)
         # The server writes a token, too, for which there must be room.
-        tokens = [renderer.row(row, desk.limit - 1) for row in rows]
-        missing = [n for n, row in enumerate(rows) if row.id not in done]
-        self.progress.start("scoring", len(rows), len(rows) - len(missing))
+        tokens = [(row.id, renderer.row(row, desk.limit - 1)) for row in rows]
+        missing = [number for number, (id_, _) in enumerate(tokens) if id_ not in done]
+        self.progress.start("scoring", len(tokens), len(tokens) - len(missing))
 
         def ask(number: int, pause: Pause) -> Score:
-            row, start = tokens[number].ids, tokens[number].prompt_length
-            id_ = rows[number].id
+            id_, row = tokens[number]
             patience = desk.patience(pause)
-            value = desk.asked(lambda: desk.client.score(desk.name, row, start, patience), id_)
-            return Score(id=id_, value=value, tokens=len(row) - start)
+            value = desk.asked(lambda: desk.client.score(desk.name, row.ids, row.prompt_length, patience), id_)
+            return Score(id=id_, value=value, tokens=len(row.ids) - row.prompt_length)
 
         for score in in_order(missing, ask, self.serve.concurrency):
             yield [score]
@@ -219,25 +215,23 @@ class _StageRequests:
                 self._loads += 1
 
 
-def seed_of(key: SamplingKey, prompt: Prompt) -> int:
+def seed_of(key: SamplingKey, item: str, sample: int) -> int:
     """Return the seed of a request, from 0 to 2^63 - 1. It depends on nothing but the arguments."""
     # As in `backends.sampling`, which draws each step. A server draws all steps of an answer from one seed.
-    text = f"{key.seed}\x1f{key.stage}\x1f{key.round}\x1f{prompt.id}\x1f{prompt.sample}"
+    text = f"{key.seed}\x1f{key.stage}\x1f{key.round}\x1f{item}\x1f{sample}"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
-def _completion(renderer: Renderer, prompt: Prompt, written: ServerAnswer) -> Completion:
+def _completion(renderer: Renderer, id_: str, sample: int, written: ServerAnswer) -> Completion:
     """Return an answer without the token that ended it."""
     if written.ids is None:  # a server that does not report tokens
         text, finished = written.text.strip(), written.finished
-        return Completion(id=prompt.id, sample=prompt.sample, text=text, finished=finished, tokens=written.tokens)
+        return Completion(id=id_, sample=sample, text=text, finished=finished, tokens=written.tokens)
     ended = bool(written.ids) and written.ids[-1] in renderer.ends
     if ended is not written.finished:
-        raise BackendError(f"row {prompt.id}: the server's tokens and its reason for the end of the answer disagree")
-    kept = written.ids[:-1] if ended else written.ids
-    return Completion(
-        id=prompt.id, sample=prompt.sample, text=renderer.text(kept), finished=ended, tokens=len(written.ids)
-    )
+        raise BackendError(f"row {id_}: the server's tokens and its reason for the end of the answer disagree")
+    text = renderer.text(written.ids[:-1] if ended else written.ids)
+    return Completion(id=id_, sample=sample, text=text, finished=ended, tokens=len(written.ids))
 
 
 def _fits(renderer: Renderer, row: TrainingRow, limit: int) -> bool:

@@ -106,7 +106,14 @@ def conversation(
         "folder": ADAPTER,
         "lines": lines,
     }
-    into.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    into.write_text(_by_lines(found), encoding="utf-8")
+
+
+def _by_lines(found: Mapping[str, Any]) -> str:
+    """Return JSON with one line for each field, and one for each request."""
+    values = {name: json.dumps(value) for name, value in found.items()}
+    values["lines"] = "[\n" + ",\n".join(map(json.dumps, found["lines"])) + "\n]"
+    return "{\n" + ",\n".join(f'"{name}": {value}' for name, value in values.items()) + "\n}\n"
 
 
 def _plain(part: Mapping[str, Any]) -> dict[str, Any]:

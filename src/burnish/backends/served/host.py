@@ -42,6 +42,8 @@ class ServedModel:
         assert model.serve is not None, model
         self.model, self.serve, self.place = model, model.serve, place
         self.progress: Progress = Silent()
+        # As other code names the model, so that its tokenizer is read only once.
+        self._alone = model.model_copy(update={"serve": None})
         self.field = place.field
         self.takes_adapters = self.scores = self.serve.engine is ServingEngine.VLLM
         self._names: dict[str, str] = {}
@@ -144,13 +146,13 @@ class ServedModel:
     def _renderer(self) -> Renderer:
         from burnish.backends.load import renderer_of  # noqa: PLC0415 it imports torch
 
-        return renderer_of(self.model)
+        return renderer_of(self._alone)
 
     def positions(self) -> int:
         """Return the most tokens of a prompt and its answer for the model itself."""
         from burnish.backends.load import positions_of  # noqa: PLC0415
 
-        return positions_of(self.model)
+        return positions_of(self._alone)
 
     def _options(self, settings: Decoding, renderer: Renderer) -> dict[str, Any]:
         """Return the fields of a request that are the same for all prompts."""

@@ -17,6 +17,7 @@ import argparse
 import importlib.metadata
 import importlib.util
 import os
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -210,9 +211,11 @@ def main() -> None:
             for row in rows_of(options.rows)
         ]
         base = as_artifact(model.model_copy(update={"serve": None}), place / "base")
-        sides = Sides(backend_of(), there, prompts)
+        sides, found = Sides(backend_of(), there, prompts), dict[str, Any]()
         try:
-            found = dict(checked(sides, base, place, options.record))
+            for name, part in checked(sides, base, place, options.record):
+                print(name, part, file=sys.stderr)  # the check takes long, and this shows how far it is
+                found[name] = part
         finally:
             there.rest()
     put(

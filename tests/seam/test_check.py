@@ -20,7 +20,7 @@ from burnish.results import Metric
 from burnish.rewards.report import report_on, write_report
 from burnish.rewards.verbs import Workplace
 from burnish.seam.checking import CheckOptions, check
-from burnish.seam.fitness import LEAST_RIGHT, Check, Fit, FitReport, by_length, by_share, together
+from burnish.seam.fitness import LEAST_RIGHT, Check, Fit, FitReport, by_length, by_share, sentence, together
 from burnish.seam.options import checker_of
 
 
@@ -114,13 +114,22 @@ def test_a_share_is_judged_by_its_interval(bounds: tuple[float, float] | None, v
     assert by_share(Check.HELD_OUT, nothing).verdict is Fit.NOT_MEASURED
 
 
-def test_a_reward_that_follows_the_length_is_not_fit() -> None:
-    assert [by_length(value, 9).verdict for value in (0.49, -0.5, 0.5, None)] == [
-        Fit.FIT,
-        Fit.NOT_FIT,
-        Fit.NOT_FIT,
-        Fit.NOT_MEASURED,
-    ]
+def test_the_length_is_judged_by_its_interval() -> None:
+    # The intervals over 100 pairs are .13 to .49, .32 to .65 and .70 to .88. That of 9 pairs with .3 is -.49 to .82.
+    found = [by_length(value, pairs) for value, pairs in ((0.32, 100), (0.5, 100), (0.81, 100), (0.3, 9))]
+    assert [one.verdict for one in found] == [Fit.FIT, Fit.UNCLEAR, Fit.NOT_FIT, Fit.UNCLEAR]
+    assert "32 (95 % interval 0.13 to 0.49, 100 pairs): nearer to 0 than 0.5." in sentence(found[0])
+    assert "it cannot be told" in sentence(found[1])
+    assert [by_length(sign, 100).verdict for sign in (1.0, -1.0)] == [Fit.NOT_FIT, Fit.NOT_FIT]
+    # Three pairs say nothing, whatever their correlation is.
+    assert by_length(1.0, 3).verdict is Fit.UNCLEAR
+    assert by_length(None, 9).verdict is Fit.NOT_MEASURED
+
+
+def test_two_prompts_without_a_mistake_do_not_make_a_reward_model_fit(tmp_path: Path) -> None:
+    few = DataConfig(source=str(prompts(tmp_path / "few", 2)))
+    verdict, value = of(checked(tmp_path, prompts=few))[Check.NEAR_MISSES]
+    assert (verdict, value) == (Fit.UNCLEAR, 1.0)
 
 
 def test_all_checks_together() -> None:

@@ -70,7 +70,7 @@ def check(options: CheckOptions, place: Workplace, out: Path | None = None) -> F
         )
     nothing = Metric(value=None, n=0, ci95=None)
     held_out = by_share(Check.HELD_OUT, nothing if tested is None else tested.accuracy)
-    length = by_length(*((None, 0) if tested is None else (tested.length_correlation, tested.tested)))
+    length = by_length(*((None, 0) if tested is None else (tested.length_correlation, tested.accuracy.n)))
     own, near, notes = nothing, nothing, list[str]()
     if options.prompts is not None and options.policy is not None:
         own = _own_answers(options, options.prompts, options.policy, place, out)

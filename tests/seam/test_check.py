@@ -15,13 +15,15 @@ from rewarding import STRONG, Misjudging, prompts
 from burnish.backends.fake import FakeBackend
 from burnish.cli import main
 from burnish.config import DataConfig, ModelConfig
-from burnish.errors import ConfigError
+from burnish.errors import ConfigError, DataError
 from burnish.results import Metric
 from burnish.rewards.report import report_on, write_report
+from burnish.rewards.trained_prompts import write_prompts
 from burnish.rewards.verbs import Workplace
 from burnish.seam.checking import CheckOptions, check
 from burnish.seam.fitness import LEAST_RIGHT, Check, Fit, FitReport, by_length, by_share, sentence, together
 from burnish.seam.options import checker_of
+from burnish.seam.prompts import read_prompts
 
 
 def pairs(where: Path, longer: str = "") -> Path:
@@ -96,6 +98,35 @@ def _trained(where: Path) -> ModelConfig:
     tested = [RewardedPair(id=str(n), source="", better=1.0, worse=0.0, longer=n % 3 - 1) for n in range(30)]
     write_report(report_on("rm", "pairs", tested, {}, 0, (100, ())), folder)
     return ModelConfig(source=str(folder))
+
+
+def test_no_check_counts_prompts_that_the_reward_model_was_trained_on(tmp_path: Path) -> None:
+    trained = _trained(tmp_path)
+    seen = read_prompts(DataConfig(source=str(prompts(tmp_path))), None, 0).examples[:15]
+    write_prompts([one.group for one in seen], Path(trained.source))
+    report = checked(tmp_path, reward=trained)
+    # 40 pairs and 20 prompts are given.
+    assert [one.measured.n for one in report.checks[:3]] == [25, 5, 5]
+    assert "pairs left out: 15 of prompts that it was trained on" in report.notes
+    for part in ("the policy's own answers", "near misses"):
+        assert f"{part}: 15 prompts left out that the reward model was trained on" in report.notes
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "found"),
+    [
+        ("reward.json", "{", "Invalid JSON"),
+        ("reward.json", "{}", "model: Field required; name pairs with --pairs"),
+        ("trained_on.json", "{", "no list of prompts"),
+        ("trained_on.json", '{"groups": 3}', "no list of prompts"),
+        ("trained_on.json", "{}", "no list of prompts"),
+    ],
+)
+def test_a_damaged_file_beside_a_reward_model_is_named(tmp_path: Path, name: str, text: str, found: str) -> None:
+    trained = _trained(tmp_path)
+    (Path(trained.source) / name).write_text(text)
+    with pytest.raises(DataError, match=rf"{name}: .*{found}"):
+        checked(tmp_path, reward=trained, pairs=None)
 
 
 @pytest.mark.parametrize(

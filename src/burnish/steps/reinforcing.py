@@ -22,6 +22,7 @@ from burnish.algorithms.reinforcement import (
     scale_of,
 )
 from burnish.config import Decoding, RlMethod
+from burnish.config.reinforcement import SCALE_PROMPTS
 from burnish.errors import BackendError, DataError
 from burnish.steps.artifacts import PARTS, POLICY_CURVE, TRAINING, Rows, read_scores
 from burnish.steps.basic import Steps
@@ -32,10 +33,6 @@ from burnish.store.files import pretty, read_rows, write_atomic, write_rows
 from burnish.store.listings import write_listings
 from burnish.store.stages import Work
 from burnish.types import Artifact, Completion, DemonstrationSource, Prompt
-
-SCALE_PROMPTS = 256
-"""The most prompts whose answers say how rewards are standardised. The standard deviation of so many rewards is off by
-about 5 %."""
 
 
 @runtime_checkable

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from burnish.stats import Z95, Interval, ratio_interval, shares_interval
+from burnish.stats import Z95, Interval, ratio_interval, share_over_items
 
 LEAST_ITEMS = 4
 """The fewest items whose rank correlation has an interval."""
@@ -50,7 +50,7 @@ def mismatch_rate(prompts: Sequence[PromptMismatch]) -> Interval | None:
     """Return the share of misjudged pairs over all prompts, or None without pairs.
 
     The pairs of one prompt depend on each other. So the interval takes prompts as the independent items, and `n` is the
-    number of prompts with a pair. If all prompts have the same rate, it is Wilson's for as many prompts.
+    number of prompts with a pair. If all prompts have the same rate, it is that of `share_over_items`.
     """
     paired = [prompt for prompt in prompts if prompt.pairs]
     if not paired:
@@ -58,7 +58,7 @@ def mismatch_rate(prompts: Sequence[PromptMismatch]) -> Interval | None:
     rates = {prompt.misjudged / prompt.pairs for prompt in paired}
     if len(paired) > 1 and len(rates) == 1:
         # The t interval would have no width, as if two prompts without a mistake showed that there are none.
-        return shares_interval(list(rates), len(paired))
+        return share_over_items(list(rates) * len(paired))
     found = ratio_interval([prompt.misjudged for prompt in paired], [float(prompt.pairs) for prompt in paired])
     # The t interval of a share can reach beyond what a share can be.
     low, high = (None if bound is None else min(max(bound, 0.0), 1.0) for bound in (found.low, found.high))

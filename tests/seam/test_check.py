@@ -95,7 +95,9 @@ def _trained(where: Path) -> ModelConfig:
     folder.mkdir()
     for path in (EMBEDDED / "strong").iterdir():
         (folder / path.name).write_bytes(path.read_bytes())
-    tested = [RewardedPair(id=str(n), source="", better=1.0, worse=0.0, longer=n % 3 - 1) for n in range(30)]
+    tested = [
+        RewardedPair(id=str(n), group=str(n), source="", better=1.0, worse=0.0, longer=n % 3 - 1) for n in range(30)
+    ]
     write_report(report_on("rm", "pairs", tested, {}, 0, (100, ())), folder)
     return ModelConfig(source=str(folder))
 

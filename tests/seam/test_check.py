@@ -28,6 +28,7 @@ from burnish.seam.prompts import read_prompts
 
 def pairs(where: Path, longer: str = "") -> Path:
     """Write pairs of a right and a wrong answer, the right one with more words if they are given."""
+    where.mkdir(exist_ok=True)
     path = where / "pairs.jsonl"
     rows = [
         {"prompt": p.question, "chosen": f"{longer}#### {p.answer}", "rejected": f"#### {p.answer + 1}"}
@@ -163,6 +164,16 @@ def test_two_prompts_without_a_mistake_do_not_make_a_reward_model_fit(tmp_path: 
     few = DataConfig(source=str(prompts(tmp_path / "few", 2)))
     verdict, value = of(checked(tmp_path, prompts=few))[Check.NEAR_MISSES]
     assert (verdict, value) == (Fit.UNCLEAR, 1.0)
+
+
+def test_pairs_that_cannot_be_used_are_counted_if_the_user_says_so(tmp_path: Path) -> None:
+    path = pairs(tmp_path / "given")
+    path.write_text(path.read_text() + '{"prompt": "x"}\n')
+    place = Workplace(store=tmp_path / "store", own_backend=lambda: FakeBackend(RIGHT))
+    report = check(CheckOptions(reward=STRONG, pairs=path, skip_bad=True), place)
+    assert (report.checks[0].measured.n, report.notes) == (40, ["pairs left out: 1 rows that cannot be used"])
+    with pytest.raises(DataError, match=r"pairs\.jsonl:41"):
+        check(CheckOptions(reward=STRONG, pairs=path), place)
 
 
 def test_all_checks_together() -> None:

@@ -36,6 +36,7 @@ class CheckOptions:
     `pairs` is a file of pairs that the reward model was not trained on. Without one, the accuracy counts that
     `burnish reward train` measured. `prompts` and `policy` go together: the policy answers each prompt `samples` times,
     and a `checker` or an `annotator` says which answers are better. Each gold answer gets up to `edits` near misses.
+    With `skip_bad`, pairs that cannot be used are left out and counted. For the rows of the prompts, `prompts` say it.
     """
 
     reward: ModelConfig
@@ -49,6 +50,7 @@ class CheckOptions:
     max_new_tokens: int = 256
     limit: int | None = None
     seed: int = 0
+    skip_bad: bool = False
     execution: Execution = field(default_factory=Execution)
 
 
@@ -96,7 +98,7 @@ def check(options: CheckOptions, place: Workplace, out: Path | None = None) -> F
 def _tested(options: CheckOptions, place: Workplace) -> RewardReport | None:
     """Return the report on held-out pairs: those of the file, or those of the reward model's training."""
     if options.pairs is not None:
-        return measure(options.reward, options.pairs, place, execution=options.execution)
+        return measure(options.reward, options.pairs, place, skip_bad=options.skip_bad, execution=options.execution)
     path = Path(expanded(options.reward.source, "RM")) / TRAINED_FILE
     if not path.is_file():
         return None

@@ -7,11 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from burnish.algorithms.mismatch import PromptMismatch, by_checker, misjudged, mismatch_rate, rank_correlation
 from burnish.algorithms.rewards import accuracy_of
 from burnish.algorithms.seam import SHOWN, Variant
 from burnish.annotators import build
 from burnish.config import AnnotatorSettings, DataConfig, Decoding, Execution, ModelConfig, WantedModel
+from burnish.config.reading import checked
 from burnish.errors import ConfigError, DataError
 from burnish.inputs.context import RunContext
 from burnish.perturbations import Checker
@@ -40,6 +43,7 @@ PROMPTS_FILE, RESULTS_FILE, REPORT_FILE = FILES = ("prompts.jsonl", "mismatch.js
 """The files in the folder of `burnish seam mismatch`, in the order in which they are written."""
 ANNOTATOR = "annotator"
 """The config field of the annotator that says which answer is better."""
+_DECODING = TypeAdapter(Decoding)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +52,7 @@ class MismatchOptions:
 
     Each of the `policies` answers each prompt `samples` times. Either a `checker` or an `annotator` says which answer
     is better. An annotator compares at most `pairs_a_prompt` pairs of each prompt. `off_policy` is a file of pairs, and
-    `against` a table of SEAM scores.
+    `against` a table of SEAM scores. `data` says what becomes of rows that cannot be used, also of those of the file.
     """
 
     data: DataConfig
@@ -66,6 +70,12 @@ class MismatchOptions:
     seed: int = 0
     execution: Execution = field(default_factory=Execution)
 
+    @property
+    def decode(self) -> Decoding:
+        """How the policies answer. Raises ConfigError, which names the field, for a value that cannot be used."""
+        values = {"beams": 1, "temperature": self.temperature, "max_new_tokens": self.max_new_tokens}
+        return checked(_DECODING, values, "the policy's answers")
+
 
 def mismatch(
     options: MismatchOptions, store: Path, out: Path | None = None, own_backend: Callable[[], Backend] | None = None
@@ -76,6 +86,7 @@ def mismatch(
     that the same call continues after a kill. Raises ConfigError for a setting that cannot be used, DataError for a row
     that cannot be used, Paused if people have to judge first, and BackendError if a library is missing.
     """
+    _ = options.decode  # a wrong value is found before anything is read
     if (options.checker is None) == (options.annotator is None):
         raise ConfigError("--checker: name a checker, or an annotator with --annotator; one of them and not both")
     if out is None and options.annotator is not None and any(one.asks_people for one in options.annotator.members):
@@ -100,6 +111,7 @@ def mismatch(
         reward=options.reward.source,
         prompts=len(prompts.examples),
         trained_on=prompts.trained_on,
+        bad_rows=prompts.bad_rows,
         truth=_truth_words(options),
         policies=reports,
         off_policy_accuracy=accuracy,
@@ -137,7 +149,7 @@ def _scores(table: Path) -> dict[str, Mapping[str, float | None]]:
 def _off_policy(steps: Steps, model: Artifact, options: MismatchOptions) -> tuple[Metric, dict[str, int]]:
     """Return the reward model's accuracy on the pairs of a file, and how many pairs were left out, by reason."""
     assert options.off_policy is not None
-    given = unseen(read_pairs(options.off_policy), options.reward)
+    given = unseen(read_pairs(options.off_policy, options.data.on_bad_row == "skip"), options.reward)
     cut = cut_pairs(steps, preference_rows(given.pairs), identity_of(given), 1.0)
     tested, missing = rewarded_pairs(cut, reward(steps, model, tested_rows(cut), "of the pairs of the file"))
     counts = Counter(given.left_out) + Counter({str(LeftOutPair.TOO_LONG): missing})
@@ -158,10 +170,8 @@ class _Measuring:
         self, policy: Artifact, name: str, prompts: Prompts, scores: Mapping[str, Mapping[str, float | None]]
     ) -> tuple[PolicyMismatch, list[PromptMismatch]]:
         """Return the report on a policy, and the counts of each prompt."""
-        options, steps = self.options, self.steps
-        decode = Decoding(beams=1, temperature=options.temperature, max_new_tokens=options.max_new_tokens)
-        source = DemonstrationSource.PROPOSAL
-        answers = steps.answer(policy, self.rows, decode, "mismatch", source, samples=options.samples)
+        options, steps, source = self.options, self.steps, DemonstrationSource.PROPOSAL
+        answers = steps.answer(policy, self.rows, options.decode, "mismatch", source, samples=options.samples)
         rewarded = read_scores(
             reward(steps, self.model, answers_to_reward(steps, self.rows, answers), "of the samples")
         )

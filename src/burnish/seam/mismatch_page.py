@@ -44,6 +44,7 @@ def _facts(report: MismatchReport) -> list[Fact]:
         Fact("Reward model", report.reward),
         Fact("Prompts", f"{report.prompts:,}"),
         *([Fact("Left out, seen in training", f"{report.trained_on:,}")] if report.trained_on else []),
+        *([Fact("Left out, cannot be used", f"{report.bad_rows:,}")] if report.bad_rows else []),
         Fact("Who says which answer is better", report.truth),
         *([] if off_policy is None else [Fact("Accuracy on pairs of other models' answers", share_words(off_policy))]),
         *([Fact("Left out of these pairs", ", ".join(left))] if left else []),

@@ -55,6 +55,8 @@ class MismatchReport(Record):
     """How many prompts were answered."""
     trained_on: Natural
     """How many more prompts were left out, because the reward model was trained on them."""
+    bad_rows: Natural = 0
+    """How many rows of the dataset were left out, because they cannot be used."""
     truth: str
     """Who says which answer is better."""
     policies: list[PolicyMismatch]
@@ -69,6 +71,8 @@ class MismatchReport(Record):
         yield f"reward model {terminal(self.reward)}, {plural(self.prompts, 'prompt')}"
         if self.trained_on:
             yield f"left out: {plural(self.trained_on, 'prompt')} that the reward model was trained on"
+        if self.bad_rows:
+            yield f"left out: {plural(self.bad_rows, 'row')} that cannot be used"
         yield f"who says which answer is better: {terminal(self.truth)}"
         if self.off_policy_accuracy is not None:
             yield f"accuracy on the pairs of the file: {share_words(self.off_policy_accuracy)}"

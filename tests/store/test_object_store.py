@@ -325,7 +325,7 @@ def test_a_url_of_another_kind_is_no_folder(url: str, tmp_path: Path, monkeypatc
 @pytest.mark.parametrize("url", ["s3://", "gs:", "https://"])
 def test_a_scheme_alone_is_no_folder(url: str) -> None:
     for place in (url, Path(url)):
-        with pytest.raises(ConfigError, match="names no bucket|is no bucket that burnish knows"):
+        with pytest.raises(ConfigError, match=r"names no bucket|is no bucket that burnish knows"):
             open_store(place)
 
 

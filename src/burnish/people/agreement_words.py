@@ -87,8 +87,8 @@ def _workers(workers: Sequence[WorkerSummary]) -> Iterator[str]:
 def _table(workers: Sequence[WorkerSummary]) -> Iterator[str]:
     """Yield a table of all workers with everything that is known of them."""
     yield "each worker, those with whom others agree least first"
-    yield "(others agree: how often the other labels of an item are the same as this worker's; first side: how often the"
-    yield "answer that was shown first was preferred, without ties):"
+    yield "(others agree: how often the other labels of an item are the same as this worker's;"
+    yield "first side: how often the answer that was shown first was preferred, without ties):"
     rows = [("worker", "labels", "others agree", "median seconds", "checks right", "first side")]
     rows += [_cells(one) for one in sorted(workers, key=_by_agreement)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -140,7 +140,7 @@ def qualities(small: SmallStudy, study: StudyFolder) -> dict[tuple[str, str], fl
     with study.opened_to_read() as db:
         pairs = db.execute("SELECT prompt, a, b FROM item WHERE role = 'work'").fetchall()
     return {
-        (prompt, text): QUALITY if small.task.grade(small.problems[prompt], text).correct else -QUALITY
+        (prompt, text): QUALITY if small.task.on(small.problems[prompt]).grade(text).correct else -QUALITY
         for prompt, *sides in pairs
         for text in sides
     }

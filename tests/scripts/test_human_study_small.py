@@ -21,7 +21,7 @@ def test_the_planted_share_of_demonstrations_is_right_and_the_others_end_wrongly
 ) -> None:
     monkeypatch.setenv("DEMONSTRATIONS", str(tmp_path / "none.jsonl"))
     small = opened(tmp_path)
-    grades = {one.id: small.task.grade(one, demonstration(one)) for one in small.problems.values()}
+    grades = {one.id: small.task.on(one).grade(demonstration(one)) for one in small.problems.values()}
     assert len(grades) == 200
     assert sum(grade.correct for grade in grades.values()) / 200 == pytest.approx(RIGHT, abs=0.1)
     # Also a wrong demonstration has an answer, and its steps before the last one are those of the right solution.

@@ -152,7 +152,7 @@ def reported(small: SmallStudy, demonstrations: StudyFolder, rounds: list[StudyF
     small.burnish("study", "figure", *names, "--run", small.run, "--out", out)
     claims = json.loads((out / "figure-6.json").read_text())["claims"]
     write_atomic(out / "results.json", (small.run / "results.json").read_bytes())
-    parts = [_HEAD.format(right=RIGHT, wanted=WANTED, speed=small.simulation.speed, prompts=len(small.problems))]
+    parts = [_HEAD.format(right=100 * RIGHT, wanted=WANTED, speed=small.simulation.speed, prompts=len(small.problems))]
     parts += [f"- {one['text']} {one['verdict']}: {one['detail']}\n" for one in claims]
     parts += ["\n## The experiment\n\n", markdown(summary_table(read_results(small.run))), "\n## The studies\n"]
     parts += [_said(study) for study in (demonstrations, *rounds)]
@@ -181,7 +181,7 @@ user: `burnish study new` and the pages of a server, `burnish study export`, `bu
 round until its pairs are judged and then goes on, and `burnish study figure`.
 
 - {prompts} prompts are training problems of the embedded world. A program writes a demonstration of each. About
-  {right:.0%} of them are planted right; in the others, the last step is wrong.
+  {right:.0f} % of them are planted right; in the others, the last step is wrong.
 - {wanted} programs compare each pair. They prefer the right answer as often as their accuracy says (`Crowd` in
   `benchmarks/simulated_people.py`), and see no difference between two right or two wrong answers.
 - The server's clock ran {speed:g} times as fast as time.

@@ -30,7 +30,7 @@ from burnish.people.study.folder import StudyFolder
 from burnish.people.study.managing import broken_invariants
 from burnish.people.study.reading import counts
 from burnish.protocols import Task
-from burnish.report.tables import markdown, summary_table
+from burnish.report.tables import markdown, paired_table, summary_table
 from burnish.results import read_results
 from burnish.store.files import write_atomic, write_rows
 from burnish.tasks import make_task
@@ -154,7 +154,10 @@ def reported(small: SmallStudy, demonstrations: StudyFolder, rounds: list[StudyF
     write_atomic(out / "results.json", (small.run / "results.json").read_bytes())
     parts = [_HEAD.format(right=100 * RIGHT, wanted=WANTED, speed=small.simulation.speed, prompts=len(small.problems))]
     parts += [f"- {one['text']} {one['verdict']}: {one['detail']}\n" for one in claims]
-    parts += ["\n## The experiment\n\n", markdown(summary_table(read_results(small.run))), "\n## The studies\n"]
+    results = read_results(small.run)
+    accuracy = [row for row in results.paired if row.metric == "test_accuracy"]
+    parts += ["\n## The experiment\n\n", markdown(summary_table(results)), _BETWEEN]
+    parts += [markdown(paired_table(results.model_copy(update={"paired": accuracy}))), "\n## The studies\n"]
     parts += [_said(study) for study in (demonstrations, *rounds)]
     write_atomic(out / "README.md", "".join(parts).encode())
 
@@ -196,6 +199,13 @@ The same command goes on after a stop. Another run gives slightly other numbers,
 
 ![Lengths of the answers of simulated people](figure-6a.svg)
 ![What simulated people chose, by round and by who wrote the label](figure-6b.svg)
+
+The claims of the paper, in this simulation, which cannot speak for or against them:
+
+"""
+_BETWEEN = """
+Only those proposals are accepted that three judges prefer at least moderately in the mean (`gate: 5/6`). So
+fewer labels are replaced than alpha allows. Differences of the test accuracy, paired by prompt, with one seed:
 
 """
 

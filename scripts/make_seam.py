@@ -14,14 +14,18 @@ import shutil
 import time
 from pathlib import Path
 
+from publish_results import publish
 from pydantic import TypeAdapter
 
+import burnish
+from burnish.config import Config
 from burnish.config.reading import changed
-from burnish.config.seam_study import SeamStudy
+from burnish.config.seam_study import AnyStudy, SeamStudy
 from burnish.config.yaml_text import read_yaml
-from burnish.seam.study import RESULTS_FILE, run_study
 from burnish.seam.study_claims import SeamClaim, judged
 from burnish.seam.study_page import REPORT_FILE
+from burnish.seam.study_results import RESULTS_FILE
+from burnish.seam.study_run import AnyResults, run_study
 from burnish.store.files import pretty, write_atomic
 
 ROOT = Path(__file__).parent.parent
@@ -32,24 +36,38 @@ def run(config: Path, changes: list[str], work: Path, results: Path) -> None:
     """Run one experiment, and write what is committed of it."""
     values = read_yaml(config.read_text(encoding="utf-8"), config.name)
     assert isinstance(values, dict), config
-    study = changed(TypeAdapter(SeamStudy), dict(values), config.name, changes)
-    began, out = time.process_time(), work / study.name
-    found = run_study(study, work / "store", out)
-    folder = results / study.name
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in (RESULTS_FILE, REPORT_FILE):
-        shutil.copyfile(out / name, folder / name)
-    claims = TypeAdapter(list[SeamClaim]).validate_python(
-        read_yaml((ROOT / "docs" / "seam-claims.yaml").read_text(encoding="utf-8"), "seam-claims.yaml")
-    )
-    verdicts = [judged(claim, found) for claim in claims if not {claim.source, claim.other} - {None, *found.sources}]
-    write_atomic(folder / CLAIMS_FILE, pretty([one.model_dump(mode="json") for one in verdicts]))
+    began, name = time.process_time(), str(values["name"])
+    folder = results / name
+    if "kind" in values:
+        study = changed(TypeAdapter[SeamStudy](AnyStudy), dict(values), config.name, changes)
+        found = run_study(study, work / "store", work / name)
+        for file in (RESULTS_FILE, REPORT_FILE):
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(work / name / file, folder / file)
+        write_verdicts(found, folder)
+    else:
+        # An experiment of `burnish run`. Its claims are among those of docs/claims.yaml.
+        experiment = changed(TypeAdapter(Config), dict(values), config.name, changes)
+        burnish.run(experiment, work / name, work / "store")
+        publish(work / name, folder)
     cost = folder / COST_FILE
     sessions = json.loads(cost.read_bytes()) if cost.exists() else []
     write_atomic(cost, pretty([*sessions, {"cpu_seconds": round(time.process_time() - began, 1)}]))
+    print(f"wrote {folder}")
+
+
+def write_verdicts(found: AnyResults, folder: Path) -> None:
+    """Write and print the verdicts on the claims about an experiment."""
+    verdicts = [judged(claim, found) for claim in registered() if claim.experiment == found.name]
+    write_atomic(folder / CLAIMS_FILE, pretty([one.model_dump(mode="json") for one in verdicts]))
     for one in verdicts:
         print(f"{one.verdict}: {one.words} measured {one.measured.value}, interval {one.measured.ci95}")
-    print(f"wrote {folder}")
+
+
+def registered() -> list[SeamClaim]:
+    """Return the claims of docs/seam-claims.yaml."""
+    text = (ROOT / "docs" / "seam-claims.yaml").read_text(encoding="utf-8")
+    return TypeAdapter(list[SeamClaim]).validate_python(read_yaml(text, "seam-claims.yaml"))
 
 
 def main() -> None:

@@ -4,7 +4,6 @@ file."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from markupsafe import Markup
@@ -17,7 +16,7 @@ from burnish.report.histogram import histogram
 from burnish.report.page import environment
 from burnish.report.tables import Cell, Table
 from burnish.report.text import NONE
-from burnish.results import Metric
+from burnish.seam.heat_map import HeatMap, Tile, share_tile
 from burnish.seam.page import prompt_view
 from burnish.seam.results import TABLE_FILE, riskiest
 from burnish.seam.study_results import StudyCell, StudyResults, over_seeds
@@ -26,24 +25,6 @@ from burnish.seam.table import TableRow, read_table
 REPORT_FILE, TABLES = "report.html", "tables"
 MOST_EXAMPLES = 8
 """How many prompts the page shows as examples."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tile:
-    """A tile of a heat map. `shade` is its colour's strength from 0 to 1."""
-
-    text: str
-    detail: str
-    shade: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeatMap:
-    """A grid of tiles: a row for each policy, a column for each reward model."""
-
-    title: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[Tile, ...]], ...]
 
 
 def table_name(seed: int, rows: int, pairs: int, source: str) -> str:
@@ -93,15 +74,8 @@ def _grid(results: StudyResults, title: str, value: Callable[[StudyCell], float 
     rows: list[tuple[str, tuple[Tile, ...]]] = []
     for count in results.rows:
         cells = [[one for one in results.cells if (one.rows, one.pairs) == (count, pairs)] for pairs in results.pairs]
-        rows.append((f"policy on {count:,} rows", tuple(_tile(over_seeds(some, value)) for some in cells)))
+        rows.append((f"policy on {count:,} rows", tuple(share_tile(over_seeds(some, value)) for some in cells)))
     return HeatMap(title=title, header=tuple(f"{pairs:,} pairs" for pairs in results.pairs), rows=tuple(rows))
-
-
-def _tile(metric: Metric) -> Tile:
-    if metric.value is None:
-        return Tile(text=NONE, detail="", shade=0.0)
-    bounds = "" if metric.ci95 is None else f"{100 * metric.ci95[0]:.1f} to {100 * metric.ci95[1]:.1f}"
-    return Tile(text=f"{100 * metric.value:.1f} %", detail=bounds, shade=round(min(max(metric.value, 0.0), 1.0), 3))
 
 
 def _correlations(results: StudyResults) -> Table:

@@ -7,6 +7,9 @@ from collections.abc import Callable, Sequence
 from burnish.results import Metric, Natural, Record
 from burnish.stats import mean_interval
 
+RESULTS_FILE = "results.json"
+"""The file with the results of an experiment."""
+
 
 class SourceResult(Record):
     """SEAM by one source of worse answers."""

@@ -12,7 +12,7 @@ from refinement import fake
 from test_study import backend
 
 from burnish.algorithms.reinforcement import PolicyPoint
-from burnish.config.seam_study import AnyStudy, SeamStudy, SelectionArm
+from burnish.config.seam_study import AnyStudy, MismatchStudy, SeamStudy, SelectionArm
 from burnish.errors import ConfigError, DataError
 from burnish.seam.arm_page import paired, render
 from burnish.seam.arm_results import TRUTH, ArmResults, Quantity
@@ -156,6 +156,11 @@ def test_settings_that_do_not_fit_are_named(tmp_path: Path) -> None:
             pool_rows=5,
             extra=2,
             arms=[{"name": "a", "add": "more", "source": {"kind": "own"}}],
+        )
+    with pytest.raises(ValueError, match="only that of rejected_by, 'builtin:weak', is finetuned here"):
+        MismatchStudy.model_validate(
+            study("saturation", policies=[5], rewards=[2]).model_dump(exclude={"rl", "rl_rows"})
+            | {"kind": "mismatch", "sources": [{"kind": "weaker", "model": "builtin:weak-long"}]}
         )
     with pytest.raises(ValueError, match="two have the name 'a'"):
         study("selection", policy=5, reward=5, source=OWN, arms=[{"name": "a"}, {"name": "a", "by": "all"}])

@@ -10,7 +10,7 @@ from burnish.config.base import Count, Name, PositiveFloat, Repeats, Seed, Setti
 from burnish.config.kinds import Kinds, OneOf
 from burnish.config.lab import Execution
 from burnish.config.models import Model, TrainSettings
-from burnish.config.perturbations import AnyPerturbation
+from burnish.config.perturbations import AnyPerturbation, WeakerSource
 from burnish.config.reinforcement import PolicyTraining
 from burnish.config.tasks import AnyTask
 
@@ -30,7 +30,9 @@ class SeamStudy(Settings):
     task: AnyTask
     """The prompts and their gold answers."""
     base: Model
-    """The base model of the policies and of the reward models."""
+    """The base model of the policies."""
+    reward_base: Model | None = None
+    """The base model of the reward models. If not given, it is that of the policies."""
     rejected_by: Model
     """The model whose wrong answers are the rejected ones of the pairs."""
     rejected_rows: Count = 300
@@ -67,9 +69,20 @@ class MismatchStudy(SeamStudy):
     rewards: Sizes
     """How many pairs each reward model is trained on, at most."""
     sources: Annotated[tuple[AnyPerturbation, ...], Field(min_length=1)]
-    """The sources of worse answers."""
+    """The sources of worse answers. The model of a source `weaker` must be that of `rejected_by`. It is finetuned in
+    the same way first."""
     worse: Count = 8
     """Worse answers of a prompt."""
+
+    @model_validator(mode="after")
+    def _weaker_fits(self) -> MismatchStudy:
+        for one in self.sources:
+            if isinstance(one, WeakerSource) and one.model != self.rejected_by:
+                raise ValueError(
+                    f"sources: weaker: model {one.model.source!r} found, but only that of rejected_by, "
+                    f"{self.rejected_by.source!r}, is finetuned here; name that one"
+                )
+        return self
 
 
 class TrainingStudy(SeamStudy):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,17 +11,17 @@ from burnish.algorithms.rewards import accuracy_of
 from burnish.algorithms.seam import SHOWN, Variant
 from burnish.annotators import build
 from burnish.config import AnnotatorSettings, DataConfig, Decoding, Execution, ModelConfig, WantedModel
-from burnish.errors import ConfigError, DataError
+from burnish.errors import ConfigError
 from burnish.inputs.context import RunContext
 from burnish.perturbations import Checker
 from burnish.protocols import Backend, Score
 from burnish.results import Metric
 from burnish.rewards.pairs import read_pairs
-from burnish.rewards.trained_prompts import prompts_of, unseen
+from burnish.rewards.trained_prompts import unseen
 from burnish.rewards.verbs import identity_of, preference_rows
 from burnish.seam.mismatch_page import render
 from burnish.seam.mismatch_report import MismatchReport, PolicyMismatch
-from burnish.seam.prompts import Prompts, as_rows, read_prompts
+from burnish.seam.prompts import Prompts, as_rows, read_prompts, unseen_prompts
 from burnish.seam.samples import checked, reward_of
 from burnish.seam.scoring import REWARD, context_of
 from burnish.seam.table import read_table
@@ -80,7 +79,8 @@ def mismatch(
         raise ConfigError("--checker: name a checker, or an annotator with --annotator; one of them and not both")
     if out is None and options.annotator is not None and any(one.asks_people for one in options.annotator.members):
         raise ConfigError("--out: it is missing; name the folder in which people find the pairs that they judge")
-    prompts, seen = _unseen(read_prompts(options.data, options.limit, options.seed), options)
+    given = read_prompts(options.data, options.limit, options.seed)
+    prompts, seen = unseen_prompts(given, options.reward, options.data.source)
     context = context_of(_wanted(options), options.policies[0], options.execution, store, own_backend, out or Path())
     steps = Steps(context.executor(), context.engines, TextAnswers(), "text", options.seed)
     rows, model = as_rows(steps, prompts), context.model(steps, REWARD)
@@ -129,18 +129,6 @@ def _truth_words(options: MismatchOptions) -> str:
 def _scores(table: Path) -> dict[str, Mapping[str, float | None]]:
     """Return {id of a prompt: its score by variant} of a table."""
     return {str(row.id): {str(variant): row.score.values[variant] for variant in SHOWN} for row in read_table(table)}
-
-
-def _unseen(prompts: Prompts, options: MismatchOptions) -> tuple[Prompts, int]:
-    """Leave out the prompts that the reward model was trained on, and return how many there are.
-
-    Raises DataError if no prompt is left.
-    """
-    seen = prompts_of(options.reward)
-    rows = tuple(row for row in prompts.examples if row.group not in seen)
-    if not rows:
-        raise DataError(f"{options.data.source}: the reward model was trained on all its prompts; give other prompts")
-    return dataclasses.replace(prompts, examples=rows), len(prompts.examples) - len(rows)
 
 
 def _off_policy(steps: Steps, model: Artifact, options: MismatchOptions) -> Metric:

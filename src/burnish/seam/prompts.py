@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydantic import JsonValue
 
 from burnish.algorithms.refinement import drawn
-from burnish.config import DataConfig
+from burnish.config import DataConfig, ModelConfig
 from burnish.errors import DataError
 from burnish.forms.ids import RowIds
 from burnish.forms.recognise import BadRow
 from burnish.forms.table import open_table
+from burnish.rewards.trained_prompts import prompts_of
 from burnish.steps.artifacts import Rows, Split
 from burnish.steps.basic import Steps
 from burnish.steps.data import SHARED
@@ -63,6 +64,18 @@ def read_prompts(config: DataConfig, limit: int | None, seed: int) -> Prompts:
         chosen = drawn((row.id for row in examples), limit, seed, 0, "seam prompts")
         examples = [row for row in examples if row.id in chosen]
     return Prompts(examples=tuple(examples), bad_rows=bad)
+
+
+def unseen_prompts(prompts: Prompts, reward: ModelConfig, name: str) -> tuple[Prompts, int]:
+    """Leave out the prompts that a reward model was trained on, and return how many there are.
+
+    `name` is that of the dataset. Raises DataError if no prompt is left.
+    """
+    seen = prompts_of(reward)
+    rows = tuple(row for row in prompts.examples if row.group not in seen)
+    if not rows:
+        raise DataError(f"{name}: the reward model was trained on all its prompts; give other prompts")
+    return replace(prompts, examples=rows), len(prompts.examples) - len(rows)
 
 
 def as_rows(steps: Steps, prompts: Prompts) -> Rows:

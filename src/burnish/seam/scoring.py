@@ -14,13 +14,13 @@ from burnish.config import ChatServerSettings, DataConfig, Execution, ModelConfi
 from burnish.errors import DataError
 from burnish.inputs.context import RunContext
 from burnish.inputs.distances import embedded_by
-from burnish.inputs.models import find_models, template_doubt
+from burnish.inputs.models import find_models, reward_doubts
 from burnish.inputs.writers import writer_of
 from burnish.perturbations import Checker, SourceResources, build
 from burnish.protocols import Backend, Score
 from burnish.report.terminal import Terminal
 from burnish.report.text import plural
-from burnish.seam.prompts import Prompts, as_rows, prompt_value, read_prompts
+from burnish.seam.prompts import Prompts, as_rows, prompt_value, read_prompts, unseen_prompts
 from burnish.seam.table import GOLD, ID, PROMPT, SOURCE, TEXT, WORSE, TableRow
 from burnish.services.calls import CallBudget, Spent
 from burnish.steps.artifacts import read_scores
@@ -62,9 +62,9 @@ class Computed:
 
     `fewer` counts the prompts with fewer worse answers than asked for, and `left_out` what the source did not take.
     `no_reward` counts worse answers without a reward, because they do not fit into the reward model, `no_logprob` those
-    that do not fit into the policy, and `no_gold` the prompts whose gold answer does not fit into both. They are not in
-    the table. `spent` is what calls to a server cost, or
-    None if none is asked.
+    that do not fit into the policy, and `no_gold` the prompts whose gold answer does not fit into both. `trained_on`
+    counts the prompts on which the reward model was trained. They are not in the table. `spent` is what calls to a
+    server cost, or None if none is asked.
     """
 
     rows: list[TableRow]
@@ -75,6 +75,7 @@ class Computed:
     no_reward: int
     no_gold: int
     no_logprob: int = 0
+    trained_on: int = 0
     spent: Spent | None = None
 
     def words(self) -> Iterator[str]:
@@ -92,6 +93,8 @@ class Computed:
             yield f"{plural(self.no_logprob, 'worse answer')} left out that do not fit into the policy"
         if self.no_gold:
             yield f"{plural(self.no_gold, 'prompt')} left out whose gold answer does not fit into both models"
+        if self.trained_on:
+            yield f"{plural(self.trained_on, 'prompt')} left out on which the reward model was trained"
         if self.spent is not None:
             money = "" if self.spent.cost is None else f", cost {self.spent.cost:.4g}"
             yield f"{plural(self.spent.calls, 'call')} answered, {self.spent.failed:,} given up{money}"
@@ -103,7 +106,8 @@ def compute(options: ScoreOptions, store: Path, own_backend: Callable[[], Backen
     Finished work is kept in the store, so that the same call continues after a kill. Raises ConfigError for a model or
     a setting that cannot be used, DataError for a row that cannot be used, and BackendError if a library is missing.
     """
-    prompts = read_prompts(options.data, options.limit, options.seed)
+    given = read_prompts(options.data, options.limit, options.seed)
+    prompts, trained_on = unseen_prompts(given, options.reward, options.data.source)
     context = _context(options, store, own_backend)
     steps = Steps(context.executor(), context.engines, TextAnswers(), "text", options.seed)
     rows = as_rows(steps, prompts)
@@ -127,6 +131,7 @@ def compute(options: ScoreOptions, store: Path, own_backend: Callable[[], Backen
     scored = steps.score(policy, answers, steps.gold(answers), "of the policy", leave_long=True)
     rewarded = reward(steps, context.model(steps, REWARD), answers, "of all answers")
     done = _table(options, prompts, read_worse(found), read_scores(scored), read_scores(rewarded))
+    done = dataclasses.replace(done, trained_on=trained_on)
     if not isinstance(options.source, ChatServerSettings):
         return done
     return dataclasses.replace(done, spent=context.calls().spent(context.run, options.source.prices))
@@ -166,9 +171,9 @@ def context_of(
         terminal=Terminal(),
         own_backend=own_backend,
     )
-    named = any(one.field == REWARD for one in wanted)
-    if named and (doubt := template_doubt(context.models[REWARD])):
-        context.terminal.say(doubt)
+    if any(one.field == REWARD for one in wanted):
+        for doubt in reward_doubts(context.models[REWARD]):
+            context.terminal.say(doubt)
     return context
 
 

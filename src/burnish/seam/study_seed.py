@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from burnish.algorithms.rewards import accuracy_of
-from burnish.config import DataConfig, Decoding, ModelConfig, PerturbationSettings, WantedModel
+from burnish.config import DataConfig, Decoding, ModelConfig, PerturbationSettings, WantedModel, WeakerSource
 from burnish.config.seam_study import SeamStudy
 from burnish.errors import DataError
 from burnish.inputs.context import RunContext
@@ -28,8 +28,9 @@ from burnish.store.json_rows import dump_line
 from burnish.tasks import make_task
 from burnish.types import Artifact, Demonstration, DemonstrationSource, Example, short_hash
 
-BASE, REJECTING = "base", "rejected_by"
-"""The config fields of the base model, and of the model whose wrong answers make pairs."""
+BASE, REJECTING, REWARDING = "base", "rejected_by", "reward_base"
+"""The config fields of the policies' base model, of the model whose wrong answers make pairs, and of the base model of
+the reward models."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +115,7 @@ class StudySeed:
     def reward_model(self, given: GivenPairs, name: str = "") -> Artifact:
         """Train a reward model on pairs. `name` tells two models with as many pairs apart."""
         cut = cut_pairs(self.steps, preference_rows(given.pairs), identity_of(given), 0.0)
-        base, settings = self.context.model(self.steps, BASE), self.study.train_rewards
+        base, settings = self.context.model(self.steps, REWARDING), self.study.train_rewards
         label = f"reward model on {len(given.pairs)} pairs{name and f' ({name})'}"
         return train_rewards(self.steps, base, cut, settings, self.study.centring, label)
 
@@ -129,6 +130,10 @@ class StudySeed:
         self, examples: Path, policy: Artifact, model: Artifact, source: PerturbationSettings, worse: int
     ) -> Computed:
         """Return the table of SEAM of a file of prompts."""
+        if isinstance(source, WeakerSource):
+            # The base model of the config answers nothing useful before it is finetuned.
+            weaker = self.policy(self.study.rejected_rows, REJECTING)
+            source = source.model_copy(update={"model": ModelConfig(source=weaker.path)})
         options = ScoreOptions(
             data=DataConfig(source=str(examples)),
             policy=ModelConfig(source=policy.path),
@@ -158,6 +163,7 @@ def study_seeds(
     """Yield each seed of an experiment. Work is kept in `store`, and tables are written into the folder `out`."""
     dataset, checker = make_task(study.task).load(), checker_of(study.task.kind)
     wanted = [WantedModel(BASE, study.base), WantedModel(REJECTING, study.rejected_by)]
+    wanted.append(WantedModel(REWARDING, study.reward_base or study.base))
     context = context_of(wanted, study.base, study.execution, store, own_backend, out)
     for seed in study.seeds:
         yield StudySeed(

@@ -2,8 +2,9 @@
 
     python scripts/make_seam.py [--config FILE ...] [--set a.b=c ...] [--work FOLDER] [--results FOLDER]
 
-All work is kept in one store, so that the same command continues after a kill. The results folder gets results.json,
-report.html, the verdicts on the claims of docs/seam-claims.yaml and the CPU seconds of each session.
+All work is kept in one store, so that the same command continues after a kill. The folder of each experiment gets
+results.json, report.html, the verdicts on the claims of docs/seam-claims.yaml and the CPU seconds of each session that
+came to its end. One page joins all experiments.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from burnish.config import Config
 from burnish.config.reading import changed
 from burnish.config.seam_study import AnyStudy, SeamStudy
 from burnish.config.yaml_text import read_yaml
-from burnish.seam.study_claims import SeamClaim, judged
-from burnish.seam.study_page import REPORT_FILE
+from burnish.seam.experiments_page import REPORT_FILE, AnyResults, Part, measured_words, part_of, render
+from burnish.seam.study_claims import SeamClaim
 from burnish.seam.study_results import RESULTS_FILE
-from burnish.seam.study_run import AnyResults, run_study
+from burnish.seam.study_run import run_study, verdicts_on
 from burnish.store.files import pretty, write_atomic
 
 ROOT = Path(__file__).parent.parent
@@ -37,31 +38,45 @@ def run(config: Path, changes: list[str], work: Path, results: Path) -> None:
     values = read_yaml(config.read_text(encoding="utf-8"), config.name)
     assert isinstance(values, dict), config
     began, name = time.process_time(), str(values["name"])
-    folder = results / name
     if "kind" in values:
         study = changed(TypeAdapter[SeamStudy](AnyStudy), dict(values), config.name, changes)
-        found = run_study(study, work / "store", work / name)
-        for file in (RESULTS_FILE, REPORT_FILE):
-            folder.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(work / name / file, folder / file)
-        write_verdicts(found, folder)
+        found = run_study(study, work / "store", work / study.name, None, registered())
+        commit_study(found, work / study.name, results / study.name)
+        name = study.name
     else:
         # An experiment of `burnish run`. Its claims are among those of docs/claims.yaml.
         experiment = changed(TypeAdapter(Config), dict(values), config.name, changes)
         burnish.run(experiment, work / name, work / "store")
-        publish(work / name, folder)
-    cost = folder / COST_FILE
+        publish(work / name, results / name)
+    cost = results / name / COST_FILE
     sessions = json.loads(cost.read_bytes()) if cost.exists() else []
     write_atomic(cost, pretty([*sessions, {"cpu_seconds": round(time.process_time() - began, 1)}]))
-    print(f"wrote {folder}")
+    print(f"wrote {results / name}")
 
 
-def write_verdicts(found: AnyResults, folder: Path) -> None:
-    """Write and print the verdicts on the claims about an experiment."""
-    verdicts = [judged(claim, found) for claim in registered() if claim.experiment == found.name]
+def commit_study(found: AnyResults, work: Path, folder: Path) -> None:
+    """Copy the results and the page of an experiment, and write and print the verdicts on its claims."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in (RESULTS_FILE, REPORT_FILE):
+        shutil.copyfile(work / file, folder / file)
+    verdicts = verdicts_on(found, registered())
     write_atomic(folder / CLAIMS_FILE, pretty([one.model_dump(mode="json") for one in verdicts]))
     for one in verdicts:
-        print(f"{one.verdict}: {one.words} measured {one.measured.value}, interval {one.measured.ci95}")
+        print(f"{one.verdict}: {one.words} Measured: {measured_words(one)}.")
+
+
+def write_joined(work: Path, results: Path) -> None:
+    """Write one page of all experiments that have results."""
+    parts: list[Part] = []
+    for file in sorted(results.glob(f"*/{CLAIMS_FILE}")):
+        found = TypeAdapter[AnyResults](AnyResults).validate_json((file.parent / RESULTS_FILE).read_bytes())
+        # The page of an experiment on the mismatch needs its tables, which are not committed.
+        if (work / found.name).exists():
+            parts.append(part_of(found, work / found.name, verdicts_on(found, registered())))
+    if parts:
+        page = render("SEAM in the embedded world", parts)
+        write_atomic(results / REPORT_FILE, page.encode("utf-8", errors="backslashreplace"))
+        print(f"wrote {results / REPORT_FILE}")
 
 
 def registered() -> list[SeamClaim]:
@@ -80,6 +95,7 @@ def main() -> None:
     arguments = parser.parse_args()
     for config in arguments.config:
         run(config, arguments.changes, arguments.work, arguments.results)
+    write_joined(arguments.work, arguments.results)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from burnish.evidence.registry import read_registry
 from burnish.evidence.verdicts import Decided, decide
 from burnish.report.claims import CLAIMS
 from burnish.report.paper import PAPER_FIGURES
+from burnish.seam.experiments_page import measured_words
 from burnish.seam.study_claims import ClaimVerdict, JudgedClaim
 
 SCRIPTS = Path(__file__).parent
@@ -77,17 +78,10 @@ def seam_table(experiment: str) -> str:
         assert words, experiment
         return "Registered, and without results so far:\n\n" + "".join(f"- {one}\n" for one in words)
     rows = "".join(
-        f"| {_cell(one.words)} | {SEAM_MARKS[one.verdict]} | {_measured(one)} |\n"
+        f"| {_cell(one.words)} | {SEAM_MARKS[one.verdict]} | {measured_words(one)} |\n"
         for one in TypeAdapter(list[JudgedClaim]).validate_json(file.read_bytes())
     )
     return f"| claim | verdict | measured |\n| --- | --- | --- |\n{rows}"
-
-
-def _measured(one: JudgedClaim) -> str:
-    if one.measured.value is None:
-        return ""
-    bounds = "" if one.measured.ci95 is None else f" ({one.measured.ci95[0]:.3f} to {one.measured.ci95[1]:.3f})"
-    return f"{one.measured.value:.3f}{bounds}"
 
 
 def one_rate(claims: dict[str, list[dict[str, str]]], suite: dict[str, Any]) -> str:

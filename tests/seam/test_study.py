@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,9 @@ from burnish.config import Config
 from burnish.config.seam_study import AnyStudy, MismatchStudy, SeamStudy
 from burnish.config.yaml_text import read_yaml
 from burnish.errors import DataError
+from burnish.seam.experiments_page import part_of, render
 from burnish.seam.options import checker_of
 from burnish.seam.study import run_mismatch
-from burnish.seam.study_page import render
 from burnish.seam.study_results import StudyResults, over_seeds
 from burnish.tasks import make_task
 
@@ -69,8 +68,7 @@ def test_every_policy_meets_every_reward_model_and_nothing_is_computed_twice(tmp
     units.clear()
     assert run_mismatch(settings, tmp_path / "store", tmp_path / "out", lambda: made) == found
     assert units == []
-    written = json.loads((tmp_path / "out" / "results.json").read_text())
-    assert StudyResults.model_validate(written) == found
+    assert StudyResults.model_validate_json(found.model_dump_json()) == found
     for cell in found.cells:
         assert cell.mismatch.value is not None
         assert cell.sources["adversarial"].mean is not None
@@ -84,7 +82,7 @@ def test_the_page_has_the_numbers_and_needs_no_other_file(tmp_path: Path) -> Non
     settings = study(seeds=[0])
     made = backend(settings)
     found = run_mismatch(settings, tmp_path / "store", tmp_path / "out", lambda: made)
-    page = render(found, tmp_path / "out")
+    page = render("mine", [part_of(found, tmp_path / "out")])
     cell = found.cells[0]
     assert cell.mismatch.value is not None
     assert f"{100 * cell.mismatch.value:.1f}" in page

@@ -1,21 +1,22 @@
-"""The page of an experiment with reinforcement learning (RL): a grid or a table of arms, and training curves."""
+"""What a page shows of an experiment with reinforcement learning (RL): a grid or a table of arms, and its curves."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from statistics import fmean
+from typing import ClassVar
 
 from markupsafe import Markup
 
-from burnish import __version__
 from burnish.report.drawing import Axis, Curve, Drawing, Mark, curves
 from burnish.report.facts import Fact
-from burnish.report.page import environment
 from burnish.report.tables import Cell, Table
 from burnish.report.text import NONE
 from burnish.results import Metric
 from burnish.seam.arm_results import ArmResult, ArmResults, Quantity, StepPoint, quantity
 from burnish.seam.heat_map import HeatMap, Tile, difference_tile, share_tile
+from burnish.seam.study_claims import JudgedClaim
 from burnish.stats import mean_interval
 
 STRONGEST = 0.15
@@ -32,26 +33,38 @@ SHOWN: dict[Quantity, str] = {
 DIFFERENCES = frozenset({Quantity.GAIN, Quantity.MISMATCH_RISE})
 
 
-def render(results: ArmResults) -> str:
-    """Return the page as HTML. Every string in it is escaped."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmsPart:
+    """The part of a page about an experiment with RL: a grid of policies and rewards, or a table of arms. `against` has
+    the differences from the first arm. `figures` are titles and drawings."""
+
+    template: ClassVar[str] = "seam_arms_part.html.j2"
+
+    name: str
+    verdicts: Sequence[JudgedClaim]
+    facts: Sequence[Fact]
+    grids: Sequence[HeatMap]
+    arms: Table | None
+    against: Table | None
+    figures: Sequence[tuple[str, Markup]]
+
+
+def arms_part(results: ArmResults, verdicts: Sequence[JudgedClaim]) -> ArmsPart:
+    """Return what a page shows of an experiment."""
     named = any(one.arm for one in results.arms)
     seeds = sorted({one.seed for one in results.arms})
-    return (
-        environment()
-        .get_template("seam_arms.html.j2")
-        .render(
-            name=results.name,
-            facts=[
-                Fact("Policies", ", ".join(f"{rows:,} gold rows" for rows in sorted({a.policy for a in results.arms}))),
-                Fact("Reward models", ", ".join(_rewards(results.arms))),
-                Fact("Seeds", ", ".join(map(str, seeds))),
-            ],
-            grids=[] if named else _grids(results.arms),
-            arms=_table(results.arms) if named else None,
-            against=_against(results.arms) if named and len(seeds) > 1 else None,
-            figures=[_shown(one) for one in _figures(results.arms, named)],
-            burnish_version=__version__,
-        )
+    return ArmsPart(
+        name=results.name,
+        verdicts=verdicts,
+        facts=[
+            Fact("Policies", ", ".join(f"{rows:,} gold rows" for rows in sorted({a.policy for a in results.arms}))),
+            Fact("Reward models", ", ".join(_rewards(results.arms))),
+            Fact("Seeds", ", ".join(map(str, seeds))),
+        ],
+        grids=[] if named else _grids(results.arms),
+        arms=_table(results.arms) if named else None,
+        against=_against(results.arms) if named and len(seeds) > 1 else None,
+        figures=[_shown(one) for one in _figures(results, named)],
     )
 
 
@@ -70,22 +83,23 @@ def _rewards(arms: Sequence[ArmResult]) -> list[str]:
 
 
 def _grids(arms: Sequence[ArmResult]) -> list[HeatMap]:
-    header = tuple(_rewards(arms))
     policies = sorted({one.policy for one in arms})
     maps: list[HeatMap] = []
     for wanted, title in SHOWN.items():
-        rows = tuple(
-            (
-                f"policy on {policy:,} rows",
-                tuple(
-                    _tile([one for one in arms if (one.policy, one.reward) == (policy, name)], wanted)
-                    for name in header
-                ),
-            )
-            for policy in policies
-        )
-        maps.append(HeatMap(title=title, header=header, rows=rows))
+        # The true reward has no mismatch and no held-out pairs, so there it has no column.
+        header = [name for name in _rewards(arms) if any(_known(one, wanted) for one in arms if one.reward == name)]
+        rows = [(f"policy on {policy:,} rows", _row(arms, policy, header, wanted)) for policy in policies]
+        maps.append(HeatMap(title=title, header=tuple(header), rows=tuple(rows)))
     return maps
+
+
+def _known(arm: ArmResult, wanted: Quantity) -> bool:
+    return quantity(arm, wanted) is not None
+
+
+def _row(arms: Sequence[ArmResult], policy: int, header: Sequence[str], wanted: Quantity) -> tuple[Tile, ...]:
+    cells = [[one for one in arms if (one.policy, one.reward) == (policy, name)] for name in header]
+    return tuple(_tile(some, wanted) for some in cells)
 
 
 def _tile(arms: Sequence[ArmResult], wanted: Quantity) -> Tile:
@@ -138,8 +152,9 @@ def _cell(metric: Metric, signed: bool) -> Cell:
     return Cell(text, f"{100 * metric.ci95[0]:{sign}.1f} to {100 * metric.ci95[1]:{sign}.1f}")
 
 
-def _figures(arms: Sequence[ArmResult], named: bool) -> list[tuple[str, Drawing]]:
+def _figures(results: ArmResults, named: bool) -> list[tuple[str, Drawing]]:
     """Draw the training curves: of every reward for each policy, or of every arm."""
+    arms = results.arms
     groups = (
         {"": _by_arm(arms)}
         if named
@@ -151,7 +166,7 @@ def _figures(arms: Sequence[ArmResult], named: bool) -> list[tuple[str, Drawing]
         }
     )
     return [
-        (f"{title}{where and f', {where}'}", _drawn(f"{key}-{number}", title, some, value))
+        (f"{title}{where and f', {where}'}", _drawn(f"{results.name}-{key}-{number}", title, some, value))
         for number, (where, some) in enumerate(groups.items())
         for key, title, value in (
             ("accuracy", "Right answers while training", _accuracy),
@@ -175,7 +190,7 @@ def _drawn(
         Curve(label=name, marks=marks, joined=True) for name, some in groups.items() if (marks := _marks(some, value))
     ]
     unit = "right answers (%)" if value is _accuracy else "reward (standard deviations)"
-    return curves(key, title, Axis(label="step"), Axis(label=unit), lines)
+    return curves(key, title, Axis(label="step", whole=True), Axis(label=unit), lines)
 
 
 def _marks(arms: Sequence[ArmResult], value: Callable[[StepPoint], float | None]) -> tuple[Mark, ...]:

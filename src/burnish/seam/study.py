@@ -18,10 +18,9 @@ from burnish.rewards.pairs import GivenPairs
 from burnish.seam.mismatch import MismatchOptions, mismatch
 from burnish.seam.mismatch_report import MismatchReport
 from burnish.seam.results import write_table
-from burnish.seam.study_page import REPORT_FILE, TABLES, render, table_name
-from burnish.seam.study_results import RESULTS_FILE, SourceResult, StudyCell, StudyResults
+from burnish.seam.study_page import TABLES, table_name
+from burnish.seam.study_results import SourceResult, StudyCell, StudyResults
 from burnish.seam.study_seed import StudySeed, study_seeds
-from burnish.store.files import pretty, write_atomic
 from burnish.types import Artifact
 
 PROMPTS_FILE = "prompts.jsonl"
@@ -31,10 +30,10 @@ PROMPTS_FILE = "prompts.jsonl"
 def run_mismatch(
     study: MismatchStudy, store: Path, out: Path, own_backend: Callable[[], Backend] | None = None
 ) -> StudyResults:
-    """Compute all cells of an experiment, and write `results.json` and a page into the folder `out`.
+    """Compute all cells of an experiment. The SEAM tables are written into the folder `out`.
 
-    Finished work is kept in the store, so that the same call continues after a kill. Raises ConfigError for a setting
-    that cannot be used, DataError if there are too few rows or pairs, and BackendError if a library is missing.
+    Raises ConfigError for a setting that cannot be used, DataError if there are too few rows or pairs, and BackendError
+    if a library is missing.
     """
     cells: list[StudyCell] = []
     for work in study_seeds(study, store, out, own_backend):
@@ -48,10 +47,7 @@ def run_mismatch(
                     study=study, work=work, rows=rows, pairs=pairs, policy=policy, model=model, prompts=prompts
                 )
                 cells.append(place.measured(out))
-    results = StudyResults(name=study.name, cells=cells)
-    write_atomic(out / RESULTS_FILE, pretty(results.model_dump(mode="json")))
-    write_atomic(out / REPORT_FILE, render(results, out).encode("utf-8", errors="backslashreplace"))
-    return results
+    return StudyResults(name=study.name, cells=cells)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

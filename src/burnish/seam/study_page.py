@@ -1,28 +1,29 @@
-"""The page of an experiment on SEAM: the grid as a heat map, a histogram, a scatter, and examples. It needs no other
-file."""
+"""What a page shows of an experiment on the mismatch: the grid as a heat map, a histogram, a scatter, and examples."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from markupsafe import Markup
 
-from burnish import __version__
 from burnish.algorithms.seam import SHOWN, Variant
 from burnish.report.drawing import Axis, Curve, Drawing, Mark, curves
 from burnish.report.facts import Fact
 from burnish.report.histogram import histogram
-from burnish.report.page import environment
 from burnish.report.tables import Cell, Table
 from burnish.report.text import NONE
 from burnish.seam.heat_map import HeatMap, Tile, share_tile
-from burnish.seam.page import prompt_view
+from burnish.seam.page import PromptView, prompt_view
 from burnish.seam.results import TABLE_FILE, riskiest
+from burnish.seam.study_claims import JudgedClaim
 from burnish.seam.study_results import StudyCell, StudyResults, over_seeds
 from burnish.seam.table import TableRow, read_table
 
-REPORT_FILE, TABLES = "report.html", "tables"
+TABLES = "tables"
+"""The folder with the SEAM tables of an experiment."""
 MOST_EXAMPLES = 8
 """How many prompts the page shows as examples."""
 
@@ -32,29 +33,43 @@ def table_name(seed: int, rows: int, pairs: int, source: str) -> str:
     return f"seed-{seed}-{rows}-{pairs}-{source}"
 
 
-def render(results: StudyResults, folder: Path) -> str:
-    """Return the page as HTML. `folder` has the SEAM tables. Every string in it is escaped."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MismatchPart:
+    """The part of a page about an experiment on the mismatch. `shown` says which cell the histogram and the examples
+    show."""
+
+    template: ClassVar[str] = "seam_mismatch_part.html.j2"
+
+    name: str
+    verdicts: Sequence[JudgedClaim]
+    facts: Sequence[Fact]
+    grids: Sequence[HeatMap]
+    correlations: Table
+    scatter: Markup | None
+    figure: Markup | None
+    shown: str
+    prompts: Sequence[PromptView]
+
+
+def mismatch_part(results: StudyResults, folder: Path, verdicts: Sequence[JudgedClaim]) -> MismatchPart:
+    """Return what a page shows of an experiment. `folder` has the SEAM tables."""
     source = "own" if "own" in results.sources else results.sources[0]
     last = results.cells[-1]
     table = read_table(folder / TABLES / table_name(last.seed, last.rows, last.pairs, source) / TABLE_FILE)
-    return (
-        environment()
-        .get_template("seam_study.html.j2")
-        .render(
-            name=results.name,
-            facts=[
-                Fact("Policies", ", ".join(f"{rows:,} gold rows" for rows in results.rows)),
-                Fact("Reward models", ", ".join(f"{pairs:,} pairs" for pairs in results.pairs)),
-                Fact("Seeds", ", ".join(str(seed) for seed in sorted({cell.seed for cell in results.cells}))),
-            ],
-            grids=_grids(results),
-            correlations=_correlations(results),
-            scatter=_shown(_scatter(results)),
-            figure=_shown(_histogram(table)),
-            shown=f"Policy on {last.rows:,} rows, reward model on {last.pairs:,} pairs, seed {last.seed}, {source}.",
-            prompts=[prompt_view(row) for row in riskiest(table, MOST_EXAMPLES)],
-            burnish_version=__version__,
-        )
+    return MismatchPart(
+        name=results.name,
+        verdicts=verdicts,
+        facts=[
+            Fact("Policies", ", ".join(f"{rows:,} gold rows" for rows in results.rows)),
+            Fact("Reward models", ", ".join(f"{pairs:,} pairs" for pairs in results.pairs)),
+            Fact("Seeds", ", ".join(str(seed) for seed in sorted({cell.seed for cell in results.cells}))),
+        ],
+        grids=_grids(results),
+        correlations=_correlations(results),
+        scatter=_shown(_scatter(results)),
+        figure=_shown(_histogram(results.name, table)),
+        shown=f"Policy on {last.rows:,} rows, reward model on {last.pairs:,} pairs, seed {last.seed}, {source}.",
+        prompts=[prompt_view(row) for row in riskiest(table, MOST_EXAMPLES)],
     )
 
 
@@ -113,12 +128,13 @@ def _scatter(results: StudyResults) -> Drawing | None:
             drawn.append(Curve(label=name, marks=marks, joined=False))
     if not drawn:
         return None
-    return curves("mismatch", "Mismatch over SEAM", Axis(label="mean SEAM"), Axis(label="mismatch (%)"), drawn)
+    name, x, y = f"{results.name}-mismatch", Axis(label="mean SEAM"), Axis(label="mismatch (%)")
+    return curves(name, "Mismatch over SEAM", x, y, drawn)
 
 
-def _histogram(table: list[TableRow]) -> Drawing | None:
+def _histogram(name: str, table: list[TableRow]) -> Drawing | None:
     values = [value for row in table if (value := row.score.values[Variant.SEAM]) is not None]
-    return histogram("seam", "SEAM of the prompts", "SEAM", "prompts", values) if values else None
+    return histogram(f"{name}-seam", "SEAM of the prompts", "SEAM", "prompts", values) if values else None
 
 
 def _shown(drawing: Drawing | None) -> Markup | None:

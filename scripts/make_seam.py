@@ -3,8 +3,8 @@
     python scripts/make_seam.py [--config FILE ...] [--set a.b=c ...] [--work FOLDER] [--results FOLDER]
 
 All work is kept in one store, so that the same command continues after a kill. The folder of each experiment gets
-results.json, report.html, the verdicts on the claims of docs/seam-claims.yaml and the CPU seconds of each session that
-came to its end. One page joins all experiments.
+results.json, report.html, the verdicts on the claims of docs/seam-claims.yaml and the CPU seconds of each session. Only
+those of a session that is killed with SIGKILL are lost. One page joins all experiments.
 """
 
 from __future__ import annotations
@@ -12,8 +12,13 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import signal
+import sys
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 from publish_results import publish
 from pydantic import TypeAdapter
@@ -23,7 +28,7 @@ from burnish.config import Config
 from burnish.config.reading import changed
 from burnish.config.seam_study import AnyStudy, SeamStudy
 from burnish.config.yaml_text import read_yaml
-from burnish.seam.experiments_page import REPORT_FILE, AnyResults, Part, measured_words, part_of, render
+from burnish.seam.experiments_page import REPORT_FILE, AnyResults, StudyPart, measured_words, part_of, render
 from burnish.seam.study_claims import SeamClaim
 from burnish.seam.study_results import RESULTS_FILE
 from burnish.seam.study_run import run_study, verdicts_on
@@ -37,21 +42,30 @@ def run(config: Path, changes: list[str], work: Path, results: Path) -> None:
     """Run one experiment, and write what is committed of it."""
     values = read_yaml(config.read_text(encoding="utf-8"), config.name)
     assert isinstance(values, dict), config
-    began, name = time.process_time(), str(values["name"])
-    if "kind" in values:
-        study = changed(TypeAdapter[SeamStudy](AnyStudy), dict(values), config.name, changes)
-        found = run_study(study, work / "store", work / study.name, None, registered())
-        commit_study(found, work / study.name, results / study.name)
-        name = study.name
-    else:
-        # An experiment of `burnish run`. Its claims are among those of docs/claims.yaml.
-        experiment = changed(TypeAdapter(Config), dict(values), config.name, changes)
-        burnish.run(experiment, work / name, work / "store")
-        publish(work / name, results / name)
-    cost = results / name / COST_FILE
-    sessions = json.loads(cost.read_bytes()) if cost.exists() else []
-    write_atomic(cost, pretty([*sessions, {"cpu_seconds": round(time.process_time() - began, 1)}]))
+    name = str(values["name"])
+    with counted(results / name / COST_FILE):
+        if "kind" in values:
+            study = changed(TypeAdapter[SeamStudy](AnyStudy), dict(values), config.name, changes)
+            found = run_study(study, work / "store", work / name, None, registered())
+            commit_study(found, work / name, results / name)
+        else:
+            # An experiment of `burnish run`. Its claims are among those of docs/claims.yaml.
+            experiment = changed(TypeAdapter(Config), dict(values), config.name, changes)
+            burnish.run(experiment, work / name, work / "store")
+            publish(work / name, results / name)
     print(f"wrote {results / name}")
+
+
+@contextmanager
+def counted(log: Path) -> Generator[None, None, None]:
+    """Add the CPU seconds of what is done in this block to a log, also if an error ends it."""
+    began = time.process_time()
+    try:
+        yield
+    finally:
+        sessions = json.loads(log.read_bytes()) if log.exists() else []
+        log.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(log, pretty([*sessions, {"cpu_seconds": round(time.process_time() - began, 1)}]))
 
 
 def commit_study(found: AnyResults, work: Path, folder: Path) -> None:
@@ -67,7 +81,7 @@ def commit_study(found: AnyResults, work: Path, folder: Path) -> None:
 
 def write_joined(work: Path, results: Path) -> None:
     """Write one page of all experiments that have results."""
-    parts: list[Part] = []
+    parts: list[StudyPart] = []
     for file in sorted(results.glob(f"*/{CLAIMS_FILE}")):
         found = TypeAdapter[AnyResults](AnyResults).validate_json((file.parent / RESULTS_FILE).read_bytes())
         # The page of an experiment on the mismatch needs its tables, which are not committed.
@@ -85,6 +99,10 @@ def registered() -> list[SeamClaim]:
     return TypeAdapter(list[SeamClaim]).validate_python(read_yaml(text, "seam-claims.yaml"))
 
 
+def _stopped(number: int, frame: FrameType | None) -> None:
+    sys.exit(128 + number)
+
+
 def main() -> None:
     """Run the chosen experiments, or all."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -93,6 +111,8 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=ROOT / "runs" / "seam")
     parser.add_argument("--results", type=Path, default=ROOT / "docs" / "results" / "seam-embedded")
     arguments = parser.parse_args()
+    # Without this, SIGTERM ends the program at once, and its CPU seconds are lost.
+    signal.signal(signal.SIGTERM, _stopped)
     for config in arguments.config:
         run(config, arguments.changes, arguments.work, arguments.results)
     write_joined(arguments.work, arguments.results)

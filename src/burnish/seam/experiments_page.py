@@ -19,18 +19,18 @@ REPORT_FILE = "report.html"
 """The file with the page."""
 AnyResults: TypeAlias = StudyResults | ArmResults
 """The results of an experiment on SEAM."""
-Part: TypeAlias = MismatchPart | ArmsPart
+StudyPart: TypeAlias = MismatchPart | ArmsPart
 """What a page shows of one experiment."""
 
 
-def part_of(results: AnyResults, folder: Path, verdicts: Sequence[JudgedClaim] = ()) -> Part:
+def part_of(results: AnyResults, folder: Path, verdicts: Sequence[JudgedClaim] = ()) -> StudyPart:
     """Return what a page shows of an experiment. `folder` is that of its work."""
     if isinstance(results, StudyResults):
         return mismatch_part(results, folder, verdicts)
     return arms_part(results, verdicts)
 
 
-def render(title: str, parts: Sequence[Part]) -> str:
+def render(title: str, parts: Sequence[StudyPart]) -> str:
     """Return the page as HTML. Every string in it is escaped."""
     page = environment()
     page.filters["measured"] = measured_words

@@ -71,6 +71,7 @@ def test_every_policy_meets_every_reward_model_and_nothing_is_computed_twice(tmp
     assert StudyResults.model_validate_json(found.model_dump_json()) == found
     for cell in found.cells:
         assert cell.mismatch.value is not None
+        assert cell.off_policy.value is not None
         assert cell.sources["adversarial"].mean is not None
         assert cell.sources["own"].undefined < 12
     first = over_seeds([cell for cell in found.cells if cell.pairs == 3], lambda cell: cell.mismatch.value)

@@ -26,7 +26,15 @@ def cell(seed: int, rows: int, pairs: int, mismatch: float | None, own: float | 
         name: SourceResult(mean=0.5, undefined=0, correlation={"seam": metric(value)})
         for name, value in (("own", own), ("contrast", contrast))
     }
-    return StudyCell(seed=seed, rows=rows, pairs=pairs, right=None, mismatch=metric(mismatch), sources=sources)
+    return StudyCell(
+        seed=seed,
+        rows=rows,
+        pairs=pairs,
+        right=None,
+        mismatch=metric(mismatch),
+        off_policy=metric(0.8),
+        sources=sources,
+    )
 
 
 def results(noise: float = 0.0) -> StudyResults:
@@ -48,6 +56,7 @@ def claim(measure: Measure, margin: float, **more: Any) -> SeamClaim:
     ("measure", "expected", "more"),
     [
         (Measure.MISMATCH, 0.35, {}),
+        (Measure.DISCREPANCY, 0.15, {}),
         (Measure.REWARD_SIZE, 0.2, {}),
         (Measure.POLICY_SIZE, 0.1, {}),
         (Measure.CORRELATION, 0.6, {"source": "own"}),

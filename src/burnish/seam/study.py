@@ -14,6 +14,7 @@ from burnish.algorithms.seam import Variant, means
 from burnish.config import DataConfig, ModelConfig
 from burnish.config.seam_study import MismatchStudy
 from burnish.protocols import Backend
+from burnish.results import Metric
 from burnish.rewards.pairs import GivenPairs
 from burnish.seam.mismatch import MismatchOptions, mismatch
 from burnish.seam.mismatch_report import MismatchReport
@@ -40,13 +41,14 @@ def run_mismatch(
         prompts = work.write_prompts(PROMPTS_FILE, tuple(work.dataset.test))
         every = work.pairs(max(study.rewards)).pairs
         models = {count: work.reward_model(GivenPairs(pairs=every[:count])) for count in study.rewards}
+        off_policy = {count: work.off_policy(model, tuple(work.dataset.test)) for count, model in models.items()}
         for rows in study.policies:
             policy = work.policy(rows)
             for pairs, model in models.items():
                 place = _Cell(
                     study=study, work=work, rows=rows, pairs=pairs, policy=policy, model=model, prompts=prompts
                 )
-                cells.append(place.measured(out))
+                cells.append(place.measured(out, off_policy[pairs]))
     return StudyResults(name=study.name, cells=cells)
 
 
@@ -62,8 +64,8 @@ class _Cell:
     model: Artifact
     prompts: Path
 
-    def measured(self, out: Path) -> StudyCell:
-        """Measure the mismatch, and SEAM by each source."""
+    def measured(self, out: Path, off_policy: Metric) -> StudyCell:
+        """Measure the mismatch, and SEAM by each source. `off_policy` is the reward model's accuracy elsewhere."""
         found: dict[str, SourceResult] = {}
         report: MismatchReport | None = None
         for source in self.study.sources:
@@ -86,6 +88,7 @@ class _Cell:
             pairs=self.pairs,
             right=policy.right,
             mismatch=policy.mismatch,
+            off_policy=off_policy,
             sources=found,
         )
 

@@ -21,6 +21,8 @@ class Measure(StrEnum):
 
     MISMATCH = "mismatch"
     """Mean mismatch over policies and reward models."""
+    DISCREPANCY = "discrepancy"
+    """Mean accuracy on pairs as the reward models learned from, minus that on the policies' own pairs."""
     REWARD_SIZE = "reward_size"
     """Mismatch with the smallest reward model minus that with the largest, mean over policies."""
     POLICY_SIZE = "policy_size"
@@ -152,8 +154,9 @@ def _of_cells(claim: SeamClaim, cells: Sequence[StudyCell]) -> float | None:
     """Return the measure of one seed, or None if a part of it could not be measured."""
     match claim.measure:
         case Measure.MISMATCH:
-            found = [cell.mismatch.value for cell in cells if cell.mismatch.value is not None]
-            return fmean(found) if found else None
+            return _mean_of([cell.mismatch.value for cell in cells])
+        case Measure.DISCREPANCY:
+            return _mean_of([_discrepancy(cell) for cell in cells])
         case Measure.REWARD_SIZE:
             return _difference(cells, lambda cell: cell.pairs, smallest_first=True)
         case Measure.POLICY_SIZE:
@@ -167,6 +170,17 @@ def _of_cells(claim: SeamClaim, cells: Sequence[StudyCell]) -> float | None:
             raise AssertionError(f"{claim.id}: an experiment on the mismatch has no arms")
         case _:
             assert_never(claim.measure)
+
+
+def _discrepancy(cell: StudyCell) -> float | None:
+    if cell.off_policy.value is None or cell.mismatch.value is None:
+        return None
+    return cell.off_policy.value - (1 - cell.mismatch.value)
+
+
+def _mean_of(values: Sequence[float | None]) -> float | None:
+    found = [value for value in values if value is not None]
+    return fmean(found) if found else None
 
 
 def _difference(cells: Sequence[StudyCell], size: Callable[[StudyCell], int], smallest_first: bool) -> float | None:
@@ -183,5 +197,4 @@ def _difference(cells: Sequence[StudyCell], size: Callable[[StudyCell], int], sm
 
 def _correlation(cells: Sequence[StudyCell], source: str | None) -> float | None:
     assert source is not None, "a claim on correlations names its source"
-    found = [value for cell in cells if (value := cell.sources[source].correlation["seam"].value) is not None]
-    return fmean(found) if found else None
+    return _mean_of([cell.sources[source].correlation["seam"].value for cell in cells])

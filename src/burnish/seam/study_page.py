@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import ClassVar
 
 from markupsafe import Markup
@@ -21,6 +22,7 @@ from burnish.seam.results import TABLE_FILE, riskiest
 from burnish.seam.study_claims import JudgedClaim
 from burnish.seam.study_results import StudyCell, StudyResults, over_seeds
 from burnish.seam.table import TableRow, read_table
+from burnish.stats import mean_interval
 
 TABLES = "tables"
 """The folder with the SEAM tables of an experiment."""
@@ -75,7 +77,10 @@ def mismatch_part(results: StudyResults, folder: Path, verdicts: Sequence[Judged
 
 def _grids(results: StudyResults) -> list[HeatMap]:
     """Return the heat maps: the mismatch, and the mean SEAM by each source."""
-    maps = [_grid(results, "Mismatch", lambda cell: cell.mismatch.value)]
+    maps = [
+        _grid(results, "Mismatch on the policy's own answers", lambda cell: cell.mismatch.value),
+        _grid(results, "Accuracy on pairs as it learned from", lambda cell: cell.off_policy.value),
+    ]
     for name in results.sources:
 
         def mean(cell: StudyCell, name: str = name) -> float | None:
@@ -94,25 +99,23 @@ def _grid(results: StudyResults, title: str, value: Callable[[StudyCell], float 
 
 
 def _correlations(results: StudyResults) -> Table:
-    """Return the rank correlation of each source and variant with the mismatch: means over cells and seeds."""
+    """Return the rank correlation of each source and variant with the mismatch, over seeds."""
     rows = tuple((Cell(source), *(_correlation(results, source, name) for name in SHOWN)) for source in results.sources)
     return Table(title="Correlations", header=("source", *SHOWN), rows=rows)
 
 
 def _correlation(results: StudyResults, source: str, variant: Variant) -> Cell:
     # The cells of one seed share their prompts. So a seed's mean over its cells is one value.
-    seeds = sorted({cell.seed for cell in results.cells})
-    means = [
-        over_seeds(
-            [cell for cell in results.cells if cell.seed == seed],
-            lambda cell: cell.sources[source].correlation[variant].value,
-        )
-        for seed in seeds
-    ]
-    found = [one.value for one in means if one.value is not None]
-    if not found:
+    by_seed: dict[int, list[float]] = {}
+    for cell in results.cells:
+        if (value := cell.sources[source].correlation[variant].value) is not None:
+            by_seed.setdefault(cell.seed, []).append(value)
+    if not by_seed:
         return Cell(NONE)
-    return Cell(f"{sum(found) / len(found):.2f}", f"{min(found):.2f} to {max(found):.2f} over {len(found)} seeds")
+    found = mean_interval([fmean(values) for values in by_seed.values()])
+    if found.ci95 is None:
+        return Cell(f"{found.value:.2f}")
+    return Cell(f"{found.value:.2f}", f"{found.ci95[0]:.2f} to {found.ci95[1]:.2f}")
 
 
 def _scatter(results: StudyResults) -> Drawing | None:

@@ -164,7 +164,9 @@ def test_settings_that_do_not_fit_are_named(tmp_path: Path) -> None:
         )
     with pytest.raises(ValueError, match="two have the name 'a'"):
         study("selection", policy=5, reward=5, source=OWN, arms=[{"name": "a"}, {"name": "a", "by": "all"}])
-    with pytest.raises(DataError, match=r"task\.train: 160 rows, but 161 are wanted"):
+    with pytest.raises(DataError, match=r"task\.train: 160 rows, of which 20 are kept, but 141 are wanted"):
+        run_study(study("saturation", policies=[5], rewards=[2], rejected_rows=141), tmp_path, tmp_path, fake)
+    with pytest.raises(DataError, match=r"task\.train: 160 rows, of which 161 are kept, but 161 are wanted"):
         run_study(study("saturation", policies=[5], rewards=[2], rl_rows=161), tmp_path, tmp_path, fake)
     with pytest.raises(ConfigError, match="nothing computes such an experiment"):
         run_study(SeamStudy.model_construct(kind="other"), tmp_path, tmp_path, fake)

@@ -35,7 +35,8 @@ the reward models."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudySeed:
-    """One seed of an experiment. `kept` rows at the end of the seed's order make no pairs of reward models.
+    """One seed of an experiment. The `kept` rows at the end of the seed's order train no policy before RL and no reward
+    model.
 
     Every method that needs rows or pairs raises DataError if there are too few.
     """
@@ -55,8 +56,9 @@ class StudySeed:
         return sorted(self.dataset.train, key=lambda row: short_hash("seam study", str(self.steps.seed), row.id))
 
     def first(self, count: int) -> tuple[Example, ...]:
-        """Return so many rows from the beginning of the order, sorted by id."""
-        return self._cut(self.ordered()[:count], count)
+        """Return so many rows from the beginning of the order, sorted by id. None of them is kept for something
+        else."""
+        return self._cut(self.ordered()[: len(self.dataset.train) - self.kept][:count], count)
 
     def last(self, count: int, before: int = 0) -> tuple[Example, ...]:
         """Return so many rows from the end of the order, sorted by id. `before` rows at the very end are left out."""
@@ -65,7 +67,8 @@ class StudySeed:
 
     def _cut(self, rows: list[Example], count: int) -> tuple[Example, ...]:
         if len(rows) < count:
-            raise DataError(f"task.train: {len(self.dataset.train):,} rows, but {count:,} are wanted; raise it")
+            kept = f", of which {self.kept:,} are kept" if self.kept else ""
+            raise DataError(f"task.train: {len(self.dataset.train):,} rows{kept}, but {count:,} are wanted; raise it")
         return tuple(sorted(rows, key=lambda row: row.id))
 
     def rows(self, examples: tuple[Example, ...]) -> Rows:

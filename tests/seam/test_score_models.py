@@ -90,6 +90,18 @@ def test_answers_that_do_not_fit_are_counted(tmp_path: Path) -> None:
     assert {one.reward for row in done.rows for one in row.worse}.isdisjoint({4.0, 5.0})
 
 
+def test_gold_answers_that_the_checker_cannot_read_are_counted_as_prompts(tmp_path: Path) -> None:
+    path = prompts(tmp_path / "mine")
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for row in rows[:3]:
+        row["answer"] = "no number"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    words = list(scored(tmp_path, backend=fake(), data=DataConfig(source=str(path))).words())
+    reason = "because the checker finds no final answer in the gold answer"
+    assert f"3 prompts without a worse answer, {reason}" in words
+    assert not any("no gold" in line for line in words)
+
+
 class Short(Misjudging):
     """Has a context into which some answers do not fit."""
 

@@ -16,7 +16,7 @@ from burnish.inputs.context import RunContext
 from burnish.inputs.distances import embedded_by
 from burnish.inputs.models import find_models, reward_doubts
 from burnish.inputs.writers import writer_of
-from burnish.perturbations import Checker, SourceResources, build
+from burnish.perturbations import Checker, LeftOut, SourceResources, build
 from burnish.protocols import Backend, Score
 from burnish.report.terminal import Terminal
 from burnish.report.text import plural
@@ -83,9 +83,14 @@ class Computed:
         """Yield what people should know about the table."""
         if self.fewer:
             yield f"{plural(self.fewer, 'prompt')} with fewer than {self.most:,} worse answers"
-        if self.left_out:
-            found = ", ".join(f"{number:,} {why.replace('_', ' ')}" for why, number in self.left_out.items())
+        # All other reasons count answers.
+        answers = {why: number for why, number in self.left_out.items() if why != LeftOut.NO_GOLD}
+        if answers:
+            found = ", ".join(f"{number:,} {why.replace('_', ' ')}" for why, number in answers.items())
             yield f"possible answers that were not taken: {found}"
+        if without := self.left_out.get(LeftOut.NO_GOLD):
+            reason = "the checker finds no final answer in the gold answer"
+            yield f"{plural(without, 'prompt')} without a worse answer, because {reason}"
         if self.trained_on:
             yield seen_words(self.trained_on)
         if self.bad_rows:

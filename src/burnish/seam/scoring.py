@@ -20,7 +20,7 @@ from burnish.perturbations import Checker, SourceResources, build
 from burnish.protocols import Backend, Score
 from burnish.report.terminal import Terminal
 from burnish.report.text import plural
-from burnish.seam.prompts import Prompts, as_rows, prompt_value, read_prompts
+from burnish.seam.prompts import Prompts, as_rows, prompt_value, read_prompts, seen_words, unseen_prompts
 from burnish.seam.table import GOLD, ID, PROMPT, SOURCE, TEXT, WORSE, TableRow
 from burnish.services.calls import CallBudget, Spent
 from burnish.steps.artifacts import read_scores
@@ -40,7 +40,8 @@ class ScoreOptions:
     """What `burnish seam score` computes.
 
     `most` is the number of worse answers for each prompt. `limit`, if given, scores so many of the prompts, drawn by
-    seed and id. `budget` limits the calls of a source that asks a server, in all sessions with the same folder `out`.
+    seed and id. With `unseen`, those that the reward model was trained on are left out. `budget` limits the calls of a
+    source that asks a server, in all sessions with the same folder `out`.
     """
 
     data: DataConfig
@@ -50,6 +51,7 @@ class ScoreOptions:
     most: int = 8
     checker: Checker | None = None
     limit: int | None = None
+    unseen: bool = False
     seed: int = 0
     execution: Execution = field(default_factory=Execution)
     budget: CallBudget = field(default_factory=CallBudget)
@@ -63,8 +65,8 @@ class Computed:
     `fewer` counts the prompts with fewer worse answers than asked for, and `left_out` what the source did not take.
     `no_reward` counts worse answers without a reward, because they do not fit into the reward model, `no_logprob` those
     that do not fit into the policy, and `no_gold` the prompts whose gold answer does not fit into both. They are not in
-    the table. `spent` is what calls to a server cost, or
-    None if none is asked.
+    the table. Neither are the prompts that the reward model was trained on (`trained_on`), if the options say so.
+    `spent` is what calls to a server cost, or None if none is asked.
     """
 
     rows: list[TableRow]
@@ -75,6 +77,7 @@ class Computed:
     no_reward: int
     no_gold: int
     no_logprob: int = 0
+    trained_on: int = 0
     spent: Spent | None = None
 
     def words(self) -> Iterator[str]:
@@ -84,6 +87,8 @@ class Computed:
         if self.left_out:
             found = ", ".join(f"{number:,} {why.replace('_', ' ')}" for why, number in self.left_out.items())
             yield f"possible answers that were not taken: {found}"
+        if self.trained_on:
+            yield seen_words(self.trained_on)
         if self.bad_rows:
             yield f"{plural(self.bad_rows, 'row')} left out that cannot be used"
         if self.no_reward:
@@ -104,6 +109,8 @@ def compute(options: ScoreOptions, store: Path, own_backend: Callable[[], Backen
     a setting that cannot be used, DataError for a row that cannot be used, and BackendError if a library is missing.
     """
     prompts = read_prompts(options.data, options.limit, options.seed)
+    if options.unseen:
+        prompts = unseen_prompts(prompts, options.reward, options.data.source)
     context = _context(options, store, own_backend)
     steps = Steps(context.executor(), context.engines, TextAnswers(), "text", options.seed)
     rows = as_rows(steps, prompts)
@@ -216,6 +223,7 @@ def _table(
         no_reward=no_reward,
         no_gold=no_gold,
         no_logprob=no_logprob,
+        trained_on=prompts.trained_on,
     )
 
 

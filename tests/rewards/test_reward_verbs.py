@@ -213,7 +213,15 @@ def test_a_reward_model_without_a_chat_template_is_named(tmp_path: Path, capfd: 
     for style, said in ((None, True), ("qwen", False)):
         folder = tiny_model(tmp_path / f"tiny-{style}", style)
         measure(ModelConfig(source=str(folder)), pairs(tmp_path, 4), place(tmp_path))
-        assert ("has no chat template" in capfd.readouterr().err) is said
+        told = capfd.readouterr().err
+        assert ("has no chat template" in told) is said
+        # The pad token of these tokenizers is the end of a sequence. With qwen's template an answer ends otherwise.
+        assert ("pad token of the reward model is also its end token" in told) is said
+    other = tiny_model(tmp_path / "tiny-pad")
+    config = other / "tokenizer_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"pad_token": "a"}))
+    measure(ModelConfig(source=str(other)), pairs(tmp_path, 4), place(tmp_path))
+    assert "pad token" not in capfd.readouterr().err
 
 
 @pytest.mark.slow

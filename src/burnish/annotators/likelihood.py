@@ -60,10 +60,12 @@ def build(config: LikelihoodConfig, resources: Resources) -> AnnotatorPlan:
         described["per_token"] = per_token
     if truth is not None and finetuned:
         model = resources.steps.train(model, truth.rows, truth.gold, config.train or truth.train, "judge")
+    steps = resources.steps
+    described |= steps.hosts.scoring(model)
     return AnnotatorPlan(
         order_free=True,
         kind="likelihood",
         config=described,
         inputs={"judge": model},
-        over=lambda examples: LikelihoodAnnotator(resources.scorer(), model, examples, per_token),
+        over=lambda examples: LikelihoodAnnotator(steps.hosts.scorer(model, steps.engines), model, examples, per_token),
     )

@@ -228,6 +228,7 @@ def _print_plan(config: Any, store: Path | None, as_json: bool, details: bool) -
         print_json(dataclasses.asdict(planned))
         return
     from burnish.report.text import terminal  # noqa: PLC0415
+    from burnish.store.identity import unresolved_words  # noqa: PLC0415
 
     for line in planned.sent:
         click.echo(terminal(line))
@@ -239,7 +240,7 @@ def _print_plan(config: Any, store: Path | None, as_json: bool, details: bool) -
             cause = f"   (because of: {difference.cause})" if difference.cause else ""
             click.echo(f"           {difference.field}: {before} -> {after}{cause}")
     for source in planned.unresolved:
-        click.echo(f"unresolved  {source} (the hub does not answer; a run looks up its commit first)")
+        click.echo(unresolved_words(source))
     if planned.unread is not None:
         click.echo(f"data not checked: {planned.unread}")
     for warning in planned.warnings:

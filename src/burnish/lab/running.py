@@ -116,10 +116,14 @@ def run_all(
     # stages itself.
     alone = own.given or workers == 1
     every = (index for index in range(len(jobs)))
-    with closing(every if alone else computed(jobs, root, terminal, course, sound, workers)) as done:
-        for index in done:
-            yield _assembled(jobs[index], root, terminal, own, course, sound, started)
-            started = time.monotonic()
+    try:
+        with closing(every if alone else computed(jobs, root, terminal, course, sound, workers)) as done:
+            for index in done:
+                yield _assembled(jobs[index], root, terminal, own, course, sound, started)
+                started = time.monotonic()
+    finally:
+        for job in jobs:
+            job.inputs.models.rest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +166,7 @@ def _prepared(
         out=out,
         stages=planned_stages(records),
         open_end=bool(planner.undecided),
-        sent=sent,
+        sent=(*inputs.models.sent(), *sent),
     )
 
 
@@ -275,7 +279,7 @@ def plan(config: Config, store: Path | None = None) -> Plan:
         stages=explain(records, place),
         unresolved=inputs.unresolved,
         judge=calls_of(found),
-        sent=sent_elsewhere(config, found, records),
+        sent=(*inputs.models.sent(), *sent_elsewhere(config, found, records)),
         warnings=doubts.warnings,
         unread=doubts.unread,
     )

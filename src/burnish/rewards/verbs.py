@@ -13,7 +13,7 @@ from burnish.config import Execution, ModelConfig, WantedModel
 from burnish.config.rewards import RewardTraining
 from burnish.errors import ConfigError
 from burnish.inputs.context import RunContext
-from burnish.inputs.models import find_models, template_doubt
+from burnish.inputs.models import find_models, reward_doubts
 from burnish.models.card import copy_model, remove_model
 from burnish.protocols import Backend
 from burnish.report.terminal import Terminal
@@ -123,7 +123,7 @@ def measure(
     given = unseen(read_pairs(pairs, skip_bad), model)
     wanted = WantedModel(MODEL_FIELD, model, Head.REWARD, as_it_is=True)
     context = _context([wanted], execution, model, place)
-    if doubt := template_doubt(context.models[MODEL_FIELD]):
+    for doubt in reward_doubts(context.models[MODEL_FIELD]):
         context.terminal.say(doubt)
     steps = _steps(context, 0)
     cut = cut_pairs(steps, preference_rows(given.pairs), identity_of(given), 1.0)

@@ -160,7 +160,6 @@ def _near_misses(
             most=options.edits,
             checker=options.checker,
             limit=options.limit,
-            unseen=True,
             seed=options.seed,
             execution=options.execution,
         ),

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from burnish.algorithms.mismatch import PromptMismatch, by_checker, misjudged, mismatch_rate, rank_correlation
+from burnish.algorithms.mismatch import PromptMismatch, misjudged, mismatch_rate, rank_correlation
 from burnish.algorithms.rewards import accuracy_of
 from burnish.algorithms.seam import SHOWN, Variant
 from burnish.annotators import build
 from burnish.config import AnnotatorSettings, DataConfig, Decoding, Execution, ModelConfig, WantedModel
 from burnish.config.reading import checked
-from burnish.errors import ConfigError, DataError
+from burnish.errors import ConfigError
 from burnish.inputs.context import RunContext
 from burnish.perturbations import Checker
 from burnish.protocols import Backend, Score
@@ -26,18 +26,18 @@ from burnish.rewards.verbs import identity_of, preference_rows
 from burnish.seam.mismatch_page import render
 from burnish.seam.mismatch_report import MismatchReport, PolicyMismatch
 from burnish.seam.prompts import Prompts, as_rows, read_prompts, unseen_prompts
+from burnish.seam.samples import checked_samples, reward_of
 from burnish.seam.scoring import REWARD, context_of
 from burnish.seam.table import read_table
 from burnish.steps.artifacts import Rows, read_comparisons, read_preferences, read_samples, read_scores
 from burnish.steps.basic import Steps
 from burnish.steps.judging import judge
-from burnish.steps.mismatch import answers_to_reward, distinct, pairs_of_samples
-from burnish.steps.perturbing import candidate_id
+from burnish.steps.mismatch import answers_to_reward, pairs_of_samples
 from burnish.steps.rewarding import cut_pairs, reward, rewarded_pairs, tested_rows
 from burnish.store.files import pretty, write_atomic
 from burnish.store.json_rows import dump_line
 from burnish.tasks.own import TextAnswers
-from burnish.types import Artifact, Demonstration, DemonstrationSource, Example, Head, Verdict
+from burnish.types import Artifact, Demonstration, DemonstrationSource, Head, Verdict
 
 PROMPTS_FILE, RESULTS_FILE, REPORT_FILE = FILES = ("prompts.jsonl", "mismatch.json", "report.html")
 """The files in the folder of `burnish seam mismatch`, in the order in which they are written."""
@@ -178,7 +178,7 @@ class _Measuring:
         samples = read_samples(answers)
         undecided, no_gold, right = 0, 0, None
         if options.checker is not None:
-            found, right = _checked(options.checker, prompts.examples, samples, rewarded)
+            found, right = checked_samples(options.checker, prompts.examples, samples, rewarded)
             no_gold = len(prompts.examples) - len(found)
         else:
             found, undecided = self._compared(answers, samples, rewarded)
@@ -188,7 +188,7 @@ class _Measuring:
             samples=len(drawn),
             unfinished=sum(not one.finished for one in drawn),
             without_reward=sum(
-                one.finished and _reward(one, samples[one.example_id], rewarded) is None for one in drawn
+                one.finished and reward_of(one, samples[one.example_id], rewarded) is None for one in drawn
             ),
             no_gold=no_gold,
             right=right,
@@ -211,55 +211,13 @@ class _Measuring:
         undecided = 0
         for comparison in read_comparisons(compared):
             drawn = samples[comparison.example_id]
-            a, b = (_reward(one, drawn, rewarded) for one in (comparison.a, comparison.b))
+            a, b = (reward_of(one, drawn, rewarded) for one in (comparison.a, comparison.b))
             verdict = preferences[comparison.id].verdict
             if verdict not in (Verdict.A, Verdict.B):
                 undecided += 1
             elif a is not None and b is not None:
                 pairs[comparison.example_id].append((a, b) if verdict is Verdict.A else (b, a))
         return [misjudged(id_, some) for id_, some in pairs.items()], undecided
-
-
-def _reward(one: Demonstration, samples: Sequence[Demonstration], rewarded: Mapping[str, Score]) -> float | None:
-    """Return the reward of a sample, or None if it does not fit into the reward model."""
-    score = rewarded.get(candidate_id(one.example_id, distinct(samples)[one.completion]))
-    return None if score is None else score.value
-
-
-def _checked(
-    checker: Checker,
-    examples: Sequence[Example],
-    samples: Mapping[str, Sequence[Demonstration]],
-    rewarded: Mapping[str, Score],
-) -> tuple[list[PromptMismatch], Metric]:
-    """Let the checker say which samples are right. A sample counts as often as it was drawn.
-
-    Prompts in whose gold answer the checker finds no final answer are left out.
-
-    Raises DataError if the checker finds no final answer in any gold answer.
-    """
-    found: list[PromptMismatch] = []
-    correct = drawn = 0
-    for example in examples:
-        matcher = checker.grader.on(example)
-        gold = matcher.extract(example.reference or "")
-        if gold is None:
-            continue
-        rewards: dict[bool, list[float]] = {True: [], False: []}
-        for one in samples.get(example.id, []):
-            answer = matcher.extract(one.completion) if one.finished else None
-            right = answer is not None and matcher.agree(answer, gold)
-            correct, drawn = correct + right, drawn + 1
-            value = _reward(one, samples[example.id], rewarded) if one.finished else None
-            if value is not None:
-                rewards[right].append(value)
-        found.append(by_checker(example.id, rewards[True], rewards[False]))
-    if not found:
-        raise DataError(
-            f"--checker: {checker.kind!r} finds no final answer in any of {len(examples):,} gold answers; name another "
-            "checker"
-        )
-    return found, Metric(value=correct / drawn if drawn else None, n=drawn, ci95=None)
 
 
 def _both(

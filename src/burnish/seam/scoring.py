@@ -14,7 +14,7 @@ from burnish.config import ChatServerSettings, DataConfig, Execution, ModelConfi
 from burnish.errors import DataError
 from burnish.inputs.context import RunContext
 from burnish.inputs.distances import embedded_by
-from burnish.inputs.models import find_models, template_doubt
+from burnish.inputs.models import find_models, reward_doubts
 from burnish.inputs.writers import writer_of
 from burnish.perturbations import Checker, LeftOut, SourceResources, build
 from burnish.protocols import Backend, Score
@@ -40,8 +40,8 @@ class ScoreOptions:
     """What `burnish seam score` computes.
 
     `most` is the number of worse answers for each prompt. `limit`, if given, scores so many of the prompts, drawn by
-    seed and id. With `unseen`, those that the reward model was trained on are left out. `budget` limits the calls of a
-    source that asks a server, in all sessions with the same folder `out`.
+    seed and id. Those that the reward model was trained on are left out. `budget` limits the calls of a source that
+    asks a server, in all sessions with the same folder `out`.
     """
 
     data: DataConfig
@@ -51,7 +51,6 @@ class ScoreOptions:
     most: int = 8
     checker: Checker | None = None
     limit: int | None = None
-    unseen: bool = False
     seed: int = 0
     execution: Execution = field(default_factory=Execution)
     budget: CallBudget = field(default_factory=CallBudget)
@@ -64,9 +63,9 @@ class Computed:
 
     `fewer` counts the prompts with fewer worse answers than asked for, and `left_out` what the source did not take.
     `no_reward` counts worse answers without a reward, because they do not fit into the reward model, `no_logprob` those
-    that do not fit into the policy, and `no_gold` the prompts whose gold answer does not fit into both. They are not in
-    the table. Neither are the prompts that the reward model was trained on (`trained_on`), if the options say so.
-    `spent` is what calls to a server cost, or None if none is asked.
+    that do not fit into the policy, and `no_gold` the prompts whose gold answer does not fit into both. `trained_on`
+    counts the prompts on which the reward model was trained. They are not in the table. `spent` is what calls to a
+    server cost, or None if none is asked.
     """
 
     rows: list[TableRow]
@@ -113,9 +112,8 @@ def compute(options: ScoreOptions, store: Path, own_backend: Callable[[], Backen
     Finished work is kept in the store, so that the same call continues after a kill. Raises ConfigError for a model or
     a setting that cannot be used, DataError for a row that cannot be used, and BackendError if a library is missing.
     """
-    prompts = read_prompts(options.data, options.limit, options.seed)
-    if options.unseen:
-        prompts = unseen_prompts(prompts, options.reward, options.data.source)
+    given = read_prompts(options.data, options.limit, options.seed)
+    prompts = unseen_prompts(given, options.reward, options.data.source)
     context = _context(options, store, own_backend)
     steps = Steps(context.executor(), context.engines, TextAnswers(), "text", options.seed)
     rows = as_rows(steps, prompts)
@@ -178,9 +176,9 @@ def context_of(
         terminal=Terminal(),
         own_backend=own_backend,
     )
-    named = any(one.field == REWARD for one in wanted)
-    if named and (doubt := template_doubt(context.models[REWARD])):
-        context.terminal.say(doubt)
+    if any(one.field == REWARD for one in wanted):
+        for doubt in reward_doubts(context.models[REWARD]):
+            context.terminal.say(doubt)
     return context
 
 

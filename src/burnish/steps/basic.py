@@ -28,8 +28,10 @@ from burnish.steps.artifacts import (
 )
 from burnish.steps.data import RESUMABLE, SHARED, DataSteps, Handling
 from burnish.steps.engines import Engines, complete
+from burnish.steps.hosts import Hosts
 from burnish.steps.lazy import preference_rows, prompts_of, training_rows
 from burnish.steps.orders import RowOrder
+from burnish.steps.outputs import demonstration_of, rows_and_tokens
 from burnish.steps.scores import finite, rows_that_fit
 from burnish.store.files import iter_rows, pretty, write_atomic, write_rows
 from burnish.store.keyed_rows import KeyedRows, LazyRows
@@ -66,6 +68,7 @@ class Steps(DataSteps):
     ) -> None:
         super().__init__(runner, task, task_kind, seed, learned_kind)
         self.engines, self.order = engines, RowOrder(seed)
+        self.hosts = Hosts()
         # How to train each model once more, by the model's fingerprint.
         self._trained: dict[str, Callable[[Steps], Artifact]] = {}
 
@@ -94,6 +97,8 @@ class Steps(DataSteps):
 
         A model with a trained `head` is a classifier or a reward model.
         """
+        # Who serves it says nothing about the model.
+        model = model.model_copy(update={"serve": None})
 
         def run(work: Work) -> None:
             card = ModelCard(
@@ -180,13 +185,13 @@ class Steps(DataSteps):
             "train": settings.model_dump(mode="json"),
             "seed": self.seed,
             "checkpoints": checkpoints,
-            # The task decides which demonstrations have an answer to learn.
-            "task": self.learned_kind,
+            "task": self.learned_kind,  # it decides which demonstrations have an answer to learn
             **self.order.identity,
             **rows.config,
         }
         inputs = {"base": base, "demonstrations": demonstrations, **rows.inputs}
         trained = self.stage("train", config, inputs, run, label, Handling(after=() if same is None else (same,)))
+        self.hosts.inherit(trained, base, settings.lora is not None)
         self._trained[trained.fingerprint] = lambda steps: steps.train(base, rows, demonstrations, settings, label)
         return trained
 
@@ -238,6 +243,7 @@ class Steps(DataSteps):
         }
         inputs = {"policy": policy, "preferred": preferred, **rows.inputs}
         trained = self.stage("train_preferences", config, inputs, run, label)
+        self.hosts.inherit(trained, policy)
         self._trained[trained.fingerprint] = lambda steps: steps.train_preferences(
             policy, rows, preferred, settings, objective, label
         )
@@ -248,7 +254,7 @@ class Steps(DataSteps):
 
         An answer that was cut has no end, so it has no score. With `leave_long`, an answer that does not fit into the
         model has none either; without it, the stage raises DataError, which names the row. It also raises DataError if
-        a log-probability is NaN or infinite.
+        a log-probability is NaN or infinite. Raises ConfigError if the model's server cannot score.
         """
 
         def run(work: Work) -> None:
@@ -259,17 +265,18 @@ class Steps(DataSteps):
             finished = training_rows(examples, answer_rows, chosen_M, place_N[chosen_M])
 
             def batches(scores: Path) -> Iterator[Sequence[Score]]:
-                done, scorer = KeySet(row.id for row in iter_rows(scores, Score)), self.engines.scorer()
+                done = KeySet(row.id for row in iter_rows(scores, Score))
+                scorer = self.hosts.scorer(model, self.engines)
                 fits = rows_that_fit(scorer, model, finished) if leave_long else finished
                 work.expect(len(fits), len(done))
                 found = scorer.logprobs(model, fits, done)
                 return (finite(batch, "the model gives the log-probability") for batch in found)
 
-            work.append_batches(SCORES, batches, _rows_and_tokens)
+            work.append_batches(SCORES, batches, rows_and_tokens)
 
         inputs = {"model": model, "answers": answers, **rows.inputs}
         # Stages from before `leave_long` keep their identity.
-        config = rows.config | ({"too_long": "left_out"} if leave_long else {})
+        config = rows.config | ({"too_long": "left_out"} if leave_long else {}) | self.hosts.scoring(model)
         return self.stage("score", config, inputs, run, f"log-probabilities {label}", RESUMABLE)
 
     def answer(
@@ -284,7 +291,8 @@ class Steps(DataSteps):
     ) -> Artifact:
         """Let a model answer these rows' prompts, each `samples` times.
 
-        If the run is killed, finished batches are kept.
+        If the run is killed, finished batches are kept. Raises ConfigError if the model's server cannot answer in this
+        way.
         """
         # Purpose and round are part of the key, so that test answers and proposals have draws of their own.
         key = SamplingKey(seed=self.seed, stage=purpose, round=round_)
@@ -300,12 +308,13 @@ class Steps(DataSteps):
                 # batches out.
                 done = KeySet(row_key(row.example_id, row.sample) for row in iter_rows(answers, Demonstration))
                 work.expect(len(prompts), len(done))
-                return complete(self.engines.generator().generate(model, prompts, decode, key, done), keys, done)
+                generator = self.hosts.generator(model, self.engines)
+                return complete(generator.generate(model, prompts, decode, key, done), keys, done)
 
             def row(answer: Completion) -> Demonstration:
-                return _demonstration(answer, source, model, round_)
+                return demonstration_of(answer, source, model, round_)
 
-            work.append_batches(DEMONSTRATIONS, batches, _rows_and_tokens, row)
+            work.append_batches(DEMONSTRATIONS, batches, rows_and_tokens, row)
 
         config = {
             "decode": decode.model_dump(mode="json"),
@@ -315,28 +324,11 @@ class Steps(DataSteps):
             "source": str(source),
             "round": round_,
             "samples": samples,
+            **self.hosts.answering(model, decode),
             **rows.config,
         }
         inputs = {"model": model, **rows.inputs}
         return self.stage("answer", config, inputs, run, f"answers for {purpose} {round_}", RESUMABLE)
-
-
-def _rows_and_tokens(batch: Sequence[Score | Completion]) -> dict[str, int]:
-    """Count a batch's rows and tokens."""
-    return {"rows": len(batch), "tokens": sum(item.tokens for item in batch)}
-
-
-def _demonstration(answer: Completion, source: DemonstrationSource, model: Artifact, round_: int) -> Demonstration:
-    """Turn what a model wrote into a demonstration that names the model and the round."""
-    return Demonstration(
-        example_id=answer.id,
-        completion=answer.text,
-        source=source,
-        producer=model.fingerprint,
-        round=round_,
-        finished=answer.finished,
-        sample=answer.sample,
-    )
 
 
 def checkpoint(model: Artifact, number: int) -> Artifact:

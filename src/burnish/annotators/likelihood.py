@@ -14,7 +14,7 @@ from burnish.algorithms.comparisons import from_difference
 from burnish.annotators.resources import Resources
 from burnish.annotators.reward import both_sides, known_rows, paired
 from burnish.config import LikelihoodConfig
-from burnish.protocols import Score, Scorer
+from burnish.protocols import Annotator, Score, Scorer
 from burnish.steps.judging import AnnotatorPlan
 from burnish.steps.versions import recorded
 from burnish.types import Artifact, Comparison, Example, Preference
@@ -60,10 +60,15 @@ def build(config: LikelihoodConfig, resources: Resources) -> AnnotatorPlan:
         described["per_token"] = per_token
     if truth is not None and finetuned:
         model = resources.steps.train(model, truth.rows, truth.gold, config.train or truth.train, "judge")
+
+    def made(examples: Mapping[str, Example], scorer: Scorer) -> Annotator:
+        return LikelihoodAnnotator(scorer, model, examples, per_token)
+
     return AnnotatorPlan(
         order_free=True,
         kind="likelihood",
         config=described,
         inputs={"judge": model},
-        over=lambda examples: LikelihoodAnnotator(resources.scorer(), model, examples, per_token),
+        over=lambda examples: made(examples, resources.scorer()),
+        scored=made,
     )

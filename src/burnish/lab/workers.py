@@ -71,7 +71,7 @@ class Worker:
     def _planned(self, index: int) -> Mapping[str, Stage]:
         """Return the stages of an experiment by their fingerprints. Nothing is computed, and no model is loaded."""
         config, inputs = self.brief.configs[index], self.brief.inputs[index]
-        planner = Planner(self.store)
+        planner = Planner(self.store, parts=config.execution.parts, every_part=True)
         experiment = Experiment(
             config=config,
             inputs=inputs,
@@ -107,20 +107,19 @@ class _Bench:
         return opened
 
 
-class _Channel(io.StringIO):
+class Channel(io.StringIO):
     """Sends reports to the run. As a file, it takes text for people, and sends each line as a report."""
 
-    def __init__(self, handle: int) -> None:
+    def __init__(self, put: Callable[[bytes], None]) -> None:
+        """`put` sends the line of a report. It may be replaced between two stages."""
         super().__init__()
-        self._handle, self._lock, self._rest = handle, threading.Lock(), ""
+        self.put, self._lock, self._rest = put, threading.Lock(), ""
 
     def send(self, report: Report) -> None:
         """Send one report."""
-        data = line_of(report)
         # A thread says every minute that a stage is under way. Its line must not get into another one.
         with self._lock:
-            while data:
-                data = data[os.write(self._handle, data) :]
+            self.put(line_of(report))
 
     def write(self, text: str, /) -> int:
         """Send each whole line as a report."""
@@ -129,13 +128,28 @@ class _Channel(io.StringIO):
             self.send(Report(about=About.SAID, message=line))
         return len(text)
 
+    def terminal(self) -> Terminal:
+        """Return a terminal whose lines are sent. The run shows them."""
+        # No terminal, whatever the environment says.
+        return Terminal(console=Console(file=self, soft_wrap=True, highlight=False, force_terminal=False))
 
-def _own_stdout() -> _Channel:
+
+def own_stdout() -> Channel:
     """Return the channel to the run. What libraries and child processes print on stdout goes to stderr from now on."""
     sys.stdout.flush()
-    channel = _Channel(os.dup(1))
+    handle = os.dup(1)
     os.dup2(2, 1)
-    return channel
+
+    def put(data: bytes) -> None:
+        while data:
+            data = data[os.write(handle, data) :]
+
+    return Channel(put)
+
+
+def failed(fingerprint: str, error: BurnishError) -> Report:
+    """Report an error that burnish raises on purpose."""
+    return Report(about=About.FAILED, fingerprint=fingerprint, message=str(error), error=type(error).__name__)
 
 
 def attempted(worker: Worker, assignment: Assignment) -> Report:
@@ -145,7 +159,7 @@ def attempted(worker: Worker, assignment: Assignment) -> Report:
         with system_refusals():
             seconds = worker.compute(assignment)
     except BurnishError as error:
-        return Report(about=About.FAILED, fingerprint=found, message=str(error), error=type(error).__name__)
+        return failed(found, error)
     except PeopleAwaited as stop:
         return Report(
             about=About.PAUSED,
@@ -183,11 +197,16 @@ def _watch(parent: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _briefed(handle: int) -> Brief:
-    """Read the brief. Raises ConfigError if a kind that a config names is not known in this process."""
+def open_brief(handle: int) -> bytes:
+    """Read the brief from an open file, and close the file."""
     # `pread` and not `read`: all workers share the file, and with it the position in it.
     data = os.pread(handle, os.fstat(handle).st_size, 0)
     os.close(handle)
+    return data
+
+
+def briefed(data: bytes) -> Brief:
+    """Return the brief. Raises ConfigError if a kind that a config names is not known in this process."""
     try:
         return BRIEF.validate_json(data)
     except ValidationError as error:
@@ -198,19 +217,22 @@ def _briefed(handle: int) -> Brief:
         ) from None
 
 
-def main() -> None:
-    """Work for a run. The arguments are the process id of the run and the number of the open file with the brief."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # processes that this worker starts inherit this
+def started(parent: int) -> Channel:
+    """Let this process die with its parent and leave Ctrl-C to it. Returns the channel to the parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # processes that this one starts inherit this
     # SIGINT came in blocked (see `LocalProcesses`). It is ignored from here on, so the block can go.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    die_with(int(sys.argv[1]))
-    channel = _own_stdout()
-    # No terminal, whatever the environment says: the lines are shown by the run.
-    console = Console(file=channel, soft_wrap=True, highlight=False, force_terminal=False)
+    die_with(parent)
+    return own_stdout()
+
+
+def main() -> None:
+    """Work for a run. The arguments are the process id of the run and the number of the open file with the brief."""
+    channel = started(int(sys.argv[1]))
     try:
-        worker = Worker(_briefed(int(sys.argv[2])), Terminal(console=console))
+        worker = Worker(briefed(open_brief(int(sys.argv[2]))), channel.terminal())
     except BurnishError as error:
-        channel.send(Report(about=About.FAILED, message=str(error), error=type(error).__name__))
+        channel.send(failed("", error))
         sys.exit(2)
     for line in sys.stdin.buffer:
         # The run may be killed while it writes, so the last line may be a part of one.

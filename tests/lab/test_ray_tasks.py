@@ -14,10 +14,10 @@ import pytest
 from experiment import fake, small
 from working import DECODE, briefed, outputs
 
-from burnish.lab import ray_driver, ray_tasks, workers
+from burnish.lab import ray_driver, remote, workers
 from burnish.lab.pool import BRIEF, About, Assignment, Brief, Report, line_of, read_line
 from burnish.lab.ray_driver import Driver
-from burnish.lab.ray_tasks import Origin, work
+from burnish.lab.remote import Origin, work
 from burnish.lab.running import run
 from burnish.lab.workers import Channel
 from burnish.store.stages import Store
@@ -121,7 +121,7 @@ def served(ray: PlayedRay, brief: Brief, keys: list[str]) -> list[Report]:
 
 @pytest.fixture
 def on_fake(monkeypatch: pytest.MonkeyPatch) -> None:
-    ray_tasks._worker.cache_clear()
+    remote._worker.cache_clear()
 
     def opener_of(*_: object) -> Callable[[], object]:
         return fake

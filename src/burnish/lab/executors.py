@@ -11,6 +11,7 @@ from burnish.errors import ConfigError
 from burnish.lab.local_processes import LocalProcesses
 from burnish.lab.pool import Brief, Pool
 from burnish.lab.ray_pool import RayTasks, check_ray
+from burnish.lab.submitit_pool import SubmititJobs, check_submitit
 
 
 def common_executor(configs: Sequence[Config]) -> ExecutorSettings:
@@ -33,7 +34,7 @@ def check_executor(executor: ExecutorSettings) -> None:
         case RayExecutor():
             check_ray(executor)
         case SubmititExecutor():
-            pass
+            check_submitit(executor)
         case _:
             assert_never(executor)
 
@@ -46,6 +47,6 @@ def open_pool(brief: Brief, executor: ExecutorSettings, count: int) -> Pool:
         case RayExecutor():
             return RayTasks(brief, executor, count)
         case SubmititExecutor():
-            raise NotImplementedError
+            return SubmititJobs(brief, executor, count)
         case _:
             assert_never(executor)

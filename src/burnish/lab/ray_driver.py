@@ -21,7 +21,7 @@ from burnish.backends.ray_cluster import connected
 from burnish.config.executors import Needs, RayExecutor, gpus_of, needs_of
 from burnish.errors import BackendError, BurnishError
 from burnish.lab.pool import About, Assignment, Brief, Report, line_of, read_line
-from burnish.lab.ray_tasks import Origin, work
+from burnish.lab.remote import Origin, work
 from burnish.lab.workers import Channel, briefed, failed, open_brief, started
 from burnish.report.text import plural
 from burnish.store.runners import LESS_MEMORY

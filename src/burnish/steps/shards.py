@@ -60,7 +60,7 @@ class ScoreBatch:
     of: int = 0
 
 
-Ask = Callable[[AbstractSet[RowKey]], Iterator[Sequence[Score]]]
+_Missing = Callable[[AbstractSet[RowKey]], Iterator[Sequence[Score]]]
 """Yields batches of scores, except those that are done."""
 
 
@@ -68,7 +68,9 @@ class _Through:
     """A scorer all of whose scores go through `batches`, which gets the question and what is done."""
 
     def __init__(
-        self, scorer: Callable[[], Scorer], batches: Callable[[Ask, AbstractSet[RowKey]], Iterator[Sequence[Score]]]
+        self,
+        scorer: Callable[[], Scorer],
+        batches: Callable[[_Missing, AbstractSet[RowKey]], Iterator[Sequence[Score]]],
     ) -> None:
         self._scorer, self._batches = scorer, batches
 
@@ -107,7 +109,7 @@ def _listened(scorer: Callable[[], Scorer], path: Path, hear: Callable[[ScoreBat
     """Return a scorer that lets each of its batches be heard. Batches that the file at `path` has are left out."""
     done = KeySet(score.id for batch in iter_rows(path, ScoreBatch) for score in batch.scores)
 
-    def batches(ask: Ask, _: AbstractSet[RowKey]) -> Iterator[Sequence[Score]]:
+    def batches(ask: _Missing, _: AbstractSet[RowKey]) -> Iterator[Sequence[Score]]:
         for batch in ask(done):
             hear(ScoreBatch(id=batch[0].id, scores=tuple(batch)))
             yield batch
@@ -140,7 +142,7 @@ def remembering(scorer: Callable[[], Scorer], path: Path) -> Scorer:
     known = KeySet(score.id for batch in iter_rows(path, ScoreBatch) for score in batch.scores)
     complete = any(batch.id == _END and batch.part == batch.of for batch in iter_rows(path, ScoreBatch))
 
-    def batches(ask: Ask, done: AbstractSet[RowKey]) -> Iterator[Sequence[Score]]:
+    def batches(ask: _Missing, done: AbstractSet[RowKey]) -> Iterator[Sequence[Score]]:
         for batch in iter_rows(path, ScoreBatch):
             # As in a backend: if one row of a batch is missing, the whole batch is used again.
             if not all(score.id in done for score in batch.scores):

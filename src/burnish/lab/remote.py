@@ -1,6 +1,6 @@
-"""What happens on a node of a Ray cluster: a task computes one stage.
+"""What happens on a node of a cluster: a task of Ray or a job of Slurm computes one stage.
 
-A task gets the brief and an assignment. It plans the experiment again and finds the stage, so no function of burnish is
+It gets the brief and an assignment. It plans the experiment again and finds the stage, so no function of burnish is
 sent to it.
 """
 
@@ -34,7 +34,7 @@ class Origin:
 def work(brief: bytes, origin: Origin, assignment: bytes) -> Iterator[bytes]:
     """Compute a stage, and yield its reports as lines while it runs. The last one says how it ended.
 
-    The first line is empty. It tells the run that the task has found a node.
+    The first line is empty. It tells the run that a node was found.
     """
     yield b""
     task, lines = read_line(assignment, Assignment), queue.SimpleQueue[bytes | None]()

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
@@ -35,6 +36,8 @@ measure: [kl]
 seeds: SEEDS
 execution: {workers: 2, threads: 1, batch_tokens: 2000}
 """
+LATER = 3.0
+"""Seconds at most between the stage that a kill waits for and the kill."""
 LOST = "its worker on the Ray cluster was lost"
 """What a run says of a stage that it has to compute again."""
 FILES = ("results.json", "changes.jsonl")
@@ -57,23 +60,27 @@ def finished(where: Path) -> int:
     return sum(1 for _ in (where / "store").glob("stages/*/*/manifest.json"))
 
 
-def kill_often(run: subprocess.Popen[bytes], where: Path, cluster: Cluster, seconds: list[float]) -> int:
-    """Kill the second node until the run ends. Each kill takes the next number of `seconds` to wait for. Returns how
-    many kills there were."""
-    kills = 0
-    while seconds and run.poll() is None:
-        # Before its first stage a run has nothing to lose.
-        if finished(where) == 0:
-            time.sleep(0.1)
-            continue
+def moments(kills: int, stages: int, random: Random) -> list[float]:
+    """Draw after how many finished stages each kill comes: one in each of as many equal parts of the run, rising.
+
+    Stages are counted and not seconds, so that a faster machine is killed as often. The last sixth is left out, so that
+    few runs end before their kills.
+    """
+    return [stages * 5 / 6 * (number + random.random()) / kills for number in range(kills)]
+
+
+def kill_often(run: subprocess.Popen[bytes], where: Path, cluster: Cluster, at: Sequence[float], random: Random) -> int:
+    """Kill the second node at each of the moments `at`, and start it again. Returns how many kills there were."""
+    for kills, moment in enumerate(at):
+        while finished(where) < moment and run.poll() is None:
+            time.sleep(0.02)
         try:
-            run.wait(timeout=seconds[0])
+            run.wait(timeout=random.random() * LATER)
+            return kills
         except subprocess.TimeoutExpired:
-            seconds.pop(0)
             cluster.kill_node()
-            kills += 1
             cluster.start_node()
-    return kills
+    return len(at)
 
 
 def main() -> None:
@@ -89,7 +96,6 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     random = Random(options.seed)
-    seconds = [random.uniform(1.0, options.apart) for _ in range(options.kills)]
     with tempfile.TemporaryDirectory() as name, two_nodes() as cluster:
         root = Path(name).resolve()
         config = root / "config.yaml"
@@ -97,19 +103,19 @@ def main() -> None:
         config.write_text(CONFIG.replace("TRAIN", str(options.train)).replace("SEEDS", str(seeds)))
         plain = root / "plain"
         assert start(plain, config, None).wait() == 0, (plain / "stderr").read_text()
-        kills: list[int] = []
+        stages, kills = finished(plain), list[int]()
         lost: list[str] = []
         identical = True
-        while seconds:
+        while sum(kills) < options.kills:
+            at = moments(options.kills - sum(kills), stages, random)
             where = root / f"run{len(kills)}"
             run = start(where, config, cluster.address)
-            kills.append(kill_often(run, where, cluster, seconds))
+            kills.append(kill_often(run, where, cluster, at, random))
             assert run.wait() == 0, (where / "stderr").read_text()
             lost += [line.split(": ")[0] for line in (where / "stderr").read_text().splitlines() if LOST in line]
             identical &= all(
                 (where / "out" / file).read_bytes() == (plain / "out" / file).read_bytes() for file in FILES
             )
-        stages = finished(plain)
     assert identical, "results differ"
     result = {
         "ray": importlib.metadata.version("ray"),

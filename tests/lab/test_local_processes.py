@@ -147,6 +147,18 @@ for key in tasks():
     pool.close()
 
 
+def test_a_worker_whose_gpu_failed_is_replaced(played: Played) -> None:
+    program = "for key in tasks(): tell('lost' if key == 'a' else 'finished', message=str(os.getpid()))"
+    pool = played(program, 1)
+    pool.submit(task("a"))
+    (lost,) = ended(pool)
+    pool.submit(task("b"))
+    (done,) = ended(pool)
+    assert [(one.about, one.fingerprint) for one in (lost, done)] == [(About.LOST, "a"), (About.FINISHED, "b")]
+    assert lost.message != done.message
+    pool.close()
+
+
 def test_a_worker_that_died_without_a_stage_is_replaced_in_silence(played: Played) -> None:
     pool = played("for key in tasks():\n    tell('finished', fingerprint=key)\n    os._exit(1)", 1)
     for key in ("a", "b"):

@@ -223,6 +223,8 @@ def test_a_stage_that_no_node_can_compute_is_an_error_and_no_hang(
 def test_needs_of_a_stage_that_does_not_exist_are_refused() -> None:
     with pytest.raises(ValueError, match="needs: 'trian' is no stage that computes with a model; write models for"):
         small(execution={"needs": {"trian": {"gpus": 1}}})
+    with pytest.raises(ValueError, match=r"1.5 found; give a part of one GPU, or a whole number of them"):
+        small(execution={"needs": {"models": {"gpus": 1.5}}})
 
 
 def test_the_plan_of_a_run_is_the_same_for_every_executor(tmp_path: Path) -> None:

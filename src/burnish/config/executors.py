@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, field_validator
 
 from burnish.config.base import Count, NotNegative, PositiveFloat, Settings
 
@@ -59,6 +59,13 @@ class Needs(Settings):
     """The number of CPU cores."""
     memory_gb: PositiveFloat | None = None
     """The main memory in gigabytes (10^9 bytes). If it is not given, none is reserved."""
+
+    @field_validator("gpus", mode="after")
+    @classmethod
+    def _whole_or_part_of_one(cls, value: float | Literal["auto"]) -> float | Literal["auto"]:
+        if value != "auto" and value > 1 and value != int(value):
+            raise ValueError(f"{value} found; give a part of one GPU, or a whole number of them")
+        return value
 
 
 WITH_MODELS = frozenset(

@@ -107,6 +107,10 @@ class LocalProcesses:
             return [report]
         # A worker that cannot read its brief knows of no stage.
         ended, process.at = process.at, None
+        if report.about is About.LOST:  # its GPU has failed, and it cannot use another one
+            self._processes.remove(process)
+            process.let_go()
+            process.end(0)
         return [] if ended is None else [replace(report, fingerprint=ended.fingerprint)]
 
     def _buried(self, process: ChildWorker) -> list[Report]:

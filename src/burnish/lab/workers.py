@@ -11,6 +11,7 @@ import ctypes
 import io
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -36,6 +37,8 @@ from burnish.store.stages import Stage
 
 PR_SET_PDEATHSIG = 1
 """The option of Linux's prctl(2) that sends this process a signal when its parent dies."""
+# What torch says if a GPU has failed. After such an error the process cannot use any GPU.
+_LOST_GPU = ("CUDA error:", "No CUDA GPUs are available", "NVML")
 POLL_SECONDS = 0.2
 """How often a worker looks whether its parent still lives, in seconds."""
 
@@ -171,7 +174,11 @@ def attempted(worker: Worker, assignment: Assignment) -> Report:
         )
     except Paused as paused:
         return Report(about=About.PAUSED, fingerprint=found, message=paused.message, command=paused.command)
-    except Exception as error:  # a fault of burnish or of a library
+    except Exception as error:  # a fault of burnish, of a library or of a GPU
+        if any(words in str(error) for words in _LOST_GPU):
+            first = str(error).splitlines()[0]
+            words = f"the GPU of its worker on {socket.gethostname()} cannot be used any more ({first})"
+            return Report(about=About.LOST, fingerprint=found, message=words)
         # Not to stderr: that is another pipe, and the run may end before it has read the last lines of it.
         traceback.print_exc(file=worker.terminal.console.file)
         words = f"{type(error).__name__}: {error}; burnish or a library has a fault, and its traceback is above"

@@ -97,8 +97,9 @@ def run_all(
     """
     check_launched_once()
     check_engine(generator, GENERATOR, "burnish.run: generator", "Generator")
-    check_executor(common_executor(configs))
     root, terminal, own = open_store(store or default_store()), Terminal(), _Own(backend, generator)
+    if not own.given:
+        check_executor(common_executor(configs))
     known = KnownHashes(root.root / HASHES)
     # All experiments are checked before the first one starts.
     jobs = [

@@ -24,6 +24,7 @@ from rich.console import Console
 
 from burnish.backends.machine import opener_of, provenance
 from burnish.config import Config, Execution, ModelConfig
+from burnish.config.executors import PART
 from burnish.errors import BurnishError, ConfigError, Paused, PeopleAwaited, StageError, system_refusals
 from burnish.lab.experiment import Experiment
 from burnish.lab.inputs import ExperimentInputs
@@ -69,7 +70,9 @@ class Worker:
         executor = Executor(self.store, self.terminal, made_with, course=self.course)
         executor.run(stage)
         (record,) = executor.records
-        return record.seconds
+        # The parts of a stage count in its time, and have been reported already.
+        parts = [self.store.done(one.kind, one.fingerprint) for one in stage.after if one.kind == stage.name + PART]
+        return max(0.0, record.seconds - sum(part.seconds for part in parts if part is not None))
 
     def _planned(self, index: int) -> Mapping[str, Stage]:
         """Return the stages of an experiment by their fingerprints. Nothing is computed, and no model is loaded."""

@@ -60,15 +60,20 @@ def build(config: LikelihoodConfig, resources: Resources) -> AnnotatorPlan:
         described["per_token"] = per_token
     if truth is not None and finetuned:
         model = resources.steps.train(model, truth.rows, truth.gold, config.train or truth.train, "judge")
+    steps, scored = resources.steps, None
+    described |= steps.hosts.scoring(model)
 
     def made(examples: Mapping[str, Example], scorer: Scorer) -> Annotator:
         return LikelihoodAnnotator(scorer, model, examples, per_token)
 
+    # A server shares out its work itself.
+    if steps.hosts.of(model) is None:
+        scored = made
     return AnnotatorPlan(
         order_free=True,
         kind="likelihood",
         config=described,
         inputs={"judge": model},
-        over=lambda examples: made(examples, resources.scorer()),
-        scored=made,
+        over=lambda examples: made(examples, steps.hosts.scorer(model, steps.engines)),
+        scored=scored,
     )

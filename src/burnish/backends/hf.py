@@ -20,11 +20,12 @@ from burnish.algorithms.reinforcement import PolicyPlan, PolicyTrained, Rewards
 from burnish.algorithms.rewards import RewardTrained
 from burnish.backends import Progress
 from burnish.backends.batching import plan_batches
-from burnish.backends.decoding import check_fits, decode
+from burnish.backends.decoding import decode
 from burnish.backends.device import Runtime, choose_device, set_threads
 from burnish.backends.dpo import PreferenceTraining
 from burnish.backends.export import export
 from burnish.backends.load import Loaded, load, max_positions
+from burnish.backends.render import check_fits
 from burnish.backends.sampling import InverseCdf
 from burnish.backends.scoring import logprob_sums, most_targets, right_padded
 from burnish.backends.tracking import Tracking

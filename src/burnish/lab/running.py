@@ -119,10 +119,14 @@ def run_all(
     # stages itself.
     alone = own.given or all(job.config.execution.alone for job in jobs)
     every = (index for index in range(len(jobs)))
-    with closing(every if alone else computed(jobs, root, terminal, course, sound, workers)) as done:
-        for index in done:
-            yield _assembled(jobs[index], root, terminal, own, course, sound, started)
-            started = time.monotonic()
+    try:
+        with closing(every if alone else computed(jobs, root, terminal, course, sound, workers)) as done:
+            for index in done:
+                yield _assembled(jobs[index], root, terminal, own, course, sound, started)
+                started = time.monotonic()
+    finally:
+        for job in jobs:
+            job.inputs.models.rest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +170,7 @@ def _prepared(
         out=out,
         stages=planned_stages(records),
         open_end=bool(planner.undecided),
-        sent=sent,
+        sent=(*inputs.models.sent(), *sent),
     )
 
 
@@ -179,7 +183,7 @@ def _replaced(config: Config, out: Path) -> str | None:
     # What is left out changes no result.
     kept = cast(dict[str, Any], found) if isinstance(found, dict) else {}
     before, now = (
-        flat({name: value for name, value in settings.items() if name not in {"name", "execution"}})
+        flat({name: value for name, value in settings.items() if name not in {"name", "note", "execution"}})
         for settings in (kept, config.model_dump(mode="json"))
     )
     fields = [name for name in dict.fromkeys((*now, *before)) if before.get(name) != now.get(name)]
@@ -279,7 +283,7 @@ def plan(config: Config, store: Path | None = None) -> Plan:
         stages=explain(records, place),
         unresolved=inputs.unresolved,
         judge=calls_of(found),
-        sent=sent_elsewhere(config, found, records),
+        sent=(*inputs.models.sent(), *sent_elsewhere(config, found, records)),
         warnings=doubts.warnings,
         unread=doubts.unread,
     )

@@ -24,7 +24,18 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-ServerConfig: TypeAlias = JudgeConfig | ChatServerSettings | EmbeddingServerDiffers
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerAddress:
+    """Where a server is, the name of a model on it, and the limits of a call. `api_key_env` may be None."""
+
+    base_url: str
+    model: str
+    api_key_env: str | None
+    timeout: float
+    retries: int
+
+
+ServerConfig: TypeAlias = JudgeConfig | ChatServerSettings | EmbeddingServerDiffers | ServerAddress
 """Settings that say where a server is and where its API key is.
 
 They also say how long a call may take, and how often it is retried.

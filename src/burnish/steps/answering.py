@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from burnish.config import Decoding
-from burnish.protocols import SamplingKey, Score, row_key
+from burnish.protocols import Generator, SamplingKey, Score, Scorer, row_key
 from burnish.steps.artifacts import DEMONSTRATIONS, SCORES, Rows, read_demonstrations
-from burnish.steps.engines import Engines, complete
+from burnish.steps.engines import complete
 from burnish.steps.lazy import prompts_of, training_rows
+from burnish.steps.outputs import demonstration_of, rows_and_tokens
 from burnish.steps.scores import finite, rows_that_fit
 from burnish.steps.shards import part_of, share
 from burnish.store.files import iter_rows
@@ -26,7 +27,7 @@ from burnish.types import Artifact, Completion, Demonstration, DemonstrationSour
 class Answering:
     """The work of a stage that answers the prompts of `rows`, each `samples` times."""
 
-    engines: Engines
+    generator: Callable[[], Generator]
     model: Artifact
     rows: Rows
     decode: Decoding
@@ -45,7 +46,7 @@ class Answering:
             # A killed run leaves whole batches. The generator is told which rows are done, so that it leaves those
             # batches out.
             done = KeySet(row_key(row.example_id, row.sample) for row in iter_rows(answers, Demonstration))
-            generator = part_of(self.engines.generator, part)
+            generator = part_of(self.generator, part)
             # Parts that are put together leave nothing to do, and then no model is loaded.
             if generator is None or len(done) == len(prompts):
                 return ()
@@ -56,16 +57,7 @@ class Answering:
         work.append_batches(DEMONSTRATIONS, batches, rows_and_tokens, self._row)
 
     def _row(self, answer: Completion) -> Demonstration:
-        """Turn what the model wrote into a demonstration that names the model and the round."""
-        return Demonstration(
-            example_id=answer.id,
-            completion=answer.text,
-            source=self.source,
-            producer=self.model.fingerprint,
-            round=self.key.round,
-            finished=answer.finished,
-            sample=answer.sample,
-        )
+        return demonstration_of(answer, self.source, self.model, self.key.round)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +65,7 @@ class Scoring:
     """The work of a stage that computes log-probabilities of finished answers. With `leave_long`, an answer that does
     not fit into the model is left out."""
 
-    engines: Engines
+    scorer: Callable[[], Scorer]
     model: Artifact
     rows: Rows
     answers: Artifact
@@ -89,7 +81,7 @@ class Scoring:
 
         def batches(scores: Path) -> Iterable[Sequence[Score]]:
             done = KeySet(row.id for row in iter_rows(scores, Score))
-            opened = part_of(self.engines.scorer, part)
+            opened = part_of(self.scorer, part)
             if opened is None or len(done) == len(finished):
                 return ()
             scorer = opened()
@@ -99,8 +91,3 @@ class Scoring:
             return (finite(batch, "the model gives the log-probability") for batch in found)
 
         work.append_batches(SCORES, batches, rows_and_tokens)
-
-
-def rows_and_tokens(batch: Sequence[Score | Completion]) -> dict[str, int]:
-    """Count a batch's rows and tokens."""
-    return {"rows": len(batch), "tokens": sum(item.tokens for item in batch)}

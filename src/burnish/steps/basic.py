@@ -29,6 +29,7 @@ from burnish.steps.artifacts import (
 )
 from burnish.steps.data import SHARED, DataSteps, Handling
 from burnish.steps.engines import Engines
+from burnish.steps.hosts import Hosts
 from burnish.steps.lazy import preference_rows, training_rows
 from burnish.steps.orders import RowOrder
 from burnish.store.files import pretty, write_atomic, write_rows
@@ -36,7 +37,7 @@ from burnish.store.keyed_rows import KeyedRows, LazyRows
 from burnish.store.keys import texts_of
 from burnish.store.listings import write_listings
 from burnish.store.runners import Runner
-from burnish.store.shards import Division
+from burnish.store.shards import Division, Shard
 from burnish.store.stages import Work
 from burnish.tasks.answers import matchers
 from burnish.types import (
@@ -66,6 +67,7 @@ class Steps(DataSteps):
     ) -> None:
         super().__init__(runner, task, task_kind, seed, learned_kind)
         self.engines, self.order = engines, RowOrder(seed)
+        self.hosts = Hosts()
         # How to train each model once more, by the model's fingerprint.
         self._trained: dict[str, Callable[[Steps], Artifact]] = {}
 
@@ -94,6 +96,8 @@ class Steps(DataSteps):
 
         A model with a trained `head` is a classifier or a reward model.
         """
+        # Who serves it says nothing about the model.
+        model = model.model_copy(update={"serve": None})
 
         def run(work: Work) -> None:
             card = ModelCard(
@@ -180,13 +184,13 @@ class Steps(DataSteps):
             "train": settings.model_dump(mode="json"),
             "seed": self.seed,
             "checkpoints": checkpoints,
-            # The task decides which demonstrations have an answer to learn.
-            "task": self.learned_kind,
+            "task": self.learned_kind,  # it decides which demonstrations have an answer to learn
             **self.order.identity,
             **rows.config,
         }
         inputs = {"base": base, "demonstrations": demonstrations, **rows.inputs}
         trained = self.stage("train", config, inputs, run, label, Handling(after=() if same is None else (same,)))
+        self.hosts.inherit(trained, base, settings.lora is not None)
         self._trained[trained.fingerprint] = lambda steps: steps.train(base, rows, demonstrations, settings, label)
         return trained
 
@@ -238,6 +242,7 @@ class Steps(DataSteps):
         }
         inputs = {"policy": policy, "preferred": preferred, **rows.inputs}
         trained = self.stage("train_preferences", config, inputs, run, label)
+        self.hosts.inherit(trained, policy)
         self._trained[trained.fingerprint] = lambda steps: steps.train_preferences(
             policy, rows, preferred, settings, objective, label
         )
@@ -248,14 +253,20 @@ class Steps(DataSteps):
 
         An answer that was cut has no end, so it has no score. With `leave_long`, an answer that does not fit into the
         model has none either; without it, the stage raises DataError, which names the row. It also raises DataError if
-        a log-probability is NaN or infinite.
+        a log-probability is NaN or infinite. Raises ConfigError if the model's server cannot score.
         """
 
-        scoring = Scoring(engines=self.engines, model=model, rows=rows, answers=answers, leave_long=leave_long)
+        scoring = Scoring(
+            scorer=lambda: self.hosts.scorer(model, self.engines),
+            model=model,
+            rows=rows,
+            answers=answers,
+            leave_long=leave_long,
+        )
         inputs = {"model": model, "answers": answers, **rows.inputs}
         # Stages from before `leave_long` keep their identity.
-        config = rows.config | ({"too_long": "left_out"} if leave_long else {})
-        handling = Handling(resumable=True, division=Division(file=SCORES, run=scoring.run))
+        config = rows.config | ({"too_long": "left_out"} if leave_long else {}) | self.hosts.scoring(model)
+        handling = self._in_parts(model, SCORES, scoring.run)
         return self.stage("score", config, inputs, scoring.run, f"log-probabilities {label}", handling)
 
     def answer(
@@ -270,13 +281,14 @@ class Steps(DataSteps):
     ) -> Artifact:
         """Let a model answer these rows' prompts, each `samples` times.
 
-        If the run is killed, finished batches are kept.
+        If the run is killed, finished batches are kept. Raises ConfigError if the model's server cannot answer in this
+        way.
         """
         # Purpose and round are part of the key, so that test answers and proposals have draws of their own.
         key = SamplingKey(seed=self.seed, stage=purpose, round=round_)
 
         answering = Answering(
-            engines=self.engines,
+            generator=lambda: self.hosts.generator(model, self.engines),
             model=model,
             rows=rows,
             decode=decode,
@@ -292,11 +304,18 @@ class Steps(DataSteps):
             "source": str(source),
             "round": round_,
             "samples": samples,
+            **self.hosts.answering(model, decode),
             **rows.config,
         }
         inputs = {"model": model, **rows.inputs}
-        handling = Handling(resumable=True, division=Division(file=DEMONSTRATIONS, run=answering.run))
+        handling = self._in_parts(model, DEMONSTRATIONS, answering.run)
         return self.stage("answer", config, inputs, answering.run, f"answers for {purpose} {round_}", handling)
+
+    def _in_parts(self, model: Artifact, file: str, run: Callable[[Work, Shard | None], None]) -> Handling:
+        """Return how a stage is run that writes the rows of `file` in batches."""
+        # A server shares out its work itself.
+        division = Division(file=file, run=run) if self.hosts.of(model) is None else None
+        return Handling(resumable=True, division=division)
 
 
 def checkpoint(model: Artifact, number: int) -> Artifact:

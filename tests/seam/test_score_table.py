@@ -63,6 +63,19 @@ def test_the_words_for_people(tmp_path: Path) -> None:
     assert "\x1b" not in done.stdout
 
 
+def test_the_intervals_of_scores_lie_where_scores_can_lie(tmp_path: Path) -> None:
+    good, bad = ([{"reward": reward, "logprob": -2, "tokens": 2}] for reward in (0, 2))
+    none = score(table(tmp_path, row("a", worse=good), row("b", worse=good))).stdout
+    # Two prompts without a misjudged answer do not show that there is none. Wilson's bound for 0 of 2 is .6576.
+    assert "seam    0.0000 (0.0000 to 0.6576) " in none
+    assert "margin  0.0000   mean" in none
+    half = score(table(tmp_path, row("a", worse=good), row("b", worse=bad))).stdout
+    assert "seam    0.5000 (0.0945 to 0.9055) " in half
+    assert "gold    0.2500 (0.0000 to 1.0000) " in half
+    # A margin has no highest value, but 0 is the lowest: .5 + 12.706 / 2.
+    assert "margin  0.5000 (0.0000 to 6.8531) " in half
+
+
 def test_further_columns_are_not_read(tmp_path: Path) -> None:
     extra = {**GOLD, "text": "4", "kind": 3}
     assert score(table(tmp_path, row(gold=extra, difficulty=3, anything=[1])), "--json").exit_code == 0

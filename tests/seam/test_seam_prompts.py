@@ -78,8 +78,8 @@ def test_prompts_of_the_reward_model_are_not_scored(tmp_path: Path) -> None:
         (tmp_path / "rm" / "trained_on.json").write_text(json.dumps({"groups": sorted(seen)}))
 
     trained_on(groups[:3])
-    left, count = unseen_prompts(given, model, "mine")
-    assert ([row.group for row in left.examples], count) == (groups[3:], 3)
+    left = unseen_prompts(given, model, "mine")
+    assert ([row.group for row in left.examples], left.trained_on) == (groups[3:], 3)
     trained_on(groups)
     with pytest.raises(DataError, match="mine: the reward model was trained on all its prompts"):
         unseen_prompts(given, model, "mine")
@@ -94,4 +94,4 @@ def test_the_number_of_prompts_left_out_is_said(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr("burnish.seam.prompts.prompts_of", seen)
     done = scored(tmp_path)
     assert (len(done.rows), done.trained_on) == (15, 5)
-    assert "5 prompts left out on which the reward model was trained" in list(done.words())
+    assert "5 prompts left out that the reward model was trained on" in list(done.words())

@@ -12,14 +12,6 @@ from rich.console import Console
 
 from burnish.cli.common import JSON, OUT, SET, STORE, main, print_json, settled
 
-ONE_SEED = (
-    "There is one seed. The intervals cover the choice of prompts, and not the noise of data and training. "
-    "More seeds: --set 'seeds=[0, 1, 2]'"
-)
-ABOUT_THE_DEMO = (
-    "The demo trains all models at one learning rate, which is too high for SFT. At its own rate, SFT is at least as "
-    "good as ILR here, so a gain is no evidence: docs/rules.md has fair rates, two worlds and eight seeds."
-)
 AFTER_THE_DEMO = {
     "burnish demo --set 'seeds=[0, 1, 2]' --out demo-3-seeds": "the same with three seeds",
     "burnish explain FILE.yaml": "what an experiment of your own would compute",
@@ -84,9 +76,6 @@ def demo(out: Path | None, store: Path | None, changes: tuple[str, ...], as_json
 
     _run(demo_config(changes), out, store, as_json)
     if not as_json:
-        # With other settings, it may not be true.
-        if not changes:
-            click.echo(ABOUT_THE_DEMO)
         click.echo("what you can do next:")
         for command, why in AFTER_THE_DEMO.items():
             click.echo(f"  {command:<72}  {why}")
@@ -189,6 +178,7 @@ def gc(store: Path | None, dry_run: bool, as_json: bool) -> None:
 
 def _run(config: Any, out: Path | None, store: Path | None, as_json: bool) -> None:
     from burnish.lab.running import run  # noqa: PLC0415
+    from burnish.report.cautions import cautions  # noqa: PLC0415
     from burnish.report.tables import paired_table, rich_table, summary_table  # noqa: PLC0415
     from burnish.report.words import headline  # noqa: PLC0415
     from burnish.results import RESULTS_FILE  # noqa: PLC0415
@@ -207,8 +197,8 @@ def _run(config: Any, out: Path | None, store: Path | None, as_json: bool) -> No
         console.print(rich_table(paired_table(finished.results)))
     for sentence in headline(finished.results):
         click.echo(sentence)
-    if len({run.seed for run in finished.results.runs}) == 1:
-        click.echo(ONE_SEED)
+    for caution in cautions(finished.results):
+        click.echo(caution)
     click.echo(f"report: {finished.out / 'report.html'}")
 
 

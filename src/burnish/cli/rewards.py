@@ -146,6 +146,7 @@ def check_command(model: str, **options: Any) -> None:
         policy=None if policy is None else ModelConfig(source=policy),
         checker=None if options["checker"] is None else checker_of(options["checker"]),
         annotator=None if options["annotator"] is None else read_annotator(options["annotator"]),
+        skip_bad=options["on_bad_row"] == "skip",
         **{name: options[name] for name in ("pairs", "samples", "edits", "max_new_tokens", "limit", "seed")},
     )
     _print(check(chosen, Workplace(store=options["store"] or default_store()), options["out"]), options["as_json"])

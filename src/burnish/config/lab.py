@@ -149,12 +149,14 @@ class Supervision(Settings):
 class Config(Settings):
     """An experiment: a supervisor teaches a student, and several methods are compared."""
 
-    unwritten: ClassVar[frozenset[str]] = frozenset({"train_proposers", "orders"})
+    unwritten: ClassVar[frozenset[str]] = frozenset({"note", "train_proposers", "orders"})
 
     name: Name
     """The name of the experiment and of its results folder."""
     figure: Name | None = None
     """The figure or table of the paper that the report draws in addition to its own figures. See docs/paper.md."""
+    note: str | None = None
+    """What a reader of the results must know. It is printed after them, and the report shows it."""
     variant: str = ""
     """The name of this setting within a sweep. It is filled in from the keys of `variants`."""
     task: AnyTask

@@ -175,7 +175,7 @@ def _replaced(config: Config, out: Path) -> str | None:
     # What is left out changes no result.
     kept = cast(dict[str, Any], found) if isinstance(found, dict) else {}
     before, now = (
-        flat({name: value for name, value in settings.items() if name not in {"name", "execution"}})
+        flat({name: value for name, value in settings.items() if name not in {"name", "note", "execution"}})
         for settings in (kept, config.model_dump(mode="json"))
     )
     fields = [name for name in dict.fromkeys((*now, *before)) if before.get(name) != now.get(name)]

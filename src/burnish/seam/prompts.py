@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from pydantic import JsonValue
 
@@ -15,6 +16,7 @@ from burnish.errors import DataError
 from burnish.forms.ids import RowIds
 from burnish.forms.recognise import BadRow
 from burnish.forms.table import open_table
+from burnish.report.text import plural
 from burnish.rewards.trained_prompts import prompts_of
 from burnish.steps.artifacts import Rows, Split
 from burnish.steps.basic import Steps
@@ -27,10 +29,15 @@ from burnish.types import Artifact, Example, Message, Role, prompt_group
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompts:
-    """The prompts of a dataset. The reference of each is its gold answer. `bad_rows` counts what was left out."""
+    """The prompts of a dataset. The reference of each is its gold answer.
+
+    `bad_rows` counts the rows that were left out because they cannot be used, and `trained_on` the prompts that were
+    left out because the reward model was trained on them.
+    """
 
     examples: tuple[Example, ...]
     bad_rows: int
+    trained_on: int = 0
 
     @property
     def as_turns(self) -> bool:
@@ -66,16 +73,21 @@ def read_prompts(config: DataConfig, limit: int | None, seed: int) -> Prompts:
     return Prompts(examples=tuple(examples), bad_rows=bad)
 
 
-def unseen_prompts(prompts: Prompts, reward: ModelConfig, name: str) -> tuple[Prompts, int]:
-    """Leave out the prompts that a reward model was trained on, and return how many there are.
+def unseen_prompts(prompts: Prompts, reward: ModelConfig, source: str) -> Prompts:
+    """Leave out and count the prompts that a reward model was trained on. `source` names the dataset in the message.
 
-    `name` is that of the dataset. Raises DataError if no prompt is left.
+    Raises DataError if no prompt is left.
     """
     seen = prompts_of(reward)
     rows = tuple(row for row in prompts.examples if row.group not in seen)
     if not rows:
-        raise DataError(f"{name}: the reward model was trained on all its prompts; give other prompts")
-    return replace(prompts, examples=rows), len(prompts.examples) - len(rows)
+        raise DataError(f"{source}: the reward model was trained on all its prompts; give other prompts")
+    return dataclasses.replace(prompts, examples=rows, trained_on=len(prompts.examples) - len(rows))
+
+
+def seen_words(number: int) -> str:
+    """Say how many prompts were left out because the reward model was trained on them."""
+    return f"{plural(number, 'prompt')} left out that the reward model was trained on"
 
 
 def as_rows(steps: Steps, prompts: Prompts) -> Rows:

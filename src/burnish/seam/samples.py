@@ -20,13 +20,15 @@ def reward_of(one: Demonstration, samples: Sequence[Demonstration], rewarded: Ma
     return None if score is None else score.value
 
 
-def checked(
+def checked_samples(
     checker: Checker,
     examples: Sequence[Example],
     samples: Mapping[str, Sequence[Demonstration]],
     rewarded: Mapping[str, Score],
 ) -> tuple[list[PromptMismatch], Metric]:
     """Let the checker say which samples are right. A sample counts as often as it was drawn.
+
+    Prompts in whose gold answer the checker finds no final answer are left out.
 
     Raises DataError if the checker finds no final answer in any gold answer.
     """

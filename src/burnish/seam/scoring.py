@@ -20,7 +20,7 @@ from burnish.perturbations import Checker, SourceResources, build
 from burnish.protocols import Backend, Score
 from burnish.report.terminal import Terminal
 from burnish.report.text import plural
-from burnish.seam.prompts import Prompts, as_rows, prompt_value, read_prompts, unseen_prompts
+from burnish.seam.prompts import Prompts, as_rows, prompt_value, read_prompts, seen_words, unseen_prompts
 from burnish.seam.table import GOLD, ID, PROMPT, SOURCE, TEXT, WORSE, TableRow
 from burnish.services.calls import CallBudget, Spent
 from burnish.steps.artifacts import read_scores
@@ -40,7 +40,8 @@ class ScoreOptions:
     """What `burnish seam score` computes.
 
     `most` is the number of worse answers for each prompt. `limit`, if given, scores so many of the prompts, drawn by
-    seed and id. `budget` limits the calls of a source that asks a server, in all sessions with the same folder `out`.
+    seed and id. Those that the reward model was trained on are left out. `budget` limits the calls of a source that
+    asks a server, in all sessions with the same folder `out`.
     """
 
     data: DataConfig
@@ -62,8 +63,8 @@ class Computed:
 
     `fewer` counts the prompts with fewer worse answers than asked for, and `left_out` what the source did not take.
     `no_reward` counts worse answers without a reward, because they do not fit into the reward model, `no_logprob` those
-    that do not fit into the policy, and `no_gold` the prompts whose gold answer does not fit into both. `trained_on`
-    counts the prompts on which the reward model was trained. They are not in the table. `spent` is what calls to a
+    that do not fit into the policy, and `no_gold` the prompts whose gold answer does not fit into both. They are not in
+    the table. Neither are the prompts that the reward model was trained on (`trained_on`). `spent` is what calls to a
     server cost, or None if none is asked.
     """
 
@@ -85,6 +86,8 @@ class Computed:
         if self.left_out:
             found = ", ".join(f"{number:,} {why.replace('_', ' ')}" for why, number in self.left_out.items())
             yield f"possible answers that were not taken: {found}"
+        if self.trained_on:
+            yield seen_words(self.trained_on)
         if self.bad_rows:
             yield f"{plural(self.bad_rows, 'row')} left out that cannot be used"
         if self.no_reward:
@@ -93,8 +96,6 @@ class Computed:
             yield f"{plural(self.no_logprob, 'worse answer')} left out that do not fit into the policy"
         if self.no_gold:
             yield f"{plural(self.no_gold, 'prompt')} left out whose gold answer does not fit into both models"
-        if self.trained_on:
-            yield f"{plural(self.trained_on, 'prompt')} left out on which the reward model was trained"
         if self.spent is not None:
             money = "" if self.spent.cost is None else f", cost {self.spent.cost:.4g}"
             yield f"{plural(self.spent.calls, 'call')} answered, {self.spent.failed:,} given up{money}"
@@ -107,7 +108,7 @@ def compute(options: ScoreOptions, store: Path, own_backend: Callable[[], Backen
     a setting that cannot be used, DataError for a row that cannot be used, and BackendError if a library is missing.
     """
     given = read_prompts(options.data, options.limit, options.seed)
-    prompts, trained_on = unseen_prompts(given, options.reward, options.data.source)
+    prompts = unseen_prompts(given, options.reward, options.data.source)
     context = _context(options, store, own_backend)
     steps = Steps(context.executor(), context.engines, TextAnswers(), "text", options.seed)
     rows = as_rows(steps, prompts)
@@ -131,7 +132,6 @@ def compute(options: ScoreOptions, store: Path, own_backend: Callable[[], Backen
     scored = steps.score(policy, answers, steps.gold(answers), "of the policy", leave_long=True)
     rewarded = reward(steps, context.model(steps, REWARD), answers, "of all answers")
     done = _table(options, prompts, read_worse(found), read_scores(scored), read_scores(rewarded))
-    done = dataclasses.replace(done, trained_on=trained_on)
     if not isinstance(options.source, ChatServerSettings):
         return done
     return dataclasses.replace(done, spent=context.calls().spent(context.run, options.source.prices))
@@ -221,6 +221,7 @@ def _table(
         no_reward=no_reward,
         no_gold=no_gold,
         no_logprob=no_logprob,
+        trained_on=prompts.trained_on,
     )
 
 

@@ -13,7 +13,7 @@ from burnish.config.seam_study import TrainingStudy
 from burnish.protocols import Score
 from burnish.results import Metric
 from burnish.seam.arm_results import TRUTH, ArmResult, PolicyAnswers, StepPoint
-from burnish.seam.samples import checked
+from burnish.seam.samples import checked_samples
 from burnish.seam.study_seed import BASE, StudySeed
 from burnish.steps.artifacts import Rows, read_samples, read_scores
 from burnish.steps.judging import nobody
@@ -101,7 +101,7 @@ def answered(work: StudySeed, policy: Artifact, model: Artifact | None) -> Polic
     found, sampled = on_prompts(work, policy, model, tested)
     decode = Decoding(beams=1, max_new_tokens=work.study.max_new_tokens)
     greedy = read_samples(work.steps.answer(policy, work.rows(tested), decode, "greedy", DemonstrationSource.PROPOSAL))
-    _, right = checked(work.checker, tested, greedy, {})
+    _, right = checked_samples(work.checker, tested, greedy, {})
     return PolicyAnswers(
         sampled=sampled, greedy=right, mismatch=None if model is None else Metric.of(mismatch_rate(found))
     )
@@ -120,7 +120,7 @@ def on_prompts(
     rewards: dict[str, Score] = {}
     if model is not None:
         rewards = dict(read_scores(reward(steps, model, answers_to_reward(steps, rows, answers), "of the samples")))
-    return checked(work.checker, examples, read_samples(answers), rewards)
+    return checked_samples(work.checker, examples, read_samples(answers), rewards)
 
 
 def thinned(curve: Sequence[PolicyPoint]) -> list[StepPoint]:

@@ -23,6 +23,11 @@ def default_store() -> Path:
     return Path(os.environ.get("BURNISH_STORE") or ".burnish")
 
 
+def is_url(place: Path | str) -> bool:
+    """Say whether a place is the URL of a bucket."""
+    return _URL.fullmatch(str(place)) is not None
+
+
 def open_store(place: Path | str) -> Store:
     """Open a store: a folder, or a bucket by its URL (`s3://BUCKET/PREFIX`, `gs://`, `az://`).
 

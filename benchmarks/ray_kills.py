@@ -1,6 +1,6 @@
 """Kill a node of a Ray cluster (SIGKILL) at random moments, again and again, while a run computes on it.
 
-    python benchmarks/ray_kills.py --kills 10 --out docs/results/ray-kills.json
+    python benchmarks/ray_kills.py --kills 10 --train 300 --out docs/results/ray-kills.json
 
 The cluster has two nodes of one core each, on this machine: a head and a second node. The raylet of the second node is
 killed, its workers die with it, and it is started again. The run is not started again: it must end by itself, and its

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,17 @@ def test_what_runs_for_one_run(store: Store, tmp_path: Path) -> None:
     assert "other" not in text
     assert [one["label"] for one in found["attempts"]] == ["ours"]
     assert (found["finished"], found["stages"]) == (1, 3)
+
+
+def test_a_note_that_a_killed_process_left_is_shown_until_its_stage_is_finished(store: Store) -> None:
+    note = store.root / "locks" / f"{OURS}.node.7.0123abcd.json"
+    note.parent.mkdir(exist_ok=True)
+    note.write_bytes(b"{}")
+    os.utime(note, (1, 1))
+    assert " silent " in shown(store.root)
+    store.place("answer", "a" * 64).mkdir(parents=True)
+    (store.place("answer", "a" * 64) / "manifest.json").write_text("{}")
+    assert shown(store.root) == "no stage is being computed\n"
 
 
 def test_a_folder_that_is_neither_is_refused(store: Store, tmp_path: Path) -> None:

@@ -11,6 +11,10 @@ def test_a_share_has_its_interval_and_a_shade_as_strong_as_itself() -> None:
     assert tile == Tile(text="35.4 %", detail="30.0 to 41.0", shade=0.354, colour=WARM)
 
 
+def test_the_interval_of_a_share_stays_between_0_and_1() -> None:
+    assert share_tile(Metric(value=0.2, n=3, ci95=(-0.1, 1.2))).detail == "0.0 to 100.0"
+
+
 def test_a_difference_has_a_sign_a_colour_for_it_and_a_strongest_shade() -> None:
     loss = difference_tile(Metric(value=-0.06, n=3, ci95=(-0.1, 0.02)), 0.12)
     assert loss == Tile(text="-6.0", detail="-10.0 to +2.0", shade=0.5, colour=COLD)

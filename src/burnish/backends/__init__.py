@@ -127,6 +127,18 @@ def max_positions(model: ModelConfig) -> int:
     return positions_of(model)
 
 
+def reads_before_end(model: ModelConfig) -> bool:
+    """Say whether a reward model's head is read at the token before the end of an answer, because its pad token is its
+    end, too. Its weights are not loaded.
+
+    Raises BackendError where the model or a library is missing.
+    """
+    _quiet()
+    from burnish.backends.load import reads_before_end as found  # noqa: PLC0415
+
+    return found(model)
+
+
 def end_of(model: ModelConfig) -> str | None:
     """Return the token that ends a model's answers, or None if it is the tokenizer's own end-of-sequence token.
 

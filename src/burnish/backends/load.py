@@ -284,6 +284,15 @@ def positions_of(base: ModelConfig) -> int:
     return _positions(config)
 
 
+def reads_before_end(base: ModelConfig) -> bool:
+    """Say whether a head of a base model is read at the token before the end of an answer. No weights are read.
+
+    transformers reads a head at the last token that is not the pad token. So it passes over an end that is this token.
+    """
+    renderer = renderer_of(base)
+    return renderer.tokenizer.pad_token_id == renderer.end
+
+
 def _positions(config: Any) -> int:
     # Models without a table of positions, such as Mamba, name no limit.
     return int(getattr(config, "max_position_embeddings", None) or 2**31)

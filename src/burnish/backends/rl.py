@@ -53,7 +53,8 @@ class Reinforcement:
         set_seed(self.seed)
         model = trainable(self.policy, self.card, self.renderer)
         stop = StopsAtKl(self.plan.training.max_kl)
-        trainer, kept = self._trainer(model, prompts, rewards, into / "trainer", stop), model.generation_config
+        kept = model.generation_config  # the trainer gets another one
+        trainer = self._trainer(model, prompts, rewards, into / "trainer", stop)
         run(trainer, self.plan.optimising)
         model.generation_config = kept
         save(trainer, self.card, into)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -204,19 +204,28 @@ def _end(model: ModelConfig, path: Path | None, weights: Artifact, offline_ok: b
         raise
 
 
-def template_doubt(found: FoundModel) -> str | None:
-    """Say that a reward model of somebody else has no chat template. Then nobody knows which text it was trained to
-    read, and burnish's own way may be another one. Return None for all other models.
+def reward_doubts(found: FoundModel) -> Iterator[str]:
+    """Yield what may be wrong with a reward model of somebody else.
 
-    Raises BackendError if the tokenizer or a library is missing.
+    Without a chat template nobody knows which text it was trained to read. With one token as pad and as end, the end of
+    an answer does not count. A reward model that burnish trained has neither fault.
+
+    Raises BackendError if its files or a library are missing.
     """
-    own = found.trained or found.model.source.startswith(location.BUILTIN)
-    if own or found.model.template is not Template.AUTO or backends.chat_of(found.model) is not None:
-        return None
-    return (
-        f"warning: {found.model.source}: the reward model's tokenizer has no chat template, so prompts are written as "
-        "USER: and ASSISTANT:; if it was trained on another text, put its template into the tokenizer"
-    )
+    name = found.model.source
+    if found.trained or name.startswith(location.BUILTIN):
+        return
+    if found.model.template is Template.AUTO and backends.chat_of(found.model) is None:
+        yield (
+            f"warning: {name}: the reward model's tokenizer has no chat template, so prompts are written as USER: and "
+            "ASSISTANT:; if it was trained on another text, put its template into the tokenizer"
+        )
+    if backends.reads_before_end(found.model):
+        yield (
+            f"warning: {name}: the pad token of the reward model is also its end token, so its head reads the token "
+            "before the end: an answer that was cut has the same reward as one that ended. If it was trained with "
+            "another pad token, name that one as pad_token in its tokenizer_config.json"
+        )
 
 
 def _may_chat(model: ModelConfig, path: Path | None) -> bool:

@@ -7,7 +7,7 @@ Artifacts are read only inside the `run` functions.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from burnish.config import Decoding, ModelConfig, Objective, TrainSettings
 from burnish.errors import DataError
 from burnish.models.card import ModelCard, Weights, copy_model, take_files, write_card
-from burnish.protocols import Grader, Learns, SamplingKey, Score, row_key
+from burnish.protocols import Grader, Learns, SamplingKey
+from burnish.steps.answering import Answering, Scoring
 from burnish.steps.artifacts import (
     CURVE,
     DEMONSTRATIONS,
@@ -26,23 +27,21 @@ from burnish.steps.artifacts import (
     read_chosen,
     read_demonstrations,
 )
-from burnish.steps.data import RESUMABLE, SHARED, DataSteps, Handling
-from burnish.steps.engines import Engines, complete
+from burnish.steps.data import SHARED, DataSteps, Handling
+from burnish.steps.engines import Engines
 from burnish.steps.hosts import Hosts
-from burnish.steps.lazy import preference_rows, prompts_of, training_rows
+from burnish.steps.lazy import preference_rows, training_rows
 from burnish.steps.orders import RowOrder
-from burnish.steps.outputs import demonstration_of, rows_and_tokens
-from burnish.steps.scores import finite, rows_that_fit
-from burnish.store.files import iter_rows, pretty, write_atomic, write_rows
+from burnish.store.files import pretty, write_atomic, write_rows
 from burnish.store.keyed_rows import KeyedRows, LazyRows
-from burnish.store.keys import KeySet, texts_of
+from burnish.store.keys import texts_of
 from burnish.store.listings import write_listings
 from burnish.store.runners import Runner
+from burnish.store.shards import Division, Shard
 from burnish.store.stages import Work
 from burnish.tasks.answers import matchers
 from burnish.types import (
     Artifact,
-    Completion,
     Demonstration,
     DemonstrationSource,
     Example,
@@ -257,27 +256,18 @@ class Steps(DataSteps):
         a log-probability is NaN or infinite. Raises ConfigError if the model's server cannot score.
         """
 
-        def run(work: Work) -> None:
-            examples, answer_rows = rows.prompts_only(), read_demonstrations(answers)
-            place_N = answer_rows.places(examples.sorted_keys)
-            finished_N = np.fromiter((row.finished for row in answer_rows.rows_at(place_N)), dtype=np.bool_)
-            chosen_M = np.flatnonzero(finished_N)
-            finished = training_rows(examples, answer_rows, chosen_M, place_N[chosen_M])
-
-            def batches(scores: Path) -> Iterator[Sequence[Score]]:
-                done = KeySet(row.id for row in iter_rows(scores, Score))
-                scorer = self.hosts.scorer(model, self.engines)
-                fits = rows_that_fit(scorer, model, finished) if leave_long else finished
-                work.expect(len(fits), len(done))
-                found = scorer.logprobs(model, fits, done)
-                return (finite(batch, "the model gives the log-probability") for batch in found)
-
-            work.append_batches(SCORES, batches, rows_and_tokens)
-
+        scoring = Scoring(
+            scorer=lambda: self.hosts.scorer(model, self.engines),
+            model=model,
+            rows=rows,
+            answers=answers,
+            leave_long=leave_long,
+        )
         inputs = {"model": model, "answers": answers, **rows.inputs}
         # Stages from before `leave_long` keep their identity.
         config = rows.config | ({"too_long": "left_out"} if leave_long else {}) | self.hosts.scoring(model)
-        return self.stage("score", config, inputs, run, f"log-probabilities {label}", RESUMABLE)
+        handling = self._in_parts(model, SCORES, scoring.run)
+        return self.stage("score", config, inputs, scoring.run, f"log-probabilities {label}", handling)
 
     def answer(
         self,
@@ -297,25 +287,15 @@ class Steps(DataSteps):
         # Purpose and round are part of the key, so that test answers and proposals have draws of their own.
         key = SamplingKey(seed=self.seed, stage=purpose, round=round_)
 
-        def run(work: Work) -> None:
-            examples = rows.prompts_only()
-            prompts = prompts_of(examples, samples)
-            # The ids are in memory, so no prompt is read for its key.
-            keys = (row_key(id_, sample) for id_ in examples for sample in range(samples))
-
-            def batches(answers: Path) -> Iterator[Sequence[Completion]]:
-                # A killed run leaves whole batches. The generator is told which rows are done, so that it leaves those
-                # batches out.
-                done = KeySet(row_key(row.example_id, row.sample) for row in iter_rows(answers, Demonstration))
-                work.expect(len(prompts), len(done))
-                generator = self.hosts.generator(model, self.engines)
-                return complete(generator.generate(model, prompts, decode, key, done), keys, done)
-
-            def row(answer: Completion) -> Demonstration:
-                return demonstration_of(answer, source, model, round_)
-
-            work.append_batches(DEMONSTRATIONS, batches, rows_and_tokens, row)
-
+        answering = Answering(
+            generator=lambda: self.hosts.generator(model, self.engines),
+            model=model,
+            rows=rows,
+            decode=decode,
+            key=key,
+            source=source,
+            samples=samples,
+        )
         config = {
             "decode": decode.model_dump(mode="json"),
             # Greedy and beam search draw nothing, so all seeds share their answers.
@@ -328,7 +308,14 @@ class Steps(DataSteps):
             **rows.config,
         }
         inputs = {"model": model, **rows.inputs}
-        return self.stage("answer", config, inputs, run, f"answers for {purpose} {round_}", RESUMABLE)
+        handling = self._in_parts(model, DEMONSTRATIONS, answering.run)
+        return self.stage("answer", config, inputs, answering.run, f"answers for {purpose} {round_}", handling)
+
+    def _in_parts(self, model: Artifact, file: str, run: Callable[[Work, Shard | None], None]) -> Handling:
+        """Return how a stage is run that writes the rows of `file` in batches."""
+        # A server shares out its work itself.
+        division = Division(file=file, run=run) if self.hosts.of(model) is None else None
+        return Handling(resumable=True, division=division)
 
 
 def checkpoint(model: Artifact, number: int) -> Artifact:

@@ -184,8 +184,10 @@ def test_a_worker_process_plans_the_same_stages(server: FakeVllm, tmp_path: Path
 
 def test_each_worker_would_start_a_server(tmp_path: Path) -> None:
     serve = {"engine": "vllm", "environment": str(tmp_path)}
-    with pytest.raises(ConfigError, match=r"serve\.environment: found with execution\.workers: 2"):
-        stages(served(None, serve, execution={"workers": 2}), tmp_path)
+    said = r"serve\.environment: found with execution\.workers: \d and execution\.executor"
+    for execution in ({"workers": 2}, {"executor": "ray"}):
+        with pytest.raises(ConfigError, match=said):
+            stages(served(None, serve, execution=execution), tmp_path)
 
 
 def test_a_dry_run_says_that_a_server_does_not_answer() -> None:

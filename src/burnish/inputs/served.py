@@ -76,10 +76,11 @@ def _check(field: str, found: FoundModel, execution: Execution) -> None:
             f"{field}.serve: {found.model.source!r} is a model that burnish trained, which is not served by itself; "
             "name a base model, or leave serve out"
         )
-    if serve.environment is not None and execution.workers > 1:
+    if serve.environment is not None and not execution.alone:
         raise ConfigError(
-            f"{field}.serve.environment: found with execution.workers: {execution.workers}, and each worker would "
-            "start a server of its own; start one server for all of them and give its base_url, or set workers to 1"
+            f"{field}.serve.environment: found with execution.workers: {execution.workers} and execution.executor: "
+            f"{execution.executor.kind}, and each worker would start a server of its own; start one server for all of "
+            "them and give its base_url, or let one process do everything (workers: 1, executor: local)"
         )
 
 

@@ -1,4 +1,7 @@
-"""A server that plays vLLM for tests. Its tokens are characters, and its models say what a file tells them."""
+"""A server that plays vLLM for tests, and a backend that trains adapters for it.
+
+Its tokens are characters, and its models say what a file tells them.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,12 @@ from typing import Any
 
 import pytest
 
+from burnish.backends.fake import SKILL, FakeBackend
 from burnish.backends.render import Tokens
 from burnish.backends.served.host import ServedModel
 from burnish.errors import DataError
-from burnish.types import Message, TrainingRow
+from burnish.models.card import Weights, read_card, write_card
+from burnish.types import Artifact, Message, TrainingRow
 
 END = 0
 LIMIT = 400
@@ -63,6 +68,16 @@ class Characters:
 
     def text(self, ids: Sequence[int]) -> str:
         return "".join(map(chr, ids)).strip()
+
+
+class Adapting(FakeBackend):
+    """Trains adapters. The weights of an adapter are its skill, as text."""
+
+    def _write(self, model: Artifact, into: Path, skill: float) -> None:
+        super()._write(model, into, skill)
+        write_card(into, read_card(into).model_copy(update={"weights": Weights.ADAPTER}))
+        (into / "adapter_config.json").write_text(json.dumps({"r": 8, "target_modules": ["q_proj"]}))
+        (into / WEIGHTS).write_text((into / SKILL).read_text())
 
 
 @dataclass(kw_only=True)

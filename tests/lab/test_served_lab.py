@@ -10,33 +10,21 @@ from typing import Any
 import experiment
 import pytest
 from pydantic import TypeAdapter
-from serving import WEIGHTS, FakeVllm, play
+from serving import Adapting, FakeVllm, play
 
-from burnish.backends.fake import SKILL, FakeBackend
 from burnish.config import Config
 from burnish.errors import BackendError, BurnishError, ConfigError
 from burnish.lab.inputs import ExperimentInputs, resolve
 from burnish.lab.planned_experiment import planned
 from burnish.lab.running import run
-from burnish.models.card import Weights, read_card, write_card
 from burnish.services import endpoint
 from burnish.store.runners import StageRecord
 from burnish.store.stages import Store
-from burnish.types import Artifact, short_hash
+from burnish.types import short_hash
 
 ILR = [{"kind": "ilr", "rounds": 1, "alpha": 0.15}]
 ORACLE = {"annotator": {"kind": "oracle"}}
 LORA = {"lora": {"r": 8, "alpha": 16}}
-
-
-class Adapting(FakeBackend):
-    """Trains adapters. The weights of an adapter are its skill, as text."""
-
-    def _write(self, model: Artifact, into: Path, skill: float) -> None:
-        super()._write(model, into, skill)
-        write_card(into, read_card(into).model_copy(update={"weights": Weights.ADAPTER}))
-        (into / "adapter_config.json").write_text(json.dumps({"r": 8, "target_modules": ["q_proj"]}))
-        (into / WEIGHTS).write_text((into / SKILL).read_text())
 
 
 @pytest.fixture

@@ -79,11 +79,16 @@ def commit_study(found: AnyResults, work: Path, folder: Path) -> None:
         print(f"{one.verdict}: {one.words} Measured: {measured_words(one)}.")
 
 
+def read_study(folder: Path) -> AnyResults:
+    """Read the results of an experiment."""
+    return TypeAdapter[AnyResults](AnyResults).validate_json((folder / RESULTS_FILE).read_bytes())
+
+
 def write_joined(work: Path, results: Path) -> None:
     """Write one page of all experiments that have results."""
     parts: list[StudyPart] = []
     for file in sorted(results.glob(f"*/{CLAIMS_FILE}")):
-        found = TypeAdapter[AnyResults](AnyResults).validate_json((file.parent / RESULTS_FILE).read_bytes())
+        found = read_study(file.parent)
         # The page of an experiment on the mismatch needs its tables, which are not committed.
         if (work / found.name).exists():
             parts.append(part_of(found, work / found.name, verdicts_on(found, registered())))

@@ -16,6 +16,7 @@ import pytest
 from serving import LIMIT, play
 
 from burnish.backends.served import started
+from burnish.backends.served.client import CompletionClient
 from burnish.backends.served.host import ServedModel
 from burnish.backends.served.place import OwnServer
 from burnish.backends.served.started import installed_in
@@ -40,6 +41,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send({{"version": "1.2.3"}} if self.path == "/version" else models)
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.headers["Authorization"] != "Bearer " + os.environ["VLLM_API_KEY"]:
+            return self.send_error(401)
         if body["prompt"] == [ord("!")]:
             print("the engine is dead", file=sys.stderr, flush=True)
             os._exit(3)
@@ -141,6 +144,8 @@ def test_a_server_is_started_once_stopped_and_started_again(environment: Path, m
     assert words[words.index("--max-num-seqs") + 1] == "4"
     assert "--enable-lora" not in words
     assert allowed == "True"
+    with pytest.raises(BackendError, match="401"):  # other users of the machine do not know the key
+        CompletionClient(host.serve, "serve", host.place.client().base_url, "base").load_adapter("a", "b")
     host.rest()
     assert ends(int(process))
     assert ask(host, base, "d") == ["yes"]

@@ -7,15 +7,18 @@ import sys
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter
 
 from burnish.results import Metric
 from burnish.seam.arm_results import ArmResult, ArmResults, PolicyAnswers, StepPoint
 from burnish.seam.experiments_page import REPORT_FILE, part_of, render
+from burnish.seam.study_claims import JudgedClaim
 from burnish.seam.study_results import RESULTS_FILE
+from burnish.seam.study_run import verdicts_on
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 
-from make_seam import CLAIMS_FILE, COST_FILE, commit_study, counted, registered, write_joined
+from make_seam import CLAIMS_FILE, COST_FILE, ROOT, commit_study, counted, read_study, registered, write_joined
 from write_findings import seam_table
 
 
@@ -84,3 +87,10 @@ def test_an_experiment_without_results_lists_its_claims(monkeypatch: pytest.Monk
         (tmp_path / name).write_text("")
     commit_study(found, tmp_path, folder)
     assert "| held | 0.100 (0.100 to 0.100) |" in seam_table("seam-selection")
+
+
+def test_the_committed_verdicts_are_what_the_committed_results_say() -> None:
+    for file in sorted((ROOT / "docs" / "results" / "seam-embedded").glob(f"*/{CLAIMS_FILE}")):
+        found = read_study(file.parent)
+        written = TypeAdapter(list[JudgedClaim]).validate_json(file.read_bytes())
+        assert written == verdicts_on(found, registered()), f"{found.name}: stale: run make seam"

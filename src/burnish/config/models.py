@@ -137,7 +137,8 @@ class TrainSettings(Settings):
     """How the learning rate falls after the warm-up."""
     # 5 % and cosine are the defaults of the released code; the paper names neither.
     warmup: Probability = 0.05
-    """The share of the steps, at the beginning, in which the learning rate rises."""
+    """The share of the steps, at the beginning, in which the learning rate rises. It has no effect with `schedule:
+    constant`."""
     max_tokens: Count | None = None
     """The most tokens of a row. A longer row is an error. It is not cut, so that the model learns where every answer
     ends. If not given, the limit is the model's own."""

@@ -88,6 +88,8 @@ def _grids(arms: Sequence[ArmResult]) -> list[HeatMap]:
     for wanted, title in SHOWN.items():
         # The true reward has no mismatch and no held-out pairs, so there it has no column.
         header = [name for name in _rewards(arms) if any(_known(one, wanted) for one in arms if one.reward == name)]
+        if not header:
+            continue
         rows = [(f"policy on {policy:,} rows", _row(arms, policy, header, wanted)) for policy in policies]
         maps.append(HeatMap(title=title, header=tuple(header), rows=tuple(rows)))
     return maps

@@ -46,7 +46,9 @@ def _tile(metric: Metric, strongest: float, signed: bool) -> Tile:
     sign, unit = ("+" if signed else ""), ("" if signed else " %")
     bounds = ""
     if metric.ci95 is not None:
-        bounds = f"{100 * metric.ci95[0]:{sign}.1f} to {100 * metric.ci95[1]:{sign}.1f}"
+        # The t interval of a share over seeds can reach beyond what a share can be.
+        low, high = metric.ci95 if signed else (max(metric.ci95[0], 0.0), min(metric.ci95[1], 1.0))
+        bounds = f"{100 * low:{sign}.1f} to {100 * high:{sign}.1f}"
     return Tile(
         text=f"{100 * metric.value:{sign}.1f}{unit}",
         detail=bounds,

@@ -35,11 +35,11 @@ class CompletionClient:
     """A client of one server. Any number of threads may use it.
 
     The server is at `base_url`, where the base model has the name `model`. `field` is the config field of the settings
-    `serve`. Raises ConfigError if the API key is missing or the address is wrong, and AnnotatorError if the package
-    openai is not installed.
+    `serve`. `key`, if given, is the API key, which otherwise comes from the environment. Raises ConfigError if the API
+    key is missing or the address is wrong, and AnnotatorError if the package openai is not installed.
     """
 
-    def __init__(self, serve: ServeConfig, field: str, base_url: str, model: str) -> None:
+    def __init__(self, serve: ServeConfig, field: str, base_url: str, model: str, key: str | None = None) -> None:
         self.serve, self.field, self.base_url = serve, field, base_url
         self._server = ServerAddress(
             base_url=base_url,
@@ -48,7 +48,7 @@ class CompletionClient:
             timeout=serve.timeout,
             retries=serve.retries,
         )
-        self._endpoint = Endpoint(self._server, field)
+        self._endpoint = Endpoint(self._server, field, key)
         self._vllm = serve.engine is ServingEngine.VLLM
 
     def version(self) -> str:

@@ -140,7 +140,7 @@ class OwnServer:
         started = StartedServer(self.serve, self.field, self._source, str(self.model.dtype), self._adapters)
         # Also when Python ends, and when nobody needs this object any more.
         weakref.finalize(self, started.stop)
-        client = CompletionClient(self.serve, self.field, started.start(), NAME)
+        client = CompletionClient(self.serve, self.field, started.start(), NAME, started.key)
         self._running = started, client
         try:
             _check_version(client, self.version, self.field)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import secrets
 import socket
 import time
 from collections.abc import Sequence
@@ -99,6 +100,8 @@ class StartedServer:
     ) -> None:
         assert serve.environment is not None, serve
         self.field, self.adapters = field, adapters
+        # Other users of this machine reach its port, too. The key is in memory alone.
+        self.key = secrets.token_hex(16)
         installed = installed_in(serve.environment, f"{field}.environment")
         self._command = [
             *(*installed.command(source), "--host", HOST, "--served-model-name", NAME, "--dtype", dtype),
@@ -117,13 +120,20 @@ class StartedServer:
         """
         port = _free_port()
         command = [*self._command, "--port", str(port)]
-        self._child = self._stack.enter_context(serving(command, f"{self.field}.environment", os.environ | _SETTINGS))
+        settings = {**os.environ, **_SETTINGS, "VLLM_API_KEY": self.key}
+        self._child = self._stack.enter_context(serving(command, f"{self.field}.environment", settings))
         end = time.monotonic() + LONGEST_START
-        while not _listens(port):
-            self.check()
-            if time.monotonic() > end:
-                raise BackendError(f"{self.field}: vLLM does not answer after {LONGEST_START:g} s; check its arguments")
-            time.sleep(0.2)
+        try:
+            while not _listens(port):
+                self.check()
+                if time.monotonic() > end:
+                    raise BackendError(
+                        f"{self.field}: vLLM does not answer after {LONGEST_START:g} s; check its arguments"
+                    )
+                time.sleep(0.2)
+        except BaseException:
+            self.stop()
+            raise
         return f"http://{HOST}:{port}/v1"
 
     @property

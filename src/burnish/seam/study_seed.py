@@ -82,7 +82,10 @@ class StudySeed:
         return self.steps.train(base, rows, self.steps.gold(rows), self.study.train, f"{field} on {count} rows")
 
     def pairs(self, most: int) -> GivenPairs:
-        """Return pairs of a gold answer and a wrong answer of a weaker model, at most `most`."""
+        """Return `most` pairs of a gold answer and a wrong answer of a weaker model.
+
+        Raises DataError if fewer answers are wrong.
+        """
         found = tuple(islice(self._pairs(self.first(len(self.dataset.train) - self.kept)), most))
         if len(found) < most:
             raise DataError(f"rewards: {most:,} pairs are wanted, but only {len(found):,} answers are wrong")

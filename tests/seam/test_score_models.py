@@ -230,7 +230,9 @@ def test_built_in_models_score_and_mismatch(tmp_path: Path) -> None:
     done = run("score", str(prompts(tmp_path)), *both, "--n", "3", "--out", str(out), "--json")
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
-    assert (len(found["rows"]), found["undefined"]) == (6, 0)
+    # Prompts that the reward model was trained on have no score.
+    assert 0 < len(found["rows"]) < 6
+    assert "that the reward model was trained on" in done.stderr
     assert json.loads(run("score", str(out / "table.jsonl"), "--json").stdout) == found
     done = run("mismatch", str(prompts(tmp_path)), *both, "--samples", "2", "--max-new-tokens", "8", "--json")
     found = json.loads(done.stdout)

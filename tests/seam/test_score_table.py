@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 from refused import check_refused
 
 from burnish.cli import main
+from burnish.seam.results import TABLE_FILE
 
 GOLD = {"reward": 1, "logprob": -4, "tokens": 4}
 WORSE = [
@@ -74,6 +75,19 @@ def test_the_intervals_of_scores_lie_where_scores_can_lie(tmp_path: Path) -> Non
     assert "gold    0.2500 (0.0000 to 1.0000) " in half
     # A margin has no highest value, but 0 is the lowest: .5 + 12.706 / 2.
     assert "margin  0.5000 (0.0000 to 6.8531) " in half
+
+
+def test_scores_do_not_lie_beside_the_table_of_other_scores(tmp_path: Path) -> None:
+    (tmp_path / "given").mkdir()
+    given, out = table(tmp_path / "given", row("a")), tmp_path / "out"
+    out.mkdir()
+    earlier = table(out, row("b"))
+    assert earlier.name == TABLE_FILE
+    # The table of the folder itself can be scored again.
+    assert score(earlier, "--out", str(out), "--overwrite").exit_code == 0
+    assert earlier.is_file()
+    assert score(given, "--out", str(out), "--overwrite").exit_code == 0
+    assert {path.name for path in out.iterdir()} == {"scores.jsonl", "report.html"}
 
 
 def test_further_columns_are_not_read(tmp_path: Path) -> None:

@@ -322,6 +322,13 @@ def test_a_url_of_another_kind_is_no_folder(url: str, tmp_path: Path, monkeypatc
     assert type(open_store("a:/b")) is Store
 
 
+@pytest.mark.parametrize("url", ["s3://", "gs:", "https://"])
+def test_a_scheme_alone_is_no_folder(url: str) -> None:
+    for place in (url, Path(url)):
+        with pytest.raises(ConfigError, match=r"names no bucket|is no bucket that burnish knows"):
+            open_store(place)
+
+
 @pytest.mark.parametrize("place", ["s3://bucket/a/b", Path("s3://bucket/a/b")])
 def test_a_url_is_opened_as_a_bucket_also_after_path_took_a_slash(
     place: str | Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

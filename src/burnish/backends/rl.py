@@ -18,11 +18,10 @@ from transformers import GenerationConfig, TrainerCallback, set_seed
 from burnish.algorithms.reinforcement import PolicyPlan, PolicyTrained, Rewards
 from burnish.backends.algorithms import TrainerParts, trainer_of
 from burnish.backends.arguments import Arguments, run
-from burnish.backends.decoding import check_fits
 from burnish.backends.device import Runtime
 from burnish.backends.load import located, max_positions, renderer_of
 from burnish.backends.policies import save, trainable
-from burnish.backends.render import Renderer
+from burnish.backends.render import Renderer, check_fits
 from burnish.backends.trl_rl import arguments_of
 from burnish.errors import BackendError
 from burnish.models.card import Weights, read_card

@@ -27,6 +27,11 @@ AFTER_THE_DEMO = {
 @STORE
 @SET
 @click.option(
+    "--executor",
+    type=click.Choice(["local", "ray", "submitit"]),
+    help="Who computes the stages: processes on this machine, a Ray cluster or Slurm. It replaces execution.executor.",
+)
+@click.option(
     "--dry-run",
     is_flag=True,
     help="Check the config, the data and the models, and print which stages would run. Nothing is computed.",
@@ -38,6 +43,7 @@ def run_command(
     out: Path | None,
     store: Path | None,
     changes: tuple[str, ...],
+    executor: str | None,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -51,6 +57,8 @@ def run_command(
     """
     from burnish.config.reading import read_sweep  # noqa: PLC0415
 
+    if executor is not None:
+        changes = (*changes, f"execution.executor={executor}")
     # All files are read before anything runs, so that a mistake in the last one is reported at once.
     configs = [config for path in config_paths for config in read_sweep(path, changes)]
     if dry_run:
@@ -228,6 +236,7 @@ def _print_plan(config: Any, store: Path | None, as_json: bool, details: bool) -
         print_json(dataclasses.asdict(planned))
         return
     from burnish.report.text import terminal  # noqa: PLC0415
+    from burnish.store.identity import unresolved_words  # noqa: PLC0415
 
     for line in planned.sent:
         click.echo(terminal(line))
@@ -239,7 +248,7 @@ def _print_plan(config: Any, store: Path | None, as_json: bool, details: bool) -
             cause = f"   (because of: {difference.cause})" if difference.cause else ""
             click.echo(f"           {difference.field}: {before} -> {after}{cause}")
     for source in planned.unresolved:
-        click.echo(f"unresolved  {source} (the hub does not answer; a run looks up its commit first)")
+        click.echo(unresolved_words(source))
     if planned.unread is not None:
         click.echo(f"data not checked: {planned.unread}")
     for warning in planned.warnings:

@@ -83,7 +83,7 @@ def score_command(data: str, **options: Any) -> None:
     """
     from burnish.seam.folders import check_out  # noqa: PLC0415
     from burnish.seam.page import write_results  # noqa: PLC0415
-    from burnish.seam.results import FILES, as_json, warnings, words  # noqa: PLC0415
+    from burnish.seam.results import FILES, as_json, drop_other_table, warnings, words  # noqa: PLC0415
 
     models = _both_or_none(options["policy"], options["reward"])
     out = options["out"] or (Path("seam") if models else None)
@@ -93,6 +93,8 @@ def score_command(data: str, **options: Any) -> None:
     for line in (*notes, *warnings(rows)):
         click.echo(line, err=True)
     if out is not None:
+        if not models:
+            drop_other_table(out, Path(data))
         click.echo(f"report: {write_results(rows, out, data, notes)}", err=True)
     if options["as_json"]:
         print_json(as_json([row.score for row in rows]))

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 from pydantic import BeforeValidator, Field, JsonValue, model_validator
 
 from burnish.config.base import Count, NotNegative, PositiveFloat, Probability, Settings, number_from_text
+from burnish.config.serving import ServeConfig
 
 
 class DType(StrEnum):
@@ -40,7 +41,7 @@ class ModelConfig(Settings):
     """A model: where it is, and how it is loaded and used."""
 
     # They came after the first version. At their defaults, models keep the identities that stores recorded for them.
-    unwritten: ClassVar[frozenset[str]] = frozenset({"end", "adapter", "merged_dtype"})
+    unwritten: ClassVar[frozenset[str]] = frozenset({"end", "adapter", "merged_dtype", "serve"})
 
     source: str
     """`builtin:NAME`, a directory with a model or a LoRA adapter, a GGUF file or a hub id."""
@@ -63,6 +64,16 @@ class ModelConfig(Settings):
     """The number format in which a finetuned adapter is added to its base, to answer and to score with the sum. If not
     given, it is `dtype`. bfloat16 keeps 8 bits of a weight, so that a small change, such as a round of DPO at a low
     learning rate, may be lost; `float32` keeps it, and answers more slowly."""
+    serve: ServeConfig | None = None
+    """The server that answers and scores with this model in the place of transformers. See docs/scale.md."""
+
+    @model_validator(mode="after")
+    def _can_be_served(self) -> ModelConfig:
+        if self.serve is not None and self.adapter is AdapterUse.CONTINUE:
+            raise ValueError("adapter: continue cannot be used with serve; leave out one of them")
+        if self.serve is not None and self.merged_dtype is not None:
+            raise ValueError("merged_dtype: has no effect with serve, which does not merge adapters; leave it out")
+        return self
 
 
 def _model_from_text(value: object) -> object:
@@ -126,7 +137,8 @@ class TrainSettings(Settings):
     """How the learning rate falls after the warm-up."""
     # 5 % and cosine are the defaults of the released code; the paper names neither.
     warmup: Probability = 0.05
-    """The share of the steps, at the beginning, in which the learning rate rises."""
+    """The share of the steps, at the beginning, in which the learning rate rises. It has no effect with `schedule:
+    constant`."""
     max_tokens: Count | None = None
     """The most tokens of a row. A longer row is an error. It is not cut, so that the model learns where every answer
     ends. If not given, the limit is the model's own."""

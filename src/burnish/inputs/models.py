@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from burnish import backends
+from burnish.backends.served.host import ServedModel
 from burnish.backends.tracking import check_trackers
 from burnish.config import (
     DType,
@@ -18,6 +19,7 @@ from burnish.config import (
     expanded,
 )
 from burnish.errors import BackendError
+from burnish.inputs.served import Serving, host_of, sent_to_servers, with_servers
 from burnish.models import location
 from burnish.models.adapter import beneath, check_adapter, content_of_adapter
 from burnish.models.card import CARD, Weights, read_card
@@ -32,20 +34,30 @@ from burnish.types import Artifact, Head
 class FoundModel:
     """A model with its commit and number format, the identity of its weights, and its head.
 
-    `trained` means that it is a folder that burnish trained. Such a model is used without further training.
+    `trained` means that it is a folder that burnish trained. Such a model is used without further training. `serving`
+    says which server answers and scores in the model's place, or is None.
     """
 
     model: ModelConfig
     weights: Artifact
     head: Head = Head.NONE
     trained: bool = False
+    serving: Serving | None = None
 
     def artifact(self, steps: Steps) -> Artifact:
         """Return the model as an artifact: the stage that describes a base model, or the folder of a trained one."""
         if self.trained:
             path = location.find(self.model)
             return Artifact(path=str(path), kind="trained", fingerprint=self.weights.fingerprint)
-        return steps.base(self.model, self.weights, self.head)
+        base = steps.base(self.model, self.weights, self.head)
+        if (host := self.host) is not None:
+            steps.hosts.add(base, host)
+        return base
+
+    @property
+    def host(self) -> ServedModel | None:
+        """The server that answers and scores in the model's place, or None."""
+        return None if self.serving is None else host_of(self.model, self.serving)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +84,23 @@ class FoundModels:
 
     @property
     def identities(self) -> list[str]:
-        """The fingerprint of the weights of each model."""
-        return [found.weights.fingerprint for found in self.by_field.values()]
+        """The fingerprint of the weights of each model, and the version of each server."""
+        weights = [found.weights.fingerprint for found in self.by_field.values()]
+        return [*weights, *(one.serving.version for one in self.by_field.values() if one.serving is not None)]
+
+    @property
+    def hosts(self) -> list[ServedModel]:
+        """The servers of models that are served. Each is there once."""
+        return list(dict.fromkeys(host for one in self.by_field.values() if (host := one.host) is not None))
+
+    def sent(self) -> tuple[str, ...]:
+        """Return a line for each server on another machine that answers in a model's place: what is sent there."""
+        return tuple(sent_to_servers(self.by_field.values()))
+
+    def rest(self) -> None:
+        """Stop all servers that burnish started. They start again when they are needed."""
+        for host in self.hosts:
+            host.rest()
 
 
 def find_models(
@@ -87,7 +114,8 @@ def find_models(
     cannot be used, and BackendError if the hub does not answer.
     """
     check_trackers(execution)
-    return FoundModels({model.field: _found(model, execution, offline_ok, known) for model in wanted})
+    found = {model.field: _found(model, execution, offline_ok, known) for model in wanted}
+    return FoundModels(with_servers(found, execution, offline_ok))
 
 
 def _found(wanted: WantedModel, execution: Execution, offline_ok: bool, known: KnownHashes | None) -> FoundModel:

@@ -14,7 +14,7 @@ from burnish.config.rewards import RewardTraining
 from burnish.errors import ConfigError
 from burnish.inputs.context import RunContext
 from burnish.inputs.models import find_models, reward_doubts
-from burnish.models.card import copy_model
+from burnish.models.card import copy_model, remove_model
 from burnish.protocols import Backend
 from burnish.report.terminal import Terminal
 from burnish.rewards.pairs import GivenPair, GivenPairs, LeftOutPair, read_pairs
@@ -84,7 +84,7 @@ def train_and_test(
 def _put(model: Path, report: RewardReport, seen: Iterable[str], out: Path) -> None:
     """Write the reward model, its report and the groups of the prompts that it has seen into the folder `out`.
 
-    A kill leaves the folder as it was, or complete.
+    A kill leaves the folder as it was, or complete. If it held another model, a kill may leave it without a model.
     """
     with explained_write_errors(out):
         part = out.resolve().with_name(f".{out.resolve().name}{PART}")
@@ -99,6 +99,7 @@ def _put(model: Path, report: RewardReport, seen: Iterable[str], out: Path) -> N
             part.rename(out)
             return
         # The user asked to replace the files that are there. Other files in the folder stay.
+        remove_model(out)
         for path in sorted(part.iterdir()):
             path.replace(out / path.name)
         part.rmdir()

@@ -95,6 +95,13 @@ def warnings(rows: Sequence[TableRow]) -> Iterator[str]:
         )
 
 
+def drop_other_table(folder: Path, table: Path) -> None:
+    """Remove the table of an earlier scoring from a folder. Scores of another `table` must not lie beside it."""
+    earlier = folder / TABLE_FILE
+    if earlier.is_file() and not earlier.samefile(table):
+        earlier.unlink()
+
+
 def write_table(rows: Sequence[TableRow], folder: Path) -> Path:
     """Write a table that was computed into a folder, and return its path."""
     write_atomic(folder / TABLE_FILE, b"".join(dump_line(row.values) for row in rows))

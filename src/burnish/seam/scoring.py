@@ -16,7 +16,7 @@ from burnish.inputs.context import RunContext
 from burnish.inputs.distances import embedded_by
 from burnish.inputs.models import find_models, reward_doubts
 from burnish.inputs.writers import writer_of
-from burnish.perturbations import Checker, SourceResources, build
+from burnish.perturbations import Checker, LeftOut, SourceResources, build
 from burnish.protocols import Backend, Score
 from burnish.report.terminal import Terminal
 from burnish.report.text import plural
@@ -63,8 +63,8 @@ class Computed:
 
     `fewer` counts the prompts with fewer worse answers than asked for, and `left_out` what the source did not take.
     `no_reward` counts worse answers without a reward, because they do not fit into the reward model, `no_logprob` those
-    that do not fit into the policy, and `no_gold` the prompts whose gold answer does not fit into both. They are not in
-    the table. Neither are the prompts that the reward model was trained on (`trained_on`). `spent` is what calls to a
+    that do not fit into the policy, and `no_gold` the prompts whose gold answer does not fit into both. `trained_on`
+    counts the prompts on which the reward model was trained. They are not in the table. `spent` is what calls to a
     server cost, or None if none is asked.
     """
 
@@ -83,9 +83,14 @@ class Computed:
         """Yield what people should know about the table."""
         if self.fewer:
             yield f"{plural(self.fewer, 'prompt')} with fewer than {self.most:,} worse answers"
-        if self.left_out:
-            found = ", ".join(f"{number:,} {why.replace('_', ' ')}" for why, number in self.left_out.items())
+        # All other reasons count answers.
+        answers = {why: number for why, number in self.left_out.items() if why != LeftOut.NO_GOLD}
+        if answers:
+            found = ", ".join(f"{number:,} {why.replace('_', ' ')}" for why, number in answers.items())
             yield f"possible answers that were not taken: {found}"
+        if without := self.left_out.get(LeftOut.NO_GOLD):
+            reason = "the checker finds no final answer in the gold answer"
+            yield f"{plural(without, 'prompt')} without a worse answer, because {reason}"
         if self.trained_on:
             yield seen_words(self.trained_on)
         if self.bad_rows:

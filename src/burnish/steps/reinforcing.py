@@ -198,6 +198,7 @@ def reinforce(round_: PolicyRound) -> Artifact:
 
     handling = Handling(outside=any(one.outside for one in round_.sources))
     policy = steps.stage("train_policy", round_.config(), round_.inputs(scores), run, round_.label, handling)
+    steps.hosts.inherit(policy, round_.policy)
     steps.remember(policy, lambda other: reinforce(dataclasses.replace(round_, setting=_with(setting, other))))
     return policy
 

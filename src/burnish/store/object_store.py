@@ -7,8 +7,6 @@ they lie below `files/NAME/FINGERPRINT/ATTEMPT/`. The manifest is written last, 
 from __future__ import annotations
 
 import hashlib
-import os
-import socket
 from collections.abc import Generator, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
@@ -19,13 +17,14 @@ from typing import Any
 import orjson
 
 from burnish.errors import StageError
-from burnish.store.attempts import LEASE, Attempt, machine
+from burnish.store.attempts import LEASE, Attempt, Doing, machine, owner, read_words
 from burnish.store.bucket import Bucket
 from burnish.store.files import checksum, explained_write_errors, pretty, remove_tree, unique, write_atomic
 from burnish.store.finished import Done
 from burnish.store.garbage import Garbage
 from burnish.store.manifest import MANIFEST, Damage, RunRecord, parse_record
 from burnish.store.stages import RUNS, Store, record_of
+from burnish.store.under_way import UnderWay, under_way
 
 MANIFESTS, FILES, LEASES = "manifests", "files", "leases"
 UPLOAD_SECONDS = 24 * 3600.0
@@ -196,18 +195,32 @@ class ObjectStore(Store):
     # --- attempts on other hosts
 
     @contextmanager
-    def attempting(self, key: str) -> Generator[Attempt]:
+    def attempting(self, key: str, doing: Doing | None = None) -> Generator[Attempt]:
         """Begin an attempt, as `Store.attempting` does. Its signs of life are written into the bucket, too."""
         name = f"{LEASES}/{key}/{unique()}"
-        owner = f"process {os.getpid()} on {socket.gethostname()}\n{self._here()}".encode()
-        with super().attempting(key) as attempt:
-            attempt.sign = lambda: self.bucket.write(name, owner)
+
+        def sign() -> None:
+            about = read_words(attempt.words()) | {"cache": self._here()}
+            self.bucket.write(name, orjson.dumps(about))
+
+        with super().attempting(key, doing) as attempt:
+            attempt.sign = sign
             attempt.sign()
             try:
                 yield attempt
             finally:
                 with suppress(StageError):  # it gets too old by itself
                     self.bucket.delete([name])
+
+    def under_way(self) -> Iterator[UnderWay]:
+        """Yield the attempts of all hosts, as `Store.under_way` does."""
+        signs = self.bucket.listed(f"{LEASES}/")
+        now = self._now() if signs else None
+        for key, (_, beat) in sorted(signs.items()):
+            stage = key.split("/")[1]
+            # Uploads have leases, too. Their stage is still being attempted.
+            if now is not None and stage != FILES and (data := self.bucket.read(key)) is not None:
+                yield under_way(stage, read_words(data), (now - beat).total_seconds())
 
     def elsewhere(self, key: str) -> str | None:
         """Return which process on another host computes a stage now, or None if none gives signs of life.
@@ -221,9 +234,9 @@ class ObjectStore(Store):
         now = self._now()
         for name, (_, beat) in leases.items():
             if (now - beat).total_seconds() <= LEASE:
-                owner, _, place = (self.bucket.read(name) or b"another process").decode().partition("\n")
-                if place != self._here():
-                    return owner
+                about = read_words(self.bucket.read(name) or b"")
+                if about.get("cache") != self._here():
+                    return owner(about)
         return None
 
     def _here(self) -> str:

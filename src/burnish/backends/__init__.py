@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Protocol
 from burnish.config import DType, Execution, ModelConfig
 from burnish.errors import BackendError
 from burnish.models.chat import ChatTemplate
+from burnish.models.memory import Shape
 from burnish.protocols import Backend
 from burnish.types import TrainingRow
 
 if TYPE_CHECKING:
+    from burnish.backends.limits import TokenLimits
     from burnish.backends.preview import Rendered
     from burnish.backends.tracking import Tracking
 
@@ -125,6 +127,28 @@ def max_positions(model: ModelConfig) -> int:
     from burnish.backends.load import positions_of  # noqa: PLC0415
 
     return positions_of(model)
+
+
+def shape_of(model: ModelConfig) -> Shape | None:
+    """Return the sizes of a model, or None if it is no decoder of the usual form. Its weights are not loaded.
+
+    Raises BackendError where the model or a library is missing.
+    """
+    _quiet()
+    from burnish.backends.shapes import shape_of as found  # noqa: PLC0415
+
+    return found(model)
+
+
+def limits_of(model: ModelConfig, parameters: int, execution: Execution) -> TokenLimits:
+    """Return how many tokens go through a model of so many parameters together.
+
+    Raises BackendError if the device or a library is missing.
+    """
+    _quiet()
+    from burnish.backends.shapes import limits_of as found  # noqa: PLC0415
+
+    return found(model, parameters, execution)
 
 
 def end_of(model: ModelConfig) -> str | None:

@@ -15,6 +15,7 @@ from transformers import PrinterCallback, TrainerCallback, TrainingArguments
 
 from burnish.backends.batching import micro_batch
 from burnish.backends.device import Runtime, is_first, processes
+from burnish.backends.limits import pass_tokens
 from burnish.backends.passes import Limit, Pass, plan_passes
 from burnish.backends.reporting import Reports
 from burnish.config import DType, Optimizer, TrainSettings
@@ -23,8 +24,6 @@ from burnish.models.card import ModelCard
 
 A = TypeVar("A", bound=TrainingArguments)
 OPTIMIZERS = {Optimizer.ADAMW: "adamw_torch", Optimizer.ADAFACTOR: "adafactor", Optimizer.RMSPROP: "rmsprop"}
-REAL_MODEL_TOKENS = {"cpu": 1_024, "mps": 4_096, "cuda": 16_384}
-"""{device: padded tokens in one forward pass} for training a model of 100M parameters or more."""
 LOGGED = 100
 """About how often a trainer logs during a training whose metrics are sent."""
 WHOLE_MODEL = {DistributedType.NO, DistributedType.MULTI_GPU, DistributedType.MULTI_CPU}
@@ -149,10 +148,7 @@ class Arguments:
     @property
     def pass_tokens(self) -> int:
         """The most padded tokens that go through the model in one pass."""
-        # The built-in models have less than 1M parameters. For them, Python's work in each pass takes longer than the
-        # arithmetic.
-        small = self.card.base.source.startswith("builtin:")
-        return 65_536 if small else REAL_MODEL_TOKENS[self.runtime.device.type]
+        return pass_tokens(self.card.base.source.startswith("builtin:"), self.runtime.device.type)
 
     def steps(self, rows: int) -> int:
         """Return the number of the optimiser's steps over all epochs."""

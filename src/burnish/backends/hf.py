@@ -17,7 +17,7 @@ from transformers import LogitsProcessor
 
 from burnish.algorithms.reinforcement import PolicyPlan, PolicyTrained, Rewards
 from burnish.algorithms.rewards import RewardTrained
-from burnish.backends import Progress
+from burnish.backends import Progress, limits
 from burnish.backends.batching import plan_batches
 from burnish.backends.decoding import check_fits, decode
 from burnish.backends.device import Runtime, choose_device, set_threads
@@ -35,9 +35,6 @@ from burnish.types import Artifact, Completion, Head, PairRow, PreferenceRow, Pr
 
 R = TypeVar("R")
 J = TypeVar("J", PairRow, TrainingRow)
-SMALL_MODEL = 10_000_000
-"""Number of parameters. In smaller models Python's work in a step takes longer than the arithmetic, so answers are
-faster in large batches."""
 
 
 class HfBackend:
@@ -275,26 +272,17 @@ class HfBackend:
 
     def batch_tokens(self, model: Any) -> int:
         """Return how many tokens, padding included, a batch may have that is read at once."""
-        return self._tokens(model, 4_096, 4_096)
+        return limits.batch_tokens(self.runtime.execution, self.device.type, _is_small(model))
 
     def cached_tokens(self, model: Any) -> int:
         """Return how many tokens the cache of a batch of answers may have, padding and all beams included."""
-        return self._tokens(model, 16_384, 8_192)
+        return limits.cached_tokens(self.runtime.execution, self.device.type, _is_small(model))
 
     def read_tokens(self, model: Any) -> int:
         """Return how many tokens of prompts may be read at once, padding included."""
         # Only small models gain from it: their weights fit into the processor's cache, and so should the rows.
         small_on_cpu = self.device.type == "cpu" and _is_small(model)
         return min(3_072, self.cached_tokens(model)) if small_on_cpu else self.cached_tokens(model)
-
-    def _tokens(self, model: Any, small_on_cpu: int, on_cpu: int) -> int:
-        # The defaults for CPUs were the fastest in measurements on two cores, or near it with less memory.
-        if self.runtime.execution.batch_tokens != "auto":
-            return self.runtime.execution.batch_tokens
-        small = _is_small(model)
-        if self.device.type == "cpu":
-            return small_on_cpu if small else on_cpu
-        return 32_768 if small else 65_536
 
     def _load(self, model: Artifact) -> Loaded:
         if model.path not in self._loaded:
@@ -307,7 +295,7 @@ class HfBackend:
 
 
 def _is_small(model: Any) -> bool:
-    return sum(one.numel() for one in model.parameters()) < SMALL_MODEL
+    return sum(one.numel() for one in model.parameters()) < limits.SMALL_MODEL
 
 
 def _fitting(rows: Sequence[J], render: Callable[[J, int], list[int]], limit: int) -> dict[str, Sequence[int]]:

@@ -277,11 +277,18 @@ def max_positions(model: Any) -> int:
 
 def positions_of(base: ModelConfig) -> int:
     """Return the most tokens that a row may have for a base model, as its config says. No weights are read."""
+    return _positions(config_of(base))
+
+
+def config_of(base: ModelConfig) -> Any:
+    """Return the config of a base model, or of the base below an adapter. No weights are read.
+
+    Raises BackendError if it cannot be read.
+    """
     adapter = adapter_of(base)
     source, where = _arguments(base if adapter is None else beneath(base, adapter))
     with _readable(base):
-        config: Any = AutoConfig.from_pretrained(source, **where)
-    return _positions(config)
+        return AutoConfig.from_pretrained(source, **where)
 
 
 def _positions(config: Any) -> int:

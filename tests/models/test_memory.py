@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -84,3 +85,19 @@ def test_log_probabilities_need_the_layers_or_the_logits() -> None:
     assert (head.cache, head.weights) == (0, 2 * WEIGHTS)
     assert head.activations == 500 * 2 * (3 * 64 + 3 * 160)
     assert likely.activations == 2000 * 300 * 10
+
+
+def test_four_bits_in_the_layers_alone() -> None:
+    plain, four = (training(SMALL, TrainSettings(**LORA), BF16, SIZE, quantised=one) for one in (False, True))
+    # 92,160 linear weights with 4.127 bits each, and one part of 64 x 160 as bfloat16 while it is used.
+    assert plain.weights - four.weights == 2 * 92_160 - round(92_160 * 4.126953125 / 8) - 2 * 64 * 160
+    assert (plain.optimizer, plain.activations) == (four.optimizer, four.activations)
+
+
+def test_fsdp_splits_all_but_the_activations() -> None:
+    deep = replace(SMALL, layers=40)
+    whole, part = (training(deep, TrainSettings(**FULL), F32, SIZE, split_over=n) for n in (1, 8))
+    assert (part.optimizer, part.gradients) == (whole.optimizer // 8, whole.gradients // 8)
+    assert part.activations == whole.activations
+    # An eighth, two whole layers of 46,080 linear weights and two norms each, and the embedding.
+    assert part.weights == pytest.approx(whole.weights / 8 + 2 * 4 * (LINEAR + 128) + 4 * 300 * 64, abs=16)

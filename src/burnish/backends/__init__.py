@@ -72,6 +72,15 @@ def fast_dtype(execution: Execution) -> DType:
     return choose_dtype(choose_device(execution.device))
 
 
+def check_quantised(model: ModelConfig, execution: Execution) -> None:
+    """Raise BackendError if a model is to be kept in 4 bits and the library or the device for it is missing."""
+    _quiet()
+    from burnish.backends.device import choose_device  # noqa: PLC0415
+    from burnish.backends.placing import check_quantised as check  # noqa: PLC0415
+
+    check(model, choose_device(execution.device))
+
+
 def speed(execution: Execution) -> float | None:
     """Return how many floating-point operations a second this machine does in matrix products.
 

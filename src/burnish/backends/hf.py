@@ -24,6 +24,7 @@ from burnish.backends.device import Runtime, choose_device, set_threads
 from burnish.backends.dpo import PreferenceTraining
 from burnish.backends.export import export
 from burnish.backends.load import Loaded, load, max_positions
+from burnish.backends.placing import check_shards, place_of
 from burnish.backends.sampling import InverseCdf
 from burnish.backends.scoring import logprob_sums, most_targets, right_padded
 from burnish.backends.tracking import Tracking
@@ -51,6 +52,7 @@ class HfBackend:
         self.runtime = Runtime(
             device=self.device, execution=execution, progress=progress, sources=sources, tracking=tracking
         )
+        check_shards(self.device, execution)
         set_threads(execution)
         self._loaded: dict[str, Loaded] = {}
         self._in_training = False
@@ -124,6 +126,7 @@ class HfBackend:
         from burnish.backends.rl import Reinforcement  # noqa: PLC0415
 
         self._loaded.clear()
+        self.runtime.resident.drop()
         self._in_training = True
         try:
             return Reinforcement(Path(policy.path), plan, seed, self.runtime).learn(prompts, rewards, into)
@@ -243,7 +246,7 @@ class HfBackend:
         # a pad token of its own.
         pad = loaded.model.config.pad_token_id
         for batch in self._missing(label, batches, keys, done):
-            input_BT, mask_BT = right_padded([ids[i] for i in batch], pad, self.device)
+            input_BT, mask_BT = right_padded([ids[i] for i in batch], pad, loaded.model.device)
             with torch.inference_mode():
                 value_B = value(loaded.model(input_ids=input_BT, attention_mask=mask_BT).logits.float()).tolist()
             yield [Score(id=keys[i], value=one, tokens=len(ids[i])) for i, one in zip(batch, value_B, strict=True)]
@@ -290,7 +293,10 @@ class HfBackend:
             # answers of a training are all kept, because each of them is asked in every step.
             if not self._in_training:
                 self._loaded.clear()
-            self._loaded[model.path] = load(Path(model.path), self.device, self.runtime.sources)
+            # Models that reward a training must not take each other's adapters away.
+            resident = None if self._in_training else self.runtime.resident
+            place = place_of(self.device, self.runtime.execution)
+            self._loaded[model.path] = load(Path(model.path), place, self.runtime.sources, resident)
         return self._loaded[model.path]
 
 

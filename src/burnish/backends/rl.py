@@ -52,7 +52,7 @@ class Reinforcement:
         KL is no number. Errors of `rewards` pass through.
         """
         set_seed(self.seed)
-        model = trainable(self.policy, self.card, self.renderer)
+        model = trainable(self.policy, self.card, self.renderer, self.arguments)
         stop = StopsAtKl(self.plan.training.max_kl)
         trainer, kept = self._trainer(model, prompts, rewards, into / "trainer", stop), model.generation_config
         run(trainer, self.plan.optimising)

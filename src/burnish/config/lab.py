@@ -37,11 +37,17 @@ def _list_from_text(value: object) -> object:
 class Execution(Settings):
     """Settings that change how fast a run is, where it pauses and who is told of it. They do not change its results."""
 
-    # It came after the first version. Without it, config.yaml and manifests keep their bytes.
-    unwritten: ClassVar[frozenset[str]] = frozenset({"report_to"})
+    # They came after the first version. Without them, config.yaml and manifests keep their bytes.
+    unwritten: ClassVar[frozenset[str]] = frozenset({"report_to", "device_map", "shard"})
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """The device on which models run."""
+    device_map: Literal["none", "auto"] = "none"
+    """`auto` spreads the layers of each model over all GPUs that the process can see, and over the machine's memory if
+    they are not enough. It is for models that do not fit on one GPU, and needs `workers: 1`."""
+    shard: Literal["none", "fsdp2"] = "none"
+    """`fsdp2` splits the weights, gradients and optimiser of a training over the GPUs of all processes that torchrun
+    started. It is for programs that train through `burnish.backends` (docs/training.md)."""
     batch_tokens: Count | Literal["auto"] = "auto"
     """The number of tokens, padding included, in one batch. In scoring these are the tokens that are read. In
     generation they are the tokens of prompts and answers, once for each beam."""
@@ -61,6 +67,18 @@ class Execution(Settings):
     report_to: Annotated[tuple[Tracker, ...], BeforeValidator(_list_from_text)] = ()
     """Programs that get the metrics of each training while it runs, and at the end the metrics of each round:
     `trackio`, `wandb`, `mlflow` or `tensorboard`, or a list of them. See docs/tracking.md."""
+
+    @model_validator(mode="after")
+    def _spread_once(self) -> Execution:
+        if self.device_map == "auto" and self.workers > 1:
+            raise ValueError(
+                f"device_map: auto takes all GPUs for one process, but workers: {self.workers} found; set workers: 1"
+            )
+        if self.device_map == "auto" and self.shard != "none":
+            raise ValueError(
+                f"device_map: auto and shard: {self.shard} both split a model over the GPUs; leave one of them out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _told_once(self) -> Execution:

@@ -105,7 +105,7 @@ def _needed(chain: Sequence[StageRecord], model: ModelConfig, execution: Executi
     if stage.name in TRAINED:
         settings = _trained_with(chain)
         size = _pass_size(stage.name, settings, model, execution, limits.passed)
-        return training(shape, settings, model.dtype, size)
+        return training(shape, settings, model.dtype, size, quantised=model.quantise is not None)
     dtype = _run_in(chain, model)
     if stage.name == ANSWERED:
         decode = Decoding.model_validate(stage.config["decode"])

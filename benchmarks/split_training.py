@@ -83,14 +83,14 @@ def force_split() -> None:
             PartialState._shared_state["distributed_type"] = DistributedType.FSDP  # as accelerate does for GPUs
 
     AcceleratorState.__init__ = initialised  # pyright: ignore[reportAttributeAccessIssue] see above
-    hf.check_shards = lambda device, execution: None  # pyright: ignore[reportUnknownLambdaType, reportAttributeAccessIssue]
+    hf.check_split = lambda device, execution: None  # pyright: ignore[reportUnknownLambdaType, reportAttributeAccessIssue]
 
 
 def train(folder: Path, into: Path, way: str) -> None:
     """Finetune the model in `folder`. All processes of a training call this."""
     if way == "split":
         force_split()
-    execution = Execution(device="cpu", threads=1, micro_batch=2, shard="fsdp2" if way == "split" else "none")
+    execution = Execution(device="cpu", threads=1, micro_batch=2, split_training="fsdp2" if way == "split" else "none")
     trainer = hf.HfBackend(execution, Silent(), {})
     card = ModelCard(base=_model(folder), content="tiny", weights=Weights.BASE)
     start = into / "start"

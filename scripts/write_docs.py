@@ -25,18 +25,20 @@ from burnish.config import (
     MethodSettings,
     OneOf,
     OwnConfig,
+    PerturbationSettings,
     RefineConfig,
     RewardSettings,
     Settings,
     TaskSettings,
 )
 from burnish.config.rewards import RewardTraining
+from burnish.config.seam_study import STUDIES
 from burnish.config.study import ComparisonStudy, DemonstrationStudy
 
 DOCS = Path(__file__).parent.parent / "docs"
 HEAD = "<!-- Written by scripts/write_docs.py; the tests compare it with the code. -->\n"
 WIDTH = 100
-_BASES = (AlgorithmSettings, AnnotatorSettings, MethodSettings, RewardSettings, TaskSettings)
+_BASES = (AlgorithmSettings, AnnotatorSettings, MethodSettings, PerturbationSettings, RewardSettings, TaskSettings)
 """Classes from which kinds inherit; the kinds themselves are listed instead."""
 
 
@@ -47,6 +49,7 @@ def pages() -> dict[str, str]:
         "config.md": config_page(),
         "refine-config.md": refine_config_page(),
         "seam-config.md": seam_config_page(),
+        "seam-experiments-config.md": seam_experiments_config_page(),
         "study-config.md": study_config_page(),
     }
 
@@ -117,6 +120,19 @@ def seam_config_page() -> str:
     found = [model for root in (RewardTraining, *sources) for model in models(root)]
     sections = map(_section, dict.fromkeys(found))
     return "\n".join([HEAD, "# Settings of reward models and of SEAM\n", intro, *sections])
+
+
+def seam_experiments_config_page() -> str:
+    """Return every setting of the experiments on SEAM."""
+    kinds = list(STUDIES.all().values())
+    intro = (
+        "The settings of the experiments that `make seam` computes; [seam-experiments.md](seam-experiments.md) "
+        "explains them. A file of `configs/seam` with a `kind` has the fields of one of "
+        f"{', '.join(map(_link, kinds))}. Without a `kind` it is a config of `burnish run` ([config.md](config.md)). "
+        "An unknown field is an error.\n"
+    )
+    found = dict.fromkeys(model for kind in kinds for model in models(kind))
+    return "\n".join([HEAD, "# Settings of the experiments on SEAM\n", intro, *map(_section, found)])
 
 
 def study_config_page() -> str:

@@ -1,7 +1,8 @@
 """Write docs/findings.md and docs/one-rate.md from committed results: python scripts/write_findings.py.
 
 The prose of docs/findings.md is scripts/findings.md. There, a line `{{claims: ID ID}}` stands for a table of these
-registered claims with their verdicts. docs/one-rate.md goes through the paper's figures, as `make paper` computed them.
+registered claims with their verdicts, and `{{seam: NAME}}` for a table of the claims on an experiment of `make seam`.
+docs/one-rate.md goes through the paper's figures, as `make paper` computed them.
 """
 
 from __future__ import annotations
@@ -12,16 +13,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from make_seam import CLAIMS_FILE, registered
+from pydantic import TypeAdapter
+
 from burnish.evidence.page import short_table
 from burnish.evidence.registry import read_registry
 from burnish.evidence.verdicts import Decided, decide
 from burnish.report.claims import CLAIMS
 from burnish.report.paper import PAPER_FIGURES
+from burnish.seam.experiments_page import measured_words
+from burnish.seam.study_claims import ClaimVerdict, JudgedClaim
 
 SCRIPTS = Path(__file__).parent
 DOCS = SCRIPTS.parent / "docs"
 RESULTS = DOCS / "results"
 TABLE = re.compile(r"^\{\{claims: ([a-z0-9 -]+)\}\}\n", re.MULTILINE)
+SEAM = re.compile(r"^\{\{seam: ([a-z0-9-]+)\}\}\n", re.MULTILINE)
 NOTE = (
     "<!-- Written by scripts/write_findings.py from scripts/findings.md and docs/results; a test compares them. -->\n"
 )
@@ -42,6 +49,11 @@ other. Where the claim is that nothing is gained or that two things end alike, i
 a difference of two points. In all other cases the two *cannot be told apart*. These verdicts are not corrected for
 their number.
 """
+SEAM_MARKS = {
+    ClaimVerdict.HOLDS: "held",
+    ClaimVerdict.FAILS: "**not held**",
+    ClaimVerdict.OPEN: "*cannot be told apart*",
+}
 MARKS = {"held": "held", "not held": "**not held**", "cannot be told apart": "*cannot be told apart*"}
 
 
@@ -54,7 +66,22 @@ def findings(source: str, decided: Sequence[Decided]) -> str:
     named = [id_ for ids in TABLE.findall(source) for id_ in ids.split()]
     if wrong := sorted(set(named) ^ by_id.keys()):
         raise SystemExit(f"scripts/findings.md and docs/claims.yaml do not name the same claims: {', '.join(wrong)}")
-    return NOTE + TABLE.sub(lambda match: short_table([by_id[id_] for id_ in match[1].split()]), source)
+    tables = TABLE.sub(lambda match: short_table([by_id[id_] for id_ in match[1].split()]), source)
+    return NOTE + SEAM.sub(lambda match: seam_table(match[1]), tables)
+
+
+def seam_table(experiment: str) -> str:
+    """Return a table of the claims on an experiment of `make seam`, with their verdicts if it has results."""
+    file = RESULTS / "seam-embedded" / experiment / CLAIMS_FILE
+    if not file.exists():
+        words = [claim.words for claim in registered() if claim.experiment == experiment]
+        assert words, experiment
+        return "Registered, and without results so far:\n\n" + "".join(f"- {one}\n" for one in words)
+    rows = "".join(
+        f"| {_cell(one.words)} | {SEAM_MARKS[one.verdict]} | {measured_words(one)} |\n"
+        for one in TypeAdapter(list[JudgedClaim]).validate_json(file.read_bytes())
+    )
+    return f"| claim | verdict | measured |\n| --- | --- | --- |\n{rows}"
 
 
 def one_rate(claims: dict[str, list[dict[str, str]]], suite: dict[str, Any]) -> str:

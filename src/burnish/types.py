@@ -137,9 +137,10 @@ class Preference:
     """A judgement of one comparison, in the comparison's own order.
 
     `shown` lists the orders in which it was judged. `raw` has, for each of them, the probability that the second answer
-    shown is better, before it was turned back. `p_b` is P(b is better) in [0, 1]. It is None only for an abstention.
-    `logit` is log(p_b / (1 - p_b)) in nats where the judge computed p_b from it. It tells judgements apart whose p_b is
-    exactly 1 or 0 in floats. It is None for other judges, and then files leave it out.
+    shown is better, before it was turned back. What several people said is written in the pair's own order (ab). `p_b`
+    is P(b is better) in [0, 1]. It is None only for an abstention. `logit` is log(p_b / (1 - p_b)) in nats where the
+    judge computed p_b from it. It tells judgements apart whose p_b is exactly 1 or 0 in floats. It is None for other
+    judges, and then files leave it out.
     """
 
     comparison_id: str

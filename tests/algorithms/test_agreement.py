@@ -267,8 +267,8 @@ def test_what_is_known_of_a_worker() -> None:
         return GivenLabel(item=item, worker=worker, label=label, **more)  # type: ignore[arg-type]
 
     rows = [
-        one("i1", "ann", "A", seconds=10.0, chose_first=True, passed=True),
-        one("i2", "ann", "B", seconds=30.0, chose_first=True, passed=False),
+        one("i1", "ann", "A", seconds=10.0, chose_first=True),
+        one("i2", "ann", "B", seconds=30.0, chose_first=True),
         one("i3", "ann", "tie", seconds=50.0),
         *(one(f"j{n}", "ann", "A", chose_first=True) for n in range(6)),
         one("i1", "bob", "A"),
@@ -276,7 +276,8 @@ def test_what_is_known_of_a_worker() -> None:
         one("i1", "cy", "B"),
         one("k", "dee", "A", chose_first=False),
     ]
-    ann, bob, _, dee = by_worker(rows)
+    # Somebody who only answered a check gave no label.
+    ann, bob, _, dee = by_worker(rows, [("ann", True), ("ann", False), ("zoe", True)])
     assert (ann.worker, ann.labels, ann.passed, ann.checked) == ("ann", 9, 1, 2)
     assert ann.median_seconds == 30.0
     assert (ann.agrees, ann.pairs) == (pytest.approx(1 / 3), 3)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from burnish.algorithms.rewards import (
@@ -13,9 +15,12 @@ from burnish.algorithms.rewards import (
     stated_confidence,
 )
 
+NUMBERS = itertools.count()
 
-def pair(better: float, worse: float, longer: int = 0, source: str = "") -> RewardedPair:
-    return RewardedPair(id="x", source=source, better=better, worse=worse, longer=longer)
+
+def pair(better: float, worse: float, longer: int = 0, source: str = "", group: str | None = None) -> RewardedPair:
+    own = str(next(NUMBERS)) if group is None else group
+    return RewardedPair(id="x", group=own, source=source, better=better, worse=worse, longer=longer)
 
 
 PAIRS = [pair(2, 1, 3, "a"), pair(0, 1, -2, "a"), pair(1, 1, 0, "b"), pair(4, 0, 5, "b")]
@@ -26,6 +31,22 @@ def test_equal_rewards_are_half_right() -> None:
     assert found is not None
     assert (found.value, found.n) == (2.5 / 4, 4)
     assert accuracy_of([]) is None
+
+
+def test_pairs_of_one_prompt_are_no_independent_items() -> None:
+    """Two prompts with ten equal pairs each say no more than two pairs."""
+    twenty = [pair(float(right), 0.5, group=str(right)) for right in (0, 1) for _ in range(10)]
+    found, mean = accuracy_of(twenty), mean_reward(twenty)
+    assert found is not None
+    assert mean is not None
+    assert (found.value, found.n, found.ci95) == (0.5, 20, (0.0, 1.0))
+    # The means of the two prompts are .25 and .75: .5 plus and minus 12.706 * .25.
+    assert (mean.value, mean.n) == (0.5, 20)
+    assert mean.ci95 == (pytest.approx(0.5 - 3.1765, abs=1e-3), pytest.approx(0.5 + 3.1765, abs=1e-3))
+    # As many pairs of different prompts: Wilson's interval of 10 of 20.
+    alone = accuracy_of([pair(float(right), 0.5) for right in (0, 1) for _ in range(10)])
+    assert alone is not None
+    assert alone.ci95 == (pytest.approx(0.2993, abs=1e-4), pytest.approx(0.7007, abs=1e-4))
 
 
 def test_accuracy_by_source_and_by_length() -> None:

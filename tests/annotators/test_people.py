@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from burnish.algorithms.comparisons import agreed, tie_rank
+from burnish.algorithms.comparisons import agreed, orders_of, tie_rank
 from burnish.algorithms.preferences import Pair, most_confident
 from burnish.algorithms.ranking import Candidate
 from burnish.algorithms.refinement import Acceptance, select
 from burnish.annotators.people import PeopleAnnotator
 from burnish.people.mailbox import Annotation, Mailbox, Purpose, Said
 from burnish.types import (
+    Accept,
     Comparison,
     Demonstration,
     DemonstrationSource,
@@ -62,6 +63,26 @@ def test_what_people_come_to(tmp_path: Path, verdicts: list[tuple[Said, float | 
     assert preference.p_b == (None if p_b is None else pytest.approx(p_b))
 
 
+@pytest.mark.parametrize("shown", [(Order.AB, Order.AB, Order.BA), (Order.BA, Order.AB, Order.AB), (Order.BA,) * 3])
+@pytest.mark.parametrize("confidence", [0.6, None])
+def test_most_people_win_in_whichever_order_each_of_them_saw_the_pair(
+    tmp_path: Path, shown: tuple[Order, ...], confidence: float | None
+) -> None:
+    """Two prefer b and one prefers a. No two orders disagree, because each person saw only one of them."""
+    mailbox = Mailbox(tmp_path)
+    for n, (order, better) in enumerate(zip(shown, (Order.AB, Order.AB, Order.BA), strict=True)):
+        # b is the second answer in the order ab.
+        said = Said.SECOND if order is better else Said.FIRST
+        mailbox.answer([Annotation(id=f"compare-{PAIR.id}", said=said, by=f"p{n}", shown=order, confidence=confidence)])
+    ((preference,),) = PeopleAnnotator(mailbox, Purpose.COMPARE, EXAMPLES, 0).judge([PAIR], set())
+    p_b = 2 / 3 if confidence is None else (0.8 + 0.8 + 0.2) / 3
+    assert preference.p_b == pytest.approx(p_b)
+    assert orders_of(preference) == (pytest.approx(p_b),)
+    assert agreed(preference) == pytest.approx(2 / 3)
+    both = Acceptance(accept=Accept.BOTH_ORDERS)
+    assert select(candidates({"e": preference}), 1.0, 1, rule=both) == [Reason.ACCEPTED]
+
+
 def test_equal_confidence_is_ranked_by_what_the_seed_draws_and_not_by_the_id() -> None:
     ranks = {"a": "2", "b": "1", "c": "3"}
     candidates = [
@@ -105,6 +126,7 @@ def candidates(preferences: dict[str, Preference], seed: int = 0) -> list[Candid
             screened=None,
             verdict=one.verdict,
             p_b=one.p_b,
+            orders=orders_of(one),
             rank=tie_rank(one, str(seed), "1", name),
         )
         for name, one in sorted(preferences.items())

@@ -19,14 +19,14 @@ torch: Any = pytest.importorskip("torch")
 from burnish.backends import placing  # noqa: E402
 from burnish.backends.hf import HfBackend  # noqa: E402
 from burnish.backends.load import load  # noqa: E402
-from burnish.backends.placing import Place, check_quantised, check_shards, place_of  # noqa: E402
+from burnish.backends.placing import Placement, check_quantised, check_split, place_of  # noqa: E402
 from burnish.models.adapter import check_adapter  # noqa: E402
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 ATTACHED = STRONG.model_copy(update={"trained_adapter": "attach"})
 FOUR_BITS = ModelConfig(source="org/name", quantise="nf4")
 LORA = QUICK.model_copy(update={"epochs": 1, "lora": LoraConfig(r=4, alpha=8), "learning_rate": 1e-2})
-SHARDS = Execution(shard="fsdp2")
+SPLIT = Execution(split_training="fsdp2")
 
 
 def keys(seed: int = 0) -> SamplingKey:
@@ -107,7 +107,7 @@ def test_a_device_map_gives_the_same_answers(tmp_path: Path) -> None:
 
 
 def test_where_weights_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert Place(device=CPU).arguments(STRONG, torch.float32) == {}
+    assert Placement(device=CPU).arguments(STRONG, torch.float32) == {}
     assert place_of(CUDA, Execution()).arguments(STRONG, torch.float32) == {"device_map": {"": CUDA}}
     assert place_of(CUDA, Execution(device_map="auto")).arguments(STRONG, torch.float32) == {"device_map": "auto"}
     monkeypatch.setenv("WORLD_SIZE", "4")
@@ -139,20 +139,20 @@ def test_all_weights_of_a_model_in_four_bits_are_not_trained(tmp_path: Path) -> 
 
 
 def test_shards_that_accelerate_would_pass_over_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(BackendError, match=r"execution.shard: fsdp2 found, and the device is cpu: accelerate splits"):
-        HfBackend(Execution(device="cpu", shard="fsdp2"), NoProgress(), {})
-    with pytest.raises(BackendError, match=r"execution.shard: fsdp2 found, but there is one process"):
-        check_shards(CUDA, SHARDS)
+    with pytest.raises(BackendError, match=r"fsdp2 found, and the device is cpu: accelerate splits"):
+        HfBackend(Execution(device="cpu", split_training="fsdp2"), NoProgress(), {})
+    with pytest.raises(BackendError, match=r"execution.split_training: fsdp2 found, but there is one process"):
+        check_split(CUDA, SPLIT)
     monkeypatch.setenv("WORLD_SIZE", "2")
-    check_shards(CUDA, SHARDS)
-    check_shards(CPU, Execution())
+    check_split(CUDA, SPLIT)
+    check_split(CPU, Execution())
 
 
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
         ({"device_map": "auto", "workers": 2}, "device_map: auto takes all GPUs for one process, but workers: 2 found"),
-        ({"device_map": "auto", "shard": "fsdp2"}, "device_map: auto and shard: fsdp2 both split"),
+        ({"device_map": "auto", "split_training": "fsdp2"}, "device_map: auto and split_training: fsdp2 both split"),
     ],
 )
 def test_execution_that_contradicts_itself(settings: dict[str, Any], told: str) -> None:
@@ -176,4 +176,4 @@ def test_models_that_contradict_themselves(settings: dict[str, Any], told: str) 
 def test_new_settings_at_their_defaults_are_not_written() -> None:
     """So stores and results folders from before keep their identities and bytes."""
     assert not {"quantise", "trained_adapter"} & STRONG.model_dump().keys()
-    assert not {"device_map", "shard"} & Execution().model_dump().keys()
+    assert not {"device_map", "split_training"} & Execution().model_dump().keys()

@@ -76,6 +76,9 @@ def test_a_step_asks_for_the_rewards_of_its_answers(policy: Artifact, tmp_path: 
     assert read_card(tmp_path / "rl") == read_card(Path(policy.path))
     assert names(tmp_path / "rl") == names(Path(policy.path))
     assert weights(tmp_path / "rl") != weights(Path(policy.path))
+    # The model's own defaults for generation stay as they were. Other programs read them.
+    own = [(folder / "generation_config.json").read_bytes() for folder in (tmp_path / "rl", Path(policy.path))]
+    assert own[0] == own[1]
 
 
 @pytest.mark.slow

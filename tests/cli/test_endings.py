@@ -8,19 +8,31 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from markupsafe import escape
 
 from burnish.cli.common import main
-from burnish.cli.lab import ABOUT_THE_DEMO, AFTER_THE_DEMO, ONE_SEED
+from burnish.cli.lab import AFTER_THE_DEMO
+from burnish.config import Config
+from burnish.config.reading import demo_config
 from burnish.lab import running
+from burnish.report.cautions import ONE_SEED
+from burnish.report.page import render
 from burnish.report.words import headline
-from burnish.results import Results, read_results
+from burnish.results import Results, read_results, read_timings
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "results-v1"
 
 
+def with_note(results: Results, config: Config) -> Results:
+    """The results as a run with this config would leave them: their config has its note."""
+    found = results.config
+    assert isinstance(found, dict)
+    return results.model_copy(update={"config": {**found, "note": config.note}})
+
+
 def ended(monkeypatch: pytest.MonkeyPatch, results: Results, *arguments: str) -> Result:
-    def run(*_: Any) -> SimpleNamespace:
-        return SimpleNamespace(results=results, out=FIXTURE)
+    def run(config: Config, *_: Any) -> SimpleNamespace:
+        return SimpleNamespace(results=with_note(results, config), out=FIXTURE)
 
     monkeypatch.setattr(running, "run", run)
     return CliRunner().invoke(main, arguments, catch_exceptions=False)
@@ -34,16 +46,22 @@ def test_the_end_of_the_demo(monkeypatch: pytest.MonkeyPatch, seeds: int) -> Non
     said = ended(monkeypatch, results, "demo").stdout
     lines = said.splitlines()
     assert all(sentence in lines for sentence in headline(results))
+    note = demo_config().note
+    assert note is not None
+    assert "too high for SFT" in note
     assert (ONE_SEED in lines) == (seeds == 1)
     place = lines.index(f"report: {FIXTURE / 'report.html'}")
-    assert lines[place + 1 : place + 3] == [ABOUT_THE_DEMO, "what you can do next:"]
-    assert len(lines) == place + 3 + len(AFTER_THE_DEMO)
+    assert lines[place - 1 : place + 2] == [note, lines[place], "what you can do next:"]
+    assert len(lines) == place + 2 + len(AFTER_THE_DEMO)
+    page = render(with_note(results, demo_config()), read_timings(FIXTURE), [], "")
+    assert f'<p class="caution">{note}</p>' in page
+    assert (escape(ONE_SEED) in page) == (seeds == 1)
 
 
 def test_nothing_is_said_about_rates_that_the_user_has_set(monkeypatch: pytest.MonkeyPatch) -> None:
     said = ended(monkeypatch, read_results(FIXTURE), "demo", "--set", "train.learning_rate=5e-4").stdout
     assert "what you can do next:" in said
-    assert ABOUT_THE_DEMO not in said
+    assert "too high for SFT" not in said
 
 
 @pytest.mark.parametrize("command", AFTER_THE_DEMO)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from burnish.config.judge import checked_address
+from burnish.config.addresses import checked_address
 from burnish.config.reading import refine_config
 from burnish.errors import ConfigError
 

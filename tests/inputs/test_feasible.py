@@ -136,6 +136,6 @@ def test_one_copy_is_allowed(monkeypatch: pytest.MonkeyPatch, copies: str | None
 
 
 def test_a_command_does_not_split_a_training() -> None:
-    with pytest.raises(ConfigError, match=r"execution.shard: fsdp2 found, but the commands of burnish train in one"):
-        check_unsplit(Execution(shard="fsdp2"))
+    with pytest.raises(ConfigError, match=r"split_training: fsdp2 found, but the commands of burnish train in one"):
+        check_unsplit(Execution(split_training="fsdp2"))
     check_unsplit(Execution())

@@ -35,6 +35,26 @@ def test_a_judge_of_win_rates_gets_references_and_an_annotator_does_not(tmp_path
     )
 
 
+RL = {"kind": "rl", "steps": 2, "prompts": 4, "samples": 2}
+
+
+@pytest.mark.parametrize(
+    ("method", "comparisons"),
+    [
+        # Two rounds of ILR with one comparison of each of 40 rows.
+        (RL | {"reward": "checker", "after": {"kind": "ilr", "rounds": 2}}, 80),
+        # The same, and three pairs of each row.
+        ({"kind": "dpo", "rounds": 1, "after": {"kind": "ilr", "rounds": 2}}, 200),
+        # 2 steps of 4 x 2 answers, and at most 256 answers that give the scale of the rewards.
+        (RL | {"reward": "annotator"}, 16 + 256),
+        (RL | {"reward": "annotator", "standardize": False}, 16),
+    ],
+)
+def test_the_number_of_comparisons_is_an_upper_bound(tmp_path: Path, method: dict[str, Any], comparisons: int) -> None:
+    (line,) = plan(small(supervision={"annotator": AWAY}, methods=[method]), tmp_path).sent
+    assert f"at most {comparisons} comparisons" in line
+
+
 def test_nothing_is_said_where_nothing_leaves_the_machine(tmp_path: Path) -> None:
     assert plan(annotated(AWAY | {"base_url": "http://localhost:1/v1"}), tmp_path).sent == ()
     assert plan(small(), tmp_path).sent == ()

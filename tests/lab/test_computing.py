@@ -10,7 +10,7 @@ import pytest
 from experiment import Quiet, small
 
 from burnish.errors import BurnishError, ConfigError, Paused, StageError
-from burnish.lab.computing import TRIES, Foreman, compute, whole
+from burnish.lab.computing import NODES, TRIES, Foreman, compute, whole
 from burnish.lab.inputs import resolve
 from burnish.lab.pool import About, Assignment, Brief, Report, line_of, read_line
 from burnish.store.agenda import Agenda
@@ -85,6 +85,15 @@ def test_a_stage_whose_worker_died_is_tried_again() -> None:
     done, said, error = worked([stage("a"), stage("b", "a")], pool)
     assert (done, error, pool.order) == (["a", "b"], None, ["a", "a", "a", "b"])
     assert said == ["seed 0 a: its worker was killed by signal 9 (SIGKILL); it is tried again"] * 2
+
+
+def test_a_stage_whose_nodes_die_is_tried_more_often() -> None:
+    node = dataclasses.replace(LOST, message="its node died", node_died=True)
+    pool = Played(1, {"a": [node] * TRIES * 2})
+    done, said, raised = worked([stage("a")], pool)
+    assert (done, len(said), raised) == (["a"], TRIES * 2, None)
+    _, _, raised = worked([stage("a")], Played(1, {"a": [node] * NODES}))
+    assert str(raised) == f"seed 0 a: its node died. It was tried {NODES} times; finished work is kept"
 
 
 def test_a_stage_whose_workers_all_die_is_named() -> None:

@@ -43,6 +43,25 @@ def test_a_policy_learns_from_the_checker(tmp_path: Path) -> None:
         assert run.metrics["label_accuracy"] == found.run("sft", 0).metrics["label_accuracy"]
 
 
+class Seeded(Poor):
+    """Remembers the seeds of its trainings with RL."""
+
+    seeds: list[int]
+
+    def train_policy(self, policy: Any, prompts: Any, plan: Any, rewards: Any, seed: int, into: Path) -> Any:
+        self.seeds.append(seed)
+        return super().train_policy(policy, prompts, plan, rewards, seed, into)
+
+
+def test_each_round_takes_the_prompts_in_another_order(tmp_path: Path) -> None:
+    backend = Seeded(gold())
+    backend.seeds = []
+    found = measured(small(methods=[rl(rounds=3), rl(name="one")]), tmp_path, backend)
+    # The first round is the same whether others follow or not.
+    assert found.outcome("rl", 1).round.model == found.outcome("one", 1).round.model
+    assert len(backend.seeds) == len(set(backend.seeds)) == 3
+
+
 def skill(model: Any) -> float:
     return float((Path(model.path) / "skill.json").read_text())
 

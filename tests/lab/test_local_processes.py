@@ -14,8 +14,9 @@ import pytest
 from experiment import small
 
 from burnish.lab import local_processes
+from burnish.lab.children import died
 from burnish.lab.inputs import resolve
-from burnish.lab.local_processes import LocalProcesses, died
+from burnish.lab.local_processes import LocalProcesses
 from burnish.lab.pool import About, Assignment, Brief, Report
 
 PRELUDE = """
@@ -146,6 +147,18 @@ for key in tasks():
     pool.close()
 
 
+def test_a_worker_whose_gpu_failed_is_replaced(played: Played) -> None:
+    program = "for key in tasks(): tell('lost' if key == 'a' else 'finished', message=str(os.getpid()))"
+    pool = played(program, 1)
+    pool.submit(task("a"))
+    (lost,) = ended(pool)
+    pool.submit(task("b"))
+    (done,) = ended(pool)
+    assert [(one.about, one.fingerprint) for one in (lost, done)] == [(About.LOST, "a"), (About.FINISHED, "b")]
+    assert lost.message != done.message
+    pool.close()
+
+
 def test_a_worker_that_died_without_a_stage_is_replaced_in_silence(played: Played) -> None:
     pool = played("for key in tasks():\n    tell('finished', fingerprint=key)\n    os._exit(1)", 1)
     for key in ("a", "b"):
@@ -153,7 +166,7 @@ def test_a_worker_that_died_without_a_stage_is_replaced_in_silence(played: Playe
         assert [report.about for report in ended(pool)] == [About.FINISHED]
         # It may be forgotten already, if its end was heard with its report.
         for process in list(pool._processes):
-            process.child.wait()
+            process.process.wait()
     pool.close()
 
 
@@ -179,12 +192,22 @@ def test_no_worker_is_left(played: Played, monkeypatch: pytest.MonkeyPatch, prog
     monkeypatch.setattr(local_processes, "PATIENCE", 0.5)
     pool = played(program, 2)
     pool.submit(task("a"))
-    pids = [process.child.pid for process in pool._processes]
+    pids = [process.process.pid for process in pool._processes]
     assert len(pids) == 2
     pool.close()
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+def test_each_worker_sees_a_gpu_of_its_own(played: Played, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2, GPU-7f")
+    program = "for key in tasks(): time.sleep(0.2); tell('finished', message=os.environ['CUDA_VISIBLE_DEVICES'])"
+    pool = played(program, 3)
+    for key in "abc":
+        pool.submit(task(key))
+    assert sorted(report.message for report in ended(pool, 3)) == ["2", "2", "GPU-7f"]
+    pool.close()
 
 
 @pytest.mark.parametrize(

@@ -136,6 +136,11 @@ def test_experiments_with_equal_settings_share_a_backend(tmp_path: Path, monkeyp
             About.FAILED,
             "No space left on device; free space or raise the limit",
         ),
+        (
+            RuntimeError("CUDA error: uncorrectable ECC error"),
+            About.LOST,
+            "cannot be used any more (CUDA error: uncorr",
+        ),
         (ZeroDivisionError("no luck"), About.FAILED, "ZeroDivisionError: no luck; burnish or a library has a fault"),
     ],
 )
@@ -155,7 +160,9 @@ def test_how_a_stage_ends_is_reported(
     assert message in report.message
     assert report.command == ("burnish annotate" if about is About.PAUSED else "")
     # Nothing but an error of burnish keeps its class.
-    expected = "" if about is About.PAUSED else "DataError" if isinstance(raised, DataError) else "StageError"
+    expected = (
+        "" if about in {About.PAUSED, About.LOST} else "DataError" if isinstance(raised, DataError) else "StageError"
+    )
     assert report.error == expected
 
 

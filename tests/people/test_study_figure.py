@@ -241,3 +241,7 @@ def test_win_rates_of_a_run_have_the_betas(tmp_path: Path) -> None:
     written = write_study_figure(figure, tmp_path / "out")
     assert [path.name for path in written] == ["figure-6a.svg", "figure-6c.svg", "figure-6.json"]
     assert "DPO, beta" in words_in(written[1].read_text())
+    # A run alone is enough for this part.
+    result = CliRunner().invoke(cli, ["study", "figure", "--run", str(tmp_path), "--out", str(tmp_path / "alone")])
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "alone" / "figure-6c.svg").read_bytes() == written[1].read_bytes()

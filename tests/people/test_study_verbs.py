@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from people_at_work import person, worked
+from people_at_work import begun, person, right_reply, worked
 from study_pages import COMPARISONS, DEMONSTRATIONS, in_process, made_study, served
 
 from burnish.cli import main as cli
 from burnish.config.study import StudyKind
 from burnish.people import web
+from burnish.people.study.checking import CheckCount, check_counts
 from burnish.people.study.folder import StudyFolder
 from burnish.people.study.managing import renew
 from burnish.people.study.model import SentReply, ShownQuestion
@@ -96,12 +97,55 @@ def test_agreement_is_that_of_the_exported_labels(tmp_path: Path):
         cli, ["agreement", str(tmp_path / "out" / "labels.jsonl"), "--ordinal", "A,tie,B", "--json"]
     )
     found = json.loads(said("agreement", study.path, "--json"))
+    people = found.pop("people")
     assert found == json.loads(by_file.stdout)
+    assert [(one["worker"], one["labels"], one["median_seconds"], one["checked"]) for one in people] == [
+        ("p001", 6, 45.0, 0),
+        ("p002", 6, 45.0, 0),
+    ]
     # Bob saw "two" first in half of the six pairs.
     assert found["unanimous"] == 0.5
     assert "unanimous items                50.0" in said("agreement", study.path)
     with in_process(study) as served:
         assert "Krippendorff's alpha, nominal" in served.admin().get("/agreement").text
+
+
+def test_each_person_is_shown_with_speed_checks_and_side(tmp_path: Path):
+    study = made_study(tmp_path, COMPARISONS, "per_sitting: 6\nwanted: 2\nscreening_tries: 2\n")
+    (study.path / "questions.yaml").write_text("[{prompt: Which, first: right, second: wrong, expected: first}]\n")
+    with closing(opened(study.file)) as db:
+        renew(db, study.rules(), study.checks(COMPARISONS), 0.0)
+        ann, bob = (begun(db, study.rules(), name) for name in ("ann", "bob"))
+        worked(db, study.rules(), ann, 0.0, lambda one: right_reply(one) if one.of == 1 else prefers_two(one))
+        # Bob fails the screening once.
+        worked(db, study.rules(), bob, 0.0, lambda one: SentReply(value=-(right_reply(one).value or 0)), most=1)
+        worked(db, study.rules(), bob, 50.0, lambda one: right_reply(one) if one.of == 1 else clicks_first(one))
+    ann, bob = json.loads(said("agreement", study.path, "--json"))["people"]
+    assert (ann["passed"], ann["checked"], bob["passed"], bob["checked"]) == (1, 1, 1, 2)
+    # Ann saw "two" first in half of the six pairs.
+    assert (ann["chose_first"]["value"], ann["chose_first"]["n"]) == (0.5, 6)
+    assert (bob["chose_first"]["value"], bob["chose_first"]["n"]) == (1.0, 6)
+    lines = said("agreement", study.path).replace("\N{NO-BREAK SPACE}", " ").splitlines()
+    header, first, second = lines[-3:]
+    assert header.split("  ")[1:2] == ["worker"]
+    assert "45.0            1 of 1        50.0 % (18.8 to 81.2) of 6" in first
+    assert "45.0            1 of 2        100.0 % (61.0 to 100.0) of 6, leans to a side" in second
+    with in_process(study) as served:
+        admin = served.admin()
+        assert "1 of 2" in admin.get("/people").text
+        overview = admin.get("/").text
+        assert "Pairs shown in the order ab, and ba 6, 6" in overview
+        assert "Checks that were right 2 of 3 (67 %)" in overview
+        assert "of 6, leans to a side" in admin.get("/agreement").text
+
+
+def test_checks_of_demonstrations_are_counted_by_their_words(tmp_path: Path):
+    study = made_study(tmp_path, DEMONSTRATIONS)
+    done(study, "ann")  # each answer is "three", which one of the three checks wants
+    with closing(opened(study.file)) as db:
+        assert check_counts(db) == {"p001": CheckCount(right=1, judged=3)}
+    with in_process(study) as served:
+        assert "1 of 3" in served.admin().get("/people").text
 
 
 def test_who_took_part_is_listed_for_paying_them(tmp_path: Path):

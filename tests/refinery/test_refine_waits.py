@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from people_at_work import person, worked
-from refinement import bytes_of, refine, rows, settings, written
+from refinement import CAP, bytes_of, refine, right, rows, settings, written
 from test_refine_with_study import answered_in_a_spreadsheet, truth
 
 from burnish.config import RefineConfig
@@ -18,7 +18,7 @@ from burnish.people.mailbox import Mailbox
 from burnish.people.study.beside import free_place, study_with
 from burnish.people.study.folder import StudyFolder, new_study
 from burnish.people.study.managing import set_state
-from burnish.people.study.model import StudyState
+from burnish.people.study.model import ItemRole, SentReply, ShownQuestion, StudyState
 from burnish.people.study.schema import opened
 from burnish.people.study.sittings import arrive, consent
 from burnish.people.waiting import with_people
@@ -28,7 +28,7 @@ def config_of(where: Path, **options: int) -> RefineConfig:
     return settings(written(where), annotator="people", no_selftest=True, **options)
 
 
-def come(study: StudyFolder, name: str) -> bool:
+def come(study: StudyFolder, name: str, reply: Callable[[ShownQuestion], SentReply] = truth) -> bool:
     """Let a person answer in a study, and say whether there was a place."""
     rules = study.rules()
     with closing(opened(study.file)) as db:
@@ -36,7 +36,7 @@ def come(study: StudyFolder, name: str) -> bool:
         if session is None:
             return False
         assert consent(db, rules, session, 0.0) is None
-        worked(db, rules, session, 0.0, truth)
+        worked(db, rules, session, 0.0, reply)
     return True
 
 
@@ -89,6 +89,46 @@ def test_two_rounds_go_on_with_the_answers_of_studies(tmp_path: Path) -> None:
             refine(config_of(tmp_path), other)
         answered_in_a_spreadsheet(other / "out")
     assert refine(config_of(tmp_path), other).labels() == found.labels()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("sure", "better"), [(3, True), (1, False)])
+def test_several_people_compare_each_pair_in_a_study_anywhere(tmp_path: Path, sure: int, better: bool) -> None:
+    """Two people are right and one is surely wrong. The mean of all three counts.
+
+    If the two are sure, they win, in whichever order each of them saw the pair. If they are not, they lose, although
+    they are more."""
+    out, rules = tmp_path / "out", tmp_path / "rules.yaml"
+    rules.write_text("wanted: 3\nper_sitting: 50\n")
+    studies: list[StudyFolder] = []
+
+    def make() -> None:
+        studies.append(new_study(tmp_path / "far" / "people", out, StudyKind.COMPARISONS, rules))
+        assert study_with(out, Mailbox(out).unanswered()) == studies[0].path
+
+    def says(question: ShownQuestion, value: int) -> SentReply:
+        found = truth(question)
+        work = question.role is ItemRole.WORK and found.value
+        return SentReply(value=value * (1 if (found.value or 0) > 0 else -1)) if work else found
+
+    def person_says(name: str, value: int) -> Callable[[], None]:
+        def answer() -> None:
+            assert Mailbox(out).said() == {}  # nothing is taken over before all three have answered
+            assert come(studies[0], name, lambda one: says(one, value))
+
+        return answer
+
+    (tmp_path / "far").mkdir()
+    world = Meanwhile(make, person_says("ann", sure), person_says("bob", -3), person_says("cy", sure))
+    found = with_people(lambda: refine(config_of(tmp_path, rounds=1), tmp_path), world.said.append, world.sleep)
+    assert world.things == []
+    assert {len(by) for by in Mailbox(out).said().values()} == {3}
+    changed = [
+        right(row["question"], label)
+        for row, label in zip(rows(), found.labels(), strict=True)
+        if label != row["answer"]
+    ]
+    assert changed == [better] * CAP
 
 
 @pytest.mark.slow

@@ -184,6 +184,18 @@ def test_a_folder_that_holds_something_is_kept(tmp_path: Path) -> None:
     assert Counter(path.name for path in out.iterdir()) >= Counter(["mine.txt", "model.json", "reward.json"])
 
 
+def test_nothing_of_an_earlier_model_stays_in_a_folder_that_is_overwritten(tmp_path: Path) -> None:
+    """The weights of an adapter, or some of several files, would be read in place of the new ones."""
+    out = tmp_path / "rm"
+    out.mkdir()
+    names = ["adapter_config.json", "adapter_model.safetensors", "config.json", "model-00001-of-00002.safetensors"]
+    for name in (*names, "model.safetensors.index.json", "mine.txt"):
+        (out / name).write_text("old")
+    train_and_test(pairs(tmp_path), training_of(STRONG, {}), out, place(tmp_path))
+    assert {path.name for path in out.iterdir() if path.read_text(errors="replace") == "old"} == {"mine.txt"}
+    assert (out / "model.json").is_file()
+
+
 @pytest.mark.slow
 def test_a_model_without_a_head_is_refused(tmp_path: Path) -> None:
     pytest.importorskip("torch")
@@ -201,7 +213,15 @@ def test_a_reward_model_without_a_chat_template_is_named(tmp_path: Path, capfd: 
     for style, said in ((None, True), ("qwen", False)):
         folder = tiny_model(tmp_path / f"tiny-{style}", style)
         measure(ModelConfig(source=str(folder)), pairs(tmp_path, 4), place(tmp_path))
-        assert ("has no chat template" in capfd.readouterr().err) is said
+        told = capfd.readouterr().err
+        assert ("has no chat template" in told) is said
+        # The pad token of these tokenizers is the end of a sequence. With qwen's template an answer ends otherwise.
+        assert ("pad token of the reward model is also its end token" in told) is said
+    other = tiny_model(tmp_path / "tiny-pad")
+    config = other / "tokenizer_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"pad_token": "a"}))
+    measure(ModelConfig(source=str(other)), pairs(tmp_path, 4), place(tmp_path))
+    assert "pad token" not in capfd.readouterr().err
 
 
 @pytest.mark.slow

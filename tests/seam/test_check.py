@@ -15,17 +15,20 @@ from rewarding import STRONG, Misjudging, prompts
 from burnish.backends.fake import FakeBackend
 from burnish.cli import main
 from burnish.config import DataConfig, ModelConfig
-from burnish.errors import ConfigError
+from burnish.errors import ConfigError, DataError
 from burnish.results import Metric
 from burnish.rewards.report import report_on, write_report
+from burnish.rewards.trained_prompts import write_prompts
 from burnish.rewards.verbs import Workplace
 from burnish.seam.checking import CheckOptions, check
-from burnish.seam.fitness import LEAST_RIGHT, Check, Fit, FitReport, by_length, by_share, together
+from burnish.seam.fitness import LEAST_RIGHT, Check, Fit, FitReport, by_length, by_share, sentence, together
 from burnish.seam.options import checker_of
+from burnish.seam.prompts import read_prompts
 
 
 def pairs(where: Path, longer: str = "") -> Path:
     """Write pairs of a right and a wrong answer, the right one with more words if they are given."""
+    where.mkdir(exist_ok=True)
     path = where / "pairs.jsonl"
     rows = [
         {"prompt": p.question, "chosen": f"{longer}#### {p.answer}", "rejected": f"#### {p.answer + 1}"}
@@ -93,9 +96,40 @@ def _trained(where: Path) -> ModelConfig:
     folder.mkdir()
     for path in (EMBEDDED / "strong").iterdir():
         (folder / path.name).write_bytes(path.read_bytes())
-    tested = [RewardedPair(id=str(n), source="", better=1.0, worse=0.0, longer=n % 3 - 1) for n in range(30)]
+    tested = [
+        RewardedPair(id=str(n), group=str(n), source="", better=1.0, worse=0.0, longer=n % 3 - 1) for n in range(30)
+    ]
     write_report(report_on("rm", "pairs", tested, {}, 0, (100, ())), folder)
     return ModelConfig(source=str(folder))
+
+
+def test_no_check_counts_prompts_that_the_reward_model_was_trained_on(tmp_path: Path) -> None:
+    trained = _trained(tmp_path)
+    seen = read_prompts(DataConfig(source=str(prompts(tmp_path))), None, 0).examples[:15]
+    write_prompts([one.group for one in seen], Path(trained.source))
+    report = checked(tmp_path, reward=trained)
+    # 40 pairs and 20 prompts are given.
+    assert [one.measured.n for one in report.checks[:3]] == [25, 5, 5]
+    assert "pairs left out: 15 of prompts that it was trained on" in report.notes
+    for part in ("the policy's own answers", "near misses"):
+        assert f"{part}: 15 prompts left out that the reward model was trained on" in report.notes
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "found"),
+    [
+        ("reward.json", "{", "Invalid JSON"),
+        ("reward.json", "{}", "model: Field required; name pairs with --pairs"),
+        ("trained_on.json", "{", "no list of prompts"),
+        ("trained_on.json", '{"groups": 3}', "no list of prompts"),
+        ("trained_on.json", "{}", "no list of prompts"),
+    ],
+)
+def test_a_damaged_file_beside_a_reward_model_is_named(tmp_path: Path, name: str, text: str, found: str) -> None:
+    trained = _trained(tmp_path)
+    (Path(trained.source) / name).write_text(text)
+    with pytest.raises(DataError, match=rf"{name}: .*{found}"):
+        checked(tmp_path, reward=trained, pairs=None)
 
 
 @pytest.mark.parametrize(
@@ -114,13 +148,32 @@ def test_a_share_is_judged_by_its_interval(bounds: tuple[float, float] | None, v
     assert by_share(Check.HELD_OUT, nothing).verdict is Fit.NOT_MEASURED
 
 
-def test_a_reward_that_follows_the_length_is_not_fit() -> None:
-    assert [by_length(value, 9).verdict for value in (0.49, -0.5, 0.5, None)] == [
-        Fit.FIT,
-        Fit.NOT_FIT,
-        Fit.NOT_FIT,
-        Fit.NOT_MEASURED,
-    ]
+def test_the_length_is_judged_by_its_interval() -> None:
+    # The intervals over 100 pairs are .13 to .49, .32 to .65 and .70 to .88. That of 9 pairs with .3 is -.49 to .82.
+    found = [by_length(value, pairs) for value, pairs in ((0.32, 100), (0.5, 100), (0.81, 100), (0.3, 9))]
+    assert [one.verdict for one in found] == [Fit.FIT, Fit.UNCLEAR, Fit.NOT_FIT, Fit.UNCLEAR]
+    assert "32 (95 % interval 0.13 to 0.49, 100 pairs): nearer to 0 than 0.5." in sentence(found[0])
+    assert "it cannot be told" in sentence(found[1])
+    assert [by_length(sign, 100).verdict for sign in (1.0, -1.0)] == [Fit.NOT_FIT, Fit.NOT_FIT]
+    # Three pairs say nothing, whatever their correlation is.
+    assert by_length(1.0, 3).verdict is Fit.UNCLEAR
+    assert by_length(None, 9).verdict is Fit.NOT_MEASURED
+
+
+def test_two_prompts_without_a_mistake_do_not_make_a_reward_model_fit(tmp_path: Path) -> None:
+    few = DataConfig(source=str(prompts(tmp_path / "few", 2)))
+    verdict, value = of(checked(tmp_path, prompts=few))[Check.NEAR_MISSES]
+    assert (verdict, value) == (Fit.UNCLEAR, 1.0)
+
+
+def test_pairs_that_cannot_be_used_are_counted_if_the_user_says_so(tmp_path: Path) -> None:
+    path = pairs(tmp_path / "given")
+    path.write_text(path.read_text() + '{"prompt": "x"}\n')
+    place = Workplace(store=tmp_path / "store", own_backend=lambda: FakeBackend(RIGHT))
+    report = check(CheckOptions(reward=STRONG, pairs=path, skip_bad=True), place)
+    assert (report.checks[0].measured.n, report.notes) == (40, ["pairs left out: 1 rows that cannot be used"])
+    with pytest.raises(DataError, match=r"pairs\.jsonl:41"):
+        check(CheckOptions(reward=STRONG, pairs=path), place)
 
 
 def test_all_checks_together() -> None:

@@ -138,3 +138,52 @@ def test_a_checker_that_reads_no_gold_answer_is_refused(tmp_path: Path) -> None:
     path = prompts(tmp_path / "mine", answer="no number")
     with pytest.raises(DataError, match="finds no final answer in any of 20 gold answers"):
         measured(tmp_path, data=DataConfig(source=str(path)))
+
+
+class Choosy(Misjudging):
+    """Gives no reward to answers that end in 4 or 5."""
+
+    def rewards(self, model: Any, rows: Any, done: Any) -> Any:
+        for batch in super().rewards(model, rows, done):
+            yield [score for score in batch if score.value not in {4.0, 5.0}]
+
+
+def test_what_is_in_no_pair_is_counted(tmp_path: Path) -> None:
+    path = prompts(tmp_path / "mine")
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for row in rows[:5]:
+        row["answer"] = "no number"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    data = DataConfig(source=str(path))
+    (policy,) = measured(tmp_path, Choosy(RIGHT), data=data).policies
+    # The fake policy writes the right number or the next one.
+    (whole,) = measured(tmp_path / "whole", data=data).policies
+    assert (policy.samples, policy.no_gold, whole.no_gold, whole.without_reward) == (120, 5, 5, 0)
+    assert 0 < policy.without_reward < 120
+    assert policy.pairs < whole.pairs
+    words = list(measured(tmp_path, Choosy(RIGHT), data=data).words())
+    assert "  5 prompts left out in whose gold answer the checker finds no final answer" in words
+    assert f"  {policy.without_reward} samples left out that do not fit into the reward model" in words
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "5 prompts left out in whose gold answer" in page
+
+
+def test_rows_and_pairs_that_cannot_be_used_are_counted(tmp_path: Path) -> None:
+    path, pairs = prompts(tmp_path / "mine"), tmp_path / "pairs.jsonl"
+    path.write_text(path.read_text() + '{"id": "bad"}\n')
+    pairs.write_text('{"prompt": "x"}\n{"prompt": "x", "chosen": "#### 2", "rejected": "#### 1"}\n')
+    skipping = DataConfig(source=str(path), on_bad_row="skip")
+    report = measured(tmp_path, data=skipping, off_policy=pairs)
+    assert (report.prompts, report.bad_rows, report.off_policy_left_out) == (20, 1, {"bad_row": 1})
+    assert "left out: 1 row that cannot be used" in list(report.words())
+    with pytest.raises(DataError, match=r"pairs\.jsonl:1"):
+        measured(tmp_path, off_policy=pairs)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--max-new-tokens", "0"), ("--temperature", "-1"), ("--temperature", "nan")]
+)
+def test_a_way_of_answering_that_cannot_be_is_refused(tmp_path: Path, option: str, value: str) -> None:
+    both = ("--policy", "builtin:weak", "--reward", "builtin:weak", "--checker", "number")
+    field = option.removeprefix("--").replace("-", "_")
+    check_refused(run("mismatch", str(prompts(tmp_path)), *both, option, value), "the policy's answers", field, value)

@@ -90,6 +90,18 @@ def test_answers_that_do_not_fit_are_counted(tmp_path: Path) -> None:
     assert {one.reward for row in done.rows for one in row.worse}.isdisjoint({4.0, 5.0})
 
 
+def test_gold_answers_that_the_checker_cannot_read_are_counted_as_prompts(tmp_path: Path) -> None:
+    path = prompts(tmp_path / "mine")
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for row in rows[:3]:
+        row["answer"] = "no number"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    words = list(scored(tmp_path, backend=fake(), data=DataConfig(source=str(path))).words())
+    reason = "because the checker finds no final answer in the gold answer"
+    assert f"3 prompts without a worse answer, {reason}" in words
+    assert not any("no gold" in line for line in words)
+
+
 class Short(Misjudging):
     """Has a context into which some answers do not fit."""
 
@@ -219,7 +231,7 @@ def test_built_in_models_score_and_mismatch(tmp_path: Path) -> None:
     pairs, store = tmp_path / "pairs.jsonl", ["--store", str(tmp_path / "store")]
     rows = [
         {"prompt": p.question, "chosen": p.solution, "rejected": f"#### {p.answer + n % 3 - 1}"}
-        for n, p in enumerate(PROBLEMS)
+        for n, p in enumerate(PROBLEMS[::2])
     ]
     pairs.write_text("".join(json.dumps(row) + "\n" for row in rows))
     model = str(tmp_path / "rm")
@@ -229,11 +241,12 @@ def test_built_in_models_score_and_mismatch(tmp_path: Path) -> None:
     out = tmp_path / "seam"
     done = run("score", str(prompts(tmp_path)), *both, "--n", "3", "--out", str(out), "--json")
     assert done.exit_code == 0, done.output
-    found = json.loads(done.stdout)
-    assert (len(found["rows"]), found["undefined"]) == (6, 0)
-    assert json.loads(run("score", str(out / "table.jsonl"), "--json").stdout) == found
+    scored = json.loads(done.stdout)
+    assert (0 < len(scored["rows"]) < 6, scored["undefined"]) == (True, 0)
+    assert json.loads(run("score", str(out / "table.jsonl"), "--json").stdout) == scored
     done = run("mismatch", str(prompts(tmp_path)), *both, "--samples", "2", "--max-new-tokens", "8", "--json")
     found = json.loads(done.stdout)
     # Prompts that the reward model was trained on do not count.
     assert (found["prompts"] + found["trained_on"], found["trained_on"] > 0) == (6, True)
+    assert len(scored["rows"]) == found["prompts"]
     assert found["policies"][0]["samples"] == 2 * found["prompts"]

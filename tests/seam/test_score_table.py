@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 from refused import check_refused
 
 from burnish.cli import main
+from burnish.seam.results import TABLE_FILE
 
 GOLD = {"reward": 1, "logprob": -4, "tokens": 4}
 WORSE = [
@@ -61,6 +62,32 @@ def test_the_words_for_people(tmp_path: Path) -> None:
     assert "2 prompts, 1 without a worse answer (no score)" in done.stdout
     assert "0.6335  a  What is 2 + 2?" in done.stdout
     assert "\x1b" not in done.stdout
+
+
+def test_the_intervals_of_scores_lie_where_scores_can_lie(tmp_path: Path) -> None:
+    good, bad = ([{"reward": reward, "logprob": -2, "tokens": 2}] for reward in (0, 2))
+    none = score(table(tmp_path, row("a", worse=good), row("b", worse=good))).stdout
+    # Two prompts without a misjudged answer do not show that there is none. Wilson's bound for 0 of 2 is .6576.
+    assert "seam    0.0000 (0.0000 to 0.6576) " in none
+    assert "margin  0.0000   mean" in none
+    half = score(table(tmp_path, row("a", worse=good), row("b", worse=bad))).stdout
+    assert "seam    0.5000 (0.0945 to 0.9055) " in half
+    assert "gold    0.2500 (0.0000 to 1.0000) " in half
+    # A margin has no highest value, but 0 is the lowest: .5 + 12.706 / 2.
+    assert "margin  0.5000 (0.0000 to 6.8531) " in half
+
+
+def test_scores_do_not_lie_beside_the_table_of_other_scores(tmp_path: Path) -> None:
+    (tmp_path / "given").mkdir()
+    given, out = table(tmp_path / "given", row("a")), tmp_path / "out"
+    out.mkdir()
+    earlier = table(out, row("b"))
+    assert earlier.name == TABLE_FILE
+    # The table of the folder itself can be scored again.
+    assert score(earlier, "--out", str(out), "--overwrite").exit_code == 0
+    assert earlier.is_file()
+    assert score(given, "--out", str(out), "--overwrite").exit_code == 0
+    assert {path.name for path in out.iterdir()} == {"scores.jsonl", "report.html"}
 
 
 def test_further_columns_are_not_read(tmp_path: Path) -> None:

@@ -123,7 +123,8 @@ def test_prompts_that_a_reward_model_was_trained_on_are_in_no_mismatch(tmp_path:
     report = mismatch(MismatchOptions(**options), tmp_path / "store", tmp_path / "out", lambda: Misjudging(RIGHT))
     assert (report.prompts, report.trained_on, report.policies[0].samples) == (12, 8, 48)
     assert report.off_policy_accuracy is not None
-    assert report.off_policy_accuracy.n == 6
+    assert (report.off_policy_accuracy.n, report.off_policy_left_out) == (6, {"trained_on": 4})
+    assert "  left out of the file: 4 of prompts that it was trained on" in list(report.words())
     assert "left out: 8 prompts that the reward model was trained on" in list(report.words())
     seen: dict[str, Any] = {**options, "data": DataConfig(source=str(prompts(tmp_path / "few", 8)))}
     with pytest.raises(DataError, match="was trained on all its prompts"):

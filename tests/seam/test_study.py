@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +11,27 @@ from refinement import fake
 from rewarding import Misjudging
 
 from burnish.backends.fake import FakeBackend
-from burnish.config.seam_study import SeamStudy
+from burnish.config import Config
+from burnish.config.seam_study import AnyStudy, MismatchStudy, SeamStudy
 from burnish.config.yaml_text import read_yaml
 from burnish.errors import DataError
+from burnish.seam.experiments_page import part_of, render
 from burnish.seam.options import checker_of
-from burnish.seam.study import run_study
-from burnish.seam.study_page import render
+from burnish.seam.study import run_mismatch
 from burnish.seam.study_results import StudyResults, over_seeds
 from burnish.tasks import make_task
 
 ROOT = Path(__file__).parent.parent.parent
 
 
-def study(**more: Any) -> SeamStudy:
+def study(**more: Any) -> MismatchStudy:
     given: dict[str, Any] = {
+        "kind": "mismatch",
         "name": "tiny",
         "task": {"kind": "sums", "train": 60, "test": 12},
         "base": "builtin:strong",
         "rejected_by": "builtin:weak",
+        "rejected_rows": 5,
         "policies": [5, 40],
         "rewards": [3, 6],
         "sources": [{"kind": "own", "samples": 4}, {"kind": "adversarial"}],
@@ -39,7 +41,7 @@ def study(**more: Any) -> SeamStudy:
         "train_rewards": {"epochs": 1, "learning_rate": 1e-3, "batch_size": 8, "lora": None},
         "seeds": [0, 1],
     }
-    return TypeAdapter(SeamStudy).validate_python(given | more)
+    return MismatchStudy.model_validate(given | more)
 
 
 def backend(settings: SeamStudy, units: list[str] | None = None) -> FakeBackend:
@@ -56,7 +58,7 @@ def backend(settings: SeamStudy, units: list[str] | None = None) -> FakeBackend:
 def test_every_policy_meets_every_reward_model_and_nothing_is_computed_twice(tmp_path: Path) -> None:
     settings, units = study(), list[str]()
     made = backend(settings, units)
-    found = run_study(settings, tmp_path / "store", tmp_path / "out", lambda: made)
+    found = run_mismatch(settings, tmp_path / "store", tmp_path / "out", lambda: made)
     assert [(cell.seed, cell.rows, cell.pairs) for cell in found.cells] == [
         (seed, rows, pairs) for seed in (0, 1) for rows in (5, 40) for pairs in (3, 6)
     ]
@@ -64,12 +66,12 @@ def test_every_policy_meets_every_reward_model_and_nothing_is_computed_twice(tmp
     # Per seed: two policies and the model that writes rejected answers, and two reward models.
     assert (units.count("train"), units.count("train_rewards")) == (2 * 3, 2 * 2)
     units.clear()
-    assert run_study(settings, tmp_path / "store", tmp_path / "out", lambda: made) == found
+    assert run_mismatch(settings, tmp_path / "store", tmp_path / "out", lambda: made) == found
     assert units == []
-    written = json.loads((tmp_path / "out" / "results.json").read_text())
-    assert StudyResults.model_validate(written) == found
+    assert StudyResults.model_validate_json(found.model_dump_json()) == found
     for cell in found.cells:
         assert cell.mismatch.value is not None
+        assert cell.off_policy.value is not None
         assert cell.sources["adversarial"].mean is not None
         assert cell.sources["own"].undefined < 12
     first = over_seeds([cell for cell in found.cells if cell.pairs == 3], lambda cell: cell.mismatch.value)
@@ -80,8 +82,8 @@ def test_every_policy_meets_every_reward_model_and_nothing_is_computed_twice(tmp
 def test_the_page_has_the_numbers_and_needs_no_other_file(tmp_path: Path) -> None:
     settings = study(seeds=[0])
     made = backend(settings)
-    found = run_study(settings, tmp_path / "store", tmp_path / "out", lambda: made)
-    page = render(found, tmp_path / "out")
+    found = run_mismatch(settings, tmp_path / "store", tmp_path / "out", lambda: made)
+    page = render("mine", [part_of(found, tmp_path / "out")])
     cell = found.cells[0]
     assert cell.mismatch.value is not None
     assert f"{100 * cell.mismatch.value:.1f}" in page
@@ -92,16 +94,20 @@ def test_the_page_has_the_numbers_and_needs_no_other_file(tmp_path: Path) -> Non
 
 
 def test_too_few_rows_and_pairs_are_named(tmp_path: Path) -> None:
-    few = study(policies=[61], seeds=[0])
+    few = study(rejected_rows=61, seeds=[0])
     with pytest.raises(DataError, match=r"task\.train: 60 rows, but 61 are wanted"):
-        run_study(few, tmp_path / "store", tmp_path / "out", fake)
+        run_mismatch(few, tmp_path / "store", tmp_path / "out", fake)
     many = study(rewards=[59], seeds=[0])
     made = backend(many)
     with pytest.raises(DataError, match="rewards: 59 pairs are wanted, but only"):
-        run_study(many, tmp_path / "store", tmp_path / "out", lambda: made)
+        run_mismatch(many, tmp_path / "store", tmp_path / "out", lambda: made)
 
 
 def test_the_configs_can_be_read() -> None:
     for path in sorted((ROOT / "configs" / "seam").glob("*.yaml")):
-        settings = TypeAdapter(SeamStudy).validate_python(read_yaml(path.read_text(), path.name))
+        values = read_yaml(path.read_text(), path.name)
+        assert isinstance(values, dict)
+        kind: TypeAdapter[SeamStudy | Config] = TypeAdapter(AnyStudy if "kind" in values else Config)
+        settings = kind.validate_python(values)
         assert len(settings.seeds) >= 3
+        assert settings.name == f"seam-{path.stem}"

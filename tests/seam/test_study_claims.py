@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 
 from burnish.config.yaml_text import read_yaml
 from burnish.results import Metric
+from burnish.seam.arm_results import TRUTH, ArmResult, ArmResults, PolicyAnswers
 from burnish.seam.study_claims import ClaimVerdict, Measure, SeamClaim, judged
 from burnish.seam.study_results import SourceResult, StudyCell, StudyResults
 
@@ -25,7 +26,15 @@ def cell(seed: int, rows: int, pairs: int, mismatch: float | None, own: float | 
         name: SourceResult(mean=0.5, undefined=0, correlation={"seam": metric(value)})
         for name, value in (("own", own), ("contrast", contrast))
     }
-    return StudyCell(seed=seed, rows=rows, pairs=pairs, right=None, mismatch=metric(mismatch), sources=sources)
+    return StudyCell(
+        seed=seed,
+        rows=rows,
+        pairs=pairs,
+        right=None,
+        mismatch=metric(mismatch),
+        off_policy=metric(0.8),
+        sources=sources,
+    )
 
 
 def results(noise: float = 0.0) -> StudyResults:
@@ -40,12 +49,14 @@ def results(noise: float = 0.0) -> StudyResults:
 
 
 def claim(measure: Measure, margin: float, **more: Any) -> SeamClaim:
-    return SeamClaim(id="a", words="A.", measure=measure, margin=margin, **more)
+    return SeamClaim(id="a", experiment="x", words="A.", measure=measure, margin=margin, **more)
 
 
 @pytest.mark.parametrize(
     ("measure", "expected", "more"),
     [
+        (Measure.MISMATCH, 0.35, {}),
+        (Measure.DISCREPANCY, 0.15, {}),
         (Measure.REWARD_SIZE, 0.2, {}),
         (Measure.POLICY_SIZE, 0.1, {}),
         (Measure.CORRELATION, 0.6, {"source": "own"}),
@@ -78,10 +89,83 @@ def test_what_could_not_be_measured_is_no_value() -> None:
         assert (found.measured.value, found.measured.n, found.verdict) == (None, 0, ClaimVerdict.OPEN)
 
 
-def test_the_registered_claims_name_sources_of_the_config() -> None:
+def answers(sampled: float, mismatch: float | None) -> PolicyAnswers:
+    return PolicyAnswers(
+        sampled=metric(sampled), greedy=metric(0.5), mismatch=None if mismatch is None else metric(mismatch)
+    )
+
+
+def arm(seed: int, name: str, reward: str, policy: int, after: float, rise: float | None) -> ArmResult:
+    return ArmResult(
+        seed=seed,
+        policy=policy,
+        reward=reward,
+        arm=name,
+        prompts=9,
+        off_policy=None if rise is None else metric(0.7),
+        before=answers(0.2, None if rise is None else 0.3),
+        after=answers(after, None if rise is None else 0.3 + rise),
+        steps=1,
+        curve=[],
+    )
+
+
+ARMS = ArmResults(
+    name="x",
+    arms=[
+        one
+        for seed in (0, 1)
+        for one in (
+            arm(seed, "a", "30 pairs", 10, 0.4, 0.1),
+            arm(seed, "b", "30 pairs", 10, 0.3, 0.2),
+            arm(seed, "a", "truth", 50, 0.8, None),
+        )
+    ],
+)
+
+
+@pytest.mark.parametrize(
+    ("expected", "more"),
+    [
+        (0.1, {"a": {"arm": "a", "policy": 10}, "b": {"arm": "b"}}),
+        (0.45, {"a": {"rewards": ["truth"]}, "b": {"rewards": ["30 pairs"]}}),
+        (0.4, {"quantity": "gain", "a": {"arm": "a"}}),
+        (0.15, {"quantity": "mismatch_rise", "a": {"policy": 10}}),
+        (0.7, {"quantity": "off_policy", "a": {"arm": "b"}}),
+        (0.5, {"quantity": "greedy", "a": {}}),
+    ],
+)
+def test_the_measure_of_arms(expected: float, more: dict[str, Any]) -> None:
+    found = judged(claim(Measure.ARMS, expected - 0.01, **more), ARMS)
+    assert found.measured.value == pytest.approx(expected)
+    assert (found.measured.n, found.verdict) == (2, ClaimVerdict.HOLDS)
+    assert judged(claim(Measure.ARMS, expected - 0.01, below=True, **more), ARMS).verdict is ClaimVerdict.FAILS
+    assert judged(claim(Measure.ARMS, expected + 0.01, below=True, **more), ARMS).verdict is ClaimVerdict.HOLDS
+
+
+@pytest.mark.parametrize("which", [{"arm": "c"}, {"rewards": ["truth", "30 pairs"]}])
+def test_arms_that_do_not_exist_or_have_no_such_number_give_no_value(which: dict[str, Any]) -> None:
+    # The true reward misjudges nothing, and a mean over the other arms alone would be another one.
+    found = judged(claim(Measure.ARMS, 0.0, quantity="mismatch", a=which), ARMS)
+    assert (found.measured.value, found.verdict) == (None, ClaimVerdict.OPEN)
+
+
+def test_the_registered_claims_name_what_the_configs_have() -> None:
     text = (ROOT / "docs" / "seam-claims.yaml").read_text()
     claims = TypeAdapter(list[SeamClaim]).validate_python(read_yaml(text, "seam-claims.yaml"))
     assert len({one.id for one in claims}) == len(claims) > 3
-    config: Any = read_yaml((ROOT / "configs" / "seam" / "mismatch.yaml").read_text(), "mismatch.yaml")
-    kinds = {source["kind"] for source in config["sources"]}
-    assert {name for one in claims for name in (one.source, one.other) if name} <= kinds
+    configs: dict[str, Any] = {}
+    for path in sorted((ROOT / "configs" / "seam").glob("*.yaml")):
+        values: Any = read_yaml(path.read_text(), path.name)
+        configs[values["name"]] = values
+    for one in claims:
+        config = configs[one.experiment]
+        kinds = {source["kind"] for source in config.get("sources", [])}
+        assert {name for name in (one.source, one.other) if name} <= kinds
+        for side in (one.a, one.b):
+            assert (side is not None) or one.measure is not Measure.ARMS or side is one.b
+            if side is not None:
+                assert side.arm in (None, *(arm["name"] for arm in config.get("arms", [])))
+                assert side.policy in (None, *config.get("policies", []))
+                names = {TRUTH, *(f"{count:,} pairs" for count in config.get("rewards", []))}
+                assert set(side.rewards or ()) <= names

@@ -25,6 +25,7 @@ from burnish.stats import (
     paired_difference,
     paired_interval,
     share_interval,
+    share_over_items,
     shares_interval,
 )
 
@@ -238,6 +239,18 @@ def test_shares_stay_between_nothing_and_everything() -> None:
     assert share_interval([0.5]).ci95 is None
     inside = share_interval([0.4, 0.5, 0.6])
     assert inside.ci95 == (pytest.approx(0.2516, abs=1e-4), pytest.approx(0.7484, abs=1e-4))
+
+
+def test_a_share_over_items_has_a_width() -> None:
+    # Wilson's for 1 of 2 and for 2 of 2: z^2 / (2 + z^2) = .6576.
+    assert share_over_items([0.0, 1.0]).ci95 == (pytest.approx(0.0945, abs=1e-4), pytest.approx(0.9055, abs=1e-4))
+    assert share_over_items([1.0, 1.0]).ci95 == (pytest.approx(1 - 0.6576, abs=1e-4), 1.0)
+    # So many other items may be 0 or 1 instead of .5.
+    equal = share_over_items([0.5, 0.5])
+    assert equal.ci95 == (pytest.approx(0.5 * (1 - 0.6576), abs=1e-4), pytest.approx(0.5 + 0.5 * 0.6576, abs=1e-4))
+    assert share_over_items([0.4, 0.5, 0.6]) == share_interval([0.4, 0.5, 0.6])
+    with pytest.raises(ValueError, match="no mean"):
+        share_over_items([])
 
 
 def test_several_trainings_on_the_same_prompts_are_no_more_prompts() -> None:

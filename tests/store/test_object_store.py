@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -122,6 +123,15 @@ def test_an_old_lease_is_not_waited_for(host: Hosts, monkeypatch: pytest.MonkeyP
         assert host("two").elsewhere("train-x") is None
 
 
+def test_the_lease_of_a_process_that_was_killed_on_this_machine_is_not_waited_for(host: Hosts) -> None:
+    # The attempt goes on in this process. Another process with the same cache sees its note and its lock.
+    with host("one").attempting("train-x"):
+        assert host("one").elsewhere("train-x") is None
+        owner = host("two").elsewhere("train-x")
+        assert owner is not None
+        assert re.fullmatch(r"process \d+ on .+", owner)
+
+
 def test_a_damaged_copy_is_loaded_again_and_a_damaged_object_is_computed_again(host: Hosts) -> None:
     calls: list[str] = []
     place, _ = compute(host("one"), stage(calls))
@@ -148,6 +158,49 @@ def test_a_damaged_manifest_in_the_bucket_is_computed_again(host: Hosts, damaged
     assert len(calls) == 2
     compute(host("three"), stage(calls))
     assert len(calls) == 2
+
+
+class Between(Bucket):
+    """Lets something happen after the first read of a manifest, before its answer arrives."""
+
+    happens: Callable[[], object] | None = None
+
+    def read(self, key: str) -> bytes | None:
+        data = super().read(key)
+        if key.startswith("manifests/") and self.happens:
+            happens, self.happens = self.happens, None
+            happens()
+        return data
+
+
+def between(host: Hosts, happens: Callable[[], object], name: str) -> ObjectStore:
+    """Return the view of a host for which this happens after its first read of a manifest."""
+    bucket = Between(host.bucket._objects, host.bucket.url)
+    bucket.happens = happens
+    return ObjectStore(bucket, host.folder / name)
+
+
+def test_a_result_that_appears_while_another_process_of_the_host_looks_is_kept(host: Hosts) -> None:
+    one = stage(list[str]())
+    late = between(host, lambda: compute(host("one"), one), "one")
+    place = late.place("train", one.fingerprint)
+    assert isinstance(late.look(place), Done)
+    # The first process still reads its result.
+    assert (place / "sub" / "out.txt").read_text() == "0.1"
+
+
+def test_two_hosts_that_find_the_same_damage_both_go_on(host: Hosts) -> None:
+    one, two = stage(list[str]()), host("two")
+    compute(host("one"), one)
+    (key,) = (key for key in host.keys("files/") if key.endswith("out.txt"))
+    host.bucket.write(key, b"9.9")
+    found = two.done("train", one.fingerprint)
+    assert found is not None
+    # The other host puts the stage aside before this one has looked at its files.
+    host.bucket.delete(host.keys("manifests/"))
+    assert two.damage(found) is not None
+    assert two.put_aside(found.path) is None
+    assert (compute(two, one)[0] / "sub" / "out.txt").read_text() == "0.1"
 
 
 def test_weights_that_are_missing_in_the_bucket_are_noticed(host: Hosts) -> None:
@@ -267,6 +320,13 @@ def test_a_url_of_another_kind_is_no_folder(url: str, tmp_path: Path, monkeypatc
     assert list(tmp_path.iterdir()) == []
     Path("a:/b").mkdir(parents=True)
     assert type(open_store("a:/b")) is Store
+
+
+@pytest.mark.parametrize("url", ["s3://", "gs:", "https://"])
+def test_a_scheme_alone_is_no_folder(url: str) -> None:
+    for place in (url, Path(url)):
+        with pytest.raises(ConfigError, match=r"names no bucket|is no bucket that burnish knows"):
+            open_store(place)
 
 
 @pytest.mark.parametrize("place", ["s3://bucket/a/b", Path("s3://bucket/a/b")])

@@ -23,6 +23,7 @@ from burnish.ledger.folder import Folder
 from burnish.ledger.history import changes
 from burnish.refinery import RunOptions, refine_data
 from burnish.refinery.options import Options, config_of
+from burnish.results.records import REFERENCE_WIN_RATE
 from burnish.steps import versions
 from burnish.store.files import pretty
 from burnish.store.stages import Store
@@ -94,8 +95,8 @@ def parted(text: str) -> tuple[list[str], list[float]]:
 def as_before(folder: Path) -> str:
     """Return results.json as version 0.1.0 wrote it.
 
-    It did not write the counts of changes and of evidence, and nothing about noise. Its intervals of differences were
-    another method's, so they are left out.
+    It did not write the counts of changes and of evidence, and nothing about noise. Its intervals of differences and of
+    win rates against references were another method's, so they are left out.
     """
     found = json.loads((folder / "results.json").read_text())
     found.pop("noise", None)
@@ -104,6 +105,9 @@ def as_before(folder: Path) -> str:
     for run_ in found["runs"]:
         run_.pop("by_order", None)
         run_.pop("rl_curve", None)
+        for name, metric in run_["metrics"].items():
+            if name.startswith(REFERENCE_WIN_RATE):
+                metric.pop("ci95")
         for count in (*Effect, "preferred", "held"):
             run_["counts"].pop(count, None)
     return pretty(found).decode()

@@ -21,8 +21,7 @@ class GivenLabel:
     """A label that a worker gave to an item.
 
     The other fields are None where nothing is known. `seconds` is how long the worker took. `chose_first` says, for a
-    comparison, whether the preferred answer was the one that was shown first; it is None for a tie. `passed` says, for
-    an item whose right label is known, whether this is the right label.
+    comparison, whether the preferred answer was the one that was shown first; it is None for a tie.
     """
 
     item: str
@@ -30,7 +29,6 @@ class GivenLabel:
     label: str
     seconds: float | None = None
     chose_first: bool | None = None
-    passed: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,11 +6,13 @@ sigmoid(r(a) - r(b)).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from burnish.algorithms.comparisons import sigmoid
-from burnish.stats import Interval, mean_interval, win_rate
+from burnish.algorithms.mismatch import misjudged, mismatch_rate
+from burnish.stats import Interval, ratio_interval, win_rate
 from burnish.types import Verdict
 
 
@@ -44,9 +46,13 @@ class RewardTrained:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RewardedPair:
-    """A pair with both rewards. `longer` is the number of tokens of the better answer minus those of the other one."""
+    """A pair with both rewards. Pairs of one `group` have the same prompt.
+
+    `longer` is the number of tokens of the better answer minus those of the other one.
+    """
 
     id: str
+    group: str
     source: str
     better: float
     worse: float
@@ -72,9 +78,24 @@ LENGTHS = ("better one shorter", "both as long", "better one longer")
 def accuracy_of(pairs: Sequence[RewardedPair]) -> Interval | None:
     """Return the share of pairs in which the better answer has the higher reward, with Wilson's interval.
 
-    Equal rewards count as half. Returns None without pairs.
+    Pairs of one prompt depend on each other. If a prompt has several, the interval takes prompts as the independent
+    items. `n` counts pairs. Equal rewards count as half. Returns None without pairs.
     """
-    return win_rate(Verdict.TIE if pair.margin == 0 else Verdict.B if pair.margin > 0 else Verdict.A for pair in pairs)
+    prompts = _by_prompt(pairs)
+    if len(prompts) == len(pairs):
+        verdicts = (Verdict.TIE if one.margin == 0 else Verdict.B if one.margin > 0 else Verdict.A for one in pairs)
+        return win_rate(verdicts)
+    wrong = mismatch_rate([misjudged(id_, ((one.better, one.worse) for one in own)) for id_, own in prompts.items()])
+    assert wrong is not None, "there are pairs"
+    low, high = (None if bound is None else 1 - bound for bound in (wrong.high, wrong.low))
+    return Interval(value=1 - wrong.value, low=low, high=high, n=len(pairs))
+
+
+def _by_prompt(pairs: Sequence[RewardedPair]) -> dict[str, list[RewardedPair]]:
+    prompts: dict[str, list[RewardedPair]] = {}
+    for pair in pairs:
+        prompts.setdefault(pair.group, []).append(pair)
+    return prompts
 
 
 def accuracy_by(pairs: Sequence[RewardedPair], group: Callable[[RewardedPair], str]) -> dict[str, Interval]:
@@ -107,5 +128,13 @@ def length_correlation(pairs: Sequence[RewardedPair]) -> float | None:
 
 
 def mean_reward(pairs: Sequence[RewardedPair]) -> Interval | None:
-    """Return the mean reward of both answers over the pairs. Centred rewards have one near 0."""
-    return mean_interval([(pair.better + pair.worse) / 2 for pair in pairs]) if pairs else None
+    """Return the mean reward of both answers over the pairs. Centred rewards have one near 0.
+
+    The interval takes prompts as the independent items. `n` counts pairs.
+    """
+    if not pairs:
+        return None
+    prompts = _by_prompt(pairs).values()
+    sums = [math.fsum((one.better + one.worse) / 2 for one in own) for own in prompts]
+    found = ratio_interval(sums, [float(len(own)) for own in prompts])
+    return Interval(value=found.value, low=found.low, high=found.high, n=len(pairs))

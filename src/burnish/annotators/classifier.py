@@ -13,7 +13,7 @@ from burnish.annotators.balanced import BothOrders, Pairs, balance, by_category
 from burnish.annotators.resources import GroundTruth, Resources
 from burnish.config import AnnotatorSettings, ClassifierConfig
 from burnish.errors import DataError
-from burnish.protocols import Scorer
+from burnish.protocols import Annotator, Scorer
 from burnish.steps.artifacts import Rows, read_demonstrations
 from burnish.steps.basic import Steps, checkpoint
 from burnish.steps.judging import AnnotatorPlan
@@ -88,11 +88,16 @@ def build(config: ClassifierConfig, resources: Resources) -> AnnotatorPlan:
         model = trained(config, Teaching(steps=resources.steps, truth=truth), base)
     else:
         model = resources.model(f"{resources.field}.model")
+
+    def made(examples: Mapping[str, Example], scorer: Scorer) -> Annotator:
+        return ClassifierAnnotator(scorer, model, examples)
+
     return AnnotatorPlan(
         kind="classifier",
         config={"kind": "classifier", **recorded("classifier")},
         inputs={"judge": model},
-        over=lambda examples: ClassifierAnnotator(resources.scorer(), model, examples),
+        over=lambda examples: made(examples, resources.scorer()),
+        scored=made,
     )
 
 

@@ -14,7 +14,7 @@ from burnish.algorithms.comparisons import from_difference
 from burnish.annotators.resources import Resources
 from burnish.annotators.reward import both_sides, known_rows, paired
 from burnish.config import LikelihoodConfig
-from burnish.protocols import Score, Scorer
+from burnish.protocols import Annotator, Score, Scorer
 from burnish.steps.judging import AnnotatorPlan
 from burnish.steps.versions import recorded
 from burnish.types import Artifact, Comparison, Example, Preference
@@ -60,10 +60,20 @@ def build(config: LikelihoodConfig, resources: Resources) -> AnnotatorPlan:
         described["per_token"] = per_token
     if truth is not None and finetuned:
         model = resources.steps.train(model, truth.rows, truth.gold, config.train or truth.train, "judge")
+    steps, scored = resources.steps, None
+    described |= steps.hosts.scoring(model)
+
+    def made(examples: Mapping[str, Example], scorer: Scorer) -> Annotator:
+        return LikelihoodAnnotator(scorer, model, examples, per_token)
+
+    # A server shares out its work itself.
+    if steps.hosts.of(model) is None:
+        scored = made
     return AnnotatorPlan(
         order_free=True,
         kind="likelihood",
         config=described,
         inputs={"judge": model},
-        over=lambda examples: LikelihoodAnnotator(resources.scorer(), model, examples, per_token),
+        over=lambda examples: made(examples, steps.hosts.scorer(model, steps.engines)),
+        scored=scored,
     )

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
@@ -17,7 +18,7 @@ from burnish.errors import PeopleAwaited
 from burnish.people.mailbox import Annotation, Ask, Mailbox, Purpose
 from burnish.people.waiting import ways_of
 from burnish.steps.judging import AnnotatorPlan
-from burnish.types import Comparison, Example, Order, Preference, short_hash
+from burnish.types import Comparison, Example, Order, Preference, short_hash, turned_back
 
 
 class PeopleAnnotator:
@@ -93,7 +94,18 @@ def _together(comparison_id: str, annotations: Sequence[Annotation]) -> Preferen
     preferences = [_preference(comparison_id, annotation) for annotation in annotations]
     graded = any(annotation.confidence is not None for annotation in annotations)
     # `voted` would drop the confidences, because it counts each person as one vote.
-    return majority(preferences) if graded else voted(preferences)
+    together = majority(preferences) if graded else voted(preferences)
+    return together if len(annotations) == 1 else _in_own_order(together)
+
+
+def _in_own_order(preference: Preference) -> Preference:
+    """Write what several people said as if all of them had seen the pair in its own order.
+
+    The two orders of a judge that disagree show that it looks at the place of an answer. Two people who disagree, each
+    of whom saw one order, do not show that: `accept: both-orders` must not turn their majority into a tie.
+    """
+    raw = tuple(turned_back(p, order) for p, order in zip(preference.raw, preference.shown, strict=True))
+    return dataclasses.replace(preference, shown=(Order.AB,) * len(raw), raw=raw)
 
 
 def _preference(comparison_id: str, annotation: Annotation) -> Preference:
@@ -113,7 +125,8 @@ def build(config: PeopleConfig, resources: Resources) -> AnnotatorPlan:
         # People give few different degrees of confidence, so many preferences are equally confident.
         coarse=True,
         kind=config.kind,
-        config={"kind": config.kind, "purpose": str(purpose), "seed": seed},
+        # `several`: what several people say of one pair has no order, which it had in earlier versions.
+        config={"kind": config.kind, "purpose": str(purpose), "seed": seed, "several": "in the pair's own order"},
         inputs={},
         over=lambda examples: PeopleAnnotator(resources.mailbox, purpose, examples, seed),
     )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from burnish.algorithms.comparisons import abstentions, from_difference
 from burnish.annotators.resources import Resources
 from burnish.config import RewardModelConfig
-from burnish.protocols import Score, Scorer
+from burnish.protocols import Annotator, Score, Scorer
 from burnish.steps.judging import AnnotatorPlan
 from burnish.steps.versions import recorded
 from burnish.store.keyed_rows import AT_ONCE, LazyRows, rows_of
@@ -97,10 +97,15 @@ def paired(batches: Iterator[Sequence[Score]]) -> Iterator[list[tuple[str, Score
 def build(config: RewardModelConfig, resources: Resources) -> AnnotatorPlan:
     """Return the plan of a reward model. The model is used without training."""
     model = resources.model(f"{resources.field}.model")
+
+    def made(examples: Mapping[str, Example], scorer: Scorer) -> Annotator:
+        return RewardAnnotator(scorer, model, examples)
+
     return AnnotatorPlan(
         order_free=True,
         kind=config.kind,
         config={"kind": config.kind, **recorded(config.kind)},
         inputs={"judge": model},
-        over=lambda examples: RewardAnnotator(resources.scorer(), model, examples),
+        over=lambda examples: made(examples, resources.scorer()),
+        scored=made,
     )

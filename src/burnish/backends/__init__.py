@@ -138,6 +138,18 @@ def max_positions(model: ModelConfig) -> int:
     return positions_of(model)
 
 
+def reads_before_end(model: ModelConfig) -> bool:
+    """Say whether a reward model's head is read at the token before the end of an answer, because its pad token is its
+    end, too. Its weights are not loaded.
+
+    Raises BackendError where the model or a library is missing.
+    """
+    _quiet()
+    from burnish.backends.load import reads_before_end as found  # noqa: PLC0415
+
+    return found(model)
+
+
 def shape_of(model: ModelConfig) -> Shape | None:
     """Return the sizes of a model, or None if it is no decoder of the usual form. Its weights are not loaded.
 

@@ -20,7 +20,7 @@ from burnish.backends.device import Runtime, is_first, processes
 from burnish.backends.limits import pass_tokens
 from burnish.backends.load import base_of, beneath_adapter
 from burnish.backends.passes import Limit, Pass, plan_passes
-from burnish.backends.placing import HOST, Place, place_of
+from burnish.backends.placing import HOST, Placement, place_of
 from burnish.backends.reporting import Reports
 from burnish.config import DType, Optimizer, TrainSettings
 from burnish.errors import BackendError
@@ -88,7 +88,7 @@ class Arguments:
         }, steps
 
     @property
-    def place(self) -> Place:
+    def place(self) -> Placement:
         """Where the model goes that is trained."""
         # With shards each process reads the whole model, and the trainer splits it.
         return HOST if self.sharded else place_of(self.runtime.device, self.runtime.execution)
@@ -108,7 +108,7 @@ class Arguments:
     @property
     def sharded(self) -> bool:
         """Whether the trainer splits the model over the processes."""
-        return self.runtime.execution.shard != "none"
+        return self.runtime.execution.split_training != "none"
 
     @property
     def limit(self) -> Limit:
@@ -238,7 +238,7 @@ def run(trainer: Any, settings: TrainSettings) -> None:
     """Train without output.
 
     Raises BackendError if the model would be split over processes although nobody asked for it, or not split although
-    `execution.shard` asks for it, or if the loss or a weight is infinite or NaN at the end.
+    `execution.split_training` asks for it, or if the loss or a weight is infinite or NaN at the end.
     """
     _check_split(trainer)
     trainer.remove_callback(PrinterCallback)  # it prints to stdout, which is for data
@@ -268,13 +268,13 @@ def _check_split(trainer: Any) -> None:
     if wanted and kind is not DistributedType.FSDP:
         # accelerate passes over FSDP without a word where it does not know how.
         raise BackendError(
-            f"execution.shard: fsdp2 found, but accelerate trains with {kind.value} and would keep the whole model in "
-            "each process; use CUDA GPUs and start the processes with torchrun, or leave shard out"
+            f"execution.split_training: fsdp2 found, but accelerate trains with {kind.value} and would keep the whole "
+            "model in each process; use CUDA GPUs and start the processes with torchrun, or leave it out"
         )
     if not wanted and kind not in WHOLE_MODEL:
         raise BackendError(
-            f"{kind.value}: this way of training splits a model over processes, and execution.shard does not ask for "
-            "it; set it to fsdp2, start the processes with torchrun, or start one process"
+            f"{kind.value}: this way of training splits a model over processes, and execution.split_training does not "
+            "ask for it; set it to fsdp2, start the processes with torchrun, or start one process"
         )
 
 

@@ -34,8 +34,6 @@ from transformers import (
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from burnish.config import Decoding
-from burnish.errors import DataError
-from burnish.types import Prompt
 
 LEAVING = 4
 """Rows leave a batch when one in `LEAVING` of them has ended. Each time, the others' cache is copied once."""
@@ -85,16 +83,6 @@ def decode(
             input_BT = input_BT[going]
             cache.batch_select_indices(going)
     return answers
-
-
-def check_fits(prompts: Sequence[Prompt], ids: Sequence[Sequence[int]], new: int, limit: int) -> None:
-    """Raise DataError with the row's id if a prompt and `new` tokens are more than `limit`."""
-    for prompt, row in zip(prompts, ids, strict=True):
-        if len(row) + new > limit:
-            raise DataError(
-                f"row {prompt.id}: a prompt of {len(row)} tokens and {new} new ones, but at most {limit} fit; shorten "
-                "or remove the row, or lower decode.max_new_tokens"
-            )
 
 
 def _left_padded(ids: Sequence[Sequence[int]], model: PreTrainedModel) -> tuple[torch.Tensor, torch.Tensor]:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from transformers import GenerationConfig
 
-from burnish.backends.load import load, located, renderer_of
+from burnish.backends.device import torch_dtype
+from burnish.backends.load import load, load_base, located, renderer_of
 from burnish.backends.placing import HOST
 from burnish.backends.render import Renderer
 from burnish.config import ModelConfig, Template
@@ -85,6 +86,12 @@ def export(model: Path, into: Path, sources: Mapping[str, ModelConfig], merge: b
     # This replaces PEFT's README, which names the base by the path from which it was loaded.
     readme = _README.format(program=TRY_IT, end=renderer.end_text, base=_ON_A_BASE if adapter else "")
     (into / "README.md").write_text(readme, encoding="utf-8")
+
+
+def save_base(base: ModelConfig, into: Path) -> None:
+    """Write a base model as it is loaded, whole and in its number format, so that other programs can load it."""
+    load_base(base, torch_dtype(base.dtype), None).save_pretrained(into)
+    _write_tokenizer(renderer_of(base), into)
 
 
 def _write_tokenizer(renderer: Renderer, into: Path) -> None:

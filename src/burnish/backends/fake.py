@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import math
@@ -16,6 +17,7 @@ from burnish.backends.batching import plan_batches
 from burnish.config import Decoding, Objective, TrainSettings
 from burnish.models.card import Weights, copy_model, read_card, write_card
 from burnish.protocols import RowKey, SamplingKey, Score, Trained, TrainingPoint, row_key
+from burnish.store.shards import Shard
 from burnish.tasks.numbers import final_number
 from burnish.types import Artifact, Completion, Message, PairRow, PreferenceRow, Prompt, TrainingRow, short_hash
 
@@ -36,6 +38,13 @@ class FakeBackend:
     def __init__(self, gold: Mapping[str, str], before_unit: Callable[[str], None] = lambda _: None) -> None:
         self.gold, self.before_unit = gold, before_unit
         self.in_training = False
+        self.of: Shard | None = None
+
+    def part(self, part: Shard) -> FakeBackend:
+        """Return this backend, except that it answers and scores one part of the batches."""
+        other = copy.copy(self)
+        other.of = part
+        return other
 
     def train(
         self,
@@ -205,7 +214,8 @@ class FakeBackend:
 
     def _batches(self, unit: str, rows: Sequence[R], done: AbstractSet[str]) -> Iterator[list[R]]:
         # As in the real backend, batches are planned over all rows and not only over those that are left.
-        for batch in plan_batches([1] * len(rows), BATCH):
+        batches = plan_batches([1] * len(rows), BATCH)
+        for batch in batches if self.of is None else self.of.of(batches):
             chosen = [rows[i] for i in batch]
             if not all(_key(row) in done for row in chosen):
                 # What is rewarded during a training is a part of it, and no unit of its own.

@@ -5,6 +5,7 @@ Axes: B is the rows of a batch, T the token positions, V the vocabulary, and N t
 
 from __future__ import annotations
 
+import copy
 import warnings
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,12 +20,13 @@ from burnish.algorithms.reinforcement import PolicyPlan, PolicyTrained, Rewards
 from burnish.algorithms.rewards import RewardTrained
 from burnish.backends import Progress, limits
 from burnish.backends.batching import plan_batches
-from burnish.backends.decoding import check_fits, decode
+from burnish.backends.decoding import decode
 from burnish.backends.device import Runtime, choose_device, set_threads
 from burnish.backends.dpo import PreferenceTraining
 from burnish.backends.export import export
 from burnish.backends.load import Loaded, load, max_positions
-from burnish.backends.placing import check_shards, place_of
+from burnish.backends.placing import check_split, place_of
+from burnish.backends.render import check_fits
 from burnish.backends.sampling import InverseCdf
 from burnish.backends.scoring import logprob_sums, most_targets, right_padded
 from burnish.backends.tracking import Tracking
@@ -32,6 +34,7 @@ from burnish.backends.train import Training
 from burnish.config import Decoding, Execution, ModelConfig, Objective, TrainSettings
 from burnish.errors import DataError
 from burnish.protocols import RowKey, SamplingKey, Score, Trained, row_key
+from burnish.store.shards import Shard
 from burnish.types import Artifact, Completion, Head, PairRow, PreferenceRow, Prompt, TrainingRow
 
 R = TypeVar("R")
@@ -52,10 +55,11 @@ class HfBackend:
         self.runtime = Runtime(
             device=self.device, execution=execution, progress=progress, sources=sources, tracking=tracking
         )
-        check_shards(self.device, execution)
+        check_split(self.device, execution)
         set_threads(execution)
         self._loaded: dict[str, Loaded] = {}
         self._in_training = False
+        self._part: Shard | None = None
         # TRL still uses old names of transformers. A user of burnish cannot change that.
         warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers\.")
         # PEFT looks for a config next to a GGUF file, to see if the vocabulary changed. burnish never changes it.
@@ -256,9 +260,17 @@ class HfBackend:
         self._loaded.clear()
         export(Path(model.path), into, self.runtime.sources, merge)
 
+    def part(self, part: Shard) -> HfBackend:
+        """Return this backend with the same models, except that it answers and scores one part of the batches."""
+        other = copy.copy(self)
+        other._part = part
+        return other
+
     def _missing(
         self, label: str, batches: Sequence[list[int]], keys: Sequence[str], done: AbstractSet[str]
     ) -> Iterator[list[int]]:
+        if self._part is not None:
+            batches = self._part.of(batches)
         # If one row of a batch is missing, the whole batch is done again. In a smaller batch the logits would be a
         # little different, so a resumed run would have other results.
         missing = [batch for batch in batches if not all(keys[i] in done for i in batch)]
@@ -267,7 +279,8 @@ class HfBackend:
         # During a training, only its own bar is shown.
         shown = not self._in_training
         if shown:
-            self.runtime.progress.start(label, len(keys), len(keys) - sum(map(len, missing)))
+            total = sum(map(len, batches))
+            self.runtime.progress.start(label, total, total - sum(map(len, missing)))
         for batch in missing:
             yield batch
             if shown:

@@ -24,7 +24,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from burnish.backends.device import torch_dtype
-from burnish.backends.placing import HOST, Place, settled
+from burnish.backends.placing import HOST, Placement, settled
 from burnish.backends.render import Renderer
 from burnish.backends.resident import Resident, attached
 from burnish.config import AdapterUse, DType, ModelConfig, Template, expanded
@@ -106,7 +106,7 @@ def _merged(model: Any, adapter: Path) -> Any:
     return adapted.merge_and_unload()
 
 
-def base_of(card: ModelCard, dtype: torch.dtype, place: Place, resident: Resident) -> Any:
+def base_of(card: ModelCard, dtype: torch.dtype, place: Placement, resident: Resident) -> Any:
     """Return the language model to which an adapter belongs that stays beside it. It is read if it is not resident.
 
     Raises as `load_base` does.
@@ -116,7 +116,7 @@ def base_of(card: ModelCard, dtype: torch.dtype, place: Place, resident: Residen
 
 
 def load_base(
-    base: ModelConfig, dtype: torch.dtype, labels: int | None, fresh: bool = True, place: Place = HOST
+    base: ModelConfig, dtype: torch.dtype, labels: int | None, fresh: bool = True, place: Placement = HOST
 ) -> Any:
     """Return the base model in `dtype`, cut to its first layers if the settings say so, in its `place`.
 
@@ -139,7 +139,7 @@ def load_base(
     return model
 
 
-def beneath_adapter(base: ModelConfig, dtype: torch.dtype, labels: int | None, place: Place = HOST) -> Any:
+def beneath_adapter(base: ModelConfig, dtype: torch.dtype, labels: int | None, place: Placement = HOST) -> Any:
     """Return the model to which an adapter that was trained from `base` belongs.
 
     If training continued the adapter in the folder `base`, it is that adapter's own base model. Otherwise it is the
@@ -157,7 +157,7 @@ def continued(base: ModelConfig, labels: int | None) -> Path | None:
     return adapter_of(base) if base.adapter is AdapterUse.CONTINUE and not labels else None
 
 
-def _whole(base: ModelConfig, dtype: torch.dtype, labels: int | None, fresh: bool, place: Place) -> Any:
+def _whole(base: ModelConfig, dtype: torch.dtype, labels: int | None, fresh: bool, place: Placement) -> Any:
     source, where = _arguments(base)
     where |= place.arguments(base, dtype)
     if "gguf_file" in where:
@@ -261,7 +261,7 @@ def located(card: ModelCard, sources: Mapping[str, ModelConfig]) -> ModelCard:
 
 def load(
     path: Path,
-    where: torch.device | Place,
+    where: torch.device | Placement,
     sources: Mapping[str, ModelConfig],
     resident: Resident | None = None,
     whole: bool = False,
@@ -272,7 +272,7 @@ def load(
     base in memory. With `whole`, an adapter is merged into a base of ordinary numbers, whatever the settings say.
     Raises as `load_base` does.
     """
-    place = where if isinstance(where, Place) else Place(device=where)
+    place = where if isinstance(where, Placement) else Placement(device=where)
     card, kept = located(read_card(path), sources), resident or Resident()
     if whole:
         merging = {"trained_adapter": "merge", "quantise": None}
@@ -322,6 +322,15 @@ def config_of(base: ModelConfig) -> Any:
     source, where = _arguments(base if adapter is None else beneath(base, adapter))
     with _readable(base):
         return AutoConfig.from_pretrained(source, **where)
+
+
+def reads_before_end(base: ModelConfig) -> bool:
+    """Say whether a head of a base model is read at the token before the end of an answer. No weights are read.
+
+    transformers reads a head at the last token that is not the pad token. So it passes over an end that is this token.
+    """
+    renderer = renderer_of(base)
+    return renderer.tokenizer.pad_token_id == renderer.end
 
 
 def _positions(config: Any) -> int:

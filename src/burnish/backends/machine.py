@@ -10,11 +10,13 @@ import platform
 import resource
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 from burnish import __version__, backends
 from burnish.backends.tracking import Speaker, tracking_of
 from burnish.config import Execution, ModelConfig
+from burnish.config.executors import LocalExecutor
 from burnish.models import location
 from burnish.protocols import Backend
 
@@ -66,7 +68,9 @@ def threads_of(execution: Execution, student: ModelConfig | None) -> int:
         return 1
     # More threads than cores would make the workers wait for each other. On a shared machine OMP_NUM_THREADS says how
     # many cores are meant for one process. Two threads that share one free core are much slower than one.
-    share = max(1, usable_cores() // execution.workers)
+    # Ray and Slurm give each stage its own cores.
+    sharing = execution.workers if isinstance(execution.executor, LocalExecutor) else 1
+    share = max(1, usable_cores() // sharing)
     allowed = os.environ.get("OMP_NUM_THREADS", "")
     return min(share, int(allowed)) if allowed.isdecimal() and int(allowed) > 0 else share
 
@@ -76,6 +80,17 @@ def usable_cores() -> int:
     if sys.platform == "linux":
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def visible_gpus() -> list[str]:
+    """Return the GPUs of NVIDIA that this process may use, as CUDA_VISIBLE_DEVICES names them. torch is not imported.
+
+    They are known on Linux, and wherever CUDA_VISIBLE_DEVICES is set.
+    """
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return [name.strip() for name in named.split(",") if name.strip()]
+    return [str(number) for number, _ in enumerate(Path("/proc/driver/nvidia/gpus").glob("*"))]
 
 
 def provenance(execution: Execution, student: ModelConfig | None) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from burnish.errors import BackendError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Placement:
     """Where a model goes: onto one device, or over all of them if it is `spread`."""
 
     device: torch.device
@@ -46,19 +46,19 @@ class Place:
         return found
 
 
-HOST = Place(device=torch.device("cpu"))
+HOST = Placement(device=torch.device("cpu"))
 """The machine's memory."""
 
 
-def place_of(device: torch.device, execution: Execution) -> Place:
+def place_of(device: torch.device, execution: Execution) -> Placement:
     """Return where the models of a backend go."""
     if device.type == "cuda" and processes() > 1:
         # torchrun gives each process of a machine a number, which is also that of its GPU.
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-    return Place(device=device, spread=execution.device_map == "auto")
+    return Placement(device=device, spread=execution.device_map == "auto")
 
 
-def settled(model: Any, place: Place) -> Any:
+def settled(model: Any, place: Placement) -> Any:
     """Return a model on its device. One that was put in its place while it was read stays there."""
     return model if getattr(model, "hf_device_map", None) is not None else model.to(place.device)
 
@@ -77,21 +77,21 @@ def check_quantised(base: ModelConfig, device: torch.device) -> None:
         )
 
 
-def check_shards(device: torch.device, execution: Execution) -> None:
+def check_split(device: torch.device, execution: Execution) -> None:
     """Raise BackendError if a training would be said to be split over processes, and would not be.
 
     accelerate passes over FSDP without a word on a CPU, on MPS and in a single process: each process would then train
     the whole model.
     """
-    if execution.shard == "none":
+    if execution.split_training == "none":
         return
     if device.type != "cuda":
         raise BackendError(
-            f"execution.shard: {execution.shard} found, and the device is {device.type}: accelerate splits models over "
-            "CUDA GPUs alone, and would train a whole model in each process; leave it out"
+            f"execution.split_training: fsdp2 found, and the device is {device.type}: accelerate splits "
+            "models over CUDA GPUs alone, and would train a whole model in each process; leave it out"
         )
     if processes() < 2:
         raise BackendError(
-            f"execution.shard: {execution.shard} found, but there is one process; start a program that trains through "
-            "burnish.backends with torchrun (docs/training.md), or leave it out"
+            "execution.split_training: fsdp2 found, but there is one process; start a program that "
+            "trains through burnish.backends with torchrun (docs/training.md), or leave it out"
         )

@@ -10,7 +10,7 @@ from typing import Any
 from burnish.config import Template
 from burnish.errors import ConfigError, DataError, brief
 from burnish.models.chat import ChatTemplate, Flaw, Turn, turns_of
-from burnish.types import Message, PairRow, Role, TrainingRow, is_whole
+from burnish.types import Message, PairRow, Prompt, Role, TrainingRow, is_whole
 
 # The paper gives its template in appendix A.1. The wording of the comparator's question is our own (appendix B).
 PAPER_TURNS = {Role.SYSTEM: "SYSTEM:\n{}\n\n", Role.USER: "USER:\n{}\n\n", Role.ASSISTANT: "ASSISTANT:{}\n\n"}
@@ -193,3 +193,13 @@ class Renderer:
 
     def _with_bos(self, text: str) -> list[int]:
         return [self.tokenizer.bos_token_id, *self._ids(text)] if self.adds_bos else self._ids(text)
+
+
+def check_fits(prompts: Sequence[Prompt], ids: Sequence[Sequence[int]], new: int, limit: int) -> None:
+    """Raise DataError with the row's id if a prompt and `new` tokens are more than `limit`."""
+    for prompt, row in zip(prompts, ids, strict=True):
+        if len(row) + new > limit:
+            raise DataError(
+                f"row {prompt.id}: a prompt of {len(row)} tokens and {new} new ones, but at most {limit} fit; shorten "
+                "or remove the row, or lower decode.max_new_tokens"
+            )

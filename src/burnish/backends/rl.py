@@ -18,11 +18,10 @@ from transformers import GenerationConfig, TrainerCallback, set_seed
 from burnish.algorithms.reinforcement import PolicyPlan, PolicyTrained, Rewards
 from burnish.backends.algorithms import TrainerParts, trainer_of
 from burnish.backends.arguments import Arguments, run
-from burnish.backends.decoding import check_fits
 from burnish.backends.device import Runtime
 from burnish.backends.load import located, max_positions, renderer_of
 from burnish.backends.policies import save, trainable
-from burnish.backends.render import Renderer
+from burnish.backends.render import Renderer, check_fits
 from burnish.backends.trl_rl import arguments_of
 from burnish.errors import BackendError
 from burnish.models.card import Weights, read_card
@@ -54,7 +53,8 @@ class Reinforcement:
         set_seed(self.seed)
         model = trainable(self.policy, self.card, self.renderer, self.arguments)
         stop = StopsAtKl(self.plan.training.max_kl)
-        trainer, kept = self._trainer(model, prompts, rewards, into / "trainer", stop), model.generation_config
+        kept = model.generation_config  # the trainer gets another one
+        trainer = self._trainer(model, prompts, rewards, into / "trainer", stop)
         run(trainer, self.plan.optimising)
         model.generation_config = kept
         save(trainer, self.card, into)

@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 # Importing these modules registers their commands with `main`.
-from burnish.cli import lab, labelled, ledger, people, refinery, rewards, seam, study, study_figure
+from burnish.cli import lab, labelled, ledger, people, refinery, rewards, seam, study, study_figure, workers
 from burnish.cli.common import main
 
-__all__ = ["lab", "labelled", "ledger", "main", "people", "refinery", "rewards", "seam", "study", "study_figure"]
+__all__ = [
+    "lab",
+    "labelled",
+    "ledger",
+    "main",
+    "people",
+    "refinery",
+    "rewards",
+    "seam",
+    "study",
+    "study_figure",
+    "workers",
+]

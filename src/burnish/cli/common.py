@@ -32,6 +32,11 @@ SET = click.option(
     metavar="A.B=C",
     help="Set the field A.B of the config to C. C is read as YAML. May be repeated.",
 )
+COLUMNS = click.option(
+    "--columns",
+    help="Which columns hold the parts of a row: prompt=NAME,completion=NAME or messages=NAME. The parts context, "
+    "system and history can be named, too.",
+)
 MAX_CALLS = click.option("--max-calls", type=int, help="Stop before the servers have answered more calls than this.")
 MAX_COST = click.option("--max-cost", type=float, help="Stop before the servers have cost more money than this.")
 OUT = click.option("--out", type=click.Path(path_type=Path), help="Folder for the results [default: runs/NAME].")

@@ -12,14 +12,6 @@ from rich.console import Console
 
 from burnish.cli.common import JSON, OUT, SET, STORE, main, print_json, settled
 
-ONE_SEED = (
-    "There is one seed. The intervals cover the choice of prompts, and not the noise of data and training. "
-    "More seeds: --set 'seeds=[0, 1, 2]'"
-)
-ABOUT_THE_DEMO = (
-    "The demo trains all models at one learning rate, which is too high for SFT. At its own rate, SFT is at least as "
-    "good as ILR here, so a gain is no evidence: docs/rules.md has fair rates, two worlds and eight seeds."
-)
 AFTER_THE_DEMO = {
     "burnish demo --set 'seeds=[0, 1, 2]' --out demo-3-seeds": "the same with three seeds",
     "burnish explain FILE.yaml": "what an experiment of your own would compute",
@@ -35,6 +27,11 @@ AFTER_THE_DEMO = {
 @STORE
 @SET
 @click.option(
+    "--executor",
+    type=click.Choice(["local", "ray", "submitit"]),
+    help="Who computes the stages: processes on this machine, a Ray cluster or Slurm. It replaces execution.executor.",
+)
+@click.option(
     "--dry-run",
     is_flag=True,
     help="Check the config, the data and the models, and print which stages would run. Nothing is computed.",
@@ -46,6 +43,7 @@ def run_command(
     out: Path | None,
     store: Path | None,
     changes: tuple[str, ...],
+    executor: str | None,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -59,6 +57,8 @@ def run_command(
     """
     from burnish.config.reading import read_sweep  # noqa: PLC0415
 
+    if executor is not None:
+        changes = (*changes, f"execution.executor={executor}")
     # All files are read before anything runs, so that a mistake in the last one is reported at once.
     configs = [config for path in config_paths for config in read_sweep(path, changes)]
     if dry_run:
@@ -84,9 +84,6 @@ def demo(out: Path | None, store: Path | None, changes: tuple[str, ...], as_json
 
     _run(demo_config(changes), out, store, as_json)
     if not as_json:
-        # With other settings, it may not be true.
-        if not changes:
-            click.echo(ABOUT_THE_DEMO)
         click.echo("what you can do next:")
         for command, why in AFTER_THE_DEMO.items():
             click.echo(f"  {command:<72}  {why}")
@@ -189,6 +186,7 @@ def gc(store: Path | None, dry_run: bool, as_json: bool) -> None:
 
 def _run(config: Any, out: Path | None, store: Path | None, as_json: bool) -> None:
     from burnish.lab.running import run  # noqa: PLC0415
+    from burnish.report.cautions import cautions  # noqa: PLC0415
     from burnish.report.tables import paired_table, rich_table, summary_table  # noqa: PLC0415
     from burnish.report.words import headline  # noqa: PLC0415
     from burnish.results import RESULTS_FILE  # noqa: PLC0415
@@ -207,8 +205,8 @@ def _run(config: Any, out: Path | None, store: Path | None, as_json: bool) -> No
         console.print(rich_table(paired_table(finished.results)))
     for sentence in headline(finished.results):
         click.echo(sentence)
-    if len({run.seed for run in finished.results.runs}) == 1:
-        click.echo(ONE_SEED)
+    for caution in cautions(finished.results):
+        click.echo(caution)
     click.echo(f"report: {finished.out / 'report.html'}")
 
 
@@ -239,6 +237,7 @@ def _print_plan(config: Any, store: Path | None, as_json: bool, details: bool) -
         print_json(dataclasses.asdict(planned))
         return
     from burnish.report.text import terminal  # noqa: PLC0415
+    from burnish.store.identity import unresolved_words  # noqa: PLC0415
 
     for line in planned.sent:
         click.echo(terminal(line))
@@ -250,7 +249,7 @@ def _print_plan(config: Any, store: Path | None, as_json: bool, details: bool) -
             cause = f"   (because of: {difference.cause})" if difference.cause else ""
             click.echo(f"           {difference.field}: {before} -> {after}{cause}")
     for source in planned.unresolved:
-        click.echo(f"unresolved  {source} (the hub does not answer; a run looks up its commit first)")
+        click.echo(unresolved_words(source))
     if planned.unread is not None:
         click.echo(f"data not checked: {planned.unread}")
     for warning in planned.warnings:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from burnish.cli.common import JSON, MAX_CALLS, MAX_COST, SET, STORE, main, print_json, settled
+from burnish.cli.common import COLUMNS, JSON, MAX_CALLS, MAX_COST, SET, STORE, main, print_json, settled
 
 
 def _rounds(context: click.Context, parameter: click.Parameter, value: str | None) -> Any:
@@ -64,11 +64,7 @@ def _rounds(context: click.Context, parameter: click.Parameter, value: str | Non
     "[default: text].",
 )
 @click.option("--reference", help="A column with right answers. They are used to measure accuracy.")
-@click.option(
-    "--columns",
-    help="Which columns hold the parts of a row: prompt=NAME,completion=NAME or messages=NAME. The parts context, "
-    "system and history can be named, too.",
-)
+@COLUMNS
 @click.option(
     "--extra-columns",
     help="Columns that are not needed: NAME,NAME,... burnish no longer reports that it does not read them.",

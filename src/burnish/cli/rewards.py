@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from burnish.cli.common import JSON, SET, STORE, main, print_json, settled
+from burnish.cli.common import COLUMNS, JSON, SET, STORE, main, print_json, settled
 from burnish.cli.seam import CHECKER, LIMIT, SEED
 
 _PATH = click.Path(path_type=Path)
@@ -104,6 +104,7 @@ def test_command(model: str, pairs: Path, **options: Any) -> None:
     "--pairs", type=_PATH, metavar="FILE", help="Pairs that it was not trained on [default: its held-out ones]."
 )
 @click.option("--prompts", metavar="DATA", help="A dataset of prompts with gold answers, for the policy to answer.")
+@COLUMNS
 @click.option("--policy", metavar="MODEL", help="The policy: a folder, a hub id or builtin:NAME.")
 @CHECKER
 @click.option("--annotator", help="Who says which answer is better, instead of a checker: a YAML file, people, ...")
@@ -127,7 +128,8 @@ def check_command(model: str, **options: Any) -> None:
     --prompts, --policy and --checker), and of near misses: gold answers against the same answers with a small mistake.
     Its reward must not follow the length. What cannot be told or was not measured is said.
     """
-    from burnish.config import DataConfig, ModelConfig  # noqa: PLC0415
+    from burnish.config import ModelConfig  # noqa: PLC0415
+    from burnish.config.columns import dataset  # noqa: PLC0415
     from burnish.config.reading import read_annotator  # noqa: PLC0415
     from burnish.rewards.verbs import Workplace  # noqa: PLC0415
     from burnish.seam.checking import FILES, CheckOptions, check  # noqa: PLC0415
@@ -140,10 +142,11 @@ def check_command(model: str, **options: Any) -> None:
     prompts, policy = options["prompts"], options["policy"]
     chosen = CheckOptions(
         reward=ModelConfig(source=model),
-        prompts=None if prompts is None else DataConfig(source=prompts, on_bad_row=options["on_bad_row"]),
+        prompts=None if prompts is None else dataset(prompts, options["columns"], options["on_bad_row"]),
         policy=None if policy is None else ModelConfig(source=policy),
         checker=None if options["checker"] is None else checker_of(options["checker"]),
         annotator=None if options["annotator"] is None else read_annotator(options["annotator"]),
+        skip_bad=options["on_bad_row"] == "skip",
         **{name: options[name] for name in ("pairs", "samples", "edits", "max_new_tokens", "limit", "seed")},
     )
     _print(check(chosen, Workplace(store=options["store"] or default_store()), options["out"]), options["as_json"])

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from burnish.cli.common import JSON, MAX_CALLS, MAX_COST, SET, STORE, main, print_json, settled
+from burnish.cli.common import COLUMNS, JSON, MAX_CALLS, MAX_COST, SET, STORE, main, print_json, settled
 
 _PATH = click.Path(path_type=Path)
 CHECKER = click.option(
@@ -54,6 +54,7 @@ def seam() -> None:
 )
 @click.option("--n", "most", type=click.IntRange(1, 1000), default=8, show_default=True, help="Worse answers a prompt.")
 @CHECKER
+@COLUMNS
 @LIMIT
 @SEED
 @_BAD_ROWS
@@ -82,7 +83,7 @@ def score_command(data: str, **options: Any) -> None:
     """
     from burnish.seam.folders import check_out  # noqa: PLC0415
     from burnish.seam.page import write_results  # noqa: PLC0415
-    from burnish.seam.results import FILES, as_json, warnings, words  # noqa: PLC0415
+    from burnish.seam.results import FILES, as_json, drop_other_table, warnings, words  # noqa: PLC0415
 
     models = _both_or_none(options["policy"], options["reward"])
     out = options["out"] or (Path("seam") if models else None)
@@ -92,6 +93,8 @@ def score_command(data: str, **options: Any) -> None:
     for line in (*notes, *warnings(rows)):
         click.echo(line, err=True)
     if out is not None:
+        if not models:
+            drop_other_table(out, Path(data))
         click.echo(f"report: {write_results(rows, out, data, notes)}", err=True)
     if options["as_json"]:
         print_json(as_json([row.score for row in rows]))
@@ -118,7 +121,8 @@ def _given(table: str) -> tuple[list[Any], list[str]]:
 
 def _computed(data: str, out: Path, options: dict[str, Any]) -> tuple[list[Any], list[str]]:
     """Compute the table, write it, and return its rows and what was met on the way."""
-    from burnish.config import DataConfig, ModelConfig  # noqa: PLC0415
+    from burnish.config import ModelConfig  # noqa: PLC0415
+    from burnish.config.columns import dataset  # noqa: PLC0415
     from burnish.seam.options import checker_of, source_of  # noqa: PLC0415
     from burnish.seam.results import write_table  # noqa: PLC0415
     from burnish.seam.scoring import ScoreOptions, compute  # noqa: PLC0415
@@ -127,7 +131,7 @@ def _computed(data: str, out: Path, options: dict[str, Any]) -> tuple[list[Any],
 
     done = compute(
         ScoreOptions(
-            data=DataConfig(source=data, on_bad_row=options["on_bad_row"]),
+            data=dataset(data, options["columns"], options["on_bad_row"]),
             policy=ModelConfig(source=options["policy"]),
             reward=ModelConfig(source=options["reward"]),
             source=source_of(options["source"], options["changes"]),
@@ -169,6 +173,7 @@ def _computed(data: str, out: Path, options: dict[str, Any]) -> tuple[list[Any],
 @click.option(
     "--data", metavar="DATA", help="Copy the kept rows from this dataset [default: the prompts of the table]."
 )
+@COLUMNS
 @click.option("--out", type=_PATH, default=Path("selected"), show_default=True, help="Folder for all results.")
 @click.option("--overwrite", is_flag=True, help="Replace the files of an earlier selection in --out.")
 @JSON
@@ -196,6 +201,7 @@ def select_command(table: Path, **options: Any) -> None:
         strata=options["strata"],
         seed=options["seed"],
         data=options["data"],
+        columns=options["columns"],
     )
     check_out(options["out"], options["overwrite"], FILES)
     _tell(select(read_table(table), chosen, options["out"]), options)
@@ -269,6 +275,7 @@ def augment_command(table: Path, **options: Any) -> None:
 )
 @click.option("--pairs", "off_policy", type=_PATH, metavar="FILE", help="Pairs of other models' answers, to compare.")
 @click.option("--against", type=_PATH, metavar="TABLE", help="Correlate the mismatch of prompts with this SEAM table.")
+@COLUMNS
 @LIMIT
 @SEED
 @_BAD_ROWS
@@ -287,7 +294,8 @@ def mismatch_command(data: str, **options: Any) -> None:
     better answer in which the reward model prefers the worse one. With --pairs, its accuracy on other pairs is measured
     beside it.
     """
-    from burnish.config import DataConfig, ModelConfig  # noqa: PLC0415
+    from burnish.config import ModelConfig  # noqa: PLC0415
+    from burnish.config.columns import dataset  # noqa: PLC0415
     from burnish.config.reading import read_annotator  # noqa: PLC0415
     from burnish.seam.folders import check_out  # noqa: PLC0415
     from burnish.seam.mismatch import FILES, MismatchOptions, mismatch  # noqa: PLC0415
@@ -299,7 +307,7 @@ def mismatch_command(data: str, **options: Any) -> None:
     same = {field.name for field in dataclasses.fields(MismatchOptions)} & set(options) - {"checker", "annotator"}
     chosen = MismatchOptions(
         **{name: options[name] for name in same - {"policies", "reward"}},
-        data=DataConfig(source=data, on_bad_row=options["on_bad_row"]),
+        data=dataset(data, options["columns"], options["on_bad_row"]),
         policies=tuple(ModelConfig(source=source) for source in options["policies"]),
         reward=ModelConfig(source=options["reward"]),
         checker=None if options["checker"] is None else checker_of(options["checker"]),

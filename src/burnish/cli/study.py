@@ -241,13 +241,17 @@ def export_command(folder: Path, to: Path | None, into: Path | None, notes: bool
 @JSON
 @settled
 def agreement_command(folder: Path, as_json: bool) -> None:
-    """Measure how much the people of a study agree, as `burnish agreement` does."""
+    """Measure how much the people of a study agree, as `burnish agreement` does.
+
+    For each person, it also says how many seconds they took, how many of the check questions they answered right, and
+    how often they preferred the answer that was shown first.
+    """
     from burnish.people.study.agreeing import study_agreement  # noqa: PLC0415
 
     with _folder(folder).opened_to_read() as db:
         found = study_agreement(db)
     if as_json:
-        print_json(found.all.as_json())
+        print_json(found.as_json())
         return
     for line in found.lines():
         click.echo(line)

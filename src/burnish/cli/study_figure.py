@@ -13,7 +13,7 @@ _PATH = click.Path(path_type=Path)
 
 
 @study.command("figure")
-@click.argument("studies", type=_PATH, nargs=-1, required=True, metavar="STUDY...")
+@click.argument("studies", type=_PATH, nargs=-1, metavar="[STUDY...]")
 @click.option("--out", type=_PATH, required=True, help="Folder for the drawings and the numbers.")
 @click.option(
     "--reference", type=_PATH, metavar="FILE", help="Dataset with the answers of a reference model to the same prompts."

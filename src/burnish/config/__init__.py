@@ -96,6 +96,7 @@ from burnish.config.reward_sources import (
 )
 from burnish.config.route import RouteConfig
 from burnish.config.servers import ChatServerSettings
+from burnish.config.serving import ServeConfig, ServingEngine
 from burnish.config.tasks import (
     TASKS,
     AnyTask,
@@ -197,7 +198,9 @@ __all__ = [
     "RouteConfig",
     "Schedule",
     "SelftestConfig",
+    "ServeConfig",
     "ServerProposals",
+    "ServingEngine",
     "Settings",
     "SftMethod",
     "SumReward",

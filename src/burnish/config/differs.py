@@ -6,8 +6,8 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import Field, field_validator
 
+from burnish.config.addresses import checked_address
 from burnish.config.base import Count, PositiveFloat, Retries, Settings, Share
-from burnish.config.judge import checked_address
 
 
 class AnswerDiffers(Settings):

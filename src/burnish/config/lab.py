@@ -8,11 +8,12 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, ClassVar, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from burnish.config.annotators import Supervisor, check_fits
 from burnish.config.base import MOST_REPEATS, Count, Name, PositiveFloat, Repeats, Seed, Settings
 from burnish.config.differs import AnswerDiffers, TaskDiffers
+from burnish.config.executors import ExecutorSettings, LocalExecutor, Needs, check_names
 from burnish.config.judge import ReferenceJudge
 from burnish.config.local_judges import ClassifierConfig
 from burnish.config.methods import ExperimentMethod
@@ -34,18 +35,25 @@ def _list_from_text(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
+def _known(needs: dict[str, Needs]) -> dict[str, Needs]:
+    check_names(needs)
+    return needs
+
+
 class Execution(Settings):
     """Settings that change how fast a run is, where it pauses and who is told of it. They do not change its results."""
 
     # They came after the first version. Without them, config.yaml and manifests keep their bytes.
-    unwritten: ClassVar[frozenset[str]] = frozenset({"report_to", "device_map", "shard"})
+    unwritten: ClassVar[frozenset[str]] = frozenset(
+        {"report_to", "executor", "needs", "shards", "device_map", "split_training"}
+    )
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """The device on which models run."""
     device_map: Literal["none", "auto"] = "none"
     """`auto` spreads the layers of each model over all GPUs that the process can see, and over the machine's memory if
     they are not enough. It is for models that do not fit on one GPU, and needs `workers: 1`."""
-    shard: Literal["none", "fsdp2"] = "none"
+    split_training: Literal["none", "fsdp2"] = "none"
     """`fsdp2` splits the weights, gradients and optimiser of a training over the GPUs of all processes that torchrun
     started. It is for programs that train through `burnish.backends` (docs/training.md)."""
     batch_tokens: Count | Literal["auto"] = "auto"
@@ -57,8 +65,19 @@ class Execution(Settings):
     """The number of CPU threads of one process. `auto` divides the cores that the process may use among the
     workers, and takes at most OMP_NUM_THREADS where this environment variable is set."""
     workers: Annotated[int, Field(ge=1, le=MOST_REPEATS, strict=True)] = 1
-    """The number of processes of an experiment. Each computes one stage after another. At most one of them at a time
-    asks a server, people or a program. A refinement has one process."""
+    """The most stages of an experiment that are computed at the same time. On this machine these are processes, and
+    each computes one stage after another. At most one of them at a time asks a server, people or a program. A
+    refinement has one process."""
+    executor: ExecutorSettings = LocalExecutor()
+    """Who computes the stages of an experiment: `local`, `ray` or `submitit`. See docs/scale.md. A refinement is always
+    computed in one process on this machine."""
+    needs: Annotated[dict[str, Needs], AfterValidator(_known)] = Field(default={})
+    """What stages need of a node of Ray or Slurm, as {name of a stage: needs}. The key `models` stands for all stages
+    that compute with a model."""
+    shards: Repeats | Literal["auto"] = 1
+    """Into how many parts an experiment cuts each stage that answers, scores or judges with a model, so that several
+    workers share it. `auto` is the number of workers. With one worker on this machine nothing is cut. Results do not
+    depend on it."""
     max_calls: Count | None = None
     """The run pauses before the judge's server answers more calls than this for the experiment."""
     max_cost: PositiveFloat | None = None
@@ -68,15 +87,27 @@ class Execution(Settings):
     """Programs that get the metrics of each training while it runs, and at the end the metrics of each round:
     `trackio`, `wandb`, `mlflow` or `tensorboard`, or a list of them. See docs/tracking.md."""
 
+    @property
+    def alone(self) -> bool:
+        """Whether one process computes everything, so that no workers are needed."""
+        return self.workers == 1 and isinstance(self.executor, LocalExecutor)
+
+    @property
+    def parts(self) -> int:
+        """Into how many parts a stage is cut. 1 means that it is not cut."""
+        if self.alone:
+            return 1
+        return self.workers if self.shards == "auto" else self.shards
+
     @model_validator(mode="after")
     def _spread_once(self) -> Execution:
         if self.device_map == "auto" and self.workers > 1:
             raise ValueError(
                 f"device_map: auto takes all GPUs for one process, but workers: {self.workers} found; set workers: 1"
             )
-        if self.device_map == "auto" and self.shard != "none":
+        if self.device_map == "auto" and self.split_training != "none":
             raise ValueError(
-                f"device_map: auto and shard: {self.shard} both split a model over the GPUs; leave one of them out"
+                "device_map: auto and split_training: fsdp2 both split a model over the GPUs; leave one of them out"
             )
         return self
 
@@ -167,12 +198,14 @@ class Supervision(Settings):
 class Config(Settings):
     """An experiment: a supervisor teaches a student, and several methods are compared."""
 
-    unwritten: ClassVar[frozenset[str]] = frozenset({"train_proposers", "orders"})
+    unwritten: ClassVar[frozenset[str]] = frozenset({"note", "train_proposers", "orders"})
 
     name: Name
     """The name of the experiment and of its results folder."""
     figure: Name | None = None
     """The figure or table of the paper that the report draws in addition to its own figures. See docs/paper.md."""
+    note: str | None = None
+    """What a reader of the results must know. It is printed after them, and the report shows it."""
     variant: str = ""
     """The name of this setting within a sweep. It is filled in from the keys of `variants`."""
     task: AnyTask

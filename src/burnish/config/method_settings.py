@@ -104,6 +104,11 @@ class MethodSettings(Settings):
         return int(getattr(self, "rounds", 0))
 
     @property
+    def before(self) -> MethodSettings | None:
+        """The refinement that comes before the method, or None."""
+        return getattr(self, "after", None)
+
+    @property
     def caps(self) -> tuple[Cap, ...]:
         """The bounds on what a round may change. A method without such a bound has none."""
         return () if self.cap_field is None else (Cap(self.cap_field, float(getattr(self, self.cap_field))),)

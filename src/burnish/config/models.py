@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 from pydantic import BeforeValidator, Field, JsonValue, model_validator
 
 from burnish.config.base import Count, NotNegative, PositiveFloat, Probability, Settings, number_from_text
+from burnish.config.serving import ServeConfig
 
 
 class DType(StrEnum):
@@ -40,7 +41,9 @@ class ModelConfig(Settings):
     """A model: where it is, and how it is loaded and used."""
 
     # They came after the first version. At their defaults, models keep the identities that stores recorded for them.
-    unwritten: ClassVar[frozenset[str]] = frozenset({"end", "adapter", "merged_dtype", "quantise", "trained_adapter"})
+    unwritten: ClassVar[frozenset[str]] = frozenset(
+        {"end", "adapter", "merged_dtype", "serve", "quantise", "trained_adapter"}
+    )
 
     source: str
     """`builtin:NAME`, a directory with a model or a LoRA adapter, a GGUF file or a hub id."""
@@ -71,6 +74,9 @@ class ModelConfig(Settings):
     """`nf4` keeps the linear layers in 4 bits (QLoRA, Dettmers et al., 2023). Adapters alone are trained, and they stay
     beside the base. It needs the extra `qlora`, and is slow on a CPU."""
 
+    serve: ServeConfig | None = None
+    """The server that answers and scores with this model in the place of transformers. See docs/scale.md."""
+
     @model_validator(mode="after")
     def _one_way(self) -> ModelConfig:
         if self.quantise is not None and self.source.endswith(".gguf"):
@@ -82,6 +88,19 @@ class ModelConfig(Settings):
             setting = "quantise: nf4" if self.quantise is not None else "trained_adapter: attach"
             raise ValueError(
                 f"merged_dtype: {self.merged_dtype} has no effect with {setting}, which merges nothing; leave it out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _can_be_served(self) -> ModelConfig:
+        if self.serve is not None and self.adapter is AdapterUse.CONTINUE:
+            raise ValueError("adapter: continue cannot be used with serve; leave out one of them")
+        if self.serve is not None and self.merged_dtype is not None:
+            raise ValueError("merged_dtype: has no effect with serve, which does not merge adapters; leave it out")
+        if self.serve is not None and self.attached:
+            setting = "quantise" if self.quantise is not None else "trained_adapter"
+            raise ValueError(
+                f"{setting}: has no effect with serve, which reads the model itself; leave one of them out"
             )
         return self
 
@@ -152,7 +171,8 @@ class TrainSettings(Settings):
     """How the learning rate falls after the warm-up."""
     # 5 % and cosine are the defaults of the released code; the paper names neither.
     warmup: Probability = 0.05
-    """The share of the steps, at the beginning, in which the learning rate rises."""
+    """The share of the steps, at the beginning, in which the learning rate rises. It has no effect with `schedule:
+    constant`."""
     max_tokens: Count | None = None
     """The most tokens of a row. A longer row is an error. It is not cut, so that the model learns where every answer
     ends. If not given, the limit is the model's own."""

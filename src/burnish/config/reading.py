@@ -89,7 +89,8 @@ def demo_config(changes: Sequence[str] = ()) -> Config:
     """Return the config of the embedded experiment, which comes with the package. Raises ConfigError for a wrong
     change."""
     text = resources.files("burnish").joinpath(DEMO).read_text(encoding="utf-8")
-    return parse_config(text, DEMO, changes)
+    # The note is about these settings. With others, it may not be true.
+    return parse_config(text, DEMO, ["note=null", *changes] if changes else ())
 
 
 def parse_config(text: str, name: str, changes: Sequence[str] = ()) -> Config:

@@ -24,6 +24,10 @@ from burnish.config.methods import Before, DpoMethod
 from burnish.config.models import ModelConfig, Optimizer, Schedule, TrainSettings
 from burnish.config.reward_sources import AnnotatorReward, AnyReward, ComparisonsReward
 
+SCALE_PROMPTS = 256
+"""The most prompts whose answers say how rewards are standardised. The standard deviation of so many rewards is off by
+about 5 %."""
+
 
 class AlgorithmSettings(Settings):
     """The base class of all algorithms of RL."""
@@ -99,7 +103,8 @@ class PolicyTraining(Settings):
     schedule: Schedule = Schedule.CONSTANT
     """How the learning rate falls after the warm-up."""
     warmup: Probability = 0.0
-    """The share of the optimiser steps, at the beginning, in which the learning rate rises."""
+    """The share of the optimiser steps, at the beginning, in which the learning rate rises. It has no effect with
+    `schedule: constant`."""
 
     @model_validator(mode="after")
     def _divides(self) -> PolicyTraining:
@@ -185,8 +190,11 @@ class RlMethod(PolicyTraining, ComparingMethod):
 
     @property
     def comparisons_per_round(self) -> int:
-        """The comparisons with which an annotator rewards the answers of a round."""
-        return self.steps * self.answers * any(isinstance(one, AnnotatorReward) for one in self.reward.members)
+        """The comparisons with which an annotator rewards the answers of a round, and those whose rewards give the
+        scale."""
+        if not any(isinstance(one, AnnotatorReward) for one in self.reward.members):
+            return 0
+        return self.steps * self.answers + SCALE_PROMPTS * self.standardize
 
     @property
     def _trained(self) -> tuple[ComparisonsReward, ...]:

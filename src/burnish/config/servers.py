@@ -6,8 +6,9 @@ from typing import Any, ClassVar
 
 from pydantic import Field, JsonValue, field_validator
 
+from burnish.config.addresses import checked_address
 from burnish.config.base import Count, NotNegative, PositiveFloat, Retries, Settings
-from burnish.config.judge import Prices, checked_address
+from burnish.config.judge import Prices
 
 
 class ChatServerSettings(Settings):

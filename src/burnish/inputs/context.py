@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
@@ -13,7 +14,7 @@ from burnish.backends.machine import opener_of, provenance
 from burnish.config import Execution, ModelConfig
 from burnish.inputs.models import FoundModels
 from burnish.people.mailbox import Mailbox, Purpose
-from burnish.protocols import Backend, Generator
+from burnish.protocols import Backend, Generator, Trainer
 from burnish.report.terminal import Terminal
 from burnish.services.calls import CALLS, CallBudget, Calls
 from burnish.steps.basic import Steps
@@ -57,7 +58,17 @@ class RunContext:
         backend = self.own_backend or opener_of(
             self.execution, self.student, self.terminal, self.models.sources, self.project
         )
-        return Engines.of(backend, self.own_generator)
+        engines = Engines.of(backend, self.own_generator)
+        for host in self.models.hosts:
+            host.progress = self.terminal
+        return (
+            dataclasses.replace(engines, trainer=lambda: self._alone(engines.trainer)) if self.models.hosts else engines
+        )
+
+    def _alone(self, trainer: Callable[[], Trainer]) -> Trainer:
+        """Return what trains, after the servers that burnish started have left the memory to it."""
+        self.models.rest()
+        return trainer()
 
     @functools.cached_property
     def calls(self) -> Callable[[], Calls]:

@@ -67,10 +67,11 @@ def least_share(count: int) -> str:
 
 def check_unsplit(execution: Execution) -> None:
     """Raise ConfigError if trainings are to be split over processes: a command has one process."""
-    if execution.shard != "none":
+    if execution.split_training != "none":
         raise ConfigError(
-            f"execution.shard: {execution.shard} found, but the commands of burnish train in one process. Leave it out "
-            "and set execution.device_map: auto, or train in a program that torchrun starts (docs/training.md)"
+            "execution.split_training: fsdp2 found, but the commands of burnish train in one process. "
+            "Leave it out and set execution.device_map: auto, or train in a program that torchrun starts "
+            "(docs/training.md)"
         )
 
 

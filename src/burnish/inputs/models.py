@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from burnish import backends
+from burnish.backends.served.host import ServedModel
 from burnish.backends.tracking import check_trackers
 from burnish.config import (
     DType,
@@ -19,6 +20,7 @@ from burnish.config import (
 )
 from burnish.errors import BackendError
 from burnish.inputs.feasible import check_unsplit
+from burnish.inputs.served import Serving, host_of, sent_to_servers, with_servers
 from burnish.models import location
 from burnish.models.adapter import beneath, check_adapter, content_of_adapter
 from burnish.models.card import CARD, Weights, read_card
@@ -33,20 +35,30 @@ from burnish.types import Artifact, Head
 class FoundModel:
     """A model with its commit and number format, the identity of its weights, and its head.
 
-    `trained` means that it is a folder that burnish trained. Such a model is used without further training.
+    `trained` means that it is a folder that burnish trained. Such a model is used without further training. `serving`
+    says which server answers and scores in the model's place, or is None.
     """
 
     model: ModelConfig
     weights: Artifact
     head: Head = Head.NONE
     trained: bool = False
+    serving: Serving | None = None
 
     def artifact(self, steps: Steps) -> Artifact:
         """Return the model as an artifact: the stage that describes a base model, or the folder of a trained one."""
         if self.trained:
             path = location.find(self.model)
             return Artifact(path=str(path), kind="trained", fingerprint=self.weights.fingerprint)
-        return steps.base(self.model, self.weights, self.head)
+        base = steps.base(self.model, self.weights, self.head)
+        if (host := self.host) is not None:
+            steps.hosts.add(base, host)
+        return base
+
+    @property
+    def host(self) -> ServedModel | None:
+        """The server that answers and scores in the model's place, or None."""
+        return None if self.serving is None else host_of(self.model, self.serving)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +85,23 @@ class FoundModels:
 
     @property
     def identities(self) -> list[str]:
-        """The fingerprint of the weights of each model."""
-        return [found.weights.fingerprint for found in self.by_field.values()]
+        """The fingerprint of the weights of each model, and the version of each server."""
+        weights = [found.weights.fingerprint for found in self.by_field.values()]
+        return [*weights, *(one.serving.version for one in self.by_field.values() if one.serving is not None)]
+
+    @property
+    def hosts(self) -> list[ServedModel]:
+        """The servers of models that are served. Each is there once."""
+        return list(dict.fromkeys(host for one in self.by_field.values() if (host := one.host) is not None))
+
+    def sent(self) -> tuple[str, ...]:
+        """Return a line for each server on another machine that answers in a model's place: what is sent there."""
+        return tuple(sent_to_servers(self.by_field.values()))
+
+    def rest(self) -> None:
+        """Stop all servers that burnish started. They start again when they are needed."""
+        for host in self.hosts:
+            host.rest()
 
 
 def find_models(
@@ -89,7 +116,8 @@ def find_models(
     """
     check_trackers(execution)
     check_unsplit(execution)
-    return FoundModels({model.field: _found(model, execution, offline_ok, known) for model in wanted})
+    found = {model.field: _found(model, execution, offline_ok, known) for model in wanted}
+    return FoundModels(with_servers(found, execution, offline_ok))
 
 
 def _found(wanted: WantedModel, execution: Execution, offline_ok: bool, known: KnownHashes | None) -> FoundModel:
@@ -180,19 +208,28 @@ def _end(model: ModelConfig, path: Path | None, weights: Artifact, offline_ok: b
         raise
 
 
-def template_doubt(found: FoundModel) -> str | None:
-    """Say that a reward model of somebody else has no chat template. Then nobody knows which text it was trained to
-    read, and burnish's own way may be another one. Return None for all other models.
+def reward_doubts(found: FoundModel) -> Iterator[str]:
+    """Yield what may be wrong with a reward model of somebody else.
 
-    Raises BackendError if the tokenizer or a library is missing.
+    Without a chat template nobody knows which text it was trained to read. With one token as pad and as end, the end of
+    an answer does not count. A reward model that burnish trained has neither fault.
+
+    Raises BackendError if its files or a library are missing.
     """
-    own = found.trained or found.model.source.startswith(location.BUILTIN)
-    if own or found.model.template is not Template.AUTO or backends.chat_of(found.model) is not None:
-        return None
-    return (
-        f"warning: {found.model.source}: the reward model's tokenizer has no chat template, so prompts are written as "
-        "USER: and ASSISTANT:; if it was trained on another text, put its template into the tokenizer"
-    )
+    name = found.model.source
+    if found.trained or name.startswith(location.BUILTIN):
+        return
+    if found.model.template is Template.AUTO and backends.chat_of(found.model) is None:
+        yield (
+            f"warning: {name}: the reward model's tokenizer has no chat template, so prompts are written as USER: and "
+            "ASSISTANT:; if it was trained on another text, put its template into the tokenizer"
+        )
+    if backends.reads_before_end(found.model):
+        yield (
+            f"warning: {name}: the pad token of the reward model is also its end token, so its head reads the token "
+            "before the end: an answer that was cut has the same reward as one that ended. If it was trained with "
+            "another pad token, name that one as pad_token in its tokenizer_config.json"
+        )
 
 
 def _may_chat(model: ModelConfig, path: Path | None) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from burnish.annotators.llm.questions import CallEstimate, estimate, mean_characters, summed
-from burnish.config import Config, EmbeddingServerDiffers, JudgeConfig
+from burnish.config import Config, EmbeddingServerDiffers, JudgeConfig, MethodSettings
 from burnish.errors import BurnishError
 from burnish.lab.inputs import ANNOTATOR, JUDGE, ExperimentInputs, server_judges
 from burnish.report.text import plural
@@ -53,17 +53,19 @@ def asked(config: Config, inputs: ExperimentInputs, records: Sequence[StageRecor
         found.append(Asked(judge=config.judge, field=JUDGE, comparisons=count, characters=length, references=True))
     if len(waiting) > of_rates:
         # Half of the training rows, since only half U is refined.
-        count = len(config.seeds) * sum(
-            method.comparisons_per_row * method.last_round * len(data.train) // 2
-            + method.comparisons_per_round * method.last_round
-            for method in config.methods
-        )
+        count = len(config.seeds) * sum(_comparisons(method, len(data.train) // 2) for method in config.methods)
         length = mean_characters(data.train)
         found += [
             Asked(judge=judge, field=ANNOTATOR, comparisons=count, characters=length, references=False)
             for judge in _annotating(config)
         ]
     return found
+
+
+def _comparisons(method: MethodSettings, rows: int) -> int:
+    """Return the most comparisons that a method makes with one seed, with the refinement that comes before it."""
+    in_round = method.comparisons_per_row * rows + method.comparisons_per_round
+    return in_round * method.last_round + (0 if method.before is None else _comparisons(method.before, rows))
 
 
 def _asks(record: StageRecord) -> bool:

@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 
 from burnish.lab.computing import compute, whole
-from burnish.lab.local_processes import LocalProcesses
+from burnish.lab.executors import common_executor, open_pool
 from burnish.lab.planned_experiment import PlannedExperiment, planner_of
 from burnish.lab.pool import Brief
 from burnish.report.terminal import Terminal
@@ -77,6 +77,7 @@ def _by_workers(
 ) -> Generator[int, None, None]:
     """Let workers compute the planned stages of experiments. Yields the index of each experiment when it is done."""
     stages = Course(stage for plan in plans for stage in plan).stages
+    executor = common_executor([job.config for job in jobs])
     brief = Brief(
         configs=tuple(job.config for job in jobs),
         inputs=tuple(job.inputs for job in jobs),
@@ -91,7 +92,7 @@ def _by_workers(
             brief,
             [[stage.fingerprint for stage in plan] for plan in plans],
             ready,
-            lambda left: LocalProcesses(brief, min(count, left)),
+            lambda left: open_pool(brief, executor, min(count, left)),
             terminal.say,
             lambda agenda: finished(lambda: agenda.seconds_left(count)),
         ):

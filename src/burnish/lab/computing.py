@@ -22,6 +22,8 @@ from burnish.store.stages import Store
 
 TRIES = 3
 """How often a stage is tried whose worker dies. A worker without enough memory may succeed when the others are done."""
+NODES = 20
+"""The same if the whole machine of the worker dies. Mostly the stage is not the cause."""
 POLL_SECONDS = 0.2
 """How often the run looks whether it was interrupted, in seconds."""
 
@@ -39,6 +41,7 @@ class Foreman:
         """`experiments` is the number of the experiment in which each stage is found."""
         self.agenda, self.pool, self.experiments, self.say = agenda, pool, experiments, say
         self._deaths: Counter[str] = Counter()
+        self._nodes: Counter[str] = Counter()
         self._trouble: BurnishError | Paused | None = None
         self._awaited: list[PeopleAwaited] = []
 
@@ -70,7 +73,7 @@ class Foreman:
             case About.SAID:
                 self.say(report.message)
             case About.FAILED:
-                self._stop(report.fingerprint, _kind_of(report.error)(report.message))
+                self._stop(report.fingerprint, kind_of(report.error)(report.message))
             case About.PAUSED if report.pairs:
                 self.agenda.set_aside(report.fingerprint)
                 awaited = report.message, report.command, Path(report.folder), frozenset(report.pairs)
@@ -87,9 +90,10 @@ class Foreman:
     def _lost(self, report: Report) -> None:
         """Let a stage wait for another worker. If its workers died too often, stop."""
         stage = self.agenda.running[report.fingerprint]
-        self._deaths[report.fingerprint] += 1
-        deaths, label = self._deaths[report.fingerprint], stage.label or stage.name
-        if deaths >= TRIES:
+        counted, most = (self._nodes, NODES) if report.node_died else (self._deaths, TRIES)
+        counted[report.fingerprint] += 1
+        deaths, label = counted[report.fingerprint], stage.label or stage.name
+        if deaths >= most:
             words = f"{label}: {report.message}. It was tried {deaths} times; finished work is kept"
             self._stop(report.fingerprint, StageError(words))
             return
@@ -195,7 +199,7 @@ def _announced(
         yield number
 
 
-def _kind_of(name: str) -> type[BurnishError]:
+def kind_of(name: str) -> type[BurnishError]:
     """Return the class of errors with this name. A class that this process does not know becomes StageError."""
     # Looked up when it is needed: a module that is imported later may define another one.
     return {kind.__name__: kind for kind in BurnishError.__subclasses__()}.get(name, StageError)

@@ -37,9 +37,11 @@ def planned(config: Config, inputs: ExperimentInputs, store: Store) -> list[Stag
     return planner_of(config, inputs, store).records
 
 
-def planner_of(config: Config, inputs: ExperimentInputs, store: Store, longest: bool = True) -> Planner:
-    """Plan an experiment. `longest` is that of `Planner`."""
-    planner = Planner(store, longest)
+def planner_of(
+    config: Config, inputs: ExperimentInputs, store: Store, longest: bool = True, whole: bool = False
+) -> Planner:
+    """Plan an experiment. `longest` is that of `Planner`. With `whole`, no stage is cut into parts."""
+    planner = Planner(store, longest, 1 if whole else config.execution.parts)
 
     # A plan that loaded a model would be a fault of burnish, so this raises AssertionError.
     def no_backend() -> Backend:

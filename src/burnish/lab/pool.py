@@ -63,7 +63,8 @@ class Report:
 
     `message` is the line, the error, or how the worker died. `error` is the name of the class of an error. `command`
     continues a paused run. If it is paused for people, `pairs` are those that wait in `folder`. `seconds` is how long a
-    finished stage took. `fingerprint` is empty if a line is said, or if a worker cannot start.
+    finished stage took. `fingerprint` is empty if a line is said, or if a worker cannot start. `node_died` means that a
+    stage is lost because the whole machine of its worker died.
     """
 
     about: About
@@ -74,6 +75,7 @@ class Report:
     seconds: float = 0.0
     folder: str = ""
     pairs: tuple[str, ...] = ()
+    node_died: bool = False
 
 
 class Pool(Protocol):

@@ -21,6 +21,7 @@ from burnish.inputs.memory import MemoryNeed, memory_needs
 from burnish.lab.asked import any_elsewhere, asked, calls_of, sent_elsewhere
 from burnish.lab.by_workers import Sound, computed
 from burnish.lab.doubts import doubts_of
+from burnish.lab.executors import check_executor, common_executor
 from burnish.lab.experiment import Experiment
 from burnish.lab.inputs import resolve, resolved
 from burnish.lab.judged import changes_of, confidence_of
@@ -98,6 +99,8 @@ def run_all(
     check_launched_once()
     check_engine(generator, GENERATOR, "burnish.run: generator", "Generator")
     root, terminal, own = open_store(store or default_store()), Terminal(), _Own(backend, generator)
+    if not own.given:
+        check_executor(common_executor(configs))
     known = KnownHashes(root.root / HASHES)
     # All experiments are checked before the first one starts.
     jobs = [
@@ -115,12 +118,16 @@ def run_all(
     workers = max(job.config.execution.workers for job in jobs)
     # A caller's own objects live in this process and cannot be sent to a worker. Without workers, `_assembled` runs the
     # stages itself.
-    alone = own.given or workers == 1
+    alone = own.given or all(job.config.execution.alone for job in jobs)
     every = (index for index in range(len(jobs)))
-    with closing(every if alone else computed(jobs, root, terminal, course, sound, workers)) as done:
-        for index in done:
-            yield _assembled(jobs[index], root, terminal, own, course, sound, started)
-            started = time.monotonic()
+    try:
+        with closing(every if alone else computed(jobs, root, terminal, course, sound, workers)) as done:
+            for index in done:
+                yield _assembled(jobs[index], root, terminal, own, course, sound, started)
+                started = time.monotonic()
+    finally:
+        for job in jobs:
+            job.inputs.models.rest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +151,8 @@ def _prepared(
     if out.exists() and not out.is_dir():
         raise ConfigError(f"out: {str(out)!r} is a file; name a folder for the results")
     inputs = resolve(config, offline_ok=False, known=known)
-    planner = planner_of(config, inputs, root)
+    # A caller's own objects compute everything in this process.
+    planner = planner_of(config, inputs, root, whole=own_backend)
     records = planner.records
     for warning in doubts_of(config, inputs, records, root, offline_ok=False, own_backend=own_backend).warnings:
         terminal.say(f"warning: {warning}")
@@ -163,7 +171,7 @@ def _prepared(
         out=out,
         stages=planned_stages(records),
         open_end=bool(planner.undecided),
-        sent=sent,
+        sent=(*inputs.models.sent(), *sent),
     )
 
 
@@ -176,7 +184,7 @@ def _replaced(config: Config, out: Path) -> str | None:
     # What is left out changes no result.
     kept = cast(dict[str, Any], found) if isinstance(found, dict) else {}
     before, now = (
-        flat({name: value for name, value in settings.items() if name not in {"name", "execution"}})
+        flat({name: value for name, value in settings.items() if name not in {"name", "note", "execution"}})
         for settings in (kept, config.model_dump(mode="json"))
     )
     fields = [name for name in dict.fromkeys((*now, *before)) if before.get(name) != now.get(name)]
@@ -220,8 +228,8 @@ def _assembled(
         Mailbox(out).keep(stop.pairs)
         raise
     Mailbox(out).keep(())
-    if job.open_end:
-        # Which stages belong to the results is known only now.
+    if job.open_end or config.execution.parts > 1:
+        # Which stages belong to the results is known only now. Parts of stages are needed no more.
         root.refer(out, [record.fingerprint for record in executor.records])
     task = make_task(job.inputs.task)
     # The config as it ran, so that the results name the commits of the models and data on the hub.
@@ -277,7 +285,7 @@ def plan(config: Config, store: Path | None = None) -> Plan:
         stages=explain(records, place),
         unresolved=inputs.unresolved,
         judge=calls_of(found),
-        sent=sent_elsewhere(config, found, records),
+        sent=(*inputs.models.sent(), *sent_elsewhere(config, found, records)),
         warnings=doubts.warnings,
         unread=doubts.unread,
         memory=memory_needs(records, inputs.models.sources, config.execution),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from burnish.lab.experiment import Outcome
 from burnish.results import REFERENCE_WIN_RATE, Metric
-from burnish.stats import length_controlled, share_interval
+from burnish.stats import length_controlled, share_over_items
 from burnish.steps.artifacts import read_comparisons, read_demonstrations, read_preferences
 from burnish.steps.probes import Versus
 from burnish.tasks.instruction_answers import CATEGORY
@@ -101,7 +101,7 @@ def _rates(suffix: str, by_id: Mapping[str, Contest], wanted: Callable[[Contest]
     p_wins = [contest.p_wins for contest in decided if contest.p_wins is not None]
     # Judges like long answers. The second figure estimates the win rate at equal length.
     controlled = length_controlled(p_wins, [contest.longer_by for contest in decided])
-    mean = share_interval(p_wins) if p_wins else None
+    mean = share_over_items(p_wins) if p_wins else None
     return {f"{REFERENCE_WIN_RATE}{suffix}": Metric.of(mean), f"{LENGTH_CONTROLLED}{suffix}": Metric.of(controlled)}
 
 

@@ -11,6 +11,7 @@ import ctypes
 import io
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -23,6 +24,7 @@ from rich.console import Console
 
 from burnish.backends.machine import opener_of, provenance
 from burnish.config import Config, Execution, ModelConfig
+from burnish.config.executors import PART
 from burnish.errors import BurnishError, ConfigError, Paused, PeopleAwaited, StageError, system_refusals
 from burnish.lab.experiment import Experiment
 from burnish.lab.inputs import ExperimentInputs
@@ -36,6 +38,8 @@ from burnish.store.stages import Stage
 
 PR_SET_PDEATHSIG = 1
 """The option of Linux's prctl(2) that sends this process a signal when its parent dies."""
+# What torch says if a GPU has failed. After such an error the process cannot use any GPU.
+_LOST_GPU = ("CUDA error:", "No CUDA GPUs are available", "NVML")
 POLL_SECONDS = 0.2
 """How often a worker looks whether its parent still lives, in seconds."""
 
@@ -66,12 +70,14 @@ class Worker:
         executor = Executor(self.store, self.terminal, made_with, course=self.course)
         executor.run(stage)
         (record,) = executor.records
-        return record.seconds
+        # The parts of a stage count in its time, and have been reported already.
+        parts = [self.store.done(one.kind, one.fingerprint) for one in stage.after if one.kind == stage.name + PART]
+        return max(0.0, record.seconds - sum(part.seconds for part in parts if part is not None))
 
     def _planned(self, index: int) -> Mapping[str, Stage]:
         """Return the stages of an experiment by their fingerprints. Nothing is computed, and no model is loaded."""
         config, inputs = self.brief.configs[index], self.brief.inputs[index]
-        planner = Planner(self.store)
+        planner = Planner(self.store, parts=config.execution.parts, every_part=True)
         experiment = Experiment(
             config=config,
             inputs=inputs,
@@ -107,20 +113,19 @@ class _Bench:
         return opened
 
 
-class _Channel(io.StringIO):
+class Channel(io.StringIO):
     """Sends reports to the run. As a file, it takes text for people, and sends each line as a report."""
 
-    def __init__(self, handle: int) -> None:
+    def __init__(self, put: Callable[[bytes], None]) -> None:
+        """`put` sends the line of a report. It may be replaced between two stages."""
         super().__init__()
-        self._handle, self._lock, self._rest = handle, threading.Lock(), ""
+        self.put, self._lock, self._rest = put, threading.Lock(), ""
 
     def send(self, report: Report) -> None:
         """Send one report."""
-        data = line_of(report)
         # A thread says every minute that a stage is under way. Its line must not get into another one.
         with self._lock:
-            while data:
-                data = data[os.write(self._handle, data) :]
+            self.put(line_of(report))
 
     def write(self, text: str, /) -> int:
         """Send each whole line as a report."""
@@ -129,13 +134,28 @@ class _Channel(io.StringIO):
             self.send(Report(about=About.SAID, message=line))
         return len(text)
 
+    def terminal(self) -> Terminal:
+        """Return a terminal whose lines are sent. The run shows them."""
+        # No terminal, whatever the environment says.
+        return Terminal(console=Console(file=self, soft_wrap=True, highlight=False, force_terminal=False))
 
-def _own_stdout() -> _Channel:
+
+def own_stdout() -> Channel:
     """Return the channel to the run. What libraries and child processes print on stdout goes to stderr from now on."""
     sys.stdout.flush()
-    channel = _Channel(os.dup(1))
+    handle = os.dup(1)
     os.dup2(2, 1)
-    return channel
+
+    def put(data: bytes) -> None:
+        while data:
+            data = data[os.write(handle, data) :]
+
+    return Channel(put)
+
+
+def failed(fingerprint: str, error: BurnishError) -> Report:
+    """Report an error that burnish raises on purpose."""
+    return Report(about=About.FAILED, fingerprint=fingerprint, message=str(error), error=type(error).__name__)
 
 
 def attempted(worker: Worker, assignment: Assignment) -> Report:
@@ -145,7 +165,7 @@ def attempted(worker: Worker, assignment: Assignment) -> Report:
         with system_refusals():
             seconds = worker.compute(assignment)
     except BurnishError as error:
-        return Report(about=About.FAILED, fingerprint=found, message=str(error), error=type(error).__name__)
+        return failed(found, error)
     except PeopleAwaited as stop:
         return Report(
             about=About.PAUSED,
@@ -157,7 +177,11 @@ def attempted(worker: Worker, assignment: Assignment) -> Report:
         )
     except Paused as paused:
         return Report(about=About.PAUSED, fingerprint=found, message=paused.message, command=paused.command)
-    except Exception as error:  # a fault of burnish or of a library
+    except Exception as error:  # a fault of burnish, of a library or of a GPU
+        if any(words in str(error) for words in _LOST_GPU):
+            first = str(error).splitlines()[0]
+            words = f"the GPU of its worker on {socket.gethostname()} cannot be used any more ({first})"
+            return Report(about=About.LOST, fingerprint=found, message=words)
         # Not to stderr: that is another pipe, and the run may end before it has read the last lines of it.
         traceback.print_exc(file=worker.terminal.console.file)
         words = f"{type(error).__name__}: {error}; burnish or a library has a fault, and its traceback is above"
@@ -183,11 +207,16 @@ def _watch(parent: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _briefed(handle: int) -> Brief:
-    """Read the brief. Raises ConfigError if a kind that a config names is not known in this process."""
+def open_brief(handle: int) -> bytes:
+    """Read the brief from an open file, and close the file."""
     # `pread` and not `read`: all workers share the file, and with it the position in it.
     data = os.pread(handle, os.fstat(handle).st_size, 0)
     os.close(handle)
+    return data
+
+
+def briefed(data: bytes) -> Brief:
+    """Return the brief. Raises ConfigError if a kind that a config names is not known in this process."""
     try:
         return BRIEF.validate_json(data)
     except ValidationError as error:
@@ -198,19 +227,22 @@ def _briefed(handle: int) -> Brief:
         ) from None
 
 
-def main() -> None:
-    """Work for a run. The arguments are the process id of the run and the number of the open file with the brief."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # processes that this worker starts inherit this
+def started(parent: int) -> Channel:
+    """Let this process die with its parent and leave Ctrl-C to it. Returns the channel to the parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # processes that this one starts inherit this
     # SIGINT came in blocked (see `LocalProcesses`). It is ignored from here on, so the block can go.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    die_with(int(sys.argv[1]))
-    channel = _own_stdout()
-    # No terminal, whatever the environment says: the lines are shown by the run.
-    console = Console(file=channel, soft_wrap=True, highlight=False, force_terminal=False)
+    die_with(parent)
+    return own_stdout()
+
+
+def main() -> None:
+    """Work for a run. The arguments are the process id of the run and the number of the open file with the brief."""
+    channel = started(int(sys.argv[1]))
     try:
-        worker = Worker(_briefed(int(sys.argv[2])), Terminal(console=console))
+        worker = Worker(briefed(open_brief(int(sys.argv[2]))), channel.terminal())
     except BurnishError as error:
-        channel.send(Report(about=About.FAILED, message=str(error), error=type(error).__name__))
+        channel.send(failed("", error))
         sys.exit(2)
     for line in sys.stdin.buffer:
         # The run may be killed while it writes, so the last line may be a part of one.

@@ -16,9 +16,13 @@ def rl(setting: Setting, method: RlMethod) -> list[Round]:
     # `after` refines the labels first. RL then continues from the last model of ILR (section 7, future work).
     rounds = ilr(setting, method.after) if method.after else [start(setting, setting.demonstrations)]
     policy, labels = rounds[-1].model, rounds[-1].demonstrations
-    for k in range(len(rounds), len(rounds) + method.rounds):
+    before = len(rounds)
+    for earlier in range(method.rounds):
+        k = before + earlier
         sources = _sources(setting, method, policy, labels, k)
-        policy = reinforce(PolicyRound(setting=setting, method=method, policy=policy, sources=sources, number=k))
+        policy = reinforce(
+            PolicyRound(setting=setting, method=method, policy=policy, sources=sources, number=k, earlier=earlier)
+        )
         compared = next((one.compared for one in sources if one.compared is not None), None)
         rounds.append(Round(number=k, model=policy, demonstrations=labels, compared=compared))
     return rounds

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from burnish.config import ModelConfig
 from burnish.errors import StageError
+from burnish.models.location import ADAPTER_CONFIG
 from burnish.store.files import pretty, write_atomic
 from burnish.store.manifest import MANIFEST
 
@@ -67,6 +68,18 @@ def copy_model(source: Path, directory: Path) -> None:
     for path in source.iterdir():
         if path.is_file() and path.name not in RECORDS:
             shutil.copyfile(path, directory / path.name)
+
+
+def remove_model(directory: Path) -> None:
+    """Remove what makes a folder a model. Other files stay.
+
+    Without this, the weights of an earlier model could be read in place of those of the new one: an adapter, all
+    weights, or some of several files.
+    """
+    for name in (CARD, "config.json", ADAPTER_CONFIG):
+        (directory / name).unlink(missing_ok=True)
+    for path in [*directory.glob("*.safetensors"), *directory.glob("*.safetensors.index.json")]:
+        path.unlink()
 
 
 def take_files(source: Path, directory: Path) -> None:

@@ -1,4 +1,4 @@
-"""What `burnish agreement` prints for people."""
+"""What `burnish agreement` and `burnish study agreement` print for people."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 
 from burnish.algorithms.agreement import NO_ORDER, Agreement, Coefficient, PairAgreement
 from burnish.algorithms.per_worker import WorkerSummary
-from burnish.report.text import MINUS, percent, plural, terminal
+from burnish.report.text import MINUS, percent, percent_range, plural, terminal
 
 _SHOWN = 10
-"""How many workers and how many labels are listed."""
+"""How many labels are listed, and how many workers of whom nothing but their labels is known."""
+_NONE = "–"
 _HINT = " (--ordinal gives one)"
 
 
@@ -71,11 +72,53 @@ def _pairs(pairs: Sequence[PairAgreement]) -> Iterator[str]:
 
 def _workers(workers: Sequence[WorkerSummary]) -> Iterator[str]:
     """Yield a line for each worker, those with whom others agree least first."""
-    ranked = sorted((one for one in workers if one.agrees is not None), key=lambda one: one.agrees or 0.0)
+    if any(one.median_seconds is not None or one.chose_first is not None or one.checked for one in workers):
+        yield from _table(workers)
+        return
+    ranked = sorted((one for one in workers if one.agrees is not None), key=_by_agreement)
     if ranked:
         yield "how often the other labels of an item are the same as this worker's, lowest first:"
     for one in ranked[:_SHOWN]:
-        assert one.agrees is not None, one
-        yield f"  {terminal(one.worker):20} {percent(one.agrees)} of {one.pairs:,}"
+        yield f"  {terminal(one.worker):20} {_others(one)}"
     if len(ranked) > _SHOWN:
         yield f"  and {plural(len(ranked) - _SHOWN, 'more worker')}"
+
+
+def _table(workers: Sequence[WorkerSummary]) -> Iterator[str]:
+    """Yield a table of all workers with everything that is known of them."""
+    yield "each worker, those with whom others agree least first"
+    yield "(others agree: how often the other labels of an item are the same as this worker's;"
+    yield "first side: how often the answer that was shown first was preferred, without ties):"
+    rows = [("worker", "labels", "others agree", "median seconds", "checks right", "first side")]
+    rows += [_cells(one) for one in sorted(workers, key=_by_agreement)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _cells(one: WorkerSummary) -> tuple[str, ...]:
+    return (
+        terminal(one.worker),
+        f"{one.labels:,}",
+        _others(one),
+        _NONE if one.median_seconds is None else f"{one.median_seconds:.1f}",
+        f"{one.passed} of {one.checked}" if one.checked else _NONE,
+        _side(one),
+    )
+
+
+def _others(one: WorkerSummary) -> str:
+    return _NONE if one.agrees is None else f"{percent(one.agrees)} of {one.pairs:,}"
+
+
+def _side(one: WorkerSummary) -> str:
+    if one.chose_first is None:
+        return _NONE
+    bounds = one.chose_first.ci95
+    interval = "" if bounds is None else f" ({percent_range(bounds)})"
+    lean = ", leans to a side" if one.leans else ""
+    return f"{percent(one.chose_first.value)}{interval} of {one.chose_first.n:,}{lean}"
+
+
+def _by_agreement(one: WorkerSummary) -> tuple[bool, float, str]:
+    return one.agrees is None, one.agrees or 0.0, one.worker

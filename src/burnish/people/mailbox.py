@@ -12,9 +12,9 @@ from burnish.store.json_rows import dump_line
 from burnish.types import Order
 
 WAITING = "waiting.jsonl"
-
-
 ANNOTATIONS = "annotations.jsonl"
+STUDIES = "studies.jsonl"
+"""Where the studies are that were made from the folder (people/study/beside.py)."""
 
 
 class Purpose(StrEnum):

@@ -28,7 +28,7 @@ def with_people(
     """Run until nothing waits for people, and return what the run returns.
 
     Each time the run waits, the commands with which people judge are said. It goes on as soon as each pair has a
-    verdict: from a spreadsheet, or from a study beside the folder that has all answers that it wants. An interrupt
+    verdict: from a spreadsheet, or from a study of the folder that has all answers that it wants. An interrupt
     loses nothing, because answers are kept where they were given. All other errors and pauses of the run pass through;
     without `wait`, the pause for people does, too.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from burnish.perturbations.build import build, register_perturbation
+from burnish.perturbations.picking import LeftOut
 from burnish.perturbations.resources import Checker, EmbeddedBy, SourceResources, Writes
 
-__all__ = ["Checker", "EmbeddedBy", "SourceResources", "Writes", "build", "register_perturbation"]
+__all__ = ["Checker", "EmbeddedBy", "LeftOut", "SourceResources", "Writes", "build", "register_perturbation"]

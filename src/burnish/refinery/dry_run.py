@@ -23,6 +23,7 @@ from burnish.refinery.selftest import still_to_run
 from burnish.refinery.sending import sent_elsewhere
 from burnish.report.text import duration, plural, terminal
 from burnish.store.explain import Explanation, explain
+from burnish.store.identity import unresolved_words
 from burnish.store.known_hashes import HASHES, KnownHashes
 from burnish.store.opening import open_store
 
@@ -83,7 +84,7 @@ def dry_run(config: RefineConfig, run_options: RunOptions) -> DryRun:
         held_out=held_words(found.config.holdout, held),
         estimate=estimated(found.config, left, still_to_run(plan.records)),
         embedded=_embedded(found.config, left),
-        sent=list(sent_elsewhere(found.config, left.usable)),
+        sent=[*found.models.sent(), *sent_elsewhere(found.config, left.usable)],
         warnings=[warning for warning in (long, reference_doubt(found, facts)) if warning],
         proposals=paired,
         memory=memory_needs(plan.records, found.models.sources, found.config.execution),
@@ -110,7 +111,7 @@ def words(plan: DryRun) -> Iterator[str]:
         # The first 8 digits of a fingerprint are enough to tell stages apart.
         yield f"{stage.state:<8} {stage.fingerprint[:8]}  {terminal(stage.label)}"
     for source in plan.unresolved:
-        yield f"unresolved  {source} (the hub does not answer; a run looks up its commit first)"
+        yield unresolved_words(source)
     waiting = sum(stage.state != "done" for stage in plan.stages)
     yield f"{len(plan.stages)} stages, {len(plan.stages) - waiting} done, {waiting} to run"
     yield from map(terminal, memory_words(plan.memory))

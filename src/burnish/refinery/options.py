@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter
 
 from burnish.config import METHODS, RefineConfig, Template
+from burnish.config.columns import columns_from
 from burnish.config.method_settings import Rounds
 from burnish.config.reading import checked, read_annotator, read_proposals, refine_config, words_of
 from burnish.errors import ConfigError, brief
@@ -95,25 +96,10 @@ def _data(options: Options) -> dict[str, Any]:
     return _given(
         source=options.data,
         reference_column=options.reference,
-        columns=_pairs(columns) if isinstance(columns, str) else columns,
+        columns=columns_from(columns) if isinstance(columns, str) else columns,
         extra_columns=_names(extras) if isinstance(extras, str) else extras,
         on_bad_row=options.on_bad_row,
     )
-
-
-def _pairs(text: str) -> dict[str, str]:
-    """Read `prompt=query,completion=response`. Raises ConfigError naming the part that is not NAME=NAME or that comes
-    twice."""
-    columns: dict[str, str] = {}
-    for pair in text.split(","):
-        part, equals, column = (piece.strip() for piece in pair.partition("="))
-        if not equals or not part or not column or part in columns:
-            raise ConfigError(
-                f"--columns: {pair!r:.200} found; write each part once, such as prompt=query,completion=response (a "
-                "name with a comma goes into --set data.columns.prompt=NAME)"
-            )
-        columns[part] = column
-    return columns
 
 
 def _names(text: str) -> list[str]:

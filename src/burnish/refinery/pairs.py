@@ -13,7 +13,7 @@ from burnish.forms.convert import AlsoAs
 from burnish.forms.table import DataTable
 from burnish.ledger.folder import LOCK, OWN
 from burnish.ledger.preference_pairs import JSONL, PARQUET, is_of_pairs
-from burnish.people.mailbox import ANNOTATIONS, WAITING
+from burnish.people.mailbox import ANNOTATIONS, STUDIES, WAITING
 
 _LONGEST_NAME = 230
 """Bytes of the longest name of a file. Systems allow 255, and the file is written under a longer name at first."""
@@ -78,6 +78,6 @@ def _check_harmless(name: str, path: Path, table: DataTable, out: Path) -> None:
     if path.exists() and any(Path(file).exists() and path.samefile(file) for file in table.files):
         raise ConfigError(f"{name} is the dataset itself, which would be overwritten; name another file")
     real, own = path.resolve(), out.resolve()
-    names = {*OWN, table.name, *(f"refined.{kind}" for kind in AlsoAs), WAITING, ANNOTATIONS, LOCK}
+    names = {*OWN, table.name, *(f"refined.{kind}" for kind in AlsoAs), WAITING, ANNOTATIONS, STUDIES, LOCK}
     if real == own or (real.is_relative_to(own) and real.relative_to(own).parts[0] in names):
         raise ConfigError(f"{name} is a place that the refinement itself writes; name another file")

@@ -169,7 +169,7 @@ def _asked(found: RefinementInputs, store: Store, budget: CallBudget, usable: in
     course = Course(planned_stages(planner.records))
     course.announce(context.terminal.say)
     if not all(record.reused for record in planner.records):
-        for line in sent_elsewhere(found.config, usable):
+        for line in (*found.models.sent(), *sent_elsewhere(found.config, usable)):
             context.terminal.say(line)
     finished = frozenset(record.fingerprint for record in planner.records if record.reused)
     stages = _stages(Job(found, context, context.executor(finished, course)))

@@ -117,7 +117,10 @@ def refine_data(config: RefineConfig, run_options: RunOptions) -> FinishedRefine
             shown=run_options.backend is None,
             pairs=run_options.pairs,
         )
-        return refining.run()
+        try:
+            return refining.run()
+        finally:
+            found.models.rest()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -144,7 +147,7 @@ class _Refining:
             self.job.context.terminal.say(words)
         # If every stage is finished already, nothing is sent any more.
         if not all(record.reused for record in self.plan.records):
-            for line in sent_elsewhere(found.config, facts.usable):
+            for line in (*found.models.sent(), *sent_elsewhere(found.config, facts.usable)):
                 self.job.context.terminal.say(line)
         self._show()
         with explained_write_errors(self.folder.path):

@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from burnish.errors import DataError
+from burnish.report.cautions import cautions
 from burnish.report.drawing import Drawing
 from burnish.report.facts import Fact, facts
 from burnish.report.figures import draw_figures
@@ -115,6 +116,7 @@ def render(
         .render(
             name=str(setting(results, "name") or "experiment"),
             headline=headline(results),
+            cautions=cautions(results),
             facts=facts(results),
             figures=_figure_views(results, draw_figures(results) if drawings is None else drawings),
             summary=summary_table(results),

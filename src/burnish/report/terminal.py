@@ -115,6 +115,11 @@ class Terminal:
         """The label of the stage that is running, or an empty text."""
         return "" if self._running is None else self._running.label
 
+    def progress(self) -> tuple[int, int] | None:
+        """Return how many units of the running stage are done, and of how many, or None if this is not known."""
+        running = self._running
+        return None if running is None or running.total is None else (running.done, running.total)
+
     @contextmanager
     def stage(self, label: str, position: StagePosition | None = None) -> Generator[None, None, None]:
         """Show what runs while a stage runs, and where the stage stands in its run."""

@@ -6,16 +6,18 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
+
 from burnish.config import ModelConfig
 from burnish.errors import DataError
 from burnish.models.location import find
 from burnish.rewards.pairs import GivenPairs, LeftOutPair
 from burnish.store.files import pretty, write_atomic
-from burnish.store.listings import listed
 
 PROMPTS_FILE = "trained_on.json"
 """The file beside a reward model with the groups of the prompts that it was trained on. A group is a hash."""
 _GROUPS = "groups"
+_PROMPTS = TypeAdapter(dict[str, frozenset[str]])
 
 
 def write_prompts(groups: Iterable[str], folder: Path) -> None:
@@ -24,10 +26,21 @@ def write_prompts(groups: Iterable[str], folder: Path) -> None:
 
 
 def prompts_of(model: ModelConfig) -> frozenset[str]:
-    """Return the groups of the prompts that a reward model was trained on. They are known if burnish trained it."""
+    """Return the groups of the prompts that a reward model was trained on. They are known if burnish trained it.
+
+    Raises DataError if the file with them is damaged.
+    """
     folder = find(model)
     path = None if folder is None else folder / PROMPTS_FILE
-    return frozenset(listed(path, frozenset([_GROUPS]))) if path is not None and path.is_file() else frozenset()
+    if path is None or not path.is_file():
+        return frozenset()
+    try:
+        return _PROMPTS.validate_json(path.read_bytes())[_GROUPS]
+    except (ValidationError, KeyError):
+        raise DataError(
+            f"{path}: is no list of prompts that `burnish reward train` wrote; train the reward model again, or remove "
+            "the file if you know that the model was trained on other prompts"
+        ) from None
 
 
 def unseen(given: GivenPairs, model: ModelConfig) -> GivenPairs:

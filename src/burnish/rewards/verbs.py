@@ -13,8 +13,8 @@ from burnish.config import Execution, ModelConfig, WantedModel
 from burnish.config.rewards import RewardTraining
 from burnish.errors import ConfigError
 from burnish.inputs.context import RunContext
-from burnish.inputs.models import find_models, template_doubt
-from burnish.models.card import copy_model
+from burnish.inputs.models import find_models, reward_doubts
+from burnish.models.card import copy_model, remove_model
 from burnish.protocols import Backend
 from burnish.report.terminal import Terminal
 from burnish.rewards.pairs import GivenPair, GivenPairs, LeftOutPair, read_pairs
@@ -84,7 +84,7 @@ def train_and_test(
 def _put(model: Path, report: RewardReport, seen: Iterable[str], out: Path) -> None:
     """Write the reward model, its report and the groups of the prompts that it has seen into the folder `out`.
 
-    A kill leaves the folder as it was, or complete.
+    A kill leaves the folder as it was, or complete. If it held another model, a kill may leave it without a model.
     """
     with explained_write_errors(out):
         part = out.resolve().with_name(f".{out.resolve().name}{PART}")
@@ -99,6 +99,7 @@ def _put(model: Path, report: RewardReport, seen: Iterable[str], out: Path) -> N
             part.rename(out)
             return
         # The user asked to replace the files that are there. Other files in the folder stay.
+        remove_model(out)
         for path in sorted(part.iterdir()):
             path.replace(out / path.name)
         part.rmdir()
@@ -122,7 +123,7 @@ def measure(
     given = unseen(read_pairs(pairs, skip_bad), model)
     wanted = WantedModel(MODEL_FIELD, model, Head.REWARD, as_it_is=True)
     context = _context([wanted], execution, model, place)
-    if doubt := template_doubt(context.models[MODEL_FIELD]):
+    for doubt in reward_doubts(context.models[MODEL_FIELD]):
         context.terminal.say(doubt)
     steps = _steps(context, 0)
     cut = cut_pairs(steps, preference_rows(given.pairs), identity_of(given), 1.0)

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from pydantic import ValidationError
 
 from burnish import __version__
 from burnish.algorithms.mismatch import by_checker, mismatch_rate
 from burnish.config import AdversarialSource, AnnotatorSettings, DataConfig, Execution, ModelConfig, expanded
-from burnish.errors import ConfigError
+from burnish.errors import ConfigError, DataError
 from burnish.perturbations import Checker
 from burnish.report.facts import Fact
 from burnish.report.page import environment
 from burnish.report.tables import Cell, Table
 from burnish.results import Metric
 from burnish.rewards.report import RESULTS_FILE as TRAINED_FILE
-from burnish.rewards.report import RewardReport
+from burnish.rewards.report import WORDS, RewardReport
 from burnish.rewards.verbs import Workplace, measure
 from burnish.seam.fitness import FITS, Check, CheckResult, FitReport, by_length, by_share, sentence, together
 from burnish.seam.mismatch import MismatchOptions, mismatch
+from burnish.seam.prompts import seen_words
 from burnish.seam.scoring import ScoreOptions, compute
 from burnish.store.files import pretty, write_atomic
 
@@ -34,6 +36,7 @@ class CheckOptions:
     `pairs` is a file of pairs that the reward model was not trained on. Without one, the accuracy counts that
     `burnish reward train` measured. `prompts` and `policy` go together: the policy answers each prompt `samples` times,
     and a `checker` or an `annotator` says which answers are better. Each gold answer gets up to `edits` near misses.
+    With `skip_bad`, pairs that cannot be used are left out and counted. For the rows of the prompts, `prompts` say it.
     """
 
     reward: ModelConfig
@@ -47,6 +50,7 @@ class CheckOptions:
     max_new_tokens: int = 256
     limit: int | None = None
     seed: int = 0
+    skip_bad: bool = False
     execution: Execution = field(default_factory=Execution)
 
 
@@ -69,12 +73,14 @@ def check(options: CheckOptions, place: Workplace, out: Path | None = None) -> F
             "pairs, or --prompts and --policy"
         )
     nothing = Metric(value=None, n=0, ci95=None)
+    notes = [] if tested is None else [_left_out(why, number) for why, number in tested.left_out.items()]
     held_out = by_share(Check.HELD_OUT, nothing if tested is None else tested.accuracy)
-    length = by_length(*((None, 0) if tested is None else (tested.length_correlation, tested.tested)))
-    own, near, notes = nothing, nothing, list[str]()
+    length = by_length(*((None, 0) if tested is None else (tested.length_correlation, tested.accuracy.n)))
+    own, near = nothing, nothing
     if options.prompts is not None and options.policy is not None:
-        own = _own_answers(options, options.prompts, options.policy, place, out)
-        near, notes = _near_misses(options, options.prompts, options.policy, place)
+        own, of_own = _own_answers(options, options.prompts, options.policy, place, out)
+        near, of_near = _near_misses(options, options.prompts, options.policy, place)
+        notes += [f"the policy's own answers: {note}" for note in of_own] + [f"near misses: {note}" for note in of_near]
     checks = [held_out, by_share(Check.OWN_ANSWERS, own), by_share(Check.NEAR_MISSES, near), length]
     report = FitReport(
         reward=options.reward.source,
@@ -92,19 +98,31 @@ def check(options: CheckOptions, place: Workplace, out: Path | None = None) -> F
 def _tested(options: CheckOptions, place: Workplace) -> RewardReport | None:
     """Return the report on held-out pairs: those of the file, or those of the reward model's training."""
     if options.pairs is not None:
-        return measure(options.reward, options.pairs, place, execution=options.execution)
+        return measure(options.reward, options.pairs, place, skip_bad=options.skip_bad, execution=options.execution)
     path = Path(expanded(options.reward.source, "RM")) / TRAINED_FILE
     if not path.is_file():
         return None
-    report = RewardReport.model_validate(json.loads(path.read_bytes()))
+    try:
+        report = RewardReport.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "file"
+        raise DataError(
+            f"{path}: {field}: {first['msg']}; name pairs with --pairs, or run `burnish reward train` again"
+        ) from None
     # Training can hold nothing out. Then there is nothing to read.
     return report if report.tested else None
 
 
+def _left_out(why: str, number: int) -> str:
+    return f"pairs left out: {number:,} {WORDS.get(why, why)}"
+
+
 def _own_answers(
     options: CheckOptions, prompts: DataConfig, policy: ModelConfig, place: Workplace, out: Path | None
-) -> Metric:
-    """Return the share of pairs of the policy's own answers in which the reward model is right."""
+) -> tuple[Metric, list[str]]:
+    """Return the share of pairs of the policy's own answers in which the reward model is right, and what was left
+    out."""
     measured = mismatch(
         MismatchOptions(
             data=prompts,
@@ -122,13 +140,17 @@ def _own_answers(
         None if out is None else out / MISMATCH,
         place.own_backend,
     )
-    return _complement(measured.policies[0].mismatch)
+    seen = [seen_words(measured.trained_on)] if measured.trained_on else []
+    return _complement(measured.policies[0].mismatch), [*seen, *measured.policies[0].left_out()]
 
 
 def _near_misses(
     options: CheckOptions, prompts: DataConfig, policy: ModelConfig, place: Workplace
 ) -> tuple[Metric, list[str]]:
-    """Return the share of near misses that are rewarded less than their gold answer, and what was left out."""
+    """Return the share of near misses that are rewarded less than their gold answer, and what was left out.
+
+    As everywhere, prompts that the reward model was trained on do not show what it is worth on others.
+    """
     done = compute(
         ScoreOptions(
             data=prompts,

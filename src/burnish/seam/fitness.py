@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import assert_never
 
+from burnish.algorithms.mismatch import correlation_interval
 from burnish.report.text import percent, percent_range, plural, terminal
 from burnish.results import Metric, Record
 
@@ -112,11 +113,21 @@ def by_share(check: Check, measured: Metric) -> CheckResult:
 
 
 def by_length(correlation: float | None, pairs: int) -> CheckResult:
-    """Judge the rank correlation of the reward with the length over so many pairs."""
-    verdict = Fit.NOT_MEASURED
+    """Judge the rank correlation of the reward with the length over so many pairs, by its interval.
+
+    With fewer than four pairs there is no interval, and the verdict is `unclear`.
+    """
+    measured = Metric(value=None, n=pairs, ci95=None)
     if correlation is not None:
-        verdict = Fit.FIT if abs(correlation) < MOST_LENGTH else Fit.NOT_FIT
-    measured = Metric(value=correlation, n=pairs, ci95=None)
+        measured = Metric.of(correlation_interval(correlation, pairs))
+    if measured.value is None:
+        verdict = Fit.NOT_MEASURED
+    elif measured.ci95 is None:
+        verdict = Fit.UNCLEAR
+    else:
+        low, high = measured.ci95
+        inside, outside = low > -MOST_LENGTH and high < MOST_LENGTH, low >= MOST_LENGTH or high <= -MOST_LENGTH
+        verdict = Fit.FIT if inside else Fit.NOT_FIT if outside else Fit.UNCLEAR
     return CheckResult(check=Check.LENGTH, verdict=verdict, measured=measured, least=None, most=MOST_LENGTH)
 
 
@@ -132,19 +143,30 @@ def together(checks: Sequence[CheckResult]) -> Fit:
 
 def sentence(one: CheckResult) -> str:
     """Return the result of a check as a sentence for people."""
-    value = one.measured.value
+    value, bounds = one.measured.value, one.measured.ci95
     if value is None:
         return _MISSING[one.check]
     if one.check is Check.LENGTH:
-        amount = f"The rank correlation of its reward with the length is {value:.2f} ({plural(one.measured.n, 'pair')})"
-        ending = (
-            f"below {MOST_LENGTH}" if one.verdict is Fit.FIT else f"{MOST_LENGTH} or more, so it looks at the length"
-        )
-        return f"{amount}: {ending}."
-    bounds = "" if one.measured.ci95 is None else f"95 % interval {percent_range(one.measured.ci95)}, "
+        interval = "" if bounds is None else f"95 % interval {bounds[0]:.2f} to {bounds[1]:.2f}, "
+        amount = f"The rank correlation of its reward with the length is {value:.2f}"
+        return f"{amount} ({interval}{plural(one.measured.n, 'pair')}): {_followed(one.verdict)}."
+    interval = "" if bounds is None else f"95 % interval {percent_range(bounds)}, "
     items = "pair" if one.check is Check.HELD_OUT else "prompt"
-    amount = f"It is right on {percent(value)} of {_ON[one.check]} ({bounds}{plural(one.measured.n, items)})"
+    amount = f"It is right on {percent(value)} of {_ON[one.check]} ({interval}{plural(one.measured.n, items)})"
     return f"{amount}: {_beside(one.verdict)} {percent(LEAST_RIGHT)}."
+
+
+def _followed(verdict: Fit) -> str:
+    """Return whether the reward follows the length."""
+    match verdict:
+        case Fit.FIT:
+            return f"nearer to 0 than {MOST_LENGTH}"
+        case Fit.NOT_FIT:
+            return f"{MOST_LENGTH} or more away from 0, so it looks at the length"
+        case Fit.UNCLEAR | Fit.NOT_MEASURED:
+            return f"it cannot be told whether it is nearer to 0 than {MOST_LENGTH}"
+        case _:
+            assert_never(verdict)
 
 
 def _beside(verdict: Fit) -> str:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from burnish.errors import ConfigError
-from burnish.people.mailbox import ANNOTATIONS, WAITING
+from burnish.people.mailbox import ANNOTATIONS, STUDIES, WAITING
 
-MAILBOX = (WAITING, ANNOTATIONS)
+MAILBOX = (WAITING, ANNOTATIONS, STUDIES)
 """The files for people who judge. A verb that waits for people finds them in its folder when it goes on."""
 
 

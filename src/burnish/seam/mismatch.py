@@ -2,44 +2,48 @@
 
 from __future__ import annotations
 
-import dataclasses
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from burnish.algorithms.mismatch import PromptMismatch, by_checker, misjudged, mismatch_rate, rank_correlation
+from pydantic import TypeAdapter
+
+from burnish.algorithms.mismatch import PromptMismatch, misjudged, mismatch_rate, rank_correlation
 from burnish.algorithms.rewards import accuracy_of
 from burnish.algorithms.seam import SHOWN, Variant
 from burnish.annotators import build
 from burnish.config import AnnotatorSettings, DataConfig, Decoding, Execution, ModelConfig, WantedModel
-from burnish.errors import ConfigError, DataError
+from burnish.config.reading import checked
+from burnish.errors import ConfigError
 from burnish.inputs.context import RunContext
 from burnish.perturbations import Checker
 from burnish.protocols import Backend, Score
 from burnish.results import Metric
-from burnish.rewards.pairs import read_pairs
-from burnish.rewards.trained_prompts import prompts_of, unseen
+from burnish.rewards.pairs import LeftOutPair, read_pairs
+from burnish.rewards.trained_prompts import unseen
 from burnish.rewards.verbs import identity_of, preference_rows
 from burnish.seam.mismatch_page import render
 from burnish.seam.mismatch_report import MismatchReport, PolicyMismatch
-from burnish.seam.prompts import Prompts, as_rows, read_prompts
+from burnish.seam.prompts import Prompts, as_rows, read_prompts, unseen_prompts
+from burnish.seam.samples import checked_samples, reward_of
 from burnish.seam.scoring import REWARD, context_of
 from burnish.seam.table import read_table
 from burnish.steps.artifacts import Rows, read_comparisons, read_preferences, read_samples, read_scores
 from burnish.steps.basic import Steps
 from burnish.steps.judging import judge
-from burnish.steps.mismatch import answers_to_reward, distinct, pairs_of_samples
-from burnish.steps.perturbing import candidate_id
+from burnish.steps.mismatch import answers_to_reward, pairs_of_samples
 from burnish.steps.rewarding import cut_pairs, reward, rewarded_pairs, tested_rows
 from burnish.store.files import pretty, write_atomic
 from burnish.store.json_rows import dump_line
 from burnish.tasks.own import TextAnswers
-from burnish.types import Artifact, Demonstration, DemonstrationSource, Example, Head, Verdict
+from burnish.types import Artifact, Demonstration, DemonstrationSource, Head, Verdict
 
 PROMPTS_FILE, RESULTS_FILE, REPORT_FILE = FILES = ("prompts.jsonl", "mismatch.json", "report.html")
 """The files in the folder of `burnish seam mismatch`, in the order in which they are written."""
 ANNOTATOR = "annotator"
 """The config field of the annotator that says which answer is better."""
+_DECODING = TypeAdapter(Decoding)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +52,7 @@ class MismatchOptions:
 
     Each of the `policies` answers each prompt `samples` times. Either a `checker` or an `annotator` says which answer
     is better. An annotator compares at most `pairs_a_prompt` pairs of each prompt. `off_policy` is a file of pairs, and
-    `against` a table of SEAM scores.
+    `against` a table of SEAM scores. `data` says what becomes of rows that cannot be used, also of those of the file.
     """
 
     data: DataConfig
@@ -66,6 +70,12 @@ class MismatchOptions:
     seed: int = 0
     execution: Execution = field(default_factory=Execution)
 
+    @property
+    def decode(self) -> Decoding:
+        """How the policies answer. Raises ConfigError, which names the field, for a value that cannot be used."""
+        values = {"beams": 1, "temperature": self.temperature, "max_new_tokens": self.max_new_tokens}
+        return checked(_DECODING, values, "the policy's answers")
+
 
 def mismatch(
     options: MismatchOptions, store: Path, out: Path | None = None, own_backend: Callable[[], Backend] | None = None
@@ -76,11 +86,13 @@ def mismatch(
     that the same call continues after a kill. Raises ConfigError for a setting that cannot be used, DataError for a row
     that cannot be used, Paused if people have to judge first, and BackendError if a library is missing.
     """
+    _ = options.decode  # a wrong value is found before anything is read
     if (options.checker is None) == (options.annotator is None):
         raise ConfigError("--checker: name a checker, or an annotator with --annotator; one of them and not both")
     if out is None and options.annotator is not None and any(one.asks_people for one in options.annotator.members):
         raise ConfigError("--out: it is missing; name the folder in which people find the pairs that they judge")
-    prompts, seen = _unseen(read_prompts(options.data, options.limit, options.seed), options)
+    given = read_prompts(options.data, options.limit, options.seed)
+    prompts = unseen_prompts(given, options.reward, options.data.source)
     context = context_of(_wanted(options), options.policies[0], options.execution, store, own_backend, out or Path())
     steps = Steps(context.executor(), context.engines, TextAnswers(), "text", options.seed)
     rows, model = as_rows(steps, prompts), context.model(steps, REWARD)
@@ -94,13 +106,16 @@ def mismatch(
         reports.append(report)
         lines += [dump_line({"policy": policy.source, "id": p.id, "pairs": p.pairs, "mismatch": p.rate}) for p in found]
         marks[policy.source] = _both(found, scores, Variant.SEAM)
+    accuracy, left_out = (None, {}) if options.off_policy is None else _off_policy(steps, model, options)
     report = MismatchReport(
         reward=options.reward.source,
         prompts=len(prompts.examples),
-        trained_on=seen,
+        trained_on=prompts.trained_on,
+        bad_rows=prompts.bad_rows,
         truth=_truth_words(options),
         policies=reports,
-        off_policy_accuracy=None if options.off_policy is None else _off_policy(steps, model, options),
+        off_policy_accuracy=accuracy,
+        off_policy_left_out=left_out,
     )
     if out is not None:
         write_atomic(out / PROMPTS_FILE, b"".join(lines))
@@ -131,25 +146,14 @@ def _scores(table: Path) -> dict[str, Mapping[str, float | None]]:
     return {str(row.id): {str(variant): row.score.values[variant] for variant in SHOWN} for row in read_table(table)}
 
 
-def _unseen(prompts: Prompts, options: MismatchOptions) -> tuple[Prompts, int]:
-    """Leave out the prompts that the reward model was trained on, and return how many there are.
-
-    Raises DataError if no prompt is left.
-    """
-    seen = prompts_of(options.reward)
-    rows = tuple(row for row in prompts.examples if row.group not in seen)
-    if not rows:
-        raise DataError(f"{options.data.source}: the reward model was trained on all its prompts; give other prompts")
-    return dataclasses.replace(prompts, examples=rows), len(prompts.examples) - len(rows)
-
-
-def _off_policy(steps: Steps, model: Artifact, options: MismatchOptions) -> Metric:
-    """Return the reward model's accuracy on the pairs of a file."""
+def _off_policy(steps: Steps, model: Artifact, options: MismatchOptions) -> tuple[Metric, dict[str, int]]:
+    """Return the reward model's accuracy on the pairs of a file, and how many pairs were left out, by reason."""
     assert options.off_policy is not None
-    given = unseen(read_pairs(options.off_policy), options.reward)
+    given = unseen(read_pairs(options.off_policy, options.data.on_bad_row == "skip"), options.reward)
     cut = cut_pairs(steps, preference_rows(given.pairs), identity_of(given), 1.0)
-    tested, _ = rewarded_pairs(cut, reward(steps, model, tested_rows(cut), "of the pairs of the file"))
-    return Metric.of(accuracy_of(tested))
+    tested, missing = rewarded_pairs(cut, reward(steps, model, tested_rows(cut), "of the pairs of the file"))
+    counts = Counter(given.left_out) + Counter({str(LeftOutPair.TOO_LONG): missing})
+    return Metric.of(accuracy_of(tested)), dict(sorted(counts.items()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,17 +170,16 @@ class _Measuring:
         self, policy: Artifact, name: str, prompts: Prompts, scores: Mapping[str, Mapping[str, float | None]]
     ) -> tuple[PolicyMismatch, list[PromptMismatch]]:
         """Return the report on a policy, and the counts of each prompt."""
-        options, steps = self.options, self.steps
-        decode = Decoding(beams=1, temperature=options.temperature, max_new_tokens=options.max_new_tokens)
-        source = DemonstrationSource.PROPOSAL
-        answers = steps.answer(policy, self.rows, decode, "mismatch", source, samples=options.samples)
+        options, steps, source = self.options, self.steps, DemonstrationSource.PROPOSAL
+        answers = steps.answer(policy, self.rows, options.decode, "mismatch", source, samples=options.samples)
         rewarded = read_scores(
             reward(steps, self.model, answers_to_reward(steps, self.rows, answers), "of the samples")
         )
         samples = read_samples(answers)
-        undecided, right = 0, None
+        undecided, no_gold, right = 0, 0, None
         if options.checker is not None:
-            found, right = _checked(options.checker, prompts.examples, samples, rewarded)
+            found, right = checked_samples(options.checker, prompts.examples, samples, rewarded)
+            no_gold = len(prompts.examples) - len(found)
         else:
             found, undecided = self._compared(answers, samples, rewarded)
         drawn = [one for some in samples.values() for one in some]
@@ -184,6 +187,10 @@ class _Measuring:
             policy=name,
             samples=len(drawn),
             unfinished=sum(not one.finished for one in drawn),
+            without_reward=sum(
+                one.finished and reward_of(one, samples[one.example_id], rewarded) is None for one in drawn
+            ),
+            no_gold=no_gold,
             right=right,
             pairs=sum(one.pairs for one in found),
             undecided=undecided,
@@ -204,53 +211,13 @@ class _Measuring:
         undecided = 0
         for comparison in read_comparisons(compared):
             drawn = samples[comparison.example_id]
-            a, b = (_reward(one, drawn, rewarded) for one in (comparison.a, comparison.b))
+            a, b = (reward_of(one, drawn, rewarded) for one in (comparison.a, comparison.b))
             verdict = preferences[comparison.id].verdict
             if verdict not in (Verdict.A, Verdict.B):
                 undecided += 1
             elif a is not None and b is not None:
                 pairs[comparison.example_id].append((a, b) if verdict is Verdict.A else (b, a))
         return [misjudged(id_, some) for id_, some in pairs.items()], undecided
-
-
-def _reward(one: Demonstration, samples: Sequence[Demonstration], rewarded: Mapping[str, Score]) -> float | None:
-    """Return the reward of a sample, or None if it does not fit into the reward model."""
-    score = rewarded.get(candidate_id(one.example_id, distinct(samples)[one.completion]))
-    return None if score is None else score.value
-
-
-def _checked(
-    checker: Checker,
-    examples: Sequence[Example],
-    samples: Mapping[str, Sequence[Demonstration]],
-    rewarded: Mapping[str, Score],
-) -> tuple[list[PromptMismatch], Metric]:
-    """Let the checker say which samples are right. A sample counts as often as it was drawn.
-
-    Raises DataError if the checker finds no final answer in any gold answer.
-    """
-    found: list[PromptMismatch] = []
-    correct = drawn = 0
-    for example in examples:
-        matcher = checker.grader.on(example)
-        gold = matcher.extract(example.reference or "")
-        if gold is None:
-            continue
-        rewards: dict[bool, list[float]] = {True: [], False: []}
-        for one in samples.get(example.id, []):
-            answer = matcher.extract(one.completion) if one.finished else None
-            right = answer is not None and matcher.agree(answer, gold)
-            correct, drawn = correct + right, drawn + 1
-            value = _reward(one, samples[example.id], rewarded) if one.finished else None
-            if value is not None:
-                rewards[right].append(value)
-        found.append(by_checker(example.id, rewards[True], rewards[False]))
-    if not found:
-        raise DataError(
-            f"--checker: {checker.kind!r} finds no final answer in any of {len(examples):,} gold answers; name another "
-            "checker"
-        )
-    return found, Metric(value=correct / drawn if drawn else None, n=drawn, ci95=None)
 
 
 def _both(

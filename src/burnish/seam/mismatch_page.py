@@ -13,7 +13,7 @@ from burnish.report.page import environment
 from burnish.report.tables import Cell, Table
 from burnish.report.text import NONE, percent, percent_range
 from burnish.results import Metric
-from burnish.rewards.report import share_words
+from burnish.rewards.report import WORDS, share_words
 from burnish.seam.mismatch_report import MismatchReport, PolicyMismatch
 
 
@@ -39,23 +39,27 @@ def render(report: MismatchReport, marks: Mapping[str, Sequence[tuple[float, flo
 
 def _facts(report: MismatchReport) -> list[Fact]:
     off_policy = report.off_policy_accuracy
+    left = [f"{number:,} {WORDS.get(why, why)}" for why, number in report.off_policy_left_out.items()]
     return [
         Fact("Reward model", report.reward),
         Fact("Prompts", f"{report.prompts:,}"),
         *([Fact("Left out, seen in training", f"{report.trained_on:,}")] if report.trained_on else []),
+        *([Fact("Left out, cannot be used", f"{report.bad_rows:,}")] if report.bad_rows else []),
         Fact("Who says which answer is better", report.truth),
         *([] if off_policy is None else [Fact("Accuracy on pairs of other models' answers", share_words(off_policy))]),
+        *([Fact("Left out of these pairs", ", ".join(left))] if left else []),
     ]
 
 
 def _policies(report: MismatchReport) -> Table:
-    header = ("policy", "samples", "right", "unfinished", "pairs", "undecided", "mismatch")
+    header = ("policy", "samples", "right", "unfinished", "left out", "pairs", "undecided", "mismatch")
     rows = tuple(
         (
             Cell(one.policy),
             Cell(f"{one.samples:,}"),
             Cell(NONE if one.right is None or one.right.value is None else percent(one.right.value)),
             Cell(f"{one.unfinished:,}"),
+            Cell("; ".join(one.left_out()) or NONE),
             Cell(f"{one.pairs:,}"),
             Cell(f"{one.undecided:,}"),
             _rate(one.mismatch),

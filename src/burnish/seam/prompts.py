@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
@@ -10,11 +11,13 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from burnish.algorithms.refinement import drawn
-from burnish.config import DataConfig
+from burnish.config import DataConfig, ModelConfig
 from burnish.errors import DataError
 from burnish.forms.ids import RowIds
 from burnish.forms.recognise import BadRow
 from burnish.forms.table import open_table
+from burnish.report.text import plural
+from burnish.rewards.trained_prompts import prompts_of
 from burnish.steps.artifacts import Rows, Split
 from burnish.steps.basic import Steps
 from burnish.steps.data import SHARED
@@ -26,10 +29,15 @@ from burnish.types import Artifact, Example, Message, Role, prompt_group
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompts:
-    """The prompts of a dataset. The reference of each is its gold answer. `bad_rows` counts what was left out."""
+    """The prompts of a dataset. The reference of each is its gold answer.
+
+    `bad_rows` counts the rows that were left out because they cannot be used, and `trained_on` the prompts that were
+    left out because the reward model was trained on them.
+    """
 
     examples: tuple[Example, ...]
     bad_rows: int
+    trained_on: int = 0
 
     @property
     def as_turns(self) -> bool:
@@ -63,6 +71,23 @@ def read_prompts(config: DataConfig, limit: int | None, seed: int) -> Prompts:
         chosen = drawn((row.id for row in examples), limit, seed, 0, "seam prompts")
         examples = [row for row in examples if row.id in chosen]
     return Prompts(examples=tuple(examples), bad_rows=bad)
+
+
+def unseen_prompts(prompts: Prompts, reward: ModelConfig, source: str) -> Prompts:
+    """Leave out and count the prompts that a reward model was trained on. `source` names the dataset in the message.
+
+    Raises DataError if no prompt is left.
+    """
+    seen = prompts_of(reward)
+    rows = tuple(row for row in prompts.examples if row.group not in seen)
+    if not rows:
+        raise DataError(f"{source}: the reward model was trained on all its prompts; give other prompts")
+    return dataclasses.replace(prompts, examples=rows, trained_on=len(prompts.examples) - len(rows))
+
+
+def seen_words(number: int) -> str:
+    """Say how many prompts were left out because the reward model was trained on them."""
+    return f"{plural(number, 'prompt')} left out that the reward model was trained on"
 
 
 def as_rows(steps: Steps, prompts: Prompts) -> Rows:

@@ -9,7 +9,7 @@ from typing import Any
 from burnish.algorithms.seam import SHOWN, PromptScore, Variant, means
 from burnish.report.text import NONE, plural, terminal
 from burnish.seam.table import PROMPT, TableRow, all_equal
-from burnish.stats import mean_interval
+from burnish.stats import mean_interval, share_over_items
 from burnish.store.files import write_atomic
 from burnish.store.json_rows import dump_line
 
@@ -64,13 +64,17 @@ def words(rows: Sequence[TableRow], top: int) -> Iterator[str]:
 
 
 def mean_words(scores: Sequence[PromptScore], variant: Variant) -> str:
-    """Return the mean of a variant with its 95 % t interval over prompts, or a dash if no prompt has a score."""
+    """Return the mean of a variant with its 95 % interval over prompts, or a dash if no prompt has a score.
+
+    The margin is no share. It has a t interval from 0 upwards, and none if all prompts have the same.
+    """
     found = [value for score in scores if (value := score.values[variant]) is not None]
     if not found:
         return NONE
-    interval = mean_interval(found)
-    bounds = "" if interval.ci95 is None else f" ({interval.ci95[0]:.4f} to {interval.ci95[1]:.4f})"
-    return f"{interval.value:.4f}{bounds}"
+    interval = mean_interval(found) if variant is Variant.MARGIN else share_over_items(found)
+    if interval.ci95 is None or (variant is Variant.MARGIN and len(set(found)) == 1):
+        return f"{interval.value:.4f}"
+    return f"{interval.value:.4f} ({max(interval.ci95[0], 0.0):.4f} to {interval.ci95[1]:.4f})"
 
 
 def warnings(rows: Sequence[TableRow]) -> Iterator[str]:
@@ -89,6 +93,13 @@ def warnings(rows: Sequence[TableRow]) -> Iterator[str]:
             f"warning: the table has worse answers of {len(sources)} sources ({', '.join(map(terminal, sources))}); "
             "scores of different sources have different levels, so their mean says little"
         )
+
+
+def drop_other_table(folder: Path, table: Path) -> None:
+    """Remove the table of an earlier scoring from a folder. Scores of another `table` must not lie beside it."""
+    earlier = folder / TABLE_FILE
+    if earlier.is_file() and not earlier.samefile(table):
+        earlier.unlink()
 
 
 def write_table(rows: Sequence[TableRow], folder: Path) -> Path:

@@ -14,13 +14,13 @@ from burnish.config import ChatServerSettings, DataConfig, Execution, ModelConfi
 from burnish.errors import DataError
 from burnish.inputs.context import RunContext
 from burnish.inputs.distances import embedded_by
-from burnish.inputs.models import find_models, template_doubt
+from burnish.inputs.models import find_models, reward_doubts
 from burnish.inputs.writers import writer_of
-from burnish.perturbations import Checker, SourceResources, build
+from burnish.perturbations import Checker, LeftOut, SourceResources, build
 from burnish.protocols import Backend, Score
 from burnish.report.terminal import Terminal
 from burnish.report.text import plural
-from burnish.seam.prompts import Prompts, as_rows, prompt_value, read_prompts
+from burnish.seam.prompts import Prompts, as_rows, prompt_value, read_prompts, seen_words, unseen_prompts
 from burnish.seam.table import GOLD, ID, PROMPT, SOURCE, TEXT, WORSE, TableRow
 from burnish.services.calls import CallBudget, Spent
 from burnish.steps.artifacts import read_scores
@@ -40,7 +40,8 @@ class ScoreOptions:
     """What `burnish seam score` computes.
 
     `most` is the number of worse answers for each prompt. `limit`, if given, scores so many of the prompts, drawn by
-    seed and id. `budget` limits the calls of a source that asks a server, in all sessions with the same folder `out`.
+    seed and id. Those that the reward model was trained on are left out. `budget` limits the calls of a source that
+    asks a server, in all sessions with the same folder `out`.
     """
 
     data: DataConfig
@@ -62,9 +63,9 @@ class Computed:
 
     `fewer` counts the prompts with fewer worse answers than asked for, and `left_out` what the source did not take.
     `no_reward` counts worse answers without a reward, because they do not fit into the reward model, `no_logprob` those
-    that do not fit into the policy, and `no_gold` the prompts whose gold answer does not fit into both. They are not in
-    the table. `spent` is what calls to a server cost, or
-    None if none is asked.
+    that do not fit into the policy, and `no_gold` the prompts whose gold answer does not fit into both. `trained_on`
+    counts the prompts on which the reward model was trained. They are not in the table. `spent` is what calls to a
+    server cost, or None if none is asked.
     """
 
     rows: list[TableRow]
@@ -75,15 +76,23 @@ class Computed:
     no_reward: int
     no_gold: int
     no_logprob: int = 0
+    trained_on: int = 0
     spent: Spent | None = None
 
     def words(self) -> Iterator[str]:
         """Yield what people should know about the table."""
         if self.fewer:
             yield f"{plural(self.fewer, 'prompt')} with fewer than {self.most:,} worse answers"
-        if self.left_out:
-            found = ", ".join(f"{number:,} {why.replace('_', ' ')}" for why, number in self.left_out.items())
+        # All other reasons count answers.
+        answers = {why: number for why, number in self.left_out.items() if why != LeftOut.NO_GOLD}
+        if answers:
+            found = ", ".join(f"{number:,} {why.replace('_', ' ')}" for why, number in answers.items())
             yield f"possible answers that were not taken: {found}"
+        if without := self.left_out.get(LeftOut.NO_GOLD):
+            reason = "the checker finds no final answer in the gold answer"
+            yield f"{plural(without, 'prompt')} without a worse answer, because {reason}"
+        if self.trained_on:
+            yield seen_words(self.trained_on)
         if self.bad_rows:
             yield f"{plural(self.bad_rows, 'row')} left out that cannot be used"
         if self.no_reward:
@@ -103,7 +112,8 @@ def compute(options: ScoreOptions, store: Path, own_backend: Callable[[], Backen
     Finished work is kept in the store, so that the same call continues after a kill. Raises ConfigError for a model or
     a setting that cannot be used, DataError for a row that cannot be used, and BackendError if a library is missing.
     """
-    prompts = read_prompts(options.data, options.limit, options.seed)
+    given = read_prompts(options.data, options.limit, options.seed)
+    prompts = unseen_prompts(given, options.reward, options.data.source)
     context = _context(options, store, own_backend)
     steps = Steps(context.executor(), context.engines, TextAnswers(), "text", options.seed)
     rows = as_rows(steps, prompts)
@@ -166,9 +176,9 @@ def context_of(
         terminal=Terminal(),
         own_backend=own_backend,
     )
-    named = any(one.field == REWARD for one in wanted)
-    if named and (doubt := template_doubt(context.models[REWARD])):
-        context.terminal.say(doubt)
+    if any(one.field == REWARD for one in wanted):
+        for doubt in reward_doubts(context.models[REWARD]):
+            context.terminal.say(doubt)
     return context
 
 
@@ -216,6 +226,7 @@ def _table(
         no_reward=no_reward,
         no_gold=no_gold,
         no_logprob=no_logprob,
+        trained_on=prompts.trained_on,
     )
 
 

@@ -19,7 +19,7 @@ from burnish.algorithms.seam_selection import (
     difficulty_bins,
     select_prompts,
 )
-from burnish.config import DataConfig
+from burnish.config.columns import dataset
 from burnish.errors import ConfigError, DataError, brief
 from burnish.forms.ids import RowIds
 from burnish.forms.json_text import dump
@@ -46,7 +46,8 @@ class SelectOptions:
 
     `keep` is the share of the prompts with a score that is kept, by the score `by`. `stratify` names a column of the
     table with numbers, or `likelihood`. The prompts are then divided by it into `strata` groups of equal size, and each
-    group keeps the same share. `data` is the dataset from which the kept rows are copied.
+    group keeps the same share. `data` is the dataset from which the kept rows are copied, and
+    `columns` names its columns, such as `prompt=query,completion=response`.
     """
 
     keep: float
@@ -56,6 +57,7 @@ class SelectOptions:
     strata: int = 5
     seed: int = 0
     data: str | None = None
+    columns: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +110,7 @@ def select(rows: Sequence[TableRow], options: SelectOptions, out: Path) -> Selec
     if options.data is None:
         written = _Written(rows=[table_line(row) for row in rows if fates[str(row.id)] is not Fate.DROPPED])
     else:
-        written = _from_data(options.data, fates)
+        written = _from_data(options.data, options.columns, fates)
     with explained_write_errors(out), replacing(out / KEPT_FILE) as file:
         for line in written.rows:
             file.write(line + b"\n")
@@ -186,9 +188,9 @@ def table_line(row: TableRow) -> bytes:
     return dump(values)
 
 
-def _from_data(source: str, fates: Mapping[str, Fate]) -> _Written:
+def _from_data(source: str, columns: str | None, fates: Mapping[str, Fate]) -> _Written:
     """Copy the rows of a dataset that are kept. Raises DataError if the table has an id that the dataset has not."""
-    config = DataConfig(source=source)
+    config = dataset(source, columns)
     table, ids = open_table(config), RowIds()
     lines: list[bytes] = []
     found: set[str] = set()

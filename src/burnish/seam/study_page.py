@@ -1,49 +1,33 @@
-"""The page of an experiment on SEAM: the grid as a heat map, a histogram, a scatter, and examples. It needs no other
-file."""
+"""What a page shows of an experiment on the mismatch: the grid as a heat map, a histogram, a scatter, and examples."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
+from typing import ClassVar
 
 from markupsafe import Markup
 
-from burnish import __version__
 from burnish.algorithms.seam import SHOWN, Variant
 from burnish.report.drawing import Axis, Curve, Drawing, Mark, curves
 from burnish.report.facts import Fact
 from burnish.report.histogram import histogram
-from burnish.report.page import environment
 from burnish.report.tables import Cell, Table
 from burnish.report.text import NONE
-from burnish.results import Metric
-from burnish.seam.page import prompt_view
+from burnish.seam.heat_map import HeatMap, Tile, share_tile
+from burnish.seam.page import PromptView, prompt_view
 from burnish.seam.results import TABLE_FILE, riskiest
+from burnish.seam.study_claims import JudgedClaim
 from burnish.seam.study_results import StudyCell, StudyResults, over_seeds
 from burnish.seam.table import TableRow, read_table
+from burnish.stats import mean_interval
 
-REPORT_FILE, TABLES = "report.html", "tables"
+TABLES = "tables"
+"""The folder with the SEAM tables of an experiment."""
 MOST_EXAMPLES = 8
 """How many prompts the page shows as examples."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tile:
-    """A tile of a heat map. `shade` is its colour's strength from 0 to 1."""
-
-    text: str
-    detail: str
-    shade: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeatMap:
-    """A grid of tiles: a row for each policy, a column for each reward model."""
-
-    title: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[Tile, ...]], ...]
 
 
 def table_name(seed: int, rows: int, pairs: int, source: str) -> str:
@@ -51,35 +35,52 @@ def table_name(seed: int, rows: int, pairs: int, source: str) -> str:
     return f"seed-{seed}-{rows}-{pairs}-{source}"
 
 
-def render(results: StudyResults, folder: Path) -> str:
-    """Return the page as HTML. `folder` has the SEAM tables. Every string in it is escaped."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MismatchPart:
+    """The part of a page about an experiment on the mismatch. `shown` says which cell the histogram and the examples
+    show."""
+
+    template: ClassVar[str] = "seam_mismatch_part.html.j2"
+
+    name: str
+    verdicts: Sequence[JudgedClaim]
+    facts: Sequence[Fact]
+    grids: Sequence[HeatMap]
+    correlations: Table
+    scatter: Markup | None
+    figure: Markup | None
+    shown: str
+    prompts: Sequence[PromptView]
+
+
+def mismatch_part(results: StudyResults, folder: Path, verdicts: Sequence[JudgedClaim]) -> MismatchPart:
+    """Return what a page shows of an experiment. `folder` has the SEAM tables."""
     source = "own" if "own" in results.sources else results.sources[0]
     last = results.cells[-1]
     table = read_table(folder / TABLES / table_name(last.seed, last.rows, last.pairs, source) / TABLE_FILE)
-    return (
-        environment()
-        .get_template("seam_study.html.j2")
-        .render(
-            name=results.name,
-            facts=[
-                Fact("Policies", ", ".join(f"{rows:,} gold rows" for rows in results.rows)),
-                Fact("Reward models", ", ".join(f"{pairs:,} pairs" for pairs in results.pairs)),
-                Fact("Seeds", ", ".join(str(seed) for seed in sorted({cell.seed for cell in results.cells}))),
-            ],
-            grids=_grids(results),
-            correlations=_correlations(results),
-            scatter=_shown(_scatter(results)),
-            figure=_shown(_histogram(table)),
-            shown=f"Policy on {last.rows:,} rows, reward model on {last.pairs:,} pairs, seed {last.seed}, {source}.",
-            prompts=[prompt_view(row) for row in riskiest(table, MOST_EXAMPLES)],
-            burnish_version=__version__,
-        )
+    return MismatchPart(
+        name=results.name,
+        verdicts=verdicts,
+        facts=[
+            Fact("Policies", ", ".join(f"{rows:,} gold rows" for rows in results.rows)),
+            Fact("Reward models", ", ".join(f"{pairs:,} pairs" for pairs in results.pairs)),
+            Fact("Seeds", ", ".join(str(seed) for seed in sorted({cell.seed for cell in results.cells}))),
+        ],
+        grids=_grids(results),
+        correlations=_correlations(results),
+        scatter=_shown(_scatter(results)),
+        figure=_shown(_histogram(results.name, table)),
+        shown=f"Policy on {last.rows:,} rows, reward model on {last.pairs:,} pairs, seed {last.seed}, {source}.",
+        prompts=[prompt_view(row) for row in riskiest(table, MOST_EXAMPLES)],
     )
 
 
 def _grids(results: StudyResults) -> list[HeatMap]:
     """Return the heat maps: the mismatch, and the mean SEAM by each source."""
-    maps = [_grid(results, "Mismatch", lambda cell: cell.mismatch.value)]
+    maps = [
+        _grid(results, "Mismatch on the policy's own answers", lambda cell: cell.mismatch.value),
+        _grid(results, "Accuracy on pairs as it learned from", lambda cell: cell.off_policy.value),
+    ]
     for name in results.sources:
 
         def mean(cell: StudyCell, name: str = name) -> float | None:
@@ -93,37 +94,28 @@ def _grid(results: StudyResults, title: str, value: Callable[[StudyCell], float 
     rows: list[tuple[str, tuple[Tile, ...]]] = []
     for count in results.rows:
         cells = [[one for one in results.cells if (one.rows, one.pairs) == (count, pairs)] for pairs in results.pairs]
-        rows.append((f"policy on {count:,} rows", tuple(_tile(over_seeds(some, value)) for some in cells)))
+        rows.append((f"policy on {count:,} rows", tuple(share_tile(over_seeds(some, value)) for some in cells)))
     return HeatMap(title=title, header=tuple(f"{pairs:,} pairs" for pairs in results.pairs), rows=tuple(rows))
 
 
-def _tile(metric: Metric) -> Tile:
-    if metric.value is None:
-        return Tile(text=NONE, detail="", shade=0.0)
-    bounds = "" if metric.ci95 is None else f"{100 * metric.ci95[0]:.1f} to {100 * metric.ci95[1]:.1f}"
-    return Tile(text=f"{100 * metric.value:.1f} %", detail=bounds, shade=round(min(max(metric.value, 0.0), 1.0), 3))
-
-
 def _correlations(results: StudyResults) -> Table:
-    """Return the rank correlation of each source and variant with the mismatch: means over cells and seeds."""
+    """Return the rank correlation of each source and variant with the mismatch, over seeds."""
     rows = tuple((Cell(source), *(_correlation(results, source, name) for name in SHOWN)) for source in results.sources)
     return Table(title="Correlations", header=("source", *SHOWN), rows=rows)
 
 
 def _correlation(results: StudyResults, source: str, variant: Variant) -> Cell:
     # The cells of one seed share their prompts. So a seed's mean over its cells is one value.
-    seeds = sorted({cell.seed for cell in results.cells})
-    means = [
-        over_seeds(
-            [cell for cell in results.cells if cell.seed == seed],
-            lambda cell: cell.sources[source].correlation[variant].value,
-        )
-        for seed in seeds
-    ]
-    found = [one.value for one in means if one.value is not None]
-    if not found:
+    by_seed: dict[int, list[float]] = {}
+    for cell in results.cells:
+        if (value := cell.sources[source].correlation[variant].value) is not None:
+            by_seed.setdefault(cell.seed, []).append(value)
+    if not by_seed:
         return Cell(NONE)
-    return Cell(f"{sum(found) / len(found):.2f}", f"{min(found):.2f} to {max(found):.2f} over {len(found)} seeds")
+    found = mean_interval([fmean(values) for values in by_seed.values()])
+    if found.ci95 is None:
+        return Cell(f"{found.value:.2f}")
+    return Cell(f"{found.value:.2f}", f"{found.ci95[0]:.2f} to {found.ci95[1]:.2f}")
 
 
 def _scatter(results: StudyResults) -> Drawing | None:
@@ -139,12 +131,13 @@ def _scatter(results: StudyResults) -> Drawing | None:
             drawn.append(Curve(label=name, marks=marks, joined=False))
     if not drawn:
         return None
-    return curves("mismatch", "Mismatch over SEAM", Axis(label="mean SEAM"), Axis(label="mismatch (%)"), drawn)
+    name, x, y = f"{results.name}-mismatch", Axis(label="mean SEAM"), Axis(label="mismatch (%)")
+    return curves(name, "Mismatch over SEAM", x, y, drawn)
 
 
-def _histogram(table: list[TableRow]) -> Drawing | None:
+def _histogram(name: str, table: list[TableRow]) -> Drawing | None:
     values = [value for row in table if (value := row.score.values[Variant.SEAM]) is not None]
-    return histogram("seam", "SEAM of the prompts", "SEAM", "prompts", values) if values else None
+    return histogram(f"{name}-seam", "SEAM of the prompts", "SEAM", "prompts", values) if values else None
 
 
 def _shown(drawing: Drawing | None) -> Markup | None:

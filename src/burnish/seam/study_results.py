@@ -7,6 +7,9 @@ from collections.abc import Callable, Sequence
 from burnish.results import Metric, Natural, Record
 from burnish.stats import mean_interval
 
+RESULTS_FILE = "results.json"
+"""The file with the results of an experiment."""
+
 
 class SourceResult(Record):
     """SEAM by one source of worse answers."""
@@ -31,6 +34,8 @@ class StudyCell(Record):
     """Share of right answers among the policy's samples."""
     mismatch: Metric
     """Share of pairs of the policy's own answers that the reward model misjudges."""
+    off_policy: Metric
+    """Accuracy of the reward model on pairs of the test prompts that are made as those that it learned from."""
     sources: dict[str, SourceResult]
     """{source: what SEAM says}."""
 

@@ -17,7 +17,7 @@ from burnish.selftest.calibrating import calibration_of
 from burnish.selftest.labelled import LabelledPair
 from burnish.selftest.planted import CORRUPTIONS, Planted, Planting
 from burnish.selftest.report import LabelledReport, SelftestReport, Tally
-from burnish.stats import Interval, mean_interval, wilson, win_rate
+from burnish.stats import share_over_items, win_rate
 from burnish.types import Comparison, Order, Preference, Verdict, turned_back
 
 __all__ = ["LabelledReport", "SelftestReport", "Tally", "check", "on_pairs", "selftest"]
@@ -280,31 +280,10 @@ def _flip_rate(preferences: Iterable[Preference]) -> Metric:
 def _lean(shares: Sequence[float]) -> Metric:
     """Return the mean of some shares minus one half. The interval is shifted by one half, too."""
     # 0 means no lean. The extremes are -0.5 and +0.5.
-    interval = _mean_of_shares(shares) if shares else None
+    interval = share_over_items(shares) if shares else None
     if interval is None or interval.low is None or interval.high is None:
         return Metric.of(None)
     return Metric(value=interval.value - 0.5, n=interval.n, ci95=(interval.low - 0.5, interval.high - 0.5))
-
-
-def _mean_of_shares(shares: Sequence[float]) -> Interval:
-    """Return the mean of values in [0, 1]. The interval is Wilson's if all values are 0 or 1, else a t interval that is
-    clipped to [0, 1].
-
-    Equal values have no spread, but that does not prove that other pairs would give the same. At most a share h of all
-    pairs can differ, where h is Wilson's upper bound for 0 of n, and those pairs can have any value in [0, 1].
-    """
-    n = len(shares)
-    if set(shares) <= {0.0, 1.0}:
-        # A t interval has no width if all values are 0 or all are 1.
-        return wilson(sum(share == 1.0 for share in shares), n)
-    if len(set(shares)) == 1:
-        # A share `otherwise` of the pairs could have the value 0 or 1. This gives the two bounds.
-        value, otherwise = shares[0], wilson(0, n).high or 0.0
-        return Interval(value=value, low=value * (1 - otherwise), high=value + (1 - value) * otherwise, n=n)
-    mean = mean_interval(shares)
-    assert mean.low is not None, shares  # two different values always have a spread
-    assert mean.high is not None, shares
-    return Interval(value=mean.value, low=max(0.0, mean.low), high=min(1.0, mean.high), n=n)
 
 
 def _tally(count: int, n: int) -> Tally:

@@ -1,4 +1,4 @@
-"""Runs a user's program as a child process.
+"""Runs a user's program as a child process: one that answers questions, or a server.
 
 The program ends when burnish ends, even if burnish is killed, and it cannot make burnish wait for ever.
 """
@@ -11,10 +11,10 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, NamedTuple
 
 from burnish.errors import AnnotatorError
 
@@ -29,6 +29,8 @@ TAIL = 300
 """How many characters of a failed program's stderr its error shows."""
 _POLL = 0.2
 """Seconds between two checks of a program that writes nothing."""
+_FAREWELL = 20.0
+"""Seconds that a server has to end by itself. vLLM needs a few to free its memory."""
 _QUIET = 1.0
 """Seconds without output after which nothing more is expected from a program that has ended.
 
@@ -109,6 +111,11 @@ class Child:
                 "is kept, unless the program itself is changed"
             )
 
+    def ended(self) -> str | None:
+        """Return how a server ended and its last words, or None if it runs."""
+        status = self.process.poll()
+        return None if status is None else f"ended with status {status}: {self._said()}"
+
     def _check_length(self, line: bytes) -> None:
         if len(line) > MAX_LINE:
             raise AnnotatorError(
@@ -154,20 +161,60 @@ def running(command: Sequence[str], field: str, timeout: float) -> Generator[Chi
     """
     # stderr goes into a file. A pipe that is not read would fill up and stop the program.
     with tempfile.TemporaryFile() as complaints, _guard() as guard:
-        try:
-            process = subprocess.Popen(  # noqa: S603 the user's own program, without a shell
-                list(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints, process_group=0
-            )
-        except (OSError, ValueError) as error:  # ValueError: an argument contains a null character
-            why = error.strerror if isinstance(error, OSError) else str(error)
-            raise AnnotatorError(
-                f"{field}: {command[0][:200]!r} cannot be run ({why}); give a program and its arguments as a list"
-            ) from None
+        pipes = _Streams(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints)
+        process = _started(command, field, pipes)
         try:
             _write(guard, f"{process.pid}\n".encode())
             yield Child(process, complaints, command[0], field, timeout, time.monotonic())
         finally:
             _end(process)
+
+
+@contextmanager
+def serving(command: Sequence[str], field: str, environment: Mapping[str, str]) -> Generator[Child]:
+    """Start a server in a process group of its own, with these environment variables.
+
+    All that it writes is kept for errors. When the `with` block ends, the server is asked to end, and its group is
+    killed if it does not. Raises AnnotatorError, which names `field`, if the program cannot be started.
+    """
+    with tempfile.TemporaryFile() as complaints, _guard() as guard:
+        pipes = _Streams(stdin=subprocess.DEVNULL, stdout=complaints, stderr=complaints)
+        process = _started(command, field, pipes, environment)
+        try:
+            _write(guard, f"{process.pid}\n".encode())
+            yield Child(process, complaints, command[0], field, float("inf"), time.monotonic())
+        finally:
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=_FAREWELL)
+            _end(process)
+
+
+class _Streams(NamedTuple):
+    """Where a program reads and writes."""
+
+    stdin: int
+    stdout: int | IO[bytes]
+    stderr: IO[bytes]
+
+
+def _started(
+    command: Sequence[str], field: str, streams: _Streams, environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(  # noqa: S603 the user's own program, without a shell
+            list(command),
+            stdin=streams.stdin,
+            stdout=streams.stdout,
+            stderr=streams.stderr,
+            env=environment,
+            process_group=0,
+        )
+    except (OSError, ValueError) as error:  # ValueError: an argument contains a null character
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise AnnotatorError(
+            f"{field}: {command[0][:200]!r} cannot be run ({why}); give a program and its arguments as a list"
+        ) from None
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -176,8 +223,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    assert process.stdout, process
-    process.stdout.close()
+    if process.stdout is not None:
+        process.stdout.close()
 
 
 @contextmanager

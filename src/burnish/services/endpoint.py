@@ -24,7 +24,18 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-ServerConfig: TypeAlias = JudgeConfig | ChatServerSettings | EmbeddingServerDiffers
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerAddress:
+    """Where a server is, the name of a model on it, and the limits of a call. `api_key_env` may be None."""
+
+    base_url: str
+    model: str
+    api_key_env: str | None
+    timeout: float
+    retries: int
+
+
+ServerConfig: TypeAlias = JudgeConfig | ChatServerSettings | EmbeddingServerDiffers | ServerAddress
 """Settings that say where a server is and where its API key is.
 
 They also say how long a call may take, and how often it is retried.
@@ -124,13 +135,14 @@ class Endpoint:
     """A server at an address. Any number of threads may use it.
 
     It retries requests itself. The SDK's own retries go on sleeping after an interrupt, and the SDK accepts any body as
-    an answer. `field` is the config field that names the server, for errors. Raises ConfigError if the API key is
+    an answer. `field` is the config field that names the server, for errors. `key` is the API key, if it does not come
+    from the environment. Raises ConfigError if the API key is
     missing or the address is wrong, and AnnotatorError if the package openai is not installed.
     """
 
-    def __init__(self, config: ServerConfig, field: str) -> None:
+    def __init__(self, config: ServerConfig, field: str, key: str | None = None) -> None:
         self.config = config
-        key = _key(config, field)
+        key = _key(config, field) if key is None else key
         self._secret = key if key and len(key) >= SECRET else None
         # The SDK raises an error without a key, so a server that needs none gets a dummy.
         self._client = _client(config, key or "none", field)

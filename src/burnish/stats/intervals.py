@@ -165,6 +165,25 @@ def share_interval(shares: Sequence[float]) -> Interval:
     return Interval(value=found.value, low=low, high=high, n=found.n)
 
 
+def share_over_items(shares: Sequence[float]) -> Interval:
+    """Return a mean of shares over independent items, such as prompts or pairs.
+
+    The interval is Wilson's if all values are 0 or 1, else a t interval that is cut to [0, 1]. Equal values have no
+    spread, but that does not prove that other items would give the same. At most a share h of all items can differ,
+    where h is Wilson's upper bound for 0 of n, and those items can have any value in [0, 1]. Raises ValueError if there
+    are no values.
+    """
+    n = len(shares)
+    if shares and set(shares) <= {0.0, 1.0}:
+        # A t interval has no width if all values are 0 or all are 1.
+        return wilson(sum(share == 1.0 for share in shares), n)
+    if len(set(shares)) == 1:
+        # A share `otherwise` of the items could have the value 0 or 1. This gives the two bounds.
+        value, otherwise = shares[0], wilson(0, n).high or 0.0
+        return Interval(value=value, low=value * (1 - otherwise), high=value + (1 - value) * otherwise, n=n)
+    return share_interval(shares)
+
+
 def shares_interval(shares: Sequence[float], n: int) -> Interval:
     """Return the mean of shares that several trainings reach on the same `n` prompts, with Wilson's interval for `n`.
 

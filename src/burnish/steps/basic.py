@@ -7,7 +7,7 @@ Artifacts are read only inside the `run` functions.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from burnish.config import Decoding, ModelConfig, Objective, TrainSettings
 from burnish.errors import DataError
 from burnish.models.card import ModelCard, Weights, copy_model, take_files, write_card
-from burnish.protocols import Grader, Learns, SamplingKey, Score, row_key
+from burnish.protocols import Grader, Learns, SamplingKey
+from burnish.steps.answering import Answering, Scoring
 from burnish.steps.artifacts import (
     CURVE,
     DEMONSTRATIONS,
@@ -26,21 +27,21 @@ from burnish.steps.artifacts import (
     read_chosen,
     read_demonstrations,
 )
-from burnish.steps.data import RESUMABLE, SHARED, DataSteps, Handling
-from burnish.steps.engines import Engines, complete
-from burnish.steps.lazy import preference_rows, prompts_of, training_rows
+from burnish.steps.data import SHARED, DataSteps, Handling
+from burnish.steps.engines import Engines
+from burnish.steps.hosts import Hosts
+from burnish.steps.lazy import preference_rows, training_rows
 from burnish.steps.orders import RowOrder
-from burnish.steps.scores import finite, rows_that_fit
-from burnish.store.files import iter_rows, pretty, write_atomic, write_rows
+from burnish.store.files import pretty, write_atomic, write_rows
 from burnish.store.keyed_rows import KeyedRows, LazyRows
-from burnish.store.keys import KeySet, texts_of
+from burnish.store.keys import texts_of
 from burnish.store.listings import write_listings
 from burnish.store.runners import Runner
+from burnish.store.shards import Division, Shard
 from burnish.store.stages import Work
 from burnish.tasks.answers import matchers
 from burnish.types import (
     Artifact,
-    Completion,
     Demonstration,
     DemonstrationSource,
     Example,
@@ -66,6 +67,7 @@ class Steps(DataSteps):
     ) -> None:
         super().__init__(runner, task, task_kind, seed, learned_kind)
         self.engines, self.order = engines, RowOrder(seed)
+        self.hosts = Hosts()
         # How to train each model once more, by the model's fingerprint.
         self._trained: dict[str, Callable[[Steps], Artifact]] = {}
 
@@ -94,6 +96,8 @@ class Steps(DataSteps):
 
         A model with a trained `head` is a classifier or a reward model.
         """
+        # Who serves it says nothing about the model.
+        model = model.model_copy(update={"serve": None})
 
         def run(work: Work) -> None:
             card = ModelCard(
@@ -180,13 +184,13 @@ class Steps(DataSteps):
             "train": settings.model_dump(mode="json"),
             "seed": self.seed,
             "checkpoints": checkpoints,
-            # The task decides which demonstrations have an answer to learn.
-            "task": self.learned_kind,
+            "task": self.learned_kind,  # it decides which demonstrations have an answer to learn
             **self.order.identity,
             **rows.config,
         }
         inputs = {"base": base, "demonstrations": demonstrations, **rows.inputs}
         trained = self.stage("train", config, inputs, run, label, Handling(after=() if same is None else (same,)))
+        self.hosts.inherit(trained, base, settings.lora is not None)
         self._trained[trained.fingerprint] = lambda steps: steps.train(base, rows, demonstrations, settings, label)
         return trained
 
@@ -238,6 +242,7 @@ class Steps(DataSteps):
         }
         inputs = {"policy": policy, "preferred": preferred, **rows.inputs}
         trained = self.stage("train_preferences", config, inputs, run, label)
+        self.hosts.inherit(trained, policy)
         self._trained[trained.fingerprint] = lambda steps: steps.train_preferences(
             policy, rows, preferred, settings, objective, label
         )
@@ -248,29 +253,21 @@ class Steps(DataSteps):
 
         An answer that was cut has no end, so it has no score. With `leave_long`, an answer that does not fit into the
         model has none either; without it, the stage raises DataError, which names the row. It also raises DataError if
-        a log-probability is NaN or infinite.
+        a log-probability is NaN or infinite. Raises ConfigError if the model's server cannot score.
         """
 
-        def run(work: Work) -> None:
-            examples, answer_rows = rows.prompts_only(), read_demonstrations(answers)
-            place_N = answer_rows.places(examples.sorted_keys)
-            finished_N = np.fromiter((row.finished for row in answer_rows.rows_at(place_N)), dtype=np.bool_)
-            chosen_M = np.flatnonzero(finished_N)
-            finished = training_rows(examples, answer_rows, chosen_M, place_N[chosen_M])
-
-            def batches(scores: Path) -> Iterator[Sequence[Score]]:
-                done, scorer = KeySet(row.id for row in iter_rows(scores, Score)), self.engines.scorer()
-                fits = rows_that_fit(scorer, model, finished) if leave_long else finished
-                work.expect(len(fits), len(done))
-                found = scorer.logprobs(model, fits, done)
-                return (finite(batch, "the model gives the log-probability") for batch in found)
-
-            work.append_batches(SCORES, batches, _rows_and_tokens)
-
+        scoring = Scoring(
+            scorer=lambda: self.hosts.scorer(model, self.engines),
+            model=model,
+            rows=rows,
+            answers=answers,
+            leave_long=leave_long,
+        )
         inputs = {"model": model, "answers": answers, **rows.inputs}
         # Stages from before `leave_long` keep their identity.
-        config = rows.config | ({"too_long": "left_out"} if leave_long else {})
-        return self.stage("score", config, inputs, run, f"log-probabilities {label}", RESUMABLE)
+        config = rows.config | ({"too_long": "left_out"} if leave_long else {}) | self.hosts.scoring(model)
+        handling = self._in_parts(model, SCORES, scoring.run)
+        return self.stage("score", config, inputs, scoring.run, f"log-probabilities {label}", handling)
 
     def answer(
         self,
@@ -284,29 +281,21 @@ class Steps(DataSteps):
     ) -> Artifact:
         """Let a model answer these rows' prompts, each `samples` times.
 
-        If the run is killed, finished batches are kept.
+        If the run is killed, finished batches are kept. Raises ConfigError if the model's server cannot answer in this
+        way.
         """
         # Purpose and round are part of the key, so that test answers and proposals have draws of their own.
         key = SamplingKey(seed=self.seed, stage=purpose, round=round_)
 
-        def run(work: Work) -> None:
-            examples = rows.prompts_only()
-            prompts = prompts_of(examples, samples)
-            # The ids are in memory, so no prompt is read for its key.
-            keys = (row_key(id_, sample) for id_ in examples for sample in range(samples))
-
-            def batches(answers: Path) -> Iterator[Sequence[Completion]]:
-                # A killed run leaves whole batches. The generator is told which rows are done, so that it leaves those
-                # batches out.
-                done = KeySet(row_key(row.example_id, row.sample) for row in iter_rows(answers, Demonstration))
-                work.expect(len(prompts), len(done))
-                return complete(self.engines.generator().generate(model, prompts, decode, key, done), keys, done)
-
-            def row(answer: Completion) -> Demonstration:
-                return _demonstration(answer, source, model, round_)
-
-            work.append_batches(DEMONSTRATIONS, batches, _rows_and_tokens, row)
-
+        answering = Answering(
+            generator=lambda: self.hosts.generator(model, self.engines),
+            model=model,
+            rows=rows,
+            decode=decode,
+            key=key,
+            source=source,
+            samples=samples,
+        )
         config = {
             "decode": decode.model_dump(mode="json"),
             # Greedy and beam search draw nothing, so all seeds share their answers.
@@ -315,28 +304,18 @@ class Steps(DataSteps):
             "source": str(source),
             "round": round_,
             "samples": samples,
+            **self.hosts.answering(model, decode),
             **rows.config,
         }
         inputs = {"model": model, **rows.inputs}
-        return self.stage("answer", config, inputs, run, f"answers for {purpose} {round_}", RESUMABLE)
+        handling = self._in_parts(model, DEMONSTRATIONS, answering.run)
+        return self.stage("answer", config, inputs, answering.run, f"answers for {purpose} {round_}", handling)
 
-
-def _rows_and_tokens(batch: Sequence[Score | Completion]) -> dict[str, int]:
-    """Count a batch's rows and tokens."""
-    return {"rows": len(batch), "tokens": sum(item.tokens for item in batch)}
-
-
-def _demonstration(answer: Completion, source: DemonstrationSource, model: Artifact, round_: int) -> Demonstration:
-    """Turn what a model wrote into a demonstration that names the model and the round."""
-    return Demonstration(
-        example_id=answer.id,
-        completion=answer.text,
-        source=source,
-        producer=model.fingerprint,
-        round=round_,
-        finished=answer.finished,
-        sample=answer.sample,
-    )
+    def _in_parts(self, model: Artifact, file: str, run: Callable[[Work, Shard | None], None]) -> Handling:
+        """Return how a stage is run that writes the rows of `file` in batches."""
+        # A server shares out its work itself.
+        division = Division(file=file, run=run) if self.hosts.of(model) is None else None
+        return Handling(resumable=True, division=division)
 
 
 def checkpoint(model: Artifact, number: int) -> Artifact:

@@ -21,6 +21,7 @@ from burnish.store.files import pretty, write_atomic, write_rows
 from burnish.store.keys import packed_columns, texts_of
 from burnish.store.listings import write_listings
 from burnish.store.runners import Runner
+from burnish.store.shards import Division
 from burnish.store.stages import Stage, Work
 from burnish.tasks.answers import graded, graders
 from burnish.types import Artifact, Demonstration, DemonstrationSource
@@ -31,14 +32,15 @@ class Handling:
     """How a stage is run, besides what it computes.
 
     If the stage is `resumable`, the work of a killed run is kept and passed to the stage's function again. A `shared`
-    stage is the same for every seed, so its label does not name the seed. `outside` and `after` are those of the
-    `Stage`.
+    stage is the same for every seed, so its label does not name the seed. `outside`, `after` and `division` are those
+    of the `Stage`.
     """
 
     resumable: bool = False
     shared: bool = False
     outside: bool = False
     after: tuple[Artifact, ...] = ()
+    division: Division | None = None
 
 
 ORDINARY = Handling()
@@ -89,6 +91,7 @@ class DataSteps:
                 resumable=handling.resumable,
                 outside=handling.outside,
                 after=handling.after,
+                division=handling.division,
             )
         )
 

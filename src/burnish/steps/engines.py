@@ -62,11 +62,14 @@ def check_engine(engine: object, methods: Sequence[str], field: str, protocol: s
 
 
 def complete(
-    batches: Iterable[Sequence[Completion]], prompts: Iterable[RowKey], done: AbstractSet[RowKey]
+    batches: Iterable[Sequence[Completion]],
+    prompts: Iterable[RowKey],
+    done: AbstractSet[RowKey],
+    partly: bool = False,
 ) -> Iterator[Sequence[Completion]]:
     """Yield the batches of a generator, and check that they answer each prompt that is not `done`.
 
-    `prompts` are the keys of all prompts.
+    `prompts` are the keys of all prompts. With `partly`, the generator answers a part of them.
 
     Raises BackendError if the generator yields something else than completions, answers something that was not asked,
     answers a prompt twice, or has left a prompt out at the end.
@@ -90,6 +93,8 @@ def complete(
                 )
             answered_N[place] = True
         yield answers
+    if partly:
+        return
     if left_out := [key for key in asked.chosen(~answered_N) if key not in done]:
         raise BackendError(
             f"the generator gave no answer to {len(left_out)} of {len(asked)} prompts, the first of them is "

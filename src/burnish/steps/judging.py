@@ -12,7 +12,7 @@ from pydantic import JsonValue
 
 from burnish.algorithms.comparisons import voted
 from burnish.algorithms.routing import JudgeErrors, Route, RouteRule, judge_errors, routed
-from burnish.protocols import Annotator
+from burnish.protocols import Annotator, Scorer
 from burnish.steps.artifacts import (
     COMPARISONS,
     PREFERENCES,
@@ -24,7 +24,9 @@ from burnish.steps.artifacts import (
 )
 from burnish.steps.basic import Steps
 from burnish.steps.data import Handling
+from burnish.steps.shards import SCORE_BATCHES, ScoreBatch, remembering, scored_part
 from burnish.store.files import as_mapping, iter_rows, pretty, row_of, write_atomic, write_rows
+from burnish.store.shards import Division, Shard
 from burnish.store.stages import Work
 from burnish.types import Accept, Artifact, Example, Preference
 
@@ -83,6 +85,7 @@ class AnnotatorPlan:
     order_free: bool = False
     coarse: bool = False
     outside: bool = False
+    scored: Callable[[Mapping[str, Example], Scorer], Annotator] | None = None
     shares: Mapping[str, float] | None = None
     members: tuple[AnnotatorPlan, ...] = ()
     routing: Routing | None = None
@@ -94,7 +97,15 @@ class AnnotatorPlan:
 
     def on(self, rows: Rows) -> Annotator:
         """Return the annotator for these rows. It sees the references only if it may read them."""
-        return self.over(rows.examples() if self.reads_references else rows.prompts_only())
+        return self.over(self._seen(rows))
+
+    def with_scorer(self, rows: Rows, scorer: Scorer) -> Annotator:
+        """Return the annotator for these rows with another scorer."""
+        assert self.scored is not None, self.kind
+        return self.scored(self._seen(rows), scorer)
+
+    def _seen(self, rows: Rows) -> Mapping[str, Example]:
+        return rows.examples() if self.reads_references else rows.prompts_only()
 
 
 def nobody() -> AnnotatorPlan:
@@ -136,13 +147,36 @@ def judge(
             if finished == len(comparisons):
                 # Do not even build the annotator: that may load a model or start a server.
                 return ()
-            return annotator.on(rows).judge(comparisons, done.keys())
+            scores, scorer = work.path / SCORE_BATCHES, steps.engines.scorer
+            known = annotator.with_scorer(rows, remembering(scorer, scores)) if scores.is_file() else None
+            return (known or annotator.on(rows)).judge(comparisons, done.keys())
 
         work.append_batches(PREFERENCES, batches, lambda batch: {"comparisons": len(batch)}, preference_row)
+        (work.path / SCORE_BATCHES).unlink(missing_ok=True)
 
     inputs = {"comparisons": compared, **annotator.inputs}
-    handling = Handling(resumable=True, outside=annotator.outside)
+    division = _division(steps, annotator, rows, compared)
+    handling = Handling(resumable=True, outside=annotator.outside, division=division)
     return steps.stage("judge", annotator.config, inputs, run, label, handling)
+
+
+def _division(steps: Steps, annotator: AnnotatorPlan, rows: Rows, compared: Artifact) -> Division | None:
+    """Say how the judgements of an annotator can be computed in parts. Each part computes scores."""
+    if annotator.scored is None:
+        return None
+
+    def run(work: Work, part: Shard) -> None:
+        comparisons = read_comparisons(compared)
+
+        def preferences(scorer: Scorer) -> Iterable[Sequence[Preference]]:
+            return annotator.with_scorer(rows, scorer).judge(comparisons, frozenset[str]())
+
+        def batches(path: Path) -> Iterable[Sequence[ScoreBatch]]:
+            return scored_part(path, part, steps.engines.scorer, preferences)
+
+        work.append_batches(SCORE_BATCHES, batches, lambda _: {})
+
+    return Division(file=SCORE_BATCHES, run=run)
 
 
 def _vote(

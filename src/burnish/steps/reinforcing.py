@@ -22,6 +22,7 @@ from burnish.algorithms.reinforcement import (
     scale_of,
 )
 from burnish.config import Decoding, RlMethod
+from burnish.config.reinforcement import SCALE_PROMPTS
 from burnish.errors import BackendError, DataError
 from burnish.steps.artifacts import PARTS, POLICY_CURVE, TRAINING, Rows, read_scores
 from burnish.steps.basic import Steps
@@ -31,11 +32,7 @@ from burnish.steps.setting import Setting
 from burnish.store.files import pretty, read_rows, write_atomic, write_rows
 from burnish.store.listings import write_listings
 from burnish.store.stages import Work
-from burnish.types import Artifact, Completion, DemonstrationSource, Prompt
-
-SCALE_PROMPTS = 256
-"""The most prompts whose answers say how rewards are standardised. The standard deviation of so many rewards is off by
-about 5 %."""
+from burnish.types import Artifact, Completion, DemonstrationSource, Prompt, short_hash
 
 
 @runtime_checkable
@@ -94,13 +91,24 @@ class StepRewards:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyRound:
-    """A round of RL: the method, the policy with which the round starts, and what rewards its answers."""
+    """A round of RL: the method, the policy with which the round starts, and what rewards its answers.
+
+    `number` counts all rounds of the method, and `earlier` those of RL that came before this one.
+    """
 
     setting: Setting
     method: RlMethod
     policy: Artifact
     sources: tuple[RewardPlan, ...]
     number: int
+    earlier: int = 0
+
+    @property
+    def seed(self) -> int:
+        """The seed of the training. It orders the prompts and draws the answers."""
+        first = self.setting.steps.order.training_seed
+        # A training uses only some of many rows. With the seed of the first round, a later one would use the same rows.
+        return int(short_hash("rl", str(first), str(self.earlier)), 16) % 2**31 if self.earlier else first
 
     @property
     def plan(self) -> PolicyPlan:
@@ -146,6 +154,7 @@ class PolicyRound:
             "task": steps.task_kind,
             "seed": steps.seed,
             **steps.order.identity,
+            **({"earlier": self.earlier} if self.earlier else {}),
             **self.setting.rows.config,
         }
 
@@ -189,6 +198,7 @@ def reinforce(round_: PolicyRound) -> Artifact:
 
     handling = Handling(outside=any(one.outside for one in round_.sources))
     policy = steps.stage("train_policy", round_.config(), round_.inputs(scores), run, round_.label, handling)
+    steps.hosts.inherit(policy, round_.policy)
     steps.remember(policy, lambda other: reinforce(dataclasses.replace(round_, setting=_with(setting, other))))
     return policy
 
@@ -236,7 +246,7 @@ def _train(round_: PolicyRound, rewards: StepRewards, into: Path) -> PolicyTrain
     examples = round_.setting.rows.prompts_only()
     check_prompts(plan.training.prompts, len(examples), f"{steps.label} {round_.label}")
     prompts = [Prompt(id=one.id, messages=one.prompt) for one in examples.values()]
-    return trainer.train_policy(round_.policy, prompts, plan, rewards, steps.order.training_seed, into)
+    return trainer.train_policy(round_.policy, prompts, plan, rewards, round_.seed, into)
 
 
 def check_prompts(wanted: int, rows: int, where: str) -> None:

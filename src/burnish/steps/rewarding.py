@@ -168,6 +168,7 @@ def rewarded_pairs(cut: Artifact, scored: Artifact) -> tuple[list[RewardedPair],
         found.append(
             RewardedPair(
                 id=row.id,
+                group=prompt_group(row.prompt),
                 source=sources[row.id],
                 better=better.value,
                 worse=worse.value,

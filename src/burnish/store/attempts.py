@@ -15,10 +15,10 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,8 @@ LEASE = 120.0
 keep the thread that gives the signs waiting, so this is many times `BEAT`. Being wrong costs time, and nothing else."""
 WORK, LOCKS = "work", "locks"
 """The folders of a store with the attempts, and with their notes and the locks of the stages."""
+MOST_LABEL, NOTE_BYTES = 200, 2048
+"""The most characters of a label in the note of an attempt, and the bytes of the note."""
 _FOLDER = re.compile(rf"(?P<stage>.+-[0-9a-f]{{{PLACE_DIGITS}}})(\..+)?")
 
 
@@ -42,7 +44,7 @@ class LeaseError(StageError):
     """The folder of an attempt was removed, because its process gave no sign of life."""
 
 
-class Life(Enum):
+class Life(StrEnum):
     """What is known of an attempt. `ENDED`: its process is dead. `SILENT`: it gave no sign of life for too long, but
     it may still write. `ALIVE`: it goes on."""
 
@@ -72,14 +74,25 @@ def key_of(folder: Path) -> str | None:
     return found["stage"] if found else None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doing:
+    """What an attempt does, for people: the label of its stage, and how many of how many units are done, or None if
+    this is not known."""
+
+    label: str = ""
+    progress: Callable[[], tuple[int, int] | None] = lambda: None
+
+
 @dataclass(slots=True)
 class Attempt:
     """This process's attempt to compute a stage. Its folder need not exist yet."""
 
     path: Path
     note: Path
+    doing: Doing
     # Gives more signs of life, where other hosts do not see the note.
     sign: Callable[[], None] = lambda: None
+    _started: float = field(default_factory=time.monotonic)
     _over: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -92,12 +105,30 @@ class Attempt:
         if self.lost:
             raise lease_lost(self.path)
 
+    def words(self) -> bytes:
+        """Return what the note says: who makes the attempt, and how far it is."""
+        about: dict[str, Any] = {
+            "host": socket.gethostname(),
+            "machine": machine(),
+            "process": os.getpid(),
+            "label": self.doing.label[:MOST_LABEL],
+            # Not the time of its start: the clocks of two hosts may differ.
+            "seconds": round(time.monotonic() - self._started, 1),
+        }
+        if (progress := self.doing.progress()) is not None:
+            about["done"], about["total"] = progress
+        # Always as long: who reads it while it is written finds old or new words, and no piece of a longer note.
+        return orjson.dumps(about).ljust(NOTE_BYTES)
+
     def beat(self) -> None:
         """Give signs of life until `end` is called."""
         while not self._over.wait(BEAT):
             # An error here is no error of the work: the file server may be away for a while. If the note is gone, then
             # `check` raises.
             with suppress(OSError, StageError):
+                # Not made anew: whoever removed the note has taken the attempt away.
+                with self.note.open("r+b") as file:
+                    file.write(self.words())
                 # Without a time of our own: a file server then uses its clock, which is the same for all hosts.
                 os.utime(self.note)
                 self.sign()
@@ -117,19 +148,19 @@ def lease_lost(path: Path) -> LeaseError:
 
 
 @contextmanager
-def attempting(root: Path, key: str) -> Generator[Attempt]:
-    """Begin an attempt to compute the stage with this key. It gives signs of life until the end of the block.
+def attempting(root: Path, key: str, doing: Doing | None = None) -> Generator[Attempt]:
+    """Begin an attempt to compute the stage with this key. It gives signs of life until the end of the block. They say
+    what it is `doing`.
 
     What is then still in its folder is left for the next attempt. Raises StageError if the store cannot be written.
     """
     # The random part keeps two attempts apart, also if two hosts have the same name.
     host = re.sub(r"[^A-Za-z0-9_-]", "_", socket.gethostname())[:40]
     path = root / WORK / f"{key}.{host}.{os.getpid()}.{secrets.token_hex(4)}"
-    attempt = Attempt(path, _note_of(path))
+    attempt = Attempt(path, _note_of(path), doing or Doing())
     with explained_write_errors(attempt.note):
         attempt.note.parent.mkdir(parents=True, exist_ok=True)
-        about = {"host": socket.gethostname(), "machine": machine(), "process": os.getpid()}
-        attempt.note.write_bytes(orjson.dumps(about))
+        attempt.note.write_bytes(attempt.words())
     threading.Thread(target=attempt.beat, name="beat", daemon=True).start()
     try:
         yield attempt
@@ -144,11 +175,21 @@ def _note_of(folder: Path) -> Path:
 
 def _about(note: Path) -> dict[str, Any]:
     """Read which process makes an attempt. Raises FileNotFoundError if it has ended."""
+    return read_words(note.read_bytes())
+
+
+def read_words(data: bytes) -> dict[str, Any]:
+    """Return what a note says. It is empty if the note is being written, or the disk was full."""
     try:
-        about: Any = orjson.loads(note.read_bytes())
-    except orjson.JSONDecodeError:  # it is being written, or the disk was full
+        about: Any = orjson.loads(data)
+    except orjson.JSONDecodeError:
         return {}
     return about if isinstance(about, dict) else {}  # pyright: ignore[reportUnknownVariableType]
+
+
+def owner(about: Mapping[str, Any]) -> str:
+    """Say which process wrote a note."""
+    return f"process {about.get('process')} on {about['host']}" if "host" in about else "another process"
 
 
 class Others:
@@ -180,7 +221,7 @@ class Others:
         last, since = self._seen.get(note, (0, 0.0))
         if last != beat:
             self._seen[note] = beat, (since := time.monotonic())
-        old = time.monotonic() - since > LEASE or _now(self.root) - beat > LEASE * 1e9
+        old = time.monotonic() - since > LEASE or now_at(self.root) - beat > LEASE * 1e9
         return Life.SILENT if old else Life.ALIVE
 
     def alive(self) -> list[Path]:
@@ -193,7 +234,7 @@ class Others:
             about = _about(_note_of(folder))
         except FileNotFoundError:
             about = {}
-        return f"process {about.get('process')} on {about['host']}" if "host" in about else "another process"
+        return owner(about)
 
     def take_over(self, path: Path, resumable: bool) -> None:
         """Make the work of an attempt that has ended the content of the new folder `path`.
@@ -238,7 +279,7 @@ def discard(folder: Path) -> None:
     remove_tree(folder)
 
 
-def _now(root: Path) -> int:
+def now_at(root: Path) -> int:
     """Return the time in nanoseconds by the clock of the file system, which is the same for all hosts."""
     probe = root / LOCKS / f".clock.{secrets.token_hex(8)}"
     try:

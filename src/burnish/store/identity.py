@@ -18,7 +18,8 @@ from burnish.store.known_hashes import KnownHashes
 from burnish.types import Artifact
 
 UNRESOLVED = "unresolved:"
-"""The beginning of the identity of a hub id whose commit is not known. Only a dry run has such identities."""
+"""The beginning of the identity of a hub id whose commit is not known, and of a server whose version is not known. Only
+a dry run has such identities."""
 
 
 def of_files(paths: Iterable[Path], known: KnownHashes | None = None) -> Artifact:
@@ -99,6 +100,16 @@ def _cached(kind: str, source: str, revision: str | None) -> str | None:
     return Path(place).name  # the cache names each snapshot's folder after its commit
 
 
+def unresolved_words(source: str) -> str:
+    """Return the line of a dry run for what `unresolved` returned."""
+    if source.startswith(("http://", "https://")):
+        return f"unresolved  {source} (the server does not answer; a run asks it for its version first)"
+    return f"unresolved  {source} (the hub does not answer; a run looks up its commit first)"
+
+
 def unresolved(fingerprints: Iterable[str]) -> list[str]:
-    """Return the hub ids among identities whose commit is not known, because neither the hub nor the cache answered."""
+    """Return what is not known among identities: hub ids without a commit, and addresses of servers without a version.
+
+    Neither the hub nor its cache answered, or the server did not.
+    """
     return sorted({name.removeprefix(UNRESOLVED) for name in fingerprints if name.startswith(UNRESOLVED)})

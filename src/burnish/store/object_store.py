@@ -6,8 +6,7 @@ they lie below `files/NAME/FINGERPRINT/ATTEMPT/`. The manifest is written last, 
 
 from __future__ import annotations
 
-import os
-import socket
+import hashlib
 from collections.abc import Generator, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
@@ -18,13 +17,14 @@ from typing import Any
 import orjson
 
 from burnish.errors import StageError
-from burnish.store.attempts import LEASE, Attempt
+from burnish.store.attempts import LEASE, Attempt, Doing, machine, owner, read_words
 from burnish.store.bucket import Bucket
 from burnish.store.files import checksum, explained_write_errors, pretty, remove_tree, unique, write_atomic
 from burnish.store.finished import Done
 from burnish.store.garbage import Garbage
 from burnish.store.manifest import MANIFEST, Damage, RunRecord, parse_record
 from burnish.store.stages import RUNS, Store, record_of
+from burnish.store.under_way import UnderWay, under_way
 
 MANIFESTS, FILES, LEASES = "manifests", "files", "leases"
 UPLOAD_SECONDS = 24 * 3600.0
@@ -56,11 +56,15 @@ class ObjectStore(Store):
 
     def look(self, place: Path) -> Done | Damage | None:
         """Return the finished stage, as `Store.look` does. Its files need not be in the cache yet; see `fetch`."""
-        if place not in self._known:
-            name, digits = place.parent.name, place.name
-            data = self.bucket.read(f"{MANIFESTS}/{name}/{digits}.json")
+        if place not in self._known or not (place / MANIFEST).is_file():
+            data = self.bucket.read(self._manifest_key(place))
+            if data is None and place.exists():
+                # It is a copy of what was removed from the bucket, or another process of this host has just finished
+                # the stage. That process wrote the manifest before the copy, so a second look finds it.
+                data = self.bucket.read(self._manifest_key(place))
+                if data is None:
+                    remove_tree(place)
             if data is None:
-                remove_tree(place)  # a copy of what was removed from the bucket
                 return None
             self._cache_manifest(place, data)
         return super().look(place)
@@ -158,8 +162,9 @@ class ObjectStore(Store):
         """Move a damaged stage out of the way, as `Store.put_aside` does. Its files stay in the bucket until `gc`."""
         if path.parent.parent != self.root / "stages":
             return super().put_aside(path, inode)
-        # Another host may have put a new result there.
-        if self.bucket.read(self._manifest_key(path)) == (path / MANIFEST).read_bytes():
+        # Another host may have put the stage aside before, or may have put a new result there.
+        manifest = path / MANIFEST
+        if manifest.is_file() and self.bucket.read(self._manifest_key(path)) == manifest.read_bytes():
             self.bucket.delete([self._manifest_key(path)])
         self._known.discard(path)
         return super().put_aside(path)
@@ -190,12 +195,16 @@ class ObjectStore(Store):
     # --- attempts on other hosts
 
     @contextmanager
-    def attempting(self, key: str) -> Generator[Attempt]:
+    def attempting(self, key: str, doing: Doing | None = None) -> Generator[Attempt]:
         """Begin an attempt, as `Store.attempting` does. Its signs of life are written into the bucket, too."""
         name = f"{LEASES}/{key}/{unique()}"
-        owner = f"process {os.getpid()} on {socket.gethostname()}".encode()
-        with super().attempting(key) as attempt:
-            attempt.sign = lambda: self.bucket.write(name, owner)
+
+        def sign() -> None:
+            about = read_words(attempt.words()) | {"cache": self._here()}
+            self.bucket.write(name, orjson.dumps(about))
+
+        with super().attempting(key, doing) as attempt:
+            attempt.sign = sign
             attempt.sign()
             try:
                 yield attempt
@@ -203,14 +212,36 @@ class ObjectStore(Store):
                 with suppress(StageError):  # it gets too old by itself
                     self.bucket.delete([name])
 
+    def under_way(self) -> Iterator[UnderWay]:
+        """Yield the attempts of all hosts, as `Store.under_way` does."""
+        signs = self.bucket.listed(f"{LEASES}/")
+        now = self._now() if signs else None
+        for key, (_, beat) in sorted(signs.items()):
+            stage = key.split("/")[1]
+            # Uploads have leases, too. Their stage is still being attempted.
+            if now is not None and stage != FILES and (data := self.bucket.read(key)) is not None:
+                yield under_way(stage, read_words(data), (now - beat).total_seconds())
+
     def elsewhere(self, key: str) -> str | None:
-        """Return which process on another host computes a stage now, or None if none gives signs of life."""
+        """Return which process on another host computes a stage now, or None if none gives signs of life.
+
+        `Others` sees the attempts with the same cache on this machine. So the lease of one that was killed here is not
+        waited for.
+        """
         leases = self.bucket.listed(f"{LEASES}/{key}/")
         if not leases:
             return None
         now = self._now()
-        alive = [name for name, (_, beat) in leases.items() if (now - beat).total_seconds() <= LEASE]
-        return (self.bucket.read(alive[0]) or b"another process").decode() if alive else None
+        for name, (_, beat) in leases.items():
+            if (now - beat).total_seconds() <= LEASE:
+                about = read_words(self.bucket.read(name) or b"")
+                if about.get("cache") != self._here():
+                    return owner(about)
+        return None
+
+    def _here(self) -> str:
+        """Identify the cache and the machine, without their names."""
+        return hashlib.sha256(f"{machine()} {self.root.resolve()}".encode()).hexdigest()[:16]
 
     def _now(self) -> datetime:
         """Return the time by the clock of the bucket, which is the same for all hosts."""

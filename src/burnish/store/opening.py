@@ -12,15 +12,20 @@ from burnish.store.bucket import SCHEMES, open_bucket
 from burnish.store.object_store import ObjectStore
 from burnish.store.stages import Store
 
-# A URL that went through `Path` has one slash less.
-_URL = re.compile(rf"({'|'.join(SCHEMES)}):/+(.*)")
-_ANY_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
+# A URL that went through `Path` has one slash less, and one of a scheme alone has none.
+_URL = re.compile(rf"({'|'.join(SCHEMES)}):(?:/+(.*))?")
+_ANY_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(?:/|$)")
 
 
 def default_store() -> Path:
     """Return the path or URL in `$BURNISH_STORE`, or `.burnish` in the working directory if that variable is not
     set."""
     return Path(os.environ.get("BURNISH_STORE") or ".burnish")
+
+
+def is_url(place: Path | str) -> bool:
+    """Say whether a place is the URL of a bucket."""
+    return _URL.fullmatch(str(place)) is not None
 
 
 def open_store(place: Path | str) -> Store:
@@ -37,6 +42,6 @@ def open_store(place: Path | str) -> Store:
                 f"store: {other[1]}:// is no bucket that burnish knows; give a folder, s3://, gs:// or az://"
             )
         return Store(Path(place))
-    bucket = open_bucket(f"{found[1]}://{found[2]}")
+    bucket = open_bucket(f"{found[1]}://{found[2] or ''}")
     cache = Path(os.environ.get("BURNISH_CACHE") or Path.home() / ".cache" / "burnish")
     return ObjectStore(bucket, cache / hashlib.sha256(bucket.url.encode()).hexdigest()[:16])

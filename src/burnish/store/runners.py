@@ -10,12 +10,12 @@ import os
 from collections.abc import Generator, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from burnish.errors import DataError, StageError, brief
-from burnish.store.attempts import Attempt, Others, discard, lease_lost, stage_key
+from burnish.store.attempts import Attempt, Doing, Others, discard, lease_lost, stage_key
 from burnish.store.canonical import canonical
 from burnish.store.course import Course, PlannedStage
 from burnish.store.files import PART, explained_write_errors, pretty, tree_checksums, write_atomic
@@ -23,8 +23,9 @@ from burnish.store.finished import Done
 from burnish.store.locking import stage_lock, wait_for_others
 from burnish.store.manifest import MANIFEST, SCHEMA_VERSION, Damage
 from burnish.store.mending import mend_lines
+from burnish.store.shards import divided, take_parts
 from burnish.store.stages import COSTS, Stage, Store, Work, inode_of
-from burnish.store.talk import Talk
+from burnish.store.talk import KnowsProgress, Talk
 from burnish.types import Artifact
 
 LESS_MEMORY = "lower execution.batch_tokens, execution.micro_batch or execution.workers"
@@ -141,6 +142,9 @@ class Executor:
             )
         return Artifact(path=str(done.path), kind=stage.name, fingerprint=fingerprint)
 
+    def _progress(self) -> tuple[int, int] | None:
+        return self.talk.progress() if isinstance(self.talk, KnowsProgress) else None
+
     def decided(self, decision: Artifact) -> bool:
         """Read the decision of a finished stage."""
         return _read_decision(Path(decision.path))
@@ -171,7 +175,8 @@ class Executor:
                 return found
             if found is not None:
                 self._put_aside(stage, place, found, inode)
-            with self.store.attempting(others.key) as attempt:
+            doing = Doing(label=stage.label or stage.name, progress=self._progress)
+            with self.store.attempting(others.key, doing) as attempt:
                 try:
                     self._attempt(stage, fingerprint, attempt, others)
                     attempt.check()
@@ -201,6 +206,7 @@ class Executor:
             self._prepare(work)
             for artifact in (*stage.inputs.values(), *stage.after):
                 self.store.fetch(Path(artifact.path))
+            take_parts(self.store, stage, work)
             position = self.course.position(fingerprint)
             with self.talk.stage(stage.label or stage.name, position), _explained(stage, work.path):
                 stage.run(work)
@@ -296,11 +302,12 @@ class Planner:
 
     A plan can depend on decisions of stages that are not computed yet. With `longest`, it assumes that the work goes on
     after each of them. Else it ends there, so it has only stages that are sure to run. It has to be made again as long
-    as there are `undecided` stages.
+    as there are `undecided` stages. Stages that can be cut are cut into so many `parts`, unless they are finished. With
+    `every_part`, finished ones are cut, too: when a worker plans, more stages are finished than when its run did.
     """
 
-    def __init__(self, store: Store, longest: bool = True) -> None:
-        self.store, self.longest = store, longest
+    def __init__(self, store: Store, longest: bool = True, parts: int = 1, every_part: bool = False) -> None:
+        self.store, self.longest, self.parts, self.every_part = store, longest, parts, every_part
         self.undecided: set[str] = set()
         """The fingerprints of the stages whose decisions are not known yet."""
         self.records: list[StageRecord] = []
@@ -312,6 +319,9 @@ class Planner:
         if fingerprint not in self._seen:
             self._seen.add(fingerprint)
             done = self.store.done(stage.name, fingerprint)
+            if not done or self.every_part:
+                parts = tuple(self.run(part) for part in divided(stage, self.parts))
+                stage = replace(stage, after=(*stage.after, *parts))
             seconds, counts = (done.seconds, done.counts) if done else (0.0, dict[str, int]())
             self.records.append(
                 StageRecord(stage=stage, fingerprint=fingerprint, reused=bool(done), seconds=seconds, counts=counts)

@@ -20,12 +20,14 @@ from typing import Any, TypeVar
 
 from pydantic import JsonValue
 
-from burnish.store.attempts import WORK, Attempt, attempting, discard, key_of, stage_key
+from burnish.store.attempts import WORK, Attempt, Doing, attempting, discard, key_of, stage_key
 from burnish.store.canonical import canonical
 from burnish.store.files import Appender, explained_write_errors, pretty, remove_tree, sync_directory, write_atomic
-from burnish.store.finished import FinishedStages
+from burnish.store.finished import Done, FinishedStages
 from burnish.store.garbage import Garbage, garbage_at
 from burnish.store.manifest import SCHEMA_VERSION, Damage, RunRecord, read_costs, read_record
+from burnish.store.shards import Division
+from burnish.store.under_way import UnderWay, notes_under_way
 from burnish.types import Artifact
 
 T = TypeVar("T")
@@ -115,6 +117,14 @@ class Work:
         """The seconds spent until now, including those of killed runs up to their last call of `count`."""
         return round(time.monotonic() - self.started, 3)
 
+    def restart(self, parts: Sequence[Done]) -> None:
+        """Count from what finished parts of the stage have counted and spent."""
+        self.counts = {}
+        for part in parts:
+            self._add(part.counts)
+        self.started = time.monotonic() - sum(part.seconds for part in parts)
+        self._save()
+
     def take_up(self) -> Damage | None:
         """Go on counting where a killed run stopped.
 
@@ -134,7 +144,8 @@ class Stage:
 
     `run` computes the result. `label` is the name that people see, and `resumable` says that the rows of a killed run
     can be kept. `outside` says that the stage asks a server, people or a user's program. `after` are results that the
-    stage takes work from if they exist, so it is computed after them. None of these is part of the identity.
+    stage takes work from if they exist, so it is computed after them. `division` says how it can be cut into parts.
+    None of these is part of the identity.
     """
 
     name: str
@@ -146,6 +157,7 @@ class Stage:
     resumable: bool = False
     outside: bool = False
     after: tuple[Artifact, ...] = ()
+    division: Division | None = None
 
     @property
     def payload(self) -> dict[str, Any]:
@@ -222,9 +234,13 @@ class Store(FinishedStages):
             sync_directory(place.parent)
         return True
 
-    def attempting(self, key: str) -> AbstractContextManager[Attempt]:
+    def attempting(self, key: str, doing: Doing | None = None) -> AbstractContextManager[Attempt]:
         """Begin an attempt to compute the stage with this key, as `attempts.attempting` does."""
-        return attempting(self.root, key)
+        return attempting(self.root, key, doing)
+
+    def under_way(self) -> Iterator[UnderWay]:
+        """Yield the attempts of all processes that gave signs of life and have not ended in an orderly way."""
+        return notes_under_way(self.root)
 
     def elsewhere(self, key: str) -> str | None:
         """Return which process computes a stage now, if `Others` cannot see it. There is none in a shared folder."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from burnish.store.course import StagePosition
 
@@ -23,4 +23,13 @@ class Talk(Protocol):
 
     def rows(self, done: int, total: int) -> None:
         """Show how many rows of the running stage are done."""
+        ...
+
+
+@runtime_checkable
+class KnowsProgress(Protocol):
+    """A `Talk` that knows how far the running stage is. It is an optional ability."""
+
+    def progress(self) -> tuple[int, int] | None:
+        """Return how many units of how many are done, or None if this is not known."""
         ...

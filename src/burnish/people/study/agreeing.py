@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from burnish.algorithms.agreement import Agreement, PairAgreement, agreement, cohen
 from burnish.algorithms.label_table import GivenLabel, label_table
 from burnish.algorithms.per_worker import WorkerSummary, by_worker
 from burnish.errors import DataError
 from burnish.people.agreement_words import agreement_words
-from burnish.people.study.export import labels_of
+from burnish.people.study.checking import check_results
+from burnish.people.study.export import choice_of, counting
 
 ORDER = ("A", "tie", "B")
 """The choices on a pair from one end of the scale to the other, for the ordinal alpha."""
@@ -24,6 +27,10 @@ class StudyAgreement:
     pairs: tuple[PairAgreement, ...]
     people: tuple[WorkerSummary, ...]
 
+    def as_json(self) -> dict[str, Any]:
+        """Return the object of `burnish agreement --json`, and `people` with what is known of each person."""
+        return {**self.all.as_json(), "people": [one.as_json() for one in self.people]}
+
     def lines(self) -> list[str]:
         """Return the lines that `burnish study agreement` prints."""
         return list(agreement_words(self.all, self.pairs, self.people))
@@ -35,8 +42,25 @@ def study_agreement(db: sqlite3.Connection) -> StudyAgreement:
     Raises DataError if fewer than two people have answered, also for demonstrations, which have no labels. Raises
     ConfigError if the package krippendorff is not installed.
     """
-    given = [GivenLabel(item=one.item, worker=one.worker, label=one.label) for one in labels_of(db)]
+    given = list(_given(db))
     if len({one.worker for one in given}) < 2:
         raise DataError("agreement needs comparisons of two people or more; wait for more answers")
     table = label_table(given, ORDER)
-    return StudyAgreement(all=agreement(table), pairs=tuple(cohen(table)), people=tuple(by_worker(given)))
+    return StudyAgreement(
+        all=agreement(table), pairs=tuple(cohen(table)), people=tuple(by_worker(given, check_results(db)))
+    )
+
+
+def _given(db: sqlite3.Connection) -> Iterator[GivenLabel]:
+    """Yield the choices that count, with the time they took and the side they were on."""
+    for one in counting(db):
+        if one.value is None or one.shown is None:
+            continue
+        yield GivenLabel(
+            item=one.item,
+            worker=one.by,
+            label=choice_of(one.value, one.shown),
+            seconds=one.seconds,
+            # A negative value means the answer that was shown first.
+            chose_first=one.value < 0 if one.value else None,
+        )

@@ -125,7 +125,7 @@ def deliver(db: sqlite3.Connection, folder: Path, *, notes: bool = False) -> int
 
 def study_annotations(db: sqlite3.Connection, rules: ComparisonStudy, *, notes: bool) -> Iterator[Annotation]:
     """Yield the answers that count as annotations, as `burnish annotate import` and `burnish refine` read them."""
-    for one in _counting(db):
+    for one in counting(db):
         assert one.value is not None
         assert one.shown is not None
         yield Annotation(
@@ -144,7 +144,7 @@ def study_annotations(db: sqlite3.Connection, rules: ComparisonStudy, *, notes: 
 
 
 def _demonstrations(db: sqlite3.Connection) -> Iterator[WrittenDemonstration]:
-    for one in _counting(db):
+    for one in counting(db):
         yield WrittenDemonstration(
             id=one.item,
             prompt=one.prompt,
@@ -158,13 +158,13 @@ def _demonstrations(db: sqlite3.Connection) -> Iterator[WrittenDemonstration]:
 
 def labels_of(db: sqlite3.Connection) -> Iterator[LabelLine]:
     """Yield the choices that count. Demonstrations have none."""
-    for one in _counting(db):
+    for one in counting(db):
         if one.value is None or one.shown is None:
             continue
-        yield LabelLine(item=one.item, worker=one.by, label=_choice(one.value, one.shown))
+        yield LabelLine(item=one.item, worker=one.by, label=choice_of(one.value, one.shown))
 
 
-def _counting(db: sqlite3.Connection) -> Iterator[AnswerRow]:
+def counting(db: sqlite3.Connection) -> Iterator[AnswerRow]:
     """Yield the answers to work that were not voided, sorted by item and person."""
     counting = (
         one for one in reading.answers(db) if one.role is ItemRole.WORK and one.state is AssignmentState.ANSWERED
@@ -174,7 +174,7 @@ def _counting(db: sqlite3.Connection) -> Iterator[AnswerRow]:
 
 def _lines(db: sqlite3.Connection, *, notes: bool) -> Iterator[AnswerLine]:
     for one in reading.answers(db):
-        choice = "" if one.value is None or one.shown is None else _choice(one.value, one.shown)
+        choice = "" if one.value is None or one.shown is None else choice_of(one.value, one.shown)
         yield AnswerLine(
             item=one.item,
             role=one.role,
@@ -194,5 +194,6 @@ def _lines(db: sqlite3.Connection, *, notes: bool) -> Iterator[AnswerLine]:
         )
 
 
-def _choice(value: int, shown: Order) -> str:
+def choice_of(value: int, shown: Order) -> str:
+    """Return the better side of a pair in its own order, as labels have it: A, B or tie. `value` is as it was shown."""
     return winner(value, shown).upper() or "tie"

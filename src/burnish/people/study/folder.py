@@ -22,6 +22,7 @@ from burnish.config.study import CompletionCode, StudyKind, StudySettings
 from burnish.config.yaml_text import read_yaml
 from burnish.errors import ConfigError, StageError
 from burnish.people.study import managing, reading
+from burnish.people.study.beside import note_study
 from burnish.people.study.intake import read_checks, read_items
 from burnish.people.study.model import StudyItem
 from burnish.people.study.schema import FILE, opened, opened_to_read
@@ -102,7 +103,8 @@ def _text(path: Path) -> str:
 def new_study(
     path: Path, source: Path, kind: StudyKind, settings: Path | None = None, most: int | None = None
 ) -> StudyFolder:
-    """Make the folder of a new study. It is either complete or absent.
+    """Make the folder of a new study. It is either complete or absent. A refinement or run whose pairs are its items
+    notes where it is.
 
     `settings` is a file with settings that differ from the defaults. `most` draws so many items at random. Raises
     ConfigError if the folder exists or a setting is wrong, and DataError if the items cannot be read.
@@ -126,6 +128,8 @@ def new_study(
                 db.execute("BEGIN")
                 managing.create(db, rules, [*items, *checks], str(source), time.time())
                 db.execute("COMMIT")
+            if source.is_dir() and kind is StudyKind.COMPARISONS:
+                note_study(source, path)
             beside.rename(path)
         finally:
             shutil.rmtree(beside, ignore_errors=True)

@@ -26,7 +26,10 @@ _RULES: TypeAdapter[StudySettings] = TypeAdapter(StudySettings)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SittingRow:
-    """A sitting, as the administrator sees it. `checks` and `right` count screening pairs of the last try."""
+    """A sitting, as the administrator sees it.
+
+    `first_side` is the share of the answers to pairs, without ties, that prefer the answer that was shown first.
+    """
 
     public: str
     state: AttemptState

@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from burnish.errors import BurnishError
 from burnish.people.study import reading
 from burnish.people.study.agreeing import study_agreement
+from burnish.people.study.checking import check_counts
 from burnish.people.study.export import export_study
 from burnish.people.study.folder import StudyFolder
 from burnish.people.study.intake import found_words
@@ -88,12 +89,28 @@ class AdminPages:
 
     async def overview(self, request: Request) -> Response:
         """Show the numbers of the study."""
-        counts, people = await self._read(lambda db: (reading.counts(db, self.store.clock()), reading.sittings(db)))
-        return self._page("overview", counts=counts, people=len(people), forecast=_forecast(counts))
+        counts, people, items, checks = await self._read(
+            lambda db: (
+                reading.counts(db, self.store.clock()),
+                reading.sittings(db),
+                reading.items(db),
+                check_counts(db).values(),
+            )
+        )
+        return self._page(
+            "overview",
+            counts=counts,
+            people=len(people),
+            forecast=_forecast(counts),
+            sides=(sum(one.shown_ab for one in items), sum(one.shown_ba for one in items)),
+            right=sum(one.right for one in checks),
+            judged=sum(one.judged for one in checks),
+        )
 
     async def people(self, request: Request) -> Response:
         """Show all sittings."""
-        return self._page("people", people=await self._read(reading.sittings), now=self.store.clock())
+        people, checks = await self._read(lambda db: (reading.sittings(db), check_counts(db)))
+        return self._page("people", people=people, checks=checks, now=self.store.clock())
 
     async def person(self, request: Request) -> Response:
         """Show one sitting with its answers, and the checks beside what was expected."""

@@ -164,6 +164,6 @@ def test_a_run_in_several_processes_is_refused(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("kind", [DistributedType.FSDP, DistributedType.DEEPSPEED])
 def test_a_model_that_is_split_over_processes_is_refused(kind: DistributedType) -> None:
-    trainer = SimpleNamespace(accelerator=SimpleNamespace(distributed_type=kind))
+    trainer = SimpleNamespace(accelerator=SimpleNamespace(distributed_type=kind), args=SimpleNamespace(fsdp=None))
     with pytest.raises(BackendError, match=f"{kind.value}: this way of training splits a model over processes"):
         run(trainer, QUICK)

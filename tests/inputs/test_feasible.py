@@ -15,6 +15,7 @@ from burnish.cli import main
 from burnish.config import (
     ClearMethod,
     DpoMethod,
+    Execution,
     IlrMethod,
     MajorityMethod,
     MethodSettings,
@@ -24,7 +25,7 @@ from burnish.config import (
     VerifiedMethod,
 )
 from burnish.errors import ConfigError, DataError
-from burnish.inputs.feasible import check_caps, check_launched_once, check_parts, least_share
+from burnish.inputs.feasible import check_caps, check_launched_once, check_parts, check_unsplit, least_share
 from burnish.store.json_rows import dump_line
 
 
@@ -132,3 +133,9 @@ def test_one_copy_is_allowed(monkeypatch: pytest.MonkeyPatch, copies: str | None
     if copies is not None:
         monkeypatch.setenv("WORLD_SIZE", copies)
     check_launched_once()
+
+
+def test_a_command_does_not_split_a_training() -> None:
+    with pytest.raises(ConfigError, match=r"split_training: fsdp2 found, but the commands of burnish train in one"):
+        check_unsplit(Execution(split_training="fsdp2"))
+    check_unsplit(Execution())

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Protocol
 from burnish.config import DType, Execution, ModelConfig
 from burnish.errors import BackendError
 from burnish.models.chat import ChatTemplate
+from burnish.models.memory import Shape
 from burnish.protocols import Backend
 from burnish.types import TrainingRow
 
 if TYPE_CHECKING:
+    from burnish.backends.limits import TokenLimits
     from burnish.backends.preview import Rendered
     from burnish.backends.tracking import Tracking
 
@@ -68,6 +70,15 @@ def fast_dtype(execution: Execution) -> DType:
     from burnish.backends.device import choose_device, choose_dtype  # noqa: PLC0415
 
     return choose_dtype(choose_device(execution.device))
+
+
+def check_quantised(model: ModelConfig, execution: Execution) -> None:
+    """Raise BackendError if a model is to be kept in 4 bits and the library or the device for it is missing."""
+    _quiet()
+    from burnish.backends.device import choose_device  # noqa: PLC0415
+    from burnish.backends.placing import check_quantised as check  # noqa: PLC0415
+
+    check(model, choose_device(execution.device))
 
 
 def speed(execution: Execution) -> float | None:
@@ -137,6 +148,28 @@ def reads_before_end(model: ModelConfig) -> bool:
     from burnish.backends.load import reads_before_end as found  # noqa: PLC0415
 
     return found(model)
+
+
+def shape_of(model: ModelConfig) -> Shape | None:
+    """Return the sizes of a model, or None if it is no decoder of the usual form. Its weights are not loaded.
+
+    Raises BackendError where the model or a library is missing.
+    """
+    _quiet()
+    from burnish.backends.shapes import shape_of as found  # noqa: PLC0415
+
+    return found(model)
+
+
+def limits_of(model: ModelConfig, parameters: int, execution: Execution) -> TokenLimits:
+    """Return how many tokens go through a model of so many parameters together.
+
+    Raises BackendError if the device or a library is missing.
+    """
+    _quiet()
+    from burnish.backends.shapes import limits_of as found  # noqa: PLC0415
+
+    return found(model, parameters, execution)
 
 
 def end_of(model: ModelConfig) -> str | None:

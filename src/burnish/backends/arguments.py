@@ -10,12 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
 from accelerate import DistributedType
+from torch.distributed.tensor import DTensor
 from transformers import PrinterCallback, TrainerCallback, TrainingArguments
 
 from burnish.backends.batching import micro_batch
 from burnish.backends.device import Runtime, is_first, processes
+from burnish.backends.limits import pass_tokens
+from burnish.backends.load import base_of, beneath_adapter
 from burnish.backends.passes import Limit, Pass, plan_passes
+from burnish.backends.placing import HOST, Placement, place_of
 from burnish.backends.reporting import Reports
 from burnish.config import DType, Optimizer, TrainSettings
 from burnish.errors import BackendError
@@ -23,10 +28,14 @@ from burnish.models.card import ModelCard
 
 A = TypeVar("A", bound=TrainingArguments)
 OPTIMIZERS = {Optimizer.ADAMW: "adamw_torch", Optimizer.ADAFACTOR: "adafactor", Optimizer.RMSPROP: "rmsprop"}
-REAL_MODEL_TOKENS = {"cpu": 1_024, "mps": 4_096, "cuda": 16_384}
-"""{device: padded tokens in one forward pass} for training a model of 100M parameters or more."""
 LOGGED = 100
 """About how often a trainer logs during a training whose metrics are sent."""
+FSDP2: dict[str, Any] = {
+    "fsdp": True,
+    # Each layer is brought together when it is needed, and the finished weights are saved as a whole.
+    "fsdp_config": {"version": 2, "reshard_after_forward": True, "state_dict_type": "FULL_STATE_DICT"},
+}
+"""The arguments with which a trainer splits a model over processes."""
 WHOLE_MODEL = {DistributedType.NO, DistributedType.MULTI_GPU, DistributedType.MULTI_CPU}
 """The ways of training in which each process has the whole model."""
 
@@ -77,6 +86,29 @@ class Arguments:
             "num_train_epochs": 1,
             "train_sampling_strategy": "sequential",
         }, steps
+
+    @property
+    def place(self) -> Placement:
+        """Where the model goes that is trained."""
+        # With shards each process reads the whole model, and the trainer splits it.
+        return HOST if self.sharded else place_of(self.runtime.device, self.runtime.execution)
+
+    def start(self, dtype: torch.dtype, labels: int | None, adapter: bool) -> Any:
+        """Return the model to which an adapter is added, or whose weights are all trained.
+
+        Raises as `load_base` does.
+        """
+        resident = self.runtime.resident
+        # A trainer that splits a model over processes does not give it back as it was.
+        if adapter and self.card.base.attached and not labels and not self.sharded:
+            return base_of(self.card, dtype, self.place, resident)
+        resident.drop()
+        return beneath_adapter(self.card.base, dtype, labels, self.place)
+
+    @property
+    def sharded(self) -> bool:
+        """Whether the trainer splits the model over the processes."""
+        return self.runtime.execution.split_training != "none"
 
     @property
     def limit(self) -> Limit:
@@ -137,7 +169,7 @@ class Arguments:
             "remove_unused_columns": False,
             "dataloader_num_workers": 0,
             "dataloader_pin_memory": device == "cuda",
-        }
+        } | (FSDP2 if self.sharded else {})
 
     def micro_batch(self, batch_size: int, longest: int) -> int:
         """Return how many of `batch_size` rows go through the model in one pass. `longest` is as in `drawn`."""
@@ -149,10 +181,7 @@ class Arguments:
     @property
     def pass_tokens(self) -> int:
         """The most padded tokens that go through the model in one pass."""
-        # The built-in models have less than 1M parameters. For them, Python's work in each pass takes longer than the
-        # arithmetic.
-        small = self.card.base.source.startswith("builtin:")
-        return 65_536 if small else REAL_MODEL_TOKENS[self.runtime.device.type]
+        return pass_tokens(self.card.base.source.startswith("builtin:"), self.runtime.device.type)
 
     def steps(self, rows: int) -> int:
         """Return the number of the optimiser's steps over all epochs."""
@@ -208,15 +237,10 @@ def on_one_device(arguments: A) -> A:
 def run(trainer: Any, settings: TrainSettings) -> None:
     """Train without output.
 
-    Raises BackendError if the model would be split over processes, or if the loss or a weight is infinite or NaN at the
-    end.
+    Raises BackendError if the model would be split over processes although nobody asked for it, or not split although
+    `execution.split_training` asks for it, or if the loss or a weight is infinite or NaN at the end.
     """
-    kind = trainer.accelerator.distributed_type
-    if kind not in WHOLE_MODEL:
-        raise BackendError(
-            f"{kind.value}: this way of training splits a model over processes, which burnish does not do; start them "
-            "with torchrun, or start one process"
-        )
+    _check_split(trainer)
     trainer.remove_callback(PrinterCallback)  # it prints to stdout, which is for data
     try:
         with _few_collections():
@@ -230,10 +254,44 @@ def run(trainer: Any, settings: TrainSettings) -> None:
         raise BackendError(f"learning_rate: {settings.learning_rate} made the loss {loss}; lower it")
     # The loss of a step is computed from the weights before that step. So no loss shows what the last step did.
     for name, weights in trainer.model.named_parameters():
-        if weights.requires_grad and not bool(weights.isfinite().all()):
+        # Of weights that are split, each process looks at its part.
+        own: Any = weights.to_local() if isinstance(weights, DTensor) else weights
+        if weights.requires_grad and not bool(own.isfinite().all()):
             raise BackendError(
                 f"learning_rate: {settings.learning_rate} made weights of {name} infinite or no number (NaN); lower it"
             )
+
+
+def _check_split(trainer: Any) -> None:
+    """Raise BackendError if a trainer splits the model and should not, or should and does not."""
+    kind, wanted = trainer.accelerator.distributed_type, bool(trainer.args.fsdp)
+    if wanted and kind is not DistributedType.FSDP:
+        # accelerate passes over FSDP without a word where it does not know how.
+        raise BackendError(
+            f"execution.split_training: fsdp2 found, but accelerate trains with {kind.value} and would keep the whole "
+            "model in each process; use CUDA GPUs and start the processes with torchrun, or leave it out"
+        )
+    if not wanted and kind not in WHOLE_MODEL:
+        raise BackendError(
+            f"{kind.value}: this way of training splits a model over processes, and execution.split_training does not "
+            "ask for it; set it to fsdp2, start the processes with torchrun, or start one process"
+        )
+
+
+def whole_weights(trainer: Any) -> dict[str, Any]:
+    """Return the argument for `save_pretrained` that has the trained weights as a whole, if each process has a part.
+
+    All processes must call it. The first one gets the weights. A frozen base is not brought together.
+    """
+    if trainer.accelerator.distributed_type is not DistributedType.FSDP:
+        return {}
+    whole: dict[str, torch.Tensor] = {}
+    for name, weights in trainer.model.named_parameters():
+        if weights.requires_grad:
+            together: torch.Tensor = weights.full_tensor() if isinstance(weights, DTensor) else weights
+            if is_first():
+                whole[name] = together.detach().cpu().clone()
+    return {"state_dict": whole}
 
 
 @contextmanager

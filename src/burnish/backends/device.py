@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
 from burnish.backends import Progress
+from burnish.backends.resident import Resident
 from burnish.backends.tracking import Tracking
 from burnish.config import DType, Execution, ModelConfig
 from burnish.errors import BackendError
@@ -26,6 +27,8 @@ class Runtime:
     progress: Progress
     sources: Mapping[str, ModelConfig]
     tracking: Tracking | None = None
+    resident: Resident = field(default_factory=Resident)
+    """The base model that stays in memory."""
 
 
 def choose_device(wanted: str) -> torch.device:

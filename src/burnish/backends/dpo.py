@@ -113,7 +113,7 @@ class PreferenceTraining:
         return max(1, self.arguments.steps(pairs) // POINTS)
 
     def _model(self) -> Any:
-        return trainable(self.policy, self.card, self.renderer)
+        return trainable(self.policy, self.card, self.renderer, self.arguments)
 
 
 def pair_tokens(renderer: Renderer, row: PreferenceRow, limit: int) -> PairTokens:

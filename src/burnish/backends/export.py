@@ -6,11 +6,11 @@ import copy
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from transformers import GenerationConfig
 
 from burnish.backends.device import torch_dtype
 from burnish.backends.load import load, load_base, located, renderer_of
+from burnish.backends.placing import HOST
 from burnish.backends.render import Renderer
 from burnish.config import ModelConfig, Template
 from burnish.models.adapter import ADAPTER_CONFIG, name_base, stands_alone
@@ -73,7 +73,7 @@ def export(model: Path, into: Path, sources: Mapping[str, ModelConfig], merge: b
         name_base(into, card.base)
     else:
         # `load` merges an adapter into its base, so whole weights are saved. The CPU is enough for that.
-        load(model, torch.device("cpu"), sources).model.save_pretrained(into)
+        load(model, HOST, sources, whole=True).model.save_pretrained(into)
     _write_tokenizer(renderer, into)
     adapter = (into / ADAPTER_CONFIG).is_file()
     pad = renderer.tokenizer.pad_token_id

@@ -25,7 +25,10 @@ def head_at(model: Any, chosen_BT: torch.Tensor) -> Generator[None, None, None]:
     if head is None:
         raise ValueError(f"{type(model).__name__} has no output embeddings")
     # A hook, because the argument `logits_to_keep` of transformers takes the same positions for all rows.
-    hook = head.register_forward_pre_hook(lambda _, inputs: (inputs[0][chosen_BT].unsqueeze(0), *inputs[1:]))
+    hook = head.register_forward_pre_hook(
+        # The layers of a large model may be on several devices, and the head on another one than the ids.
+        lambda _, inputs: (inputs[0][chosen_BT.to(inputs[0].device)].unsqueeze(0), *inputs[1:])
+    )
     try:
         yield
     finally:

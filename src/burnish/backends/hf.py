@@ -18,13 +18,14 @@ from transformers import LogitsProcessor
 
 from burnish.algorithms.reinforcement import PolicyPlan, PolicyTrained, Rewards
 from burnish.algorithms.rewards import RewardTrained
-from burnish.backends import Progress
+from burnish.backends import Progress, limits
 from burnish.backends.batching import plan_batches
 from burnish.backends.decoding import decode
 from burnish.backends.device import Runtime, choose_device, set_threads
 from burnish.backends.dpo import PreferenceTraining
 from burnish.backends.export import export
 from burnish.backends.load import Loaded, load, max_positions
+from burnish.backends.placing import check_split, place_of
 from burnish.backends.render import check_fits
 from burnish.backends.sampling import InverseCdf
 from burnish.backends.scoring import logprob_sums, most_targets, right_padded
@@ -38,9 +39,6 @@ from burnish.types import Artifact, Completion, Head, PairRow, PreferenceRow, Pr
 
 R = TypeVar("R")
 J = TypeVar("J", PairRow, TrainingRow)
-SMALL_MODEL = 10_000_000
-"""Number of parameters. In smaller models Python's work in a step takes longer than the arithmetic, so answers are
-faster in large batches."""
 
 
 class HfBackend:
@@ -57,6 +55,7 @@ class HfBackend:
         self.runtime = Runtime(
             device=self.device, execution=execution, progress=progress, sources=sources, tracking=tracking
         )
+        check_split(self.device, execution)
         set_threads(execution)
         self._loaded: dict[str, Loaded] = {}
         self._in_training = False
@@ -131,6 +130,7 @@ class HfBackend:
         from burnish.backends.rl import Reinforcement  # noqa: PLC0415
 
         self._loaded.clear()
+        self.runtime.resident.drop()
         self._in_training = True
         try:
             return Reinforcement(Path(policy.path), plan, seed, self.runtime).learn(prompts, rewards, into)
@@ -250,7 +250,7 @@ class HfBackend:
         # a pad token of its own.
         pad = loaded.model.config.pad_token_id
         for batch in self._missing(label, batches, keys, done):
-            input_BT, mask_BT = right_padded([ids[i] for i in batch], pad, self.device)
+            input_BT, mask_BT = right_padded([ids[i] for i in batch], pad, loaded.model.device)
             with torch.inference_mode():
                 value_B = value(loaded.model(input_ids=input_BT, attention_mask=mask_BT).logits.float()).tolist()
             yield [Score(id=keys[i], value=one, tokens=len(ids[i])) for i, one in zip(batch, value_B, strict=True)]
@@ -288,11 +288,11 @@ class HfBackend:
 
     def batch_tokens(self, model: Any) -> int:
         """Return how many tokens, padding included, a batch may have that is read at once."""
-        return self._tokens(model, 4_096, 4_096)
+        return limits.batch_tokens(self.runtime.execution, self.device.type, _is_small(model))
 
     def cached_tokens(self, model: Any) -> int:
         """Return how many tokens the cache of a batch of answers may have, padding and all beams included."""
-        return self._tokens(model, 16_384, 8_192)
+        return limits.cached_tokens(self.runtime.execution, self.device.type, _is_small(model))
 
     def read_tokens(self, model: Any) -> int:
         """Return how many tokens of prompts may be read at once, padding included."""
@@ -300,27 +300,21 @@ class HfBackend:
         small_on_cpu = self.device.type == "cpu" and _is_small(model)
         return min(3_072, self.cached_tokens(model)) if small_on_cpu else self.cached_tokens(model)
 
-    def _tokens(self, model: Any, small_on_cpu: int, on_cpu: int) -> int:
-        # The defaults for CPUs were the fastest in measurements on two cores, or near it with less memory.
-        if self.runtime.execution.batch_tokens != "auto":
-            return self.runtime.execution.batch_tokens
-        small = _is_small(model)
-        if self.device.type == "cpu":
-            return small_on_cpu if small else on_cpu
-        return 32_768 if small else 65_536
-
     def _load(self, model: Artifact) -> Loaded:
         if model.path not in self._loaded:
             # The old model is dropped first, so that there are never two of them in memory. Only models that reward the
             # answers of a training are all kept, because each of them is asked in every step.
             if not self._in_training:
                 self._loaded.clear()
-            self._loaded[model.path] = load(Path(model.path), self.device, self.runtime.sources)
+            # Models that reward a training must not take each other's adapters away.
+            resident = None if self._in_training else self.runtime.resident
+            place = place_of(self.device, self.runtime.execution)
+            self._loaded[model.path] = load(Path(model.path), place, self.runtime.sources, resident)
         return self._loaded[model.path]
 
 
 def _is_small(model: Any) -> bool:
-    return sum(one.numel() for one in model.parameters()) < SMALL_MODEL
+    return sum(one.numel() for one in model.parameters()) < limits.SMALL_MODEL
 
 
 def _fitting(rows: Sequence[J], render: Callable[[J, int], list[int]], limit: int) -> dict[str, Sequence[int]]:

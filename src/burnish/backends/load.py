@@ -24,7 +24,9 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from burnish.backends.device import torch_dtype
+from burnish.backends.placing import HOST, Placement, settled
 from burnish.backends.render import Renderer
+from burnish.backends.resident import Resident, attached
 from burnish.config import AdapterUse, DType, ModelConfig, Template, expanded
 from burnish.errors import BackendError, ConfigError
 from burnish.models import location
@@ -104,18 +106,29 @@ def _merged(model: Any, adapter: Path) -> Any:
     return adapted.merge_and_unload()
 
 
-def load_base(base: ModelConfig, dtype: torch.dtype, labels: int | None, fresh: bool = True) -> Any:
-    """Return the base model in `dtype`, cut to its first layers if the settings say so.
+def base_of(card: ModelCard, dtype: torch.dtype, place: Placement, resident: Resident) -> Any:
+    """Return the language model to which an adapter belongs that stays beside it. It is read if it is not resident.
+
+    Raises as `load_base` does.
+    """
+    key = f"{card.content} {card.base.model_dump_json()} {dtype} {place}"
+    return resident.base(key, lambda: settled(beneath_adapter(card.base, dtype, None, place), place))
+
+
+def load_base(
+    base: ModelConfig, dtype: torch.dtype, labels: int | None, fresh: bool = True, place: Placement = HOST
+) -> Any:
+    """Return the base model in `dtype`, cut to its first layers if the settings say so, in its `place`.
 
     With `labels` it has a head of that many outputs. A `fresh` head is made new, to be trained. Otherwise the model
     must have a trained head. If the model is an adapter's folder, the adapter is merged into its own base. Raises
-    BackendError if the model cannot be loaded or its head is missing, and ConfigError if it has too few layers, if a
-    weight is NaN, or if its pad token does not fit.
+    BackendError if the model cannot be loaded or put in its place, or if its head is missing, and ConfigError if it has
+    too few layers, if a weight is NaN, or if its pad token does not fit.
     """
     adapter = adapter_of(base)
     whole = base if adapter is None else beneath(base, adapter)
     # An adapter for a head has the head's weights itself, so the base below it needs none.
-    model = _whole(whole, dtype, labels, fresh or adapter is not None)
+    model = _whole(whole, dtype, labels, fresh or adapter is not None, place)
     if adapter is not None:
         with _readable(base):
             model = _merged(model, adapter)
@@ -126,14 +139,14 @@ def load_base(base: ModelConfig, dtype: torch.dtype, labels: int | None, fresh: 
     return model
 
 
-def beneath_adapter(base: ModelConfig, dtype: torch.dtype, labels: int | None) -> Any:
+def beneath_adapter(base: ModelConfig, dtype: torch.dtype, labels: int | None, place: Placement = HOST) -> Any:
     """Return the model to which an adapter that was trained from `base` belongs.
 
     If training continued the adapter in the folder `base`, it is that adapter's own base model. Otherwise it is the
     model that `load_base` loads. Raises as `load_base` does.
     """
     adapter = continued(base, labels)
-    return load_base(base if adapter is None else beneath(base, adapter), dtype, labels)
+    return load_base(base if adapter is None else beneath(base, adapter), dtype, labels, place=place)
 
 
 def continued(base: ModelConfig, labels: int | None) -> Path | None:
@@ -144,8 +157,9 @@ def continued(base: ModelConfig, labels: int | None) -> Path | None:
     return adapter_of(base) if base.adapter is AdapterUse.CONTINUE and not labels else None
 
 
-def _whole(base: ModelConfig, dtype: torch.dtype, labels: int | None, fresh: bool) -> Any:
+def _whole(base: ModelConfig, dtype: torch.dtype, labels: int | None, fresh: bool, place: Placement) -> Any:
     source, where = _arguments(base)
+    where |= place.arguments(base, dtype)
     if "gguf_file" in where:
         # The weights of a GGUF file are quantised. They are turned back into ordinary numbers, so that the model can be
         # trained.
@@ -245,29 +259,48 @@ def located(card: ModelCard, sources: Mapping[str, ModelConfig]) -> ModelCard:
     )
 
 
-def load(path: Path, device: torch.device, sources: Mapping[str, ModelConfig]) -> Loaded:
-    """Return the model that a directory's card describes, ready for inference on `device`.
+def load(
+    path: Path,
+    where: torch.device | Placement,
+    sources: Mapping[str, ModelConfig],
+    resident: Resident | None = None,
+    whole: bool = False,
+) -> Loaded:
+    """Return the model that a directory's card describes, ready for inference.
 
-    `sources` maps the content of a base model to its place. Raises as `load_base` does.
+    `where` is a device or a place. `sources` maps the content of a base model to its place. `resident` may have the
+    base in memory. With `whole`, an adapter is merged into a base of ordinary numbers, whatever the settings say.
+    Raises as `load_base` does.
     """
-    card = located(read_card(path), sources)
+    place = where if isinstance(where, Placement) else Placement(device=where)
+    card, kept = located(read_card(path), sources), resident or Resident()
+    if whole:
+        merging = {"trained_adapter": "merge", "quantise": None}
+        card = card.model_copy(update={"base": card.base.model_copy(update=merging)})
+    if not card.base.attached or card.labels:
+        kept.drop()
     dtype, renderer = torch_dtype(card.base.dtype), renderer_of(card.base)
     match card.weights:
         case Weights.BASE:
-            model = load_base(card.base, dtype, card.labels, fresh=False)
+            model = load_base(card.base, dtype, card.labels, fresh=False, place=place)
         case Weights.FULL:
             kind: Any = AutoModelForSequenceClassification if card.labels else AutoModelForCausalLM
-            model = kind.from_pretrained(path, dtype=dtype)
+            model = kind.from_pretrained(path, dtype=dtype, **place.arguments(card.base, dtype))
         case Weights.ADAPTER:
             merged = dtype if card.base.merged_dtype is None else torch_dtype(DType(card.base.merged_dtype))
-            model = _merged(beneath_adapter(card.base, merged, card.labels), path)
+            if not card.base.attached:
+                model = _merged(beneath_adapter(card.base, merged, card.labels, place), path)
+            elif card.labels:
+                model = attached(beneath_adapter(card.base, dtype, card.labels, place), str(path))
+            else:
+                model = attached(base_of(card, dtype, place, kept), str(path))
     model.config.pad_token_id = renderer.tokenizer.pad_token_id if card.pad is None else card.pad
     if not card.labels:
         # A model's own defaults for generation (temperature, penalties) must not influence an experiment.
         model.generation_config = GenerationConfig(
             eos_token_id=renderer.ends, pad_token_id=renderer.tokenizer.pad_token_id
         )
-    return Loaded(model.to(device).eval(), renderer, card)
+    return Loaded(settled(model, place).eval(), renderer, card)
 
 
 def max_positions(model: Any) -> int:
@@ -277,11 +310,18 @@ def max_positions(model: Any) -> int:
 
 def positions_of(base: ModelConfig) -> int:
     """Return the most tokens that a row may have for a base model, as its config says. No weights are read."""
+    return _positions(config_of(base))
+
+
+def config_of(base: ModelConfig) -> Any:
+    """Return the config of a base model, or of the base below an adapter. No weights are read.
+
+    Raises BackendError if it cannot be read.
+    """
     adapter = adapter_of(base)
     source, where = _arguments(base if adapter is None else beneath(base, adapter))
     with _readable(base):
-        config: Any = AutoConfig.from_pretrained(source, **where)
-    return _positions(config)
+        return AutoConfig.from_pretrained(source, **where)
 
 
 def reads_before_end(base: ModelConfig) -> bool:

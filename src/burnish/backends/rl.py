@@ -51,7 +51,7 @@ class Reinforcement:
         KL is no number. Errors of `rewards` pass through.
         """
         set_seed(self.seed)
-        model = trainable(self.policy, self.card, self.renderer)
+        model = trainable(self.policy, self.card, self.renderer, self.arguments)
         stop = StopsAtKl(self.plan.training.max_kl)
         kept = model.generation_config  # the trainer gets another one
         trainer = self._trainer(model, prompts, rewards, into / "trainer", stop)

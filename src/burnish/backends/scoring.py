@@ -11,9 +11,7 @@ from typing import Any
 import torch
 
 from burnish.backends.head import head_at
-
-LOGITS = 2**26
-"""The most logits at once. They take 256 MB in float32, and their log-probabilities as much again."""
+from burnish.backends.limits import LOGITS
 
 
 def most_targets(model: Any) -> int:

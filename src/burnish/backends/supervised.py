@@ -67,7 +67,8 @@ class Supervised:
         return args, kwargs
 
     def _select(self, _: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-        return (inputs[0][self.held[CHOSEN]].unsqueeze(0), *inputs[1:])
+        # The head of a large model may be on another device than the ids.
+        return (inputs[0][self.held[CHOSEN].to(inputs[0].device)].unsqueeze(0), *inputs[1:])
 
 
 def batch_of(rows: Sequence[Tokens], pad: int) -> dict[str, torch.Tensor]:

@@ -19,9 +19,9 @@ from peft import PeftModel, get_peft_model
 from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
 
 from burnish.algorithms.rewards import RewardTrained
-from burnish.backends.arguments import Arguments, on_one_device, run
+from burnish.backends.arguments import Arguments, on_one_device, run, whole_weights
 from burnish.backends.device import Runtime, is_first, torch_dtype
-from burnish.backends.load import beneath_adapter, continued, load_base, located, max_positions, renderer_of
+from burnish.backends.load import continued, located, max_positions, renderer_of
 from burnish.backends.passes import padded, padding
 from burnish.backends.render import Tokens
 from burnish.backends.supervised import Supervised, batch_of, loss_of, serves
@@ -166,12 +166,13 @@ class Training:
 
     def _train(self, trainer: Any, into: Path, checkpoints: int) -> None:
         run(trainer, self.settings)
+        weights = whole_weights(trainer)  # all processes bring their parts together
         if is_first():
-            self._save(trainer, into, checkpoints)
+            self._save(trainer, weights, into, checkpoints)
         # The other processes go on when all files are there.
         trainer.accelerator.wait_for_everyone()
 
-    def _save(self, trainer: Any, into: Path, checkpoints: int) -> None:
+    def _save(self, trainer: Any, weights: dict[str, Any], into: Path, checkpoints: int) -> None:
         scratch = into / "trainer"
         # They are sorted as numbers. As texts, checkpoint-100 would come before checkpoint-20.
         saved = sorted(scratch.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
@@ -182,7 +183,7 @@ class Training:
             # equal models would differ.
             (place / "training_args.bin").unlink(missing_ok=True)
             self._write_card(place)
-        trainer.model.save_pretrained(into)
+        trainer.model.save_pretrained(into, **weights)
         shutil.rmtree(scratch, ignore_errors=True)
         self._write_card(into)
 
@@ -201,17 +202,20 @@ class Training:
         # Small steps of the optimiser get lost in bfloat16, which has 8 bits of precision. Adapters are always float32.
         dtype = torch_dtype(self.card.base.dtype) if self.settings.lora else torch.float32
         adapter = continued(self.card.base, labels)
-        if adapter is not None and self.settings.lora is None:
+        if self.settings.lora is None and self.card.base.quantise is not None:
+            raise ConfigError(
+                f"model {self.card.base.source!r}: quantise: {self.card.base.quantise} found, and train.lora: null, "
+                "which trains all weights; leave one of them out"
+            )
+        if self.settings.lora is None and adapter is not None:
             raise ConfigError(
                 f"model {self.card.base.source!r}: adapter: continue found, and train.lora: null, which trains all "
                 "weights; set adapter to merge, or leave train.lora out"
             )
-        if adapter is not None:
-            base = beneath_adapter(self.card.base, dtype, labels)
-            base.config.pad_token_id = self.renderer.tokenizer.pad_token_id
-            return PeftModel.from_pretrained(base, str(adapter), is_trainable=True)
-        model = load_base(self.card.base, dtype, labels)
+        model = self.arguments.start(dtype, labels, adapter=self.settings.lora is not None)
         model.config.pad_token_id = self.renderer.tokenizer.pad_token_id
+        if adapter is not None:
+            return PeftModel.from_pretrained(model, str(adapter), is_trainable=True)
         if self.settings.lora:
             lora = self.settings.lora
             task = "SEQ_CLS" if labels else "CAUSAL_LM"

@@ -229,6 +229,7 @@ def _run_suite(configs: list[Any], out: Path | None, store: Path | None, as_json
 
 
 def _print_plan(config: Any, store: Path | None, as_json: bool, details: bool) -> None:
+    from burnish.inputs.memory import memory_words  # noqa: PLC0415
     from burnish.lab.running import plan  # noqa: PLC0415
 
     planned = plan(config, store)
@@ -255,6 +256,8 @@ def _print_plan(config: Any, store: Path | None, as_json: bool, details: bool) -
         click.echo(f"warning: {warning}")
     waiting = sum(explanation.state != "done" for explanation in explanations)
     click.echo(f"{len(explanations)} stages, {len(explanations) - waiting} done, {waiting} to run")
+    for line in memory_words(() if details else planned.memory):
+        click.echo(terminal(line))
     if planned.judge is not None:
         click.echo(planned.judge.words())
 

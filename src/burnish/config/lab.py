@@ -44,10 +44,18 @@ class Execution(Settings):
     """Settings that change how fast a run is, where it pauses and who is told of it. They do not change its results."""
 
     # They came after the first version. Without them, config.yaml and manifests keep their bytes.
-    unwritten: ClassVar[frozenset[str]] = frozenset({"report_to", "executor", "needs", "shards"})
+    unwritten: ClassVar[frozenset[str]] = frozenset(
+        {"report_to", "executor", "needs", "shards", "device_map", "split_training"}
+    )
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """The device on which models run."""
+    device_map: Literal["none", "auto"] = "none"
+    """`auto` spreads the layers of each model over all GPUs that the process can see, and over the machine's memory if
+    they are not enough. It is for models that do not fit on one GPU, and needs `workers: 1`."""
+    split_training: Literal["none", "fsdp2"] = "none"
+    """`fsdp2` splits the weights, gradients and optimiser of a training over the GPUs of all processes that torchrun
+    started. It is for programs that train through `burnish.backends` (docs/training.md)."""
     batch_tokens: Count | Literal["auto"] = "auto"
     """The number of tokens, padding included, in one batch. In scoring these are the tokens that are read. In
     generation they are the tokens of prompts and answers, once for each beam."""
@@ -90,6 +98,18 @@ class Execution(Settings):
         if self.alone:
             return 1
         return self.workers if self.shards == "auto" else self.shards
+
+    @model_validator(mode="after")
+    def _spread_once(self) -> Execution:
+        if self.device_map == "auto" and self.workers > 1:
+            raise ValueError(
+                f"device_map: auto takes all GPUs for one process, but workers: {self.workers} found; set workers: 1"
+            )
+        if self.device_map == "auto" and self.split_training != "none":
+            raise ValueError(
+                "device_map: auto and split_training: fsdp2 both split a model over the GPUs; leave one of them out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _told_once(self) -> Execution:

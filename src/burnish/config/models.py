@@ -41,7 +41,9 @@ class ModelConfig(Settings):
     """A model: where it is, and how it is loaded and used."""
 
     # They came after the first version. At their defaults, models keep the identities that stores recorded for them.
-    unwritten: ClassVar[frozenset[str]] = frozenset({"end", "adapter", "merged_dtype", "serve"})
+    unwritten: ClassVar[frozenset[str]] = frozenset(
+        {"end", "adapter", "merged_dtype", "serve", "quantise", "trained_adapter"}
+    )
 
     source: str
     """`builtin:NAME`, a directory with a model or a LoRA adapter, a GGUF file or a hub id."""
@@ -64,8 +66,30 @@ class ModelConfig(Settings):
     """The number format in which a finetuned adapter is added to its base, to answer and to score with the sum. If not
     given, it is `dtype`. bfloat16 keeps 8 bits of a weight, so that a small change, such as a round of DPO at a low
     learning rate, may be lost; `float32` keeps it, and answers more slowly."""
+    trained_adapter: Literal["merge", "attach"] = "merge"
+    """How a model that was finetuned with LoRA answers and scores. `merge` adds the adapter to the base. `attach`
+    leaves it beside the base, which is then read once for all stages of a process. This saves time with large models.
+    The two differ in the last digits."""
+    quantise: Literal["nf4"] | None = None
+    """`nf4` keeps the linear layers in 4 bits (QLoRA, Dettmers et al., 2023). Adapters alone are trained, and they stay
+    beside the base. It needs the extra `qlora`, and is slow on a CPU."""
+
     serve: ServeConfig | None = None
     """The server that answers and scores with this model in the place of transformers. See docs/scale.md."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> ModelConfig:
+        if self.quantise is not None and self.source.endswith(".gguf"):
+            raise ValueError(
+                f"quantise: {self.quantise} and source: {self.source!r} cannot be used together, because a GGUF file "
+                "is read as ordinary numbers; give the model's folder or hub id, or leave quantise out"
+            )
+        if self.merged_dtype is not None and self.attached:
+            setting = "quantise: nf4" if self.quantise is not None else "trained_adapter: attach"
+            raise ValueError(
+                f"merged_dtype: {self.merged_dtype} has no effect with {setting}, which merges nothing; leave it out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _can_be_served(self) -> ModelConfig:
@@ -73,7 +97,17 @@ class ModelConfig(Settings):
             raise ValueError("adapter: continue cannot be used with serve; leave out one of them")
         if self.serve is not None and self.merged_dtype is not None:
             raise ValueError("merged_dtype: has no effect with serve, which does not merge adapters; leave it out")
+        if self.serve is not None and self.attached:
+            setting = "quantise" if self.quantise is not None else "trained_adapter"
+            raise ValueError(
+                f"{setting}: has no effect with serve, which reads the model itself; leave one of them out"
+            )
         return self
+
+    @property
+    def attached(self) -> bool:
+        """Whether finetuned adapters stay beside their base. The sum of both cannot be kept in 4 bits."""
+        return self.trained_adapter == "attach" or self.quantise is not None
 
 
 def _model_from_text(value: object) -> object:

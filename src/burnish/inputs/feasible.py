@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable
 
 from burnish.algorithms.refinement import cap
-from burnish.config import Cap, MethodSettings, WantedProgram
+from burnish.config import Cap, Execution, MethodSettings, WantedProgram
 from burnish.errors import ConfigError, DataError, brief
 from burnish.report.text import plural
 from burnish.services.startable import check_startable
@@ -63,6 +63,16 @@ def least_share(count: int) -> str:
     # Rounded up: with 0.1666, the share of 6 things would be 0.
     digits = max(4, 4 + math.ceil(math.log10(count)) - 1)
     return f"{math.ceil(10**digits / count) / 10**digits:g}" if count > 1 else "1"
+
+
+def check_unsplit(execution: Execution) -> None:
+    """Raise ConfigError if trainings are to be split over processes: a command has one process."""
+    if execution.split_training != "none":
+        raise ConfigError(
+            "execution.split_training: fsdp2 found, but the commands of burnish train in one process. "
+            "Leave it out and set execution.device_map: auto, or train in a program that torchrun starts "
+            "(docs/training.md)"
+        )
 
 
 def check_launched_once() -> None:

@@ -19,6 +19,7 @@ from burnish.config import (
     expanded,
 )
 from burnish.errors import BackendError
+from burnish.inputs.feasible import check_unsplit
 from burnish.inputs.served import Serving, host_of, sent_to_servers, with_servers
 from burnish.models import location
 from burnish.models.adapter import beneath, check_adapter, content_of_adapter
@@ -114,6 +115,7 @@ def find_models(
     cannot be used, and BackendError if the hub does not answer.
     """
     check_trackers(execution)
+    check_unsplit(execution)
     found = {model.field: _found(model, execution, offline_ok, known) for model in wanted}
     return FoundModels(with_servers(found, execution, offline_ok))
 
@@ -165,6 +167,8 @@ def resolve_model(
         # For an adapter this is the commit of its base, which `beneath` reads from here.
         model = model.model_copy(update={"revision": revision})
     model = model.model_copy(update={"dtype": _dtype(model, execution, offline_ok)})
+    if model.quantise is not None and not offline_ok:
+        backends.check_quantised(model, execution)
     # Last, since the tokenizer that tells the end is loaded at the commit that was found.
     return model.model_copy(update={"end": _end(model, path, weights, offline_ok)}), weights
 

@@ -17,6 +17,7 @@ from burnish.backends.tracking import send_rounds, tracking_of
 from burnish.config import Config
 from burnish.errors import ConfigError, PeopleAwaited, brief
 from burnish.inputs.feasible import check_launched_once
+from burnish.inputs.memory import MemoryNeed, memory_needs
 from burnish.lab.asked import any_elsewhere, asked, calls_of, sent_elsewhere
 from burnish.lab.by_workers import Sound, computed
 from burnish.lab.doubts import doubts_of
@@ -256,8 +257,8 @@ class Plan:
 
     `unresolved` are the hub ids that could not be resolved to a commit. `judge` is an upper bound on the calls to
     judges on servers. It is None if no server is asked or the task cannot be loaded. `sent` says what goes to servers
-    that are not on this machine. `warnings` say what will hardly work. `unread` says why the data were not read and
-    checked, and is None if they were.
+    that are not on this machine. `memory` says what trainings, answers and scores need. `warnings` say what will hardly
+    work. `unread` says why the data were not read and checked, and is None if they were.
     """
 
     stages: list[Explanation]
@@ -266,6 +267,7 @@ class Plan:
     sent: tuple[str, ...]
     warnings: list[str]
     unread: str | None
+    memory: tuple[MemoryNeed, ...] = ()
 
 
 def plan(config: Config, store: Path | None = None) -> Plan:
@@ -286,6 +288,7 @@ def plan(config: Config, store: Path | None = None) -> Plan:
         sent=(*inputs.models.sent(), *sent_elsewhere(config, found, records)),
         warnings=doubts.warnings,
         unread=doubts.unread,
+        memory=memory_needs(records, inputs.models.sources, config.execution),
     )
 
 

@@ -60,6 +60,11 @@ def check_adapter(model: ModelConfig, adapter: Path | None, field: str) -> None:
         raise ConfigError(
             f"{field}: adapter: continue found, but {model.source!r} is no adapter's folder; leave adapter out"
         )
+    if adapter is not None and model.adapter is AdapterUse.MERGE and model.quantise is not None:
+        raise ConfigError(
+            f"{field}: quantise: {model.quantise} found, but {model.source!r} is an adapter, whose sum with its base "
+            "cannot be kept in 4 bits; set adapter: continue, or leave quantise out"
+        )
     if adapter is not None and model.layers is not None:
         raise ConfigError(
             f"{field}: layers: {model.layers} found, but {model.source!r} is an adapter, made for all layers of its "

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from burnish.config import EmbeddingServerDiffers, RefineConfig
+from burnish.inputs.memory import MemoryNeed, memory_needs, memory_words
 from burnish.ledger.folder import Folder
 from burnish.refinery.accounts import check_servers
 from burnish.refinery.dataset import DataFacts, facts_of, unused_columns
@@ -34,7 +35,8 @@ class DryRun:
     `unused` are the columns that nothing reads. `embedded` is the largest number of texts that would be sent to a
     server of embeddings, or None if there is no such server. `first` is None if no model is trained. `held_out` says
     what is held out, if anything is. `proposals` says how many rows have a proposal in a file. `sent` says what goes to
-    servers that are not on this machine. `warnings` say what will hardly work.
+    servers that are not on this machine. `warnings` say what will hardly work. `memory` says what trainings,
+    answers and scores need.
     """
 
     stages: list[Explanation]
@@ -48,6 +50,7 @@ class DryRun:
     sent: list[str]
     warnings: list[str]
     proposals: Paired | None = None
+    memory: tuple[MemoryNeed, ...] = ()
 
 
 def dry_run(config: RefineConfig, run_options: RunOptions) -> DryRun:
@@ -84,6 +87,7 @@ def dry_run(config: RefineConfig, run_options: RunOptions) -> DryRun:
         sent=[*found.models.sent(), *sent_elsewhere(found.config, left.usable)],
         warnings=[warning for warning in (long, reference_doubt(found, facts)) if warning],
         proposals=paired,
+        memory=memory_needs(plan.records, found.models.sources, found.config.execution),
     )
 
 
@@ -110,6 +114,7 @@ def words(plan: DryRun) -> Iterator[str]:
         yield unresolved_words(source)
     waiting = sum(stage.state != "done" for stage in plan.stages)
     yield f"{len(plan.stages)} stages, {len(plan.stages) - waiting} done, {waiting} to run"
+    yield from map(terminal, memory_words(plan.memory))
     yield from _estimate_words(plan.estimate)
     if plan.embedded is not None:
         yield f"server of embeddings: at most {plural(plan.embedded, 'text')}"

@@ -1,0 +1,97 @@
+"""Where the weights of a model go while they are read, and whether they are kept in 4 bits."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from burnish.backends.device import processes
+from burnish.config import Execution, ModelConfig
+from burnish.errors import BackendError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """Where a model goes: onto one device, or over all of them if it is `spread`."""
+
+    device: torch.device
+    spread: bool = False
+
+    def arguments(self, base: ModelConfig, dtype: torch.dtype) -> dict[str, Any]:
+        """Return the arguments with which transformers puts the weights there.
+
+        Raises BackendError if the model is to be kept in 4 bits and the library or the device is missing.
+        """
+        found: dict[str, Any] = {}
+        if self.spread:
+            found["device_map"] = "auto"
+        elif self.device.type == "cuda":
+            # The weights go from the file to the GPU, and never lie in the machine's memory as a whole.
+            found["device_map"] = {"": self.device}
+        if base.quantise is not None:
+            check_quantised(base, self.device)
+            from transformers import BitsAndBytesConfig  # noqa: PLC0415 few runs need it
+
+            # Dettmers et al. (2023), section 3: NormalFloat with double quantisation.
+            found["quantization_config"] = BitsAndBytesConfig(
+                load_in_4bit=True,
+                bnb_4bit_quant_type=base.quantise,
+                bnb_4bit_use_double_quant=True,
+                bnb_4bit_compute_dtype=dtype,
+            )
+        return found
+
+
+HOST = Placement(device=torch.device("cpu"))
+"""The machine's memory."""
+
+
+def place_of(device: torch.device, execution: Execution) -> Placement:
+    """Return where the models of a backend go."""
+    if device.type == "cuda" and processes() > 1:
+        # torchrun gives each process of a machine a number, which is also that of its GPU.
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    return Placement(device=device, spread=execution.device_map == "auto")
+
+
+def settled(model: Any, place: Placement) -> Any:
+    """Return a model on its device. One that was put in its place while it was read stays there."""
+    return model if getattr(model, "hf_device_map", None) is not None else model.to(place.device)
+
+
+def check_quantised(base: ModelConfig, device: torch.device) -> None:
+    """Raise BackendError if a model cannot be kept in 4 bits here."""
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise BackendError(
+            f"model {base.source!r}: quantise: {base.quantise} needs bitsandbytes; install it with "
+            "pip install 'burnish[qlora]', or leave quantise out"
+        )
+    if device.type not in {"cuda", "cpu"}:
+        raise BackendError(
+            f"model {base.source!r}: quantise: {base.quantise} works on CUDA GPUs and CPUs, and models run on "
+            f"{device.type} here; leave quantise out, or set execution.device: cpu"
+        )
+
+
+def check_split(device: torch.device, execution: Execution) -> None:
+    """Raise BackendError if a training would be said to be split over processes, and would not be.
+
+    accelerate passes over FSDP without a word on a CPU, on MPS and in a single process: each process would then train
+    the whole model.
+    """
+    if execution.split_training == "none":
+        return
+    if device.type != "cuda":
+        raise BackendError(
+            f"execution.split_training: fsdp2 found, and the device is {device.type}: accelerate splits "
+            "models over CUDA GPUs alone, and would train a whole model in each process; leave it out"
+        )
+    if processes() < 2:
+        raise BackendError(
+            "execution.split_training: fsdp2 found, but there is one process; start a program that "
+            "trains through burnish.backends with torchrun (docs/training.md), or leave it out"
+        )

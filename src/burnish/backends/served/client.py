@@ -127,7 +127,7 @@ class CompletionClient:
             filtered=f"{self.field}: {address} refuses {where or 'a request'} for its content ({words}); use a server "
             "without a filter",
             too_long=f"{self.field}: {where or 'a request'} does not fit into the model at {address} ({words}); start "
-            "it with a larger --max-model-len, or lower decode.max_new_tokens",
+            "it with a larger --max-model-len, or lower decode.max_new_tokens (--max-new-tokens)",
             kept=KEPT,
             unanswered=f"{self.field}.base_url: {address} does not answer as asked ({words})"
             f"{after_retries(self.serve.retries)}; check the server or correct the address",

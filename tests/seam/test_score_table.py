@@ -198,9 +198,7 @@ def test_columns_of_a_dataset_that_is_not_named_are_refused(command: list[str], 
 
 
 def test_a_wrong_column_says_how_a_name_with_a_comma_is_given() -> None:
-    with pytest.raises(
-        ConfigError, match=r"each part once, .* \(rename a column whose name has a comma"
-    ):
+    with pytest.raises(ConfigError, match=r"each part once, .* \(rename a column whose name has a comma"):
         dataset("x.jsonl", "a")
     with pytest.raises(ConfigError, match=r"\(a name with a comma goes into --set data\.columns\.prompt=NAME"):
         config_of(Options(data="x.jsonl", model="builtin:weak", columns="a"))

@@ -42,6 +42,8 @@ SIZES: dict[str, Any] = {
     "head_dim": 8,
     "max_position_embeddings": 128,
 }
+WIDE = SIZES | {"hidden_size": 64, "intermediate_size": 128, "head_dim": 16}
+"""The sizes of a model in 4 bits, whose scales need 64 weights in a row."""
 SETTINGS = TrainSettings(epochs=2, batch_size=8, learning_rate=1e-2, lora=LoraConfig(r=4, alpha=8))
 WAYS = {"alone": 1, "copies": 2, "split": 2}
 """{how a training is shared: processes}"""
@@ -57,14 +59,14 @@ class Silent:
         """Nothing to do."""
 
 
-def made(kind: str, into: Path) -> None:
+def made(kind: str, into: Path, sizes: dict[str, Any] = SIZES) -> None:
     """Write a random model of a class, with the tokenizer of a built-in one."""
     import torch
     import transformers
 
     tokenizer = renderer_of(ModelConfig(source="builtin:strong")).tokenizer
     torch.manual_seed(0)
-    config = getattr(transformers, CLASSES[kind])(vocab_size=len(tokenizer), **SIZES)
+    config = getattr(transformers, CLASSES[kind])(vocab_size=len(tokenizer), **sizes)
     transformers.AutoModelForCausalLM.from_config(config).save_pretrained(into)
     tokenizer.save_pretrained(into)
 
@@ -80,7 +82,8 @@ def force_split() -> None:
         original(self, *args, fsdp_plugin=fsdp_plugin, **kwargs)
         if fsdp_plugin is not None and self.distributed_type is DistributedType.MULTI_CPU:
             self.distributed_type, self.fsdp_plugin = DistributedType.FSDP, fsdp_plugin
-            PartialState._shared_state["distributed_type"] = DistributedType.FSDP  # as accelerate does for GPUs
+            # As accelerate does for GPUs.
+            PartialState._shared_state["distributed_type"] = DistributedType.FSDP  # pyright: ignore[reportPrivateUsage]
 
     AcceleratorState.__init__ = initialised  # pyright: ignore[reportAttributeAccessIssue] see above
     hf.check_split = lambda device, execution: None  # pyright: ignore[reportUnknownLambdaType, reportAttributeAccessIssue]
@@ -123,9 +126,7 @@ def _rows() -> list[TrainingRow]:
 
 
 def in_four_bits(folder: Path, place: Path) -> dict[str, Any]:
-    """Finetune a model whose layers are kept in 4 bits, and return how many they are and what it scores."""
-    from burnish.backends.load import load
-
+    """Finetune a model whose layers are kept in 4 bits, and return how many rows became likelier."""
     start, trained = place / "start-nf4", place / "trained-nf4"
     for one in (start, trained):
         one.mkdir()
@@ -136,9 +137,7 @@ def in_four_bits(folder: Path, place: Path) -> dict[str, Any]:
     backend.train(begin, _rows(), SETTINGS, 0, trained)
     model = Artifact(path=str(trained), kind="train", fingerprint="t")
     after = [one.value for batch in backend.logprobs(model, _rows(), frozenset()) for one in batch]
-    loaded = load(trained, backend.device, {}).model
     return {
-        "layers_in_4_bits": sum(type(part).__name__ == "Linear4bit" for part in loaded.modules()),
         "rows_that_became_likelier": sum(b > a for a, b in zip(before, after, strict=True)),
         "rows": len(after),
         "times_the_base_was_read": backend.runtime.resident.read,
@@ -191,7 +190,8 @@ def compared(kind: str, place: Path) -> dict[str, Any]:
         "same_answers": attached["answers"] == outputs["alone"]["answers"],
     }
     if importlib.util.find_spec("bitsandbytes") is not None:
-        found["four_bits"] = in_four_bits(folder, place / f"{kind}-alone")
+        made(kind, place / f"{kind}-wide", WIDE)
+        found["four_bits"] = in_four_bits(place / f"{kind}-wide", place / f"{kind}-alone")
     return found
 
 

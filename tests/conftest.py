@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 settings.register_profile("burnish", deadline=None)  # a busy machine is no failure
 settings.load_profile("burnish")
 
+# The tests need no hub. Without this, a model of the hub that is only planned would be looked for again and again.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
 if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes: more threads would wait for each other's cores
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 

@@ -29,6 +29,14 @@ LORA = QUICK.model_copy(update={"epochs": 1, "lora": LoraConfig(r=4, alpha=8), "
 SPLIT = Execution(split_training="fsdp2")
 
 
+def found_nothing(name: str) -> None:
+    return None
+
+
+def found_something(name: str) -> object:
+    return object()
+
+
 def keys(seed: int = 0) -> SamplingKey:
     return SamplingKey(seed=seed, stage="test", round=0)
 
@@ -117,10 +125,10 @@ def test_where_weights_go(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_four_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(placing.importlib.util, "find_spec", lambda name: None)
+        patched.setattr(placing.importlib.util, "find_spec", found_nothing)
         with pytest.raises(BackendError, match=r"quantise: nf4 needs bitsandbytes; install it with pip install"):
             check_quantised(FOUR_BITS, CUDA)
-    monkeypatch.setattr(placing.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(placing.importlib.util, "find_spec", found_something)
     with pytest.raises(BackendError, match="works on CUDA GPUs and CPUs, and models run on mps here"):
         check_quantised(FOUR_BITS, torch.device("mps"))
     check_quantised(FOUR_BITS, CUDA)

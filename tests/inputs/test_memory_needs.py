@@ -9,7 +9,7 @@ import pytest
 from experiment import run_small, small
 
 from burnish import backends
-from burnish.config import Execution, TrainSettings
+from burnish.config import Execution, ModelConfig, TrainSettings
 from burnish.errors import BackendError
 from burnish.inputs.memory import MemoryNeed, memory_words
 from burnish.lab.running import plan
@@ -88,6 +88,21 @@ def test_a_model_that_cannot_be_read_has_no_line(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(backends, "shape_of", missing)
     assert plan(small(), tmp_path).memory == ()
     assert list(memory_words(())) == []
+
+
+def test_a_model_that_the_hub_did_not_find_is_not_asked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def shape_of(model: ModelConfig) -> Shape | None:
+        asked.append(model.source)
+        return None
+
+    monkeypatch.setattr(backends, "shape_of", shape_of)
+    found = plan(small(models={"weak": "builtin:weak", "strong": "nobody/has-this-model"}), tmp_path)
+    assert (found.unresolved, found.memory) == (["nobody/has-this-model@main"], ())
+    assert set(asked) == {"builtin:weak", "builtin:judge-3"}
 
 
 def test_a_part_of_nothing_is_not_named() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -125,7 +126,8 @@ def test_execution_changes_no_identity(tmp_path: Path) -> None:
     demo = ROOT / "configs" / "embedded.yaml"
     one = plan(read_config(demo), tmp_path)
     two = plan(read_config(demo, ["execution={workers: 1, threads: 2, batch_tokens: 9, device: cpu}"]), tmp_path)
-    assert one == two
+    # The batches change how much memory is needed, and nothing else.
+    assert replace(one, memory=()) == replace(two, memory=())
 
 
 def test_a_moved_model_is_the_same_model(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from burnish.config import Decoding, DType, Execution, ModelConfig, TrainSetting
 from burnish.errors import BackendError
 from burnish.models.memory import Memory, PassSize, answering, scoring, training
 from burnish.report.text import memory
+from burnish.store import identity
 from burnish.store.runners import StageRecord
 
 TRAINED = {
@@ -71,7 +72,7 @@ def memory_needs(
         if record.reused or record.stage.name not in WORK:
             continue
         chain = list(_chain(record, by_fingerprint))
-        model = sources.get(chain[-1].stage.inputs["weights"].fingerprint) if chain[-1].stage.name == "base" else None
+        model = _base(chain, sources)
         if model is None:
             continue
         try:
@@ -94,6 +95,15 @@ def _chain(record: StageRecord, records: Mapping[str, StageRecord]) -> Iterator[
         yield current
         above = next((current.stage.inputs[name] for name in UP if name in current.stage.inputs), None)
         current = None if above is None else records.get(above.fingerprint)
+
+
+def _base(chain: Sequence[StageRecord], sources: Mapping[str, ModelConfig]) -> ModelConfig | None:
+    """Return the settings of the base model at the end of a chain, or None if its config cannot be read."""
+    if chain[-1].stage.name != "base":
+        return None
+    weights = chain[-1].stage.inputs["weights"].fingerprint
+    # The hub did not answer when the model was looked up. Asking it again for the config would take minutes.
+    return None if identity.unresolved([weights]) else sources.get(weights)
 
 
 def _needed(chain: Sequence[StageRecord], model: ModelConfig, execution: Execution) -> Memory | None:

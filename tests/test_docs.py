@@ -11,6 +11,9 @@ import pytest
 
 from burnish.cli import main as cli
 from burnish.config import Config, RefineConfig
+from burnish.config.lab import Execution
+from burnish.config.reading import demo_config
+from burnish.errors import ConfigError
 from burnish.evidence.registry import read_registry
 from burnish.evidence.verdicts import decide
 
@@ -62,3 +65,26 @@ def test_every_option_is_described():
 def test_every_link_between_files_leads_somewhere(page: Path):
     targets = [link.partition("#")[0] for link in LINK.findall(page.read_text()) if "://" not in link]
     assert [target for target in targets if target and not (page.parent / target).exists()] == []
+
+
+def changes_in(text: str) -> list[str]:
+    """Return the changes that a page gives to `--set` for fields of `execution` (a file of its own is not needed)."""
+    return [
+        quoted or plain
+        for quoted, plain in re.findall(r"--set (?:'(execution\.[^']+)'|(execution\.[^\s`'\"|)]+))", text)
+        if (quoted or plain).partition("=")[2]
+    ]
+
+
+def test_every_setting_of_execution_that_a_page_names_exists():
+    changes = {(page.name, change) for page in PAGES for change in changes_in(page.read_text())}
+    assert ("scale.md", "execution.workers=8") in changes
+    for page, change in sorted(changes):
+        try:
+            # A page that changes one setting of an executor names its kind elsewhere.
+            kind = ["execution.executor={kind: submitit}"] if change.startswith("execution.executor.") else []
+            demo_config([*kind, change])
+        except ConfigError as error:
+            pytest.fail(f"{page}: --set {change}: {error}")
+    named = {name for page in PAGES for name in re.findall(r"`execution\.([a-z_]+)", page.read_text())}
+    assert named - set(Execution.model_fields) == set()

@@ -12,6 +12,9 @@ from click.testing import CliRunner, Result
 from refused import check_refused
 
 from burnish.cli import main
+from burnish.config.columns import dataset
+from burnish.errors import ConfigError
+from burnish.refinery.options import Options, config_of
 from burnish.seam.results import TABLE_FILE
 
 GOLD = {"reward": 1, "logprob": -4, "tokens": 4}
@@ -179,3 +182,23 @@ def test_a_page_without_a_score(tmp_path: Path) -> None:
     page = (tmp_path / "out" / "report.html").read_text()
     assert "there is no score" in page
     assert "<svg" not in page
+
+
+@pytest.mark.parametrize(
+    ("command", "missing"),
+    [
+        (["seam", "score", "t.jsonl"], "--policy and --reward"),
+        (["seam", "select", "t.jsonl", "--keep", "0.5", "--out", "out"], "--data"),
+        (["reward", "check", "builtin:weak", "--pairs", "t.jsonl"], "--prompts"),
+    ],
+)
+def test_columns_of_a_dataset_that_is_not_named_are_refused(command: list[str], missing: str) -> None:
+    done = CliRunner().invoke(main, [*command, "--columns", "prompt=a"])
+    check_refused(done, f"--columns: 'prompt=a' found without {missing}; add {missing}, or leave --columns out")
+
+
+def test_a_wrong_column_says_how_a_name_with_a_comma_is_given() -> None:
+    with pytest.raises(ConfigError, match=r"each part once, .* \(rename a column whose name has a comma"):
+        dataset("x.jsonl", "a")
+    with pytest.raises(ConfigError, match=r"\(a name with a comma goes into --set data\.columns\.prompt=NAME"):
+        config_of(Options(data="x.jsonl", model="builtin:weak", columns="a"))

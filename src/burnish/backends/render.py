@@ -201,5 +201,5 @@ def check_fits(prompts: Sequence[Prompt], ids: Sequence[Sequence[int]], new: int
         if len(row) + new > limit:
             raise DataError(
                 f"row {prompt.id}: a prompt of {len(row)} tokens and {new} new ones, but at most {limit} fit; shorten "
-                "or remove the row, or lower decode.max_new_tokens"
+                "or remove the row, or lower decode.max_new_tokens (--max-new-tokens)"
             )

@@ -58,7 +58,7 @@ def run_command(
     from burnish.config.reading import read_sweep  # noqa: PLC0415
 
     if executor is not None:
-        changes = (*changes, f"execution.executor={executor}")
+        changes = _with_executor(changes, executor)
     # All files are read before anything runs, so that a mistake in the last one is reported at once.
     configs = [config for path in config_paths for config in read_sweep(path, changes)]
     if dry_run:
@@ -226,6 +226,14 @@ def _run_suite(configs: list[Any], out: Path | None, store: Path | None, as_json
         f"models trained: {models.trained}; each config alone would have trained {models.alone} ({models.share})"
     )
     click.echo(f"report: {finished.out / 'report.html'}")
+
+
+def _with_executor(changes: tuple[str, ...], executor: str) -> tuple[str, ...]:
+    """Return `changes` with `--executor`. Settings of the executor (`--set execution.executor.minutes=60`) come after
+    it, because it replaces the whole executor."""
+    inner = tuple(change for change in changes if change.startswith("execution.executor."))
+    others = tuple(change for change in changes if change not in inner)
+    return (*others, f"execution.executor={{kind: {executor}}}", *inner)
 
 
 def _print_plan(config: Any, store: Path | None, as_json: bool, details: bool) -> None:

@@ -129,7 +129,7 @@ def check_command(model: str, **options: Any) -> None:
     Its reward must not follow the length. What cannot be told or was not measured is said.
     """
     from burnish.config import ModelConfig  # noqa: PLC0415
-    from burnish.config.columns import dataset  # noqa: PLC0415
+    from burnish.config.columns import check_columns_are_read, dataset  # noqa: PLC0415
     from burnish.config.reading import read_annotator  # noqa: PLC0415
     from burnish.rewards.verbs import Workplace  # noqa: PLC0415
     from burnish.seam.checking import FILES, CheckOptions, check  # noqa: PLC0415
@@ -140,6 +140,7 @@ def check_command(model: str, **options: Any) -> None:
     if options["out"] is not None:
         check_out(options["out"], options["overwrite"], FILES)
     prompts, policy = options["prompts"], options["policy"]
+    check_columns_are_read(options["columns"], prompts, "--prompts")
     chosen = CheckOptions(
         reward=ModelConfig(source=model),
         prompts=None if prompts is None else dataset(prompts, options["columns"], options["on_bad_row"]),

@@ -81,11 +81,13 @@ def score_command(data: str, **options: Any) -> None:
     SEAM of a prompt is the share of worse answers that are rewarded over the gold answer, weighted by how likely the
     policy is to write them. A prompt without worse answers has no score.
     """
+    from burnish.config.columns import check_columns_are_read  # noqa: PLC0415
     from burnish.seam.folders import check_out  # noqa: PLC0415
     from burnish.seam.page import write_results  # noqa: PLC0415
     from burnish.seam.results import FILES, as_json, drop_other_table, warnings, words  # noqa: PLC0415
 
     models = _both_or_none(options["policy"], options["reward"])
+    check_columns_are_read(options["columns"], options["policy"], "--policy and --reward")
     out = options["out"] or (Path("seam") if models else None)
     if out is not None:
         check_out(out, options["overwrite"], FILES)
@@ -189,6 +191,7 @@ def select_command(table: Path, **options: Any) -> None:
     """
     from burnish.algorithms.seam import Variant  # noqa: PLC0415
     from burnish.algorithms.seam_selection import SelectionOrder  # noqa: PLC0415
+    from burnish.config.columns import check_columns_are_read  # noqa: PLC0415
     from burnish.seam.folders import check_out  # noqa: PLC0415
     from burnish.seam.selecting import FILES, SelectOptions, select, share_to_keep  # noqa: PLC0415
     from burnish.seam.table import read_table  # noqa: PLC0415
@@ -203,6 +206,7 @@ def select_command(table: Path, **options: Any) -> None:
         data=options["data"],
         columns=options["columns"],
     )
+    check_columns_are_read(options["columns"], options["data"], "--data")
     check_out(options["out"], options["overwrite"], FILES)
     _tell(select(read_table(table), chosen, options["out"]), options)
 

@@ -6,17 +6,17 @@ Errors name the file, the field, the value and the fix.
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from burnish.config import ANNOTATORS, AnnotatorSettings, Config, RefineAnnotator, RefineConfig
 from burnish.config.base import program_words
+from burnish.config.wrong_fields import explained
 from burnish.config.yaml_text import DEEPEST, read_yaml
 from burnish.errors import ConfigError, brief
 from burnish.types import is_whole
@@ -255,8 +255,6 @@ _PROGRAMS = frozenset({".py", ".sh", ".js", ".rb", ".pl", ".r", ".exe"})
 """How the names of programs end."""
 MOST_SHOWN = 20
 """How many errors of one config are shown. Further ones are only counted."""
-_LONGEST = 500
-"""The most characters of one error message. Pydantic's messages can contain the whole value."""
 
 
 def checked(adapter: TypeAdapter[C], values: object, name: str, strict: bool = False) -> C:
@@ -271,7 +269,7 @@ def checked(adapter: TypeAdapter[C], values: object, name: str, strict: bool = F
     except OSError as error:  # a setting names a file, and the system refuses its name
         raise ConfigError(f"{name}: {brief(error.filename)}: {error.strerror}; check the names of files") from None
     except ValidationError as error:
-        lines = [_explained(item, values) for item in error.errors(include_url=False)]
+        lines = explained(error, values)
         more = [f"and {len(lines) - MOST_SHOWN} more"] if len(lines) > MOST_SHOWN else []
         raise ConfigError("\n".join([f"{name}:", *lines[:MOST_SHOWN], *more])) from None
 
@@ -296,53 +294,3 @@ def _check_text(value: object, name: str, field: str, depth: int = 0) -> None:
                 _check_text(item, name, f"{field}.{number}", depth + 1)  # pyright: ignore[reportUnknownArgumentType]
         case _:
             return
-
-
-def _field_of(place: Sequence[str | int], values: object) -> str:
-    """Return the name of a field as the user writes it. pydantic puts the kind of a setting into the name, such as the
-    word embedding_server between `differs` and `base_url`. It is left out."""
-    parts: list[str] = []
-    for part in place:
-        if isinstance(values, dict):
-            fields = cast(dict[Any, Any], values)
-            if fields.get("kind") == part and part not in fields:
-                continue
-            values = fields.get(part)
-        elif isinstance(values, list) and isinstance(part, int):
-            values = cast(list[Any], values)[part]
-        else:
-            values = None
-        parts.append(str(part)[:80])
-    return ".".join(parts) or "config"
-
-
-def _explained(item: Any, values: object) -> str:
-    """Turn one of pydantic's errors into a line that names the field, the value and the fix."""
-    field = _field_of(item["loc"], values)
-    match item["type"]:
-        case "union_tag_not_found":
-            return f"{field}.kind: is missing; add it"
-        case "extra_forbidden":
-            return f"{field}: no such field; remove it or correct its name"
-        case "kind":
-            return f"{field}.{item['msg']}"  # the message of `OneOf` begins with `kind:`
-        case "missing":
-            return f"{field}: is missing; add it"
-        case _:
-            message = item["msg"].removeprefix("Value error, ")
-            if len(message) > _LONGEST:  # the fix stands at the end of a message
-                message = f"{message[:100]} ... {message[-300:]}"
-            if not item["loc"] and item["type"] == "value_error":  # the value is the whole config
-                return message
-            return (
-                f"{field}: {brief(_without_password(field, item['input']))} found: {message[:1].lower()}{message[1:]}"
-            )
-
-
-def _without_password(field: str, value: object) -> object:
-    """Return a value as an error may show it: an address without the name and the password in it."""
-    if not field.endswith("base_url") or not isinstance(value, str):
-        return value
-    # Everything up to the @ may be a secret, also an @ that is written as %40.
-    hidden = re.split("@|%40", value)
-    return value if len(hidden) == 1 else f"***@{hidden[-1]}"

@@ -11,6 +11,7 @@ from burnish.lab.executors import common_executor, open_pool
 from burnish.lab.planned_experiment import PlannedExperiment, planner_of
 from burnish.lab.pool import Brief
 from burnish.report.terminal import Terminal
+from burnish.report.text import plural
 from burnish.store.course import Course, PlannedStage
 from burnish.store.runners import planned_stages
 from burnish.store.stages import Store
@@ -37,7 +38,7 @@ def computed(
     if len(sound.before) == len(course.stages):
         yield from range(len(jobs))
         return
-    terminal.say(f"{count} workers for {len(jobs)} experiments" if len(jobs) > 1 else f"{count} workers")
+    terminal.say(plural(count, "worker") + (f" for {len(jobs)} experiments" if len(jobs) > 1 else ""))
     open_end = True
     while open_end:
         plans = [_sure(job, root) for job in jobs]
@@ -87,7 +88,7 @@ def _by_workers(
     )
     # Stages that an earlier pass computed are as sound as those that the run began with.
     ready = frozenset(sound.stages & stages.keys())
-    with terminal.run(f"{count} workers: stages", len(stages), len(ready)) as finished:
+    with terminal.run(f"{plural(count, 'worker')}: stages", len(stages), len(ready)) as finished:
         for index in compute(
             brief,
             [[stage.fingerprint for stage in plan] for plan in plans],

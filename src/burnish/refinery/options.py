@@ -90,13 +90,16 @@ def config_of(options: Options) -> RefineConfig:
     return refine_config(values, options.changes)
 
 
+_COMMA = "a name with a comma goes into --set data.columns.prompt=NAME"
+
+
 def _data(options: Options) -> dict[str, Any]:
     """Return the fields of `data`."""
     columns, extras = options.columns, options.extra_columns
     return _given(
         source=options.data,
         reference_column=options.reference,
-        columns=columns_from(columns) if isinstance(columns, str) else columns,
+        columns=columns_from(columns, _COMMA) if isinstance(columns, str) else columns,
         extra_columns=_names(extras) if isinstance(extras, str) else extras,
         on_bad_row=options.on_bad_row,
     )

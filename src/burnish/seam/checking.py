@@ -11,6 +11,7 @@ from burnish import __version__
 from burnish.algorithms.mismatch import by_checker, mismatch_rate
 from burnish.config import AdversarialSource, AnnotatorSettings, DataConfig, Execution, ModelConfig, expanded
 from burnish.errors import ConfigError, DataError
+from burnish.models import location
 from burnish.perturbations import Checker
 from burnish.report.facts import Fact
 from burnish.report.page import environment
@@ -68,6 +69,7 @@ def check(options: CheckOptions, place: Workplace, out: Path | None = None) -> F
         raise ConfigError("--checker: name a checker, or an annotator with --annotator; one of them and not both")
     tested = _tested(options, place)
     if tested is None and options.prompts is None:
+        location.check(options.reward, "MODEL")
         raise ConfigError(
             f"--pairs: it is missing, and {options.reward.source!r} has no {TRAINED_FILE} with an accuracy; name "
             "pairs, or --prompts and --policy"

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from burnish.config import EmbeddingServerDiffers
 from burnish.services.endpoint import Endpoint, Failure, Why
-from burnish.services.failures import Advice, error_of
+from burnish.services.failures import Advice, after_retries, error_of
 
 if TYPE_CHECKING:
     import openai
@@ -144,8 +144,8 @@ def _distance(a: Vectors, b: Vectors) -> float:
 def _advice(config: EmbeddingServerDiffers, failure: Failure) -> Advice:
     address, model, words = config.base_url, config.model, failure.text
     return Advice(
-        unanswered=f"differs.base_url: {address} gives no embeddings ({words}), also after {config.retries} "
-        "retries; check the server or correct the address, then run again",
+        unanswered=f"differs.base_url: {address} gives no embeddings ({words})"
+        f"{after_retries(config.retries)}; check the server or correct the address, then run again",
         refused=f"differs.model: {address} refuses what {model!r} is sent ({words}); correct the model, or lower "
         "differs.batch_size",
         filtered=f"differs: {address} refuses the content of a text ({words}); remove the row, or use another server "

@@ -56,3 +56,8 @@ def error_of(config: ServerConfig, field: str, failure: Failure, advice: Advice)
         case _:
             assert_never(failure.why)
     return AnnotatorError(f"{text}; {advice.kept}")
+
+
+def after_retries(count: int) -> str:
+    """Return the words of an error for the retries that were in vain: nothing if there was none."""
+    return f", also after {count} retr{'y' if count == 1 else 'ies'}" if count else ""

@@ -17,7 +17,7 @@ from burnish.backends.served.replies import (
 from burnish.config import ServeConfig, ServingEngine
 from burnish.errors import BackendError
 from burnish.services.endpoint import Endpoint, Failure, ServerAddress, Why
-from burnish.services.failures import Advice, error_of
+from burnish.services.failures import Advice, after_retries, error_of
 
 if TYPE_CHECKING:
     import openai
@@ -127,10 +127,10 @@ class CompletionClient:
             filtered=f"{self.field}: {address} refuses {where or 'a request'} for its content ({words}); use a server "
             "without a filter",
             too_long=f"{self.field}: {where or 'a request'} does not fit into the model at {address} ({words}); start "
-            "it with a larger --max-model-len, or lower decode.max_new_tokens",
+            "it with a larger --max-model-len, or lower decode.max_new_tokens (--max-new-tokens)",
             kept=KEPT,
-            unanswered=f"{self.field}.base_url: {address} does not answer as asked ({words}), also after "
-            f"{self.serve.retries} retries; check the server or correct the address",
+            unanswered=f"{self.field}.base_url: {address} does not answer as asked ({words})"
+            f"{after_retries(self.serve.retries)}; check the server or correct the address",
         )
         return BackendError(str(error_of(self._server, self.field, failure, advice)))
 

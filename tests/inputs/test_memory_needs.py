@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,15 @@ import pytest
 from experiment import run_small, small
 
 from burnish import backends
-from burnish.config import Execution, ModelConfig, TrainSettings
+from burnish.config import Config, Execution, ModelConfig, TrainSettings
 from burnish.errors import BackendError
-from burnish.inputs.memory import MemoryNeed, memory_words
+from burnish.inputs.memory import MemoryNeed, memory_needs, memory_words
+from burnish.lab.inputs import resolve
+from burnish.lab.planned_experiment import planned
 from burnish.lab.running import plan
+from burnish.models.location import EMBEDDED
 from burnish.models.memory import Memory, PassSize, Shape, training
+from burnish.store.opening import open_store
 
 pytest.importorskip("torch")
 
@@ -21,12 +26,18 @@ STRONG = "builtin:strong"
 DPO: dict[str, Any] = {"methods": [{"kind": "dpo", "rounds": 1, "samples": 2, "beta": 0.1}]}
 
 
+def every_need(config: Config, store: Path) -> tuple[MemoryNeed, ...]:
+    """The needs with all models. `plan` leaves out the built-in ones."""
+    inputs = resolve(config, offline_ok=True)
+    return memory_needs(planned(config, inputs, open_store(store)), inputs.models.sources, config.execution)
+
+
 def needs(where: Path, **changes: Any) -> dict[tuple[str, str], MemoryNeed]:
-    return {(need.work, need.model): need for need in plan(small(**changes), where).memory}
+    return {(need.work, need.model): need for need in every_need(small(**changes), where)}
 
 
 def test_each_kind_of_work_with_each_model_has_a_line_and_the_largest_is_first(tmp_path: Path) -> None:
-    found = plan(small(), tmp_path).memory
+    found = every_need(small(), tmp_path)
     assert {(need.work, need.model) for need in found} == {
         ("finetuning", "builtin:weak"),
         ("finetuning", STRONG),
@@ -78,7 +89,7 @@ def test_a_head_has_no_logits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_finished_work_needs_nothing(tmp_path: Path) -> None:
     config = small(methods=[{"kind": "sft"}])
     run_small(config, tmp_path)
-    assert plan(config, tmp_path / "store").memory == ()
+    assert every_need(config, tmp_path / "store") == ()
 
 
 def test_a_model_that_cannot_be_read_has_no_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,7 +97,7 @@ def test_a_model_that_cannot_be_read_has_no_line(tmp_path: Path, monkeypatch: py
         raise BackendError("the libraries are not installed")
 
     monkeypatch.setattr(backends, "shape_of", missing)
-    assert plan(small(), tmp_path).memory == ()
+    assert every_need(small(), tmp_path) == ()
     assert list(memory_words(())) == []
 
 
@@ -100,9 +111,17 @@ def test_a_model_that_the_hub_did_not_find_is_not_asked_for_again(
         return None
 
     monkeypatch.setattr(backends, "shape_of", shape_of)
-    found = plan(small(models={"weak": "builtin:weak", "strong": "nobody/has-this-model"}), tmp_path)
-    assert (found.unresolved, found.memory) == (["nobody/has-this-model@main"], ())
+    config = small(models={"weak": "builtin:weak", "strong": "nobody/has-this-model"})
+    assert every_need(config, tmp_path) == ()
     assert set(asked) == {"builtin:weak", "builtin:judge-3"}
+    assert plan(config, tmp_path).unresolved == ["nobody/has-this-model@main"]
+
+
+def test_the_built_in_models_have_no_line_in_a_dry_run(tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(EMBEDDED / "strong", folder)
+    found = plan(small(models={"weak": "builtin:weak", "strong": str(folder)}), tmp_path / "store").memory
+    assert {need.model for need in found} == {str(folder)}
 
 
 def test_a_part_of_nothing_is_not_named() -> None:

@@ -87,6 +87,10 @@ class Execution(Settings):
     """Programs that get the metrics of each training while it runs, and at the end the metrics of each round:
     `trackio`, `wandb`, `mlflow` or `tensorboard`, or a list of them. See docs/tracking.md."""
 
+    def __hash__(self) -> int:
+        """Return a hash, because these settings are a part of the keys of caches. The usual one fails on mappings."""
+        return hash(self.model_dump_json())
+
     @property
     def alone(self) -> bool:
         """Whether one process computes everything, so that no workers are needed."""

@@ -44,7 +44,7 @@ class MemoryNeed:
 def memory_words(needs: Sequence[MemoryNeed]) -> Iterator[str]:
     """Yield the needs as lines for a terminal."""
     if needs:
-        yield "memory of a device, at most (libraries not counted; on a CPU up to 1.7 times as much, see docs/scale.md):"
+        yield "memory of a device, at most (libraries not counted; on a CPU up to 1.7 times as much: docs/scale.md):"
     for need in needs:
         parts = {
             "weights": need.parts.weights,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ import yaml
 from burnish.annotators.llm.questions import CallEstimate
 from burnish.backends.machine import opener_of, provenance
 from burnish.backends.tracking import send_rounds, tracking_of
-from burnish.config import Config
+from burnish.config import Config, ModelConfig
 from burnish.errors import ConfigError, PeopleAwaited, brief
 from burnish.inputs.feasible import check_launched_once
 from burnish.inputs.memory import MemoryNeed, memory_needs
@@ -30,6 +30,7 @@ from burnish.lab.pairing import prompt_grades
 from burnish.lab.planned_experiment import PlannedExperiment, planned, planner_of
 from burnish.lab.timing import timings_of
 from burnish.lab.tracked import tracked_rounds
+from burnish.models.location import BUILTIN
 from burnish.people.mailbox import Mailbox
 from burnish.protocols import Backend, Generator
 from burnish.report.figures import draw_figures, write_figures
@@ -257,8 +258,9 @@ class Plan:
 
     `unresolved` are the hub ids that could not be resolved to a commit. `judge` is an upper bound on the calls to
     judges on servers. It is None if no server is asked or the task cannot be loaded. `sent` says what goes to servers
-    that are not on this machine. `memory` says what trainings, answers and scores need. `warnings` say what will hardly
-    work. `unread` says why the data were not read and checked, and is None if they were.
+    that are not on this machine. `memory` says what trainings, answers and scores need with models that are not built
+    in. `warnings` say what will hardly work. `unread` says why the data were not read and checked, and is None if they
+    were.
     """
 
     stages: list[Explanation]
@@ -288,8 +290,13 @@ def plan(config: Config, store: Path | None = None) -> Plan:
         sent=(*inputs.models.sent(), *sent_elsewhere(config, found, records)),
         warnings=doubts.warnings,
         unread=doubts.unread,
-        memory=memory_needs(records, inputs.models.sources, config.execution),
+        memory=memory_needs(records, _of_others(inputs.models.sources), config.execution),
     )
+
+
+def _of_others(sources: Mapping[str, ModelConfig]) -> dict[str, ModelConfig]:
+    """Return the models that are not built in. Those are tiny, and to read their configs takes seconds of imports."""
+    return {content: model for content, model in sources.items() if not model.source.startswith(BUILTIN)}
 
 
 def _json(record: Any) -> Any:

@@ -1,0 +1,13 @@
+"""Settings of execution as keys of caches."""
+
+from __future__ import annotations
+
+from burnish.config import Execution
+
+
+def test_settings_with_mappings_have_a_hash_and_are_told_apart() -> None:
+    executor = {"kind": "submitit", "options": {"slurm_partition": "gpu"}}
+    settings = {"needs": {"models": {"cpus": 4}}, "executor": executor, "workers": 2}
+    one, same = (Execution.model_validate(settings) for _ in range(2))
+    assert (one == same, hash(one) == hash(same)) == (True, True)
+    assert len({one, same, Execution(), Execution.model_validate({**settings, "needs": {}})}) == 3

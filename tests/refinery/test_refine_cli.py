@@ -312,7 +312,7 @@ def test_a_dry_run_says_what_would_be_done_and_spends_nothing(tmp_path: Path) ->
         assert stage in text
     assert "stages, 0 done," in text
     assert "at most 50 comparisons in 2 rounds" in text
-    assert "finetuning with builtin:strong (weights " in text.partition("memory of a device, at most")[2]
+    assert "memory of a device" not in text  # the built-in models are tiny
     assert "time on this machine, without a judge's server: very roughly" in text
     (line,) = [line for line in text.splitlines() if line.startswith("judge: ")]
     calls, read, wrote = (int(word.replace(",", "")) for word in line.split() if word.replace(",", "").isdecimal())
@@ -326,7 +326,6 @@ def test_a_dry_run_as_json(tmp_path: Path) -> None:
     plan = json.loads(planned(tmp_path, "--method", "naive", "--json"))
     assert (plan["estimate"]["comparisons"], plan["estimate"]["calls"]) == (0, None)
     assert plan["data"]["usable"] == COUNT
-    assert plan["memory"][0]["total"] == sum(plan["memory"][0]["parts"].values()) > 0
     assert {stage["state"] for stage in plan["stages"]} == {"missing"} or len(plan["stages"]) > 5
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from burnish import backends
 from burnish.config import Decoding, DType, Execution, ModelConfig, TrainSettings
 from burnish.errors import BackendError
+from burnish.models.location import BUILTIN
 from burnish.models.memory import Memory, PassSize, answering, scoring, training
 from burnish.report.text import memory
 from burnish.store import identity
@@ -55,6 +56,11 @@ def memory_words(needs: Sequence[MemoryNeed]) -> Iterator[str]:
         }
         shown = ", ".join(f"{name} {memory(size)}" for name, size in parts.items() if size)
         yield f"{memory(need.total):>12}  {need.work} with {need.model} ({shown})"
+
+
+def not_built_in(sources: Mapping[str, ModelConfig]) -> dict[str, ModelConfig]:
+    """Return the models that are not built in. Those are tiny, and to read their configs takes seconds of imports."""
+    return {content: model for content, model in sources.items() if not model.source.startswith(BUILTIN)}
 
 
 def memory_needs(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +14,10 @@ import yaml
 from burnish.annotators.llm.questions import CallEstimate
 from burnish.backends.machine import opener_of, provenance
 from burnish.backends.tracking import send_rounds, tracking_of
-from burnish.config import Config, ModelConfig
+from burnish.config import Config
 from burnish.errors import ConfigError, PeopleAwaited, brief
 from burnish.inputs.feasible import check_launched_once
-from burnish.inputs.memory import MemoryNeed, memory_needs
+from burnish.inputs.memory import MemoryNeed, memory_needs, not_built_in
 from burnish.lab.asked import any_elsewhere, asked, calls_of, sent_elsewhere
 from burnish.lab.by_workers import Sound, computed
 from burnish.lab.doubts import doubts_of
@@ -30,7 +30,6 @@ from burnish.lab.pairing import prompt_grades
 from burnish.lab.planned_experiment import PlannedExperiment, planned, planner_of
 from burnish.lab.timing import timings_of
 from burnish.lab.tracked import tracked_rounds
-from burnish.models.location import BUILTIN
 from burnish.people.mailbox import Mailbox
 from burnish.protocols import Backend, Generator
 from burnish.report.figures import draw_figures, write_figures
@@ -290,13 +289,8 @@ def plan(config: Config, store: Path | None = None) -> Plan:
         sent=(*inputs.models.sent(), *sent_elsewhere(config, found, records)),
         warnings=doubts.warnings,
         unread=doubts.unread,
-        memory=memory_needs(records, _of_others(inputs.models.sources), config.execution),
+        memory=memory_needs(records, not_built_in(inputs.models.sources), config.execution),
     )
-
-
-def _of_others(sources: Mapping[str, ModelConfig]) -> dict[str, ModelConfig]:
-    """Return the models that are not built in. Those are tiny, and to read their configs takes seconds of imports."""
-    return {content: model for content, model in sources.items() if not model.source.startswith(BUILTIN)}
 
 
 def _json(record: Any) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from burnish.config import EmbeddingServerDiffers, RefineConfig
-from burnish.inputs.memory import MemoryNeed, memory_needs, memory_words
+from burnish.inputs.memory import MemoryNeed, memory_needs, memory_words, not_built_in
 from burnish.ledger.folder import Folder
 from burnish.refinery.accounts import check_servers
 from burnish.refinery.dataset import DataFacts, facts_of, unused_columns
@@ -87,7 +87,7 @@ def dry_run(config: RefineConfig, run_options: RunOptions) -> DryRun:
         sent=[*found.models.sent(), *sent_elsewhere(found.config, left.usable)],
         warnings=[warning for warning in (long, reference_doubt(found, facts)) if warning],
         proposals=paired,
-        memory=memory_needs(plan.records, found.models.sources, found.config.execution),
+        memory=memory_needs(plan.records, not_built_in(found.models.sources), found.config.execution),
     )
 
 

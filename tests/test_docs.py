@@ -88,3 +88,12 @@ def test_every_setting_of_execution_that_a_page_names_exists():
             pytest.fail(f"{page}: --set {change}: {error}")
     named = {name for page in PAGES for name in re.findall(r"`execution\.([a-z_]+)", page.read_text())}
     assert named - set(Execution.model_fields) == set()
+
+
+def test_committed_results_name_no_folder_of_a_machine():
+    written = [
+        path for path in (ROOT / "docs" / "results").rglob("*") if path.suffix in {".json", ".md", ".yaml", ".html"}
+    ]
+    assert len(written) > 200
+    folder = re.compile(r"""(?<![\w./{}])/(?:tmp|home|root|Users|work|mnt)/\w""")
+    assert [str(path.relative_to(ROOT)) for path in written if folder.search(path.read_text(encoding="utf-8"))] == []

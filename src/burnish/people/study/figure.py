@@ -142,7 +142,7 @@ def _win_rates(run: Path | None, missing: dict[str, str]) -> tuple[tuple[str, tu
         return ()
     lines = win_rate_lines(read_results(run))
     if not lines:
-        missing[WIN_RATES] = f"{run} has no win rates of ILR or DPO; run a config of instructions with a judge"
+        missing[WIN_RATES] = f"{run.name} has no win rates of ILR or DPO; run a config of instructions with a judge"
     return tuple(lines)
 
 

@@ -89,22 +89,31 @@ def _table(workers: Sequence[WorkerSummary]) -> Iterator[str]:
     yield "each worker, those with whom others agree least first"
     yield "(others agree: how often the other labels of an item are the same as this worker's;"
     yield "first side: how often the answer that was shown first was preferred, without ties):"
-    rows = [("worker", "labels", "others agree", "median seconds", "checks right", "first side")]
-    rows += [_cells(one) for one in sorted(workers, key=_by_agreement)]
+    # Most studies have no gold items, and then a column of dashes would only make the table wider.
+    with_gold = any(one.gold_checked for one in workers)
+    gold = ("gold right",) if with_gold else ()
+    rows = [("worker", "labels", "others agree", "median seconds", "checks right", *gold, "first side")]
+    rows += [_cells(one, with_gold) for one in sorted(workers, key=_by_agreement)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         yield "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
-def _cells(one: WorkerSummary) -> tuple[str, ...]:
+def _cells(one: WorkerSummary, with_gold: bool) -> tuple[str, ...]:
+    gold = (_right(one.gold_passed, one.gold_checked),) if with_gold else ()
     return (
         terminal(one.worker),
         f"{one.labels:,}",
         _others(one),
         _NONE if one.median_seconds is None else f"{one.median_seconds:.1f}",
-        f"{one.passed} of {one.checked}" if one.checked else _NONE,
+        _right(one.passed, one.checked),
+        *gold,
         _side(one),
     )
+
+
+def _right(passed: int, checked: int) -> str:
+    return f"{passed} of {checked}" if checked else _NONE
 
 
 def _others(one: WorkerSummary) -> str:

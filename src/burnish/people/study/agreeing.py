@@ -12,8 +12,9 @@ from burnish.algorithms.label_table import GivenLabel, label_table
 from burnish.algorithms.per_worker import WorkerSummary, by_worker
 from burnish.errors import DataError
 from burnish.people.agreement_words import agreement_words
-from burnish.people.study.checking import check_results
+from burnish.people.study.checking import known_results
 from burnish.people.study.export import choice_of, counting
+from burnish.people.study.model import ItemRole
 
 ORDER = ("A", "tie", "B")
 """The choices on a pair from one end of the scale to the other, for the ordinal alpha."""
@@ -46,9 +47,10 @@ def study_agreement(db: sqlite3.Connection) -> StudyAgreement:
     if len({one.worker for one in given}) < 2:
         raise DataError("agreement needs comparisons of two people or more; wait for more answers")
     table = label_table(given, ORDER)
-    return StudyAgreement(
-        all=agreement(table), pairs=tuple(cohen(table)), people=tuple(by_worker(given, check_results(db)))
-    )
+    known = list(known_results(db))
+    checks = ((one.by, one.right) for one in known if one.role is not ItemRole.GOLD)
+    gold = ((one.by, one.right) for one in known if one.role is ItemRole.GOLD)
+    return StudyAgreement(all=agreement(table), pairs=tuple(cohen(table)), people=tuple(by_worker(given, checks, gold)))
 
 
 def _given(db: sqlite3.Connection) -> Iterator[GivenLabel]:

@@ -12,6 +12,7 @@ from burnish.errors import ConfigError, DataError
 from burnish.people.mailbox import ANNOTATIONS, WAITING, Annotation, Mailbox, said_by_value
 from burnish.people.study import reading
 from burnish.people.study.answering import winner
+from burnish.people.study.checking import is_right
 from burnish.people.study.model import AnswerRow, AssignmentState, ItemRole
 from burnish.store.files import explained_write_errors, write_rows
 from burnish.types import Order
@@ -34,9 +35,11 @@ class WrittenDemonstration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerLine:
-    """One answer of a study: also those to checks and screening pairs, and those that no longer count.
+    """One answer of a study: also those to questions with a known answer, and those that no longer count.
 
-    `choice` is the better side in the pair's own order: A, B or tie. `weight` is 1 / P(the item was sent to people).
+    `choice` is the better side in the pair's own order: A, B or tie. `right` says for screening pairs, checks and gold
+    pairs whether the answer was right (a check: whether it has one of the expected words). `weight` is
+    1 / P(the item was sent to people).
     """
 
     item: str
@@ -46,6 +49,7 @@ class AnswerLine:
     shown: Order | None
     value: int | None
     choice: str
+    right: bool | None
     text: str
     note: str
     seconds: float
@@ -183,6 +187,7 @@ def _lines(db: sqlite3.Connection, *, notes: bool) -> Iterator[AnswerLine]:
             shown=one.shown,
             value=one.value,
             choice=choice,
+            right=is_right(one),
             text=one.text,
             note=one.note if notes else "",
             seconds=round(one.seconds, 3),

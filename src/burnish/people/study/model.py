@@ -18,11 +18,16 @@ class StudyState(StrEnum):
 
 
 class ItemRole(StrEnum):
-    """What an item is for: real work, a pair that lets people in, or a check that is judged by hand."""
+    """What an item is for.
+
+    `work` is real work, and `screening` a pair that lets people in. A `check` is a question that is judged by hand.
+    `gold` is a pair with a known answer that stands among the work.
+    """
 
     WORK = "work"
     SCREENING = "screening"
     CHECK = "check"
+    GOLD = "gold"
 
 
 class AttemptState(StrEnum):
@@ -144,8 +149,8 @@ class SentReply:
 class StudyItem:
     """An item as it enters a study. The sides are in their own order, and `a` is the current label in refinement.
 
-    `name` is the id that the export gives back. `expected` is "a" or "b" for a screening pair, and words for people
-    who judge a check. `weight` is 1 / P(the item was sent to people), and `why` says why it was sent.
+    `name` is the id that the export gives back. `expected` is "a" or "b" for a pair with a known answer, and words for
+    people who judge a check. `weight` is 1 / P(the item was sent to people), and `why` says why it was sent.
     """
 
     name: str

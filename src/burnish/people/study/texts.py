@@ -73,7 +73,7 @@ class PageTexts:
 
 
 def read_texts(folder: Path, rules: StudySettings, checks: int) -> PageTexts:
-    """Read the texts of a study. `checks` is the number of its check questions.
+    """Read the texts of a study. `checks` is the number of its check questions, without gold pairs.
 
     Raises ConfigError if a file is missing, or if the words are not those that the pages need.
     """
@@ -102,8 +102,10 @@ def _checked_words(values: Any, name: str) -> dict[str, str]:
 
 def _values(rules: StudySettings, checks: int) -> dict[str, object]:
     """Return what the names in braces stand for."""
+    gold = rules.gold if isinstance(rules, ComparisonStudy) else 0
     return {
-        "per_sitting": rules.per_sitting,
+        # Gold pairs look like work, so people are told the number of both.
+        "per_sitting": rules.per_sitting + gold,
         "checks": checks,
         "screening": checks,
         "tries": rules.screening_tries if isinstance(rules, ComparisonStudy) else 1,

@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from burnish.errors import BurnishError
 from burnish.people.study import reading
 from burnish.people.study.agreeing import study_agreement
-from burnish.people.study.checking import check_counts
+from burnish.people.study.checking import is_right, known_counts, total
 from burnish.people.study.export import export_study
 from burnish.people.study.folder import StudyFolder
 from burnish.people.study.intake import found_words
@@ -89,12 +89,12 @@ class AdminPages:
 
     async def overview(self, request: Request) -> Response:
         """Show the numbers of the study."""
-        counts, people, items, checks = await self._read(
+        counts, people, items, known = await self._read(
             lambda db: (
                 reading.counts(db, self.store.clock()),
                 reading.sittings(db),
                 reading.items(db),
-                check_counts(db).values(),
+                known_counts(db),
             )
         )
         return self._page(
@@ -103,14 +103,14 @@ class AdminPages:
             people=len(people),
             forecast=_forecast(counts),
             sides=(sum(one.shown_ab for one in items), sum(one.shown_ba for one in items)),
-            right=sum(one.right for one in checks),
-            judged=sum(one.judged for one in checks),
+            checks=total(known.checks().values()),
+            gold=total(known.gold().values()),
         )
 
     async def people(self, request: Request) -> Response:
         """Show all sittings."""
-        people, checks = await self._read(lambda db: (reading.sittings(db), check_counts(db)))
-        return self._page("people", people=people, checks=checks, now=self.store.clock())
+        people, known = await self._read(lambda db: (reading.sittings(db), known_counts(db)))
+        return self._page("people", people=people, checks=known.checks(), gold=known.gold(), now=self.store.clock())
 
     async def person(self, request: Request) -> Response:
         """Show one sitting with its answers, and the checks beside what was expected."""
@@ -122,7 +122,7 @@ class AdminPages:
         )
         if not sittings:
             raise HTTPException(404)
-        shown = [CheckedAnswer(one=one, words=_words(one)) for one in answers]
+        shown = [CheckedAnswer(one=one, words=_words(one), right=is_right(one)) for one in answers]
         return self._page(
             "person",
             status,
@@ -133,8 +133,9 @@ class AdminPages:
         )
 
     async def items(self, request: Request) -> Response:
-        """Show the items of work."""
-        return self._page("items", items=await self._read(reading.items))
+        """Show the items of work, and how many people were right on each gold pair."""
+        items, known = await self._read(lambda db: (reading.items(db), known_counts(db)))
+        return self._page("items", items=items, gold=known.gold_pairs())
 
     async def agreement(self, request: Request) -> Response:
         """Show how much people agree."""
@@ -263,10 +264,12 @@ def _equal(one: str, other: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class CheckedAnswer:
-    """An answer, and for a check the expected words with whether the answer has them."""
+    """An answer, for a check the expected words with whether the answer has them, and whether it is right if the right
+    answer is known."""
 
     one: AnswerRow
     words: dict[str, bool]
+    right: bool | None
 
 
 def _words(one: AnswerRow) -> dict[str, bool]:

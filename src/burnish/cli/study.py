@@ -248,13 +248,14 @@ def export_command(folder: Path, to: Path | None, into: Path | None, notes: bool
 def agreement_command(folder: Path, as_json: bool) -> None:
     """Measure how much the people of a study agree, as `burnish agreement` does.
 
-    For each person, it also says how many seconds they took, how many of the check questions they answered right, and
-    how often they preferred the answer that was shown first.
+    For each person, it also says how many seconds they took, how many of the check questions and gold pairs they
+    answered right, and how often they preferred the answer that was shown first. Demonstrations have no agreement:
+    it says how long people took, how much they wrote, and how many checks were right.
     """
-    from burnish.people.study.agreeing import study_agreement  # noqa: PLC0415
+    from burnish.people.study.agreeing import measured  # noqa: PLC0415
 
     with _folder(folder).opened_to_read() as db:
-        found = study_agreement(db)
+        found = measured(db)
     if as_json:
         print_json(found.as_json())
         return

@@ -10,11 +10,14 @@ from typing import Any
 from burnish.algorithms.agreement import Agreement, PairAgreement, agreement, cohen
 from burnish.algorithms.label_table import GivenLabel, label_table
 from burnish.algorithms.per_worker import WorkerSummary, by_worker
+from burnish.config.study import StudyKind
 from burnish.errors import DataError
 from burnish.people.agreement_words import agreement_words
+from burnish.people.study import reading
 from burnish.people.study.checking import known_results
 from burnish.people.study.export import choice_of, counting
 from burnish.people.study.model import ItemRole
+from burnish.people.study.written import StudyWriting, study_writing
 
 ORDER = ("A", "tie", "B")
 """The choices on a pair from one end of the scale to the other, for the ordinal alpha."""
@@ -37,11 +40,21 @@ class StudyAgreement:
         return list(agreement_words(self.all, self.pairs, self.people))
 
 
+def measured(db: sqlite3.Connection) -> StudyAgreement | StudyWriting:
+    """Return how much people agree, or for a study of demonstrations, how they wrote.
+
+    Raises DataError and ConfigError as `study_agreement` and `study_writing` do.
+    """
+    if reading.rules_of(db).kind is StudyKind.DEMONSTRATIONS:
+        return study_writing(db)
+    return study_agreement(db)
+
+
 def study_agreement(db: sqlite3.Connection) -> StudyAgreement:
     """Compute how much the people of a study of comparisons agree. Only answers that count are used.
 
-    Raises DataError if fewer than two people have answered, also for demonstrations, which have no labels. Raises
-    ConfigError if the package krippendorff is not installed.
+    Raises DataError if fewer than two people have answered, and ConfigError if the package krippendorff is not
+    installed.
     """
     given = list(_given(db))
     if len({one.worker for one in given}) < 2:

@@ -71,6 +71,10 @@ class KnownCounts:
         """Return {person: how many screening pairs or checks were right}."""
         return self._counted(lambda one: one.role is not ItemRole.GOLD, lambda one: one.by)
 
+    def each_check(self) -> dict[str, RightCount]:
+        """Return {screening pair or check: how many answers were right}."""
+        return self._counted(lambda one: one.role is not ItemRole.GOLD, lambda one: one.item)
+
     def gold(self) -> dict[str, RightCount]:
         """Return {person: how many gold pairs were right}."""
         return self._counted(lambda one: one.role is ItemRole.GOLD, lambda one: one.by)

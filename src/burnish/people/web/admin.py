@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from burnish.errors import BurnishError
 from burnish.people.study import reading
-from burnish.people.study.agreeing import study_agreement
+from burnish.people.study.agreeing import measured
 from burnish.people.study.checking import is_right, known_counts, total
 from burnish.people.study.export import export_study
 from burnish.people.study.folder import StudyFolder
@@ -138,8 +138,8 @@ class AdminPages:
         return self._page("items", items=items, gold=known.gold_pairs())
 
     async def agreement(self, request: Request) -> Response:
-        """Show how much people agree."""
-        found = await self._read(study_agreement)
+        """Show how much people agree, or how they wrote."""
+        found = await self._read(measured)
         return self._page("agreement", lines=found.lines())
 
     async def export(self, request: Request) -> Response:

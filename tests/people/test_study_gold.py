@@ -140,6 +140,11 @@ def test_gold_pairs_on_the_pages_from_the_file_to_the_export(tmp_path: Path):
     found = {(one["item"], one["role"], one["right"]) for one in lines if one["role"] != "work"}
     assert found == {("screening-1", "screening", True), ("gold-1", "gold", True), ("gold-2", "gold", True)}
     assert {one["right"] for one in lines if one["role"] == "work"} == {None}
+    gold = [json.loads(line) for line in (tmp_path / "out" / "gold.jsonl").read_text().splitlines()]
+    assert gold == [
+        {"item": f"gold-{number}", "worker": "p001", "label": label, "right": label}
+        for number, label in ((1, "A"), (2, "B"))
+    ]
     for name in ("annotations.jsonl", "labels.jsonl"):
         assert "gold" not in (tmp_path / "out" / name).read_text()
 

@@ -18,6 +18,7 @@ from burnish.store.files import explained_write_errors, write_rows
 from burnish.types import Order
 
 DEMONSTRATIONS, ANSWERS, LABELS = "demonstrations.jsonl", "answers.jsonl", "labels.jsonl"
+GOLD = "gold.jsonl"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +71,16 @@ class LabelLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GoldLine:
+    """The choice of a person on a gold pair and the right one, for `burnish agreement --gold`."""
+
+    item: str
+    worker: str
+    label: str
+    right: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Exported:
     """What an export wrote: the files, and the number of answers that count."""
 
@@ -81,8 +92,9 @@ def export_study(db: sqlite3.Connection, to: Path, *, notes: bool = False) -> Ex
     """Write the answers of a study into a folder.
 
     The folder gets `annotations.jsonl` or `demonstrations.jsonl` with the answers that count, and `answers.jsonl` with
-    all of them. Comparisons are also written as `labels.jsonl`, a plain table of the choices. `notes` adds the notes
-    that people wrote, which may say who they are. Raises ConfigError if the folder holds files of a refinement.
+    all of them. Comparisons are also written as `labels.jsonl`, a plain table of the choices, and the choices on gold
+    pairs, if there are any, as `gold.jsonl`. `notes` adds the notes that people wrote, which may say who they are.
+    Raises ConfigError if the folder holds files of a refinement.
     """
     if (to / WAITING).exists():
         raise ConfigError(f"--to: {str(to)!r} is the folder of a refinement; name another one, or use --into")
@@ -95,6 +107,9 @@ def export_study(db: sqlite3.Connection, to: Path, *, notes: bool = False) -> Ex
             name, rows = ANNOTATIONS, list[object](study_annotations(db, rules, notes=notes))
             write_rows(to / LABELS, labels_of(db))
             files.append(to / LABELS)
+            if gold := list(gold_labels(db)):
+                write_rows(to / GOLD, gold)
+                files.append(to / GOLD)
         case DemonstrationStudy():
             name, rows = DEMONSTRATIONS, list[object](_demonstrations(db))
     write_rows(to / name, rows)
@@ -166,6 +181,15 @@ def labels_of(db: sqlite3.Connection) -> Iterator[LabelLine]:
         if one.value is None or one.shown is None:
             continue
         yield LabelLine(item=one.item, worker=one.by, label=choice_of(one.value, one.shown))
+
+
+def gold_labels(db: sqlite3.Connection) -> Iterator[GoldLine]:
+    """Yield the choices on gold pairs, sorted by pair and person. Those of rejected people are among them."""
+    rows = (one for one in reading.answers(db) if one.role is ItemRole.GOLD)
+    for one in sorted(rows, key=lambda one: (one.item, one.by)):
+        assert one.value is not None
+        assert one.shown is not None
+        yield GoldLine(item=one.item, worker=one.by, label=choice_of(one.value, one.shown), right=one.expected.upper())
 
 
 def counting(db: sqlite3.Connection) -> Iterator[AnswerRow]:

@@ -133,7 +133,7 @@ def test_gold_pairs_on_the_pages_from_the_file_to_the_export(tmp_path: Path):
         admin = served.admin()
         assert "Gold pairs that were right 2 of 2 (100 %)" in admin.get("/").text
         assert "1 of 1 2 of 2" in admin.get("/people").text
-        assert "Answer b: right" in admin.get("/people/p001").text
+        assert "B: right" in admin.get("/people/p001").text
         assert "gold-2 1 of 1" in admin.get("/items").text
     assert CliRunner().invoke(cli, ["study", "export", str(study.path), "--to", str(tmp_path / "out")]).exit_code == 0
     lines = [json.loads(line) for line in (tmp_path / "out" / "answers.jsonl").read_text().splitlines()]

@@ -202,7 +202,6 @@ def counting(db: sqlite3.Connection) -> Iterator[AnswerRow]:
 
 def _lines(db: sqlite3.Connection, *, notes: bool) -> Iterator[AnswerLine]:
     for one in reading.answers(db):
-        choice = "" if one.value is None or one.shown is None else choice_of(one.value, one.shown)
         yield AnswerLine(
             item=one.item,
             role=one.role,
@@ -210,7 +209,7 @@ def _lines(db: sqlite3.Connection, *, notes: bool) -> Iterator[AnswerLine]:
             counts=one.state is AssignmentState.ANSWERED,
             shown=one.shown,
             value=one.value,
-            choice=choice,
+            choice=own_choice(one),
             right=is_right(one),
             text=one.text,
             note=one.note if notes else "",
@@ -221,6 +220,11 @@ def _lines(db: sqlite3.Connection, *, notes: bool) -> Iterator[AnswerLine]:
             weight=one.weight,
             why=one.why,
         )
+
+
+def own_choice(one: AnswerRow) -> str:
+    """Return the better side of a pair in its own order: A, B or tie. It is "" for a text."""
+    return "" if one.value is None or one.shown is None else choice_of(one.value, one.shown)
 
 
 def choice_of(value: int, shown: Order) -> str:

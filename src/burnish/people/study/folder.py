@@ -56,7 +56,9 @@ class StudyFolder:
         """Return the texts of the pages. Raises ConfigError if a file is missing or wrong."""
         # People are told of screening pairs and checks. Gold pairs are part of the work to them.
         told = sum(one.role is not ItemRole.GOLD for one in self.checks(rules.kind))
-        return read_texts(self.path / TEXT_FOLDER, rules, told)
+        with self.opened_to_read() as db:
+            items = reading.counts(db, 0.0).items
+        return read_texts(self.path / TEXT_FOLDER, rules, told, items)
 
     @contextmanager
     def locked(self) -> Generator[None]:

@@ -168,12 +168,17 @@ class StudyItem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerRow:
-    """An answer with all that is known about it, for the export and the administrator's pages."""
+    """An answer with all that is known about it, for the export and the administrator's pages.
+
+    `a` and `b` are the sides of a pair in its own order.
+    """
 
     item: str
     role: ItemRole
     example_id: str
     prompt: str
+    a: str
+    b: str
     expected: str
     by: str
     shown: Order | None
@@ -191,7 +196,7 @@ class AnswerRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyCounts:
-    """The numbers of a study. `free`, `live`, `answered` and `extra` count work."""
+    """The numbers of a study. All counts of answers and the median are those of work, without check questions."""
 
     state: StudyState
     items: int

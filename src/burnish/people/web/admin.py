@@ -23,7 +23,7 @@ from burnish.errors import BurnishError
 from burnish.people.study import reading
 from burnish.people.study.agreeing import measured
 from burnish.people.study.checking import is_right, known_counts, total
-from burnish.people.study.export import export_study
+from burnish.people.study.export import export_study, own_choice
 from burnish.people.study.folder import StudyFolder
 from burnish.people.study.intake import found_words
 from burnish.people.study.model import AnswerRow, ItemRole, NotStored, ReviewVerdict, StudyCounts, StudyState
@@ -122,7 +122,9 @@ class AdminPages:
         )
         if not sittings:
             raise HTTPException(404)
-        shown = [CheckedAnswer(one=one, words=_words(one), right=is_right(one)) for one in answers]
+        shown = [
+            CheckedAnswer(one=one, words=_words(one), right=is_right(one), choice=own_choice(one)) for one in answers
+        ]
         return self._page(
             "person",
             status,
@@ -264,12 +266,16 @@ def _equal(one: str, other: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class CheckedAnswer:
-    """An answer, for a check the expected words with whether the answer has them, and whether it is right if the right
-    answer is known."""
+    """An answer with what helps to judge it.
+
+    `words` are the expected words of a check, with whether the answer has them. `right` is None if the right answer is
+    not known. `choice` is the better side of a pair in its own order: A, B or tie.
+    """
 
     one: AnswerRow
     words: dict[str, bool]
     right: bool | None
+    choice: str
 
 
 def _words(one: AnswerRow) -> dict[str, bool]:

@@ -13,6 +13,7 @@ all texts.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import sys
@@ -25,6 +26,7 @@ from pathlib import Path
 from rl_smollm2_results import cost, measured, read_json
 
 from burnish.cli import main as burnish
+from burnish.config import Config
 from burnish.config.reading import read_config
 from burnish.results import read_models
 from burnish.store.files import pretty, write_atomic, write_rows
@@ -32,27 +34,58 @@ from burnish.tasks import make_task
 from burnish.types import Example, short_hash
 
 CONFIG = Path(__file__).parents[1] / "configs" / "rl-smollm2-cpu.yaml"
-CHECKER = ("--checker", "word_problems")
-SAMPLES, NEW_TOKENS = 4, 32
-"""Samples a prompt, and the most tokens of an answer."""
-SAMPLED = ("--set", f"samples={SAMPLES}", "--set", f"max_new_tokens={NEW_TOKENS}")
-"""How the weaker model answers. The temperature is 1."""
-POOL, TESTED = 90, 80
-"""Prompts from which the reward model learns, and test prompts on which it meets the policies."""
-WORSE = 4
-"""Worse answers a prompt, for SEAM."""
-MODEL = ("--set", "model.template=paper", "--set", "model.dtype=bfloat16")
-RATES = ("--batch-size", 8, "--learning-rate", "5e-4")
-"""How the reward model is trained. With burnish's default of 32 pairs a step, so few pairs would make five steps."""
-ONLY_SFT = "methods=[{kind: sft}]"
 DONE, COST, SUMMARY = "done.json", "cost.json", "seam.json"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """How much is made: prompts from which the reward model learns, test prompts on which it meets the policies, steps
+    of RL, worse answers a prompt for SEAM, samples a prompt, and pairs in a step of the reward model."""
+
+    pool: int = 90
+    tested: int = 80
+    steps: int = 16
+    worse: int = 4
+    samples: int = 4
+    # With burnish's default of 32 pairs a step, so few pairs would make five steps.
+    batch: int = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """Where everything is made."""
+    """Where everything is made, and how much of it. `changes` are applied to the config (`a.b=c`)."""
 
     place: Path
+    sizes: Sizes = Sizes()
+    file: Path = CONFIG
+    changes: tuple[str, ...] = ()
+
+    @property
+    def config(self) -> Config:
+        """The experiment."""
+        return read_config(self.file, self.changes)
+
+    @property
+    def checker(self) -> tuple[str, str]:
+        """The option that names the checker of the task."""
+        return ("--checker", self.config.task.kind)
+
+    @property
+    def new_tokens(self) -> int:
+        """The most tokens of an answer."""
+        return self.config.decode.max_new_tokens
+
+    @property
+    def from_weaker(self) -> tuple[str, ...]:
+        """The options that name the weaker model's wrong answers. It samples at temperature 1."""
+        source = f"weaker:{self.trained('policy', 'weak supervisor')}"
+        sampled = (f"samples={self.sizes.samples}", f"max_new_tokens={self.new_tokens}")
+        return ("--source", source, "--set", sampled[0], "--set", sampled[1])
+
+    def run(self, name: str, methods: str) -> None:
+        """Run the experiment with these methods. `name` is that of the results folder."""
+        changes = [part for one in (*self.changes, f"methods={methods}") for part in ("--set", one)]
+        self.burnish("run", self.file, *changes, "--out", self.place / name)
 
     def burnish(self, *arguments: object) -> None:
         """Call a verb of burnish with the store of this experiment."""
@@ -64,11 +97,6 @@ class Work:
         return found
 
     @property
-    def weaker(self) -> str:
-        """The source of the weaker model's wrong answers."""
-        return f"weaker:{self.trained('policy', 'weak supervisor')}"
-
-    @property
     def reward_model(self) -> Path:
         """The folder of the reward model."""
         return self.place / "reward"
@@ -76,21 +104,19 @@ class Work:
 
 def policy(work: Work) -> None:
     """Finetune the policy and the weaker model."""
-    work.burnish("run", CONFIG, "--set", ONLY_SFT, "--out", work.place / "policy")
+    work.run("policy", "[{kind: sft}]")
 
 
 def pairs(work: Work) -> None:
     """Write the prompts, and make the pairs of gold answers and the weaker model's wrong answers."""
-    config = read_config(CONFIG)
-    learned = {row.group for row in make_task(config.task).load().train}
-    whole = make_task(config.task.model_copy(update={"train": None})).load()
-    rest = [row for row in whole.train if row.group not in learned]
-    _write(work.place / "pool.jsonl", _first(rest, POOL))
-    _write(work.place / "tested.jsonl", _first(make_task(config.task).load().test, TESTED))
+    task, sizes = work.config.task, work.sizes
+    used, whole = make_task(task).load(), make_task(task.model_copy(update={"train": None})).load()
+    learned = {row.group for row in used.train}
+    _write(work.place / "pool.jsonl", _first((row for row in whole.train if row.group not in learned), sizes.pool))
+    _write(work.place / "tested.jsonl", _first(used.test, sizes.tested))
     for prompts, to in (("pool", "pairs"), ("tested", "off-policy")):
         given, made = work.place / f"{prompts}.jsonl", work.place / f"{to}.jsonl"
-        more = ("--n", 2, *CHECKER, *SAMPLED, "--to", made, "--overwrite")
-        work.burnish("reward", "pairs", given, "--source", work.weaker, *more)
+        work.burnish("reward", "pairs", given, *work.from_weaker, *work.checker, "--n", 2, "--to", made, "--overwrite")
 
 
 def _first(rows: Iterable[Example], count: int) -> list[Example]:
@@ -102,20 +128,18 @@ def _write(path: Path, rows: Iterable[Example]) -> None:
 
 
 def reward(work: Work) -> None:
-    """Train the reward model."""
-    base = ("--base", os.environ["SMOLLM2"], *MODEL, *RATES)
-    work.burnish("reward", "train", work.place / "pairs.jsonl", *base, "--out", work.reward_model, "--overwrite")
+    """Train the reward model on the base of the policy."""
+    model = ("--base", os.environ["SMOLLM2"], "--set", "model.template=paper", "--set", "model.dtype=bfloat16")
+    rates = ("--batch-size", work.sizes.batch, "--learning-rate", "5e-4")
+    out = ("--out", work.reward_model, "--overwrite")
+    work.burnish("reward", "train", work.place / "pairs.jsonl", *model, *rates, *out)
 
 
-def seam_of(source: Callable[[Work], tuple[object, ...]], name: str) -> Callable[[Work], None]:
-    """Return the part that scores the policy before RL with SEAM."""
-
-    def part(work: Work) -> None:
-        models = ("--policy", work.trained("policy", "sft"), "--reward", work.reward_model)
-        out = ("--out", work.place / name, "--overwrite", "--top", 0)
-        work.burnish("seam", "score", work.place / "tested.jsonl", *models, *CHECKER, "--n", WORSE, *source(work), *out)
-
-    return part
+def seam(work: Work, name: str, source: tuple[str, ...]) -> None:
+    """Score the policy before RL with SEAM."""
+    models = ("--policy", work.trained("policy", "sft"), "--reward", work.reward_model)
+    more = (*work.checker, "--n", work.sizes.worse, *source, "--out", work.place / name, "--overwrite", "--top", 0)
+    work.burnish("seam", "score", work.place / "tested.jsonl", *models, *more)
 
 
 def before(work: Work) -> None:
@@ -127,23 +151,24 @@ def before(work: Work) -> None:
 def _mismatch(work: Work, name: str, policies: list[str], source: str) -> None:
     named = [part for one in policies for part in ("--policy", one)]
     known = ("--pairs", work.place / "off-policy.jsonl", "--against", work.place / f"seam-{source}" / "table.jsonl")
-    sampled = ("--samples", SAMPLES, "--max-new-tokens", NEW_TOKENS, "--reward", work.reward_model)
-    out = ("--out", work.place / name, "--overwrite")
-    work.burnish("seam", "mismatch", work.place / "tested.jsonl", *named, *CHECKER, *sampled, *known, *out)
+    sampled = (*work.checker, "--samples", work.sizes.samples, "--max-new-tokens", work.new_tokens)
+    more = ("--reward", work.reward_model, "--out", work.place / name, "--overwrite")
+    work.burnish("seam", "mismatch", work.place / "tested.jsonl", *named, *sampled, *known, *more)
 
 
 def check(work: Work) -> None:
     """Say whether the reward model is fit for the policy."""
-    asked = ("--prompts", work.place / "tested.jsonl", "--policy", work.trained("policy", "sft"), *CHECKER)
-    sampled = ("--samples", SAMPLES, "--edits", WORSE, "--max-new-tokens", NEW_TOKENS)
+    asked = ("--prompts", work.place / "tested.jsonl", "--policy", work.trained("policy", "sft"), *work.checker)
+    sampled = ("--samples", work.sizes.samples, "--edits", work.sizes.worse, "--max-new-tokens", work.new_tokens)
     known = ("--pairs", work.place / "off-policy.jsonl", "--out", work.place / "check", "--overwrite")
     work.burnish("reward", "check", work.reward_model, *asked, *sampled, *known)
 
 
 def rl(work: Work, name: str, methods: int) -> None:
-    """Train the first `methods` methods of the config, and measure them. `name` is that of the results folder."""
-    kept = [one.model_dump(mode="json", exclude_defaults=True) for one in read_config(CONFIG).methods[:methods]]
-    work.burnish("run", CONFIG, "--set", f"methods={json.dumps(kept)}", "--out", work.place / name)
+    """Train the first `methods` methods of the config, and measure them."""
+    kept = [one.model_dump(mode="json", exclude_defaults=True) for one in work.config.methods[:methods]]
+    steps = {"steps": work.sizes.steps}
+    work.run(name, json.dumps([one | (steps if one["kind"] == "rl" else {}) for one in kept]))
 
 
 def after(work: Work) -> None:
@@ -156,8 +181,8 @@ PARTS: Mapping[str, Callable[[Work], None]] = {
     "policy": policy,
     "pairs": pairs,
     "reward": reward,
-    "seam-adversarial": seam_of(lambda _: ("--source", "adversarial"), "seam-adversarial"),
-    "seam-weaker": seam_of(lambda work: ("--source", work.weaker, *SAMPLED), "seam-weaker"),
+    "seam-adversarial": lambda work: seam(work, "seam-adversarial", ("--source", "adversarial")),
+    "seam-weaker": lambda work: seam(work, "seam-weaker", work.from_weaker),
     "mismatch-before": before,
     "check": check,
     "rl-checker": lambda work: rl(work, "rl-checker", 2),
@@ -179,11 +204,25 @@ def counted(log: Path, part: str) -> Generator[None, None, None]:
         write_atomic(log, pretty([*sessions, {"part": part, **{name: round(s, 1) for name, s in took.items()}}]))
 
 
+def do(work: Work, parts: Iterable[str]) -> None:
+    """Do those of the parts that are not done yet."""
+    work.place.mkdir(parents=True, exist_ok=True)
+    os.environ["RM"] = str(work.reward_model)
+    done = read_json(work.place / DONE, [])
+    for part in parts:
+        if part in done:
+            continue
+        print(f"{part}: begun", file=sys.stderr, flush=True)
+        with counted(work.place / COST, part):
+            PARTS[part](work)
+        done.append(part)
+        write_atomic(work.place / DONE, pretty(done))
+
+
 def write_results(work: Work, out: Path) -> None:
     """Write what was measured so far."""
-    sessions = read_json(work.place / COST, [])
-    settings = {"pool": POOL, "tested": TESTED, "worse": WORSE, "samples": SAMPLES}
-    found = {"settings": settings, **measured(work.place), "cpu_seconds": cost(sessions)}
+    settings = {**dataclasses.asdict(work.sizes), "changes": work.changes}
+    found = {"settings": settings, **measured(work.place), "cpu_seconds": cost(read_json(work.place / COST, []))}
     write_atomic(out / SUMMARY, pretty(found))
     print(f"wrote {out}", file=sys.stderr)
 
@@ -194,19 +233,14 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder for the store and everything that is made")
     parser.add_argument("--out", type=Path, help="folder for the results")
     parser.add_argument("--parts", nargs="*", choices=list(PARTS), default=list(PARTS), help="only these parts")
+    trial = parser.add_argument_group("for a small trial")
+    for size in dataclasses.fields(Sizes):
+        trial.add_argument(f"--{size.name}", type=int, default=size.default, metavar="N", help=f"[{size.default}]")
+    trial.add_argument("--set", dest="changes", action="append", default=[], metavar="A.B=C", help="change the config")
     options = parser.parse_args()
-    work = Work(options.work.resolve())
-    work.place.mkdir(parents=True, exist_ok=True)
-    os.environ["RM"] = str(work.reward_model)
-    done = read_json(work.place / DONE, [])
-    for part in options.parts:
-        if part in done:
-            continue
-        print(f"{part}: begun", file=sys.stderr, flush=True)
-        with counted(work.place / COST, part):
-            PARTS[part](work)
-        done.append(part)
-        write_atomic(work.place / DONE, pretty(done))
+    sizes = Sizes(**{size.name: getattr(options, size.name) for size in dataclasses.fields(Sizes)})
+    work = Work(place=options.work.resolve(), sizes=sizes, changes=tuple(options.changes))
+    do(work, options.parts)
     if options.out:
         write_results(work, options.out)
 

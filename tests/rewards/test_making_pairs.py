@@ -23,8 +23,8 @@ from burnish.types import Example
 
 def made(where: Path, backend: FakeBackend | None = None, **more: Any) -> MadePairs:
     data = DataConfig(source=str(prompts(where)))
-    given: dict[str, Any] = {"data": data, "source": ADVERSARIAL, "checker": checker_of("sums")}
-    options = PairOptions(**({"most": 3} | given | more))
+    given: dict[str, Any] = {"most": 3, "data": data, "source": ADVERSARIAL, "checker": checker_of("sums")}
+    options = PairOptions(**(given | more))
     return make_pairs(options, where / "store", where / "pairs.jsonl", lambda: backend or fake())
 
 

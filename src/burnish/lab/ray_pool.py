@@ -11,9 +11,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from burnish.config.executors import RayExecutor
-from burnish.errors import BackendError, BurnishError, ConfigError, StageError
+from burnish.errors import BackendError, BurnishError, ConfigError, StageError, error_named
 from burnish.lab.children import ChildWorker, died, file_of, start_child
-from burnish.lab.computing import kind_of
 from burnish.lab.pool import About, Assignment, Brief, Report
 
 COMMAND = (sys.executable, "-m", "burnish.lab.ray_driver")
@@ -85,7 +84,7 @@ class RayTasks:
                 self._early.append(report)
                 return
             if report is not None:
-                raise kind_of(report.error)(report.message)
+                raise error_named(report.error)(report.message)
             self._driver.end(PATIENCE)
         ended = self._driver.process.poll() is not None
         said = self._driver.words[-1] if ended and self._driver.words else ""

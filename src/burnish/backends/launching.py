@@ -34,6 +34,10 @@ from burnish.types import Artifact, PairRow, PreferenceRow, TrainingRow
 
 FOLDER, JOB, ROWS, RESULT = "processes", "job.json", "rows.jsonl", "result.json"
 """The folder of a job in that of the attempt, and its files."""
+TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node")
+"""The program that starts the processes, without their number."""
+PROCESS = ("-m", "burnish.backends.launched")
+"""What each of them runs."""
 Way = Literal["train", "train_classifier", "train_preferences", "train_rewards"]
 """The method of a trainer that the processes call together. Stages have the same names."""
 ROW: Mapping[Way, TypeAdapter[Any]] = {
@@ -91,10 +95,8 @@ def launch(job: Job, rows: Iterable[Any], several: int, progress: Progress, spea
         write_atomic(folder / JOB, JOBS.dump_json(job))
         with (folder / ROWS).open("wb") as file:
             file.writelines(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows)
-        arguments = ("--standalone", "--nproc-per-node", str(several), "-m", "burnish.backends.launched", str(folder))
-        command = (sys.executable, "-m", "torch.distributed.run", *arguments)
-        environment = _environment(job.execution)
-        with running(command, "execution.needs", float("inf"), environment) as torchrun:
+        command = (*TORCHRUN, str(several), *PROCESS, str(folder))
+        with running(command, "execution.needs", float("inf"), _environment(job.execution)) as torchrun:
             for line in torchrun.lines():
                 _hear(line, progress, speaker)
             if torchrun.process.wait() != 0:

@@ -111,6 +111,11 @@ class TrainsTogether(HfBackend):
         self._loaded.clear()
         self.runtime.resident.drop()
         torch.cuda.empty_cache()  # does nothing without a GPU
+        if self.device.type == "cuda" and torch.cuda.device_count() < several:
+            raise BackendError(
+                f"execution.needs: {several} processes are to share a training ({way}), each with a GPU of its own, "
+                f"and this process can use {torch.cuda.device_count()}; lower processes, or give the stage more GPUs"
+            )
         execution = self.shared.model_copy(update={"device": self.device.type})
         if execution.threads != "auto":
             execution = execution.model_copy(update={"threads": max(1, execution.threads // several)})

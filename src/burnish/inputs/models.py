@@ -19,7 +19,7 @@ from burnish.config import (
     expanded,
 )
 from burnish.errors import BackendError
-from burnish.inputs.feasible import check_unsplit
+from burnish.inputs.feasible import check_processes
 from burnish.inputs.served import Serving, host_of, sent_to_servers, with_servers
 from burnish.models import location
 from burnish.models.adapter import beneath, check_adapter, content_of_adapter
@@ -115,7 +115,7 @@ def find_models(
     cannot be used, and BackendError if the hub does not answer.
     """
     check_trackers(execution)
-    check_unsplit(execution)
+    check_processes(execution)
     found = {model.field: _found(model, execution, offline_ok, known) for model in wanted}
     return FoundModels(with_servers(found, execution, offline_ok))
 

@@ -26,7 +26,14 @@ from burnish.config import (
 )
 from burnish.config.executors import Needs
 from burnish.errors import ConfigError, DataError
-from burnish.inputs.feasible import check_caps, check_launched_once, check_parts, check_processes, least_share
+from burnish.inputs.feasible import (
+    check_caps,
+    check_launched_once,
+    check_parts,
+    check_processes,
+    in_one_process,
+    least_share,
+)
 from burnish.store.json_rows import dump_line
 
 TWO = {"train": Needs(processes=2)}
@@ -143,6 +150,12 @@ def test_a_training_that_is_split_has_several_processes() -> None:
         check_processes(Execution(split_training="fsdp2"))
     check_processes(Execution(split_training="fsdp2", needs=TWO))
     check_processes(Execution())
+
+
+def test_a_verb_of_one_process_has_no_cluster() -> None:
+    with pytest.raises(ConfigError, match=r"executor: ray found, but a refinement is computed by one process on this"):
+        in_one_process(Execution.model_validate({"executor": "ray"}), "a refinement")
+    assert in_one_process(Execution(workers=3), "a refinement").alone
 
 
 def test_each_process_of_a_training_needs_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

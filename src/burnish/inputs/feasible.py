@@ -90,6 +90,19 @@ def check_processes(execution: Execution) -> None:
             )
 
 
+def in_one_process(execution: Execution, what: str) -> Execution:
+    """Return the settings for a verb that computes everything in this process: `workers` do not count for it.
+
+    `what` names its work, as in "a refinement". Raises ConfigError if the stages are to be computed elsewhere.
+    """
+    if not isinstance(execution.executor, LocalExecutor):
+        raise ConfigError(
+            f"execution.executor: {execution.executor.kind} found, but {what} is computed by one process on this "
+            "machine; leave it out (`burnish run` is the command that uses clusters)"
+        )
+    return execution.model_copy(update={"workers": 1})
+
+
 def check_launched_once() -> None:
     """Check that no launcher such as torchrun has started this command in several copies.
 

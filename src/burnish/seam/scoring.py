@@ -14,6 +14,7 @@ from burnish.config import ChatServerSettings, DataConfig, Execution, ModelConfi
 from burnish.errors import DataError
 from burnish.inputs.context import RunContext
 from burnish.inputs.distances import embedded_by
+from burnish.inputs.feasible import in_one_process
 from burnish.inputs.models import find_models, reward_doubts
 from burnish.inputs.writers import writer_of
 from burnish.perturbations import Checker, LeftOut, SourceResources, build
@@ -167,7 +168,7 @@ def context_of(
     """
     context = RunContext(
         store=open_store(store),
-        models=find_models(wanted, execution, offline_ok=False),
+        models=find_models(wanted, in_one_process(execution, "SEAM"), offline_ok=False),
         student=policy,
         execution=execution,
         run=short_hash("seam", str(folder.resolve())),

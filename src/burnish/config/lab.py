@@ -17,7 +17,7 @@ from burnish.config.executors import ExecutorSettings, LocalExecutor, Needs, che
 from burnish.config.judge import ReferenceJudge
 from burnish.config.local_judges import ClassifierConfig
 from burnish.config.methods import ExperimentMethod
-from burnish.config.models import Decoding, Models, TrainSettings
+from burnish.config.models import Decoding, Models, TrainSettings, check_adapters_are_trained
 from burnish.config.tasks import AnyTask
 
 
@@ -291,6 +291,17 @@ class Config(Settings):
                 f"models.weak: {self.models.weak.source!r} found, but the demonstrations come from a file and the "
                 "annotator is not made from ground truth, so nothing uses it; leave it out"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _adapters_are_trained(self) -> Config:
+        strong, weak, taught = self.models.strong, self.models.weak, self.supervision.train
+        check_adapters_are_trained(strong, "models.strong", self.train, "train")
+        if self.train_proposers is not None:
+            check_adapters_are_trained(strong, "models.strong", self.train_proposers, "train_proposers")
+        if weak is not None:
+            field = "train" if taught is None else "supervision.train"
+            check_adapters_are_trained(weak, "models.weak", taught or self.train, field)
         return self
 
     @model_validator(mode="after")

@@ -288,7 +288,7 @@ def test_annotations_go_back_to_the_refinement_that_waits(tmp_path: Path, waitin
     with closing(done(study, "ann@example.org")) as db:
         assert deliver(db, waiting) == 3
         assert deliver(db, waiting) == 0
-        with pytest.raises(DataError, match="never asked for the pair 'compare-0'"):
+        with pytest.raises(DataError, match="asked people about no pair; name the folder"):
             deliver(db, tmp_path)
     said = [row for rows in Mailbox(waiting).said().values() for row in rows]
     assert [(row.id, row.by, row.confidence, row.seconds, row.late, row.early) for row in said] == [

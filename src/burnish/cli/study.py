@@ -61,12 +61,13 @@ def new_command(
     from burnish.people.study import reading  # noqa: PLC0415
     from burnish.people.study.folder import new_study  # noqa: PLC0415
     from burnish.people.study.schema import opened  # noqa: PLC0415
+    from burnish.report.text import plural  # noqa: PLC0415
 
     made = new_study(folder, source, StudyKind(kind), settings, items, questions)
     # Closing a connection that may write removes the files beside the database, which a reader would leave.
     with closing(opened(made.file)) as db:
         count = reading.counts(db, time.time()).items
-    click.echo(f"{count} items: {folder}")
+    click.echo(f"{plural(count, 'item')}: {folder}")
     click.echo(f"edit study.yaml, questions.yaml and texts/ in {folder}; then", err=True)
     click.echo(f"  {shlex.join(['burnish', 'study', 'serve', str(folder)])}", err=True)
 
@@ -281,13 +282,14 @@ def submissions_command(folder: Path, file: Path | None, column: str | None) -> 
     FILE is the list of submissions that the platform gives out (CSV or JSONL). Then the output also says who submitted,
     and has the submitted ids that never opened the link.
     """
+    from burnish.people.study import reading  # noqa: PLC0415
     from burnish.people.study.submissions import as_csv, read_submitted, submissions  # noqa: PLC0415
 
     _check_column(file, column)
-    codes = _folder(folder).rules().codes
-    names = {name: getattr(codes, name).code or "" for name in type(codes).model_fields}
     submitted = None if file is None or column is None else read_submitted(file, column)
     with _folder(folder).opened_to_read() as db:
+        codes = reading.rules_of(db).codes
+        names = {name: getattr(codes, name).code or "" for name in type(codes).model_fields}
         click.echo(as_csv(submissions(db, names, submitted)), nl=False)
 
 

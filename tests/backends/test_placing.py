@@ -147,10 +147,10 @@ def test_all_weights_of_a_model_in_four_bits_are_not_trained(tmp_path: Path) -> 
 
 
 def test_shards_that_accelerate_would_pass_over_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(BackendError, match=r"fsdp2 found, and the device is cpu: accelerate splits"):
+    with pytest.raises(BackendError, match=r"fsdp2 found, and the device is mps: models are split over CUDA GPUs"):
+        check_split(torch.device("mps"), SPLIT)
+    with pytest.raises(BackendError, match=r"execution.split_training: fsdp2 found, but there is one process; set"):
         HfBackend(Execution(device="cpu", split_training="fsdp2"), NoProgress(), {})
-    with pytest.raises(BackendError, match=r"execution.split_training: fsdp2 found, but there is one process"):
-        check_split(CUDA, SPLIT)
     monkeypatch.setenv("WORLD_SIZE", "2")
     check_split(CUDA, SPLIT)
     check_split(CPU, Execution())
@@ -161,6 +161,11 @@ def test_shards_that_accelerate_would_pass_over_are_refused(monkeypatch: pytest.
     [
         ({"device_map": "auto", "workers": 2}, "device_map: auto takes all GPUs for one process, but workers: 2 found"),
         ({"device_map": "auto", "split_training": "fsdp2"}, "device_map: auto and split_training: fsdp2 both split"),
+        (
+            {"device_map": "auto", "needs": {"train": {"processes": 2}}},
+            "device_map: auto takes all GPUs for one process, but needs.train.processes: 2 found",
+        ),
+        ({"device": "mps", "needs": {"train": {"processes": 2}}}, "device: mps has one GPU, but needs.train.processes"),
     ],
 )
 def test_execution_that_contradicts_itself(settings: dict[str, Any], told: str) -> None:

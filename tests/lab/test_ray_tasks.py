@@ -204,6 +204,21 @@ def test_a_stage_gets_what_it_needs(tmp_path: Path) -> None:
     assert {one["max_retries"] for one in ray.given} == {0}
 
 
+def test_a_training_gets_what_all_its_processes_need(tmp_path: Path) -> None:
+    """Ray gives a task one node. So the processes that share a training are on one node, too."""
+
+    def task(_: object, __: object, line: bytes) -> Iterator[bytes]:
+        yield line_of(Report(about=About.FINISHED))
+
+    needs = {"models": {"processes": 4, "cpus": 2, "memory_gb": 3}}
+    brief = briefed(small(execution={"needs": needs}), tmp_path)
+    keys = {stage.name: stage.fingerprint for stage in brief.stages}
+    ray = PlayedRay(task, {"CPU": 8.0, "GPU": 4.0})
+    served(ray, brief, [keys[name] for name in ("train", "answer")])
+    resources = [(one["num_cpus"], one["num_gpus"], one["memory"]) for one in ray.given]
+    assert resources == [(8.0, 4.0, 12e9), (2.0, 1.0, 3e9)]
+
+
 def test_a_stage_that_no_node_can_compute_is_an_error_and_no_hang(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -250,6 +265,12 @@ def test_needs_of_a_stage_that_does_not_exist_are_refused() -> None:
         small(execution={"needs": {"trian": {"gpus": 1}}})
     with pytest.raises(ValueError, match=r"1.5 found; give a part of one GPU, or a whole number of them"):
         small(execution={"needs": {"models": {"gpus": 1.5}}})
+    with pytest.raises(
+        ValueError, match=r"needs.answer.processes: 2 found, but only trainings are shared by processes"
+    ):
+        small(execution={"needs": {"answer": {"processes": 2}}})
+    with pytest.raises(ValueError, match=r"gpus: 0.5 found with processes: 2; each process of a training has one GPU"):
+        small(execution={"needs": {"train": {"processes": 2, "gpus": 0.5}}})
 
 
 def test_the_plan_of_a_run_is_the_same_for_every_executor(tmp_path: Path) -> None:

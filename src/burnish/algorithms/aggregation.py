@@ -78,19 +78,25 @@ def vote(table: LabelTable, seed: int = 0) -> tuple[AggregatedLabel, ...]:
     return _chosen(table, _shares(table), seed)
 
 
-def dawid_skene(table: LabelTable, seed: int = 0) -> DawidSkene:
+def dawid_skene(table: LabelTable, seed: int = 0, known: Mapping[str, str] | None = None) -> DawidSkene:
     """Estimate each worker's confusions and each item's label together (Dawid & Skene 1979), by EM.
 
     The estimate begins with the votes and is the same every time. It is computed with logarithms, so that an item may
     have any number of labels. A worker's good and bad labels are told apart only where workers share items. Ties are
     decided as by `vote`.
+
+    `known` is {item: right label} of gold items. They keep this label, and say more about their workers. Each label in
+    it must have been given by somebody.
     """
+    known_I, right_I = _known_places(table, known or {})
     belief_IV, fit = _shares(table), _Fit(table)
+    belief_IV[known_I] = np.eye(len(table.labels))[right_I]
     prior_V, confusion_WVV = fit.maximised(belief_IV)
     change, steps = math.inf, 0
     while change > _CHANGE and steps < _STEPS:
         before_IV, steps = belief_IV, steps + 1
         belief_IV = fit.expected(prior_V, confusion_WVV)
+        belief_IV[known_I] = np.eye(len(table.labels))[right_I]
         prior_V, confusion_WVV = fit.maximised(belief_IV)
         change = float(np.abs(belief_IV - before_IV).max(initial=0.0))
     names = table.labels
@@ -104,6 +110,13 @@ def dawid_skene(table: LabelTable, seed: int = 0) -> DawidSkene:
         steps=steps,
         converged=change <= _CHANGE,
     )
+
+
+def _known_places(table: LabelTable, known: Mapping[str, str]) -> tuple[list[int], list[int]]:
+    """Return the places of the gold items and of their right labels."""
+    assert set(known.values()) <= set(table.labels), (known, table.labels)
+    places = [place for place, item in enumerate(table.items) if item in known]
+    return places, [table.labels.index(known[table.items[place]]) for place in places]
 
 
 def mean_values(given: Iterable[tuple[str, float]]) -> dict[str, float]:

@@ -47,8 +47,13 @@ def _folder(path: Path) -> StudyFolder:
 @click.option("--kind", type=_KIND, required=True, help="What people do.")
 @click.option("--settings", type=_PATH, metavar="FILE", help="YAML file with settings that differ from the defaults.")
 @click.option("--items", type=click.IntRange(1), metavar="N", help="Take N items, drawn at random [default: all].")
+@click.option(
+    "--questions", type=_PATH, metavar="FILE", help="YAML file of check questions in place of the paper's questions."
+)
 @settled
-def new_command(folder: Path, source: Path, kind: str, settings: Path | None, items: int | None) -> None:
+def new_command(
+    folder: Path, source: Path, kind: str, settings: Path | None, items: int | None, questions: Path | None
+) -> None:
     """Make the folder of a new study.
 
     Its settings and texts are files that you can edit until the first person arrives.
@@ -57,7 +62,7 @@ def new_command(folder: Path, source: Path, kind: str, settings: Path | None, it
     from burnish.people.study.folder import new_study  # noqa: PLC0415
     from burnish.people.study.schema import opened  # noqa: PLC0415
 
-    made = new_study(folder, source, StudyKind(kind), settings, items)
+    made = new_study(folder, source, StudyKind(kind), settings, items, questions)
     # Closing a connection that may write removes the files beside the database, which a reader would leave.
     with closing(opened(made.file)) as db:
         count = reading.counts(db, time.time()).items
@@ -243,13 +248,14 @@ def export_command(folder: Path, to: Path | None, into: Path | None, notes: bool
 def agreement_command(folder: Path, as_json: bool) -> None:
     """Measure how much the people of a study agree, as `burnish agreement` does.
 
-    For each person, it also says how many seconds they took, how many of the check questions they answered right, and
-    how often they preferred the answer that was shown first.
+    For each person, it also says how many seconds they took, how many of the check questions and gold pairs they
+    answered right, and how often they preferred the answer that was shown first. Demonstrations have no agreement:
+    it says how long people took, how much they wrote, and how many checks were right.
     """
-    from burnish.people.study.agreeing import study_agreement  # noqa: PLC0415
+    from burnish.people.study.agreeing import measured  # noqa: PLC0415
 
     with _folder(folder).opened_to_read() as db:
-        found = study_agreement(db)
+        found = measured(db)
     if as_json:
         print_json(found.as_json())
         return

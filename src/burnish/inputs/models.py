@@ -19,7 +19,7 @@ from burnish.config import (
     expanded,
 )
 from burnish.errors import BackendError
-from burnish.inputs.feasible import check_unsplit
+from burnish.inputs.feasible import check_processes
 from burnish.inputs.found import FoundModel
 from burnish.inputs.served import sent_to_servers, with_servers
 from burnish.models import location
@@ -85,7 +85,7 @@ def find_models(
     cannot be used, and BackendError if the hub does not answer.
     """
     check_trackers(execution)
-    check_unsplit(execution)
+    check_processes(execution)
     found = {model.field: _found(model, execution, offline_ok, known) for model in wanted}
     return FoundModels(with_servers(found, execution, offline_ok))
 

@@ -191,6 +191,11 @@ class Stage:
         return hashlib.sha256(canonical(self.payload)).hexdigest()
 
 
+Alter = Callable[[Callable[[bytes | None], bytes | None]], None]
+"""Replaces an object by what a function makes of its bytes. The function gets None if there is no object, and returns
+None if nothing is to be changed. It is called again if another process was faster."""
+
+
 class Store(FinishedStages):
     """A folder with the finished stages, the work under way, and the records of the runs that refer to stages."""
 
@@ -258,6 +263,11 @@ class Store(FinishedStages):
         """Return which process computes a stage now, if `Others` cannot see it. There is none in a shared folder."""
         return None
 
+    def tally(self, account: str) -> Alter | None:
+        """Return what changes the object in which all hosts count the calls of an account. In a shared folder there is
+        none: all processes see the same ledger."""
+        return None
+
     def refer(self, out: Path, fingerprints: Sequence[str]) -> None:
         """Record from which stages the results in the folder `out` came, so that `gc` keeps these stages.
 
@@ -275,6 +285,9 @@ class Store(FinishedStages):
     def forget_run(self, name: str) -> None:
         """Remove the record of a run."""
         (self.root / RUNS / name).unlink(missing_ok=True)
+
+    def forget_silent(self) -> None:
+        """Remove the signs of life of dead attempts that `forgotten_notes` cannot see. A folder has none."""
 
     def unneeded(self, wanted: AbstractSet[str]) -> Iterator[Garbage]:
         """Yield the finished stages that no run needs. `wanted` are the names of the folders of the others.

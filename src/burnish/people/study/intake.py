@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import re
@@ -31,9 +32,11 @@ PROPOSAL = str(DemonstrationSource.PROPOSAL)
 _PROMPTS = ("prompt", "question", "instruction")
 
 
-class ScreeningQuestion(Settings):
-    """A pair that lets people in if they choose the expected answer."""
+class KnownPair(Settings):
+    """A pair whose better answer is known. It lets people in before the work (`screening`), or it stands among the work
+    and looks like it (`gold`)."""
 
+    role: Literal[ItemRole.SCREENING, ItemRole.GOLD] = ItemRole.SCREENING
     prompt: _Text
     first: _Text
     second: _Text
@@ -48,7 +51,7 @@ class CheckQuestion(Settings):
     words: tuple[_Text, ...] = ()
 
 
-_SCREENING: TypeAdapter[tuple[ScreeningQuestion, ...]] = TypeAdapter(tuple[ScreeningQuestion, ...])
+_PAIRS: TypeAdapter[tuple[KnownPair, ...]] = TypeAdapter(tuple[KnownPair, ...])
 _CHECKS: TypeAdapter[tuple[CheckQuestion, ...]] = TypeAdapter(tuple[CheckQuestion, ...])
 
 
@@ -62,16 +65,17 @@ def read_checks(text: str, name: str, kind: StudyKind) -> list[StudyItem]:
     values = cast("list[Any]", values)
     match kind:
         case StudyKind.COMPARISONS:
+            numbers = {role: itertools.count(1) for role in (ItemRole.SCREENING, ItemRole.GOLD)}
             return [
                 StudyItem(
-                    name=f"screening-{number}",
-                    role=ItemRole.SCREENING,
+                    name=f"{one.role}-{next(numbers[one.role])}",
+                    role=one.role,
                     prompt=one.prompt,
                     a=one.first,
                     b=one.second,
                     expected="a" if one.expected == "first" else "b",
                 )
-                for number, one in enumerate(checked(_SCREENING, values, name), 1)
+                for one in checked(_PAIRS, values, name)
             ]
         case StudyKind.DEMONSTRATIONS:
             return [

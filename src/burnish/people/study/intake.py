@@ -98,6 +98,11 @@ def found_words(expected: str, answer: str) -> dict[str, bool]:
     return {word: re.search(rf"(?<!\w){re.escape(word)}(?!\w)", answer, re.IGNORECASE) is not None for word in words}
 
 
+def looked_for(expected: str) -> str:
+    """Return what the answer to a check should have, in words for people."""
+    return json.loads(expected)["look_for"]
+
+
 def read_items(source: Path, kind: StudyKind, most: int | None, seed: int) -> list[StudyItem]:
     """Return the items of work from the folder of a refinement or a run, or from a JSONL file.
 

@@ -47,8 +47,13 @@ def _folder(path: Path) -> StudyFolder:
 @click.option("--kind", type=_KIND, required=True, help="What people do.")
 @click.option("--settings", type=_PATH, metavar="FILE", help="YAML file with settings that differ from the defaults.")
 @click.option("--items", type=click.IntRange(1), metavar="N", help="Take N items, drawn at random [default: all].")
+@click.option(
+    "--questions", type=_PATH, metavar="FILE", help="YAML file of check questions in place of the paper's questions."
+)
 @settled
-def new_command(folder: Path, source: Path, kind: str, settings: Path | None, items: int | None) -> None:
+def new_command(
+    folder: Path, source: Path, kind: str, settings: Path | None, items: int | None, questions: Path | None
+) -> None:
     """Make the folder of a new study.
 
     Its settings and texts are files that you can edit until the first person arrives.
@@ -56,12 +61,13 @@ def new_command(folder: Path, source: Path, kind: str, settings: Path | None, it
     from burnish.people.study import reading  # noqa: PLC0415
     from burnish.people.study.folder import new_study  # noqa: PLC0415
     from burnish.people.study.schema import opened  # noqa: PLC0415
+    from burnish.report.text import plural  # noqa: PLC0415
 
-    made = new_study(folder, source, StudyKind(kind), settings, items)
+    made = new_study(folder, source, StudyKind(kind), settings, items, questions)
     # Closing a connection that may write removes the files beside the database, which a reader would leave.
     with closing(opened(made.file)) as db:
         count = reading.counts(db, time.time()).items
-    click.echo(f"{count} items: {folder}")
+    click.echo(f"{plural(count, 'item')}: {folder}")
     click.echo(f"edit study.yaml, questions.yaml and texts/ in {folder}; then", err=True)
     click.echo(f"  {shlex.join(['burnish', 'study', 'serve', str(folder)])}", err=True)
 
@@ -243,13 +249,14 @@ def export_command(folder: Path, to: Path | None, into: Path | None, notes: bool
 def agreement_command(folder: Path, as_json: bool) -> None:
     """Measure how much the people of a study agree, as `burnish agreement` does.
 
-    For each person, it also says how many seconds they took, how many of the check questions they answered right, and
-    how often they preferred the answer that was shown first.
+    For each person, it also says how many seconds they took, how many of the check questions and gold pairs they
+    answered right, and how often they preferred the answer that was shown first. Demonstrations have no agreement:
+    it says how long people took, how much they wrote, and how many checks were right.
     """
-    from burnish.people.study.agreeing import study_agreement  # noqa: PLC0415
+    from burnish.people.study.agreeing import measured  # noqa: PLC0415
 
     with _folder(folder).opened_to_read() as db:
-        found = study_agreement(db)
+        found = measured(db)
     if as_json:
         print_json(found.as_json())
         return
@@ -275,13 +282,14 @@ def submissions_command(folder: Path, file: Path | None, column: str | None) -> 
     FILE is the list of submissions that the platform gives out (CSV or JSONL). Then the output also says who submitted,
     and has the submitted ids that never opened the link.
     """
+    from burnish.people.study import reading  # noqa: PLC0415
     from burnish.people.study.submissions import as_csv, read_submitted, submissions  # noqa: PLC0415
 
     _check_column(file, column)
-    codes = _folder(folder).rules().codes
-    names = {name: getattr(codes, name).code or "" for name in type(codes).model_fields}
     submitted = None if file is None or column is None else read_submitted(file, column)
     with _folder(folder).opened_to_read() as db:
+        codes = reading.rules_of(db).codes
+        names = {name: getattr(codes, name).code or "" for name in type(codes).model_fields}
         click.echo(as_csv(submissions(db, names, submitted)), nl=False)
 
 

@@ -13,6 +13,7 @@ from burnish.algorithms.seam import Response, check_response
 from burnish.config import ChatServerSettings, Execution, ModelConfig, WantedModel
 from burnish.errors import DataError
 from burnish.inputs.context import RunContext
+from burnish.inputs.feasible import in_one_process
 from burnish.inputs.models import find_models, reward_doubts
 from burnish.perturbations import LeftOut
 from burnish.protocols import Backend, Score
@@ -137,7 +138,7 @@ def context_of(
     """
     context = RunContext(
         store=open_store(store),
-        models=find_models(wanted, execution, offline_ok=False),
+        models=find_models(wanted, in_one_process(execution, "SEAM"), offline_ok=False),
         student=policy,
         execution=execution,
         run=short_hash("seam", str(folder.resolve())),

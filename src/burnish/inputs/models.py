@@ -35,7 +35,8 @@ from burnish.types import Artifact, Head
 class FoundModel:
     """A model with its commit and number format, the identity of its weights, and its head.
 
-    `trained` means that it is a folder that burnish trained. Such a model is used without further training. `serving`
+    `trained` means that it is a folder that burnish trained. Such a model is used without further training.
+    `as_it_is` means that the model is not trained before it is used, whoever made it. `serving`
     says which server answers and scores in the model's place, or is None.
     """
 
@@ -43,6 +44,7 @@ class FoundModel:
     weights: Artifact
     head: Head = Head.NONE
     trained: bool = False
+    as_it_is: bool = False
     serving: Serving | None = None
 
     def artifact(self, steps: Steps) -> Artifact:
@@ -127,9 +129,11 @@ def _found(wanted: WantedModel, execution: Execution, offline_ok: bool, known: K
     if wanted.as_it_is and path is not None and (path / CARD).is_file():
         check_files(wanted.model, path, wanted.field)
         _check_beneath(path, wanted.field)
-        return FoundModel(model=wanted.model, weights=content_of(path, known), head=wanted.head, trained=True)
+        return FoundModel(
+            model=wanted.model, weights=content_of(path, known), head=wanted.head, trained=True, as_it_is=True
+        )
     model, weights = resolve_model(wanted.model, wanted.field, execution, offline_ok, known)
-    return FoundModel(model=model, weights=weights, head=wanted.head)
+    return FoundModel(model=model, weights=weights, head=wanted.head, as_it_is=wanted.as_it_is)
 
 
 def _check_beneath(trained: Path, field: str) -> None:

@@ -14,6 +14,7 @@ from burnish.config import ChatServerSettings, DataConfig, Execution, ModelConfi
 from burnish.errors import DataError
 from burnish.inputs.context import RunContext
 from burnish.inputs.distances import embedded_by
+from burnish.inputs.heads import check_heads
 from burnish.inputs.models import find_models, reward_doubts
 from burnish.inputs.writers import writer_of
 from burnish.perturbations import Checker, LeftOut, SourceResources, build
@@ -176,6 +177,8 @@ def context_of(
         terminal=Terminal(),
         own_backend=own_backend,
     )
+    if own_backend is None:
+        check_heads(context.models)
     if any(one.field == REWARD for one in wanted):
         for doubt in reward_doubts(context.models[REWARD]):
             context.terminal.say(doubt)

@@ -15,8 +15,9 @@ from refused import check_refused
 from burnish.cli import main
 from burnish.config import ModelConfig
 from burnish.errors import ConfigError
+from burnish.inputs.found import FoundModel
 from burnish.inputs.heads import check_heads
-from burnish.inputs.models import FoundModel, FoundModels
+from burnish.inputs.models import FoundModels
 from burnish.models.location import EMBEDDED
 from burnish.types import Artifact, Head
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from burnish.errors import ConfigError, brief
-from burnish.inputs.models import FoundModel, FoundModels
+from burnish.inputs.found import FoundModel
+from burnish.inputs.models import FoundModels
 from burnish.models import location
 from burnish.models.weights import FlawError, tensor_names
 from burnish.types import Head

@@ -18,7 +18,7 @@ import pytest
 from embedded import QUICK, ROWS, STRONG, base
 
 from burnish.backends import launching, open_backend
-from burnish.backends.launching import FOLDER, Job, SharedTrainingError, launch
+from burnish.backends.launching import FOLDER, SharedTraining, SharedTrainingError, launch
 from burnish.config import Execution, LoraConfig
 from burnish.config.executors import Needs
 from burnish.errors import BackendError, BurnishError, DataError, StageError
@@ -58,8 +58,8 @@ class Heard:
         self.all.append(message)
 
 
-def job(into: Path) -> Job:
-    return Job(
+def job(into: Path) -> SharedTraining:
+    return SharedTraining(
         way="train",
         model=START,
         settings=QUICK,

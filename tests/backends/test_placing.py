@@ -98,6 +98,18 @@ def test_an_attached_adapter_is_the_merged_one_but_for_rounding(tmp_path: Path) 
     assert not any("lora" in name for name, _ in whole.named_parameters())
 
 
+@pytest.mark.slow
+def test_a_base_that_answers_itself_is_not_read_a_second_time(tmp_path: Path) -> None:
+    """Two copies of a large model would not fit into memory."""
+    backend, start = opened(), base(tmp_path / "base", ATTACHED)
+    alone = scores(opened(), start)
+    model = finetuned(backend, start, tmp_path / "model", 0)
+    trained = scores(backend, model)
+    assert scores(backend, start) == alone
+    assert scores(backend, model) == trained != alone
+    assert backend.runtime.resident.read == 1
+
+
 def test_another_model_frees_the_base(tmp_path: Path) -> None:
     backend, start = opened(), base(tmp_path / "base", ATTACHED)
     model = finetuned(backend, start, tmp_path / "model", 0)

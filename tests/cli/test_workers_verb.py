@@ -86,6 +86,19 @@ def test_a_folder_that_is_neither_is_refused(store: Store, tmp_path: Path) -> No
     check_refused(CliRunner().invoke(main, arguments), "has no run with this results folder; give its --store")
 
 
+def test_a_working_directory_with_results_folders_is_no_store(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "here" / "runs" / "mine").mkdir(parents=True)
+    result = CliRunner().invoke(main, ["workers", str(tmp_path / "here"), "--store", str(store.root)])
+    check_refused(result, "has no run with this results folder")
+
+
+def test_of_two_hosts_with_the_same_results_folder_this_one_counts(store: Store, tmp_path: Path) -> None:
+    (mine,) = (store.root / "runs").glob("*.json")
+    record = json.loads(mine.read_text())
+    (store.root / "runs" / "0.json").write_text(json.dumps(record | {"host": "elsewhere", "stages": ["d" * 64]}))
+    assert shown(tmp_path / "out", "--store", store.root).startswith("1 of 3 planned stages are finished")
+
+
 def test_a_url_that_is_no_bucket_is_named_as_such() -> None:
     check_refused(CliRunner().invoke(main, ["workers", "ftp://x"]), "store: ftp:// is no bucket that burnish knows")
 

@@ -229,10 +229,35 @@ def test_a_stage_that_no_node_can_compute_is_an_error_and_no_hang(
     (key,) = [stage.fingerprint for stage in brief.stages if stage.name == "train"][:1]
     ray = PlayedRay(lambda *_: Never())
     warning, report = served(ray, brief, [key])
-    assert "train: no node of the Ray cluster has 1 CPU cores and 1 GPUs; waiting" in warning.message
+    assert "train: no node of the Ray cluster has 1 CPU core and 1 GPU; waiting" in warning.message
     assert (report.about, report.error) == (About.FAILED, "BackendError")
     assert report.message.endswith("add a node, or lower execution.needs; finished work is kept")
     assert len(ray.cancelled) == 1
+
+
+def test_a_stage_that_waited_for_a_busy_node_is_given_time_when_that_node_dies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stage waits longer than PATIENCE before the only node with a GPU is gone. Then another node comes."""
+    monkeypatch.setattr(ray_driver, "LOOK_SECONDS", 0.0)
+    now = [0.0]
+    monkeypatch.setattr(ray_driver.time, "monotonic", lambda: now[0])
+    brief = briefed(small(execution={"needs": {"models": {"gpus": 1}}}), tmp_path)
+    (key,) = [stage.fingerprint for stage in brief.stages if stage.name == "train"][:1]
+    reports: list[Report] = []
+    ray = PlayedRay(lambda *_: Never(), {"CPU": 4.0, "GPU": 1.0})
+    driver = Driver(ray, b"", brief, Channel(lambda line: reports.append(read_line(line, Report))))
+    driver._submit(Assignment(config=0, fingerprint=key))
+    seen: list[list[About]] = []
+    for moment, gpus in ((400.0, 1.0), (410.0, 0.0), (600.0, 0.0), (610.0, 1.0), (620.0, 0.0), (900.0, 0.0)):
+        now[0], ray.has["GPU"] = moment, gpus
+        driver._look()
+        seen.append([report.about for report in reports])
+    assert seen[2] == [About.SAID]  # it is told once
+    assert seen[-1] == [About.SAID, About.SAID]
+    now[0] = 921.0
+    driver._look()
+    assert reports[-1].about is About.FAILED
 
 
 def test_needs_of_a_stage_that_does_not_exist_are_refused() -> None:

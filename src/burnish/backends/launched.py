@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from burnish.backends.launching import DONE, JOB, JOBS, RESULT, ROW, ROWS, Job
+from burnish.backends.launching import DONE, JOB, JOBS, RESULT, ROW, ROWS, SharedTraining
 from burnish.errors import BurnishError
 from burnish.services.parent import die_with
 from burnish.store.files import write_atomic
@@ -69,7 +69,7 @@ def train(folder: Path) -> None:
         torch.distributed.destroy_process_group()
 
 
-def _tracking(job: Job, teller: Teller) -> Tracking | None:
+def _tracking(job: SharedTraining, teller: Teller) -> Tracking | None:
     from burnish.backends.tracking import tracking_of  # noqa: PLC0415 few trainings need it
 
     return tracking_of(job.execution, job.project, teller)

@@ -58,7 +58,7 @@ DONE: Mapping[Way, TypeAdapter[Any]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class SharedTraining:
     """A training that several processes share.
 
     `more` are the arguments that only this way of training has: `checkpoints`, `centring` or `objective`. `project` and
@@ -77,14 +77,14 @@ class Job:
     label: str = ""
 
 
-JOBS: TypeAdapter[Job] = TypeAdapter(Job)
+JOBS: TypeAdapter[SharedTraining] = TypeAdapter(SharedTraining)
 
 
 class SharedTrainingError(RuntimeError):
     """A process of a shared training has met a fault of burnish, of a library or of a GPU."""
 
 
-def launch(job: Job, rows: Iterable[Any], several: int, progress: Progress, speaker: Speaker | None) -> Any:
+def launch(job: SharedTraining, rows: Iterable[Any], several: int, progress: Progress, speaker: Speaker | None) -> Any:
     """Let `several` processes train together, and return what the training returns.
 
     Raises the error of the first process that failed, if burnish raises it on purpose. Raises SharedTrainingError or

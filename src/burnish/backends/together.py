@@ -11,7 +11,7 @@ import torch
 from burnish.algorithms.rewards import RewardTrained
 from burnish.backends import Progress
 from burnish.backends.hf import HfBackend
-from burnish.backends.launching import Job, Way, launch
+from burnish.backends.launching import SharedTraining, Way, launch
 from burnish.backends.tracking import Tracking
 from burnish.config import Execution, ModelConfig, Objective, TrainSettings
 from burnish.config.executors import needs_of
@@ -119,7 +119,7 @@ class TrainsTogether(HfBackend):
         execution = self.shared.model_copy(update={"device": self.device.type})
         if execution.threads != "auto":
             execution = execution.model_copy(update={"threads": max(1, execution.threads // several)})
-        job = Job(
+        job = SharedTraining(
             way=way,
             model=model,
             settings=settings,

@@ -17,7 +17,7 @@ from burnish.config.executors import ExecutorSettings, LocalExecutor, Needs, che
 from burnish.config.judge import ReferenceJudge
 from burnish.config.local_judges import ClassifierConfig
 from burnish.config.methods import ExperimentMethod
-from burnish.config.models import Decoding, Models, TrainSettings
+from burnish.config.models import Decoding, Models, TrainSettings, check_adapters_are_trained
 from burnish.config.tasks import AnyTask
 
 
@@ -55,7 +55,7 @@ class Execution(Settings):
     they are not enough. It is for models that do not fit on one GPU, and needs `workers: 1`."""
     split_training: Literal["none", "fsdp2"] = "none"
     """`fsdp2` splits the weights, gradients and optimiser of each training that several processes share
-    (`needs.train.processes`) over these processes. It is for models that are too large for one GPU."""
+    (`processes` of `train` in `needs`) over these processes. It is for models that are too large for one GPU."""
     batch_tokens: Count | Literal["auto"] = "auto"
     """The number of tokens, padding included, in one batch. In scoring these are the tokens that are read. In
     generation they are the tokens of prompts and answers, once for each beam."""
@@ -291,6 +291,17 @@ class Config(Settings):
                 f"models.weak: {self.models.weak.source!r} found, but the demonstrations come from a file and the "
                 "annotator is not made from ground truth, so nothing uses it; leave it out"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _adapters_are_trained(self) -> Config:
+        strong, weak, taught = self.models.strong, self.models.weak, self.supervision.train
+        check_adapters_are_trained(strong, "models.strong", self.train, "train")
+        if self.train_proposers is not None:
+            check_adapters_are_trained(strong, "models.strong", self.train_proposers, "train_proposers")
+        if weak is not None:
+            field = "train" if taught is None else "supervision.train"
+            check_adapters_are_trained(weak, "models.weak", taught or self.train, field)
         return self
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""Computes the stages of a run with several workers, in the order of a `Agenda`."""
+"""Computes the stages of a run with several workers, in the order of an `Agenda`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ POLL_SECONDS = 0.2
 
 
 class Foreman:
-    """Gives the stages of a agenda to a pool.
+    """Gives the stages of an agenda to a pool.
 
     If the worker of a stage dies, the stage is tried again, on another worker. If a stage waits for people, all stages
     that do not need it are computed, so that all pairs wait together. If a stage fails or must wait for a larger

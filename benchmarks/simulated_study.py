@@ -30,7 +30,6 @@ from burnish.people.study.agreeing import study_agreement
 from burnish.people.study.choosing import demonstration_texts, label_choices
 from burnish.people.study.figure import figure_lines, study_figure, write_study_figure
 from burnish.people.study.folder import StudyFolder, new_study
-from burnish.people.study.model import ItemRole
 from burnish.store.files import pretty, write_atomic, write_rows
 from burnish.types import short_hash
 
@@ -81,7 +80,7 @@ def with_checks(study: StudyFolder, world: World) -> World:
     """Let people know the answers to the checks or the screening pairs of a study."""
     kind = study.rules().kind
     for item in study.checks(kind):
-        if item.role is ItemRole.SCREENING:
+        if kind is StudyKind.COMPARISONS:
             better, worse = (item.a, item.b) if item.expected == "a" else (item.b, item.a)
             world.quality[item.prompt, better], world.quality[item.prompt, worse] = 4.0, -4.0
         else:

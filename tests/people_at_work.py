@@ -16,16 +16,17 @@ PAIRS = ComparisonStudy(per_sitting=4, wanted=2, minutes=10, screening_tries=2)
 TEXTS = DemonstrationStudy(per_sitting=3, minutes=10)
 
 
-def pair_items(count: int, screening: int = 2) -> list[StudyItem]:
+def pair_items(count: int, screening: int = 2, gold: int = 0) -> list[StudyItem]:
     work = [
         StudyItem(name=f"w{number}", role=ItemRole.WORK, prompt=f"prompt {number}", a=f"a{number}", b=f"b{number}")
         for number in range(count)
     ]
-    checks = [
-        StudyItem(name=f"s{number}", role=ItemRole.SCREENING, prompt="which?", a="right", b="wrong", expected="a")
-        for number in range(screening)
+    roles = [(ItemRole.SCREENING, number) for number in range(screening)]
+    roles += [(ItemRole.GOLD, number) for number in range(gold)]
+    return work + [
+        StudyItem(name=f"{role}-{number}", role=role, prompt="which?", a="right", b="wrong", expected="a")
+        for role, number in roles
     ]
-    return work + checks
 
 
 def text_items(count: int, checks: int = 2) -> list[StudyItem]:
@@ -36,10 +37,11 @@ def text_items(count: int, checks: int = 2) -> list[StudyItem]:
     ]
 
 
-def in_memory(rules: StudySettings, count: int = 12) -> sqlite3.Connection:
-    """Return a new study in memory."""
+def in_memory(rules: StudySettings, count: int = 12, gold: int = 0) -> sqlite3.Connection:
+    """Return a new study in memory. `gold` is the number of gold pairs in a study of comparisons."""
     db = opened(":memory:")
-    create(db, rules, pair_items(count) if isinstance(rules, ComparisonStudy) else text_items(count), "a test", 0.0)
+    items = pair_items(count, gold=gold) if isinstance(rules, ComparisonStudy) else text_items(count)
+    create(db, rules, items, "a test", 0.0)
     return db
 
 
@@ -60,6 +62,12 @@ def right_reply(question: ShownQuestion) -> SentReply:
     if not question.second:
         return SentReply(text="three")
     return SentReply(value=-2 if question.first == "right" else 2)
+
+
+def wrong_reply(question: ShownQuestion) -> SentReply:
+    """Return the reply of a person who prefers the other answer."""
+    reply = right_reply(question)
+    return SentReply(value=-(reply.value or 0))
 
 
 def worked(

@@ -152,14 +152,18 @@ def rows(count: int, text: str = "") -> list[dict[str, Any]]:
 
 
 def made_study(
-    folder: Path, kind: StudyKind, settings: str = "", items: list[dict[str, Any]] | None = None
+    folder: Path,
+    kind: StudyKind,
+    settings: str = "",
+    items: list[dict[str, Any]] | None = None,
+    questions: Path | None = None,
 ) -> StudyFolder:
     """Make a study with six items."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in items or rows(6)))
     own = "" if "per_sitting" in settings else SETTINGS[kind]
     (folder / "settings.yaml").write_text(own + settings)
-    return new_study(folder / "study", folder / "rows.jsonl", kind, folder / "settings.yaml")
+    return new_study(folder / "study", folder / "rows.jsonl", kind, folder / "settings.yaml", questions=questions)
 
 
 @contextmanager

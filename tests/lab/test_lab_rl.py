@@ -15,10 +15,12 @@ from burnish.backends.fake import FakeBackend
 from burnish.config import RlMethod
 from burnish.errors import BackendError, ConfigError, DataError
 from burnish.lab.running import plan
+from burnish.lab.timing import trained_models
 from burnish.protocols import Score
 from burnish.report.words import found_here
 from burnish.steps.artifacts import TRAINING, read_json
 from burnish.steps.reinforcing import read_policy_curve
+from burnish.store.stages import Store
 from burnish.types import Completion, Prompt
 
 ORACLE = {"annotator": {"kind": "oracle"}}
@@ -41,6 +43,19 @@ def test_a_policy_learns_from_the_checker(tmp_path: Path) -> None:
         assert run.counts["train_rows"] == 4 * 8
         # Labels stay as they are.
         assert run.metrics["label_accuracy"] == found.run("sft", 0).metrics["label_accuracy"]
+
+
+def test_the_results_say_where_each_policy_lies(tmp_path: Path) -> None:
+    methods = [{"kind": "sft"}, rl(name="careful", beta=0.3), rl(name="bold")]
+    found = measured(small(methods=methods), tmp_path, Poor(gold()))
+    store = Store(tmp_path / "store")
+    folders = {one.label: one.folder for one in trained_models(found.executor.records, store).models}
+    # Both methods are of one kind, so that their names tell them apart.
+    for name in ("careful", "bold"):
+        model = found.outcome(name, 1).round.model
+        assert Path(folders[f"seed 0 {name} round 1"]) == Path(model.path).resolve()
+    assert Path(folders["seed 0 sft"]) == Path(found.outcome("sft", 0).round.model.path).resolve()
+    assert Path(folders["seed 0 weak supervisor"]).is_dir()
 
 
 class Seeded(Poor):

@@ -129,6 +129,45 @@ def test_labels_are_written(tmp_path: Path, by: str | None, name: str) -> None:
     assert ran(tmp_path / "labels.csv", "--labels", to, "--overwrite").exit_code == 0
 
 
+GOLD = [
+    {"item": f"g{n}", "worker": worker, "label": label, "right": "B"}
+    for n in range(4)
+    for worker, label in (("ann", "A"), ("bob", "B"))
+]
+
+
+def test_gold_items_help_the_estimate_and_are_no_part_of_the_output(tmp_path: Path) -> None:
+    rows = [
+        {"item": f"i{n}", "worker": who, "label": "A" if who == "ann" else "B"}
+        for n in (1, 2)
+        for who in ["ann", "bob"]
+    ]
+    labels, gold, to = write(tmp_path / "labels.csv", rows), write(tmp_path / "gold.csv", GOLD), tmp_path / "out.jsonl"
+    plain = ran(labels, "--json")
+    done = ran(labels, "--gold", gold, "--labels", to, "--by", "dawid-skene", "--json")
+    assert done.stdout == plain.stdout
+    found = [json.loads(line) for line in to.read_text().splitlines()]
+    assert [(row["item"], row["label"], row["given"]) for row in found] == [("i1", "B", 2), ("i2", "B", 2)]
+    assert "--gold: helps only Dawid and Skene's model" in refused(
+        labels, "--gold", gold, "--labels", tmp_path / "b.csv"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"right": "A"}, "column 'right' is 'B', but 'A' for the same item before"),
+        ({"item": "i1"}, "item 'i1' is in FILE, too"),
+        ({"item": "g9", "right": "C"}, "column 'right' is 'C', which no worker gave"),
+        ({"right": ""}, "column 'right' is empty"),
+    ],
+)
+def test_wrong_gold_items_are_named(tmp_path: Path, change: dict[str, str], message: str) -> None:
+    gold = write(tmp_path / "gold.csv", [{**GOLD[0], **change}, *GOLD[1:]])
+    labels = write(tmp_path / "labels.csv", ROWS)
+    assert message in refused(labels, "--gold", gold, "--labels", tmp_path / "out.csv", "--by", "dawid-skene")
+
+
 def test_an_estimate_that_does_not_settle_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("burnish.algorithms.aggregation._STEPS", 1)
     done = ran(write(tmp_path / "labels.csv", ROWS), "--labels", tmp_path / "out.csv", "--by", "dawid-skene")

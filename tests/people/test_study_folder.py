@@ -83,8 +83,9 @@ def test_a_new_study_has_all_its_files_and_a_code_for_each_end(tmp_path: Path, p
     assert [item.expected for item in study.checks(COMPARISONS)] == ["a", "b", "a"]
 
 
-def test_the_defaults_of_demonstrations_are_the_papers(tmp_path: Path, pairs: Path):
-    study = new_study(tmp_path / "study", pairs, DEMONSTRATIONS)
+def test_the_defaults_of_demonstrations_are_the_papers(tmp_path: Path):
+    prompts = write_pairs(tmp_path / "prompts.jsonl", *({"prompt": f"q{number}"} for number in range(20)))
+    study = new_study(tmp_path / "study", prompts, DEMONSTRATIONS)
     rules = study.rules()
     assert isinstance(rules, DemonstrationStudy)
     assert (rules.per_sitting, rules.least_seconds, rules.most_seconds, rules.wanted) == (15, 60, 120, 1)
@@ -92,6 +93,19 @@ def test_the_defaults_of_demonstrations_are_the_papers(tmp_path: Path, pairs: Pa
     assert any("presented with 15 questions" in block.lines[0] for block in texts)
     assert any("more than 1 minute and less than 2 minutes" in block.lines[0] for block in texts)
     assert any("3 randomly placed quality check questions" in block.lines[0] for block in texts)
+
+
+def test_people_are_told_of_no_more_questions_than_there_are(tmp_path: Path, pairs: Path):
+    def told(kind: StudyKind, questions: str | None) -> str:
+        study = new_study(tmp_path / f"{kind}-{questions}", pairs, kind)
+        if questions is not None:
+            (study.path / "questions.yaml").write_text(questions)
+        return "\n".join(line for block in study.texts(study.rules()).texts["task"] for line in block.lines)
+
+    assert "shown 4 request-response groups" in told(COMPARISONS, None)
+    assert "screening" not in told(COMPARISONS, "[]")
+    assert "presented with 4 questions" in told(DEMONSTRATIONS, None)
+    assert "quality check" not in told(DEMONSTRATIONS, "")
 
 
 def test_a_folder_that_exists_is_left_alone(tmp_path: Path, pairs: Path):
@@ -272,7 +286,7 @@ def test_annotations_go_back_to_the_refinement_that_waits(tmp_path: Path, waitin
     with closing(done(study, "ann@example.org")) as db:
         assert deliver(db, waiting) == 3
         assert deliver(db, waiting) == 0
-        with pytest.raises(DataError, match="never asked for the pair 'compare-0'"):
+        with pytest.raises(DataError, match="asked people about no pair; name the folder"):
             deliver(db, tmp_path)
     said = [row for rows in Mailbox(waiting).said().values() for row in rows]
     assert [(row.id, row.by, row.confidence, row.seconds, row.late, row.early) for row in said] == [

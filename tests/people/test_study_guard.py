@@ -60,7 +60,7 @@ ADMIN_ROUTES = {
     "POST /people/{public}/extend": 400,
     "POST /people/{public}/forget": "/people/p001",
     "GET /items": 200,
-    "GET /agreement": 422,  # demonstrations have no labels
+    "GET /agreement": 422,  # nobody has answered yet
     "POST /state": 400,
     "GET /export/{name}": 200,
     "GET /static/{name}": 200,

@@ -86,6 +86,8 @@ def said(role: ItemRole = ItemRole.WORK, text: str = "", early: bool = False) ->
         role=role,
         example_id="i",
         prompt="q",
+        a="",
+        b="",
         expected='{"look_for": "3", "words": ["3", "three"]}' if role is ItemRole.CHECK else "",
         by="p001",
         shown=None,

@@ -6,7 +6,7 @@ import sqlite3
 from collections import Counter
 
 import pytest
-from people_at_work import PAIRS, TEXTS, begun, in_memory, pair_items, person, right_reply, worked
+from people_at_work import PAIRS, TEXTS, begun, in_memory, pair_items, person, worked, wrong_reply
 
 from burnish.config.study import ComparisonStudy
 from burnish.errors import DataError
@@ -22,11 +22,6 @@ from burnish.people.study.reading import answers, counts, sittings
 from burnish.people.study.schema import opened
 from burnish.people.study.sittings import GRACE, arrive, standing, sweep, withdraw
 from burnish.types import Order
-
-
-def wrong_reply(question: ShownQuestion) -> SentReply:
-    reply = right_reply(question)
-    return SentReply(value=-(reply.value or 0))
 
 
 def state_of(db: sqlite3.Connection, session: str) -> tuple[AttemptState, str | None]:

@@ -42,11 +42,18 @@ class StudyMachine(RuleBasedStateMachine):
         self.kept: dict[str, tuple[Any, ...]] = {}
         self.erased = False
 
-    @initialize(comparisons=st.booleans(), wanted=st.integers(1, 3), tries=st.integers(1, 3), items=st.integers(3, 9))
-    def make(self, comparisons: bool, wanted: int, tries: int, items: int) -> None:
-        rules = PAIRS.model_copy(update={"screening_tries": tries}) if comparisons else TEXTS
+    @initialize(
+        comparisons=st.booleans(),
+        wanted=st.integers(1, 3),
+        tries=st.integers(1, 3),
+        items=st.integers(3, 9),
+        gold=st.integers(0, 3),
+        more_gold=st.integers(0, 2),
+    )
+    def make(self, comparisons: bool, wanted: int, tries: int, items: int, gold: int, more_gold: int) -> None:
+        rules = PAIRS.model_copy(update={"screening_tries": tries, "gold": gold}) if comparisons else TEXTS
         self.study: StudySettings = rules.model_copy(update={"wanted": wanted})
-        self.db = in_memory(self.study, items)
+        self.db = in_memory(self.study, items, gold + more_gold)
 
     @rule(who=PEOPLE)
     def come(self, who: int) -> None:

@@ -14,7 +14,7 @@ from study_pages import COMPARISONS, DEMONSTRATIONS, in_process, made_study, ser
 from burnish.cli import main as cli
 from burnish.config.study import StudyKind
 from burnish.people import web
-from burnish.people.study.checking import CheckCount, check_counts
+from burnish.people.study.checking import RightCount, known_counts
 from burnish.people.study.folder import StudyFolder
 from burnish.people.study.managing import renew
 from burnish.people.study.model import SentReply, ShownQuestion
@@ -143,7 +143,7 @@ def test_checks_of_demonstrations_are_counted_by_their_words(tmp_path: Path):
     study = made_study(tmp_path, DEMONSTRATIONS)
     done(study, "ann")  # each answer is "three", which one of the three checks wants
     with closing(opened(study.file)) as db:
-        assert check_counts(db) == {"p001": CheckCount(right=1, judged=3)}
+        assert known_counts(db).checks() == {"p001": RightCount(right=1, judged=3)}
     with in_process(study) as served:
         assert "1 of 3" in served.admin().get("/people").text
 
@@ -243,7 +243,7 @@ def test_the_demo_is_served(monkeypatch: pytest.MonkeyPatch, kind: StudyKind):
         assert pages.start.startswith("http://127.0.0.1:")
         pages.stop()
 
-    monkeypatch.setattr("burnish.cli.study._say_where", stop)
+    monkeypatch.setattr("burnish.cli.study_serving._say_where", stop)
     assert said("demo", "--kind", kind, "--port", 0, "--admin-port", 0) == ""
 
 

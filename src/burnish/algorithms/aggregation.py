@@ -7,7 +7,7 @@ axes V, the first is the right label and the second is the given one.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -78,19 +78,26 @@ def vote(table: LabelTable, seed: int = 0) -> tuple[AggregatedLabel, ...]:
     return _chosen(table, _shares(table), seed)
 
 
-def dawid_skene(table: LabelTable, seed: int = 0) -> DawidSkene:
+def dawid_skene(table: LabelTable, seed: int = 0, known: Mapping[str, str] | None = None) -> DawidSkene:
     """Estimate each worker's confusions and each item's label together (Dawid & Skene 1979), by EM.
 
     The estimate begins with the votes and is the same every time. It is computed with logarithms, so that an item may
     have any number of labels. A worker's good and bad labels are told apart only where workers share items. Ties are
     decided as by `vote`.
+
+    `known` is {item: right label} of gold items. They keep this label, and say more about their workers. They say
+    nothing about how frequent each label is, because somebody chose them. Each label in it must have been given by
+    somebody.
     """
-    belief_IV, fit = _shares(table), _Fit(table)
+    known_I, right_I = _known_places(table, known or {})
+    belief_IV, fit = _shares(table), _Fit(table, known_I)
+    belief_IV[known_I] = np.eye(len(table.labels))[right_I]
     prior_V, confusion_WVV = fit.maximised(belief_IV)
     change, steps = math.inf, 0
     while change > _CHANGE and steps < _STEPS:
         before_IV, steps = belief_IV, steps + 1
         belief_IV = fit.expected(prior_V, confusion_WVV)
+        belief_IV[known_I] = np.eye(len(table.labels))[right_I]
         prior_V, confusion_WVV = fit.maximised(belief_IV)
         change = float(np.abs(belief_IV - before_IV).max(initial=0.0))
     names = table.labels
@@ -104,6 +111,13 @@ def dawid_skene(table: LabelTable, seed: int = 0) -> DawidSkene:
         steps=steps,
         converged=change <= _CHANGE,
     )
+
+
+def _known_places(table: LabelTable, known: Mapping[str, str]) -> tuple[list[int], list[int]]:
+    """Return the places of the gold items and of their right labels."""
+    assert set(known.values()) <= set(table.labels), (known, table.labels)
+    places = [place for place, item in enumerate(table.items) if item in known]
+    return places, [table.labels.index(known[table.items[place]]) for place in places]
 
 
 def mean_values(given: Iterable[tuple[str, float]]) -> dict[str, float]:
@@ -124,8 +138,11 @@ def _shares(table: LabelTable) -> Floats:
 class _Fit:
     """The two steps of EM. Rows that are summed together are brought together once: G counts (worker, label)."""
 
-    def __init__(self, table: LabelTable) -> None:
+    def __init__(self, table: LabelTable, known_I: Sequence[int]) -> None:
+        """`known_I` are the places of the gold items."""
         self.table, self.labels = table, len(table.labels)
+        self.drawn_I = np.ones(len(table.items), dtype=bool)
+        self.drawn_I[list(known_I)] = False
         # The rows of an item follow each other in the table.
         self.start_I = np.unique(table.item_N, return_index=True)[1]
         group_N = table.worker_N * self.labels + table.label_N
@@ -135,7 +152,7 @@ class _Fit:
 
     def maximised(self, belief_IV: Floats) -> tuple[Floats, Floats]:
         """Return the shares of the labels and each worker's confusions, given what each item's label probably is."""
-        prior_V = belief_IV.sum(axis=0) + _WRONG
+        prior_V = belief_IV[self.drawn_I].sum(axis=0) + _WRONG
         start_VV = np.where(np.eye(self.labels, dtype=bool), _RIGHT, _WRONG)
         confusion_WVV = np.tile(start_VV, (len(self.table.workers), 1, 1))
         sum_GV = _summed(belief_IV[self.item_N], self.start_G)

@@ -24,7 +24,8 @@ class WorkerSummary:
     if nobody else labelled these items. `pairs` is the number of those labels. `median_seconds` is None if no time is
     known. `chose_first` is the share of the comparisons without a tie in which the worker preferred the answer that was
     shown first, with its Wilson interval, or None if there are none. `passed` of `checked` answers to check questions,
-    whose right label is known, were right. They are no part of `labels`.
+    and `gold_passed` of `gold_checked` answers to gold items were right: their right label is known. They are no part
+    of `labels`.
     """
 
     worker: str
@@ -35,6 +36,8 @@ class WorkerSummary:
     chose_first: Interval | None
     passed: int
     checked: int
+    gold_passed: int
+    gold_checked: int
 
     @property
     def leans(self) -> bool:
@@ -51,24 +54,36 @@ class WorkerSummary:
         }
 
 
-def by_worker(given: Iterable[GivenLabel], checks: Iterable[tuple[str, bool]] = ()) -> list[WorkerSummary]:
+def by_worker(
+    given: Iterable[GivenLabel], checks: Iterable[tuple[str, bool]] = (), gold: Iterable[tuple[str, bool]] = ()
+) -> list[WorkerSummary]:
     """Return what is known of each worker who gave a label, sorted by name. A worker must not label an item twice.
 
-    `checks` has (worker, whether the answer was right) for each answer to a check question.
+    `checks` has (worker, whether the answer was right) for each answer to a check question, and `gold` for each answer
+    to a gold item, which is a check that looks like work.
     """
     rows = list(given)
-    of_checks: defaultdict[str, list[bool]] = defaultdict(list)
-    for worker, passed in checks:
-        of_checks[worker].append(passed)
+    of_checks, of_gold = _by_name(checks), _by_name(gold)
     on_item: defaultdict[str, Counter[str]] = defaultdict(Counter)
     of_worker: defaultdict[str, list[GivenLabel]] = defaultdict(list)
     for one in rows:
         on_item[one.item][one.label] += 1
         of_worker[one.worker].append(one)
-    return [_summary(worker, own, on_item, of_checks[worker]) for worker, own in sorted(of_worker.items())]
+    return [
+        _summary(worker, own, on_item, of_checks[worker], of_gold[worker]) for worker, own in sorted(of_worker.items())
+    ]
 
 
-def _summary(worker: str, own: list[GivenLabel], on_item: dict[str, Counter[str]], checks: list[bool]) -> WorkerSummary:
+def _by_name(results: Iterable[tuple[str, bool]]) -> defaultdict[str, list[bool]]:
+    found: defaultdict[str, list[bool]] = defaultdict(list)
+    for worker, passed in results:
+        found[worker].append(passed)
+    return found
+
+
+def _summary(
+    worker: str, own: list[GivenLabel], on_item: dict[str, Counter[str]], checks: list[bool], gold: list[bool]
+) -> WorkerSummary:
     # The worker's own label is among those on the item, so one is taken off.
     same = sum(on_item[one.item][one.label] - 1 for one in own)
     pairs = sum(on_item[one.item].total() - 1 for one in own)
@@ -83,4 +98,6 @@ def _summary(worker: str, own: list[GivenLabel], on_item: dict[str, Counter[str]
         chose_first=wilson(sum(sides), len(sides)) if sides else None,
         passed=sum(checks),
         checked=len(checks),
+        gold_passed=sum(gold),
+        gold_checked=len(gold),
     )

@@ -11,6 +11,7 @@ from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Protocol
 
 from burnish.config import DType, Execution, ModelConfig
+from burnish.config.executors import most_processes
 from burnish.errors import BackendError
 from burnish.models.chat import ChatTemplate
 from burnish.models.memory import Shape
@@ -59,9 +60,13 @@ def open_backend(
             "process, and unset WORLD_SIZE"
         )
     _quiet()
-    from burnish.backends.hf import HfBackend  # noqa: PLC0415 (torch is imported when a model is needed, not before)
+    # torch is imported when a model is needed, not before.
+    if most_processes(execution.needs)[0] > 1:
+        from burnish.backends.together import TrainsTogether as Opened  # noqa: PLC0415
+    else:
+        from burnish.backends.hf import HfBackend as Opened  # noqa: PLC0415
 
-    return HfBackend(execution, progress, sources, tracking)
+    return Opened(execution, progress, sources, tracking)
 
 
 def fast_dtype(execution: Execution) -> DType:

@@ -96,11 +96,23 @@ def _check_folder(folder: Path) -> None:
     type=click.Choice(["vote", "dawid-skene"]),
     help="How these labels are found: by the most votes, or by Dawid and Skene's model of the workers [default: vote].",
 )
+@click.option(
+    "--gold",
+    type=_PATH,
+    metavar="FILE",
+    help="Labels of items whose right label is known, in a column `right`: Dawid and Skene's model learns from them.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace an existing file at --labels.")
 @JSON
 @settled
 def agreement_command(
-    file: Path, ordinal: str | None, labels: Path | None, by: str | None, overwrite: bool, as_json: bool
+    file: Path,
+    ordinal: str | None,
+    labels: Path | None,
+    by: str | None,
+    gold: Path | None,
+    overwrite: bool,
+    as_json: bool,
 ) -> None:
     """Measure how much the workers agree who labelled the same items.
 
@@ -108,15 +120,15 @@ def agreement_command(
     ignored. A figure that is undefined is null, with the reason.
     """
     # Each command imports what it needs when it runs, so that `burnish --help` stays fast.
-    from burnish.algorithms.aggregation import dawid_skene, vote  # noqa: PLC0415
     from burnish.algorithms.agreement import agreement, cohen  # noqa: PLC0415
     from burnish.algorithms.label_table import label_table  # noqa: PLC0415
     from burnish.algorithms.per_worker import by_worker  # noqa: PLC0415
     from burnish.people.agreement_words import agreement_words  # noqa: PLC0415
-    from burnish.people.label_file import check_target, order_of, read_labels, write_aggregated  # noqa: PLC0415
+    from burnish.people.label_file import GoldLabels, check_target, order_of, read_gold, read_labels  # noqa: PLC0415
 
-    check_target(labels, by, overwrite)
+    check_target(labels, by, overwrite, gold)
     given = read_labels(file, order := order_of(ordinal))
+    known = GoldLabels() if gold is None else read_gold(gold, given, order)
     table = label_table(given, order)
     found = agreement(table)
     if as_json:
@@ -125,10 +137,13 @@ def agreement_command(
         for line in agreement_words(found, cohen(table), by_worker(given)):
             click.echo(line)
     if labels is not None:
+        from burnish.algorithms.aggregation import dawid_skene, vote  # noqa: PLC0415
+        from burnish.people.label_file import write_aggregated  # noqa: PLC0415
+
         aggregated = vote(table)
         if by == "dawid-skene":
-            estimate = dawid_skene(table)
-            aggregated = estimate.labels
+            estimate = dawid_skene(label_table([*given, *known.given], order), known=known.right)
+            aggregated = tuple(one for one in estimate.labels if one.item not in known.right)
             if not estimate.converged:
                 click.echo(f"warning: the estimate still changed after {estimate.steps:,} steps", err=True)
         count = write_aggregated(labels, aggregated, overwrite)

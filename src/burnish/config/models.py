@@ -180,6 +180,28 @@ class TrainSettings(Settings):
     """Use less memory and more time."""
 
 
+def check_adapters_are_trained(model: ModelConfig, field: str, train: TrainSettings, trained: str) -> None:
+    """Raise ValueError if a model's settings are for adapters, and `train` trains all its weights.
+
+    `field` and `trained` are the fields of the model and of `train`.
+    """
+    # Training checks most of this, too. Here it is refused before anything is computed.
+    if train.lora is not None:
+        return
+    if model.adapter is AdapterUse.CONTINUE:
+        setting, fix = "adapter: continue", f"set {field}.adapter to merge"
+    elif model.quantise is not None:
+        setting, fix = f"quantise: {model.quantise}", f"leave {field}.quantise out"
+    elif model.trained_adapter == "attach":
+        setting, fix = "trained_adapter: attach", f"leave {field}.trained_adapter out"
+    else:
+        return
+    raise ValueError(
+        f"{field}.{setting} found, and {trained}.lora: null, which trains all weights; {fix}, or leave {trained}.lora "
+        "out"
+    )
+
+
 class Decoding(Settings):
     """How answers are generated (appendix A.2: 4 beams)."""
 

@@ -116,7 +116,7 @@ class ComparisonStudy(StudyBase):
 
     kind: Literal[StudyKind.COMPARISONS] = StudyKind.COMPARISONS
     per_sitting: Count = 50
-    """How many pairs a person compares, without the screening pairs."""
+    """How many pairs a person compares, without the screening pairs and the gold pairs."""
     least_seconds: PositiveFloat = 30
     """An answer in less time is flagged as early. It is kept."""
     most_seconds: PositiveFloat = 60
@@ -126,6 +126,9 @@ class ComparisonStudy(StudyBase):
     points: Annotated[int, Field(ge=3, le=21, strict=True)] = 7
     """The number of points of the scale. It is odd, because the middle means that the answers are alike. The paper
     does not state it."""
+    gold: Annotated[int, Field(ge=0, le=1000, strict=True)] = 0
+    """How many pairs with a known answer stand at random places among the pairs of a sitting. They look like all other
+    pairs, and show who pays attention. They are the pairs with `role: gold` in questions.yaml. The paper has none."""
     screening_tries: Annotated[int, Field(ge=1, le=10, strict=True)] = 1
     """How often a person may try to pass the screening pairs. The paper has 1. Prolific's rules ask for 2."""
 

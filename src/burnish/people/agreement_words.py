@@ -11,7 +11,8 @@ from burnish.report.text import MINUS, percent, percent_range, plural, terminal
 
 _SHOWN = 10
 """How many labels are listed, and how many workers of whom nothing but their labels is known."""
-_NONE = "–"
+NONE = "–"
+"""What stands in a table where nothing is known."""
 _HINT = " (--ordinal gives one)"
 
 
@@ -89,31 +90,46 @@ def _table(workers: Sequence[WorkerSummary]) -> Iterator[str]:
     yield "each worker, those with whom others agree least first"
     yield "(others agree: how often the other labels of an item are the same as this worker's;"
     yield "first side: how often the answer that was shown first was preferred, without ties):"
-    rows = [("worker", "labels", "others agree", "median seconds", "checks right", "first side")]
-    rows += [_cells(one) for one in sorted(workers, key=_by_agreement)]
+    # Most studies have no gold items, and then a column of dashes would only make the table wider.
+    with_gold = any(one.gold_checked for one in workers)
+    gold = ("gold right",) if with_gold else ()
+    rows = [("worker", "labels", "others agree", "median seconds", "checks right", *gold, "first side")]
+    rows += [_cells(one, with_gold) for one in sorted(workers, key=_by_agreement)]
+    yield from in_columns(rows)
+
+
+def in_columns(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    """Yield a line for each row of a table, with columns as wide as their widest cell."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         yield "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
-def _cells(one: WorkerSummary) -> tuple[str, ...]:
+def _cells(one: WorkerSummary, with_gold: bool) -> tuple[str, ...]:
+    gold = (right_words(one.gold_passed, one.gold_checked),) if with_gold else ()
     return (
         terminal(one.worker),
         f"{one.labels:,}",
         _others(one),
-        _NONE if one.median_seconds is None else f"{one.median_seconds:.1f}",
-        f"{one.passed} of {one.checked}" if one.checked else _NONE,
+        NONE if one.median_seconds is None else f"{one.median_seconds:.1f}",
+        right_words(one.passed, one.checked),
+        *gold,
         _side(one),
     )
 
 
+def right_words(passed: int, checked: int) -> str:
+    """Write how many checks were right."""
+    return f"{passed} of {checked}" if checked else NONE
+
+
 def _others(one: WorkerSummary) -> str:
-    return _NONE if one.agrees is None else f"{percent(one.agrees)} of {one.pairs:,}"
+    return NONE if one.agrees is None else f"{percent(one.agrees)} of {one.pairs:,}"
 
 
 def _side(one: WorkerSummary) -> str:
     if one.chose_first is None:
-        return _NONE
+        return NONE
     bounds = one.chose_first.ci95
     interval = "" if bounds is None else f" ({percent_range(bounds)})"
     lean = ", leans to a side" if one.leans else ""

@@ -23,6 +23,8 @@ from burnish.store.files import write_atomic
 from burnish.store.json_rows import dump_line
 
 ITEM, WORKER, LABEL = COLUMNS = ("item", "worker", "label")
+RIGHT = "right"
+"""The column of the right label, in a table of gold items."""
 _CSV = (".csv", ".csv.gz", ".tsv", ".tsv.gz")
 _JSONL = (".jsonl", ".jsonl.gz")
 
@@ -50,7 +52,57 @@ def read_labels(path: Path, order: Sequence[str] = ()) -> list[GivenLabel]:
     is of another kind. Raises DataError, which names the row, if a column or a value is missing, if a worker labels an
     item twice, if a label is not in `order`, or if fewer than two workers gave labels.
     """
+    given = [one for _, _, one in _given(path, order)]
+    if len({one.worker for one in given}) < 2:
+        raise DataError(
+            f"{path.name}: column {WORKER!r} is {shown(given[0].worker)} in every row; agreement needs the labels of "
+            "two workers or more, in one file"
+        )
+    return given
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class GoldLabels:
+    """Labels that workers gave to gold items, and the right label of each of these items."""
+
+    given: tuple[GivenLabel, ...] = ()
+    right: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
+
+
+def read_gold(path: Path, labels: Sequence[GivenLabel], order: Sequence[str] = ()) -> GoldLabels:
+    """Read labels of items whose right label is known, in a table that has also the column `right`.
+
+    `labels` are those of the other items. Raises DataError as `read_labels` does, and if an item has two right labels,
+    if a right label is one that nobody ever gave, or if an item is among the others, too.
+    """
+    others = {one.item for one in labels}
+    right: dict[str, str] = {}
     given: list[GivenLabel] = []
+    places: dict[str, str] = {}
+    for where, values, one in _given(path, order):
+        label = _cell(where, values, RIGHT)
+        if right.setdefault(one.item, label) != label:
+            raise DataError(
+                f"{where}: column {RIGHT!r} is {shown(label)}, but {shown(right[one.item])} for the same item before; "
+                "correct one of them"
+            )
+        if one.item in others:
+            raise DataError(f"{where}: {ITEM} {shown(one.item)} is in FILE, too; leave it in one of the two files")
+        given.append(one)
+        places[one.item] = where
+    known = {one.label for one in (*labels, *given)}
+    for item, label in right.items():
+        if label not in known:
+            raise DataError(
+                f"{places[item]}: column {RIGHT!r} is {shown(label)}, which no worker gave to any item; write it as "
+                "the workers do"
+            )
+    return GoldLabels(given=tuple(given), right=right)
+
+
+def _given(path: Path, order: Sequence[str]) -> list[tuple[str, Mapping[str, JsonValue], GivenLabel]]:
+    """Return the place, the values and the label of each row. Raises as `read_labels` does."""
+    found: list[tuple[str, Mapping[str, JsonValue], GivenLabel]] = []
     # {(item, worker): the place of the row}
     places: dict[tuple[str, str], str] = {}
     for where, values in _rows(path):
@@ -66,15 +118,10 @@ def read_labels(path: Path, order: Sequence[str] = ()) -> list[GivenLabel]:
                 f"{where}: {WORKER} {shown(worker)} labels {ITEM} {shown(item)} a second time (first: {earlier}); "
                 "leave one of the two rows"
             )
-        given.append(GivenLabel(item=item, worker=worker, label=label))
-    if not given:
+        found.append((where, values, GivenLabel(item=item, worker=worker, label=label)))
+    if not found:
         raise DataError(f"{path.name}: no rows; give a file with the columns {', '.join(COLUMNS)}")
-    if len({one.worker for one in given}) < 2:
-        raise DataError(
-            f"{path.name}: column {WORKER!r} is {shown(given[0].worker)} in every row; agreement needs the labels of "
-            "two workers or more, in one file"
-        )
-    return given
+    return found
 
 
 def write_aggregated(path: Path, labels: Iterable[AggregatedLabel], overwrite: bool = False) -> int:
@@ -100,12 +147,14 @@ def write_aggregated(path: Path, labels: Iterable[AggregatedLabel], overwrite: b
     return len(rows)
 
 
-def check_target(path: Path | None, by: str | None, overwrite: bool) -> None:
+def check_target(path: Path | None, by: str | None, overwrite: bool, gold: Path | None = None) -> None:
     """Check the file for aggregated labels before anything is computed. `path` is None if none is written.
 
     Raises ConfigError if the file exists (unless `overwrite` is true) or is of another kind than .csv and .jsonl, or if
-    an option needs a file and there is none.
+    an option needs a file and there is none, or if there are gold items for a vote, which cannot use them.
     """
+    if gold is not None and (path is None or by != "dawid-skene"):
+        raise ConfigError("--gold: helps only Dawid and Skene's model; give --labels FILE --by dawid-skene, too")
     if path is not None:
         _sheet_of(path, overwrite)
     elif by is not None or overwrite:

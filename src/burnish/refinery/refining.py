@@ -90,7 +90,9 @@ def refine_data(config: RefineConfig, run_options: RunOptions) -> FinishedRefine
     finished. Raises BurnishError if the user must correct something.
     """
     check_launched_once()
-    found = find(config, offline_ok=False, known=KnownHashes(run_options.store / HASHES))
+    # With a bucket, its cache has the hashes. The path of `run_options` is then a URL.
+    known = KnownHashes(open_store(run_options.store).root / HASHES)
+    found = find(config, offline_ok=False, known=known)
     check_servers(found.config, run_options.budget)
     check_pairs(run_options.pairs, found.config, found.table, run_options.out, overwrite=run_options.overwrite)
     context = _context(found, run_options)

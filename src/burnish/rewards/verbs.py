@@ -13,6 +13,7 @@ from burnish.config import Execution, ModelConfig, WantedModel
 from burnish.config.rewards import RewardTraining
 from burnish.errors import ConfigError
 from burnish.inputs.context import RunContext
+from burnish.inputs.feasible import in_one_process
 from burnish.inputs.models import find_models, reward_doubts
 from burnish.models.card import copy_model, remove_model
 from burnish.protocols import Backend
@@ -149,7 +150,7 @@ def identity_of(given: GivenPairs) -> Artifact:
 def _context(wanted: list[WantedModel], execution: Execution, model: ModelConfig, place: Workplace) -> RunContext:
     return RunContext(
         store=open_store(place.store),
-        models=find_models(wanted, execution, offline_ok=False),
+        models=find_models(wanted, in_one_process(execution, "a reward model"), offline_ok=False),
         student=model,
         execution=execution,
         run=short_hash("reward"),

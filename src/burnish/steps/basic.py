@@ -37,8 +37,8 @@ from burnish.store.keyed_rows import KeyedRows, LazyRows
 from burnish.store.keys import texts_of
 from burnish.store.listings import write_listings
 from burnish.store.runners import Runner
-from burnish.store.shards import Division, Shard
-from burnish.store.stages import Work
+from burnish.store.shards import Shard
+from burnish.store.stages import Division, Work
 from burnish.tasks.answers import matchers
 from burnish.types import (
     Artifact,

@@ -123,7 +123,8 @@ class PolicyRound:
     @property
     def label(self) -> str:
         """What the training is called where people read it."""
-        return f"{self.method.kind} round {self.number}"
+        # The name, because an experiment may have several methods of this kind.
+        return f"{self.method.name} round {self.number}"
 
     def shaping(self, scales: Sequence[RewardScale]) -> Shaping:
         """Return how the rewards of the sources become one reward."""

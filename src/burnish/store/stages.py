@@ -26,7 +26,7 @@ from burnish.store.files import Appender, explained_write_errors, pretty, remove
 from burnish.store.finished import Done, FinishedStages
 from burnish.store.garbage import Garbage, garbage_at
 from burnish.store.manifest import SCHEMA_VERSION, Damage, RunRecord, read_costs, read_record
-from burnish.store.shards import Division
+from burnish.store.shards import Shard
 from burnish.store.under_way import UnderWay, notes_under_way
 from burnish.types import Artifact
 
@@ -136,6 +136,18 @@ class Work:
         if spent is not None:
             self.counts, self.started = spent.counts, self.started - spent.seconds
         return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Division:
+    """How a stage can be cut into parts.
+
+    `run` computes the lines of one part of the JSONL file `file`, in the order of the whole file. The stage finds the
+    lines of finished parts in its own folder, as if a killed run had left them there.
+    """
+
+    file: str
+    run: Callable[[Work, Shard], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,11 +12,13 @@ from burnish.errors import ConfigError, DataError
 from burnish.people.mailbox import ANNOTATIONS, WAITING, Annotation, Mailbox, said_by_value
 from burnish.people.study import reading
 from burnish.people.study.answering import winner
+from burnish.people.study.checking import is_right
 from burnish.people.study.model import AnswerRow, AssignmentState, ItemRole
 from burnish.store.files import explained_write_errors, write_rows
 from burnish.types import Order
 
 DEMONSTRATIONS, ANSWERS, LABELS = "demonstrations.jsonl", "answers.jsonl", "labels.jsonl"
+GOLD = "gold.jsonl"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,9 +36,11 @@ class WrittenDemonstration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerLine:
-    """One answer of a study: also those to checks and screening pairs, and those that no longer count.
+    """One answer of a study: also those to questions with a known answer, and those that no longer count.
 
-    `choice` is the better side in the pair's own order: A, B or tie. `weight` is 1 / P(the item was sent to people).
+    `choice` is the better side in the pair's own order: A, B or tie. `right` says for screening pairs, checks and gold
+    pairs whether the answer was right (a check: whether it has one of the expected words). `weight` is
+    1 / P(the item was sent to people).
     """
 
     item: str
@@ -46,6 +50,7 @@ class AnswerLine:
     shown: Order | None
     value: int | None
     choice: str
+    right: bool | None
     text: str
     note: str
     seconds: float
@@ -66,6 +71,16 @@ class LabelLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GoldLine:
+    """The choice of a person on a gold pair and the right one, for `burnish agreement --gold`."""
+
+    item: str
+    worker: str
+    label: str
+    right: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Exported:
     """What an export wrote: the files, and the number of answers that count."""
 
@@ -77,8 +92,9 @@ def export_study(db: sqlite3.Connection, to: Path, *, notes: bool = False) -> Ex
     """Write the answers of a study into a folder.
 
     The folder gets `annotations.jsonl` or `demonstrations.jsonl` with the answers that count, and `answers.jsonl` with
-    all of them. Comparisons are also written as `labels.jsonl`, a plain table of the choices. `notes` adds the notes
-    that people wrote, which may say who they are. Raises ConfigError if the folder holds files of a refinement.
+    all of them. Comparisons are also written as `labels.jsonl`, a plain table of the choices, and the choices on gold
+    pairs, if there are any, as `gold.jsonl`. `notes` adds the notes that people wrote, which may say who they are.
+    Raises ConfigError if the folder holds files of a refinement.
     """
     if (to / WAITING).exists():
         raise ConfigError(f"--to: {str(to)!r} is the folder of a refinement; name another one, or use --into")
@@ -91,6 +107,9 @@ def export_study(db: sqlite3.Connection, to: Path, *, notes: bool = False) -> Ex
             name, rows = ANNOTATIONS, list[object](study_annotations(db, rules, notes=notes))
             write_rows(to / LABELS, labels_of(db))
             files.append(to / LABELS)
+            if gold := list(gold_labels(db)):
+                write_rows(to / GOLD, gold)
+                files.append(to / GOLD)
         case DemonstrationStudy():
             name, rows = DEMONSTRATIONS, list[object](_demonstrations(db))
     write_rows(to / name, rows)
@@ -109,6 +128,8 @@ def deliver(db: sqlite3.Connection, folder: Path, *, notes: bool = False) -> int
     mailbox = Mailbox(folder)
     said = mailbox.said()
     asked = {pair.id for pair in mailbox.asked()} | said.keys()
+    if not asked:
+        raise DataError(f"{folder}: asked people about no pair; name the folder from which the study was made")
     before = {(row.id, row.by): row for rows in said.values() for row in rows}
     found = list(study_annotations(db, rules, notes=notes))
     foreign = [row.id for row in found if row.id not in asked]
@@ -164,6 +185,15 @@ def labels_of(db: sqlite3.Connection) -> Iterator[LabelLine]:
         yield LabelLine(item=one.item, worker=one.by, label=choice_of(one.value, one.shown))
 
 
+def gold_labels(db: sqlite3.Connection) -> Iterator[GoldLine]:
+    """Yield the choices on gold pairs, sorted by pair and person. Those of rejected people are among them."""
+    rows = (one for one in reading.answers(db) if one.role is ItemRole.GOLD)
+    for one in sorted(rows, key=lambda one: (one.item, one.by)):
+        assert one.value is not None
+        assert one.shown is not None
+        yield GoldLine(item=one.item, worker=one.by, label=choice_of(one.value, one.shown), right=one.expected.upper())
+
+
 def counting(db: sqlite3.Connection) -> Iterator[AnswerRow]:
     """Yield the answers to work that were not voided, sorted by item and person."""
     counting = (
@@ -174,7 +204,6 @@ def counting(db: sqlite3.Connection) -> Iterator[AnswerRow]:
 
 def _lines(db: sqlite3.Connection, *, notes: bool) -> Iterator[AnswerLine]:
     for one in reading.answers(db):
-        choice = "" if one.value is None or one.shown is None else choice_of(one.value, one.shown)
         yield AnswerLine(
             item=one.item,
             role=one.role,
@@ -182,7 +211,8 @@ def _lines(db: sqlite3.Connection, *, notes: bool) -> Iterator[AnswerLine]:
             counts=one.state is AssignmentState.ANSWERED,
             shown=one.shown,
             value=one.value,
-            choice=choice,
+            choice=own_choice(one),
+            right=is_right(one),
             text=one.text,
             note=one.note if notes else "",
             seconds=round(one.seconds, 3),
@@ -192,6 +222,11 @@ def _lines(db: sqlite3.Connection, *, notes: bool) -> Iterator[AnswerLine]:
             weight=one.weight,
             why=one.why,
         )
+
+
+def own_choice(one: AnswerRow) -> str:
+    """Return the better side of a pair in its own order: A, B or tie. It is "" for a text."""
+    return "" if one.value is None or one.shown is None else choice_of(one.value, one.shown)
 
 
 def choice_of(value: int, shown: Order) -> str:

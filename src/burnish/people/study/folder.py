@@ -24,9 +24,9 @@ from burnish.errors import ConfigError, StageError
 from burnish.people.study import managing, reading
 from burnish.people.study.beside import note_study
 from burnish.people.study.intake import read_checks, read_items
-from burnish.people.study.model import StudyItem
+from burnish.people.study.model import ItemRole, StudyItem
 from burnish.people.study.schema import FILE, opened, opened_to_read
-from burnish.people.study.texts import PageTexts, default_file, default_texts, read_texts
+from burnish.people.study.texts import PageTexts, default_file, default_texts, read_texts, why_unread
 from burnish.store.files import PART, explained_write_errors
 
 SETTINGS, QUESTIONS, TEXT_FOLDER, LOCK = "study.yaml", "questions.yaml", "texts", "study.lock"
@@ -54,7 +54,11 @@ class StudyFolder:
 
     def texts(self, rules: StudySettings) -> PageTexts:
         """Return the texts of the pages. Raises ConfigError if a file is missing or wrong."""
-        return read_texts(self.path / TEXT_FOLDER, rules, len(self.checks(rules.kind)))
+        # People are told of screening pairs and checks. Gold pairs are part of the work to them.
+        told = sum(one.role is not ItemRole.GOLD for one in self.checks(rules.kind))
+        with self.opened_to_read() as db:
+            items = reading.counts(db, 0.0).items
+        return read_texts(self.path / TEXT_FOLDER, rules, told, items)
 
     @contextmanager
     def locked(self) -> Generator[None]:
@@ -97,34 +101,41 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read ({error}); put the file back, in UTF-8") from None
+        raise ConfigError(f"{path}: cannot be read ({why_unread(error)}); check the path and the file") from None
 
 
 def new_study(
-    path: Path, source: Path, kind: StudyKind, settings: Path | None = None, most: int | None = None
+    path: Path,
+    source: Path,
+    kind: StudyKind,
+    settings: Path | None = None,
+    most: int | None = None,
+    questions: Path | None = None,
 ) -> StudyFolder:
     """Make the folder of a new study. It is either complete or absent. A refinement or run whose pairs are its items
     notes where it is.
 
-    `settings` is a file with settings that differ from the defaults. `most` draws so many items at random. Raises
-    ConfigError if the folder exists or a setting is wrong, and DataError if the items cannot be read.
+    `settings` is a file with settings that differ from the defaults. `most` draws so many items at random. `questions`
+    is a file of check questions in place of the paper's. Raises ConfigError if the folder exists, or a setting or a
+    question is wrong, and DataError if the items cannot be read.
     """
     if os.path.lexists(path):
         raise ConfigError(f"{path}: exists already; name another folder for the study")
     rules = _with_codes(_given(settings, kind))
+    asked = default_file(f"{kind}/{QUESTIONS}") if questions is None else _text(questions)
+    checks = read_checks(asked, QUESTIONS if questions is None else str(questions), kind)
     items = read_items(source, kind, most, rules.seed)
     beside = path.with_name(f".{path.name}.{os.getpid()}{PART}")
     with explained_write_errors(path):
         try:
             (beside / TEXT_FOLDER).mkdir(parents=True)
             (beside / SETTINGS).write_text(_as_yaml(rules), encoding="utf-8")
-            (beside / QUESTIONS).write_text(default_file(f"{kind}/{QUESTIONS}"), encoding="utf-8")
+            (beside / QUESTIONS).write_text(asked, encoding="utf-8")
             for name, text in default_texts(kind).items():
                 (beside / TEXT_FOLDER / name).write_text(text, encoding="utf-8")
             # Nobody but the owner reads who took part.
             os.close(os.open(beside / FILE, os.O_CREAT | os.O_WRONLY, 0o600))
             with closing(opened(beside / FILE)) as db:
-                checks = StudyFolder(path=beside).checks(kind)
                 db.execute("BEGIN")
                 managing.create(db, rules, [*items, *checks], str(source), time.time())
                 db.execute("COMMIT")

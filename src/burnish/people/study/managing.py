@@ -6,8 +6,8 @@ import secrets
 import sqlite3
 from collections.abc import Sequence
 
-from burnish.config.study import StudySettings
-from burnish.errors import DataError
+from burnish.config.study import ComparisonStudy, StudySettings
+from burnish.errors import ConfigError, DataError
 from burnish.people.study.model import (
     AttemptState,
     ItemRole,
@@ -17,18 +17,38 @@ from burnish.people.study.model import (
 )
 from burnish.people.study.reading import rules_of
 from burnish.people.study.sittings import end, erase_answers, is_under_way, note_event
+from burnish.report.text import plural
 
 
 def create(db: sqlite3.Connection, rules: StudySettings, items: Sequence[StudyItem], source: str, now: float) -> None:
-    """Fill a new file. `source` says where the items come from. Raises DataError if there is no item of work."""
-    if not any(item.role is ItemRole.WORK for item in items):
+    """Fill a new file. `source` says where the items come from.
+
+    Raises DataError if there is no item of work, or if one has the name of a check question, and ConfigError if there
+    are fewer gold pairs than a sitting has.
+    """
+    work = {item.name for item in items if item.role is ItemRole.WORK}
+    if not work:
         raise DataError("there are no items for people to work on; name another source")
+    taken = sorted(item.name for item in items if item.role is not ItemRole.WORK and item.name in work)
+    if taken:
+        raise DataError(f"{source}: the id {taken[0]!r} is that of a check question; give the row another id")
+    _check_gold(rules, items)
     db.execute(
         "INSERT INTO study (id, kind, settings, secret, state, source, created) VALUES (1, ?, ?, ?, 'open', ?, ?)",
         (rules.kind, rules.model_dump_json(), secrets.token_bytes(32), source, now),
     )
     _add_items(db, rules, items)
     note_event(db, now, "created", detail={"items": len(items)})
+
+
+def _check_gold(rules: StudySettings, items: Sequence[StudyItem]) -> None:
+    """Raise ConfigError if there are fewer gold pairs than a sitting has."""
+    there = sum(item.role is ItemRole.GOLD for item in items)
+    if isinstance(rules, ComparisonStudy) and rules.gold > there:
+        raise ConfigError(
+            f"gold: {rules.gold} gold pairs stand in each sitting, but the questions have {plural(there, 'pair')} with "
+            f"`role: gold`; add more to questions.yaml (`burnish study new --questions FILE`), or write gold: {there}"
+        )
 
 
 def _add_items(db: sqlite3.Connection, rules: StudySettings, items: Sequence[StudyItem]) -> None:
@@ -48,8 +68,10 @@ def _add_items(db: sqlite3.Connection, rules: StudySettings, items: Sequence[Stu
 def renew(db: sqlite3.Connection, rules: StudySettings, checks: Sequence[StudyItem], now: float) -> bool:
     """Take over edited settings and check questions, and return whether they changed anything.
 
-    Raises DataError if they changed after the first person arrived, or if the kind of the study changed.
+    Raises DataError if they changed after the first person arrived, or if the kind of the study changed, and
+    ConfigError if there are fewer gold pairs than a sitting has.
     """
+    _check_gold(rules, checks)
     frozen = db.execute("SELECT frozen FROM study").fetchone()[0]
     known = db.execute(
         "SELECT name, role, prompt, a, b, expected FROM item WHERE role <> 'work' ORDER BY id"
@@ -182,11 +204,14 @@ INVARIANTS = {
     "only comparisons have an order of sides": """SELECT assignment.id FROM assignment, study WHERE
         (kind = 'comparisons') <> (shown IS NOT NULL)""",
     "the orders of a sitting differ by at most 1": """SELECT attempt FROM assignment JOIN item ON item.id = item
-        WHERE role = 'work' GROUP BY attempt
+        WHERE role IN ('work', 'gold') GROUP BY attempt, role
         HAVING abs(sum(shown = 'ab') - sum(shown = 'ba')) > 1""",
     "screened out means no work was shown": """SELECT assignment.id FROM assignment JOIN attempt ON attempt.id = attempt
-        JOIN item ON item.id = item WHERE attempt.state = 'screened_out' AND role = 'work'
+        JOIN item ON item.id = item WHERE attempt.state = 'screened_out' AND role <> 'screening'
         AND first_shown IS NOT NULL""",
+    "a sitting has as many gold pairs as the study says": """SELECT attempt FROM assignment JOIN item ON item.id = item,
+        study WHERE kind = 'comparisons' GROUP BY attempt
+        HAVING sum(role = 'gold') <> coalesce(json_extract(max(settings), '$.gold'), 0)""",
 }
 """What must hold after every operation: {what: a query that finds rows where it does not}."""
 

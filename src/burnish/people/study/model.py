@@ -18,11 +18,16 @@ class StudyState(StrEnum):
 
 
 class ItemRole(StrEnum):
-    """What an item is for: real work, a pair that lets people in, or a check that is judged by hand."""
+    """What an item is for.
+
+    `work` is real work, and `screening` a pair that lets people in. A `check` is a question that is judged by hand.
+    `gold` is a pair with a known answer that stands among the work.
+    """
 
     WORK = "work"
     SCREENING = "screening"
     CHECK = "check"
+    GOLD = "gold"
 
 
 class AttemptState(StrEnum):
@@ -144,8 +149,8 @@ class SentReply:
 class StudyItem:
     """An item as it enters a study. The sides are in their own order, and `a` is the current label in refinement.
 
-    `name` is the id that the export gives back. `expected` is "a" or "b" for a screening pair, and words for people
-    who judge a check. `weight` is 1 / P(the item was sent to people), and `why` says why it was sent.
+    `name` is the id that the export gives back. `expected` is "a" or "b" for a pair with a known answer, and words for
+    people who judge a check. `weight` is 1 / P(the item was sent to people), and `why` says why it was sent.
     """
 
     name: str
@@ -163,12 +168,17 @@ class StudyItem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerRow:
-    """An answer with all that is known about it, for the export and the administrator's pages."""
+    """An answer with all that is known about it, for the export and the administrator's pages.
+
+    `a` and `b` are the sides of a pair in its own order.
+    """
 
     item: str
     role: ItemRole
     example_id: str
     prompt: str
+    a: str
+    b: str
     expected: str
     by: str
     shown: Order | None
@@ -186,7 +196,7 @@ class AnswerRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyCounts:
-    """The numbers of a study. `free`, `live`, `answered` and `extra` count work."""
+    """The numbers of a study. All counts of answers and the median are those of work, without check questions."""
 
     state: StudyState
     items: int

@@ -99,7 +99,11 @@ def counts(db: sqlite3.Connection, now: float) -> StudyCounts:
         extra=sum(max(0, row["valid"] - row["wanted"]) for row in per_item),
         attempts={row[0]: row[1] for row in attempts},
         median_seconds=seconds[len(seconds) // 2] if seconds else None,
-        last_hour=db.execute("SELECT count(*) FROM answer WHERE received > ?", (now - 3600,)).fetchone()[0],
+        last_hour=db.execute(
+            "SELECT count(*) FROM answer JOIN assignment ON assignment.id = assignment JOIN item ON item.id = item "
+            "WHERE role = 'work' AND received > ?",
+            (now - 3600,),
+        ).fetchone()[0],
     )
 
 
@@ -175,8 +179,8 @@ def items(db: sqlite3.Connection) -> list[ItemRow]:
 def answers(db: sqlite3.Connection, public: str | None = None) -> Iterator[AnswerRow]:
     """Yield all answers, or those of a person, also those that do not count: screening, checks and voided ones."""
     rows = db.execute(
-        """SELECT item.name, item.role, item.example_id, item.prompt, item.expected, item.weight, item.why,
-        public, shown, assignment.state,
+        """SELECT item.name, item.role, item.example_id, item.prompt, item.a, item.b, item.expected, item.weight,
+        item.why, public, shown, assignment.state,
         answer.text, value, note, seconds, late, early, trial
         FROM answer JOIN assignment ON assignment.id = answer.assignment JOIN item ON item.id = assignment.item
         JOIN attempt ON attempt.id = assignment.attempt JOIN participant ON participant.id = attempt.participant
@@ -189,6 +193,8 @@ def answers(db: sqlite3.Connection, public: str | None = None) -> Iterator[Answe
             role=ItemRole(row["role"]),
             example_id=row["example_id"],
             prompt=row["prompt"],
+            a=row["a"],
+            b=row["b"],
             expected=row["expected"],
             by=row["public"],
             shown=None if row["shown"] is None else Order(row["shown"]),

@@ -62,8 +62,23 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """CREATE TRIGGER events_are_not_deleted BEFORE DELETE ON event
             BEGIN SELECT RAISE(ABORT, 'an event is never deleted'); END""",
     ),
+    # The role gold. SQLite cannot change a CHECK, so the table is copied.
+    (
+        """CREATE TABLE item_new (
+            id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, role TEXT NOT NULL
+            CHECK (role IN ('work', 'screening', 'check', 'gold')), prompt TEXT NOT NULL, a TEXT NOT NULL,
+            b TEXT NOT NULL, a_source TEXT NOT NULL, b_source TEXT NOT NULL, example_id TEXT NOT NULL,
+            expected TEXT NOT NULL, wanted INTEGER NOT NULL CHECK (wanted >= 0), weight REAL NOT NULL,
+            why TEXT NOT NULL)""",
+        "INSERT INTO item_new SELECT * FROM item",
+        "DROP TABLE item",
+        "ALTER TABLE item_new RENAME TO item",
+        "CREATE INDEX item_by_role ON item (role)",
+    ),
 )
 """A change of the tables is a new entry at the end. Entries that were released are never changed."""
+READABLE = 1
+"""The oldest tables that can be read as they are. Later migrations changed only what may be written."""
 
 
 def opened(place: Path | str) -> sqlite3.Connection:
@@ -74,10 +89,12 @@ def opened(place: Path | str) -> sqlite3.Connection:
     db = connected(place, f"{place}")
     # FULL: a commit is on the disk before anybody is told about it.
     # secure_delete: what is deleted is overwritten, so that a forgotten id is not left in a free page.
-    settings = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "secure_delete = ON")
-    for setting in (*settings, "busy_timeout = 10000"):
+    # foreign_keys: off while tables are copied, because dropping the old one would delete what refers to it.
+    settings = ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON", "busy_timeout = 10000")
+    for setting in (*settings, "foreign_keys = OFF"):
         _told(db, f"PRAGMA {setting}", place)
     _migrate(db, place)
+    _told(db, "PRAGMA foreign_keys = ON", place)
     return db
 
 
@@ -91,11 +108,17 @@ def opened_to_read(path: Path) -> sqlite3.Connection:
     db = connected(f"{path.absolute().as_uri()}?mode=ro", str(path), uri=True)
     _told(db, "PRAGMA busy_timeout = 10000", path)
     version = _version(db, path)
-    if version != len(MIGRATIONS):
+    if version == 0:
+        db.close()
+        raise DataError(f"{path}: holds no study; check the path, or make one with `burnish study new`")
+    if version < READABLE:
         db.close()
         raise DataError(
             f"{path}: has tables of version {version}, not {len(MIGRATIONS)}; run `burnish study serve` once"
         )
+    if version > len(MIGRATIONS):
+        db.close()
+        raise _too_new(version, path)
     return db
 
 
@@ -128,12 +151,15 @@ def _migrate(db: sqlite3.Connection, place: Path | str) -> None:
     """Run the migrations that the file has not seen, each in one transaction with its number."""
     version = _version(db, place)
     if version > len(MIGRATIONS):
-        raise DataError(
-            f"{place}: was written by a newer burnish (tables {version}, known {len(MIGRATIONS)}); upgrade burnish"
-        )
+        raise _too_new(version, place)
     for number in range(version, len(MIGRATIONS)):
         db.execute("BEGIN IMMEDIATE")
         for statement in MIGRATIONS[number]:
             db.execute(statement)
         db.execute(f"PRAGMA user_version = {number + 1}")
         db.execute("COMMIT")
+
+
+def _too_new(version: int, place: Path | str) -> DataError:
+    known = len(MIGRATIONS)
+    return DataError(f"{place}: was written by a newer burnish (tables {version}, known {known}); upgrade burnish")

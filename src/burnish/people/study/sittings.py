@@ -10,7 +10,7 @@ import secrets
 import sqlite3
 from collections.abc import Mapping, Sequence
 
-from burnish.config.study import ComparisonStudy, StudySettings
+from burnish.config.study import ComparisonStudy, DemonstrationStudy, StudySettings
 from burnish.people.study.model import (
     ENDS,
     UNDER_WAY,
@@ -30,10 +30,11 @@ GRACE = 60.0
 """Seconds after the time of a sitting in which answers still count. They are flagged as late."""
 # An item needs no further answer for each answer that counts and for each question that a person may still answer.
 _HELD = "('planned', 'shown', 'answered')"
-_FREE = f"""SELECT item.id AS item, item.wanted - count(assignment.id) AS free,
+_LEANING = f"""SELECT item.id AS item, item.wanted - count(assignment.id) AS free,
     coalesce(sum(CASE assignment.shown WHEN 'ab' THEN 1 WHEN 'ba' THEN -1 ELSE 0 END), 0) AS lean
-    FROM item LEFT JOIN assignment ON assignment.item = item.id AND assignment.state IN {_HELD}
-    WHERE item.role = 'work' GROUP BY item.id HAVING free > 0 ORDER BY item.id"""  # noqa: S608 constants alone
+    FROM item LEFT JOIN assignment ON assignment.item = item.id AND assignment.state IN {_HELD}"""  # noqa: S608 constants
+_FREE = f"{_LEANING} WHERE item.role = 'work' GROUP BY item.id HAVING free > 0 ORDER BY item.id"
+_GOLD = f"{_LEANING} WHERE item.role = 'gold' GROUP BY item.id ORDER BY item.id"
 
 
 def hashed(session: str) -> str:
@@ -135,7 +136,7 @@ def consent(db: sqlite3.Connection, rules: StudySettings, session: str, now: flo
     generator = random.Random(short_hash("sitting", str(rules.seed), row["public"]))  # noqa: S311 a draw, no secret
     candidates = [OpenItem(item=one["item"], free=one["free"], lean=one["lean"]) for one in db.execute(_FREE)]
     work = planned(candidates, rules.per_sitting, generator)
-    work = at_random_places(work, _sided(_of_role(db, ItemRole.CHECK), generator), generator)
+    work = at_random_places(work, _known_among_work(db, rules, generator), generator)
     tries = rules.screening_tries if isinstance(rules, ComparisonStudy) else 0
     screening = _of_role(db, ItemRole.SCREENING) if tries else []
     if screening:
@@ -148,6 +149,17 @@ def consent(db: sqlite3.Connection, rules: StudySettings, session: str, now: flo
     )
     note_event(db, now, "consented", row["id"], {"items": len(work)})
     return None
+
+
+def _known_among_work(db: sqlite3.Connection, rules: StudySettings, generator: random.Random) -> list[Placed]:
+    """Return the questions with a known answer that stand among the work of a sitting: all checks, or gold pairs."""
+    match rules:
+        case DemonstrationStudy():
+            return _sided(_of_role(db, ItemRole.CHECK), generator)
+        case ComparisonStudy():
+            # Every gold pair may be drawn for every person, so none of them is more urgent than another.
+            pairs = [OpenItem(item=one["item"], free=1, lean=one["lean"]) for one in db.execute(_GOLD)]
+            return planned(pairs, rules.gold, generator)
 
 
 def _of_role(db: sqlite3.Connection, role: ItemRole) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from burnish.errors import ConfigError
 TEXTS = ("task", "consent", "disclaimer", "guide", "privacy")
 WORDS = "words.yaml"
 _NAME = re.compile(r"\{(\w+)\}")
+_BETWEEN_BLOCKS = re.compile(r"\n\s*\n")
 
 
 def default_file(name: str) -> str:
@@ -48,7 +50,7 @@ class Block:
 def blocks(text: str) -> list[Block]:
     """Return the parts of a text. A blank line separates them. `# ` begins a heading, and `- ` a point of a list."""
     found: list[Block] = []
-    for part in re.split(r"\n\s*\n", text.strip()):
+    for part in _BETWEEN_BLOCKS.split(text.strip()):
         lines = part.strip().splitlines()
         if not lines:
             continue
@@ -72,22 +74,37 @@ class PageTexts:
     words: Mapping[str, str]
 
 
-def read_texts(folder: Path, rules: StudySettings, checks: int) -> PageTexts:
-    """Read the texts of a study. `checks` is the number of its check questions.
+def read_texts(folder: Path, rules: StudySettings, checks: int, items: int) -> PageTexts:
+    """Read the texts of a study with `checks` check questions, not counting gold pairs, and `items` items of work.
+
+    A paragraph that names the number of check questions is left out if there are none.
 
     Raises ConfigError if a file is missing, or if the words are not those that the pages need.
     """
-    values = _values(rules, checks)
-    texts = {name: blocks(filled(_read(folder / f"{name}.txt"), values)) for name in TEXTS}
+    values = _values(rules, checks, items)
+    texts = {name: blocks(filled(_without_checks(_read(folder / f"{name}.txt"), checks), values)) for name in TEXTS}
     words = _checked_words(read_yaml(_read(folder / WORDS), str(folder / WORDS)), str(folder / WORDS))
     return PageTexts(texts=texts, words={name: filled(word, values) for name, word in words.items()})
+
+
+def _without_checks(text: str, checks: int) -> str:
+    """Return a text without what it says about check questions, if there are none."""
+    parts = _BETWEEN_BLOCKS.split(text)
+    return "\n\n".join(part for part in parts if checks or not {"checks", "screening"} & set(_NAME.findall(part)))
 
 
 def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read ({error}); put the file back, in UTF-8. It may be empty") from None
+        raise ConfigError(
+            f"{path}: cannot be read ({why_unread(error)}); put the file back, in UTF-8. It may be empty"
+        ) from None
+
+
+def why_unread(error: OSError | UnicodeDecodeError) -> str:
+    """Return why a text file cannot be read, in words."""
+    return "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else os.strerror(error.errno or 0)
 
 
 def _checked_words(values: Any, name: str) -> dict[str, str]:
@@ -100,10 +117,12 @@ def _checked_words(values: Any, name: str) -> dict[str, str]:
     return words
 
 
-def _values(rules: StudySettings, checks: int) -> dict[str, object]:
+def _values(rules: StudySettings, checks: int, items: int) -> dict[str, object]:
     """Return what the names in braces stand for."""
+    gold = rules.gold if isinstance(rules, ComparisonStudy) else 0
     return {
-        "per_sitting": rules.per_sitting,
+        # A small study has fewer items than a sitting can have. Gold pairs look like work, so they are in this number.
+        "per_sitting": min(rules.per_sitting, items) + gold,
         "checks": checks,
         "screening": checks,
         "tries": rules.screening_tries if isinstance(rules, ComparisonStudy) else 1,

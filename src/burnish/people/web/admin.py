@@ -21,11 +21,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from burnish.errors import BurnishError
 from burnish.people.study import reading
-from burnish.people.study.agreeing import study_agreement
-from burnish.people.study.checking import check_counts
-from burnish.people.study.export import export_study
+from burnish.people.study.agreeing import measured
+from burnish.people.study.checking import is_right, known_counts, total
+from burnish.people.study.export import export_study, own_choice
 from burnish.people.study.folder import StudyFolder
-from burnish.people.study.intake import found_words
+from burnish.people.study.intake import found_words, looked_for
 from burnish.people.study.model import AnswerRow, ItemRole, NotStored, ReviewVerdict, StudyCounts, StudyState
 from burnish.people.study.sittings import new_token
 from burnish.people.study.store import StudyStore
@@ -89,12 +89,12 @@ class AdminPages:
 
     async def overview(self, request: Request) -> Response:
         """Show the numbers of the study."""
-        counts, people, items, checks = await self._read(
+        counts, people, items, known = await self._read(
             lambda db: (
                 reading.counts(db, self.store.clock()),
                 reading.sittings(db),
                 reading.items(db),
-                check_counts(db).values(),
+                known_counts(db),
             )
         )
         return self._page(
@@ -103,14 +103,14 @@ class AdminPages:
             people=len(people),
             forecast=_forecast(counts),
             sides=(sum(one.shown_ab for one in items), sum(one.shown_ba for one in items)),
-            right=sum(one.right for one in checks),
-            judged=sum(one.judged for one in checks),
+            checks=total(known.checks().values()),
+            gold=total(known.gold().values()),
         )
 
     async def people(self, request: Request) -> Response:
         """Show all sittings."""
-        people, checks = await self._read(lambda db: (reading.sittings(db), check_counts(db)))
-        return self._page("people", people=people, checks=checks, now=self.store.clock())
+        people, known = await self._read(lambda db: (reading.sittings(db), known_counts(db)))
+        return self._page("people", people=people, checks=known.checks(), gold=known.gold(), now=self.store.clock())
 
     async def person(self, request: Request) -> Response:
         """Show one sitting with its answers, and the checks beside what was expected."""
@@ -122,7 +122,10 @@ class AdminPages:
         )
         if not sittings:
             raise HTTPException(404)
-        shown = [CheckedAnswer(one=one, words=_words(one)) for one in answers]
+        shown = [
+            CheckedAnswer(one=one, words=_words(one), expected=_expected(one), choice=own_choice(one))
+            for one in answers
+        ]
         return self._page(
             "person",
             status,
@@ -133,12 +136,13 @@ class AdminPages:
         )
 
     async def items(self, request: Request) -> Response:
-        """Show the items of work."""
-        return self._page("items", items=await self._read(reading.items))
+        """Show the items of work, and how many people were right on each gold pair."""
+        items, known = await self._read(lambda db: (reading.items(db), known_counts(db)))
+        return self._page("items", items=items, gold=known.gold_pairs())
 
     async def agreement(self, request: Request) -> Response:
-        """Show how much people agree."""
-        found = await self._read(study_agreement)
+        """Show how much people agree, or how they wrote."""
+        found = await self._read(measured)
         return self._page("agreement", lines=found.lines())
 
     async def export(self, request: Request) -> Response:
@@ -263,14 +267,30 @@ def _equal(one: str, other: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class CheckedAnswer:
-    """An answer, and for a check the expected words with whether the answer has them."""
+    """An answer with what helps to judge it.
+
+    `words` are the expected words of a check, with whether the answer has them. `expected` is what a check should have,
+    or the better side of a pair whose right answer is known. `choice` is the side that was chosen: A, B or tie.
+    """
 
     one: AnswerRow
     words: dict[str, bool]
+    expected: str
+    choice: str
 
 
 def _words(one: AnswerRow) -> dict[str, bool]:
     return found_words(one.expected, one.text) if one.role is ItemRole.CHECK else {}
+
+
+def _expected(one: AnswerRow) -> str:
+    match one.role:
+        case ItemRole.CHECK:
+            return looked_for(one.expected)
+        case ItemRole.SCREENING | ItemRole.GOLD:
+            return f"{one.expected.upper()}: {'right' if is_right(one) else 'wrong'}"
+        case ItemRole.WORK:
+            return ""
 
 
 def _checks_first(answers: Sequence[CheckedAnswer]) -> list[CheckedAnswer]:

@@ -243,7 +243,7 @@ def test_the_demo_is_served(monkeypatch: pytest.MonkeyPatch, kind: StudyKind):
         assert pages.start.startswith("http://127.0.0.1:")
         pages.stop()
 
-    monkeypatch.setattr("burnish.cli.study._say_where", stop)
+    monkeypatch.setattr("burnish.cli.study_serving._say_where", stop)
     assert said("demo", "--kind", kind, "--port", 0, "--admin-port", 0) == ""
 
 

@@ -99,6 +99,7 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path):
     [
         (Where(host="0.0.0.0"), "without encryption.*--behind-proxy.*--plain-http"),
         (Where(host="example.org"), "'example.org' is no address"),
+        (Where(proxies=("127.0.0.1", "nonsense")), "--proxy: 'nonsense' is no address; write that of the proxy"),
         (Where(root_path="study"), "'study' is no path; write one such as /study"),
     ],
 )

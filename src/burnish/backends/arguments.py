@@ -15,6 +15,7 @@ from accelerate import DistributedType
 from torch.distributed.tensor import DTensor
 from transformers import PrinterCallback, TrainerCallback, TrainingArguments
 
+from burnish.backends.allocator import GivesBack
 from burnish.backends.batching import micro_batch
 from burnish.backends.device import Runtime, is_first, processes
 from burnish.backends.limits import pass_tokens
@@ -25,6 +26,7 @@ from burnish.backends.reporting import Reports
 from burnish.config import DType, Optimizer, TrainSettings
 from burnish.errors import BackendError
 from burnish.models.card import ModelCard
+from burnish.models.location import BUILTIN
 
 A = TypeVar("A", bound=TrainingArguments)
 OPTIMIZERS = {Optimizer.ADAMW: "adamw_torch", Optimizer.ADAFACTOR: "adafactor", Optimizer.RMSPROP: "rmsprop"}
@@ -181,7 +183,7 @@ class Arguments:
     @property
     def pass_tokens(self) -> int:
         """The most padded tokens that go through the model in one pass."""
-        return pass_tokens(self.card.base.source.startswith("builtin:"), self.runtime.device.type)
+        return pass_tokens(self.card.base.source.startswith(BUILTIN), self.runtime.device.type)
 
     def steps(self, rows: int) -> int:
         """Return the number of the optimiser's steps over all epochs."""
@@ -203,18 +205,22 @@ class Arguments:
         return frozenset(max(1, round(steps * number / checkpoints)) for number in range(1, checkpoints + 1))
 
     def callbacks(self, rows: int, steps: int | None = None) -> list[TrainerCallback]:
-        """Start the progress bar, and return callbacks for the trainer: what moves the bar, and what sends metrics.
+        """Start the progress bar, and return callbacks for the trainer: what gives memory back, what moves the bar, and
+        what sends metrics.
 
         `steps` is the number of optimiser steps, if it is not that of some epochs of the rows.
         """
+        # The built-in models are so small that giving memory back takes longer than a pass.
+        large = self.runtime.device.type == "cpu" and not self.card.base.source.startswith(BUILTIN)
+        always: list[TrainerCallback] = [GivesBack()] if large else []
         if not is_first():
-            return []
+            return always
         self.runtime.progress.start("training", self.steps(rows) if steps is None else steps)
         bar, tracking = _Bar(self.runtime.progress.advance), self.runtime.tracking
         if tracking is None:
-            return [bar]
+            return [*always, bar]
         shown = {"rows": rows, "seed": self.seed, **_flat(self.settings.model_dump(mode="json"))}
-        return [bar, Reports(tracking, tracking.speaker.label or "training", shown)]
+        return [*always, bar, Reports(tracking, tracking.speaker.label or "training", shown)]
 
 
 def on_one_device(arguments: A) -> A:

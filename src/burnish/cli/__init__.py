@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 # Importing these modules registers their commands with `main`.
-from burnish.cli import lab, labelled, ledger, people, refinery, rewards, seam, study, study_figure, workers
+from burnish.cli import (
+    lab,
+    labelled,
+    ledger,
+    people,
+    refinery,
+    rewards,
+    seam,
+    study,
+    study_figure,
+    study_serving,
+    workers,
+)
 from burnish.cli.common import main
 
 __all__ = [
@@ -17,5 +29,6 @@ __all__ = [
     "seam",
     "study",
     "study_figure",
+    "study_serving",
     "workers",
 ]

@@ -59,15 +59,14 @@ def pairs_command(data: str, **options: Any) -> None:
     """
     from burnish.config import ModelConfig  # noqa: PLC0415
     from burnish.config.columns import dataset  # noqa: PLC0415
-    from burnish.errors import ConfigError  # noqa: PLC0415
+    from burnish.seam.folders import check_file  # noqa: PLC0415
     from burnish.seam.options import checker_of, source_of  # noqa: PLC0415
     from burnish.seam.pairing import PairOptions, make_pairs  # noqa: PLC0415
     from burnish.services.calls import CallBudget  # noqa: PLC0415
     from burnish.store.opening import default_store  # noqa: PLC0415
 
     to: Path = options["to"]
-    if to.exists() and not options["overwrite"]:
-        raise ConfigError(f"--to: {str(to)!r} exists; name another file, or replace it with --overwrite")
+    check_file(to, options["overwrite"])
     made = make_pairs(
         PairOptions(
             data=dataset(data, options["columns"], options["on_bad_row"]),

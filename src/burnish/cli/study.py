@@ -1,4 +1,4 @@
-"""The commands for studies in which people answer on pages: study new, serve, status and others."""
+"""The commands for studies in which people answer on pages: study new, status, export and others."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ from burnish.config.study import StudyKind
 
 if TYPE_CHECKING:
     from burnish.people.study.folder import StudyFolder
-    from burnish.people.web.serving import ServedPages
 
 _PATH = click.Path(path_type=Path)
-_KIND = click.Choice([str(kind) for kind in StudyKind])
+KIND = click.Choice([str(kind) for kind in StudyKind])
 _NOTES = click.option("--notes", is_flag=True, help="Write also the notes of people, which may say who they are.")
 
 
@@ -28,7 +27,8 @@ def study() -> None:
     """Let people write demonstrations or compare answers on web pages."""
 
 
-def _folder(path: Path) -> StudyFolder:
+def study_folder(path: Path) -> StudyFolder:
+    """Return a study by the path of its folder, which is not looked at yet."""
     from burnish.people.study.folder import StudyFolder  # noqa: PLC0415
 
     return StudyFolder(path=path)
@@ -44,7 +44,7 @@ def _folder(path: Path) -> StudyFolder:
     metavar="SOURCE",
     help="Folder of a refinement or run whose pairs wait for people, or a JSONL file.",
 )
-@click.option("--kind", type=_KIND, required=True, help="What people do.")
+@click.option("--kind", type=KIND, required=True, help="What people do.")
 @click.option("--settings", type=_PATH, metavar="FILE", help="YAML file with settings that differ from the defaults.")
 @click.option("--items", type=click.IntRange(1), metavar="N", help="Take N items, drawn at random [default: all].")
 @click.option(
@@ -61,93 +61,15 @@ def new_command(
     from burnish.people.study import reading  # noqa: PLC0415
     from burnish.people.study.folder import new_study  # noqa: PLC0415
     from burnish.people.study.schema import opened  # noqa: PLC0415
+    from burnish.report.text import plural  # noqa: PLC0415
 
     made = new_study(folder, source, StudyKind(kind), settings, items, questions)
     # Closing a connection that may write removes the files beside the database, which a reader would leave.
     with closing(opened(made.file)) as db:
         count = reading.counts(db, time.time()).items
-    click.echo(f"{count} items: {folder}")
+    click.echo(f"{plural(count, 'item')}: {folder}")
     click.echo(f"edit study.yaml, questions.yaml and texts/ in {folder}; then", err=True)
     click.echo(f"  {shlex.join(['burnish', 'study', 'serve', str(folder)])}", err=True)
-
-
-@study.command("serve")
-@click.argument("folder", type=_PATH)
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="Port of the pages.")
-@click.option(
-    "--admin-port",
-    type=click.IntRange(0, 65535),
-    default=8001,
-    show_default=True,
-    help="Port of the administrator's pages, for this machine alone.",
-)
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address at which the pages are served.")
-@click.option("--behind-proxy", is_flag=True, help="A proxy with TLS on this machine stands before the pages.")
-@click.option(
-    "--proxy",
-    "proxies",
-    multiple=True,
-    metavar="ADDRESS",
-    help="Address of a proxy on another machine. May be repeated.",
-)
-@click.option("--root-path", default="", metavar="PATH", help="Part of the path that the proxy takes off.")
-@click.option("--plain-http", is_flag=True, help="Serve other machines without encryption. Anybody can read along.")
-@settled
-def serve_command(
-    folder: Path,
-    port: int,
-    admin_port: int,
-    host: str,
-    behind_proxy: bool,
-    proxies: tuple[str, ...],
-    root_path: str,
-    plain_http: bool,
-) -> None:
-    """Serve the pages of a study until Ctrl-C.
-
-    The links for people and for the administrator are printed.
-    """
-    from burnish.people.web import check_installed  # noqa: PLC0415
-
-    check_installed()
-    from burnish.people.web.serving import Where, serve  # noqa: PLC0415
-
-    known = (*(("127.0.0.1", "::1") if behind_proxy else ()), *proxies)
-    where = Where(
-        host=host, port=port, admin_port=admin_port, proxies=known, plain_http=plain_http, root_path=root_path
-    )
-    serve(_folder(folder), where, _say_where)
-
-
-@study.command("serve-simulated")
-@click.argument("folder", type=_PATH)
-@click.option("--speed", type=float, required=True, help="How many times as fast as time the server's clock runs.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="Port of the pages.")
-@click.option(
-    "--admin-port", type=click.IntRange(0, 65535), default=8001, show_default=True, help="Administrator's port."
-)
-@settled
-def serve_simulated_command(folder: Path, speed: float, port: int, admin_port: int) -> None:
-    """Serve the pages of a study to simulated people, with a clock that runs faster.
-
-    The study says from then on that its people are simulated. It cannot be served to real people any more.
-    """
-    from burnish.people.web import check_installed  # noqa: PLC0415
-
-    check_installed()
-    from burnish.people.web.serving import Where, serve  # noqa: PLC0415
-
-    def ready(pages: ServedPages) -> None:
-        click.echo(f"simulated: the clock of this server runs {speed:g} times as fast as time")
-        _say_where(pages)
-
-    serve(_folder(folder), Where(port=port, admin_port=admin_port), ready, speed=speed)
-
-
-def _say_where(pages: ServedPages) -> None:
-    click.echo(f"people: {pages.start}")
-    click.echo(f"administrator: {pages.admin}")
-    click.echo("stop with Ctrl-C; nothing that was answered is lost", err=True)
 
 
 @study.command("status")
@@ -160,7 +82,7 @@ def status_command(folder: Path, as_json: bool) -> None:
     from burnish.people.study.clock import is_simulated, now_of  # noqa: PLC0415
     from burnish.report.text import plural  # noqa: PLC0415
 
-    with _folder(folder).opened_to_read() as db:
+    with study_folder(folder).opened_to_read() as db:
         counts, people, simulated = reading.counts(db, now_of(db)), reading.sittings(db), is_simulated(db)
     if as_json:
         rows = [dataclasses.asdict(one) for one in people]
@@ -185,7 +107,7 @@ def _set_state(folder: Path, state: str) -> None:
     from burnish.people.study.model import StudyState  # noqa: PLC0415
     from burnish.people.study.reaching import change  # noqa: PLC0415
 
-    change(_folder(folder), "/state", {"state": state}, lambda db: set_state(db, StudyState(state), time.time()))
+    change(study_folder(folder), "/state", {"state": state}, lambda db: set_state(db, StudyState(state), time.time()))
     click.echo(f"{folder}: {state}")
 
 
@@ -231,7 +153,7 @@ def export_command(folder: Path, to: Path | None, into: Path | None, notes: bool
     from burnish.people.study.export import deliver, export_study  # noqa: PLC0415
 
     _check_one(to, into)
-    with _folder(folder).opened_to_read() as db:
+    with study_folder(folder).opened_to_read() as db:
         if into is not None:
             click.echo(f"{deliver(db, into, notes=notes)} new annotations: {into}")
             return
@@ -254,7 +176,7 @@ def agreement_command(folder: Path, as_json: bool) -> None:
     """
     from burnish.people.study.agreeing import measured  # noqa: PLC0415
 
-    with _folder(folder).opened_to_read() as db:
+    with study_folder(folder).opened_to_read() as db:
         found = measured(db)
     if as_json:
         print_json(found.as_json())
@@ -281,13 +203,14 @@ def submissions_command(folder: Path, file: Path | None, column: str | None) -> 
     FILE is the list of submissions that the platform gives out (CSV or JSONL). Then the output also says who submitted,
     and has the submitted ids that never opened the link.
     """
+    from burnish.people.study import reading  # noqa: PLC0415
     from burnish.people.study.submissions import as_csv, read_submitted, submissions  # noqa: PLC0415
 
     _check_column(file, column)
-    codes = _folder(folder).rules().codes
-    names = {name: getattr(codes, name).code or "" for name in type(codes).model_fields}
     submitted = None if file is None or column is None else read_submitted(file, column)
-    with _folder(folder).opened_to_read() as db:
+    with study_folder(folder).opened_to_read() as db:
+        codes = reading.rules_of(db).codes
+        names = {name: getattr(codes, name).code or "" for name in type(codes).model_fields}
         click.echo(as_csv(submissions(db, names, submitted)), nl=False)
 
 
@@ -311,7 +234,7 @@ def forget_command(folder: Path, participant: str, answers: bool) -> None:
     from burnish.people.study.reaching import change  # noqa: PLC0415
 
     change(
-        _folder(folder),
+        study_folder(folder),
         f"/people/{quote(participant, safe='')}/forget",
         {"answers": "yes"} if answers else {"answers": ""},
         lambda db: forget(db, participant, time.time(), answers=answers),
@@ -327,22 +250,5 @@ def backup_command(folder: Path, to: Path) -> None:
     """Copy the answers of a study, also while it is served."""
     from burnish.people.study.reaching import backup  # noqa: PLC0415
 
-    backup(_folder(folder), to)
+    backup(study_folder(folder), to)
     click.echo(str(to))
-
-
-@study.command("demo")
-@click.option("--kind", type=_KIND, default="comparisons", show_default=True, help="What people do.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="Port of the pages.")
-@click.option(
-    "--admin-port", type=click.IntRange(0, 65535), default=8001, show_default=True, help="Administrator's port."
-)
-@settled
-def demo_command(kind: str, port: int, admin_port: int) -> None:
-    """Serve a small study on generated problems, for a look. Nothing is kept."""
-    from burnish.people.web import check_installed  # noqa: PLC0415
-
-    check_installed()
-    from burnish.people.web.demo import serve_demo  # noqa: PLC0415
-
-    serve_demo(StudyKind(kind), port, admin_port, _say_where)

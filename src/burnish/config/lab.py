@@ -55,7 +55,7 @@ class Execution(Settings):
     they are not enough. It is for models that do not fit on one GPU, and needs `workers: 1`."""
     split_training: Literal["none", "fsdp2"] = "none"
     """`fsdp2` splits the weights, gradients and optimiser of each training that several processes share
-    (`needs.train.processes`) over these processes. It is for models that are too large for one GPU."""
+    (`processes` of `train` in `needs`) over these processes. It is for models that are too large for one GPU."""
     batch_tokens: Count | Literal["auto"] = "auto"
     """The number of tokens, padding included, in one batch. In scoring these are the tokens that are read. In
     generation they are the tokens of prompts and answers, once for each beam."""

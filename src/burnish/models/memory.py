@@ -79,18 +79,22 @@ class PassSize:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """Bytes on each device, by what needs them."""
+    """Bytes on each device, by what needs them. `sampling` is what reinforcement learning needs while it samples. It is
+    freed before the gradients and activations are needed."""
 
     weights: int
     optimizer: int = 0
     gradients: int = 0
     activations: int = 0
     cache: int = 0
+    sampling: int = 0
 
     @property
     def total(self) -> int:
-        """All of it. It is needed at the end of the forward pass of a step that has several passes."""
-        return self.weights + self.optimizer + self.gradients + self.activations + self.cache
+        """The most that is needed together: at the end of the forward pass of a step that has several passes, or while
+        answers are sampled."""
+        learning = self.gradients + self.activations
+        return self.weights + self.optimizer + max(learning, self.sampling) + self.cache
 
 
 def training(
@@ -116,6 +120,24 @@ def training(
         optimizer=OF_OPTIMIZER[settings.optimizer] * trained // split_over,
         gradients=FLOAT32 * trained // split_over,
         activations=_activations(shape, rank, dtype, size, settings.gradient_checkpointing),
+    )
+
+
+def reinforcing(
+    shape: Shape, settings: TrainSettings, dtype: DType, size: PassSize, sampled: Memory, reward_models: int
+) -> Memory:
+    """Return what reinforcement learning needs. `sampled` is what the answers of a step need (see `answering`), and
+    `reward_models` the bytes of all models that reward them.
+
+    All of these models stay in memory. The reference is a copy of what is trained: an adapter, or all weights. The
+    logits of all tokens of answers are computed, as TRL does.
+    """
+    trained = shape.adapter(settings.lora.r) if settings.lora else shape.parameters
+    alone = training(shape, settings, dtype, size)
+    return replace(
+        alone,
+        weights=alone.weights + FLOAT32 * trained + reward_models,
+        sampling=sampled.cache + sampled.activations,
     )
 
 

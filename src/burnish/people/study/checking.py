@@ -90,7 +90,9 @@ class KnownCounts:
         for one in self._results:
             if counts(one):
                 found[key(one)].append(one.right)
-        return {name: RightCount(right=sum(results), judged=len(results)) for name, results in found.items()}
+        # check-2 before check-10
+        ranked = sorted(found.items(), key=lambda one: (len(one[0]), one[0]))
+        return {name: RightCount(right=sum(results), judged=len(results)) for name, results in ranked}
 
 
 def known_counts(db: sqlite3.Connection) -> KnownCounts:

@@ -128,6 +128,8 @@ def deliver(db: sqlite3.Connection, folder: Path, *, notes: bool = False) -> int
     mailbox = Mailbox(folder)
     said = mailbox.said()
     asked = {pair.id for pair in mailbox.asked()} | said.keys()
+    if not asked:
+        raise DataError(f"{folder}: asked people about no pair; name the folder from which the study was made")
     before = {(row.id, row.by): row for rows in said.values() for row in rows}
     found = list(study_annotations(db, rules, notes=notes))
     foreign = [row.id for row in found if row.id not in asked]

@@ -26,7 +26,7 @@ from burnish.people.study.beside import note_study
 from burnish.people.study.intake import read_checks, read_items
 from burnish.people.study.model import ItemRole, StudyItem
 from burnish.people.study.schema import FILE, opened, opened_to_read
-from burnish.people.study.texts import PageTexts, default_file, default_texts, read_texts
+from burnish.people.study.texts import PageTexts, default_file, default_texts, read_texts, why_unread
 from burnish.store.files import PART, explained_write_errors
 
 SETTINGS, QUESTIONS, TEXT_FOLDER, LOCK = "study.yaml", "questions.yaml", "texts", "study.lock"
@@ -101,7 +101,7 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read ({error}); put the file back, in UTF-8") from None
+        raise ConfigError(f"{path}: cannot be read ({why_unread(error)}); check the path and the file") from None
 
 
 def new_study(

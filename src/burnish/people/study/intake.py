@@ -21,7 +21,7 @@ from burnish.errors import ConfigError, DataError
 from burnish.people.mailbox import WAITING, Mailbox
 from burnish.people.study.model import ItemRole, StudyItem
 from burnish.store.files import read_objects
-from burnish.tasks.rows import all_read, column, text_column
+from burnish.tasks.rows import all_read, column, own_id, text_column
 from burnish.types import DemonstrationSource, Order, short_hash
 
 _Text = Annotated[str, Field(min_length=1)]
@@ -36,7 +36,7 @@ class KnownPair(Settings):
     """A pair whose better answer is known. It lets people in before the work (`screening`), or it stands among the work
     and looks like it (`gold`)."""
 
-    role: Literal[ItemRole.SCREENING, ItemRole.GOLD] = ItemRole.SCREENING
+    role: Literal["screening", "gold"] = "screening"
     prompt: _Text
     first: _Text
     second: _Text
@@ -65,11 +65,11 @@ def read_checks(text: str, name: str, kind: StudyKind) -> list[StudyItem]:
     values = cast("list[Any]", values)
     match kind:
         case StudyKind.COMPARISONS:
-            numbers = {role: itertools.count(1) for role in (ItemRole.SCREENING, ItemRole.GOLD)}
+            numbers = {role: itertools.count(1) for role in ("screening", "gold")}
             return [
                 StudyItem(
                     name=f"{one.role}-{next(numbers[one.role])}",
-                    role=one.role,
+                    role=ItemRole(one.role),
                     prompt=one.prompt,
                     a=one.first,
                     b=one.second,
@@ -96,6 +96,11 @@ def found_words(expected: str, answer: str) -> dict[str, bool]:
     """
     words: list[str] = json.loads(expected)["words"]
     return {word: re.search(rf"(?<!\w){re.escape(word)}(?!\w)", answer, re.IGNORECASE) is not None for word in words}
+
+
+def looked_for(expected: str) -> str:
+    """Return what the answer to a check should have, in words for people."""
+    return json.loads(expected)["look_for"]
 
 
 def read_items(source: Path, kind: StudyKind, most: int | None, seed: int) -> list[StudyItem]:
@@ -152,7 +157,8 @@ def _rows(path: Path, kind: StudyKind) -> list[StudyItem]:
         own = short_hash(*pair)
         seen[own] += 1
         # Rows may repeat. Then a number keeps their names apart.
-        name = str(columns["id"]) if columns.get("id") is not None else own + (f"-{seen[own]}" if seen[own] > 1 else "")
+        id_ = None if columns.get("id") is None else own_id(where, columns)
+        name = id_ or own + (f"-{seen[own]}" if seen[own] > 1 else "")
         prompt, a, b = pair
         return StudyItem(
             name=name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import urllib.error
 import urllib.request
@@ -14,7 +15,7 @@ from urllib.parse import urlencode
 from burnish.errors import DataError, StageError
 from burnish.people.study.folder import StudyFolder
 from burnish.people.study.schema import opened
-from burnish.store.files import read_rows
+from burnish.store.files import explained_write_errors, read_rows
 
 SERVING = "serving.json"
 """The file that says where a study is served. It has the administrator's token, and only its owner can read it."""
@@ -74,10 +75,18 @@ def served_at(study: StudyFolder) -> ServedAt | None:
 def backup(study: StudyFolder, to: Path) -> None:
     """Copy the file with the answers while the study may be served. The copy is whole.
 
-    Raises DataError if there is such a file already.
+    Raises DataError if there is such a file already, and StageError if the copy cannot be written.
     """
-    if to.exists():
+    if os.path.lexists(to):
         raise DataError(f"{to}: exists already; name another file")
-    with study.opened_to_read() as db, closing(sqlite3.connect(to)) as copy:
-        to.chmod(0o600)
-        db.backup(copy)
+    with study.opened_to_read() as db:
+        with explained_write_errors(to):
+            # Nobody but the owner reads who took part.
+            os.close(os.open(to, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        try:
+            with closing(sqlite3.connect(to)) as copy:
+                db.backup(copy)
+        except sqlite3.Error as error:
+            # A part of a backup is worse than none.
+            to.unlink(missing_ok=True)
+            raise StageError(f"{to}: the copy cannot be written ({error}); name another place") from None

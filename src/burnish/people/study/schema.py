@@ -108,6 +108,9 @@ def opened_to_read(path: Path) -> sqlite3.Connection:
     db = connected(f"{path.absolute().as_uri()}?mode=ro", str(path), uri=True)
     _told(db, "PRAGMA busy_timeout = 10000", path)
     version = _version(db, path)
+    if version == 0:
+        db.close()
+        raise DataError(f"{path}: holds no study; check the path, or make one with `burnish study new`")
     if version < READABLE:
         db.close()
         raise DataError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -96,7 +97,14 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read ({error}); put the file back, in UTF-8. It may be empty") from None
+        raise ConfigError(
+            f"{path}: cannot be read ({why_unread(error)}); put the file back, in UTF-8. It may be empty"
+        ) from None
+
+
+def why_unread(error: OSError | UnicodeDecodeError) -> str:
+    """Return why a text file cannot be read, in words."""
+    return "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else os.strerror(error.errno or 0)
 
 
 def _checked_words(values: Any, name: str) -> dict[str, str]:

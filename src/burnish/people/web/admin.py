@@ -25,7 +25,7 @@ from burnish.people.study.agreeing import measured
 from burnish.people.study.checking import is_right, known_counts, total
 from burnish.people.study.export import export_study, own_choice
 from burnish.people.study.folder import StudyFolder
-from burnish.people.study.intake import found_words
+from burnish.people.study.intake import found_words, looked_for
 from burnish.people.study.model import AnswerRow, ItemRole, NotStored, ReviewVerdict, StudyCounts, StudyState
 from burnish.people.study.sittings import new_token
 from burnish.people.study.store import StudyStore
@@ -123,7 +123,8 @@ class AdminPages:
         if not sittings:
             raise HTTPException(404)
         shown = [
-            CheckedAnswer(one=one, words=_words(one), right=is_right(one), choice=own_choice(one)) for one in answers
+            CheckedAnswer(one=one, words=_words(one), expected=_expected(one), choice=own_choice(one))
+            for one in answers
         ]
         return self._page(
             "person",
@@ -268,18 +269,28 @@ def _equal(one: str, other: str) -> bool:
 class CheckedAnswer:
     """An answer with what helps to judge it.
 
-    `words` are the expected words of a check, with whether the answer has them. `right` is None if the right answer is
-    not known. `choice` is the better side of a pair in its own order: A, B or tie.
+    `words` are the expected words of a check, with whether the answer has them. `expected` is what a check should have,
+    or the better side of a pair whose right answer is known. `choice` is the side that was chosen: A, B or tie.
     """
 
     one: AnswerRow
     words: dict[str, bool]
-    right: bool | None
+    expected: str
     choice: str
 
 
 def _words(one: AnswerRow) -> dict[str, bool]:
     return found_words(one.expected, one.text) if one.role is ItemRole.CHECK else {}
+
+
+def _expected(one: AnswerRow) -> str:
+    match one.role:
+        case ItemRole.CHECK:
+            return looked_for(one.expected)
+        case ItemRole.SCREENING | ItemRole.GOLD:
+            return f"{one.expected.upper()}: {'right' if is_right(one) else 'wrong'}"
+        case ItemRole.WORK:
+            return ""
 
 
 def _checks_first(answers: Sequence[CheckedAnswer]) -> list[CheckedAnswer]:

@@ -131,6 +131,13 @@ def _check_host(where: Where) -> None:
             f"--host: {where.host} serves other machines without encryption, so that anybody on the way can read the "
             "answers; serve 127.0.0.1 behind a proxy with TLS (--behind-proxy), or give --plain-http"
         )
+    for proxy in where.proxies:
+        try:
+            ipaddress.ip_network(proxy)
+        except ValueError:
+            raise ConfigError(
+                f"--proxy: {proxy!r} is no address; write that of the proxy, such as 10.0.0.5 or 10.0.0.0/24"
+            ) from None
     if where.root_path and (not where.root_path.startswith("/") or where.root_path.endswith("/")):
         raise ConfigError(f"--root-path: {where.root_path!r} is no path; write one such as /study")
 
@@ -141,7 +148,9 @@ def _listening(host: str, port: int) -> Generator[socket.socket]:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listener = socket.create_server((host, port), family=family, backlog=1024)
     except OSError as error:
-        raise ConfigError(f"{host}:{port}: cannot be served ({error.strerror}); name another port") from None
+        # The error's own words repeat the address.
+        why = os.strerror(error.errno or 0)
+        raise ConfigError(f"{host}:{port}: cannot be served ({why}); name another port or --host") from None
     with listener:
         yield listener
 

@@ -1,36 +1,30 @@
 """Train tiny models of real classes in one process and in two, and compare: python benchmarks/split_training.py.
 
 The models are random and have a few thousand weights: Gemma, Mistral and Llama, as transformers has them. Each is read,
-finetuned with LoRA, saved, read again with the adapter attached and with it merged, and then answers and scores. Two
-processes share a training in two ways: each has the whole model, or the model is split (FSDP2 of accelerate). torchrun
-starts them, on the CPU.
-
-accelerate does not split models on a CPU. So this program tells it that these processes may, and lets PyTorch's FSDP2
-do it with gloo. burnish itself refuses such a training, because accelerate would pass over it without a word. If
-bitsandbytes is installed, a model whose layers are kept in 4 bits is finetuned, too.
+finetuned with LoRA, trained on preferences, given a head that compares, saved, read again with the adapter attached and
+with it merged, and then answers and scores. Two processes share each training in two ways: each has the whole model, or
+the model is split (FSDP2). burnish starts them with torchrun, on the CPU, as `execution.needs` says. If bitsandbytes is
+installed, a model whose layers are kept in 4 bits is finetuned, too.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
-import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from bench_output import put
 
-from burnish.backends import hf
-from burnish.backends.device import is_first
+from burnish.backends import hf, open_backend
 from burnish.backends.load import renderer_of
-from burnish.config import Decoding, DType, Execution, LoraConfig, ModelConfig, TrainSettings
+from burnish.config import Decoding, DType, Execution, LoraConfig, ModelConfig, Objective, TrainSettings
+from burnish.config.executors import Needs
 from burnish.models.card import ModelCard, Weights, write_card
 from burnish.protocols import SamplingKey
 from burnish.tasks.sums_world import generate
-from burnish.types import Artifact, Message, Prompt, Role, TrainingRow
+from burnish.types import Artifact, Message, PairRow, PreferenceRow, Prompt, Role, TrainingRow
 
 CLASSES = {"gemma": "GemmaConfig", "mistral": "MistralConfig", "llama": "LlamaConfig"}
 SIZES: dict[str, Any] = {
@@ -45,8 +39,13 @@ SIZES: dict[str, Any] = {
 WIDE = SIZES | {"hidden_size": 64, "intermediate_size": 128, "head_dim": 16}
 """The sizes of a model in 4 bits, whose scales need 64 weights in a row."""
 SETTINGS = TrainSettings(epochs=2, batch_size=8, learning_rate=1e-2, lora=LoraConfig(r=4, alpha=8))
-WAYS = {"alone": 1, "copies": 2, "split": 2}
-"""{how a training is shared: processes}"""
+SHARED = {"models": Needs(processes=2)}
+WAYS = {
+    "alone": Execution(device="cpu", threads=1, micro_batch=2),
+    "copies": Execution(device="cpu", threads=2, micro_batch=2, needs=SHARED),
+    "split": Execution(device="cpu", threads=2, micro_batch=2, needs=SHARED, split_training="fsdp2"),
+}
+"""{how a training is shared: settings}. Each process has one thread."""
 
 
 class Silent:
@@ -71,41 +70,33 @@ def made(kind: str, into: Path, sizes: dict[str, Any] = SIZES) -> None:
     tokenizer.save_pretrained(into)
 
 
-def force_split() -> None:
-    """Let accelerate split models over processes on a CPU, where it has no such way."""
-    from accelerate import DistributedType
-    from accelerate.state import AcceleratorState, PartialState
-
-    original: Any = AcceleratorState.__init__
-
-    def initialised(self: Any, *args: Any, fsdp_plugin: Any = None, **kwargs: Any) -> None:
-        original(self, *args, fsdp_plugin=fsdp_plugin, **kwargs)
-        if fsdp_plugin is not None and self.distributed_type is DistributedType.MULTI_CPU:
-            self.distributed_type, self.fsdp_plugin = DistributedType.FSDP, fsdp_plugin
-            # As accelerate does for GPUs.
-            PartialState._shared_state["distributed_type"] = DistributedType.FSDP  # pyright: ignore[reportPrivateUsage]
-
-    AcceleratorState.__init__ = initialised  # pyright: ignore[reportAttributeAccessIssue] see above
-    hf.check_split = lambda device, execution: None  # pyright: ignore[reportUnknownLambdaType, reportAttributeAccessIssue]
-
-
 def train(folder: Path, into: Path, way: str) -> None:
-    """Finetune the model in `folder`. All processes of a training call this."""
-    if way == "split":
-        force_split()
-    execution = Execution(device="cpu", threads=1, micro_batch=2, split_training="fsdp2" if way == "split" else "none")
-    trainer = hf.HfBackend(execution, Silent(), {})
-    card = ModelCard(base=_model(folder), content="tiny", weights=Weights.BASE)
-    start = into / "start"
-    if is_first():
-        start.mkdir(parents=True)
-        write_card(start, card)
-        (into / "ready").touch()
-    while not (into / "ready").exists():  # the first process writes for both
-        pass
-    trained = into / "trained"
-    trained.mkdir(exist_ok=True)
-    trainer.train(Artifact(path=str(start), kind="base", fingerprint="s"), _rows(), SETTINGS, 0, trained)
+    """Train the model in `folder` three times: on demonstrations, on preferences, and with a head that compares."""
+    trainer = open_backend(WAYS[way], Silent(), {})
+    places = {name: into / name for name in ("start", "trained", "preferred", "head")}
+    for place in places.values():
+        place.mkdir(parents=True)
+    write_card(places["start"], ModelCard(base=_model(folder), content="tiny", weights=Weights.BASE))
+    start = Artifact(path=str(places["start"]), kind="base", fingerprint="s")
+    trainer.train(start, _rows(), SETTINGS, 0, places["trained"], checkpoints=2)
+    policy = Artifact(path=str(places["trained"]), kind="train", fingerprint="t")
+    slower = SETTINGS.model_copy(update={"learning_rate": 1e-3})
+    trainer.train_preferences(policy, _preferences(), slower, Objective(), 0, places["preferred"])
+    trainer.train_classifier(start, _pairs(), SETTINGS, 0, places["head"])
+
+
+def _preferences() -> list[PreferenceRow]:
+    return [PreferenceRow(id=row.id, prompt=row.prompt, chosen=row.completion, rejected="#### 0") for row in _rows()]
+
+
+def _pairs() -> list[tuple[PairRow, PairRow]]:
+    return [
+        (
+            PairRow(id=f"{row.id}:ab", prompt=row.prompt, first="#### 0", second=row.completion, second_better=True),
+            PairRow(id=f"{row.id}:ba", prompt=row.prompt, first=row.completion, second="#### 0", second_better=False),
+        )
+        for row in _rows()
+    ]
 
 
 def _model(folder: Path, attach: bool = False, four_bits: bool = False) -> ModelConfig:
@@ -165,16 +156,20 @@ def compared(kind: str, place: Path) -> dict[str, Any]:
     made(kind, folder)
     weights: dict[str, dict[str, Any]] = {}
     outputs: dict[str, dict[str, Any]] = {}
-    for way, processes in WAYS.items():
+    for way in WAYS:
         into = place / f"{kind}-{way}"
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "1"}
-        arguments = ["--folder", str(folder), "--into", str(into), "--way", way]
-        subprocess.run([*command, __file__, *arguments], check=True, env=environment, stdout=subprocess.DEVNULL)
-        weights[way] = load_file(into / "trained" / "adapter_model.safetensors")
+        train(folder, into, way)
+        weights[way] = {
+            f"{file.parent.relative_to(into)}/{name}": one
+            for file in sorted(into.rglob("adapter_model.safetensors"))
+            for name, one in load_file(file).items()
+        }
         outputs[way] = used(folder, into / "trained", attach=False)
     attached = used(folder, place / f"{kind}-alone" / "trained", attach=True)
-    found: dict[str, Any] = {"weights_of_the_adapter": sum(one.numel() for one in weights["alone"].values())}
+    found: dict[str, Any] = {
+        "adapters": sorted({name.rpartition("/")[0] for name in weights["alone"]}),
+        "their_weights": sum(one.numel() for one in weights["alone"].values()),
+    }
     for way in ("copies", "split"):
         assert weights[way].keys() == weights["alone"].keys()
         found[way] = {
@@ -200,13 +195,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=list(CLASSES), action="append", help="one class; may be repeated")
     parser.add_argument("--out", type=Path)
-    for hidden in ("--folder", "--into"):
-        parser.add_argument(hidden, type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--way", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.way:
-        train(options.folder, options.into, options.way)
-        return
     with tempfile.TemporaryDirectory() as scratch:
         found = {kind: compared(kind, Path(scratch)) for kind in options.only or CLASSES}
     put({"command": "python benchmarks/split_training.py", "classes": found}, options.out)

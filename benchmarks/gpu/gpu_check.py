@@ -22,7 +22,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import gpu_agreement
 import gpu_rounds
@@ -100,8 +100,12 @@ def tried(step: Step, setup: Setup, found: dict[str, Any], limit: float) -> None
     found["seconds"] = round(time.monotonic() - started, 1)
 
 
-def check(options: argparse.Namespace, place: Path) -> dict[str, Any]:
-    """Run all steps, and write the report after each of them."""
+StepsOf: TypeAlias = Callable[[Path, dict[str, Any]], list[Step]]
+"""Makes the steps from the weights and the report of all steps."""
+
+
+def check(options: argparse.Namespace, place: Path, steps: StepsOf, seconds: int) -> dict[str, Any]:
+    """Run all steps, and write the report after each of them. `seconds` is what they take on an H100 at most."""
     report = facts(options) | {"steps": {}}
     setup = Setup(
         device=torch.device(options.device),
@@ -112,8 +116,8 @@ def check(options: argparse.Namespace, place: Path) -> dict[str, Any]:
     )
     started = time.monotonic()
     # The limits are those of an H100. A run with more time gives each step more.
-    patience = max(1.0, options.seconds / SECONDS)
-    for step in steps_of(options.weights, report):
+    patience = max(1.0, options.seconds / seconds)
+    for step in steps(options.weights, report):
         left = options.seconds - (time.monotonic() - started)
         found: dict[str, Any] = {}
         report["steps"][step.name] = found
@@ -158,15 +162,15 @@ def agrees(report: Any) -> bool:
     return True
 
 
-def main() -> int:
-    """Check, print JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(steps: StepsOf = steps_of, seconds: int = SECONDS, described: str | None = __doc__) -> int:
+    """Check, print JSON. `seconds` is the most that the whole run may take if the command line does not say it."""
+    parser = argparse.ArgumentParser(description=described, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
     parser.add_argument("--weights", type=Path, required=True, help="a GGUF file, its parts, or a model's folder")
     parser.add_argument("--data", type=Path, required=True, help="GSM8K: a folder with train and test .jsonl (or .gz)")
     parser.add_argument("--share", type=float, default=1.0, help="the share of all rows and prompts")
-    parser.add_argument("--new-tokens", type=int, default=160, help="the most tokens of an answer in the two rounds")
-    parser.add_argument("--seconds", type=int, default=SECONDS, help="the most seconds of the whole run")
+    parser.add_argument("--new-tokens", type=int, default=160, help="the most tokens of an answer in the rounds")
+    parser.add_argument("--seconds", type=int, default=seconds, help="the most seconds of the whole run")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     if options.device == "cuda" and not torch.cuda.is_available():
@@ -177,7 +181,7 @@ def main() -> int:
         if not getattr(options, name).exists():
             parser.error(f"--{name} {getattr(options, name)}: does not exist")
     with tempfile.TemporaryDirectory() as place:
-        report = check(options, Path(place) / "work")
+        report = check(options, Path(place) / "work", steps, seconds)
     print(json.dumps(report, indent=2))
     return 0 if agrees(report) and all(step["state"] == "done" for step in report["steps"].values()) else 1
 

@@ -44,6 +44,12 @@ class AnnotatorError(BurnishError):
     """The annotator cannot be asked: a server does not answer, a program fails, or its answers cannot be read."""
 
 
+def error_named(name: str) -> type[BurnishError]:
+    """Return the class of errors with this name. A class that this process does not know becomes StageError."""
+    # Looked up when it is needed: a module that is imported later may define another one.
+    return {kind.__name__: kind for kind in BurnishError.__subclasses__()}.get(name, StageError)
+
+
 # Not a BurnishError: nothing is wrong, and the exit code is another one.
 class Paused(Exception):  # noqa: N818 not a mistake: the work waits
     """The work waits for people, for an audit or for a larger budget. Finished work is kept. The exit code is 3.

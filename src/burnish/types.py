@@ -48,8 +48,7 @@ class Example:
     metadata: Mapping[str, JsonValue] = field(default_factory=dict[str, JsonValue])
 
 
-# The values of these enums are written to stores and ledgers and read back. A changed value makes old files unreadable,
-# and for a source it also changes the ids of demonstrations.
+# These values are written to stores and read back. A changed source would also change the ids of demonstrations.
 class DemonstrationSource(StrEnum):
     """Where a demonstration comes from."""
 
@@ -58,6 +57,7 @@ class DemonstrationSource(StrEnum):
     HUMAN = "human"
     GIVEN = "given"
     PROPOSAL = "proposal"
+    EDIT = "edit"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,10 +165,10 @@ class Accept(StrEnum):
 class Reason(StrEnum):
     """Why a row was changed, or was not changed, in a round of refinement.
 
-    `orders_disagree`: the two orders in which the pair was shown name different winners. `below_gate`: the proposal is
-    preferred, but not confidently enough. `stopped`: the proposal is preferred, but with `rounds: auto` the refinement
-    ended before this round changed labels. `over_risk`: an audit's bound on harm is above the limit. `reverted`: the
-    user took the change back. `removed`: the proposal is preferred, and the method leaves the row out.
+    `orders_disagree`: the two orders in which the pair was shown name different winners. The proposal is preferred, but
+    `below_gate`: not confidently enough; `distrusted`: so are too many edits that make it worse; `stopped`: `rounds:
+    auto` ended the refinement before this round; `over_risk`: an audit's bound on harm is above the limit; `removed`:
+    the method leaves the row out. `reverted`: the user took the change back.
     """
 
     AGREED = "agreed"
@@ -179,6 +179,7 @@ class Reason(StrEnum):
     ORDERS_DISAGREE = "orders_disagree"
     ABSTAINED = "abstained"
     BELOW_GATE = "below_gate"
+    DISTRUSTED = "distrusted"
     OVER_CAP = "over_cap"
     STOPPED = "stopped"
     OVER_RISK = "over_risk"
@@ -188,8 +189,7 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-# All fields are plain values, because each object is one line of ledger.jsonl. The ids point to answers in the files of
-# stages.
+# All fields are plain values: each object is one line of ledger.jsonl. The ids name answers in the files of stages.
 class Refinement:
     """One line of the ledger: what happened to one example in one round.
 

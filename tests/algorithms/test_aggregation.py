@@ -133,6 +133,15 @@ def test_gold_items_tell_who_is_right_where_most_make_the_same_mistake() -> None
     assert found.accuracies()["good0"] > 0.9
 
 
+def test_gold_items_say_nothing_about_how_frequent_a_label_is() -> None:
+    """Their right label is A each time. Of the work, half is A, and an even vote stays even."""
+    rows = [one(f"i{n}", worker, "AB"[n % 2]) for n in range(10) for worker in ("ann", "bob")]
+    gold = [one(f"g{n}", worker, "A") for n in range(200) for worker in ("ann", "bob")]
+    split = [one("split", "ann", "A"), one("split", "bob", "B")]
+    found = dawid_skene(label_table([*rows, *gold, *split]), known={f"g{n}": "A" for n in range(200)})
+    assert found.prior["A"] == pytest.approx(0.5, abs=0.05)
+
+
 def test_many_labels_on_an_item_neither_underflow_nor_overflow() -> None:
     labels = [f"{900 * (n % 2)} {900 * (1 - n % 2)} 300" for n in range(6)]
     found = dawid_skene(label_table(of_counts("\n" + "\n".join(labels) + "\n")))

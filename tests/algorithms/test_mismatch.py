@@ -67,6 +67,7 @@ def test_the_interval_of_a_rank_correlation() -> None:
     assert found.ci95 == (pytest.approx(0.0452, abs=1e-3), pytest.approx(0.7829, abs=1e-3))
     assert correlation_interval(0.5, 3).ci95 is None
     # Of ten ranks, the next value below 1 is 1 - 12 / 990.
+    assert correlation_interval(1.0, 1_000_000).ci95 == pytest.approx((1.0, 1.0))
     up, down = correlation_interval(1.0, 10), correlation_interval(-1.0, 10)
     assert up.low is not None
     assert up.ci95 == (pytest.approx(0.9283, abs=1e-3), 1.0)

@@ -98,6 +98,18 @@ def test_an_attached_adapter_is_the_merged_one_but_for_rounding(tmp_path: Path) 
     assert not any("lora" in name for name, _ in whole.named_parameters())
 
 
+@pytest.mark.slow
+def test_a_base_that_answers_itself_is_not_read_a_second_time(tmp_path: Path) -> None:
+    """Two copies of a large model would not fit into memory."""
+    backend, start = opened(), base(tmp_path / "base", ATTACHED)
+    alone = scores(opened(), start)
+    model = finetuned(backend, start, tmp_path / "model", 0)
+    trained = scores(backend, model)
+    assert scores(backend, start) == alone
+    assert scores(backend, model) == trained != alone
+    assert backend.runtime.resident.read == 1
+
+
 def test_another_model_frees_the_base(tmp_path: Path) -> None:
     backend, start = opened(), base(tmp_path / "base", ATTACHED)
     model = finetuned(backend, start, tmp_path / "model", 0)
@@ -147,10 +159,10 @@ def test_all_weights_of_a_model_in_four_bits_are_not_trained(tmp_path: Path) -> 
 
 
 def test_shards_that_accelerate_would_pass_over_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(BackendError, match=r"fsdp2 found, and the device is cpu: accelerate splits"):
+    with pytest.raises(BackendError, match=r"fsdp2 found, and the device is mps: models are split over CUDA GPUs"):
+        check_split(torch.device("mps"), SPLIT)
+    with pytest.raises(BackendError, match=r"execution.split_training: fsdp2 found, but there is one process; set"):
         HfBackend(Execution(device="cpu", split_training="fsdp2"), NoProgress(), {})
-    with pytest.raises(BackendError, match=r"execution.split_training: fsdp2 found, but there is one process"):
-        check_split(CUDA, SPLIT)
     monkeypatch.setenv("WORLD_SIZE", "2")
     check_split(CUDA, SPLIT)
     check_split(CPU, Execution())
@@ -161,6 +173,11 @@ def test_shards_that_accelerate_would_pass_over_are_refused(monkeypatch: pytest.
     [
         ({"device_map": "auto", "workers": 2}, "device_map: auto takes all GPUs for one process, but workers: 2 found"),
         ({"device_map": "auto", "split_training": "fsdp2"}, "device_map: auto and split_training: fsdp2 both split"),
+        (
+            {"device_map": "auto", "needs": {"train": {"processes": 2}}},
+            "device_map: auto takes all GPUs for one process, but needs.train.processes: 2 found",
+        ),
+        ({"device": "mps", "needs": {"train": {"processes": 2}}}, "device: mps has one GPU, but needs.train.processes"),
     ],
 )
 def test_execution_that_contradicts_itself(settings: dict[str, Any], told: str) -> None:

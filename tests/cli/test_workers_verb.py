@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -11,8 +14,9 @@ from click.testing import CliRunner
 from refused import check_refused
 
 from burnish.cli import main
-from burnish.store.attempts import Doing
+from burnish.store.attempts import LOCKS, Doing, Life
 from burnish.store.stages import Stage, Store
+from burnish.store.under_way import under_way
 
 OURS, OTHER = ("answer-" + "a" * 32, "train-" + "b" * 32)
 
@@ -80,3 +84,38 @@ def test_a_folder_that_is_neither_is_refused(store: Store, tmp_path: Path) -> No
     (tmp_path / "empty").mkdir()
     arguments = ["workers", str(tmp_path / "empty"), "--store", str(store.root)]
     check_refused(CliRunner().invoke(main, arguments), "has no run with this results folder; give its --store")
+
+
+def test_a_working_directory_with_results_folders_is_no_store(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "here" / "runs" / "mine").mkdir(parents=True)
+    result = CliRunner().invoke(main, ["workers", str(tmp_path / "here"), "--store", str(store.root)])
+    check_refused(result, "has no run with this results folder")
+
+
+def test_of_two_hosts_with_the_same_results_folder_this_one_counts(store: Store, tmp_path: Path) -> None:
+    (mine,) = (store.root / "runs").glob("*.json")
+    record = json.loads(mine.read_text())
+    (store.root / "runs" / "0.json").write_text(json.dumps(record | {"host": "elsewhere", "stages": ["d" * 64]}))
+    assert shown(tmp_path / "out", "--store", store.root).startswith("1 of 3 planned stages are finished")
+
+
+def test_a_url_that_is_no_bucket_is_named_as_such() -> None:
+    check_refused(CliRunner().invoke(main, ["workers", "ftp://x"]), "store: ftp:// is no bucket that burnish knows")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_a_process_that_is_dead_and_not_yet_collected_is_ended(store: Store) -> None:
+    """In a container, nobody may collect the children of a run that was killed."""
+    child = subprocess.Popen([sys.executable, "-c", ""], stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    child.stdout.read()  # its end
+    with store.attempting(OURS):
+        (note,) = (store.root / LOCKS).glob("*.json")
+        about = json.loads(note.read_bytes()) | {"process": child.pid}
+        deadline = time.monotonic() + 60
+        while Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+            assert time.monotonic() < deadline
+        assert under_way(OURS, about, 0.0).life is Life.ENDED
+        assert under_way(OURS, about | {"process": os.getpid()}, 0.0).life is Life.ALIVE
+    child.wait()
+    assert under_way(OURS, about, 0.0).life is Life.ENDED

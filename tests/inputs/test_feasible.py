@@ -24,9 +24,19 @@ from burnish.config import (
     SftMethod,
     VerifiedMethod,
 )
+from burnish.config.executors import Needs
 from burnish.errors import ConfigError, DataError
-from burnish.inputs.feasible import check_caps, check_launched_once, check_parts, check_unsplit, least_share
+from burnish.inputs.feasible import (
+    check_caps,
+    check_launched_once,
+    check_parts,
+    check_processes,
+    in_one_process,
+    least_share,
+)
 from burnish.store.json_rows import dump_line
+
+TWO = {"train": Needs(processes=2)}
 
 
 @pytest.mark.parametrize(
@@ -135,7 +145,25 @@ def test_one_copy_is_allowed(monkeypatch: pytest.MonkeyPatch, copies: str | None
     check_launched_once()
 
 
-def test_a_command_does_not_split_a_training() -> None:
-    with pytest.raises(ConfigError, match=r"split_training: fsdp2 found, but the commands of burnish train in one"):
-        check_unsplit(Execution(split_training="fsdp2"))
-    check_unsplit(Execution())
+def test_a_training_that_is_split_has_several_processes() -> None:
+    with pytest.raises(ConfigError, match=r"split_training: fsdp2 found, but each training has one process. Set the"):
+        check_processes(Execution(split_training="fsdp2"))
+    check_processes(Execution(split_training="fsdp2", needs=TWO))
+    check_processes(Execution())
+
+
+def test_a_verb_of_one_process_has_no_cluster() -> None:
+    with pytest.raises(ConfigError, match=r"executor: ray found, but a refinement is computed by one process on this"):
+        in_one_process(Execution.model_validate({"executor": "ray"}), "a refinement")
+    assert in_one_process(Execution(workers=3), "a refinement").alone
+
+
+def test_each_process_of_a_training_needs_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    with pytest.raises(ConfigError, match=r"needs.train.processes: 2 found, but 1 GPU can be used here, and each"):
+        check_processes(Execution(needs=TWO))
+    check_processes(Execution(needs=TWO, device="cpu"))
+    # The nodes of a cluster may have other GPUs than this machine.
+    check_processes(Execution.model_validate({"needs": TWO, "executor": "ray"}))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    check_processes(Execution(needs=TWO))

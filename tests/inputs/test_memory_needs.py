@@ -10,14 +10,14 @@ import pytest
 from experiment import run_small, small
 
 from burnish import backends
-from burnish.config import Config, Execution, ModelConfig, TrainSettings
+from burnish.config import Config, DType, Execution, ModelConfig, TrainSettings
 from burnish.errors import BackendError
 from burnish.inputs.memory import MemoryNeed, memory_needs, memory_words
 from burnish.lab.inputs import resolve
 from burnish.lab.planned_experiment import planned
 from burnish.lab.running import plan
 from burnish.models.location import EMBEDDED
-from burnish.models.memory import Memory, PassSize, Shape, training
+from burnish.models.memory import Memory, PassSize, Shape, answering, training
 from burnish.store.opening import open_store
 
 pytest.importorskip("torch")
@@ -128,3 +128,31 @@ def test_a_part_of_nothing_is_not_named() -> None:
     parts = Memory(weights=2_000_000_000, cache=150_000_000)
     (_, line) = memory_words([MemoryNeed(work="answers", model="m", total=parts.total, parts=parts)])
     assert line.replace("\u00a0", " ").strip() == "2.1 GB  answers with m (weights 2.0 GB, cache 0.1 GB)"
+
+
+def test_reinforcement_learning_has_a_line_with_its_reward_model(tmp_path: Path) -> None:
+    """Each step has 2 prompts x 4 answers. A prompt has at most 30 tokens, and an answer 10."""
+    reward = {"kind": "comparisons"}
+    method = {"kind": "rl", "rounds": 1, "steps": 1, "prompts": 2, "samples": 4, "batch_size": 4, "reward": reward}
+    train = {"lora": {"r": 4, "alpha": 8}, "max_tokens": 30}
+    decode = {"beams": 1, "max_new_tokens": 10}
+    found = needs(tmp_path, methods=[method], train=train, decode=decode)["reinforcement learning", STRONG]
+    shape = backends.shape_of(small().models.strong)
+    assert shape is not None
+    # The policy and its reference, each an adapter, and the reward model, which is trained from the same base.
+    assert found.parts.weights == 2 * 4 * shape.parameters + 2 * 4 * shape.adapter(4)
+    assert found.parts.sampling == 2 * (shape.layers + 1) * shape.keys * 4 * 8 * 40 + answers(shape, rows=8, read=240)
+    four = PassSize(tokens=4 * 40, supervised=4 * 10)
+    settings = TrainSettings.model_validate(train | {"batch_size": 4})
+    dtype = DType.FLOAT32
+    assert found.parts.activations == training(shape, settings, dtype, four).activations
+
+
+def answers(shape: Shape, rows: int, read: int) -> int:
+    return answering(shape, DType.FLOAT32, 0, read, rows).activations
+
+
+def test_a_training_that_is_split_needs_a_part_on_each_device(tmp_path: Path) -> None:
+    execution = {"split_training": "fsdp2", "needs": {"train": {"processes": 4}}}
+    whole, part = (needs(tmp_path, execution=one)["finetuning", STRONG].parts for one in ({}, execution))
+    assert part.optimizer == whole.optimizer // 4

@@ -115,6 +115,7 @@ def test_the_report_and_its_parts_are_written(tmp_path: Path) -> None:
     files = {
         "results.json",
         "timings.json",
+        "models.json",
         "changes.jsonl",
         "confidence.jsonl",
         "config.yaml",

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from burnish.config import Config
 from burnish.config.study import StudyKind
 from burnish.errors import ConfigError, DataError, PeopleAwaited
-from burnish.lab.running import plan
+from burnish.lab.running import Plan, plan
 from burnish.people.mailbox import Annotation, Mailbox, Said
 from burnish.people.study.export import deliver
 from burnish.people.study.folder import new_study
@@ -59,6 +59,24 @@ def test_the_rows_with_a_demonstration_are_learned_from(tmp_path: Path) -> None:
     (sft,) = results.runs
     assert sft.metrics["label_accuracy"].value == pytest.approx(26 / 40)
     assert sft.metrics["label_accuracy"].n == 40
+
+
+def test_the_rows_with_a_demonstration_are_counted_before_the_run(tmp_path: Path) -> None:
+    """All rows may have one. A judge is then asked about all of them, and a cap of 2 % allows a change."""
+    judge = {"kind": "judge", "base_url": "https://judge.example.com/v1", "model": "m", "api_key_env": None}
+
+    def planned(count: int) -> Plan:
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        path = written(folder, count)
+        supervision = {"demonstrations": {"kind": "file", "path": str(path)}, "annotator": judge}
+        methods = [{"kind": "ilr", "rounds": 1, "alpha": 0.02}]
+        return plan(by_people(path, methods, supervision=supervision), tmp_path / "store")
+
+    (line,) = planned(TRAIN).sent
+    assert f"at most {TRAIN} comparisons" in line
+    with pytest.raises(ConfigError, match=r"but the file of demonstrations \(seed 0\) has 45 rows, and 0.02 of them"):
+        planned(45)
 
 
 def answered(out: Path) -> set[str]:

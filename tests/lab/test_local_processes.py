@@ -9,10 +9,12 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from experiment import small
 
+from burnish.backends.allocator import VARIABLE, filling_holes
 from burnish.lab import local_processes
 from burnish.lab.children import died
 from burnish.lab.inputs import resolve
@@ -27,18 +29,18 @@ def tasks():
 """
 
 
-def brief() -> Brief:
-    config = small()
+def brief(**execution: Any) -> Brief:
+    config = small(execution=execution)
     return Brief(configs=(config,), inputs=(resolve(config, offline_ok=False),), folders=("out",), store="s", stages=())
 
 
 @pytest.fixture
-def played(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], LocalProcesses]:
+def played(monkeypatch: pytest.MonkeyPatch) -> Callable[..., LocalProcesses]:
     """Returns a function that opens a pool whose workers run this program."""
 
-    def opened(program: str, count: int) -> LocalProcesses:
+    def opened(program: str, count: int, **execution: Any) -> LocalProcesses:
         monkeypatch.setattr(local_processes, "COMMAND", (sys.executable, "-c", PRELUDE + program))
-        return LocalProcesses(brief(), count)
+        return LocalProcesses(brief(**execution), count)
 
     return opened
 
@@ -61,7 +63,7 @@ def ended(pool: LocalProcesses, count: int = 1) -> list[Report]:
     return [report for report in until(pool, count) if report.about is not About.SAID]
 
 
-Played = Callable[[str, int], LocalProcesses]
+Played = Callable[..., LocalProcesses]
 
 
 def test_a_worker_computes_one_stage_after_another(played: Played) -> None:
@@ -200,6 +202,15 @@ def test_no_worker_is_left(played: Played, monkeypatch: pytest.MonkeyPatch, prog
             os.kill(pid, 0)
 
 
+def test_a_worker_fills_holes_in_its_memory(played: Played, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    pool = played(f"for key in tasks(): tell('finished', message=os.environ.get({VARIABLE!r}, ''))", 1)
+    pool.submit(task("a"))
+    (report,) = ended(pool)
+    assert report.message == filling_holes({}).get(VARIABLE, "")
+    pool.close()
+
+
 def test_each_worker_sees_a_gpu_of_its_own(played: Played, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2, GPU-7f")
     program = "for key in tasks(): time.sleep(0.2); tell('finished', message=os.environ['CUDA_VISIBLE_DEVICES'])"
@@ -207,6 +218,18 @@ def test_each_worker_sees_a_gpu_of_its_own(played: Played, monkeypatch: pytest.M
     for key in "abc":
         pool.submit(task(key))
     assert sorted(report.message for report in ended(pool, 3)) == ["2", "2", "GPU-7f"]
+    pool.close()
+
+
+def test_each_worker_sees_a_gpu_for_each_process_of_its_trainings(
+    played: Played, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2,3,4")
+    program = "for key in tasks(): time.sleep(0.2); tell('finished', message=os.environ['CUDA_VISIBLE_DEVICES'])"
+    pool = played(program, 2, needs={"train": {"processes": 2}})
+    for key in "ab":
+        pool.submit(task(key))
+    assert sorted(report.message for report in ended(pool, 2)) == ["0,1", "2,3"]
     pool.close()
 
 

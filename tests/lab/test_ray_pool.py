@@ -14,7 +14,7 @@ from experiment import small
 from burnish.config.executors import RayExecutor
 from burnish.errors import BackendError, BurnishError, ConfigError, StageError
 from burnish.lab import ray_pool
-from burnish.lab.executors import common_executor
+from burnish.lab.executors import check_reachable, common_executor
 from burnish.lab.inputs import resolve
 from burnish.lab.pool import About, Assignment, Brief, Report
 from burnish.lab.ray_pool import RayTasks, check_ray
@@ -120,6 +120,31 @@ def test_an_address_is_checked_before_anything_is_computed(monkeypatch: pytest.M
     for wrong in ("ray://127.0.0.1:1", "host", "host:x"):
         with pytest.raises(ConfigError, match=f"'{wrong}' found; write HOST:PORT"):
             check_ray(RayExecutor(kind="ray", address=wrong))
+
+
+@pytest.mark.parametrize(
+    ("program", "told"),
+    [
+        (
+            "import sys; sys.exit('x\\nConnectionError: no running Ray instance')",
+            "on this machine .ConnectionError: no",
+        ),
+        ("import sys; sys.exit(3)", "Ray ended with exit code 3"),
+        ("import time; time.sleep(60)", "nothing answered as Ray within 1 seconds"),
+        ("import sys; assert sys.argv[1] == 'auto'", ""),
+    ],
+)
+def test_a_dry_run_connects_to_the_cluster(monkeypatch: pytest.MonkeyPatch, program: str, told: str) -> None:
+    """With the address `auto`, only Ray knows whether a cluster runs here."""
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(importlib.util, "find_spec", installed)
+    monkeypatch.setattr(ray_pool, "CONNECT", (sys.executable, "-c", program))
+    monkeypatch.setattr(ray_pool, "CONNECT_SECONDS", 1.0 if "sleep" in program else 60.0)
+    if told:
+        with pytest.raises(ConfigError, match=told):
+            check_reachable(RAY)
+    else:
+        check_reachable(RAY)
 
 
 def test_without_ray_the_fix_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -204,6 +204,21 @@ def test_a_stage_gets_what_it_needs(tmp_path: Path) -> None:
     assert {one["max_retries"] for one in ray.given} == {0}
 
 
+def test_a_training_gets_what_all_its_processes_need(tmp_path: Path) -> None:
+    """Ray gives a task one node. So the processes that share a training are on one node, too."""
+
+    def task(_: object, __: object, line: bytes) -> Iterator[bytes]:
+        yield line_of(Report(about=About.FINISHED))
+
+    needs = {"models": {"processes": 4, "cpus": 2, "memory_gb": 3}}
+    brief = briefed(small(execution={"needs": needs}), tmp_path)
+    keys = {stage.name: stage.fingerprint for stage in brief.stages}
+    ray = PlayedRay(task, {"CPU": 8.0, "GPU": 4.0})
+    served(ray, brief, [keys[name] for name in ("train", "answer")])
+    resources = [(one["num_cpus"], one["num_gpus"], one["memory"]) for one in ray.given]
+    assert resources == [(8.0, 4.0, 12e9), (2.0, 1.0, 3e9)]
+
+
 def test_a_stage_that_no_node_can_compute_is_an_error_and_no_hang(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,10 +229,35 @@ def test_a_stage_that_no_node_can_compute_is_an_error_and_no_hang(
     (key,) = [stage.fingerprint for stage in brief.stages if stage.name == "train"][:1]
     ray = PlayedRay(lambda *_: Never())
     warning, report = served(ray, brief, [key])
-    assert "train: no node of the Ray cluster has 1 CPU cores and 1 GPUs; waiting" in warning.message
+    assert "train: no node of the Ray cluster has 1 CPU core and 1 GPU; waiting" in warning.message
     assert (report.about, report.error) == (About.FAILED, "BackendError")
     assert report.message.endswith("add a node, or lower execution.needs; finished work is kept")
     assert len(ray.cancelled) == 1
+
+
+def test_a_stage_that_waited_for_a_busy_node_is_given_time_when_that_node_dies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stage waits longer than PATIENCE before the only node with a GPU is gone. Then another node comes."""
+    monkeypatch.setattr(ray_driver, "LOOK_SECONDS", 0.0)
+    now = [0.0]
+    monkeypatch.setattr(ray_driver.time, "monotonic", lambda: now[0])
+    brief = briefed(small(execution={"needs": {"models": {"gpus": 1}}}), tmp_path)
+    (key,) = [stage.fingerprint for stage in brief.stages if stage.name == "train"][:1]
+    reports: list[Report] = []
+    ray = PlayedRay(lambda *_: Never(), {"CPU": 4.0, "GPU": 1.0})
+    driver = Driver(ray, b"", brief, Channel(lambda line: reports.append(read_line(line, Report))))
+    driver._submit(Assignment(config=0, fingerprint=key))
+    seen: list[list[About]] = []
+    for moment, gpus in ((400.0, 1.0), (410.0, 0.0), (600.0, 0.0), (610.0, 1.0), (620.0, 0.0), (900.0, 0.0)):
+        now[0], ray.has["GPU"] = moment, gpus
+        driver._look()
+        seen.append([report.about for report in reports])
+    assert seen[2] == [About.SAID]  # it is told once
+    assert seen[-1] == [About.SAID, About.SAID]
+    now[0] = 921.0
+    driver._look()
+    assert reports[-1].about is About.FAILED
 
 
 def test_needs_of_a_stage_that_does_not_exist_are_refused() -> None:
@@ -225,6 +265,12 @@ def test_needs_of_a_stage_that_does_not_exist_are_refused() -> None:
         small(execution={"needs": {"trian": {"gpus": 1}}})
     with pytest.raises(ValueError, match=r"1.5 found; give a part of one GPU, or a whole number of them"):
         small(execution={"needs": {"models": {"gpus": 1.5}}})
+    with pytest.raises(
+        ValueError, match=r"needs.answer.processes: 2 found, but only trainings are shared by processes"
+    ):
+        small(execution={"needs": {"answer": {"processes": 2}}})
+    with pytest.raises(ValueError, match=r"gpus: 0.5 found with processes: 2; each process of a training has one GPU"):
+        small(execution={"needs": {"train": {"processes": 2, "gpus": 0.5}}})
 
 
 def test_the_plan_of_a_run_is_the_same_for_every_executor(tmp_path: Path) -> None:

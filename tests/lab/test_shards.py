@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,15 @@ from burnish.backends.fake import FakeBackend
 from burnish.lab import workers
 from burnish.lab.pool import Assignment
 from burnish.lab.running import run
+from burnish.protocols import Score, Scorer
 from burnish.report.terminal import Terminal
+from burnish.steps.shards import ScoreBatch, scored_part
 from burnish.store.course import PlannedStage
+from burnish.store.files import iter_rows, write_rows
 from burnish.store.gc import collect
+from burnish.store.shards import Shard
 from burnish.store.stages import Store
+from burnish.types import Artifact
 
 UNITS = {"generate", "logprobs", "classify"}
 
@@ -134,6 +139,38 @@ def test_a_stage_whose_parts_are_gone_is_computed_whole(tmp_path: Path, on: Use)
 
 
 @pytest.mark.slow
+class TwoBatches(FakeBackend):
+    """Gives rewards in two batches, to which all parts have a share."""
+
+    def part(self, part: Shard) -> FakeBackend:
+        return self
+
+    def rewards(self, model: object, rows: object, done: Any) -> Iterator[list[Score]]:
+        for name in ("first", "second"):
+            if f"{name}:a" not in done:
+                yield [Score(id=f"{name}:{side}", value=1.0, tokens=1) for side in "ab"]
+
+
+def test_a_line_that_was_lost_before_the_end_of_a_part_is_computed_again(tmp_path: Path) -> None:
+    """Else its comparisons would be abstentions, as if their answers were too long."""
+
+    def judge(scorer: Scorer) -> Iterator[object]:
+        yield from scorer.rewards(Artifact(path="", kind="", fingerprint=""), [], frozenset())
+
+    def done_now() -> list[str]:
+        found = scored_part(file, Shard(number=0, count=2), lambda: TwoBatches({}), judge)
+        rows = [*kept, *(batch for batches in found for batch in batches)]
+        write_rows(file, rows)
+        return [batch.id for batch in rows]
+
+    file, kept = tmp_path / "score_batches.jsonl", list[ScoreBatch]()
+    file.touch()
+    assert done_now() == ["first:a", "second:a", "end"]
+    kept = list(iter_rows(file, ScoreBatch))[1:]
+    write_rows(file, kept)
+    assert done_now() == ["second:a", "end", "first:a"]
+
+
 def test_workers_share_a_stage_and_gc_removes_its_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings: dict[str, Any] = {"methods": [{"kind": "sft"}], "decode": DECODE}
     alone = run(small(**settings), tmp_path / "alone", tmp_path / "alone-store", backend=fake).out

@@ -104,6 +104,18 @@ def test_a_job_reserves_what_its_stage_needs_and_reports(pool: Opened) -> None:
     assert [job.cancelled for job in played.jobs] == [False, True, True]
 
 
+def test_a_job_reserves_what_all_processes_of_a_training_need(pool: Opened) -> None:
+    needs = {"models": {"processes": 4, "cpus": 8, "memory_gb": 64}}
+    jobs, played, brief = pool(lambda: [Report(about=About.FINISHED)], needs=needs, device="cuda")
+    keys = {stage.name: stage.fingerprint for stage in brief.stages}
+    reserved: list[tuple[int, int, float]] = []
+    for name in ("train", "answer"):
+        jobs.submit(Assignment(config=0, fingerprint=keys[name]))
+        reserved.append(tuple(played.parameters[one] for one in ("gpus_per_node", "cpus_per_task", "mem_gb")))
+    assert reserved == [(4, 32, 256.0), (1, 8, 64.0)]
+    jobs.close()
+
+
 def test_a_job_that_ends_without_a_word_is_lost(pool: Opened) -> None:
     jobs, _, brief = pool(lambda: [Report(about=About.SAID, message="started")])
     jobs.submit(Assignment(config=0, fingerprint=brief.stages[0].fingerprint))

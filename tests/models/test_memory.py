@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from burnish.config import DType, LoraConfig, Optimizer, TrainSettings
-from burnish.models.memory import PassSize, Shape, answering, scoring, training
+from burnish.models.memory import PassSize, Shape, answering, reinforcing, scoring, training
 
 SMALL = Shape(layers=2, hidden=64, inner=160, heads=4, key_heads=2, head=20, vocabulary=300, tied=True)
 SIZE = PassSize(tokens=100, supervised=10)
@@ -101,3 +101,31 @@ def test_fsdp_splits_all_but_the_activations() -> None:
     assert part.activations == whole.activations
     # An eighth, two whole layers of 46,080 linear weights and two norms each, and the embedding.
     assert part.weights == pytest.approx(whole.weights / 8 + 2 * 4 * (LINEAR + 128) + 4 * 300 * 64, abs=16)
+
+
+def test_holes_are_as_large_as_all_activations_or_the_cache() -> None:
+    for settings in (FULL, LORA):
+        plain, spared = (
+            training(SMALL, TrainSettings(**settings, gradient_checkpointing=one), F32, SIZE) for one in (False, True)
+        )
+        assert spared.activations < plain.activations == plain.holes == spared.holes
+        assert plain.with_holes == plain.total + plain.activations
+    found = answering(SMALL, F32, cached=1000, read=500, rows=8)
+    assert found.holes == found.cache > 0
+    assert scoring(SMALL, F32, read=500, projected=0).holes == 0
+
+
+@pytest.mark.parametrize(("settings", "copied"), [(FULL, WEIGHTS), (LORA, ADAPTER)])
+def test_rl_keeps_its_reference_and_its_reward_models_in_memory(settings: dict[str, Any], copied: int) -> None:
+    plain = training(SMALL, TrainSettings(**settings), F32, SIZE)
+    sampled = answering(SMALL, F32, cached=50_000, read=10, rows=8)
+    found = reinforcing(SMALL, TrainSettings(**settings), F32, SIZE, sampled, reward_models=1_000)
+    assert found.weights == plain.weights + 4 * copied + 1_000
+    assert (found.optimizer, found.gradients, found.activations) == (
+        plain.optimizer,
+        plain.gradients,
+        plain.activations,
+    )
+    # Answers are sampled before the gradients are there, so the larger of both counts.
+    assert found.sampling == 2 * 3 * 40 * 4 * 50_000 + sampled.activations
+    assert found.total == found.weights + found.optimizer + max(found.sampling, found.gradients + found.activations)

@@ -138,6 +138,13 @@ def test_lengths_are_those_of_the_prompts_that_people_answered(tmp_path: Path) -
     assert numbers["lengths"][0]["quartiles"] == [1.5, 2.5]
 
 
+def test_of_two_studies_with_the_same_prompt_the_first_answer_counts(tmp_path: Path) -> None:
+    items = [{"id": prompt, "prompt": prompt} for prompt in ("q0", "q9")]
+    later = answered(tmp_path / "later", DEMONSTRATIONS, items, lambda _: SentReply(text="six words in each of them"))
+    (found,) = study_figure([texts(tmp_path / "first"), later.path]).lengths
+    assert found.words == {"q0": 2, "q1": 3, "q2": 1, "q9": 6}
+
+
 def test_the_claims_are_decided_by_the_intervals(tmp_path: Path) -> None:
     most = answered(tmp_path / "most", COMPARISONS, pairs("o" * 12), choosing(*[3] * 12)).path
     none = answered(tmp_path / "none", COMPARISONS, pairs("o" * 24), choosing(*[-3] * 24)).path

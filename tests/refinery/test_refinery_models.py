@@ -13,8 +13,12 @@ from burnish.backends.fake import FakeBackend
 from burnish.config import RefineConfig
 from burnish.errors import ConfigError
 from burnish.models.location import EMBEDDED, TRY_IT
-from burnish.refinery.refining import FinishedRefinement
+from burnish.refinery import refining
+from burnish.refinery.refining import FinishedRefinement, RunOptions, refine_data
 from burnish.refinery.words import closing
+from burnish.store import known_hashes
+from burnish.store.bucket import Bucket
+from burnish.store.object_store import ObjectStore
 from burnish.types import Artifact
 
 
@@ -65,6 +69,31 @@ def test_merge_delivers_whole_weights_and_back(tmp_path: Path) -> None:
         assert (found.out / "model" / "adapter_config.json").exists() != merge
         assert found.summary.config.merge is merge
     assert backend.exports == [False, True, False]
+
+
+def test_hashes_of_weights_lie_in_the_cache_of_a_bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not in a folder `s3:` of the working directory."""
+    pytest.importorskip("obstore")
+    from obstore.store import MemoryStore
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(known_hashes, "SMALLEST", 1)
+    monkeypatch.setattr(known_hashes, "SETTLED_NS", -(10**18))
+    bucket = Bucket(MemoryStore(), "s3://bucket/x")
+
+    def opened(place: Path) -> ObjectStore:
+        assert place == Path("s3://bucket/x")
+        return ObjectStore(bucket, tmp_path / "cache")
+
+    monkeypatch.setattr(refining, "open_store", opened)
+    shutil.copytree(EMBEDDED / "strong", tmp_path / "base")
+    backend = FakeBackend(RIGHT)
+    refine_data(
+        config(tmp_path, tmp_path / "base"),
+        RunOptions(out=tmp_path / "out", store=Path("s3://bucket/x"), backend=lambda: backend),
+    )
+    assert str(tmp_path / "base") in (tmp_path / "cache" / "hashes.json").read_text()
+    assert not (tmp_path / "s3:").exists()
 
 
 def test_the_end_names_a_command_that_tries_the_model(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import subprocess
 import sys
@@ -15,11 +16,12 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 GPU = ROOT / "benchmarks" / "gpu"
-sys.path.insert(0, str(GPU))
+sys.path[:0] = [str(GPU), str(GPU.parent)]
 torch: Any = pytest.importorskip("torch")
 
 import gpu_agreement  # noqa: E402
 import gpu_check  # noqa: E402
+import gpu_rl  # noqa: E402
 import gpu_rounds  # noqa: E402
 import gpu_speed  # noqa: E402
 from gpu_check import Step  # noqa: E402
@@ -131,8 +133,7 @@ def test_a_step_that_fails_or_takes_too_long_does_not_stop_the_others(
         written.append(list(json.loads(out.read_text())["steps"]))
 
     monkeypatch.setattr(gpu_check, "write", noting)
-    monkeypatch.setattr(gpu_check, "steps_of", fixed(steps))
-    report = gpu_check.check(options_of(tmp_path, data, 60), tmp_path / "work")
+    report = gpu_check.check(options_of(tmp_path, data, 60), tmp_path / "work", fixed(steps), 60)
     found = report["steps"]
     assert [step["state"] for step in found.values()] == ["cut off", "failed: ValueError: no such kernel", "done"]
     assert (found["endless"]["found"], found["well"]["found"]) == (1, {"agrees": True})
@@ -141,17 +142,31 @@ def test_a_step_that_fails_or_takes_too_long_does_not_stop_the_others(
 
 
 @pytest.mark.slow
-def test_no_step_starts_when_the_time_of_the_run_is_over(
-    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_step_starts_when_the_time_of_the_run_is_over(tmp_path: Path, data: Path) -> None:
     steps = [Step(name="first", limit=60, run=endless), Step(name="second", limit=1, run=well)]
-    monkeypatch.setattr(gpu_check, "steps_of", fixed(steps))
-    found = gpu_check.check(options_of(tmp_path, data, 1), tmp_path / "work")["steps"]
+    found = gpu_check.check(options_of(tmp_path, data, 1), tmp_path / "work", fixed(steps), 60)["steps"]
     assert (found["first"]["state"], found["second"]) == ("cut off", {"state": "no time left"})
 
 
 def test_the_limits_of_all_steps_are_the_time_of_the_run() -> None:
-    assert sum(step.limit for step in gpu_check.steps_of(STRONG, {})) == gpu_check.SECONDS
+    for script in (gpu_check, gpu_rl):
+        assert sum(step.limit for step in script.steps_of(STRONG, {})) == script.SECONDS
+
+
+@pytest.mark.slow
+def test_a_small_share_of_rl_runs_on_a_cpu(setup: Setup) -> None:
+    """The parts up to RL on the checker's reward, with a built-in model."""
+    small = dataclasses.replace(setup, share=0.04)
+    found: dict[str, Any] = {}
+    for part in ("policy", "pairs", "reward", "seam-adversarial", "rl-checker"):
+        found = {}
+        gpu_rl.part_of(part, small, found)
+    assert "train_policy" in [stage["stage"] for stage in found["stages"]]
+    # SEAM of the few test prompts was measured, and what comes after it was not.
+    seam = found["measured"]["seam"]
+    assert (seam["adversarial"]["prompts"], seam["weaker"]) == (8, None)
+    assert "mismatch_after" not in found["measured"]
+    assert str(small.place) not in json.dumps(found["measured"])
 
 
 def test_one_disagreement_is_found() -> None:

@@ -12,6 +12,7 @@ from refinement import PROBLEMS, RIGHT
 from refused import check_refused
 from rewarding import STRONG, Misjudging, prompts
 
+from burnish.algorithms.rewards import RewardedPair
 from burnish.backends.fake import FakeBackend
 from burnish.cli import main
 from burnish.config import DataConfig, ModelConfig
@@ -89,7 +90,6 @@ def test_a_reward_model_that_misjudges_the_policy_is_not_fit(tmp_path: Path) -> 
 
 def _trained(where: Path) -> ModelConfig:
     """Write a folder as `burnish reward train` does, with the report of a training, and a model in it."""
-    from burnish.algorithms.rewards import RewardedPair
     from burnish.models.location import EMBEDDED
 
     folder = where / "rm"
@@ -157,7 +157,19 @@ def test_the_length_is_judged_by_its_interval() -> None:
     assert [by_length(sign, 100).verdict for sign in (1.0, -1.0)] == [Fit.NOT_FIT, Fit.NOT_FIT]
     # Three pairs say nothing, whatever their correlation is.
     assert by_length(1.0, 3).verdict is Fit.UNCLEAR
+    # 100 pairs of nine prompts say hardly more than nine pairs.
+    few = by_length(0.3, 100, 9)
+    assert (few.verdict, few.measured.n) == (Fit.UNCLEAR, 100)
+    assert few.measured.ci95 == found[3].measured.ci95
     assert by_length(None, 9).verdict is Fit.NOT_MEASURED
+
+
+def test_a_report_on_pairs_counts_their_prompts() -> None:
+    tested = [
+        RewardedPair(id=str(n), group=str(n % 4), source="", better=1.0, worse=0.0, longer=n % 3 - 1) for n in range(30)
+    ]
+    found = report_on("rm", "pairs", tested, {}, 2)
+    assert (found.tested, found.accuracy.n, found.prompts) == (32, 30, 4)
 
 
 def test_two_prompts_without_a_mistake_do_not_make_a_reward_model_fit(tmp_path: Path) -> None:

@@ -89,6 +89,24 @@ def test_what_could_not_be_measured_is_no_value() -> None:
         assert (found.measured.value, found.measured.n, found.verdict) == (None, 0, ClaimVerdict.OPEN)
 
 
+@pytest.mark.parametrize(
+    "one",
+    [
+        claim(Measure.MISMATCH, 0.0),
+        claim(Measure.DISCREPANCY, 0.0),
+        claim(Measure.REWARD_SIZE, 0.0),
+        claim(Measure.POLICY_SIZE, 0.0),
+        claim(Measure.CORRELATION, 0.0, source="own"),
+        claim(Measure.OVER_SOURCE, 0.0, source="own", other="contrast"),
+    ],
+)
+def test_a_mean_over_a_part_of_the_cells_is_no_value(one: SeamClaim) -> None:
+    """For example where a policy has only right answers to each prompt: the mean of the others is another measure."""
+    part = [cell(0, rows, pairs, 0.4, 0.6, 0.2) for rows in (10, 50) for pairs in (30, 90)]
+    part[0] = cell(0, 10, 30, None, None, 0.2)
+    assert judged(one, StudyResults(name="x", cells=part)).measured.value is None
+
+
 def answers(sampled: float, mismatch: float | None) -> PolicyAnswers:
     return PolicyAnswers(
         sampled=metric(sampled), greedy=metric(0.5), mismatch=None if mismatch is None else metric(mismatch)

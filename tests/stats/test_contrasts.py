@@ -172,6 +172,13 @@ def test_one_seed_is_newcombes_over_prompts() -> None:
     assert paired_interval(a, b).ci95 == pytest.approx(paired_difference(2, 1, 2, 1).ci95)
 
 
+def test_halves_that_are_both_rounded_up_are_no_more_than_all_prompts() -> None:
+    """One seed, two orders of rows. Both: 3.5 prompts, only b: 3.5 of 7."""
+    a, b = [[1, 1, 1, 0.5, 0, 0, 0]], [[1, 1, 1, 1, 1, 1, 1]]
+    assert over_seeds(a, b) == ByCounts(both=4, first_only=3, second_only=0, neither=0)
+    assert paired_interval(a, b).value == -0.5
+
+
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_equal_answers_leave_room_for_what_other_prompts_would_show(seeds: int) -> None:
     right = [[1.0] * 60 + [0.0] * 40] * seeds

@@ -2,65 +2,32 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import shutil
-from collections.abc import Callable
+import time
 from pathlib import Path
 
 import pytest
+from buckets import Hosts, compute, stage
 from experiment import Quiet, fake, small
 from hosts import not_at_all
-from obstore.store import MemoryStore
 
-from burnish.errors import ConfigError, StageError
+from burnish.errors import StageError
 from burnish.lab import running
 from burnish.lab.running import plan, run
-from burnish.store.attempts import LeaseError
-from burnish.store.bucket import Bucket, open_bucket
+from burnish.store.attempts import LeaseError, Life
 from burnish.store.explain import explain
 from burnish.store.finished import Done
 from burnish.store.gc import collect
 from burnish.store.object_store import LEASES, ObjectStore
-from burnish.store.opening import open_store
 from burnish.store.runners import Executor, Planner
-from burnish.store.stages import Stage, Store, Work
-from burnish.types import Artifact
-
-
-class Hosts:
-    """Gives each host its view of one bucket."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.bucket = folder, Bucket(MemoryStore(), "memory://bucket/x")
-
-    def __call__(self, name: str) -> ObjectStore:
-        return ObjectStore(self.bucket, self.folder / name)
-
-    def keys(self, prefix: str) -> list[str]:
-        return sorted(self.bucket.listed(prefix))
+from burnish.store.stages import Work
 
 
 @pytest.fixture
 def host(tmp_path: Path) -> Hosts:
     return Hosts(tmp_path)
-
-
-def stage(
-    calls: list[str], run_: Callable[[Work], None] | None = None, alpha: float = 0.1, **inputs: Artifact
-) -> Stage:
-    def write(work: Work) -> None:
-        calls.append("run")
-        (work.path / "sub").mkdir()
-        (work.path / "sub" / "out.txt").write_text(f"{alpha}")
-        (work.path / "model.safetensors").write_text("weights")
-        work.count(rows=1)
-
-    return Stage(name="train", version=1, config={"alpha": alpha}, inputs=inputs, run=run_ or write)
-
-
-def compute(store: Store, one: Stage) -> tuple[Path, Quiet]:
-    talk = Quiet()
-    return Path(Executor(store, talk, {}).run(one).path), talk
 
 
 def test_another_host_reuses_a_stage_and_loads_weights_only_for_who_reads_them(host: Hosts) -> None:
@@ -123,6 +90,31 @@ def test_an_old_lease_is_not_waited_for(host: Hosts, monkeypatch: pytest.MonkeyP
         assert host("two").elsewhere("train-x") is None
 
 
+def test_a_clock_that_jumps_ends_no_lease(host: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ages are taken from the clock of the bucket, and never from that of a host."""
+    with host("one").attempting("train-x"):
+        monkeypatch.setattr(time, "time", lambda: 1e11)
+        monkeypatch.setattr(time, "time_ns", lambda: 10**20)
+        two = host("two")
+        assert two.elsewhere("train-x") is not None
+        assert [one.life for one in two.under_way()] == [Life.ALIVE]
+        two.forget_silent()
+        assert len(host.keys("leases/")) == 1
+
+
+def test_a_full_disk_of_one_host_commits_nothing_and_another_host_computes_the_stage(host: Hosts) -> None:
+    def full(work: Work) -> None:
+        (work.path / "out").write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    calls: list[str] = []
+    with pytest.raises(StageError, match="no space left on the device"):
+        compute(host("one"), stage([], full))
+    assert host.keys("") == []
+    place, _ = compute(host("two"), stage(calls))
+    assert (calls, (place / "sub" / "out.txt").read_text()) == (["run"], "0.1")
+
+
 def test_the_lease_of_a_process_that_was_killed_on_this_machine_is_not_waited_for(host: Hosts) -> None:
     # The attempt goes on in this process. Another process with the same cache sees its note and its lock.
     with host("one").attempting("train-x"):
@@ -160,49 +152,6 @@ def test_a_damaged_manifest_in_the_bucket_is_computed_again(host: Hosts, damaged
     assert len(calls) == 2
 
 
-class Between(Bucket):
-    """Lets something happen after the first read of a manifest, before its answer arrives."""
-
-    happens: Callable[[], object] | None = None
-
-    def read(self, key: str) -> bytes | None:
-        data = super().read(key)
-        if key.startswith("manifests/") and self.happens:
-            happens, self.happens = self.happens, None
-            happens()
-        return data
-
-
-def between(host: Hosts, happens: Callable[[], object], name: str) -> ObjectStore:
-    """Return the view of a host for which this happens after its first read of a manifest."""
-    bucket = Between(host.bucket._objects, host.bucket.url)
-    bucket.happens = happens
-    return ObjectStore(bucket, host.folder / name)
-
-
-def test_a_result_that_appears_while_another_process_of_the_host_looks_is_kept(host: Hosts) -> None:
-    one = stage(list[str]())
-    late = between(host, lambda: compute(host("one"), one), "one")
-    place = late.place("train", one.fingerprint)
-    assert isinstance(late.look(place), Done)
-    # The first process still reads its result.
-    assert (place / "sub" / "out.txt").read_text() == "0.1"
-
-
-def test_two_hosts_that_find_the_same_damage_both_go_on(host: Hosts) -> None:
-    one, two = stage(list[str]()), host("two")
-    compute(host("one"), one)
-    (key,) = (key for key in host.keys("files/") if key.endswith("out.txt"))
-    host.bucket.write(key, b"9.9")
-    found = two.done("train", one.fingerprint)
-    assert found is not None
-    # The other host puts the stage aside before this one has looked at its files.
-    host.bucket.delete(host.keys("manifests/"))
-    assert two.damage(found) is not None
-    assert two.put_aside(found.path) is None
-    assert (compute(two, one)[0] / "sub" / "out.txt").read_text() == "0.1"
-
-
 def test_weights_that_are_missing_in_the_bucket_are_noticed(host: Hosts) -> None:
     calls: list[str] = []
     place, _ = compute(host("one"), stage(calls))
@@ -233,7 +182,20 @@ def test_gc_frees_the_bucket_and_keeps_what_runs_of_other_hosts_need(
     assert {key.split("/")[2][:32] for key in host.keys("files/")} == {kept.fingerprint[:32]}
     assert host("one").done("train", freed.fingerprint) is None
     assert not Path(freed.path).exists()  # the copy goes when it is next asked for
-    host("one").refer(tmp_path / "nowhere", [kept.fingerprint])
+    # The same path on this host is another folder.
+    host("one").refer(tmp_path / "nowhere", [])
+    collect(host("one"))
+    assert host.keys("manifests/") != []
+    host.bucket.delete(host.keys("runs/"))
+    collect(host("one"))
+    assert host.keys("") == []
+
+
+def test_gc_removes_the_lease_of_an_attempt_that_was_killed(host: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.bucket.write(f"{LEASES}/train-x/7.abc", b"{}")
+    collect(host("one"))
+    assert host.keys("leases/") == [f"{LEASES}/train-x/7.abc"]
+    monkeypatch.setattr("burnish.store.object_store.LEASE", -1.0)
     collect(host("one"))
     assert host.keys("") == []
 
@@ -290,51 +252,3 @@ def test_an_experiment_on_another_host_computes_nothing_again(
     assert trained == []
     assert (first.out / "results.json").read_bytes() == (again.out / "results.json").read_bytes()
     assert {one.state for one in plan(small()).stages} == {"done"}
-
-
-# --- URLs
-
-
-@pytest.mark.parametrize(
-    ("url", "words"),
-    [
-        ("s3://key:hidden@bucket/x", "without keys or a query"),
-        ("s3://hidden@bucket/x", "without keys or a query"),
-        ("az://container/x?sig=hidden", "without keys or a query"),
-        ("s3:///x", "names no bucket"),
-    ],
-)
-def test_a_url_with_a_secret_or_without_a_bucket_is_refused(url: str, words: str) -> None:
-    with pytest.raises(ConfigError, match=words) as caught:
-        open_bucket(url)
-    assert "hidden" not in str(caught.value)
-
-
-@pytest.mark.parametrize("url", ["ftp://name:hidden@host/x", "https://host/x?sig=hidden", "S3x://hidden/x"])
-def test_a_url_of_another_kind_is_no_folder(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    for place in (url, Path(url)):
-        with pytest.raises(ConfigError, match=r"is no bucket that burnish knows; give a folder, s3://") as caught:
-            open_store(place)
-        assert "hidden" not in str(caught.value)
-    assert list(tmp_path.iterdir()) == []
-    Path("a:/b").mkdir(parents=True)
-    assert type(open_store("a:/b")) is Store
-
-
-@pytest.mark.parametrize("url", ["s3://", "gs:", "https://"])
-def test_a_scheme_alone_is_no_folder(url: str) -> None:
-    for place in (url, Path(url)):
-        with pytest.raises(ConfigError, match=r"names no bucket|is no bucket that burnish knows"):
-            open_store(place)
-
-
-@pytest.mark.parametrize("place", ["s3://bucket/a/b", Path("s3://bucket/a/b")])
-def test_a_url_is_opened_as_a_bucket_also_after_path_took_a_slash(
-    place: str | Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("BURNISH_CACHE", str(tmp_path))
-    store = open_store(place)
-    assert store.address == "s3://bucket/a/b"
-    assert store.root.parent == tmp_path
-    assert type(open_store(tmp_path)) is Store

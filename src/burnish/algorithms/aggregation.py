@@ -7,7 +7,7 @@ axes V, the first is the right label and the second is the given one.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -90,11 +90,12 @@ def dawid_skene(
     With `one_coin`, a worker has one number: how often the worker is right. All wrong labels are equally probable
     then. This is better where each worker gave few labels, and worse where workers prefer a label.
 
-    `known` is {item: right label} of gold items. They keep this label, and say more about their workers. Each label in
-    it must have been given by somebody.
+    `known` is {item: right label} of gold items. They keep this label, and say more about their workers. They say
+    nothing about how frequent each label is, because somebody chose them. Each label in it must have been given by
+    somebody.
     """
     known_I, right_I = _known_places(table, known or {})
-    belief_IV, fit = _shares(table), _Fit(table, one_coin)
+    belief_IV, fit = _shares(table), _Fit(table, known_I, one_coin)
     belief_IV[known_I] = np.eye(len(table.labels))[right_I]
     prior_V, confusion_WVV = fit.maximised(belief_IV)
     change, steps = math.inf, 0
@@ -142,8 +143,11 @@ def _shares(table: LabelTable) -> Floats:
 class _Fit:
     """The two steps of EM. Rows that are summed together are brought together once: G counts (worker, label)."""
 
-    def __init__(self, table: LabelTable, one_coin: bool) -> None:
+    def __init__(self, table: LabelTable, known_I: Sequence[int], one_coin: bool) -> None:
+        """`known_I` are the places of the gold items."""
         self.table, self.labels, self.one_coin = table, len(table.labels), one_coin
+        self.drawn_I = np.ones(len(table.items), dtype=bool)
+        self.drawn_I[list(known_I)] = False
         # The rows of an item follow each other in the table.
         self.start_I = np.unique(table.item_N, return_index=True)[1]
         group_N = table.worker_N * self.labels + table.label_N
@@ -153,7 +157,7 @@ class _Fit:
 
     def maximised(self, belief_IV: Floats) -> tuple[Floats, Floats]:
         """Return the shares of the labels and each worker's confusions, given what each item's label probably is."""
-        prior_V = belief_IV.sum(axis=0) + _WRONG
+        prior_V = belief_IV[self.drawn_I].sum(axis=0) + _WRONG
         start_VV = np.where(np.eye(self.labels, dtype=bool), _RIGHT, _WRONG)
         confusion_WVV = np.tile(start_VV, (len(self.table.workers), 1, 1))
         sum_GV = _summed(belief_IV[self.item_N], self.start_G)

@@ -245,7 +245,7 @@ def voted(preferences: Sequence[Preference], accept: Accept = Accept.MEAN) -> Pr
     order: `shown` and `raw` are empty.
     """
     votes = [
-        dataclasses.replace(preference, p_b=VOTES[_vote_of(preference, accept)])
+        dataclasses.replace(preference, p_b=VOTES[vote_of(preference, accept)])
         for preference in preferences
         if preference.verdict is not Verdict.ABSTAIN
     ]
@@ -253,7 +253,7 @@ def voted(preferences: Sequence[Preference], accept: Accept = Accept.MEAN) -> Pr
     return combined_vote if accept is Accept.MEAN else dataclasses.replace(combined_vote, shown=(), raw=())
 
 
-def _vote_of(preference: Preference, accept: Accept) -> Verdict:
+def vote_of(preference: Preference, accept: Accept) -> Verdict:
     """Return a voter's vote. With `BOTH_ORDERS` it is a tie unless all orders name the same winner."""
     if accept is Accept.MEAN:
         return preference.verdict

@@ -51,7 +51,7 @@ def verdict_on(line: Refinement) -> Verdict | None:
             verdict = Verdict.ABSTAIN
         case Reason.REJECTED:
             verdict = Verdict.A
-        case Reason.OVER_RISK | Reason.STOPPED | Reason.REMOVED:
+        case Reason.OVER_RISK | Reason.STOPPED | Reason.REMOVED | Reason.DISTRUSTED:
             verdict = Verdict.B
         case Reason.ACCEPTED | Reason.OVER_CAP if line.score is None:
             verdict = None  # naive ILR chose at random, without a comparison

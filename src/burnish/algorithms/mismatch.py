@@ -88,8 +88,8 @@ def correlation_interval(value: float, n: int) -> Interval:
     if n < LEAST_ITEMS:
         return Interval(value=value, low=None, high=None, n=n)
     # Rounding may leave a last digit below 1. Two neighbouring ranks that change places lower a correlation of 1 by
-    # `step`.
-    perfect, step = abs(value) > 1 - 1e-12, 12 / (n * (n**2 - 1))
+    # `step`. With very many items it is so small that 1 - step would be 1 again.
+    perfect, step = abs(value) > 1 - 1e-12, max(12 / (n * (n**2 - 1)), 1e-12)
     inner = math.copysign(1 - step, value) if perfect else value
     reach = Z95 * math.sqrt((1 + inner**2 / 2) / (n - 3))
     low, high = (math.tanh(math.atanh(inner) + sign * reach) for sign in (-1, 1))

@@ -20,7 +20,8 @@ class Candidate:
     `screened` says why it was not compared. Where it was compared, `verdict` is the judgement and `source` is the
     annotator that gave it. `p_b` is P(the proposal is better), the mean over the orders that were judged; `orders` has
     the value of each order. `logit` is the log-odds of `p_b` in nats where the annotator knows them. `rank` decides
-    between equally confident candidates, the lowest first; then the id does.
+    between equally confident candidates, the lowest first; then the id does. `doubt` is the share of edits of the
+    proposal that the annotator prefers to it, or None where it is not known.
     """
 
     example_id: str
@@ -31,6 +32,7 @@ class Candidate:
     orders: tuple[float, ...] = ()
     rank: str = ""
     logit: float | None = None
+    doubt: float | None = None
 
 
 class Eligible:

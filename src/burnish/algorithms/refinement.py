@@ -38,11 +38,14 @@ class Acceptance:
     `MEAN`, the paper's rule, takes the mean of the two orders in which a pair is shown. The mean does not remove a
     position bias completely: the rest is noise, and this noise fills the cap. `BOTH_ORDERS` requires that each order
     prefers the proposal.
+
+    `most_doubt` is the largest share of edits of a proposal that the annotator may prefer to it. None sets no limit.
     """
 
     accept: Accept = Accept.MEAN
     gate: float = 0.5
     temperature: float | None = None
+    most_doubt: float | None = None
 
 
 PAPER = Acceptance()
@@ -123,7 +126,7 @@ def select(
         previous = candidate.example_id
         if candidate.screened is None:
             judged_by.add(candidate.source)
-        reason = _before_cap(candidate, rule)
+        reason = before_cap(candidate, rule)
         reasons.append(reason)
         if reason is Reason.ACCEPTED:
             eligible.add(index, candidate)
@@ -144,14 +147,22 @@ def select(
     return reasons
 
 
-def _before_cap(candidate: Candidate, rule: Acceptance) -> Reason:
+def before_cap(candidate: Candidate, rule: Acceptance) -> Reason:
     """Return the reason that a candidate would have without a cap."""
     if candidate.screened is not None:
         assert candidate.verdict is None, candidate
         return candidate.screened
     assert candidate.verdict is verdict_of(candidate.p_b), candidate
     # The rule of orders goes first: a mean above the gate must not accept what the two orders disagree on.
-    return _split_orders(candidate, rule.accept) or _by_mean(candidate, rule)
+    reason = _split_orders(candidate, rule.accept) or _by_mean(candidate, rule)
+    return Reason.DISTRUSTED if reason is Reason.ACCEPTED and _doubtful(candidate, rule) else reason
+
+
+def _doubtful(candidate: Candidate, rule: Acceptance) -> bool:
+    """Say whether the annotator prefers too many edits of a proposal. Where no share is known, it does not."""
+    if rule.most_doubt is None or candidate.doubt is None:
+        return False
+    return candidate.doubt > rule.most_doubt + EVEN
 
 
 def _split_orders(candidate: Candidate, accept: Accept) -> Reason | None:

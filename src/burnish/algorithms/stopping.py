@@ -21,7 +21,7 @@ LEAST_HELD = 0.2
 
 It was chosen on seeds 0 and 1 of the embedded experiment. In rounds with a smaller share, about as many changes were
 from right to wrong or from wrong to wrong as from wrong to right (docs/lab-log.md)."""
-_TURNED_DOWN = frozenset({Reason.ORDERS_DISAGREE, Reason.TIE, Reason.BELOW_GATE})
+_TURNED_DOWN = frozenset({Reason.ORDERS_DISAGREE, Reason.TIE, Reason.BELOW_GATE, Reason.DISTRUSTED})
 """Why a rule of acceptance turns a proposal down that the mean of both orders prefers."""
 _MAY_CHANGE = frozenset({Reason.ACCEPTED, Reason.OVER_CAP})
 _HELD = _MAY_CHANGE | {Reason.STOPPED, Reason.OVER_RISK, Reason.REMOVED}
@@ -33,7 +33,7 @@ class Evidence:
     """What a round's judgements say about how much the annotator knows.
 
     The mean of both orders prefers the proposal in `preferred` pairs. Of these, `held` also meet the rule of
-    acceptance: both orders agree, and P(the proposal is better) is not below the gate.
+    acceptance: both orders agree, P(the proposal is better) is not below the gate, and no edits speak against it.
     """
 
     preferred: int

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import io
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Protocol
 
 from burnish.config import DType, Execution, ModelConfig
+from burnish.config.executors import LocalExecutor, most_processes
 from burnish.errors import BackendError
 from burnish.models.chat import ChatTemplate
 from burnish.models.memory import Shape
@@ -56,9 +60,13 @@ def open_backend(
             "process, and unset WORLD_SIZE"
         )
     _quiet()
-    from burnish.backends.hf import HfBackend  # noqa: PLC0415 (torch is imported when a model is needed, not before)
+    # torch is imported when a model is needed, not before.
+    if most_processes(execution.needs)[0] > 1:
+        from burnish.backends.together import TrainsTogether as Opened  # noqa: PLC0415
+    else:
+        from burnish.backends.hf import HfBackend as Opened  # noqa: PLC0415
 
-    return HfBackend(execution, progress, sources, tracking)
+    return Opened(execution, progress, sources, tracking)
 
 
 def fast_dtype(execution: Execution) -> DType:
@@ -172,6 +180,20 @@ def limits_of(model: ModelConfig, parameters: int, execution: Execution) -> Toke
     return found(model, parameters, execution)
 
 
+def keeps_holes(execution: Execution) -> bool:
+    """Say whether memory that models have freed is kept, because they run on a CPU with glibc as it is.
+
+    Raises BackendError if the device or a library is missing.
+    """
+    _quiet()
+    from burnish.backends import allocator  # noqa: PLC0415
+    from burnish.backends.device import choose_device  # noqa: PLC0415
+
+    # Only workers on this machine are started without glibc's caches.
+    started = not execution.alone and isinstance(execution.executor, LocalExecutor)
+    return choose_device(execution.device).type == "cpu" and allocator.keeps_holes(alone=not started)
+
+
 def end_of(model: ModelConfig) -> str | None:
     """Return the token that ends a model's answers, or None if it is the tokenizer's own end-of-sequence token.
 
@@ -204,6 +226,10 @@ def _quiet() -> None:
     """
     require()
     os.environ.setdefault("TQDM_DISABLE", "1")
+    if os.environ.get("WANDB_MODE") == "offline":
+        # transformers then prints a line on stdout, which is for data, when this module is imported.
+        with redirect_stdout(io.StringIO()):
+            importlib.import_module("transformers.integrations.integration_utils")
 
 
 def require() -> None:

@@ -25,6 +25,7 @@ from burnish.backends.reporting import Reports
 from burnish.config import DType, Optimizer, TrainSettings
 from burnish.errors import BackendError
 from burnish.models.card import ModelCard
+from burnish.models.location import BUILTIN
 
 A = TypeVar("A", bound=TrainingArguments)
 OPTIMIZERS = {Optimizer.ADAMW: "adamw_torch", Optimizer.ADAFACTOR: "adafactor", Optimizer.RMSPROP: "rmsprop"}
@@ -137,7 +138,8 @@ class Arguments:
         return {
             "output_dir": str(scratch),
             "learning_rate": settings.learning_rate,
-            "lr_scheduler_type": str(settings.schedule),
+            # The schedule `constant` of transformers has no warm-up.
+            "lr_scheduler_type": "constant_with_warmup" if settings.warms_up_to_constant else str(settings.schedule),
             # The first step of a warm-up has a learning rate of 0, so a training of a single step would do nothing.
             "warmup_steps": min(math.ceil(settings.warmup * steps), steps - 1),
             "optim": OPTIMIZERS[settings.optimizer],
@@ -181,7 +183,7 @@ class Arguments:
     @property
     def pass_tokens(self) -> int:
         """The most padded tokens that go through the model in one pass."""
-        return pass_tokens(self.card.base.source.startswith("builtin:"), self.runtime.device.type)
+        return pass_tokens(self.card.base.source.startswith(BUILTIN), self.runtime.device.type)
 
     def steps(self, rows: int) -> int:
         """Return the number of the optimiser's steps over all epochs."""

@@ -281,7 +281,11 @@ def load(
         kept.drop()
     dtype, renderer = torch_dtype(card.base.dtype), renderer_of(card.base)
     match card.weights:
+        case Weights.BASE if card.base.attached and not card.labels and continued(card.base, None) is None:
+            # It may be in memory already. Read again, it would be there twice.
+            model = base_of(card, dtype, place, kept)
         case Weights.BASE:
+            kept.drop()
             model = load_base(card.base, dtype, card.labels, fresh=False, place=place)
         case Weights.FULL:
             kind: Any = AutoModelForSequenceClassification if card.labels else AutoModelForCausalLM

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from accelerate import DistributedType
+from accelerate.state import AcceleratorState, PartialState
 
 from burnish.backends.device import processes
 from burnish.config import Execution, ModelConfig
@@ -80,18 +83,40 @@ def check_quantised(base: ModelConfig, device: torch.device) -> None:
 def check_split(device: torch.device, execution: Execution) -> None:
     """Raise BackendError if a training would be said to be split over processes, and would not be.
 
-    accelerate passes over FSDP without a word on a CPU, on MPS and in a single process: each process would then train
-    the whole model.
+    accelerate passes over FSDP without a word on MPS and in a single process: each process would then train the whole
+    model.
     """
     if execution.split_training == "none":
         return
-    if device.type != "cuda":
+    if device.type not in {"cuda", "cpu"}:
         raise BackendError(
-            f"execution.split_training: fsdp2 found, and the device is {device.type}: accelerate splits "
-            "models over CUDA GPUs alone, and would train a whole model in each process; leave it out"
+            f"execution.split_training: fsdp2 found, and the device is {device.type}: models are split over CUDA GPUs, "
+            "or over CPU processes to try it; leave it out"
         )
     if processes() < 2:
         raise BackendError(
-            "execution.split_training: fsdp2 found, but there is one process; start a program that "
-            "trains through burnish.backends with torchrun (docs/training.md), or leave it out"
+            "execution.split_training: fsdp2 found, but there is one process; set execution.needs: {train: "
+            "{processes: 2}}, or start a program that trains through burnish.backends with torchrun "
+            "(docs/training.md), or leave it out"
         )
+    if device.type == "cpu":
+        split_on_cpus()
+
+
+@functools.cache
+def split_on_cpus() -> None:
+    """Let accelerate split models over processes on CPUs in this process, as it does over GPUs.
+
+    PyTorch can do it (with gloo), and accelerate passes over the setting without a word. It serves to try a training
+    without GPUs.
+    """
+    original: Any = AcceleratorState.__init__
+
+    def initialised(self: Any, *args: Any, fsdp_plugin: Any = None, **kwargs: Any) -> None:
+        original(self, *args, fsdp_plugin=fsdp_plugin, **kwargs)
+        if fsdp_plugin is not None and self.distributed_type is DistributedType.MULTI_CPU:
+            self.distributed_type, self.fsdp_plugin = DistributedType.FSDP, fsdp_plugin
+            # As accelerate does for GPUs.
+            PartialState._shared_state["distributed_type"] = DistributedType.FSDP  # pyright: ignore[reportPrivateUsage]
+
+    AcceleratorState.__init__ = initialised

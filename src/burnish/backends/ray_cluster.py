@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import Any
 
 
@@ -17,3 +18,7 @@ def connected(address: str) -> Any:
     importlib.import_module("ray.exceptions")
     ray.init(address=address, log_to_driver=False, logging_level="ERROR")
     return ray
+
+
+if __name__ == "__main__":
+    connected(sys.argv[1]).shutdown()

@@ -56,6 +56,7 @@ def run_command(
     report of all.
     """
     from burnish.config.reading import read_sweep  # noqa: PLC0415
+    from burnish.lab.executors import check_reachable, common_executor  # noqa: PLC0415
 
     if executor is not None:
         changes = _with_executor(changes, executor)
@@ -64,6 +65,8 @@ def run_command(
     if dry_run:
         for config in configs:
             _print_plan(config, store, as_json, details=False)
+        # After the plan, which is useful without a cluster, too.
+        check_reachable(common_executor(configs))
     # A sweep with one variant is still a sweep: its results go into a folder of the variant.
     elif len(configs) == 1 and not configs[0].variant:
         _run(configs[0], out, store, as_json)

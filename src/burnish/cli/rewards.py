@@ -1,4 +1,4 @@
-"""The commands for reward models: reward train, reward test, reward check."""
+"""The commands for reward models: reward pairs, reward train, reward test, reward check."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from burnish.cli.common import COLUMNS, JSON, SET, STORE, main, print_json, settled
+from burnish.cli.common import COLUMNS, JSON, MAX_CALLS, MAX_COST, SET, STORE, main, print_json, settled
 from burnish.cli.seam import CHECKER, LIMIT, SEED
 
 _PATH = click.Path(path_type=Path)
@@ -23,6 +23,69 @@ _BAD_ROWS = click.option(
 @main.group("reward")
 def reward() -> None:
     """Train reward models on preference pairs, test them, and check whether they are fit for a policy."""
+
+
+@reward.command("pairs")
+@click.argument("data")
+@click.option(
+    "--source",
+    metavar="SOURCE|YAML",
+    required=True,
+    help="Where worse answers come from: adversarial, contrast[:EMBEDDER], llm, own, weaker:MODEL, or a YAML file.",
+)
+@click.option(
+    "--n", "most", type=click.IntRange(1, 1000), default=4, show_default=True, help="The most pairs a prompt."
+)
+@click.option("--policy", metavar="MODEL", help="The policy, whose wrong answers the source own takes.")
+@CHECKER
+@COLUMNS
+@LIMIT
+@SEED
+@_BAD_ROWS
+@click.option("--to", type=_PATH, default=Path("pairs.jsonl"), show_default=True, help="File for the pairs.")
+@click.option("--overwrite", is_flag=True, help="Replace the file --to.")
+@MAX_CALLS
+@MAX_COST
+@STORE
+@SET
+@JSON
+@settled
+def pairs_command(data: str, **options: Any) -> None:
+    """Make preference pairs for `burnish reward train`: gold answers, and worse ones from a source.
+
+    DATA is a dataset of prompts with gold answers, in any form that `burnish refine` reads. Sources and checkers are
+    those of `burnish seam score`. --set a.b=c changes a setting of the source. After a crash, run the same command
+    again: it continues where it stopped.
+    """
+    from burnish.config import ModelConfig  # noqa: PLC0415
+    from burnish.config.columns import dataset  # noqa: PLC0415
+    from burnish.seam.folders import check_file  # noqa: PLC0415
+    from burnish.seam.options import checker_of, source_of  # noqa: PLC0415
+    from burnish.seam.pairing import PairOptions, make_pairs  # noqa: PLC0415
+    from burnish.services.calls import CallBudget  # noqa: PLC0415
+    from burnish.store.opening import default_store  # noqa: PLC0415
+
+    to: Path = options["to"]
+    check_file(to, options["overwrite"])
+    made = make_pairs(
+        PairOptions(
+            data=dataset(data, options["columns"], options["on_bad_row"]),
+            source=source_of(options["source"], options["changes"]),
+            policy=None if options["policy"] is None else ModelConfig(source=options["policy"]),
+            checker=None if options["checker"] is None else checker_of(options["checker"]),
+            budget=CallBudget(max_calls=options["max_calls"], max_cost=options["max_cost"]),
+            out=to,
+            **{name: options[name] for name in ("most", "limit", "seed")},
+        ),
+        options["store"] or default_store(),
+        to,
+    )
+    if options["as_json"]:
+        print_json(made)
+        return
+    for line in made.words():
+        click.echo(line)
+    click.echo(f"wrote {to}", err=True)
 
 
 @reward.command("train")

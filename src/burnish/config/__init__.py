@@ -32,6 +32,7 @@ from burnish.config.differs import (
     TaskDiffers,
     TextDiffers,
 )
+from burnish.config.distrust import Distrust
 from burnish.config.judge import JudgeConfig, Prices, ReferenceJudgeConfig
 from burnish.config.kinds import Kinds, OneOf, load_plugins
 from burnish.config.lab import Budget, Compat, Config, Execution, FileDemonstrations, Supervision, Tracker
@@ -40,7 +41,6 @@ from burnish.config.method_settings import ComparingMethod, GatedMethod, MethodR
 from burnish.config.methods import (
     METHODS,
     Cap,
-    ClearMethod,
     DpoMethod,
     IlrMethod,
     NaiveMethod,
@@ -75,7 +75,14 @@ from burnish.config.perturbations import (
     WeakerSource,
 )
 from burnish.config.proposals import FileProposals, Proposals, ServerProposals
-from burnish.config.refiners import DropMethod, MajorityMethod, RestEmMethod, RobustFtMethod, TournamentMethod
+from burnish.config.refiners import (
+    ClearMethod,
+    DropMethod,
+    MajorityMethod,
+    RestEmMethod,
+    RobustFtMethod,
+    TournamentMethod,
+)
 from burnish.config.refinery import AuditConfig, Columns, DataConfig, RefineConfig, RefineSettings, SelftestConfig
 from burnish.config.reinforcement import (
     ALGORITHMS,
@@ -142,6 +149,7 @@ __all__ = [
     "DataConfig",
     "Decoding",
     "Differs",
+    "Distrust",
     "DpoMethod",
     "DropMethod",
     "EditKind",

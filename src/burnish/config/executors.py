@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from burnish.config.base import Count, NotNegative, PositiveFloat, Settings
+from burnish.config.base import MOST_REPEATS, Count, NotNegative, PositiveFloat, Settings
 
 
 class LocalExecutor(Settings):
@@ -50,8 +50,16 @@ ExecutorSettings: TypeAlias = Annotated[
 
 
 class Needs(Settings):
-    """What one stage needs of the node that computes it."""
+    """What one stage needs of the node that computes it. With several `processes`, each of them needs so much."""
 
+    # It came later. Without it, config.yaml and manifests keep their bytes.
+    unwritten: ClassVar[frozenset[str]] = frozenset({"processes"})
+
+    processes: Annotated[int, Field(ge=1, le=MOST_REPEATS, strict=True)] = 1
+    """How many processes of one node share a training: `train`, `train_preferences`, `train_classifier`, and
+    `train_rewards` where it is named itself. burnish starts them with torchrun. Each has the whole model, or a part of
+    it with `split_training: fsdp2`. On GPUs each process has one of its own. Under `models` it counts for the first
+    three. Results differ in the last digits."""
     gpus: NotNegative | Literal["auto"] = "auto"
     """The number of GPUs. Ray also takes a part of one. `auto`: one for a stage that computes with a model, if
     `device` is cuda, or if it is auto and Ray's cluster has GPUs; else none."""
@@ -66,6 +74,23 @@ class Needs(Settings):
         if value != "auto" and value > 1 and value != int(value):
             raise ValueError(f"{value} found; give a part of one GPU, or a whole number of them")
         return value
+
+    @model_validator(mode="after")
+    def _one_gpu_each(self) -> Needs:
+        if self.processes > 1 and self.gpus not in {"auto", 0.0, 1.0}:
+            raise ValueError(
+                f"gpus: {self.gpus:g} found with processes: {self.processes}; each process of a training has one GPU "
+                "of its own: set gpus to 1 or auto"
+            )
+        return self
+
+    def in_all(self) -> Needs:
+        """Return what all processes of a stage need together. They are on one node."""
+        gpus = self.gpus if self.gpus == "auto" else self.gpus * self.processes
+        memory = None if self.memory_gb is None else self.memory_gb * self.processes
+        return Needs.model_construct(
+            processes=self.processes, gpus=gpus, cpus=self.cpus * self.processes, memory_gb=memory
+        )
 
 
 WITH_MODELS = frozenset(
@@ -82,6 +107,10 @@ WITH_MODELS = frozenset(
     }
 )
 """The names of the stages that compute with a model."""
+SHARED = frozenset({"train", "train_preferences", "train_classifier"})
+"""The names of the trainings that several processes may share."""
+SHARED_IF_NAMED = SHARED | {"train_rewards"}
+"""The same, with those that can only be shared if numbers of rows fit. They are shared only if `needs` names them."""
 ALL = "models"
 """The key of `execution.needs` that stands for all of them."""
 PART = "_part"
@@ -89,22 +118,30 @@ PART = "_part"
 
 
 def check_names(needs: Mapping[str, Needs]) -> None:
-    """Raise ValueError if a key is no stage that computes with a model."""
-    for name in needs:
+    """Raise ValueError if a key is no stage that computes with a model, or one that several processes cannot share."""
+    for name, one in needs.items():
         if name not in {*WITH_MODELS, ALL}:
             raise ValueError(
                 f"needs: {name!r} is no stage that computes with a model; write {ALL} for all of them, or one of "
                 f"{', '.join(sorted(WITH_MODELS))}"
             )
+        if one.processes > 1 and name not in {*SHARED_IF_NAMED, ALL}:
+            raise ValueError(
+                f"needs.{name}.processes: {one.processes} found, but only trainings are shared by processes, and not "
+                f"that of a policy with RL: leave it out, or set it for {', '.join(sorted(SHARED_IF_NAMED))}"
+            )
 
 
 def needs_of(needs: Mapping[str, Needs], name: str) -> Needs:
-    """Return what a stage with this name needs: what is set for its name, else for all of them if it computes with a
-    model. A part of a stage needs what the stage needs."""
+    """Return what all processes of a stage with this name need: what is set for its name, else for all of them if it
+    computes with a model. A part of a stage needs what the stage needs."""
     whole = name.removesuffix(PART)
     if whole in needs:
-        return needs[whole]
-    return needs.get(ALL, Needs()) if whole in WITH_MODELS else Needs(gpus=0)
+        return needs[whole].in_all()
+    if whole not in WITH_MODELS:
+        return Needs(gpus=0)
+    common = needs.get(ALL, Needs())
+    return (common if whole in SHARED else common.model_copy(update={"processes": 1})).in_all()
 
 
 def gpus_of(needs: Needs, name: str, device: str, gpus: float) -> float:
@@ -112,4 +149,9 @@ def gpus_of(needs: Needs, name: str, device: str, gpus: float) -> float:
     if needs.gpus != "auto":
         return needs.gpus
     wanted = device == "cuda" or (device == "auto" and gpus > 0)
-    return float(wanted and name.removesuffix(PART) in WITH_MODELS)
+    return float(needs.processes if wanted and name.removesuffix(PART) in WITH_MODELS else 0)
+
+
+def most_processes(needs: Mapping[str, Needs]) -> tuple[int, str]:
+    """Return the most processes that share a training, and the name in `needs` that asks for them."""
+    return max(((one.processes, name) for name, one in needs.items()), default=(1, ""))

@@ -13,11 +13,11 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag,
 from burnish.config.annotators import Supervisor, check_fits
 from burnish.config.base import MOST_REPEATS, Count, Name, PositiveFloat, Repeats, Seed, Settings
 from burnish.config.differs import AnswerDiffers, TaskDiffers
-from burnish.config.executors import ExecutorSettings, LocalExecutor, Needs, check_names
+from burnish.config.executors import ExecutorSettings, LocalExecutor, Needs, check_names, most_processes
 from burnish.config.judge import ReferenceJudge
 from burnish.config.local_judges import ClassifierConfig
 from burnish.config.methods import ExperimentMethod
-from burnish.config.models import Decoding, Models, TrainSettings
+from burnish.config.models import Decoding, Models, TrainSettings, check_adapters_are_trained
 from burnish.config.tasks import AnyTask
 
 
@@ -54,8 +54,8 @@ class Execution(Settings):
     """`auto` spreads the layers of each model over all GPUs that the process can see, and over the machine's memory if
     they are not enough. It is for models that do not fit on one GPU, and needs `workers: 1`."""
     split_training: Literal["none", "fsdp2"] = "none"
-    """`fsdp2` splits the weights, gradients and optimiser of a training over the GPUs of all processes that torchrun
-    started. It is for programs that train through `burnish.backends` (docs/training.md)."""
+    """`fsdp2` splits the weights, gradients and optimiser of each training that several processes share
+    (`processes` of `train` in `needs`) over these processes. It is for models that are too large for one GPU."""
     batch_tokens: Count | Literal["auto"] = "auto"
     """The number of tokens, padding included, in one batch. In scoring these are the tokens that are read. In
     generation they are the tokens of prompts and answers, once for each beam."""
@@ -72,8 +72,8 @@ class Execution(Settings):
     """Who computes the stages of an experiment: `local`, `ray` or `submitit`. See docs/scale.md. A refinement is always
     computed in one process on this machine."""
     needs: Annotated[dict[str, Needs], AfterValidator(_known)] = Field(default={})
-    """What stages need of a node of Ray or Slurm, as {name of a stage: needs}. The key `models` stands for all stages
-    that compute with a model."""
+    """What stages need, as {name of a stage: needs}. The key `models` stands for all stages that compute with a model.
+    Ray and Slurm reserve it. On this machine, `processes` alone counts."""
     shards: Repeats | Literal["auto"] = 1
     """Into how many parts an experiment cuts each stage that answers, scores or judges with a model, so that several
     workers share it. `auto` is the number of workers. With one worker on this machine nothing is cut. Results do not
@@ -112,6 +112,16 @@ class Execution(Settings):
         if self.device_map == "auto" and self.split_training != "none":
             raise ValueError(
                 "device_map: auto and split_training: fsdp2 both split a model over the GPUs; leave one of them out"
+            )
+        several, name = most_processes(self.needs)
+        if several > 1 and self.device_map == "auto":
+            raise ValueError(
+                f"device_map: auto takes all GPUs for one process, but needs.{name}.processes: {several} found; leave "
+                "one of them out"
+            )
+        if several > 1 and self.device == "mps":
+            raise ValueError(
+                f"device: mps has one GPU, but needs.{name}.processes: {several} found; leave one of them out"
             )
         return self
 
@@ -281,6 +291,17 @@ class Config(Settings):
                 f"models.weak: {self.models.weak.source!r} found, but the demonstrations come from a file and the "
                 "annotator is not made from ground truth, so nothing uses it; leave it out"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _adapters_are_trained(self) -> Config:
+        strong, weak, taught = self.models.strong, self.models.weak, self.supervision.train
+        check_adapters_are_trained(strong, "models.strong", self.train, "train")
+        if self.train_proposers is not None:
+            check_adapters_are_trained(strong, "models.strong", self.train_proposers, "train_proposers")
+        if weak is not None:
+            field = "train" if taught is None else "supervision.train"
+            check_adapters_are_trained(weak, "models.weak", taught or self.train, field)
         return self
 
     @model_validator(mode="after")

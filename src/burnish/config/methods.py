@@ -10,12 +10,12 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from burnish.config.base import MOST_REPEATS, Name, PositiveFloat, Probability, Repeats, Share
+from burnish.config.distrust import Distrust
 from burnish.config.kinds import OneOf
 from burnish.config.method_settings import (
     METHODS,
     Cap,
     ComparingMethod,
-    Gate,
     GatedMethod,
     MethodRole,
     MethodSettings,
@@ -26,7 +26,6 @@ from burnish.config.models import Loss, Objective, Optimizer, TrainSettings
 __all__ = [
     "METHODS",
     "Cap",
-    "ClearMethod",
     "ComparingMethod",
     "DpoMethod",
     "ExperimentMethod",
@@ -91,14 +90,19 @@ class IlrMethod(ComparingMethod):
     refine_defaults: ClassVar[Mapping[str, int]] = MappingProxyType({"rounds": 2})
     refines: ClassVar[bool] = True
     cap_field: ClassVar[str | None] = "alpha"
-    unwritten: ClassVar[frozenset[str]] = ComparingMethod.unwritten | {"max_rounds", "samples", "temperature"}
+    unwritten: ClassVar[frozenset[str]] = ComparingMethod.unwritten | {
+        "max_rounds",
+        "samples",
+        "temperature",
+        "distrust",
+    }
 
     kind: Literal["ilr"]
     name: Name = "ilr"
     """The name of the method in results."""
     rounds: Rounds = 4
     """The number of rounds, K. `auto` ends the refinement before a round in which too few of the preferred proposals
-    hold: in both orders with `accept: both-orders`, and above the `gate`. It needs one of the two."""
+    hold: in both orders with `accept: both-orders`, above the `gate`, and with `distrust`. It needs one of these."""
     max_rounds: Repeats = 6
     """The most rounds with `rounds: auto`. With a number of rounds it is not used."""
     alpha: Share = 0.15
@@ -114,6 +118,9 @@ class IlrMethod(ComparingMethod):
     `decode`. With more, they vote first: the most frequent answer is the proposal (section 7, future work)."""
     temperature: PositiveFloat = 0.7
     """The temperature of several samples. It is not used with `samples: 1`."""
+    distrust: Distrust | None = None
+    """Ask the annotator about edits of each proposal that it prefers, too, and turn the proposal down if it prefers too
+    many of them (SEAM inside ILR). If not given, nobody is asked about edits."""
 
     @model_validator(mode="after")
     def _read(self) -> IlrMethod:
@@ -149,6 +156,11 @@ class IlrMethod(ComparingMethod):
     def samples_per_row(self) -> int:
         """How many answers are generated for each row."""
         return self.samples
+
+    @property
+    def comparisons_per_row(self) -> int:
+        """The comparison with the label, and those with the edits of the proposal."""
+        return 1 + (0 if self.distrust is None else self.distrust.worse)
 
 
 def _counts_rounds(value: IlrMethod) -> IlrMethod:
@@ -272,28 +284,6 @@ class DpoMethod(ComparingMethod):
         # Batch size, LoRA and schedule stay those of the finetuning: appendix C names only another rate and another
         # optimiser.
         return sft.model_copy(update=changed | ({"epochs": self.epochs} if self.epochs else {}))
-
-
-@METHODS.add
-class ClearMethod(ComparingMethod):
-    """A confidence gate without cross-labelling (CLEAR, Chen & Mueller, arXiv 2403.12776).
-
-    One model is trained on all rows and proposes answers for all of them. A proposal is accepted if the annotator is
-    confident enough."""
-
-    # `gate` is written for this method: it was there from the first version on, so recorded identities contain it.
-    unwritten: ClassVar[frozenset[str]] = frozenset({"accept", "of"})
-    refines: ClassVar[bool] = True
-    cap_field: ClassVar[str | None] = "alpha"
-    kind: Literal["clear"]
-    name: Name = "clear"
-    """The name of the method in results."""
-    rounds: Repeats = 1
-    """The number of rounds."""
-    alpha: Share = 0.15
-    """At most this share of all rows is replaced in each round: the same cap for every method."""
-    gate: Gate = 0.8
-    """A proposal is accepted only if P(the proposal is better) is at least this."""
 
 
 @METHODS.add

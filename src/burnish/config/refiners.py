@@ -1,4 +1,4 @@
-"""The settings of refiners that sample several answers, and of refiners that leave rows out."""
+"""The settings of other refiners: a gate alone, several sampled answers, and rows that are left out."""
 
 from __future__ import annotations
 
@@ -7,11 +7,33 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 from pydantic import Field
 
 from burnish.config.base import MOST_REPEATS, Name, PositiveFloat, Repeats, Share
-from burnish.config.method_settings import METHODS, ComparingMethod, GatedMethod, MethodSettings
+from burnish.config.method_settings import METHODS, ComparingMethod, Gate, GatedMethod, MethodSettings
 
 # With a single sample there would be no vote.
 Votes: TypeAlias = Annotated[int, Field(ge=2, le=MOST_REPEATS, strict=True)]
 """How many answers are sampled that can disagree."""
+
+
+@METHODS.add
+class ClearMethod(ComparingMethod):
+    """A confidence gate without cross-labelling (CLEAR, Chen & Mueller, arXiv 2403.12776).
+
+    One model is trained on all rows and proposes answers for all of them. A proposal is accepted if the annotator is
+    confident enough."""
+
+    # `gate` is written for this method: it was there from the first version on, so recorded identities contain it.
+    unwritten: ClassVar[frozenset[str]] = frozenset({"accept", "of"})
+    refines: ClassVar[bool] = True
+    cap_field: ClassVar[str | None] = "alpha"
+    kind: Literal["clear"]
+    name: Name = "clear"
+    """The name of the method in results."""
+    rounds: Repeats = 1
+    """The number of rounds."""
+    alpha: Share = 0.15
+    """At most this share of all rows is replaced in each round: the same cap for every method."""
+    gate: Gate = 0.8
+    """A proposal is accepted only if P(the proposal is better) is at least this."""
 
 
 @METHODS.add

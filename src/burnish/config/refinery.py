@@ -11,7 +11,7 @@ from burnish.config.base import ON_RECORD, Count, Name, Probability, Seed, Setti
 from burnish.config.differs import Differs, TextDiffers
 from burnish.config.lab import Execution
 from burnish.config.methods import IlrMethod, MethodSettings, RefineMethod
-from burnish.config.models import AdapterUse, Decoding, Model, TrainSettings
+from burnish.config.models import Decoding, Model, TrainSettings, check_adapters_are_trained
 from burnish.config.proposals import Proposals, check_proposals
 
 ColumnName: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
@@ -206,14 +206,9 @@ class RefineSettings(Settings):
 
     @model_validator(mode="after")
     def _adapter_fits(self) -> RefineSettings:
-        # Training checks this too. Here it is refused before the dataset is read and the model loaded.
         for field, train in (("train", self.train), ("train_proposers", self.train_proposers)):
-            continues = self.model is not None and self.model.adapter is AdapterUse.CONTINUE
-            if continues and train is not None and train.lora is None:
-                raise ValueError(
-                    f"model.adapter: continue found, and {field}.lora: null, which trains all weights; set "
-                    f"model.adapter to merge, or leave {field}.lora out"
-                )
+            if self.model is not None and train is not None:
+                check_adapters_are_trained(self.model, "model", train, field)
         return self
 
     @model_validator(mode="after")

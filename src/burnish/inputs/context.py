@@ -74,7 +74,7 @@ class RunContext:
     def calls(self) -> Callable[[], Calls]:
         """A function that opens the cache of calls to servers. It is called when the cache is first needed."""
         # functools.cache: one connection to the file for the whole run.
-        return functools.cache(lambda: Calls(self.store.root / CALLS))
+        return functools.cache(lambda: Calls(self.store.root / CALLS, self.store.tally))
 
     def executor(self, finished_before: AbstractSet[str] | None = None, course: Course | None = None) -> Executor:
         """Return the runner that computes stages. `finished_before` has the fingerprints of the stages that were

@@ -8,7 +8,9 @@ import os
 from collections.abc import Iterable
 
 from burnish.algorithms.refinement import cap
+from burnish.backends.machine import visible_gpus
 from burnish.config import Cap, Execution, MethodSettings, WantedProgram
+from burnish.config.executors import LocalExecutor, most_processes
 from burnish.errors import ConfigError, DataError, brief
 from burnish.report.text import plural
 from burnish.services.startable import check_startable
@@ -65,14 +67,40 @@ def least_share(count: int) -> str:
     return f"{math.ceil(10**digits / count) / 10**digits:g}" if count > 1 else "1"
 
 
-def check_unsplit(execution: Execution) -> None:
-    """Raise ConfigError if trainings are to be split over processes: a command has one process."""
-    if execution.split_training != "none":
+def check_processes(execution: Execution) -> None:
+    """Check that the processes which are to share trainings can do so, before anything is spent.
+
+    Raises ConfigError, which names the field, if this machine has too few GPUs for them, or if a training is to be
+    split and has one process.
+    """
+    several, name = most_processes(execution.needs)
+    if execution.split_training != "none" and several == 1:
         raise ConfigError(
-            "execution.split_training: fsdp2 found, but the commands of burnish train in one process. "
-            "Leave it out and set execution.device_map: auto, or train in a program that torchrun starts "
-            "(docs/training.md)"
+            "execution.split_training: fsdp2 found, but each training has one process. Set the number of GPUs over "
+            "which a training is split, as in execution.needs: {train: {processes: 2}}, or leave split_training out "
+            "and set execution.device_map: auto (docs/scale.md)"
         )
+    # What the nodes of Ray and Slurm have is not known here.
+    if several > 1 and execution.device in {"auto", "cuda"} and isinstance(execution.executor, LocalExecutor):
+        gpus = len(visible_gpus())
+        if 0 < gpus < several:
+            raise ConfigError(
+                f"execution.needs.{name}.processes: {several} found, but {plural(gpus, 'GPU')} can be used here, and "
+                f"each process has one of its own; set processes to at most {gpus}, or execution.device: cpu"
+            )
+
+
+def in_one_process(execution: Execution, what: str) -> Execution:
+    """Return the settings for a verb that computes everything in this process: `workers` do not count for it.
+
+    `what` names its work, as in "a refinement". Raises ConfigError if the stages are to be computed elsewhere.
+    """
+    if not isinstance(execution.executor, LocalExecutor):
+        raise ConfigError(
+            f"execution.executor: {execution.executor.kind} found, but {what} is computed by one process on this "
+            "machine; leave it out (`burnish run` is the command that uses clusters)"
+        )
+    return execution.model_copy(update={"workers": 1})
 
 
 def check_launched_once() -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from burnish import backends
-from burnish.config import Decoding, DType, Execution, ModelConfig, TrainSettings
+from burnish.config import Decoding, DType, Execution, ModelConfig, PolicyTraining, TrainSettings
+from burnish.config.executors import needs_of
 from burnish.errors import BackendError
 from burnish.models.location import BUILTIN
-from burnish.models.memory import Memory, PassSize, answering, scoring, training
+from burnish.models.memory import Memory, PassSize, Shape, answering, reinforcing, scoring, training
 from burnish.report.text import memory
 from burnish.store import identity
 from burnish.store.runners import StageRecord
@@ -22,9 +23,10 @@ TRAINED = {
 }
 """{stage that trains: what it is called}"""
 ANSWERED = "answer"
+REINFORCED = "train_policy"
 READ = {"score": "log-probabilities", "judge": "comparisons", "reward": "rewards"}
 """{stage that reads rows with a model: what it is called}"""
-WORK = TRAINED | {ANSWERED: "answers"} | READ
+WORK = TRAINED | {ANSWERED: "answers", REINFORCED: "reinforcement learning"} | READ
 """{stage that is planned for: what it is called}"""
 UP = ("base", "policy", "model", "judge")
 """The inputs through which a stage has its model."""
@@ -45,7 +47,7 @@ class MemoryNeed:
 def memory_words(needs: Sequence[MemoryNeed]) -> Iterator[str]:
     """Yield the needs as lines for a terminal."""
     if needs:
-        yield "memory of a device, at most (libraries not counted; on a CPU up to 1.7 times as much: docs/scale.md):"
+        yield "memory of a device, at most (libraries not counted: docs/scale.md):"
     for need in needs:
         parts = {
             "weights": need.parts.weights,
@@ -53,6 +55,8 @@ def memory_words(needs: Sequence[MemoryNeed]) -> Iterator[str]:
             "gradients": need.parts.gradients,
             "activations": need.parts.activations,
             "cache": need.parts.cache,
+            "or while sampling": need.parts.sampling,
+            "holes": need.parts.holes,
         }
         shown = ", ".join(f"{name} {memory(size)}" for name, size in parts.items() if size)
         yield f"{memory(need.total):>12}  {need.work} with {need.model} ({shown})"
@@ -74,6 +78,7 @@ def memory_needs(
     by_fingerprint = {record.fingerprint: record for record in records}
     # By work and model. Of several trainings of one kind, the largest counts.
     found: dict[tuple[str, str], MemoryNeed] = {}
+    holes = records and sources and backends.keeps_holes(execution)
     for record in records:
         if record.reused or record.stage.name not in WORK:
             continue
@@ -82,12 +87,14 @@ def memory_needs(
         if model is None:
             continue
         try:
-            parts = _needed(chain, model, execution)
+            parts = _needed(chain, model, execution, _reward_models(record, by_fingerprint, sources))
         except BackendError:  # the model or a library is not here; the rest of the plan is still useful
             continue
         if parts is None:
             continue
-        need = MemoryNeed(work=WORK[record.stage.name], model=model.source, total=parts.total, parts=parts)
+        if not holes:
+            parts = replace(parts, holes=0)
+        need = MemoryNeed(work=WORK[record.stage.name], model=model.source, total=parts.with_holes, parts=parts)
         known = found.get((need.work, need.model))
         if known is None or known.total < need.total:
             found[need.work, need.model] = need
@@ -112,16 +119,33 @@ def _base(chain: Sequence[StageRecord], sources: Mapping[str, ModelConfig]) -> M
     return None if identity.unresolved([weights]) else sources.get(weights)
 
 
-def _needed(chain: Sequence[StageRecord], model: ModelConfig, execution: Execution) -> Memory | None:
-    """Return what the first stage of a chain needs, or None if the model is of an unusual form."""
+def _reward_models(
+    record: StageRecord, records: Mapping[str, StageRecord], sources: Mapping[str, ModelConfig]
+) -> list[ModelConfig]:
+    """Return the reward models that a stage asks while it trains."""
+    found: list[ModelConfig] = []
+    for name, artifact in record.stage.inputs.items():
+        above = records.get(artifact.fingerprint) if name.endswith("reward_model") else None
+        if above is not None and (model := _base(list(_chain(above, records)), sources)) is not None:
+            found.append(model)
+    return found
+
+
+def _needed(
+    chain: Sequence[StageRecord], model: ModelConfig, execution: Execution, reward_models: Sequence[ModelConfig]
+) -> Memory | None:
+    """Return what the first stage of a chain needs, or None if a model is of an unusual form."""
     shape = backends.shape_of(model)
     if shape is None:
         return None
     stage, limits = chain[0].stage, backends.limits_of(model, shape.parameters, execution)
+    if stage.name == REINFORCED:
+        return _reinforced(chain, model, shape, execution, reward_models)
     if stage.name in TRAINED:
         settings = _trained_with(chain)
         size = _pass_size(stage.name, settings, model, execution, limits.passed)
-        return training(shape, settings, model.dtype, size, quantised=model.quantise is not None)
+        shared = needs_of(execution.needs, stage.name).processes if execution.split_training != "none" else 1
+        return training(shape, settings, model.dtype, size, quantised=model.quantise is not None, split_over=shared)
     dtype = _run_in(chain, model)
     if stage.name == ANSWERED:
         decode = Decoding.model_validate(stage.config["decode"])
@@ -133,10 +157,40 @@ def _needed(chain: Sequence[StageRecord], model: ModelConfig, execution: Executi
     return scoring(shape, dtype, limits.scored, 0 if head else min(limits.scored, limits.logits // shape.vocabulary))
 
 
+def _reinforced(
+    chain: Sequence[StageRecord],
+    model: ModelConfig,
+    shape: Shape,
+    execution: Execution,
+    reward_models: Sequence[ModelConfig],
+) -> Memory | None:
+    """Return what a training with RL needs, or None if a reward model is of an unusual form.
+
+    Prompts are taken to be as long as the rows of the finetuning may be: `train.max_tokens`, or what fits into the
+    model.
+    """
+    config, settings = chain[0].stage.config, _trained_with(chain)
+    policy, new = PolicyTraining.model_validate(config["policy"]), int(str(config["max_new_tokens"]))
+    positions = backends.max_positions(model)
+    row = min(positions, (settings.max_tokens or positions) + new)
+    passed = backends.limits_of(model, shape.parameters, execution).passed
+    fitting = max(1, passed // row) if execution.micro_batch == "auto" else execution.micro_batch
+    rows = min(settings.batch_size, fitting)
+    # All answers of a step are sampled at once.
+    sampled = answering(shape, model.dtype, policy.answers * row, policy.answers * max(0, row - new), policy.answers)
+    rewarding = 0
+    for one in reward_models:
+        if (other := backends.shape_of(one)) is None:
+            return None
+        rewarding += scoring(other, one.dtype, 0, 0).weights
+    size = PassSize(tokens=rows * row, supervised=rows * min(new, row))
+    return reinforcing(shape, settings, model.dtype, size, sampled, rewarding)
+
+
 def _trained_with(chain: Sequence[StageRecord]) -> TrainSettings:
     """Return the settings with which the first stage of a chain trains."""
     settings = TrainSettings.model_validate(chain[0].stage.config["train"])
-    if chain[0].stage.name != "train_preferences":
+    if chain[0].stage.name not in {"train_preferences", REINFORCED}:
         return settings
     # It reads no `lora`: it trains what the finetuning before it made.
     first = next(one for one in reversed(chain) if one.stage.name == "train").stage.config["train"]

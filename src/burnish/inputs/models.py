@@ -19,46 +19,16 @@ from burnish.config import (
     expanded,
 )
 from burnish.errors import BackendError
-from burnish.inputs.feasible import check_unsplit
-from burnish.inputs.served import Serving, host_of, sent_to_servers, with_servers
+from burnish.inputs.feasible import check_processes
+from burnish.inputs.found import FoundModel
+from burnish.inputs.served import sent_to_servers, with_servers
 from burnish.models import location
 from burnish.models.adapter import beneath, check_adapter, content_of_adapter
 from burnish.models.card import CARD, Weights, read_card
 from burnish.models.checks import check_files
-from burnish.steps.basic import Steps
 from burnish.store import identity
 from burnish.store.known_hashes import KnownHashes
-from burnish.types import Artifact, Head
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FoundModel:
-    """A model with its commit and number format, the identity of its weights, and its head.
-
-    `trained` means that it is a folder that burnish trained. Such a model is used without further training. `serving`
-    says which server answers and scores in the model's place, or is None.
-    """
-
-    model: ModelConfig
-    weights: Artifact
-    head: Head = Head.NONE
-    trained: bool = False
-    serving: Serving | None = None
-
-    def artifact(self, steps: Steps) -> Artifact:
-        """Return the model as an artifact: the stage that describes a base model, or the folder of a trained one."""
-        if self.trained:
-            path = location.find(self.model)
-            return Artifact(path=str(path), kind="trained", fingerprint=self.weights.fingerprint)
-        base = steps.base(self.model, self.weights, self.head)
-        if (host := self.host) is not None:
-            steps.hosts.add(base, host)
-        return base
-
-    @property
-    def host(self) -> ServedModel | None:
-        """The server that answers and scores in the model's place, or None."""
-        return None if self.serving is None else host_of(self.model, self.serving)
+from burnish.types import Artifact
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +85,7 @@ def find_models(
     cannot be used, and BackendError if the hub does not answer.
     """
     check_trackers(execution)
-    check_unsplit(execution)
+    check_processes(execution)
     found = {model.field: _found(model, execution, offline_ok, known) for model in wanted}
     return FoundModels(with_servers(found, execution, offline_ok))
 
@@ -127,9 +97,11 @@ def _found(wanted: WantedModel, execution: Execution, offline_ok: bool, known: K
     if wanted.as_it_is and path is not None and (path / CARD).is_file():
         check_files(wanted.model, path, wanted.field)
         _check_beneath(path, wanted.field)
-        return FoundModel(model=wanted.model, weights=content_of(path, known), head=wanted.head, trained=True)
+        return FoundModel(
+            model=wanted.model, weights=content_of(path, known), head=wanted.head, trained=True, as_it_is=True
+        )
     model, weights = resolve_model(wanted.model, wanted.field, execution, offline_ok, known)
-    return FoundModel(model=model, weights=weights, head=wanted.head)
+    return FoundModel(model=model, weights=weights, head=wanted.head, as_it_is=wanted.as_it_is)
 
 
 def _check_beneath(trained: Path, field: str) -> None:

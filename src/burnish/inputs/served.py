@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
-from burnish.backends.served.host import ServedModel
-from burnish.backends.served.place import GivenServer, OwnServer
+from burnish.backends.served.place import GivenServer
 from burnish.backends.served.started import installed_in
 from burnish.config import Execution, ModelConfig, ServeConfig
 from burnish.errors import BackendError, ConfigError
+from burnish.inputs.found import FoundModel, Serving
 from burnish.services.elsewhere import sent_words
 from burnish.store.identity import UNRESOLVED
 from burnish.types import Head
-
-if TYPE_CHECKING:
-    from burnish.inputs.models import FoundModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +21,6 @@ class _Same:
 
     weights: str
     settings: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Serving:
-    """Who serves a model. `field` is the config field of the settings, and `version` that of the server."""
-
-    field: str
-    version: str
 
 
 def with_servers(found: Mapping[str, FoundModel], execution: Execution, offline_ok: bool) -> dict[str, FoundModel]:
@@ -108,19 +95,3 @@ def sent_to_servers(found: Iterable[FoundModel]) -> Iterator[str]:
             what = "all prompts that the model answers, and all answers whose likelihood is asked"
             line = sent_words(serve.base_url, one.serving.field, what)
             yield from () if line is None else (line,)
-
-
-def host_of(model: ModelConfig, serving: Serving) -> ServedModel:
-    """Return what answers and scores in a model's place: in one process always the same object for the same model.
-
-    So a server that burnish starts goes on from one seed to the next.
-    """
-    return _host(model.model_dump_json(), serving.field, serving.version)
-
-
-@functools.cache
-def _host(described: str, field: str, version: str) -> ServedModel:
-    model = ModelConfig.model_validate_json(described)
-    assert model.serve is not None, model
-    given = model.serve.environment is None
-    return ServedModel(model, GivenServer(model.serve, field, version) if given else OwnServer(model, field, version))

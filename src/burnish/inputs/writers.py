@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from burnish.annotators.llm.caller import Purse
+from burnish.annotators.llm.purse import Purse
 from burnish.annotators.llm.writer import ChatWriter, check_writer
 from burnish.config import ChatServerSettings
 from burnish.inputs.context import RunContext

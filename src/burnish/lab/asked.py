@@ -9,6 +9,7 @@ from burnish.annotators.llm.questions import CallEstimate, estimate, mean_charac
 from burnish.config import Config, EmbeddingServerDiffers, JudgeConfig, MethodSettings
 from burnish.errors import BurnishError
 from burnish.lab.inputs import ANNOTATOR, JUDGE, ExperimentInputs, server_judges
+from burnish.lab.learned import half_u
 from burnish.report.text import plural
 from burnish.services.elsewhere import host_elsewhere, sent_words
 from burnish.store.runners import StageRecord
@@ -33,12 +34,13 @@ class Asked:
 def asked(config: Config, inputs: ExperimentInputs, records: Sequence[StageRecord]) -> list[Asked] | None:
     """Return what judges on servers are asked, as an upper bound.
 
-    Answers are assumed to be as long as the references. Returns None if the task cannot be loaded.
+    Answers are assumed to be as long as the references. Returns None if the data cannot be loaded.
     """
     if not server_judges(config):
         return []
     try:
         data = make_task(inputs.task).load()
+        refined = half_u(inputs, data.train, config.seeds)
     except BurnishError:  # for example a hub dataset without a network: the plan is still useful without this line
         return None
     # A training with RL can ask the annotator for the rewards of its answers.
@@ -52,8 +54,8 @@ def asked(config: Config, inputs: ExperimentInputs, records: Sequence[StageRecor
         count, length = len(data.test) * of_rates, mean_characters(data.test)
         found.append(Asked(judge=config.judge, field=JUDGE, comparisons=count, characters=length, references=True))
     if len(waiting) > of_rates:
-        # Half of the training rows, since only half U is refined.
-        count = len(config.seeds) * sum(_comparisons(method, len(data.train) // 2) for method in config.methods)
+        # Only half U is refined.
+        count = sum(_comparisons(method, len(rows)) for rows in refined.values() for method in config.methods)
         length = mean_characters(data.train)
         found += [
             Asked(judge=judge, field=ANNOTATOR, comparisons=count, characters=length, references=False)

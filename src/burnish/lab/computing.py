@@ -1,4 +1,4 @@
-"""Computes the stages of a run with several workers, in the order of a `Agenda`."""
+"""Computes the stages of a run with several workers, in the order of an `Agenda`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import assert_never
 
-from burnish.errors import BurnishError, Paused, PeopleAwaited, StageError
+from burnish.errors import BurnishError, Paused, PeopleAwaited, StageError, error_named
 from burnish.lab.pool import About, Assignment, Brief, Pool, Report
 from burnish.people.waiting import together
 from burnish.report.text import plural
@@ -29,7 +29,7 @@ POLL_SECONDS = 0.2
 
 
 class Foreman:
-    """Gives the stages of a agenda to a pool.
+    """Gives the stages of an agenda to a pool.
 
     If the worker of a stage dies, the stage is tried again, on another worker. If a stage waits for people, all stages
     that do not need it are computed, so that all pairs wait together. If a stage fails or must wait for a larger
@@ -73,7 +73,7 @@ class Foreman:
             case About.SAID:
                 self.say(report.message)
             case About.FAILED:
-                self._stop(report.fingerprint, kind_of(report.error)(report.message))
+                self._stop(report.fingerprint, error_named(report.error)(report.message))
             case About.PAUSED if report.pairs:
                 self.agenda.set_aside(report.fingerprint)
                 awaited = report.message, report.command, Path(report.folder), frozenset(report.pairs)
@@ -197,9 +197,3 @@ def _announced(
             done |= {new} if new is not None else set()
             left.discard(new or "")
         yield number
-
-
-def kind_of(name: str) -> type[BurnishError]:
-    """Return the class of errors with this name. A class that this process does not know becomes StageError."""
-    # Looked up when it is needed: a module that is imported later may define another one.
-    return {kind.__name__: kind for kind in BurnishError.__subclasses__()}.get(name, StageError)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from burnish.algorithms.refinement import split
 from burnish.config import Config
-from burnish.errors import BackendError, DataError
+from burnish.errors import BackendError
 from burnish.inputs.feasible import check_caps, check_parts
+from burnish.inputs.heads import check_heads
 from burnish.inputs.lengths import check_lengths, spread
 from burnish.lab.inputs import STRONG, ExperimentInputs
+from burnish.lab.learned import half_u
 from burnish.protocols import Previews
-from burnish.report.text import plural
 from burnish.steps.artifacts import Split
 from burnish.steps.reinforcing import check_prompts
 from burnish.store import identity
@@ -47,6 +47,8 @@ def doubts_of(
     counted. Raises DataError for a bad row or too few rows, and ConfigError for a cap of 0 or a limit of tokens that
     cuts every answer.
     """
+    if not own_backend:
+        check_heads(inputs.models)
     # Rows of a finished stage were checked when it was computed, and a hub dataset then needs no network.
     (data,) = (record for record in records if record.stage.name == "data")
     finished = store.done("data", data.fingerprint) if data.reused else None
@@ -62,7 +64,7 @@ def doubts_of(
             if not offline_ok:
                 raise
             return Doubts(warnings=[], unread=str(error))
-    _check_amounts(config, {example.id: example.group for example in train})
+    _check_amounts(config, inputs, train)
     # If everything is finished, no answer is written any more. Reading a tokenizer would take seconds.
     waiting = any(not record.reused for record in records)
     long = _cut_answers(config, inputs, train) if waiting and not own_backend else None
@@ -90,23 +92,16 @@ def _loaded(task_json: str, fingerprint: str, task: _Task) -> tuple[Example, ...
     return (found.preview() if isinstance(found, Previews) else found.load()).train
 
 
-def _check_amounts(config: Config, groups: Mapping[str, str]) -> None:
-    """Check for each seed that half U has enough rows for every method. The halves are those of the run."""
-    for seed in config.seeds:
-        halves = split(groups, seed, 0, "supervision")
-        prompts = len(set(groups.values()))
-        if not all(halves):
-            raise DataError(
-                f"task: {plural(len(groups), 'training row')} with {plural(prompts, 'different prompt')} found, but "
-                "one half of the rows teaches the supervisor and the other half the student, and rows of one prompt "
-                "stay together; use training rows with at least 2 different prompts"
-            )
-        half_u = halves[1]
-        where = f"half U of the training rows (seed {seed})"
+def _check_amounts(config: Config, inputs: ExperimentInputs, train: Sequence[Example]) -> None:
+    """Check for each seed that half U has enough rows for every method."""
+    groups = {example.id: example.group for example in train}
+    which = "half U of the training rows" if inputs.demonstrations is None else "the file of demonstrations"
+    for seed, rows in half_u(inputs, train, config.seeds).items():
+        where = f"{which} (seed {seed})"
         for place, method in enumerate(config.methods):
-            check_parts(method, len({groups[id_] for id_ in half_u}), len(half_u), where)
-            check_prompts(method.prompts_needed, len(half_u), f"methods.{place}: {where}")
-            check_caps(method, f"methods.{place}", len(half_u), where)
+            check_parts(method, len({groups[id_] for id_ in rows}), len(rows), where)
+            check_prompts(method.prompts_needed, len(rows), f"methods.{place}: {where}")
+            check_caps(method, f"methods.{place}", len(rows), where)
 
 
 def _cut_answers(config: Config, inputs: ExperimentInputs, train: Sequence[Example]) -> str | None:

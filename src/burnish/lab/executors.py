@@ -10,7 +10,7 @@ from burnish.config.executors import ExecutorSettings, LocalExecutor, RayExecuto
 from burnish.errors import ConfigError
 from burnish.lab.local_processes import LocalProcesses
 from burnish.lab.pool import Brief, Pool
-from burnish.lab.ray_pool import RayTasks, check_ray
+from burnish.lab.ray_pool import RayTasks, check_cluster, check_ray
 from burnish.lab.submitit_pool import SubmititJobs, check_submitit
 
 
@@ -37,6 +37,13 @@ def check_executor(executor: ExecutorSettings) -> None:
             check_submitit(executor)
         case _:
             assert_never(executor)
+
+
+def check_reachable(executor: ExecutorSettings) -> None:
+    """Check an executor as a run would, without a run. Raises BackendError or ConfigError."""
+    check_executor(executor)
+    if isinstance(executor, RayExecutor):
+        check_cluster(executor)
 
 
 def open_pool(brief: Brief, executor: ExecutorSettings, count: int) -> Pool:

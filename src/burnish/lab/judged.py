@@ -22,6 +22,7 @@ SHOWN = (
     Reason.REJECTED,
     Reason.TIE,
     Reason.ORDERS_DISAGREE,
+    Reason.DISTRUSTED,
     Reason.ABSTAINED,
 )
 """The reasons whose rows the report shows, in this order."""

@@ -6,11 +6,13 @@ import queue
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
+from burnish.backends.allocator import filling_holes
 from burnish.backends.machine import visible_gpus
+from burnish.config.executors import most_processes
 from burnish.lab.children import ChildWorker, died, file_of, start_child
 from burnish.lab.pool import About, Assignment, Brief, Report
 
@@ -25,7 +27,7 @@ GRACE = 1.0
 class LocalProcesses:
     """A pool of worker processes on this machine. A process computes one stage after another, because importing torch
     takes seconds. One that died is replaced when it is needed. If there are several GPUs, each process sees one of
-    them.
+    them, or as many as the processes of a training need.
 
     The processes die with the thread that makes the calls.
     """
@@ -36,7 +38,8 @@ class LocalProcesses:
         # What workers report, and None when the stdout of a worker is closed.
         self._heard: queue.SimpleQueue[tuple[ChildWorker, Report | None]] = queue.SimpleQueue()
         self._brief = file_of(brief)
-        self._gpus = visible_gpus()
+        several = max(most_processes(config.execution.needs)[0] for config in brief.configs)
+        self._gpus = [",".join(group) for group in _groups(visible_gpus(), several)]
 
     def free(self) -> bool:
         """Say whether a worker has nothing to do."""
@@ -83,10 +86,10 @@ class LocalProcesses:
         self._brief.close()
 
     def _started(self) -> ChildWorker:
-        """Start a worker process. It gets the GPU that the fewest others have."""
+        """Start a worker process. It gets the GPUs that the fewest others have."""
         taken = [child.gpu for child in self._processes]
         gpu = min(self._gpus, key=taken.count, default="") if len(self._gpus) > 1 else ""
-        environment = {"CUDA_VISIBLE_DEVICES": gpu} if gpu else {}
+        environment = filling_holes() | ({"CUDA_VISIBLE_DEVICES": gpu} if gpu else {})
         child = start_child(COMMAND, self._brief, self._hear, environment)
         child.gpu = gpu
         return child
@@ -126,3 +129,9 @@ class LocalProcesses:
         process.listener.join(timeout=GRACE)
         message = died(process.process.returncode, list(process.words))
         return [Report(about=About.LOST, fingerprint=process.at.fingerprint, message=message)]
+
+
+def _groups(gpus: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    """Yield whole groups of so many GPUs. GPUs that are left over are used by nobody."""
+    for start in range(0, len(gpus) - size + 1, size):
+        yield gpus[start : start + size]

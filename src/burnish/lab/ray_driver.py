@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import traceback
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from burnish.backends.ray_cluster import connected
@@ -31,19 +31,19 @@ POLL_SECONDS = 0.2
 LOOK_SECONDS = 10.0
 """How often it is checked that a node can compute what waits, in seconds."""
 PATIENCE = 300.0
-"""How long a stage may wait for a node that has what it needs, in seconds. A cluster that grows needs minutes."""
+"""How long the cluster may have no node with what a stage needs, in seconds. A cluster that grows needs minutes."""
 
 
 @dataclass(slots=True, eq=False)
 class _RayTask:
-    """A task of Ray. `wants` are its resources, as Ray names them. It has `begun` when it has found a node."""
+    """A task of Ray. `wants` are its resources, as Ray names them. It has `begun` when it has found a node. `homeless`
+    is since when no node of the cluster has what it wants, busy nodes included. It is None if one has."""
 
     assignment: Assignment
     wants: dict[str, float]
     lines: Any
-    since: float = field(default_factory=time.monotonic)
     begun: bool = False
-    warned: bool = False
+    homeless: float | None = None
     last: Report | None = None
 
 
@@ -120,16 +120,18 @@ class Driver:
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         for task in [task for task in self._tasks.values() if not task.begun]:
             if any(all(node.get(name, 0.0) >= wanted for name, wanted in task.wants.items()) for node in nodes):
+                # It only waits for its turn. If that node dies, there is as much time for another one to come.
+                task.homeless = None
                 continue
             name = self._names[task.assignment.fingerprint]
             words = f"{name}: no node of the Ray cluster has {_words(task.wants)}"
-            if time.monotonic() - task.since > PATIENCE:
+            if task.homeless is None:
+                task.homeless = time.monotonic()
+                self._channel.send(Report(about=About.SAID, message=f"{words}; waiting {PATIENCE:.0f} s for one"))
+            elif time.monotonic() - task.homeless > PATIENCE:
                 self._ray.cancel(task.lines, force=True)
                 fix = "add a node, or lower execution.needs; finished work is kept"
                 self._end(task, failed("", BackendError(f"{words}; {fix}")))
-            elif not task.warned:
-                task.warned = True
-                self._channel.send(Report(about=About.SAID, message=f"{words}; waiting {PATIENCE:.0f} s for one"))
 
 
 def _wanted(needs: Needs, gpus: float) -> dict[str, float]:
@@ -139,8 +141,9 @@ def _wanted(needs: Needs, gpus: float) -> dict[str, float]:
 
 
 def _words(wants: dict[str, float]) -> str:
-    units = {"CPU": "CPU cores", "GPU": "GPUs", "memory": "bytes of memory"}
-    return " and ".join(f"{number:,.10g} {units[name]}" for name, number in wants.items())
+    units = {"CPU": "CPU core", "GPU": "GPU", "memory": "byte"}
+    words = (f"{number:,.10g} {units[name]}{'' if number == 1 else 's'}" for name, number in wants.items())
+    return " and ".join(words) + (" of memory" if "memory" in wants else "")
 
 
 def _lost(why: str) -> Report:

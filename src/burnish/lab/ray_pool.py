@@ -6,18 +6,20 @@ import importlib.util
 import os
 import queue
 import socket
+import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 
 from burnish.config.executors import RayExecutor
-from burnish.errors import BackendError, BurnishError, ConfigError, StageError
+from burnish.errors import BackendError, BurnishError, ConfigError, StageError, error_named
 from burnish.lab.children import ChildWorker, died, file_of, start_child
-from burnish.lab.computing import kind_of
 from burnish.lab.pool import About, Assignment, Brief, Report
 
 COMMAND = (sys.executable, "-m", "burnish.lab.ray_driver")
 """The program that speaks with Ray."""
+CONNECT = (sys.executable, "-m", "burnish.backends.ray_cluster")
+"""The program that connects to a cluster and leaves it. Its argument is the address."""
 ANSWER_SECONDS = 5.0
 """How long a cluster may take to accept a connection, in seconds."""
 CONNECT_SECONDS = 60.0
@@ -42,6 +44,21 @@ def check_ray(executor: RayExecutor) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_SECONDS).close()
     except (OSError, OverflowError) as error:
         raise _unreachable(address, getattr(error, "strerror", None) or str(error)) from None
+
+
+def check_cluster(executor: RayExecutor) -> None:
+    """Connect to the cluster and leave it, in a process of its own. Raises ConfigError if no cluster answers.
+
+    A run connects anyway. This is for a dry run.
+    """
+    address = _address(executor)
+    try:
+        done = subprocess.run([*CONNECT, address], capture_output=True, text=True, timeout=CONNECT_SECONDS, check=False)  # noqa: S603 our own module
+    except subprocess.TimeoutExpired:
+        raise _unreachable(address, f"nothing answered as Ray within {CONNECT_SECONDS:.0f} seconds") from None
+    if done.returncode != 0:
+        words = done.stderr.strip().splitlines()
+        raise _unreachable(address, words[-1] if words else f"Ray ended with exit code {done.returncode}")
 
 
 def _address(executor: RayExecutor) -> str:
@@ -85,7 +102,7 @@ class RayTasks:
                 self._early.append(report)
                 return
             if report is not None:
-                raise kind_of(report.error)(report.message)
+                raise error_named(report.error)(report.message)
             self._driver.end(PATIENCE)
         ended = self._driver.process.poll() is not None
         said = self._driver.words[-1] if ended and self._driver.words else ""

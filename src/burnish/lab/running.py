@@ -28,7 +28,7 @@ from burnish.lab.judged import changes_of, confidence_of
 from burnish.lab.measure import results_of
 from burnish.lab.pairing import prompt_grades
 from burnish.lab.planned_experiment import PlannedExperiment, planned, planner_of
-from burnish.lab.timing import timings_of
+from burnish.lab.timing import timings_of, trained_models
 from burnish.lab.tracked import tracked_rounds
 from burnish.people.mailbox import Mailbox
 from burnish.protocols import Backend, Generator
@@ -40,6 +40,7 @@ from burnish.results import (
     CHANGES_FILE,
     CONFIDENCE_FILE,
     CONFIG_FILE,
+    MODELS_FILE,
     RESULTS_FILE,
     TIMINGS_FILE,
     Results,
@@ -234,21 +235,26 @@ def _assembled(
     task = make_task(job.inputs.task)
     # The config as it ran, so that the results name the commits of the models and data on the hub.
     results = results_of(resolved(config, job.inputs), outcomes, task)
+    models = trained_models(executor.records, root)
     timings = timings_of(config, executor.records, time.monotonic() - started)
     write_prompt_grades(out, prompt_grades(outcomes))
     write_atomic(out / CHANGES_FILE, b"".join(dump_line(_json(change)) for change in changes_of(outcomes, task)))
     write_atomic(out / CONFIDENCE_FILE, b"".join(dump_line(_json(row)) for row in confidence_of(outcomes, task)))
-    settings = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)  # pyright: ignore[reportUnknownMemberType] its stub
-    write_atomic(out / CONFIG_FILE, settings.encode())
-    write_atomic(out / TIMINGS_FILE, pretty(_json(timings)))
-    # After the files beside it: whoever finds results.json also finds the other files.
-    write_atomic(out / RESULTS_FILE, pretty(_json(results)))
+    write_atomic(out / CONFIG_FILE, _as_yaml(config))
+    # The results come last: whoever finds results.json also finds the other files.
+    for name, record in ((MODELS_FILE, models), (TIMINGS_FILE, timings), (RESULTS_FILE, results)):
+        write_atomic(out / name, pretty(_json(record)))
     drawings = draw_figures(results)
     write_figures(out, drawings)
     write_report(out, drawings)
     if tracking := tracking_of(config.execution, config.name, terminal):
         send_rounds(tracking, out, tracked_rounds(config, results))
     return Finished(results=results, out=out)
+
+
+def _as_yaml(config: Config) -> bytes:
+    text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)  # pyright: ignore[reportUnknownMemberType] its stub
+    return text.encode()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

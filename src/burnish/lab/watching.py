@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,11 +55,13 @@ def _record(root: Store, place: Path) -> RunRecord:
     if not place.is_dir():
         raise ConfigError(f"{place}: no such folder; give a results folder or a store")
     out = str(place.resolve())
-    record = next((one for _, one in root.run_records() if isinstance(one, RunRecord) and one.out == out), None)
-    if record is None:
+    records = [one for _, one in root.run_records() if isinstance(one, RunRecord) and one.out == out]
+    if not records:
         raise ConfigError(f"{place}: {root.address} has no run with this results folder; give its --store")
-    return record
+    # In a bucket, another host may have a run with a results folder of the same path.
+    return next((one for one in records if one.host == socket.gethostname()), records[0])
 
 
 def _is_store(folder: Path) -> bool:
-    return any((folder / name).is_dir() for name in (LOCKS, RUNS))
+    # A working directory has a folder `runs`, too, in which results folders are.
+    return (folder / LOCKS).is_dir() or any((folder / RUNS).glob("*.json"))

@@ -7,14 +7,12 @@ has what libraries print.
 
 from __future__ import annotations
 
-import ctypes
 import io
 import os
 import signal
 import socket
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -31,17 +29,14 @@ from burnish.lab.inputs import ExperimentInputs
 from burnish.lab.pool import BRIEF, About, Assignment, Brief, Report, line_of, read_line
 from burnish.protocols import Backend
 from burnish.report.terminal import Terminal
+from burnish.services.parent import die_with
 from burnish.store.course import Course
 from burnish.store.opening import open_store
 from burnish.store.runners import Executor, Planner
 from burnish.store.stages import Stage
 
-PR_SET_PDEATHSIG = 1
-"""The option of Linux's prctl(2) that sends this process a signal when its parent dies."""
 # What torch says if a GPU has failed. After such an error the process cannot use any GPU.
 _LOST_GPU = ("CUDA error:", "No CUDA GPUs are available", "NVML")
-POLL_SECONDS = 0.2
-"""How often a worker looks whether its parent still lives, in seconds."""
 
 
 class Worker:
@@ -187,24 +182,6 @@ def attempted(worker: Worker, assignment: Assignment) -> Report:
         words = f"{type(error).__name__}: {error}; burnish or a library has a fault, and its traceback is above"
         return Report(about=About.FAILED, fingerprint=found, message=words, error="StageError")
     return Report(about=About.FINISHED, fingerprint=found, seconds=seconds)
-
-
-def die_with(parent: int) -> None:
-    """End this process when `parent` ends. On Linux the kernel does it; elsewhere a thread looks five times a
-    second."""
-    if sys.platform == "linux":
-        # The kernel does it even when the run is killed with SIGKILL and cannot act itself.
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    # Also on Linux: the parent may have died before prctl was called. A daemon thread does not keep the process alive.
-    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
-
-
-def _watch(parent: int) -> None:
-    """Kill this process as soon as its parent is another one than `parent`."""
-    # A process whose parent died gets another parent, so the id of its parent changes.
-    while os.getppid() == parent:
-        time.sleep(POLL_SECONDS)
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def open_brief(handle: int) -> bytes:

@@ -27,6 +27,7 @@ WHY = {
     Reason.ORDERS_DISAGREE: "the annotator preferred the answer shown first (or second) both times; the label stays",
     Reason.ABSTAINED: "the annotator gave no verdict; the label stays",
     Reason.BELOW_GATE: "the proposal was preferred, but with too little confidence",
+    Reason.DISTRUSTED: "the proposal was preferred, but the annotator also preferred edits that make it worse",
     Reason.OVER_CAP: "the proposal was preferred, but the round had reached its limit of changes with more certain "
     "ones",
     Reason.STOPPED: "the proposal was preferred, but the refinement ended before this round changed labels, because "

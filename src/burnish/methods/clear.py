@@ -6,9 +6,10 @@ import dataclasses
 
 from burnish.config import ClearMethod
 from burnish.methods.sft import start
+from burnish.steps.acceptance import Judgements, rule_of
 from burnish.steps.auditing import audited
 from burnish.steps.judging import judge
-from burnish.steps.refining import compare, rule_of, update
+from burnish.steps.refining import compare, update
 from burnish.steps.setting import Compared, Round, Setting, counted
 from burnish.types import DemonstrationSource
 
@@ -29,7 +30,9 @@ def clear(setting: Setting, method: ClearMethod) -> list[Round]:
         # cross=False turns off the check of cross-labelling: here the model has seen the rows on purpose.
         compared = compare(setting, labels, (model,), (proposals,), k, cross=False)
         judged = judge(steps, setting.annotator, setting.rows, compared, f"round {k} judgements", rule.accept)
-        refined = update(setting, labels, (proposals,), compared, judged, method.alpha, k, rule)
+        refined = update(
+            setting, labels, (proposals,), Judgements(compared=compared, judged=judged), method.alpha, k, rule
+        )
         refined = audited(setting, labels, (proposals,), refined, k)
         model = steps.train(setting.base, setting.rows, refined, setting.train, f"clear round {k}")
         sides = Compared(ledger=refined, sides=(labels, proposals), judged=judged)

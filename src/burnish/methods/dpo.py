@@ -6,9 +6,9 @@ from burnish.annotators.unswapped import unswapped
 from burnish.config import DpoMethod
 from burnish.methods.ilr import ilr
 from burnish.methods.sft import start
+from burnish.steps.acceptance import rule_of
 from burnish.steps.judging import judge
 from burnish.steps.pairing import pair, prefer, sample
-from burnish.steps.refining import rule_of
 from burnish.steps.setting import Compared, Round, Setting
 
 

@@ -6,9 +6,10 @@ import dataclasses
 
 from burnish.config import DropMethod
 from burnish.methods.sft import start
+from burnish.steps.acceptance import Judgements, rule_of
 from burnish.steps.judging import judge
 from burnish.steps.leaving import KEPT, without
-from burnish.steps.refining import compare, cross_label, rule_of, update
+from burnish.steps.refining import compare, cross_label, update
 from burnish.steps.setting import Compared, Round, Setting, counted
 
 
@@ -26,7 +27,9 @@ def drop(setting: Setting, method: DropMethod) -> list[Round]:
         compared = compare(setting, labels, models, proposals, k)
         judged = judge(steps, setting.annotator, setting.rows, compared, f"round {k} judgements", rule.accept)
         # What ILR would replace is removed.
-        replaced = update(setting, labels, proposals, compared, judged, method.alpha, k, rule)
+        replaced = update(
+            setting, labels, proposals, Judgements(compared=compared, judged=judged), method.alpha, k, rule
+        )
         left = without(setting, labels, replaced, k)
         sides = Compared(ledger=left, sides=(labels, *proposals), judged=judged)
         setting = dataclasses.replace(setting, rows=setting.rows.part(left, KEPT))

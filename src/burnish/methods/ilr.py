@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from burnish.config import IlrMethod
 from burnish.methods.sft import learned, start
+from burnish.perturbations import adversarial
+from burnish.steps.acceptance import Judgements, rule_of
 from burnish.steps.auditing import audited
+from burnish.steps.distrusting import ask_about_edits, check_affords
 from burnish.steps.judging import judge
-from burnish.steps.refining import Parts, compare, cross_label, rule_of, update
+from burnish.steps.refining import Parts, compare, cross_label, update
 from burnish.steps.sampling import Sampling
 from burnish.steps.setting import Compared, Round, Setting, counted
 from burnish.steps.stopping import check_has_evidence, ended, goes_on
@@ -18,10 +23,12 @@ def ilr(setting: Setting, method: IlrMethod) -> list[Round]:
     """Refine the labels for K rounds, or with `rounds: auto` until the annotator no longer knows.
 
     The model of each round is trained from the base model, on all rows with their refined labels. Raises ConfigError if
-    `rounds: auto` does not fit the annotator or the rule of acceptance.
+    `rounds: auto` does not fit the annotator or the rule of acceptance, or if the limit on comparisons is too small for
+    `distrust`.
     """
-    setting = counted(setting, method.of)
+    setting = dataclasses.replace(counted(setting, method.of), per_row=method.comparisons_per_row)
     steps, labels, rule, last = setting.steps, setting.demonstrations, rule_of(method), method.last_round
+    check_affords(setting.comparisons, setting.per_row)
     if method.stops_itself:
         check_has_evidence(rule, setting.annotator)
     rounds = [start(setting, labels)]
@@ -32,8 +39,9 @@ def ilr(setting: Setting, method: IlrMethod) -> list[Round]:
         models, proposals = ((), (given,)) if given else _proposed(setting, labels, method, k)
         compared = compare(setting, labels, models, proposals, k, cross)
         judged = judge(steps, setting.annotator, setting.rows, compared, f"round {k} judgements", rule.accept)
+        judgements, edited = _distrusted(setting, method, Judgements(compared=compared, judged=judged), k)
         # Lines 11 to 16: replace at most alpha of all labels, the most confident first.
-        refined = update(setting, labels, proposals, compared, judged, method.alpha, k, rule)
+        refined = update(setting, labels, proposals, judgements, method.alpha, k, rule)
         if method.stops_itself:
             refined, go_on = goes_on(setting, labels, refined, k)
             if go_on is None:
@@ -43,7 +51,7 @@ def ilr(setting: Setting, method: IlrMethod) -> list[Round]:
                 return rounds + ended(setting, model, refined, (labels, *proposals), k, last)
         refined = audited(setting, labels, proposals, refined, k)
         model = learned(setting, refined, f"ilr round {k}", last=k == last)
-        sides = Compared(ledger=refined, sides=(labels, *proposals), judged=judged)
+        sides = Compared(ledger=refined, sides=(labels, *proposals), before=edited, judged=judged)
         rounds.append(Round(number=k, model=model, demonstrations=refined, compared=sides, relabelled=True))
         labels = refined
     return rounds
@@ -56,3 +64,16 @@ def _proposed(setting: Setting, labels: Artifact, method: IlrMethod, k: int) -> 
     sampling = Sampling(method.samples, method.temperature)
     models, samples = cross_label(setting, labels, k, method.splits, method.cross_label, sampling)
     return models, (vote(setting, samples, k),)
+
+
+def _distrusted(setting: Setting, method: IlrMethod, judgements: Judgements, k: int) -> tuple[Judgements, Parts]:
+    """Ask the annotator about edits of the proposals that it prefers (SEAM inside ILR).
+
+    Returns the judgements with the doubts, and the stage with the comparisons of edits. Without `distrust`, nothing is
+    asked.
+    """
+    if method.distrust is None:
+        return judgements, ()
+    source = adversarial.of_proposals(method.distrust, setting.steps)
+    edited = ask_about_edits(setting, source, judgements, rule_of(method), k)
+    return dataclasses.replace(judgements, doubts=edited.doubts), (edited.pairs,)

@@ -7,10 +7,11 @@ import dataclasses
 from burnish.algorithms.comparisons import combined
 from burnish.config import Budget, MajorityMethod
 from burnish.methods.sft import learned, start
+from burnish.steps.acceptance import Judgements, rule_of
 from burnish.steps.artifacts import PREFERENCES, preference_row, read_comparisons, read_json
 from burnish.steps.auditing import audited
 from burnish.steps.judging import nobody
-from burnish.steps.refining import compare, cross_label, rule_of, update
+from burnish.steps.refining import compare, cross_label, update
 from burnish.steps.sampling import Sampling
 from burnish.steps.setting import Compared, Round, Setting
 from burnish.steps.voting import SHARES, vote
@@ -37,7 +38,9 @@ def majority(setting: Setting, method: MajorityMethod) -> list[Round]:
         compared = compare(setting, labels, models, (voted,), k)
         # No annotator is asked. The share of votes takes the place of P(the proposal is better).
         judged = _shares(setting, voted, compared, k)
-        refined = update(setting, labels, (voted,), compared, judged, method.alpha, k, rule_of(method))
+        refined = update(
+            setting, labels, (voted,), Judgements(compared=compared, judged=judged), method.alpha, k, rule_of(method)
+        )
         refined = audited(setting, labels, (voted,), refined, k)
         model = learned(setting, refined, f"majority round {k}", last=k == method.rounds)
         sides = Compared(ledger=refined, sides=(labels, voted))

@@ -19,9 +19,10 @@ from __future__ import annotations
 
 from burnish.config import RestEmMethod
 from burnish.methods.sft import start
+from burnish.steps.acceptance import Judgements, rule_of
 from burnish.steps.judging import judge
 from burnish.steps.leaving import KEPT, candidates, passing
-from burnish.steps.refining import compare, rule_of, update
+from burnish.steps.refining import compare, update
 from burnish.steps.sampling import Sampling, sampled
 from burnish.steps.setting import Compared, Round, Setting, counted
 
@@ -38,7 +39,7 @@ def rest_em(setting: Setting, method: RestEmMethod) -> list[Round]:
         tried = candidates(setting, labels, samples, k)
         compared = compare(setting, labels, (model,), (tried,), k, cross=False)
         judged = judge(steps, setting.annotator, setting.rows, compared, f"round {k} judgements", rule.accept)
-        refined = update(setting, labels, (tried,), compared, judged, method.alpha, k, rule)
+        refined = update(setting, labels, (tried,), Judgements(compared=compared, judged=judged), method.alpha, k, rule)
         passed = passing(setting, tried, refined, k)
         # M step, on the rows of which a sample passed.
         rows = setting.rows.part(passed, KEPT)

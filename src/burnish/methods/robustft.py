@@ -25,6 +25,7 @@ from burnish.algorithms.comparisons import combined
 from burnish.config import Budget, RobustFtMethod
 from burnish.methods.sft import learned, start
 from burnish.protocols import Score
+from burnish.steps.acceptance import Judgements
 from burnish.steps.artifacts import PREFERENCES, preference_row, read_comparisons, read_scores
 from burnish.steps.auditing import audited
 from burnish.steps.judging import nobody
@@ -49,7 +50,7 @@ def robustft(setting: Setting, method: RobustFtMethod) -> list[Round]:
         # A label that agrees with the vote is kept: it is not among the comparisons.
         compared = compare(setting, labels, models, (voted,), k)
         sure = _sureness(setting, models, voted, compared, k)
-        refined = update(setting, labels, (voted,), compared, sure, method.alpha, k)
+        refined = update(setting, labels, (voted,), Judgements(compared=compared, judged=sure), method.alpha, k)
         refined = audited(setting, labels, (voted,), refined, k)
         model = learned(setting, refined, f"robustft round {k}", last=k == method.rounds)
         sides = Compared(ledger=refined, sides=(labels, voted))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from burnish.config import TournamentMethod
 from burnish.methods.sft import learned, start
+from burnish.steps.acceptance import Judgements, rule_of
 from burnish.steps.judging import judge
-from burnish.steps.refining import cross_label, rule_of, update
+from burnish.steps.refining import cross_label, update
 from burnish.steps.sampling import Sampling
 from burnish.steps.setting import Compared, Round, Setting, counted
 from burnish.steps.tournaments import bouts, bracket, last_bout
@@ -27,7 +28,7 @@ def tournament(setting: Setting, method: TournamentMethod) -> list[Round]:
         before, verdicts = bouts(setting, drawn, method.comparisons, rule.accept, k)
         final = last_bout(setting, labels, drawn, verdicts, rule.accept, k)
         judged = judge(setting.steps, setting.annotator, setting.rows, final, f"round {k} judgements", rule.accept)
-        refined = update(setting, labels, (final,), final, judged, method.alpha, k, rule)
+        refined = update(setting, labels, (final,), Judgements(compared=final, judged=judged), method.alpha, k, rule)
         model = learned(setting, refined, f"tournament round {k}", last=k == method.rounds)
         sides = Compared(ledger=refined, sides=(labels, final), before=before, judged=judged)
         rounds.append(Round(number=k, model=model, demonstrations=refined, compared=sides, relabelled=True))

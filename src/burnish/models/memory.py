@@ -79,18 +79,29 @@ class PassSize:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """Bytes on each device, by what needs them."""
+    """Bytes on each device, by what needs them. `sampling` is what reinforcement learning needs while it samples. It is
+    freed before the gradients and activations are needed. `holes` is what glibc keeps in addition on a CPU, if its
+    caches for small blocks are not switched off."""
 
     weights: int
     optimizer: int = 0
     gradients: int = 0
     activations: int = 0
     cache: int = 0
+    sampling: int = 0
+    holes: int = 0
 
     @property
     def total(self) -> int:
-        """All of it. It is needed at the end of the forward pass of a step that has several passes."""
-        return self.weights + self.optimizer + self.gradients + self.activations + self.cache
+        """The most that is needed together: at the end of the forward pass of a step that has several passes, or while
+        answers are sampled."""
+        learning = self.gradients + self.activations
+        return self.weights + self.optimizer + max(learning, self.sampling) + self.cache
+
+    @property
+    def with_holes(self) -> int:
+        """The same with the holes."""
+        return self.total + self.holes
 
 
 def training(
@@ -116,6 +127,26 @@ def training(
         optimizer=OF_OPTIMIZER[settings.optimizer] * trained // split_over,
         gradients=FLOAT32 * trained // split_over,
         activations=_activations(shape, rank, dtype, size, settings.gradient_checkpointing),
+        # Each pass leaves the blocks of its activations behind, also those that checkpointing computes again.
+        holes=_activations(shape, rank, dtype, size, checkpointing=False),
+    )
+
+
+def reinforcing(
+    shape: Shape, settings: TrainSettings, dtype: DType, size: PassSize, sampled: Memory, reward_models: int
+) -> Memory:
+    """Return what reinforcement learning needs. `sampled` is what the answers of a step need (see `answering`), and
+    `reward_models` the bytes of all models that reward them.
+
+    All of these models stay in memory. The reference is a copy of what is trained: an adapter, or all weights. The
+    logits of all tokens of answers are computed, as TRL does.
+    """
+    trained = shape.adapter(settings.lora.r) if settings.lora else shape.parameters
+    alone = training(shape, settings, dtype, size)
+    return replace(
+        alone,
+        weights=alone.weights + FLOAT32 * trained + reward_models,
+        sampling=sampled.cache + sampled.activations,
     )
 
 
@@ -142,7 +173,8 @@ def answering(shape: Shape, dtype: DType, cached: int, read: int, rows: int) -> 
     # Keys and values of all layers, and once more those of the layer that grows by a column.
     cache = 2 * (shape.layers + 1) * shape.keys * _bytes(dtype) * cached
     # Either prompts are read, or a token is chosen for each row.
-    return replace(scoring(shape, dtype, read, rows), cache=cache)
+    # The cache grows by a column with each token, so that all of it moves to other blocks again and again.
+    return replace(scoring(shape, dtype, read, rows), cache=cache, holes=cache)
 
 
 def scoring(shape: Shape, dtype: DType, read: int, projected: int) -> Memory:

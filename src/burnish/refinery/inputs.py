@@ -11,7 +11,7 @@ from burnish.errors import ConfigError
 from burnish.forms.table import DataTable, open_table
 from burnish.inputs.distances import FIELD as DIFFERS
 from burnish.inputs.distances import embedder_of
-from burnish.inputs.feasible import check_programs
+from burnish.inputs.feasible import check_programs, in_one_process
 from burnish.inputs.models import FoundModels, find_models
 from burnish.refinery.proposals import ProposalsFile, find_file
 from burnish.refinery.referee import referee_of
@@ -61,8 +61,9 @@ def find(config: RefineConfig, offline_ok: bool, known: KnownHashes | None = Non
     # First of all, since the table reads the reference column, too.
     config = _with_reference(config)
     check_programs(_programs(config))
+    execution = in_one_process(config.execution, "a refinement")
     table = open_table(config.data)
-    models = find_models(_wanted(config), config.execution, offline_ok, known)
+    models = find_models(_wanted(config), execution, offline_ok, known)
     return RefinementInputs(
         config=config,
         table=table,

@@ -9,7 +9,7 @@ from typing import Literal
 
 from burnish import config as settings
 from burnish.annotators import build
-from burnish.annotators.llm.caller import Purse
+from burnish.annotators.llm.purse import Purse
 from burnish.annotators.llm.writer import ChatWriter, identity_of
 from burnish.annotators.program import checker
 from burnish.inputs.context import RunContext

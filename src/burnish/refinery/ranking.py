@@ -40,6 +40,7 @@ from burnish.steps.refining import compare
 from burnish.store.course import Course
 from burnish.store.files import write_atomic
 from burnish.store.json_rows import dump_line
+from burnish.store.known_hashes import HASHES, KnownHashes
 from burnish.store.opening import open_store
 from burnish.store.runners import Planner, planned_stages
 from burnish.store.stages import Store
@@ -116,13 +117,19 @@ def rank(options: Options, store: Path, budget: CallBudget, model: str | None) -
     # `ilr` is the method that asks an annotator, and `naive` one that asks none. No method is run here.
     method = "naive" if options.annotator is None else "ilr"
     config = config_of(dataclasses.replace(options, model=model or UNUSED_MODEL, method=method, rounds=1))
-    found = None if model is None else find(config, offline_ok=False)
+    root = open_store(store)
+    found = None if model is None else find(config, offline_ok=False, known=KnownHashes(root.root / HASHES))
     # The column of an oracle is the reference column, too.
     config, table = (config, open_table(config.data)) if found is None else (found.config, found.table)
     rows = list(_rows(table))
     if not rows:
         raise DataError(f"{config.data.source}: no row can be used; `burnish refine --dry-run` says why")
-    opinions = NO_OPINIONS if found is None else _asked(found, open_store(store), budget, len(rows))
+    if found is None:
+        return _measured(_ranked(rows, config, table, NO_OPINIONS))
+    try:
+        opinions = _asked(found, root, budget, len(rows))
+    finally:
+        found.models.rest()
     return _measured(_ranked(rows, config, table, opinions))
 
 

@@ -54,6 +54,7 @@ REASONS = {
     Reason.ORDERS_DISAGREE: "orders disagree",
     Reason.ABSTAINED: "abstained",
     Reason.BELOW_GATE: "not sure enough",
+    Reason.DISTRUSTED: "distrusted",
     Reason.OVER_CAP: "over the cap",
     Reason.STOPPED: "stopped",
     Reason.OVER_RISK: "over the risk",

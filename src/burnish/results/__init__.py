@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from burnish.results.confidence import Confidence, Reliability, ReliabilityBin
 from burnish.results.grades import GRADES_FILE, Answered, PromptGrades, read_prompt_grades, write_prompt_grades
-from burnish.results.reading import read_changes, read_confidence, read_results, read_timings
+from burnish.results.reading import read_changes, read_confidence, read_models, read_results, read_timings
 from burnish.results.records import (
     CHANGES_FILE,
     CONFIDENCE_FILE,
     CONFIG_FILE,
+    MODELS_FILE,
     REFERENCE_WIN_RATE,
     RESULTS_FILE,
     SCHEMA_VERSION,
@@ -30,6 +31,8 @@ from burnish.results.records import (
     StageTiming,
     SummaryRow,
     Timings,
+    TrainedModel,
+    TrainedModels,
 )
 
 __all__ = [
@@ -37,6 +40,7 @@ __all__ = [
     "CONFIDENCE_FILE",
     "CONFIG_FILE",
     "GRADES_FILE",
+    "MODELS_FILE",
     "REFERENCE_WIN_RATE",
     "RESULTS_FILE",
     "SCHEMA_VERSION",
@@ -63,8 +67,11 @@ __all__ = [
     "StageTiming",
     "SummaryRow",
     "Timings",
+    "TrainedModel",
+    "TrainedModels",
     "read_changes",
     "read_confidence",
+    "read_models",
     "read_prompt_grades",
     "read_results",
     "read_timings",

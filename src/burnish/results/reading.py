@@ -14,6 +14,7 @@ from burnish.results.confidence import Confidence
 from burnish.results.records import (
     CHANGES_FILE,
     CONFIDENCE_FILE,
+    MODELS_FILE,
     RESULTS_FILE,
     SCHEMA_VERSION,
     TIMINGS_FILE,
@@ -21,6 +22,7 @@ from burnish.results.records import (
     Record,
     Results,
     Timings,
+    TrainedModels,
 )
 from burnish.store.files import read_objects
 
@@ -35,6 +37,11 @@ def read_results(directory: Path) -> Results:
 def read_timings(directory: Path) -> Timings:
     """Read timings.json of a results folder. Raises DataError as `read_results` does."""
     return _read(directory / TIMINGS_FILE, Timings)
+
+
+def read_models(directory: Path) -> TrainedModels:
+    """Read models.json of a results folder: where the trained models lie. Raises DataError as `read_results` does."""
+    return _read(directory / MODELS_FILE, TrainedModels)
 
 
 def read_changes(directory: Path) -> list[Change]:

@@ -19,6 +19,7 @@ TIMINGS_FILE = "timings.json"
 CHANGES_FILE = "changes.jsonl"
 CONFIDENCE_FILE = "confidence.jsonl"
 CONFIG_FILE = "config.yaml"
+MODELS_FILE = "models.json"
 REFERENCE_WIN_RATE = "reference_win_rate"
 """The metric for how often a judge prefers a model's answers to the references."""
 
@@ -294,6 +295,28 @@ class Timings(Record):
     """The version of each library."""
     stages: tuple[StageTiming, ...]
     """One row for each stage, in the order in which they ran."""
+
+
+class TrainedModel(Record):
+    """A model that the experiment trained, and where it lies."""
+
+    label: str
+    """What the model is, in words: seed 0 sft, seed 0 rl round 1, seed 0 weak supervisor, ..."""
+    stage: str
+    """The kind of stage that trained it: train, train_preferences, train_policy, train_rewards or train_classifier."""
+    fingerprint: str
+    """The identity of the model in the store, in hex digits."""
+    folder: str
+    """The folder of the model. Other commands take it wherever they want a model."""
+
+
+class TrainedModels(Record):
+    """The content of models.json: where the trained models lie on this machine."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    """The version of this file format."""
+    models: tuple[TrainedModel, ...]
+    """All trained models, in the order in which they were trained."""
 
 
 class Change(Record):

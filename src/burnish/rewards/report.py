@@ -72,6 +72,8 @@ class RewardReport(Record):
     """How many pairs were left out of both, by reason."""
     without_reward: Natural
     """How many tested pairs have no reward, because an answer does not fit into the model."""
+    prompts: Natural | None = None
+    """How many prompts the pairs with rewards have; null in the report of an earlier version."""
     accuracy: Metric
     """Share of the tested pairs in which the better answer has the higher reward. Equal rewards count as half."""
     by_length: dict[str, Metric]
@@ -139,6 +141,7 @@ def report_on(
         tested=len(pairs) + missing,
         left_out=dict(counts),
         without_reward=missing,
+        prompts=len({pair.group for pair in pairs}),
         accuracy=Metric.of(accuracy_of(pairs)),
         by_length={name: Metric.of(one) for name, one in accuracy_by(pairs, lambda pair: pair.length).items()},
         by_source={name: Metric.of(one) for name, one in by_source.items()},

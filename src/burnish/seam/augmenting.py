@@ -11,7 +11,7 @@ from typing import Any, assert_never
 
 from pydantic import JsonValue
 
-from burnish.algorithms.seam import Response, Variant
+from burnish.algorithms.seam import Variant
 from burnish.algorithms.seam_selection import Decision, Fate, Ranked, SelectionOrder, select_prompts
 from burnish.errors import ConfigError, DataError
 from burnish.report.text import plural
@@ -139,8 +139,12 @@ def _pairs(row: TableRow, options: AugmentOptions) -> list[dict[str, JsonValue]]
         if options.all_worse or one.reward >= row.gold.reward
     ]
     # `sorted` keeps the order of the table between equally likely answers.
-    worse.sort(key=lambda pair: -pair[0].per_token)
-    return [_pair(row, gold, text, one) for one, text in worse[: options.most]]
+    worse.sort(key=lambda answer: -answer[0].per_token)
+    prompt = row.values[PROMPT]
+    return [
+        pair(row.id, prompt, gold, text, row.source) | {"margin": one.reward - row.gold.reward}
+        for one, text in worse[: options.most]
+    ]
 
 
 def _answers(row: TableRow) -> Iterator[tuple[str, JsonValue]]:
@@ -157,18 +161,12 @@ def _text(row: TableRow, place: str, value: JsonValue) -> str:
     return text
 
 
-def _pair(row: TableRow, gold: str, worse: str, one: Response) -> dict[str, JsonValue]:
-    prompt = row.values[PROMPT]
+def pair(id_: JsonValue, prompt: JsonValue, chosen: str, rejected: str, source: str | None) -> dict[str, JsonValue]:
+    """Return a preference pair in the form that TRL and `burnish reward train` read."""
     # TRL wants answers as lists of messages where prompts are.
     turns = isinstance(prompt, list)
-    return {
-        "id": row.id,
-        PROMPT: prompt,
-        "chosen": _said(gold, turns),
-        "rejected": _said(worse, turns),
-        SOURCE: row.source,
-        "margin": one.reward - row.gold.reward,
-    }
+    said = {"chosen": _said(chosen, turns), "rejected": _said(rejected, turns)}
+    return {"id": id_, PROMPT: prompt, **said, SOURCE: source}
 
 
 def _said(text: str, turns: bool) -> JsonValue:

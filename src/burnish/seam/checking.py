@@ -77,7 +77,9 @@ def check(options: CheckOptions, place: Workplace, out: Path | None = None) -> F
     nothing = Metric(value=None, n=0, ci95=None)
     notes = [] if tested is None else [_left_out(why, number) for why, number in tested.left_out.items()]
     held_out = by_share(Check.HELD_OUT, nothing if tested is None else tested.accuracy)
-    length = by_length(*((None, 0) if tested is None else (tested.length_correlation, tested.accuracy.n)))
+    length = by_length(None, 0)
+    if tested is not None:
+        length = by_length(tested.length_correlation, tested.accuracy.n, tested.prompts)
     own, near = nothing, nothing
     if options.prompts is not None and options.policy is not None:
         own, of_own = _own_answers(options, options.prompts, options.policy, place, out)

@@ -112,14 +112,17 @@ def by_share(check: Check, measured: Metric) -> CheckResult:
     return CheckResult(check=check, verdict=verdict, measured=measured, least=LEAST_RIGHT, most=None)
 
 
-def by_length(correlation: float | None, pairs: int) -> CheckResult:
+def by_length(correlation: float | None, pairs: int, prompts: int | None = None) -> CheckResult:
     """Judge the rank correlation of the reward with the length over so many pairs, by its interval.
 
-    With fewer than four pairs there is no interval, and the verdict is `unclear`.
+    The pairs of one prompt depend on each other, so the interval is that of as many items as there are `prompts`, which
+    makes it too wide rather than too short. If their number is not known, each pair counts as a prompt. With fewer than
+    four of them there is no interval, and the verdict is `unclear`.
     """
     measured = Metric(value=None, n=pairs, ci95=None)
     if correlation is not None:
-        measured = Metric.of(correlation_interval(correlation, pairs))
+        found = correlation_interval(correlation, pairs if prompts is None else prompts)
+        measured = Metric(value=found.value, n=pairs, ci95=found.ci95)
     if measured.value is None:
         verdict = Fit.NOT_MEASURED
     elif measured.ci95 is None:

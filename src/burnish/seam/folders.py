@@ -24,3 +24,9 @@ def check_out(out: Path, overwrite: bool, files: Sequence[str]) -> None:
     if overwrite or (there <= {*files, *MAILBOX} and files[-1] not in there):
         return
     raise ConfigError(f"--out: {str(out)!r} is not empty; name another folder, or replace its files with --overwrite")
+
+
+def check_file(to: Path, overwrite: bool) -> None:
+    """Check that a file is new or may be replaced. Raises ConfigError else."""
+    if to.exists() and not overwrite:
+        raise ConfigError(f"--to: {str(to)!r} exists; name another file, or replace it with --overwrite")

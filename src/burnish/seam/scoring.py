@@ -5,56 +5,46 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from burnish.algorithms.seam import Response, check_response
-from burnish.config import ChatServerSettings, DataConfig, Execution, ModelConfig, PerturbationSettings, WantedModel
+from burnish.config import ChatServerSettings, Execution, ModelConfig, WantedModel
 from burnish.errors import DataError
 from burnish.inputs.context import RunContext
-from burnish.inputs.distances import embedded_by
+from burnish.inputs.feasible import in_one_process
+from burnish.inputs.heads import check_heads
 from burnish.inputs.models import find_models, reward_doubts
-from burnish.inputs.writers import writer_of
-from burnish.perturbations import Checker, LeftOut, SourceResources, build
+from burnish.perturbations import LeftOut
 from burnish.protocols import Backend, Score
 from burnish.report.terminal import Terminal
 from burnish.report.text import plural
 from burnish.seam.prompts import Prompts, as_rows, prompt_value, read_prompts, seen_words, unseen_prompts
 from burnish.seam.table import GOLD, ID, PROMPT, SOURCE, TEXT, WORSE, TableRow
+from burnish.seam.worse import SOURCE_FIELD, WorseOptions, not_taken_words, spent_words, worse_answers
 from burnish.services.calls import CallBudget, Spent
 from burnish.steps.artifacts import read_scores
 from burnish.steps.basic import Steps
-from burnish.steps.perturbing import WorseAnswers, candidate_id, candidates, perturb, read_worse
+from burnish.steps.perturbing import WorseAnswers, candidate_id, candidates, read_worse
 from burnish.steps.rewarding import reward
 from burnish.store.opening import open_store
 from burnish.tasks.own import TextAnswers
 from burnish.types import Head, short_hash
 
-POLICY, REWARD, FIELD = "policy", "reward", "source"
-"""The config fields of the policy, of the reward model and of the source of worse answers."""
+POLICY, REWARD = "policy", "reward"
+"""The config fields of the policy and of the reward model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ScoreOptions:
+class ScoreOptions(WorseOptions):
     """What `burnish seam score` computes.
 
-    `most` is the number of worse answers for each prompt. `limit`, if given, scores so many of the prompts, drawn by
-    seed and id. Those that the reward model was trained on are left out. `budget` limits the calls of a source that
-    asks a server, in all sessions with the same folder `out`.
+    Prompts that the reward model was trained on are left out.
     """
 
-    data: DataConfig
     policy: ModelConfig
     reward: ModelConfig
-    source: PerturbationSettings
-    most: int = 8
-    checker: Checker | None = None
-    limit: int | None = None
-    seed: int = 0
-    execution: Execution = field(default_factory=Execution)
-    budget: CallBudget = field(default_factory=CallBudget)
-    out: Path = Path()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,11 +73,7 @@ class Computed:
         """Yield what people should know about the table."""
         if self.fewer:
             yield f"{plural(self.fewer, 'prompt')} with fewer than {self.most:,} worse answers"
-        # All other reasons count answers.
-        answers = {why: number for why, number in self.left_out.items() if why != LeftOut.NO_GOLD}
-        if answers:
-            found = ", ".join(f"{number:,} {why.replace('_', ' ')}" for why, number in answers.items())
-            yield f"possible answers that were not taken: {found}"
+        yield from not_taken_words(self.left_out)
         if without := self.left_out.get(LeftOut.NO_GOLD):
             reason = "the checker finds no final answer in the gold answer"
             yield f"{plural(without, 'prompt')} without a worse answer, because {reason}"
@@ -102,8 +88,7 @@ class Computed:
         if self.no_gold:
             yield f"{plural(self.no_gold, 'prompt')} left out whose gold answer does not fit into both models"
         if self.spent is not None:
-            money = "" if self.spent.cost is None else f", cost {self.spent.cost:.4g}"
-            yield f"{plural(self.spent.calls, 'call')} answered, {self.spent.failed:,} given up{money}"
+            yield spent_words(self.spent)
 
 
 def compute(options: ScoreOptions, store: Path, own_backend: Callable[[], Backend] | None = None) -> Computed:
@@ -118,21 +103,7 @@ def compute(options: ScoreOptions, store: Path, own_backend: Callable[[], Backen
     steps = Steps(context.executor(), context.engines, TextAnswers(), "text", options.seed)
     rows = as_rows(steps, prompts)
     policy = context.model(steps, POLICY)
-    plan = build(
-        options.source,
-        SourceResources(
-            steps=steps,
-            rows=rows,
-            most=options.most,
-            field=FIELD,
-            policy=policy,
-            model=lambda named: context.model(steps, named),
-            embedded_by=lambda settings: embedded_by(settings, options.execution),
-            writer=lambda settings: writer_of(context, settings),
-            checker=options.checker,
-        ),
-    )
-    found = perturb(steps, plan, rows)
+    found = worse_answers(options, context, steps, rows, policy)
     answers = candidates(found)
     scored = steps.score(policy, answers, steps.gold(answers), "of the policy", leave_long=True)
     rewarded = reward(steps, context.model(steps, REWARD), answers, "of all answers")
@@ -146,14 +117,14 @@ def _context(options: ScoreOptions, store: Path, own_backend: Callable[[], Backe
     wanted = [
         WantedModel(POLICY, options.policy, as_it_is=True),
         WantedModel(REWARD, options.reward, Head.REWARD, as_it_is=True),
-        *options.source.models(FIELD),
+        *options.source.models(SOURCE_FIELD),
     ]
     return context_of(wanted, options.policy, options.execution, store, own_backend, options.out, options.budget)
 
 
 def context_of(
     wanted: list[WantedModel],
-    policy: ModelConfig,
+    policy: ModelConfig | None,
     execution: Execution,
     store: Path,
     own_backend: Callable[[], Backend] | None,
@@ -162,12 +133,13 @@ def context_of(
 ) -> RunContext:
     """Find the models, and return everything that a run of these verbs works with.
 
-    In the `folder`, people find the pairs that they have to judge. The calls of all sessions with one folder count
-    against one `budget`.
+    `policy` is the model that is asked most, and decides the number formats. It is None if no local model is asked. In
+    the `folder`, people find the pairs that they have to judge. The calls of all sessions with one folder count against
+    one `budget`.
     """
     context = RunContext(
         store=open_store(store),
-        models=find_models(wanted, execution, offline_ok=False),
+        models=find_models(wanted, in_one_process(execution, "SEAM"), offline_ok=False),
         student=policy,
         execution=execution,
         run=short_hash("seam", str(folder.resolve())),
@@ -176,6 +148,8 @@ def context_of(
         terminal=Terminal(),
         own_backend=own_backend,
     )
+    if own_backend is None:
+        check_heads(context.models)
     if any(one.field == REWARD for one in wanted):
         for doubt in reward_doubts(context.models[REWARD]):
             context.terminal.say(doubt)

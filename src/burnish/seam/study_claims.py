@@ -144,10 +144,7 @@ def _of_arms(claim: SeamClaim, arms: Sequence[ArmResult]) -> float | None:
 
 
 def _mean(claim: SeamClaim, which: ArmsOf, arms: Sequence[ArmResult]) -> float | None:
-    found = [quantity(one, claim.quantity) for one in arms if which.matches(one)]
-    known = [value for value in found if value is not None]
-    # A mean over a part of the arms would be that of others.
-    return fmean(known) if known and len(known) == len(found) else None
+    return _mean_of([quantity(one, claim.quantity) for one in arms if which.matches(one)])
 
 
 def _of_cells(claim: SeamClaim, cells: Sequence[StudyCell]) -> float | None:
@@ -179,20 +176,20 @@ def _discrepancy(cell: StudyCell) -> float | None:
 
 
 def _mean_of(values: Sequence[float | None]) -> float | None:
-    found = [value for value in values if value is not None]
-    return fmean(found) if found else None
+    """Return the mean, or None if a value is missing: a mean over a part of them would be that of something else."""
+    known = [value for value in values if value is not None]
+    return fmean(known) if known and len(known) == len(values) else None
 
 
 def _difference(cells: Sequence[StudyCell], size: Callable[[StudyCell], int], smallest_first: bool) -> float | None:
     sizes = sorted({size(cell) for cell in cells})
     low, high = (
-        [cell.mismatch.value for cell in cells if size(cell) == end and cell.mismatch.value is not None]
-        for end in (sizes[0], sizes[-1])
+        _mean_of([cell.mismatch.value for cell in cells if size(cell) == end]) for end in (sizes[0], sizes[-1])
     )
     # With one size there is nothing to compare.
-    if len(sizes) < 2 or not low or not high:
+    if len(sizes) < 2 or low is None or high is None:
         return None
-    return (fmean(low) - fmean(high)) if smallest_first else (fmean(high) - fmean(low))
+    return low - high if smallest_first else high - low
 
 
 def _correlation(cells: Sequence[StudyCell], source: str | None) -> float | None:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import sqlite3
 import threading
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +16,11 @@ from pydantic import JsonValue
 
 from burnish.config import Prices
 from burnish.errors import ConfigError, StageError
+from burnish.services.allowance import Allowance
 from burnish.store.canonical import canonical
 from burnish.store.files import explained_write_errors, writable
+from burnish.store.stages import Alter
+from burnish.types import short_hash
 
 VERSION = 1
 """The version of the tables below."""
@@ -138,8 +141,11 @@ class Calls:
     used.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, tallies: Callable[[str], Alter | None] = lambda _: None) -> None:
+        """`tallies` returns what changes the object in which several hosts count the calls of an account, or None if
+        this file is shared by all that use the store."""
+        self.path, self._tallies = path, tallies
+        self._allowances: dict[str, Allowance | None] = {}
         self._lock = threading.Lock()
         with self._understood(), explained_write_errors(path):
             writable(path)  # SQLite itself would create the missing target of a link
@@ -240,6 +246,15 @@ class Calls:
             cost=None if None in costs else sum(cost for cost in costs if cost is not None),
             unread=sum(one.unread for one in every),
         )
+
+    def allowance(self, accounts: Iterable[str]) -> Allowance | None:
+        """Return what this process may take of a budget that other hosts share, or None if none does. The calls of all
+        `accounts` count together."""
+        name = short_hash(*sorted(accounts))
+        if name not in self._allowances:
+            alter = self._tallies(name)
+            self._allowances[name] = None if alter is None else Allowance(alter)
+        return self._allowances[name]
 
     def close(self) -> None:
         """Close the file."""

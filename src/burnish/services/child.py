@@ -107,14 +107,14 @@ class Child:
             raise self._silent() from None
         if status != 0:
             raise AnnotatorError(
-                f"{self.field}: {self.name!r} ended with status {status}: {self._said()}; run again: what it answered "
+                f"{self.field}: {self.name!r} ended with status {status}: {self.said()}; run again: what it answered "
                 "is kept, unless the program itself is changed"
             )
 
     def ended(self) -> str | None:
         """Return how a server ended and its last words, or None if it runs."""
         status = self.process.poll()
-        return None if status is None else f"ended with status {status}: {self._said()}"
+        return None if status is None else f"ended with status {status}: {self.said()}"
 
     def _check_length(self, line: bytes) -> None:
         if len(line) > MAX_LINE:
@@ -140,29 +140,33 @@ class Child:
         # The program goes on writing at its old position. What was cut off is then a hole, which takes no space. So the
         # blocks (of 512 bytes) are counted, and not the length of the file.
         if os.fstat(self.complaints.fileno()).st_blocks * 512 > MAX_STDERR:
-            self.tail = self._last_messages()
+            self.tail = self._last_messages(4 * TAIL)
             os.ftruncate(self.complaints.fileno(), 0)
 
-    def _last_messages(self) -> bytes:
+    def _last_messages(self, length: int) -> bytes:
         """Read the end of the messages. The program shares our position in the file, so the position must not move."""
-        handle, length = self.complaints.fileno(), 4 * TAIL
+        handle = self.complaints.fileno()
         end = os.pread(handle, length, max(0, os.fstat(handle).st_size - length))
         return (self.tail + end.replace(b"\0", b""))[-length:]
 
-    def _said(self) -> str:
-        return self._last_messages().decode(errors="replace").strip()[-TAIL:] or "nothing on stderr"
+    def said(self, most: int = TAIL) -> str:
+        """Return the last messages, at most so many characters of them."""
+        return self._last_messages(4 * most).decode(errors="replace").strip()[-most:] or "nothing on stderr"
 
 
 @contextmanager
-def running(command: Sequence[str], field: str, timeout: float) -> Generator[Child]:
+def running(
+    command: Sequence[str], field: str, timeout: float, environment: Mapping[str, str] | None = None
+) -> Generator[Child]:
     """Start a program in a process group of its own. The group is killed when the `with` block ends, for any reason.
+    Without `environment`, it has the environment variables of this process.
 
     Raises AnnotatorError, which names `field`, if the program cannot be started.
     """
     # stderr goes into a file. A pipe that is not read would fill up and stop the program.
     with tempfile.TemporaryFile() as complaints, _guard() as guard:
         pipes = _Streams(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints)
-        process = _started(command, field, pipes)
+        process = _started(command, field, pipes, environment)
         try:
             _write(guard, f"{process.pid}\n".encode())
             yield Child(process, complaints, command[0], field, timeout, time.monotonic())

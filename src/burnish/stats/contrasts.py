@@ -227,7 +227,9 @@ def _counts(a_SP: NDArray[Any], b_SP: NDArray[Any]) -> tuple[int, int, int, int]
     This is the order in which `paired_difference` takes them for a minus b.
     """
     prompts = a_SP.shape[1]
-    both, only_b = (round(prompts * float(share_SP.mean())) for share_SP in (a_SP * b_SP, (1 - a_SP) * b_SP))
+    both = round(prompts * float((a_SP * b_SP).mean()))
+    # Two halves may both be rounded up. Together they must not be more than there are prompts.
+    only_b = min(round(prompts * float(((1 - a_SP) * b_SP).mean())), prompts - both)
     only_a = min(round(prompts * float((a_SP * (1 - b_SP)).mean())), prompts - both - only_b)
     return both, only_b, only_a, prompts - both - only_b - only_a
 

@@ -42,6 +42,7 @@ SCORES = "scores.jsonl"
 CURVE = "curve.jsonl"
 POLICY_CURVE = "policy_curve.jsonl"
 SCREENED = "screened.jsonl"
+DOUBTS = "doubts.jsonl"
 PREFERENCES = "preferences.jsonl"
 LEDGER = "ledger.jsonl"
 GRADES = "grades.jsonl"
@@ -63,6 +64,18 @@ class Screened:
 
     example_id: str
     reason: Reason | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubt:
+    """How many edits of an example's proposal the annotator prefers to it, as a share of the `judged` ones.
+
+    `share` is None if no edit could be made or judged.
+    """
+
+    example_id: str
+    share: float | None
+    judged: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,6 +234,11 @@ def read_comparisons(artifact: Artifact) -> Sequence[Comparison]:
 def read_screened(artifact: Artifact) -> Sequence[Screened]:
     """Return the screening result of every proposal, in the order of their example ids."""
     return lines_of(first_checked(Path(artifact.path) / SCREENED, Screened), Screened, _SCREENED)
+
+
+def read_doubts(artifact: Artifact) -> dict[str, float | None]:
+    """Read {example id: share of edits of its proposal that the annotator prefers}."""
+    return {row.example_id: row.share for row in iter_rows(Path(artifact.path) / DOUBTS, Doubt)}
 
 
 class JudgedExamples:

@@ -37,8 +37,8 @@ from burnish.store.keyed_rows import KeyedRows, LazyRows
 from burnish.store.keys import texts_of
 from burnish.store.listings import write_listings
 from burnish.store.runners import Runner
-from burnish.store.shards import Division, Shard
-from burnish.store.stages import Work
+from burnish.store.shards import Shard
+from burnish.store.stages import Division, Work
 from burnish.tasks.answers import matchers
 from burnish.types import (
     Artifact,
@@ -181,7 +181,7 @@ class Steps(DataSteps):
             work.count(rows=len(training), tokens=tokens)
 
         config = {
-            "train": settings.model_dump(mode="json"),
+            "train": settings.semantic(),
             "seed": self.seed,
             "checkpoints": checkpoints,
             "task": self.learned_kind,  # it decides which demonstrations have an answer to learn
@@ -234,7 +234,7 @@ class Steps(DataSteps):
 
         config = {
             # `lora` is not read: whether an adapter or all weights are trained depends on the policy alone.
-            "train": settings.model_dump(mode="json", exclude={"lora"}),
+            "train": settings.semantic(exclude={"lora"}),
             "objective": objective.semantic(),
             "seed": self.seed,
             **self.order.identity,

@@ -21,8 +21,7 @@ from burnish.store.files import pretty, write_atomic, write_rows
 from burnish.store.keys import packed_columns, texts_of
 from burnish.store.listings import write_listings
 from burnish.store.runners import Runner
-from burnish.store.shards import Division
-from burnish.store.stages import Stage, Work
+from burnish.store.stages import Division, Stage, Work
 from burnish.tasks.answers import graded, graders
 from burnish.types import Artifact, Demonstration, DemonstrationSource
 

@@ -26,8 +26,8 @@ from burnish.steps.basic import Steps
 from burnish.steps.data import Handling
 from burnish.steps.shards import SCORE_BATCHES, ScoreBatch, remembering, scored_part
 from burnish.store.files import as_mapping, iter_rows, pretty, row_of, write_atomic, write_rows
-from burnish.store.shards import Division, Shard
-from burnish.store.stages import Work
+from burnish.store.shards import Shard
+from burnish.store.stages import Division, Work
 from burnish.types import Accept, Artifact, Example, Preference
 
 ROUTES, ROUTING = "routes.jsonl", "routing.json"

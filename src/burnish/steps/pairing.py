@@ -11,6 +11,7 @@ from burnish.algorithms.comparisons import confidence, tie_rank
 from burnish.algorithms.preferences import Pair, against, ledger_line, most_confident, paired, preferred, screened
 from burnish.algorithms.refinement import drawn
 from burnish.config import Decoding, DpoMethod, PairsFrom
+from burnish.steps.acceptance import rule_config, rule_of
 from burnish.steps.artifacts import (
     CHOSEN,
     COMPARISONS,
@@ -23,7 +24,7 @@ from burnish.steps.artifacts import (
     read_samples,
 )
 from burnish.steps.judging import AnnotatorPlan
-from burnish.steps.refining import numbered, rule_config, rule_of, train_on_parts
+from burnish.steps.refining import numbered, train_on_parts
 from burnish.steps.setting import Setting
 from burnish.store.files import write_rows
 from burnish.store.stages import Work

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import chain, repeat
 from pathlib import Path
+from types import MappingProxyType
 
 from pydantic import JsonValue
 
-from burnish.algorithms.calibration import for_gate
 from burnish.algorithms.comparisons import orders_of, screen, tie_rank
 from burnish.algorithms.cross_labelling import cross_labelled
 from burnish.algorithms.ranking import Candidate
@@ -22,7 +21,7 @@ from burnish.algorithms.refinement import (
     select,
     updated,
 )
-from burnish.config import ComparingMethod, GatedMethod
+from burnish.steps.acceptance import Judgements, gate_test, rule_config, scaled
 from burnish.steps.artifacts import (
     COMPARISONS,
     DEMONSTRATIONS,
@@ -33,12 +32,11 @@ from burnish.steps.artifacts import (
     Screened,
     demonstrations_in,
     read_demonstrations,
+    read_doubts,
     read_scores,
     read_screened,
-    read_temperature,
 )
 from burnish.steps.distances import distance
-from burnish.steps.judging import AnnotatorPlan
 from burnish.steps.sampling import Sampling, sampled
 from burnish.steps.setting import Setting
 from burnish.store.files import writing
@@ -48,7 +46,6 @@ from burnish.store.listings import listed
 from burnish.store.stages import Work
 from burnish.tasks.answers import matchers
 from burnish.types import (
-    Accept,
     Artifact,
     Comparison,
     Demonstration,
@@ -119,6 +116,7 @@ def compare(
     If `cross` is True, the stage raises StageError when a model proposes for a row that it was trained on.
     """
     seed, budget, differing = setting.steps.seed, setting.comparisons, setting.differing
+    per_row = setting.per_row
     # Distances are a stage of their own because a model or a program measures them, which is slow.
     distances = distance(setting, current, proposals, number) if differing else None
 
@@ -141,7 +139,8 @@ def compare(
             if differing and distances:
                 reasons = distant(reasons, read_scores(distances), differing.share)
             if budget is not None:
-                reasons = _within(reasons, len(proposed) if budget == "rows" else budget, seed, number)
+                limit = len(proposed) if budget == "rows" else budget
+                reasons = _within(reasons, limit // per_row, seed, number)
             screened = zip(labels.rows_at(place_N), proposed.values(), reasons.values(), strict=True)
         work.count(rows=len(proposed), comparisons=write_comparisons(work, screened))
 
@@ -149,6 +148,8 @@ def compare(
     # Without a budget nothing is drawn. Then seed and round stay out of the fingerprint.
     if budget is not None:
         config |= {"seed": seed, "round": number}
+        if per_row > 1:
+            config["per_row"] = per_row
     inputs = {"current": current, **numbered("model", models), **numbered("proposals", proposals)}
     if differing and distances:
         # Only here if it is used, so that stages without distances keep their fingerprint.
@@ -185,8 +186,7 @@ def update(
     setting: Setting,
     current: Artifact,
     proposals: Parts,
-    compared: Artifact,
-    judged: Artifact,
+    judgements: Judgements,
     alpha: float,
     number: int,
     rule: Acceptance = PAPER,
@@ -196,20 +196,20 @@ def update(
     `rule` says which proposals count as preferred. The stage raises ConfigError as `select` does.
     """
     shares, cap_of, seed = setting.annotator.shares, setting.compat.cap, setting.steps.seed
-    # A temperature changes only what passes a gate above one half. Without one, the stage does not depend on it.
-    tested = setting.tested if rule.gate > PAPER.gate else None
+    tested, compared = gate_test(setting, rule), judgements.compared
 
     def rank(preference: Preference, example_id: str) -> str:
         return tie_rank(preference, str(seed), str(number), example_id) if setting.annotator.coarse else ""
 
     def run(work: Work) -> None:
-        judgements = JudgedExamples(compared, judged)
+        judged = JudgedExamples(compared, judgements.judged)
         rows = len(read_screened(compared))
         # The paper takes alpha of all rows. The released code takes it of the proposals that differ (`compat.cap`).
-        of = rows if cap_of == "rows" else len(judgements)
-        scaled = rule if tested is None else replace(rule, temperature=for_gate(read_temperature(tested)))
-        reasons = select(candidates_of(compared, judgements, rank), alpha, of, shares, scaled)
-        judged_rows = iter(judgements)
+        of = rows if cap_of == "rows" else len(judged)
+        known = {} if judgements.doubts is None else read_doubts(judgements.doubts)
+        candidates = candidates_of(compared, judged, rank, known)
+        reasons = select(candidates, alpha, of, shares, scaled(rule, tested))
+        judged_rows = iter(judged)
         preferences = (None if reason in NOT_JUDGED else next(judged_rows) for reason in reasons)
         _write(work, current, proposals, preferences, reasons, number, setting.annotator.in_ledger)
 
@@ -223,7 +223,9 @@ def update(
     config |= rule_config(rule, setting.annotator)
     if setting.annotator.coarse:
         config |= {"rank_by_seed": seed, "rank_by_agreement": True}
-    inputs = {"current": current, "compared": compared, "judged": judged, **numbered("proposals", proposals)}
+    if judgements.doubts is not None:
+        config["most_doubt"] = rule.most_doubt
+    inputs = {"current": current, **judgements.inputs, **numbered("proposals", proposals)}
     if tested is not None:
         inputs["selftest"] = tested
     return setting.steps.stage("refine", config, inputs, run, f"round {number} refinement")
@@ -250,11 +252,14 @@ def replace_at_random(
 
 
 def candidates_of(
-    compared: Artifact, judged: JudgedExamples, rank: Callable[[Preference, str], str]
+    compared: Artifact,
+    judged: JudgedExamples,
+    rank: Callable[[Preference, str], str],
+    doubts: Mapping[str, float | None] = MappingProxyType({}),
 ) -> Iterator[Candidate]:
     """Join the screening with the judgements, and yield one candidate for each screened row, in the order of their ids.
 
-    `rank` decides between equally confident examples.
+    `rank` decides between equally confident examples. `doubts` is {example id: share of preferred edits}.
     """
     judgements = iter(judged)
     for row in read_screened(compared):
@@ -272,6 +277,7 @@ def candidates_of(
             orders=orders_of(preference),
             rank=rank(preference, row.example_id),
             logit=preference.logit,
+            doubt=doubts.get(row.example_id),
         )
 
 
@@ -303,20 +309,3 @@ def _write(
 def numbered(name: str, artifacts: Parts) -> dict[str, Artifact]:
     """Name several artifacts as inputs of a stage: NAME_1, NAME_2, ..."""
     return {f"{name}_{number}": artifact for number, artifact in enumerate(artifacts, 1)}
-
-
-def rule_of(method: GatedMethod) -> Acceptance:
-    """Return the rule of acceptance that a method's settings describe."""
-    accept = method.accept if isinstance(method, ComparingMethod) else None
-    return Acceptance(accept=accept or Accept.MEAN, gate=method.gate)
-
-
-def rule_config(rule: Acceptance, annotator: AnnotatorPlan) -> dict[str, JsonValue]:
-    """Return what the rule adds to a stage's config: nothing for the paper's rule.
-
-    An annotator that is asked only once has one order, so both values of `accept` mean the same and are left out.
-    """
-    # Values of the paper's rule are left out, so that stages from before these settings existed keep their fingerprint.
-    gate: dict[str, JsonValue] = {"gate": rule.gate} if rule.gate != PAPER.gate else {}
-    both = rule.accept is Accept.BOTH_ORDERS and not annotator.order_free
-    return gate | ({"accept": str(rule.accept)} if both else {})

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from burnish.config import ComparisonsReward
 from burnish.errors import DataError
+from burnish.steps.acceptance import rule_of
 from burnish.steps.artifacts import Rows, read_chosen
 from burnish.steps.basic import Steps
 from burnish.steps.judging import judge
 from burnish.steps.lazy import preference_rows
 from burnish.steps.pairing import pair, prefer, sample
-from burnish.steps.refining import rule_of
 from burnish.steps.reward_sources import RewardPlan, Wanted, by_model
 from burnish.steps.rewarding import train_rewards, write_parts
 from burnish.steps.setting import Compared

@@ -77,6 +77,9 @@ class Setting:
 
     `model` returns the model that a field of the method's settings names, such as that of a reward model.
 
+    `per_row` is how many comparisons a round may make for each row that it compares: more than one if the annotator is
+    also asked about edits of the proposal.
+
     `tested` is the annotator's self-test. Its temperature scales the probabilities that are compared with a gate; with
     None they stay as they are.
     """
@@ -98,6 +101,7 @@ class Setting:
     models: Literal["every", "ends", "last", "none"] = "every"
     proposals: Artifact | None = None
     tested: Artifact | None = None
+    per_row: int = 1
     model: Callable[[str], Artifact] = no_model
 
     @property

@@ -124,14 +124,15 @@ def scored_part(
 
     `judge` makes preferences with a scorer. What it makes is not used: a preference may need scores of other parts.
     """
-    if any(batch.id == _END for batch in iter_rows(path, ScoreBatch)):
-        return
+    # Also if the end is there: a damaged line before it may have been removed.
+    ended = any(batch.id == _END for batch in iter_rows(path, ScoreBatch))
     opened, waiting = part_of(scorer, part), list[ScoreBatch]()
     if opened is not None:
         for _ in judge(_listened(opened, path, waiting.append)):
             while waiting:
                 yield [waiting.pop(0)]
-    yield [ScoreBatch(id=_END, part=part.number + 1, of=part.count)]
+    if not ended:
+        yield [ScoreBatch(id=_END, part=part.number + 1, of=part.count)]
 
 
 def remembering(scorer: Callable[[], Scorer], path: Path) -> Scorer:

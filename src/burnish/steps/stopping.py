@@ -18,14 +18,15 @@ from burnish.types import Accept, Artifact
 
 def check_has_evidence(rule: Acceptance, annotator: AnnotatorPlan) -> None:
     """Raise ConfigError if every preferred proposal meets the rule. Then the stopping rule could never say stop."""
-    if rule.gate > PAPER.gate or (rule.accept is Accept.BOTH_ORDERS and not annotator.order_free):
+    both = rule.accept is Accept.BOTH_ORDERS and not annotator.order_free
+    if rule.gate > PAPER.gate or rule.most_doubt is not None or both:
         return
     why = (
         f"the annotator ({annotator.kind}) has no order of the answers"
         if annotator.order_free
         else "with accept: mean every preferred proposal may be accepted"
     )
-    other = "" if annotator.order_free else " or accept: both-orders"
+    other = " or distrust" if annotator.order_free else ", distrust or accept: both-orders"
     raise ConfigError(
         f"rounds: auto found, but {why}, so nothing shows when the annotator no longer knows; set gate above "
         f"{PAPER.gate:g} (for example 0.6){other}, or give a number of rounds"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from burnish.store.files import read_objects, write_rows
 from burnish.store.listings import write_listings
 from burnish.store.stages import Work
 from burnish.tasks.rows import all_read, text_column
-from burnish.types import Artifact, Demonstration, DemonstrationSource
+from burnish.types import Artifact, Demonstration, DemonstrationSource, Example
 
 WRITTEN, REST = "written", "rest"
 """The parts of the training rows: those with a demonstration in the file, and the others."""
@@ -30,8 +30,9 @@ def written_demonstrations(steps: DataSteps, rows: Rows, file: Artifact, *, need
     """
 
     def run(work: Work) -> None:
-        found = _of_rows(Path(file.path), rows)
-        rest = [id_ for id_ in rows.prompts_only() if id_ not in found]
+        examples = rows.prompts_only()
+        found = demonstrated(Path(file.path), examples.items())
+        rest = [id_ for id_ in examples if id_ not in found]
         if needs_rest and not rest:
             raise DataError(
                 f"{file.path}: has a demonstration of every training row, but the annotator or `evaluate: validation` "
@@ -43,10 +44,13 @@ def written_demonstrations(steps: DataSteps, rows: Rows, file: Artifact, *, need
     return steps.stage("written", rows.config, {"file": file, **rows.inputs}, run, "demonstrations from a file")
 
 
-def _of_rows(path: Path, rows: Rows) -> dict[str, Demonstration]:
-    """Return {id of a row: its demonstration}. Raises DataError as `written_demonstrations` does."""
+def demonstrated(path: Path, examples: Iterable[tuple[str, Example]]) -> dict[str, Demonstration]:
+    """Return {id of a row: its demonstration}. `examples` are the rows by their ids, in the order of the ids.
+
+    Raises DataError as `written_demonstrations` does.
+    """
     by_prompt, places = defaultdict[str, list[str]](list), dict[str, str]()
-    for id_, example in rows.prompts_only().items():
+    for id_, example in examples:
         by_prompt[request_text(example.prompt).strip()].append(id_)
     ids = {id_ for same in by_prompt.values() for id_ in same}
 

@@ -187,6 +187,11 @@ def read_words(data: bytes) -> dict[str, Any]:
     return about if isinstance(about, dict) else {}  # pyright: ignore[reportUnknownVariableType]
 
 
+def this_process() -> str:
+    """Say which process this is."""
+    return owner({"process": os.getpid(), "host": socket.gethostname()})
+
+
 def owner(about: Mapping[str, Any]) -> str:
     """Say which process wrote a note."""
     return f"process {about.get('process')} on {about['host']}" if "host" in about else "another process"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import random
 import re
-from collections.abc import Generator, Iterable
-from contextlib import contextmanager
+import secrets
+import time
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +17,7 @@ from burnish.errors import BackendError, ConfigError, StageError
 from burnish.store.files import explained_write_errors
 
 if TYPE_CHECKING:
+    from obstore import ObjectMeta, PutResult, UpdateVersion
     from obstore.store import ObjectStore as Objects
     from obstore.store import RetryConfig
 
@@ -25,6 +29,8 @@ RETRIES: RetryConfig = {
     "retry_timeout": timedelta(seconds=120),
 }
 """How often a request is repeated that the server refuses for the moment (503 SlowDown) or that it does not answer."""
+MOST_TRIES = 100
+"""How often a change of an object is tried that other processes change, too."""
 _STATUS = re.compile(r"\b[45]\d\d [A-Z][A-Za-z ]+")
 """An HTTP status in an error of obstore. Nothing else of such an error is shown, because it may hold a signed URL."""
 
@@ -37,6 +43,7 @@ class Bucket:
 
     def __init__(self, objects: Objects, url: str) -> None:
         self._objects, self.url = objects, url.rstrip("/")
+        self._checked = False
 
     def read(self, key: str) -> bytes | None:
         """Return the bytes of an object, or None if it does not exist."""
@@ -64,6 +71,60 @@ class Bucket:
                 return self.read(key) == data
             return True
 
+    def alter(self, key: str, change: Callable[[bytes | None], bytes | None]) -> None:
+        """Replace an object by what `change` makes of it. `change` gets None if there is no object. It is called again
+        if another process was faster, so no change of any process is lost. If it returns None, nothing is written.
+
+        Raises StageError if the service has no conditional writes.
+        """
+        from obstore.exceptions import AlreadyExistsError, PreconditionError  # noqa: PLC0415
+
+        self._check_conditional_writes()
+        for attempt in range(MOST_TRIES):
+            # Several processes that were refused at the same moment should not come back at the same moment.
+            time.sleep(random.random() * 0.05 * min(attempt, 10))  # noqa: S311 no secret
+            with self._explained():
+                data, version = self._versioned(key)
+                if (new := change(data)) is None or new == data:
+                    return
+                with suppress(AlreadyExistsError, PreconditionError):
+                    self._objects.put(key, new, mode="create" if version is None else version)
+                    return
+        raise StageError(f"{self.url}: {key} was changed by other processes {MOST_TRIES} times in a row")
+
+    def _versioned(self, key: str) -> tuple[bytes | None, UpdateVersion | None]:
+        """Return the bytes of an object, and what the service calls this state of it. Both are None if it is absent."""
+        try:
+            found = self._objects.get(key)
+        except FileNotFoundError:
+            return None, None
+        return bytes(found.bytes()), _state(found.meta)
+
+    def _check_conditional_writes(self) -> None:
+        """Check that the service refuses to replace an object whose state is another one than is said. Some services
+        with the interface of S3 do not know this condition and write all the same, and limits would not hold there."""
+        from obstore.exceptions import NotSupportedError, PreconditionError  # noqa: PLC0415
+
+        if self._checked:
+            return
+        key = f"probe/{secrets.token_hex(8)}"
+        with self._explained():
+            try:
+                old = self._objects.put(key, b"old")
+                self._objects.put(key, b"new")
+                self._objects.put(key, b"wrong", mode=_state(old))
+            except PreconditionError:
+                self._checked = True
+            except (NotImplementedError, NotSupportedError):
+                pass
+            finally:
+                self._objects.delete(key)
+        if not self._checked:
+            raise StageError(
+                f"{self.url}: this service has no conditional writes (If-Match), so a limit of calls cannot hold for "
+                "all machines that use it; use another service, or a folder as the store"
+            )
+
     def upload(self, path: Path, key: str) -> None:
         """Write a file as an object."""
         with self._explained():
@@ -78,12 +139,14 @@ class Bucket:
             for folder in (path.parent, part.parent):
                 folder.mkdir(parents=True, exist_ok=True)
             try:
-                with part.open("wb") as file:
-                    for piece in self._objects.get(key).stream():
-                        file.write(piece)
-                part.replace(path)
+                found = self._objects.get(key)
             except FileNotFoundError:
                 return False
+            try:
+                with part.open("wb") as file:
+                    for piece in found.stream():
+                        file.write(piece)
+                part.replace(path)
             finally:
                 part.unlink(missing_ok=True)
         return True
@@ -127,6 +190,16 @@ class Bucket:
                 f"{self.url}: the object store cannot be used ({why}); check the network, the endpoint and the "
                 "credentials, and run the same command again: finished work is kept"
             ) from None
+
+
+def _state(of: ObjectMeta | PutResult) -> UpdateVersion:
+    """Return what the service calls the present state of an object."""
+    named: UpdateVersion = {}
+    if (e_tag := of["e_tag"]) is not None:
+        named["e_tag"] = e_tag
+    if (version := of["version"]) is not None:
+        named["version"] = version
+    return named
 
 
 def open_bucket(url: str) -> Bucket:

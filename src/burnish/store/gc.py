@@ -72,6 +72,7 @@ def _forget(store: Store, records: dict[str, RunRecord]) -> None:
             store.forget_run(name)
     for note in forgotten_notes(store.root):
         note.unlink(missing_ok=True)
+    store.forget_silent()
     # `remove_tree` renames before it deletes. A kill in between leaves folders with this ending.
     for gone in [*store.root.glob("*/*/.*.gone"), *store.root.glob("*/.*.gone")]:
         shutil.rmtree(gone, ignore_errors=True)

@@ -103,7 +103,7 @@ def _cached(kind: str, source: str, revision: str | None) -> str | None:
 def unresolved_words(source: str) -> str:
     """Return the line of a dry run for what `unresolved` returned."""
     if source.startswith(("http://", "https://")):
-        return f"unresolved  {source} (the server has not said its version; a run asks for it first)"
+        return f"unresolved  {source} (the server does not answer, or has no version: a run would end with an error)"
     return f"unresolved  {source} (the hub does not answer; a run looks up its commit first)"
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
-import socket
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -12,7 +10,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from burnish.store.attempts import LOCKS, Others
+from burnish.store.attempts import LOCKS, Others, this_process
 from burnish.store.files import explained_write_errors
 from burnish.store.stages import Store
 from burnish.store.talk import Talk
@@ -41,7 +39,7 @@ def stage_lock(root: Path, key: str, talk: Talk) -> Generator[bool]:
         return
     try:
         with explained_write_errors(path):
-            holder.write_text(f"process {os.getpid()} on {socket.gethostname()}")
+            holder.write_text(this_process())
         yield True
     finally:
         holder.unlink(missing_ok=True)
@@ -84,6 +82,24 @@ def _busy(store: Store, others: Others) -> str | None:
     """Return which process on another host computes a stage now, or None if there is none."""
     alive = others.alive()
     return others.owner(alive[0]) if alive else store.elsewhere(others.key)
+
+
+@contextmanager
+def cache_lock(root: Path) -> Generator[None]:
+    """Keep other processes of this machine from replacing copies in a cache. Hold it for a few file operations only."""
+    path = root / LOCKS / "cache.lock"
+    lock = FileLock(path)
+    with explained_write_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire()
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def is_locked(root: Path, key: str) -> bool | None:

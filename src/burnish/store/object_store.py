@@ -6,6 +6,7 @@ they lie below `files/NAME/FINGERPRINT/ATTEMPT/`. The manifest is written last, 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Generator, Iterator, Sequence
 from collections.abc import Set as AbstractSet
@@ -22,15 +23,29 @@ from burnish.store.bucket import Bucket
 from burnish.store.files import checksum, explained_write_errors, pretty, remove_tree, unique, write_atomic
 from burnish.store.finished import Done
 from burnish.store.garbage import Garbage
+from burnish.store.locking import cache_lock
 from burnish.store.manifest import MANIFEST, Damage, RunRecord, parse_record
-from burnish.store.stages import RUNS, Store, record_of
+from burnish.store.stages import RUNS, Alter, Store, inode_of, record_of
 from burnish.store.under_way import UnderWay, under_way
 
-MANIFESTS, FILES, LEASES = "manifests", "files", "leases"
+MANIFESTS, FILES, LEASES, SPENDING = "manifests", "files", "leases", "spending"
 UPLOAD_SECONDS = 24 * 3600.0
 """How long an upload may take, in seconds. `gc` keeps the files of one for so long that did not end."""
 
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf")
+
+
+def _is_upload(lease: str) -> bool:
+    """Say whether a lease is that of an upload, and not that of an attempt."""
+    return lease.startswith(f"{LEASES}/{FILES}/")
+
+
+def _content(path: Path) -> bytes | None:
+    """Return the bytes of a file, or None if there is no such file."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
 
 
 def _are_weights(name: str) -> bool:
@@ -58,12 +73,14 @@ class ObjectStore(Store):
         """Return the finished stage, as `Store.look` does. Its files need not be in the cache yet; see `fetch`."""
         if place not in self._known or not (place / MANIFEST).is_file():
             data = self.bucket.read(self._manifest_key(place))
-            if data is None and place.exists():
+            if data is None and (copy := inode_of(place)) is not None:
                 # It is a copy of what was removed from the bucket, or another process of this host has just finished
                 # the stage. That process wrote the manifest before the copy, so a second look finds it.
                 data = self.bucket.read(self._manifest_key(place))
-                if data is None:
-                    remove_tree(place)
+                with cache_lock(self.root):
+                    # After the second look, another process may have put a new result there.
+                    if data is None and inode_of(place) == copy:
+                        remove_tree(place)
             if data is None:
                 return None
             self._cache_manifest(place, data)
@@ -71,11 +88,11 @@ class ObjectStore(Store):
 
     def _cache_manifest(self, place: Path, data: bytes) -> None:
         """Keep a copy of a manifest. The copies of another attempt's files are removed."""
-        path = place / MANIFEST
-        if not path.is_file() or path.read_bytes() != data:
-            remove_tree(place)
-            with explained_write_errors(place):
-                write_atomic(path, data)
+        # Without the lock, two processes of this host that want the same stage remove each other's copies.
+        with cache_lock(self.root), explained_write_errors(place):
+            if _content(place / MANIFEST) != data:
+                remove_tree(place)
+                write_atomic(place / MANIFEST, data)
         self._known.add(place)
 
     def places(self, name: str = "*") -> list[Path]:
@@ -99,7 +116,8 @@ class ObjectStore(Store):
         found = self._damage_of_copies(done)
         if found is not None:
             # The copy may be damaged, and the object not.
-            remove_tree(done.path)
+            with cache_lock(self.root):
+                remove_tree(done.path)
             self._known.discard(done.path)
             again = self.look(done.path)
             return self._damage_of_copies(again) if isinstance(again, Done) else again or found
@@ -181,12 +199,14 @@ class ObjectStore(Store):
         won = self.bucket.create(self._manifest_key(place), data)
         if won:
             write_atomic(work / MANIFEST, data)
-            remove_tree(place)
-            # Another process of this host may have fetched the result already. It is the same one.
-            if super().commit(work, name, fingerprint):
-                self._known.add(place)
-            else:
-                remove_tree(work)
+            with cache_lock(self.root):
+                # Another process of this host may be fetching this result already. Its copies stay.
+                if _content(place / MANIFEST) == data:
+                    remove_tree(work)
+                else:
+                    remove_tree(place)
+                    super().commit(work, name, fingerprint)
+            self._known.add(place)
         else:
             self.bucket.delete(f"{prefix}/{file}" for file in manifest["outputs"])
         self.bucket.delete([f"{LEASES}/{prefix}"])
@@ -217,10 +237,9 @@ class ObjectStore(Store):
         signs = self.bucket.listed(f"{LEASES}/")
         now = self._now() if signs else None
         for key, (_, beat) in sorted(signs.items()):
-            stage = key.split("/")[1]
-            # Uploads have leases, too. Their stage is still being attempted.
-            if now is not None and stage != FILES and (data := self.bucket.read(key)) is not None:
-                yield under_way(stage, read_words(data), (now - beat).total_seconds())
+            # The stage of an upload is still being attempted.
+            if now is not None and not _is_upload(key) and (data := self.bucket.read(key)) is not None:
+                yield under_way(key.split("/")[1], read_words(data), (now - beat).total_seconds())
 
     def elsewhere(self, key: str) -> str | None:
         """Return which process on another host computes a stage now, or None if none gives signs of life.
@@ -254,10 +273,16 @@ class ObjectStore(Store):
 
     # --- runs and garbage
 
+    def tally(self, account: str) -> Alter:
+        """Return what changes the object in which all hosts count the calls of an account."""
+        return functools.partial(self.bucket.alter, f"{SPENDING}/{account}.json")
+
     def refer(self, out: Path, fingerprints: Sequence[str]) -> None:
         """Record from which stages the results in `out` came, as `Store.refer` does."""
         name, record = record_of(out, fingerprints)
-        self.bucket.write(f"{RUNS}/{name}.json", pretty(record))
+        # Results folders are local. Two hosts, such as two containers, may use the same path for different runs.
+        host = hashlib.sha256(record["host"].encode()).hexdigest()[:8]
+        self.bucket.write(f"{RUNS}/{name}-{host}.json", pretty(record))
 
     def run_records(self) -> Iterator[tuple[str, RunRecord | Damage]]:
         """Yield the names and the records of all runs."""
@@ -268,6 +293,14 @@ class ObjectStore(Store):
     def forget_run(self, name: str) -> None:
         """Remove the record of a run."""
         self.bucket.delete([name])
+
+    def forget_silent(self) -> None:
+        """Remove the leases of attempts that gave no sign of life for too long. One that was only suspended writes its
+        lease again."""
+        signs = {key: beat for key, (_, beat) in self.bucket.listed(f"{LEASES}/").items() if not _is_upload(key)}
+        if signs:
+            now = self._now()
+            self.bucket.delete(key for key, beat in signs.items() if (now - beat).total_seconds() > LEASE)
 
     def unneeded(self, wanted: AbstractSet[str]) -> Iterator[Garbage]:
         """Yield the stages of the bucket that no run needs, and the files of attempts that did not become a result."""

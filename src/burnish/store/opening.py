@@ -24,8 +24,8 @@ def default_store() -> Path:
 
 
 def is_url(place: Path | str) -> bool:
-    """Say whether a place is the URL of a bucket."""
-    return _URL.fullmatch(str(place)) is not None
+    """Say whether a place is a URL: of a bucket, or of something else that is no file here."""
+    return _URL.fullmatch(str(place)) is not None or _other(place) is not None
 
 
 def open_store(place: Path | str) -> Store:
@@ -35,8 +35,7 @@ def open_store(place: Path | str) -> Store:
     ConfigError if a URL is wrong, and BackendError if obstore is not installed.
     """
     if (found := _URL.fullmatch(str(place))) is None:
-        # A folder may have such a name, but then it is there.
-        if (other := _ANY_URL.match(str(place))) and not Path(place).exists():
+        if other := _other(place):
             # Only the scheme is shown. The rest of a URL may hold a password.
             raise ConfigError(
                 f"store: {other[1]}:// is no bucket that burnish knows; give a folder, s3://, gs:// or az://"
@@ -45,3 +44,9 @@ def open_store(place: Path | str) -> Store:
     bucket = open_bucket(f"{found[1]}://{found[2] or ''}")
     cache = Path(os.environ.get("BURNISH_CACHE") or Path.home() / ".cache" / "burnish")
     return ObjectStore(bucket, cache / hashlib.sha256(bucket.url.encode()).hexdigest()[:16])
+
+
+def _other(place: Path | str) -> re.Match[str] | None:
+    """Return the scheme of a URL that is not there as a file or folder, or None."""
+    # A folder may have such a name, but then it is there.
+    return None if Path(place).exists() else _ANY_URL.match(str(place))

@@ -23,7 +23,7 @@ from burnish.store.finished import Done
 from burnish.store.locking import stage_lock, wait_for_others
 from burnish.store.manifest import MANIFEST, SCHEMA_VERSION, Damage
 from burnish.store.mending import mend_lines
-from burnish.store.shards import divided, take_parts
+from burnish.store.parts import divided, take_parts
 from burnish.store.stages import COSTS, Stage, Store, Work, inode_of
 from burnish.store.talk import KnowsProgress, Talk
 from burnish.types import Artifact

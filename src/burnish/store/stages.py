@@ -26,7 +26,7 @@ from burnish.store.files import Appender, explained_write_errors, pretty, remove
 from burnish.store.finished import Done, FinishedStages
 from burnish.store.garbage import Garbage, garbage_at
 from burnish.store.manifest import SCHEMA_VERSION, Damage, RunRecord, read_costs, read_record
-from burnish.store.shards import Division
+from burnish.store.shards import Shard
 from burnish.store.under_way import UnderWay, notes_under_way
 from burnish.types import Artifact
 
@@ -139,6 +139,18 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Division:
+    """How a stage can be cut into parts.
+
+    `run` computes the lines of one part of the JSONL file `file`, in the order of the whole file. The stage finds the
+    lines of finished parts in its own folder, as if a killed run had left them there.
+    """
+
+    file: str
+    run: Callable[[Work, Shard], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
     """A unit of work with an identity.
 
@@ -177,6 +189,11 @@ class Stage:
     def fingerprint(self) -> str:
         """The identity of the stage: 64 hex digits. Raises StageError if a value has no stable form."""
         return hashlib.sha256(canonical(self.payload)).hexdigest()
+
+
+Alter = Callable[[Callable[[bytes | None], bytes | None]], None]
+"""Replaces an object by what a function makes of its bytes. The function gets None if there is no object, and returns
+None if nothing is to be changed. It is called again if another process was faster."""
 
 
 class Store(FinishedStages):
@@ -246,6 +263,11 @@ class Store(FinishedStages):
         """Return which process computes a stage now, if `Others` cannot see it. There is none in a shared folder."""
         return None
 
+    def tally(self, account: str) -> Alter | None:
+        """Return what changes the object in which all hosts count the calls of an account. In a shared folder there is
+        none: all processes see the same ledger."""
+        return None
+
     def refer(self, out: Path, fingerprints: Sequence[str]) -> None:
         """Record from which stages the results in the folder `out` came, so that `gc` keeps these stages.
 
@@ -263,6 +285,9 @@ class Store(FinishedStages):
     def forget_run(self, name: str) -> None:
         """Remove the record of a run."""
         (self.root / RUNS / name).unlink(missing_ok=True)
+
+    def forget_silent(self) -> None:
+        """Remove the signs of life of dead attempts that `forgotten_notes` cannot see. A folder has none."""
 
     def unneeded(self, wanted: AbstractSet[str]) -> Iterator[Garbage]:
         """Yield the finished stages that no run needs. `wanted` are the names of the folders of the others.

@@ -65,7 +65,17 @@ def _runs(process: int | None) -> bool:
         return False
     except PermissionError:  # it is another user's
         return True
-    return True
+    return not _is_dead(process)
+
+
+def _is_dead(process: int) -> bool:
+    """Say whether a process has ended and nobody has asked how. In a container such processes may stay for ever."""
+    try:
+        # The name of the program comes before the state, in brackets, and may hold brackets itself.
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, IndexError):  # not Linux, or it has just gone
+        return False
+    return state in {"Z", "X"}
 
 
 def notes_under_way(root: Path) -> Iterator[UnderWay]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
-from burnish.annotators.llm.caller import Caller, Purse
+from burnish.annotators.llm.caller import Caller
+from burnish.annotators.llm.purse import Purse
 from burnish.annotators.llm.questions import Question, Request, probe_prompt, request_of
 from burnish.annotators.llm.stopping import advice
 from burnish.annotators.llm.verdicts import read_reply

@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 from threading import Event
 from typing import Generic, TypeVar, assert_never
 
+from burnish.annotators.llm.purse import Purse
 from burnish.annotators.llm.questions import Request
 from burnish.annotators.llm.server import ChatConfig, Server
 from burnish.annotators.llm.stopping import KEPT
 from burnish.errors import AnnotatorError, Paused
-from burnish.services.calls import Account, CallBudget, Calls, Reply
+from burnish.services.calls import Reply
 from burnish.services.crew import Crew
 from burnish.services.endpoint import Failure, Why, delay_before
 from burnish.services.failures import Advice, error_of
@@ -44,15 +45,6 @@ class _Desk(Generic[Q]):
     under_way: dict[str, tuple[Request, list[Q]]] = field(default_factory=dict[str, tuple[Request, list[Q]]])
     postponed: deque[Q] = field(default_factory=deque[Q])
     paused: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Purse:
-    """The cache that keeps answers, and the run to which they are charged, with its budget."""
-
-    calls: Calls
-    run: str
-    budget: CallBudget
 
 
 class Caller(ABC, Generic[Q, A]):
@@ -110,7 +102,9 @@ class Caller(ABC, Generic[Q, A]):
         Raises Paused if the budget is spent. All answers from the cache and from calls under way are yielded first.
         Raises AnnotatorError if no further call can succeed.
         """
-        with closing(Crew[Request, Reply | Failure](self._server_config.concurrency, self._call)) as crew:
+        made = Crew[Request, Reply | Failure](self._server_config.concurrency, self._call)
+        # The purse is closed after the crew: until then, calls under way may still be answered.
+        with self.purse.open(self.say), closing(made) as crew:
             desk = _Desk[Q](crew=crew)
             while (question := self._next(desk, questions)) is not None or desk.under_way:
                 # No question is left to send, so it only waits for the calls under way.
@@ -148,7 +142,7 @@ class Caller(ABC, Generic[Q, A]):
             return True
         if len(desk.under_way) >= self._server_config.concurrency:
             return False
-        over_budget = self._over(desk, request)
+        over_budget = self._refusal(desk, request)
         if over_budget is None:
             desk.under_way[request.key] = (request, [question])
             desk.crew.submit(request)
@@ -158,26 +152,10 @@ class Caller(ABC, Generic[Q, A]):
             desk.paused = over_budget
         return True
 
-    def _over(self, desk: _Desk[Q], request: Request) -> str | None:
-        """Say which limit of the budget forbids a call, or return None if the budget allows it.
-
-        Calls under way count as answered, because they will be paid for.
-        """
-        config, budget = self._server_config, self.purse.budget
-        prices, (calls, cost) = config.prices, config.limits
-        spent = self.purse.calls.spent_by((Account(run=self.purse.run, prices=prices), *budget.others))
-        answers = spent.calls + spent.unread
-        if budget.max_calls is not None and answers + len(desk.under_way) >= budget.max_calls:
-            unread = f", {spent.unread} of them with answers that cannot be read" if spent.unread else ""
-            return f"{answers} calls are spent{unread} ({calls} {budget.max_calls}); raise {calls} to go on"
-        if budget.max_cost is not None and prices is not None and spent.cost is not None:
-            reserved = sum(other.reserved for other, _ in desk.under_way.values())
-            if spent.cost + reserved + request.reserved > budget.max_cost:
-                return (
-                    f"{spent.cost:.4g} {prices.currency} are spent and the next call may cost {request.reserved:.2g} "
-                    f"({cost} {budget.max_cost:g}); raise {cost} to go on"
-                )
-        return None
+    def _refusal(self, desk: _Desk[Q], request: Request) -> str | None:
+        """Reserve a call, or say which limit of the budget forbids it."""
+        under_way = [other for other, _ in desk.under_way.values()]
+        return self.purse.refusal(self._server_config, request, under_way)
 
     def _call(self, request: Request, pause: Callable[[float], bool]) -> Reply | Failure:
         """Make a call and keep its reply. This runs in a thread of the crew."""
@@ -185,13 +163,7 @@ class Caller(ABC, Generic[Q, A]):
         if unread:
             pause(delay_before(unread - 1))
         outcome = self._server.ask(request.body, pause)
-        if isinstance(outcome, Reply):
-            self.purse.calls.put(request.key, outcome, self.purse.run)
-        elif outcome.why is Why.UNREADABLE:
-            # If money is limited and the server reports no tokens, the largest possible number is charged.
-            assumed = (0, 0) if self.purse.budget.max_cost is None else request.most_tokens
-            last = outcome.tokens is not None and unread == ASKED_AGAIN
-            self.purse.calls.put_unread(self.purse.run, outcome.tokens or assumed, request.key if last else None)
+        self.purse.pay(self._server_config, request, outcome, last=unread == ASKED_AGAIN)
         return outcome
 
     def _settled(self, desk: _Desk[Q]) -> Iterator[tuple[Q, A | None]]:
@@ -272,7 +244,7 @@ class Caller(ABC, Generic[Q, A]):
         """Ask a harmless question and say whether it was answered. It is paid for like any other call."""
         while True:  # a second time only if the request can be mended
             request = self._harmless()
-            if self._over(desk, request) is not None:
+            if self._refusal(desk, request) is not None:
                 return False
             outcome = self._call(request, Event().wait)
             if isinstance(outcome, Failure) and self._mends(outcome, request):

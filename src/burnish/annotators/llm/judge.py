@@ -10,7 +10,7 @@ from collections.abc import Set as AbstractSet
 
 from burnish.algorithms.comparisons import combined
 from burnish.annotators.llm.asker import Asker
-from burnish.annotators.llm.caller import Purse
+from burnish.annotators.llm.purse import Purse
 from burnish.annotators.llm.questions import CallEstimate, check_budget, estimate, questions_of
 from burnish.annotators.llm.server import Server
 from burnish.annotators.resources import Resources

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pydantic import JsonValue
 
 from burnish.algorithms.thinking import without_thinking
-from burnish.annotators.llm.caller import Caller, Purse
+from burnish.annotators.llm.caller import Caller
+from burnish.annotators.llm.purse import Purse
 from burnish.annotators.llm.questions import CallEstimate, Request, check_budget, with_extra
 from burnish.annotators.llm.server import Server
 from burnish.annotators.llm.stopping import KEPT

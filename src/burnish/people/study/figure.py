@@ -95,9 +95,9 @@ def study_figure(
 ) -> StudyFigure:
     """Read what Figure 6 shows from studies, from the answers of a reference model, and from the results of a run.
 
-    Studies of demonstrations are pooled. Studies of comparisons between labels and proposals are rounds 1, 2 and so on,
-    in the order in which they are given. Raises DataError if a file cannot be read, and ConfigError if a study is named
-    twice.
+    Studies of demonstrations are pooled, and the first answer to a prompt counts. Studies of comparisons between labels
+    and proposals are rounds 1, 2 and so on, in the order in which they are given. Raises DataError if a file cannot be
+    read, and ConfigError if a study is named twice.
     """
     twice = [path for place, path in enumerate(studies) if path.resolve() in {one.resolve() for one in studies[:place]}]
     if twice:
@@ -109,7 +109,7 @@ def study_figure(
         with StudyFolder(path=path).opened_to_read() as db:
             simulated |= is_simulated(db)
             if reading.rules_of(db).kind is StudyKind.DEMONSTRATIONS:
-                texts |= demonstration_texts(db)
+                texts = demonstration_texts(db) | texts
             elif choices := label_choices(db):
                 rounds.append(tuple(choices))
             else:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import io
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Protocol
 
 from burnish.config import DType, Execution, ModelConfig
@@ -223,6 +226,10 @@ def _quiet() -> None:
     """
     require()
     os.environ.setdefault("TQDM_DISABLE", "1")
+    if os.environ.get("WANDB_MODE") == "offline":
+        # transformers then prints a line on stdout, which is for data, when this module is imported.
+        with redirect_stdout(io.StringIO()):
+            importlib.import_module("transformers.integrations.integration_utils")
 
 
 def require() -> None:

@@ -138,7 +138,8 @@ class Arguments:
         return {
             "output_dir": str(scratch),
             "learning_rate": settings.learning_rate,
-            "lr_scheduler_type": str(settings.schedule),
+            # The schedule `constant` of transformers has no warm-up.
+            "lr_scheduler_type": "constant_with_warmup" if settings.warms_up_to_constant else str(settings.schedule),
             # The first step of a warm-up has a learning rate of 0, so a training of a single step would do nothing.
             "warmup_steps": min(math.ceil(settings.warmup * steps), steps - 1),
             "optim": OPTIMIZERS[settings.optimizer],

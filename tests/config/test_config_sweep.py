@@ -108,7 +108,10 @@ def test_a_value_that_two_variants_share_is_each_ones_own(tmp_path: Path) -> Non
         ({"a": {"methods.1.beta": 0}}, ["(a):", "methods.1.beta: 0 found", "greater than 0"]),
         ({"a": {"methods.7.beta": 1}}, ["variants.a.methods.7.beta", "'7' is not an index of a list of 2"]),
         ({"a": {"methods.x": 1}}, ["variants.a.methods.x", "'x' is not an index"]),
-        ({"a": {"name.first": 1}}, ["variants.a.name.first", "name is 'sweep' and has no field 'first'"]),
+        (
+            {"a": {"name.first": 1}},
+            ["variants.a.name.first", "name is 'sweep' and has no field 'first'; give a mapping in its place"],
+        ),
         ({"a": {"train.epoch": 1}}, ["(a):", "train.epoch: no such field", "remove it or correct its name"]),
         ({"a": {"variants": {}}}, ["(a):", "variants: no such field"]),
         ({"good": {}, "bad": {"seeds": []}}, ["(bad):", "seeds: [] found"]),

@@ -11,7 +11,7 @@ from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Protocol
 
 from burnish.config import DType, Execution, ModelConfig
-from burnish.config.executors import most_processes
+from burnish.config.executors import LocalExecutor, most_processes
 from burnish.errors import BackendError
 from burnish.models.chat import ChatTemplate
 from burnish.models.memory import Shape
@@ -178,6 +178,20 @@ def limits_of(model: ModelConfig, parameters: int, execution: Execution) -> Toke
     from burnish.backends.shapes import limits_of as found  # noqa: PLC0415
 
     return found(model, parameters, execution)
+
+
+def keeps_holes(execution: Execution) -> bool:
+    """Say whether memory that models have freed is kept, because they run on a CPU with glibc as it is.
+
+    Raises BackendError if the device or a library is missing.
+    """
+    _quiet()
+    from burnish.backends import allocator  # noqa: PLC0415
+    from burnish.backends.device import choose_device  # noqa: PLC0415
+
+    # Only workers on this machine are started without glibc's caches.
+    started = not execution.alone and isinstance(execution.executor, LocalExecutor)
+    return choose_device(execution.device).type == "cpu" and allocator.keeps_holes(alone=not started)
 
 
 def end_of(model: ModelConfig) -> str | None:

@@ -149,7 +149,10 @@ def _put(values: dict[str, Any], path: str, value: Any, where: str) -> None:
     elif isinstance(container, dict):
         container[last] = value
     else:
-        raise ConfigError(f"{where}: {'.'.join(parents)[:80]} is {brief(container)} and has no field {brief(last)}")  # pyright: ignore[reportUnknownArgumentType]
+        raise ConfigError(
+            f"{where}: {'.'.join(parents)[:80]} is {brief(container)} and has no field {brief(last)}; give a mapping "  # pyright: ignore[reportUnknownArgumentType]
+            f"in its place, such as {{source: MODEL, {last[:80]}: VALUE}} for a model"
+        )
 
 
 def _item(items: list[Any], step: str, where: str) -> Any:

@@ -20,8 +20,8 @@ def half_u(inputs: ExperimentInputs, train: Sequence[Example], seeds: Sequence[i
     empty, or if a line of the file fits no row.
     """
     if inputs.demonstrations is not None:
-        rows = sorted((example.id, example) for example in train)
-        found = demonstrated(Path(inputs.demonstrations.path), rows)
+        rows = sorted(train, key=lambda example: example.id)
+        found = demonstrated(Path(inputs.demonstrations.path), ((example.id, example) for example in rows))
         return dict.fromkeys(seeds, found.keys())
     groups = {example.id: example.group for example in train}
     halves = {seed: split(groups, seed, 0, "supervision") for seed in seeds}

@@ -32,7 +32,7 @@ from random import Random
 
 from bench_bucket import BUCKET, credentials, s3_server
 from bench_output import put
-from kills import CONFIG, finished, kill, living
+from kills import finished, kill, living
 
 from burnish.store.bucket import Bucket, open_bucket
 
@@ -40,6 +40,19 @@ SECRET = "sEcReT/0fTheBucket+neverWritten"
 LATER = 3.0
 """Seconds at most between the begin of a stage, for which a kill waits, and the kill: into that stage, an upload, or
 one of the next stages."""
+PATIENCE = 120.0
+"""Seconds in which the workers of a killed command must die. One that just starts dies after its imports."""
+CONFIG = """
+name: bucket-kills
+task: {kind: sums, train: TRAIN, test: 40}
+models: {weak: "builtin:weak", strong: "builtin:strong"}
+supervision: {annotator: {kind: mixed, other: {kind: likelihood, model: "builtin:judge-3"}}}
+train: {epochs: 4, learning_rate: 2e-3, batch_size: 8, lora: null}
+decode: {beams: 1, max_new_tokens: 32}
+methods: [{kind: sft}, {kind: ilr, rounds: 1}, {kind: dpo, rounds: 1, samples: 2}]
+seeds: [0, 1]
+execution: {workers: 2, threads: 1, batch_tokens: 2000}
+"""
 FILES = ("results.json", "changes.jsonl")
 
 
@@ -133,7 +146,7 @@ def kill_often(host: Host, bucket: Bucket, most: int, random: Random, kills: Kil
             host.seen = host.said_so_far()
             kills.workers += 1
         else:
-            kill(process, host.where)
+            kill(process, host.where, PATIENCE)
             kills.commands += 1
             host.start()
         kills.look(bucket)
@@ -203,7 +216,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, s3_server() as url:
         root = Path(name).resolve()
         os.environ |= credentials(url, SECRET)
-        (root / "config.yaml").write_text(CONFIG.replace("TRAIN", str(options.train)).replace("SEEDS", "[0, 1]"))
+        (root / "config.yaml").write_text(CONFIG.replace("TRAIN", str(options.train)))
         plain = Host(root / "plain", root / "config.yaml", "store")
         plain.start()
         assert plain.process is not None

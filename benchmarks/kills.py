@@ -107,13 +107,14 @@ def finished(store: Path) -> int:
     return sum(1 for _ in store.glob("stages/*/*/manifest.json"))
 
 
-def kill(process: subprocess.Popen[bytes], where: Path) -> float:
-    """Kill the parent alone; its workers must die by themselves. Returns how long they lived on, in seconds."""
+def kill(process: subprocess.Popen[bytes], where: Path, patience: float = 10) -> float:
+    """Kill the parent alone; its workers must die by themselves, within `patience` seconds. Returns how long they lived
+    on, in seconds."""
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     died = time.monotonic()
     while living(where):
-        assert time.monotonic() - died < 10, f"still writing: {living(where)}"
+        assert time.monotonic() - died < patience, f"still writing: {living(where)}"
         time.sleep(0.01)
     return time.monotonic() - died
 

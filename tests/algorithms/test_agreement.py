@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import krippendorff
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -65,6 +66,13 @@ def test_krippendorffs_own_example() -> None:
     # One unit has one value. Eight of the other eleven have equal values.
     assert found.unanimous == pytest.approx(8 / 11)
     assert found.categories == {"1": 9, "2": 13, "3": 11, "4": 5, "5": 3}
+
+
+def test_the_counts_give_krippendorffs_interval_alpha_too() -> None:
+    # burnish reports no interval alpha. The package computes it from our counts, whose labels 1 to 5 are numbers.
+    counts_IV = label_table(of_observers(KRIPPENDORFF)).counts()
+    found = krippendorff.alpha(value_counts=counts_IV, level_of_measurement="interval")
+    assert found == pytest.approx(0.849, abs=5e-4)
 
 
 def test_fleiss_own_example_and_gwets_figure_for_it_by_hand() -> None:

@@ -143,6 +143,7 @@ def test_the_round_worked_by_hand(tmp_path: Path):
         Reason.NOT_COMPARED,
         Reason.ORDERS_DISAGREE,
         Reason.BELOW_GATE,
+        Reason.DISTRUSTED,
         Reason.STOPPED,
         Reason.OVER_RISK,
         Reason.REVERTED,

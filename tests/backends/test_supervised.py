@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from embedded import QUICK, ROWS, STRONG, backend, base, trained
 
-from burnish.config import LoraConfig, Optimizer, TrainSettings
+from burnish.config import LoraConfig, Optimizer, Schedule, TrainSettings
 
 torch = pytest.importorskip("torch")
 
@@ -139,3 +139,11 @@ def test_a_model_that_is_left_to_trl_is_trained_and_saved_alike(
     ours = {path.name for path in Path(trained(tmp_path / "ours").path).iterdir()}
     monkeypatch.setattr(train, "serves", unserved)
     assert {path.name for path in Path(trained(tmp_path / "theirs").path).iterdir()} == ours
+
+
+@pytest.mark.slow
+def test_a_constant_schedule_can_warm_up(tmp_path: Path) -> None:
+    constant = QUICK.model_copy(update={"schedule": Schedule.CONSTANT, "warmup": 0.0})
+    flat, _ = finetuned(tmp_path / "flat", constant)
+    rising, _ = finetuned(tmp_path / "rising", constant.model_copy(update={"warmup": 0.5}))
+    assert any(not torch.equal(flat[name], rising[name]) for name in flat)

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from experiment import TRAIN, gold, run_small, small
+from people_at_work import begun, worked
 from pydantic import ValidationError
 
 from burnish.config import Config
+from burnish.config.study import StudyKind
 from burnish.errors import ConfigError, DataError, PeopleAwaited
 from burnish.lab.running import Plan, plan
 from burnish.people.mailbox import Annotation, Mailbox, Said
+from burnish.people.study.export import deliver
+from burnish.people.study.folder import new_study
+from burnish.people.study.model import SentReply, ShownQuestion
+from burnish.people.study.reading import items
+from burnish.people.study.schema import opened
 from burnish.steps.artifacts import DEMONSTRATIONS
 from burnish.store.files import read_rows
 from burnish.store.stages import Store
@@ -81,15 +89,42 @@ def answered(out: Path) -> set[str]:
     return {ask.id for ask in mailbox.asked()}
 
 
+def answered_on_pages(study: Path, out: Path) -> set[str]:
+    """Judge what waits in a study that is made from the run, with gold pairs. Returns the ids of its pairs."""
+    study.mkdir()
+    (study / "questions.yaml").write_text(
+        "- {role: gold, prompt: 1 and 1, first: '#### 2', second: '#### 3', expected: first}\n"
+    )
+    (study / "settings.yaml").write_text("gold: 1\nper_sitting: 1000\n")
+    new = new_study(
+        study / "pages", out, StudyKind.COMPARISONS, study / "settings.yaml", questions=study / "questions.yaml"
+    )
+    right = gold() | {"1 and 1": "2"}
+
+    def reply(question: ShownQuestion) -> SentReply:
+        first, second = (text == f"#### {right[question.prompt]}" for text in (question.first, question.second))
+        return SentReply(value=0 if first == second else -3 if first else 3)
+
+    with closing(opened(new.file)) as db:
+        pairs = {item.name for item in items(db)}
+        assert worked(db, new.rules(), begun(db, new.rules(), "ada"), 0.0, reply) == len(pairs) + 1
+        assert deliver(db, out) == len(pairs)
+    return pairs
+
+
 @pytest.mark.slow
 def test_from_demonstrations_to_results_with_people(tmp_path: Path) -> None:
-    """Two methods and two rounds: the pairs of a round wait together, and the same call goes on."""
+    """Two methods and two rounds: the pairs of a round wait together, and the same call goes on.
+
+    The pairs of the first round are compared in a study, and those of the second one in a spreadsheet.
+    """
     methods = [{"kind": "ilr", "rounds": 2}, {"kind": "dpo", "rounds": 2, "samples": 2}]
     config, asked = by_people(written(tmp_path), methods), list[set[str]]()
-    for _ in range(2):
+    for number in range(2):
         with pytest.raises(PeopleAwaited, match="pairs wait for people") as stop:
             run_small(config, tmp_path)
-        asked.append(answered(tmp_path / "out"))
+        out = tmp_path / "out"
+        asked.append(answered(out) if number else answered_on_pages(tmp_path / "study", out))
         assert stop.value.pairs == asked[-1]
     results = run_small(config, tmp_path).results
     assert Mailbox(tmp_path / "out").asked() == []

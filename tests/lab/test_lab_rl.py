@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +14,16 @@ from experiment import ROWS, Poor, Undecided, Wordy, gold, measured, small
 from pydantic import ValidationError
 
 from burnish.backends.fake import FakeBackend
-from burnish.config import RlMethod
+from burnish.config import Decoding, RlMethod
 from burnish.errors import BackendError, ConfigError, DataError
 from burnish.lab.running import plan
 from burnish.lab.timing import trained_models
-from burnish.protocols import Score
+from burnish.protocols import SamplingKey, Score
 from burnish.report.words import found_here
 from burnish.steps.artifacts import TRAINING, read_json
 from burnish.steps.reinforcing import read_policy_curve
 from burnish.store.stages import Store
-from burnish.types import Completion, Prompt
+from burnish.types import Artifact, Completion, Prompt
 
 ORACLE = {"annotator": {"kind": "oracle"}}
 
@@ -101,6 +103,32 @@ def test_only_differing_rewards_move_a_policy_and_each_source_gives_them(tmp_pat
         # Each source knows what is right, so that the policy learns. Its skill is at most 0.95.
         assert skill(after) > skill(before) or skill(before) > 0.9, name
         assert ("rewards_asked" in found.run("rl", 1).counts) == (name in {"annotator", "sum"})
+
+
+class Again(Wordy):
+    """Says the samples that give the scale of rewards in other words than its first answers."""
+
+    stage = ""
+
+    def generate(
+        self, model: Artifact, prompts: Sequence[Prompt], settings: Decoding, key: SamplingKey, done: AbstractSet[str]
+    ) -> Iterator[Sequence[Completion]]:
+        self.stage = key.stage
+        yield from super().generate(model, prompts, settings, key, done)
+
+    def _answer(self, prompt: Prompt, skill: float, model: str) -> Completion:
+        answer = super()._answer(prompt, skill, model)
+        return dataclasses.replace(answer, text=f"again {answer.text}") if self.stage == "rewards" else answer
+
+
+def test_the_comparisons_that_give_the_scale_of_an_annotators_rewards_are_counted(tmp_path: Path) -> None:
+    methods = [rl(reward="annotator"), rl(name="raw", reward="annotator", standardize=False), rl(name="checked")]
+    found = measured(small(methods=methods, supervision=ORACLE), tmp_path, Again(gold()))
+    # One sample of each row is compared with the first answer to it.
+    for name, scale in (("rl", ROWS), ("raw", 0), ("checked", 0)):
+        record = read_json(found.outcome(name, 1).training, TRAINING)
+        assert record["asked_for_scale"] == scale
+        assert found.run(name, 1).counts.get("rewards_asked", 0) == record["asked"] + scale
 
 
 SOURCES: dict[str, Any] = {

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from experiment import small
 
+from burnish.backends.allocator import VARIABLE, filling_holes
 from burnish.lab import local_processes
 from burnish.lab.children import died
 from burnish.lab.inputs import resolve
@@ -199,6 +200,15 @@ def test_no_worker_is_left(played: Played, monkeypatch: pytest.MonkeyPatch, prog
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+def test_a_worker_fills_holes_in_its_memory(played: Played, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    pool = played(f"for key in tasks(): tell('finished', message=os.environ.get({VARIABLE!r}, ''))", 1)
+    pool.submit(task("a"))
+    (report,) = ended(pool)
+    assert report.message == filling_holes({}).get(VARIABLE, "")
+    pool.close()
 
 
 def test_each_worker_sees_a_gpu_of_its_own(played: Played, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -103,6 +103,18 @@ def test_fsdp_splits_all_but_the_activations() -> None:
     assert part.weights == pytest.approx(whole.weights / 8 + 2 * 4 * (LINEAR + 128) + 4 * 300 * 64, abs=16)
 
 
+def test_holes_are_as_large_as_all_activations_or_the_cache() -> None:
+    for settings in (FULL, LORA):
+        plain, spared = (
+            training(SMALL, TrainSettings(**settings, gradient_checkpointing=one), F32, SIZE) for one in (False, True)
+        )
+        assert spared.activations < plain.activations == plain.holes == spared.holes
+        assert plain.with_holes == plain.total + plain.activations
+    found = answering(SMALL, F32, cached=1000, read=500, rows=8)
+    assert found.holes == found.cache > 0
+    assert scoring(SMALL, F32, read=500, projected=0).holes == 0
+
+
 @pytest.mark.parametrize(("settings", "copied"), [(FULL, WEIGHTS), (LORA, ADAPTER)])
 def test_rl_keeps_its_reference_and_its_reward_models_in_memory(settings: dict[str, Any], copied: int) -> None:
     plain = training(SMALL, TrainSettings(**settings), F32, SIZE)

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from starlette.responses import PlainTextResponse
 from study_pages import COMPARISONS, DEMONSTRATIONS, browser_at, made_study, right_choice, served
 
 from burnish.config.study import StudyKind
 from burnish.errors import ConfigError, StageError
 from burnish.people.study.model import ItemRole
 from burnish.people.study.reading import answers, counts
+from burnish.people.web import serving
 from burnish.people.web.serving import Where, serve
 
 
@@ -125,6 +127,14 @@ def test_behind_a_proxy_under_a_path(tmp_path: Path):
         assert 'action="/study/consent"' in page.text
         assert 'href="/study/static/style.css"' in page.text
         assert browser.client.get("/static/style.css").status_code == 200
+
+
+def test_the_servers_write_no_access_log_and_keep_connections_for_a_minute():
+    # An access log would have the platforms' ids. With uvicorn's 5 s, whoever reads for a minute loses the connection.
+    config = serving._server(PlainTextResponse("ok"), Where()).config  # pyright: ignore[reportPrivateUsage]
+    assert (config.access_log, config.timeout_keep_alive, config.proxy_headers) == (False, 75, False)
+    behind = serving._server(PlainTextResponse("ok"), Where(proxies=("10.0.0.5",))).config  # pyright: ignore[reportPrivateUsage]
+    assert (behind.proxy_headers, behind.forwarded_allow_ips) == (True, ["10.0.0.5"])
 
 
 @pytest.mark.slow

@@ -13,7 +13,9 @@ from burnish.annotators.function import FunctionAnnotator
 from burnish.errors import ConfigError
 from burnish.lab.inputs import resolve
 from burnish.lab.running import planned
+from burnish.refinery import FinishedRefinement
 from burnish.refinery.estimate import comparisons_of
+from burnish.refinery.words import closing
 from burnish.steps.artifacts import DOUBTS, Doubt, iter_rows, read_comparisons
 from burnish.steps.judging import AnnotatorPlan
 from burnish.store.stages import Store
@@ -79,6 +81,12 @@ def test_a_proposal_is_compared_with_edits_that_change_its_answer(tmp_path: Path
     proposals = {line.example_id: found.answers[line.proposed].completion for line in found.of_round(1)}
     pairs = read_comparisons(Artifact(path=str(stage(found.store, "edit")), kind="edit", fingerprint=""))
     assert len({pair.id for pair in pairs}) == len(pairs) > 0
+    # The summary counts them, and the terminal says it.
+    (round_,) = found.summary.rounds
+    assert round_.edits == len(pairs)
+    assert f"{round_.compared} comparisons and {len(pairs):,} with edits" in "\n".join(
+        closing(FinishedRefinement(out=found.out, summary=found.summary))
+    )
     for pair in pairs:
         assert pair.a.completion == proposals[pair.example_id]
         assert pair.b.completion != pair.a.completion

@@ -9,6 +9,7 @@ from threading import Thread
 import pytest
 from buckets import Hosts, compute, stage
 
+from burnish.errors import StageError
 from burnish.store.bucket import Bucket
 from burnish.store.files import remove_tree
 from burnish.store.finished import Done
@@ -109,3 +110,14 @@ def test_copies_that_another_process_fetches_while_a_stage_is_committed_stay(
     place, _ = compute(host("one"), one)
     assert [(place / "model.safetensors").stat().st_ino] == copies
     assert list((place.parents[2] / "work").iterdir()) == []
+
+
+def test_a_full_disk_of_a_cache_is_a_named_error(host: Hosts, tmp_path: Path) -> None:
+    host.bucket.write("key", b"data")
+    copy, part = tmp_path / "copy", tmp_path / "part"
+    part.symlink_to("/dev/full")  # a file on a disk that has no room
+    with pytest.raises(StageError, match="no space left on the device"):
+        host.bucket.download("key", copy, part)
+    assert not copy.exists()
+    assert host.bucket.download("key", copy, part)
+    assert copy.read_bytes() == b"data"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from hosts import not_at_all
 from burnish.errors import StageError
 from burnish.lab import running
 from burnish.lab.running import plan, run
-from burnish.store.attempts import LeaseError
+from burnish.store.attempts import LeaseError, Life
 from burnish.store.explain import explain
 from burnish.store.finished import Done
 from burnish.store.gc import collect
@@ -86,6 +88,31 @@ def test_an_old_lease_is_not_waited_for(host: Hosts, monkeypatch: pytest.MonkeyP
         assert host("two").elsewhere("train-x") is not None
         monkeypatch.setattr("burnish.store.object_store.LEASE", -1.0)
         assert host("two").elsewhere("train-x") is None
+
+
+def test_a_clock_that_jumps_ends_no_lease(host: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ages are taken from the clock of the bucket, and never from that of a host."""
+    with host("one").attempting("train-x"):
+        monkeypatch.setattr(time, "time", lambda: 1e11)
+        monkeypatch.setattr(time, "time_ns", lambda: 10**20)
+        two = host("two")
+        assert two.elsewhere("train-x") is not None
+        assert [one.life for one in two.under_way()] == [Life.ALIVE]
+        two.forget_silent()
+        assert len(host.keys("leases/")) == 1
+
+
+def test_a_full_disk_of_one_host_commits_nothing_and_another_host_computes_the_stage(host: Hosts) -> None:
+    def full(work: Work) -> None:
+        (work.path / "out").write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    calls: list[str] = []
+    with pytest.raises(StageError, match="no space left on the device"):
+        compute(host("one"), stage([], full))
+    assert host.keys("") == []
+    place, _ = compute(host("two"), stage(calls))
+    assert (calls, (place / "sub" / "out.txt").read_text()) == (["run"], "0.1")
 
 
 def test_the_lease_of_a_process_that_was_killed_on_this_machine_is_not_waited_for(host: Hosts) -> None:

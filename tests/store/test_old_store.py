@@ -45,7 +45,9 @@ SEAM = {
 }
 """Kinds of stages of reward models and of SEAM."""
 RL = {"some_rows", "reward_samples", "preferences_to_reward", "train_policy"}
-LATER = REFINERS | SEAM | RL | {"stop", "holdout", "file_proposals", "propose", "route", "routed", "written"}
+DISTRUST = {"edit", "distrust"}
+"""Kinds of stages of a rule of acceptance that asks about edits."""
+LATER = REFINERS | SEAM | RL | DISTRUST | {"stop", "holdout", "file_proposals", "propose", "route", "routed", "written"}
 """The kinds of stages that came after version 0.1.0 was pinned."""
 
 

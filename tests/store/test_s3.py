@@ -28,7 +28,7 @@ from burnish.cli import main
 from burnish.errors import StageError
 from burnish.lab.running import run
 from burnish.store import bucket
-from burnish.store.bucket import open_bucket
+from burnish.store.bucket import Bucket, open_bucket
 from burnish.store.opening import open_store
 from burnish.store.runners import Executor
 from burnish.store.stages import Stage, Work
@@ -179,16 +179,23 @@ def test_hosts_share_a_limit_of_calls_and_a_killed_one_breaks_it_not(
 
 
 class Refusing(http.server.BaseHTTPRequestHandler):
-    """Answers with the statuses in `answers`, one after the other. Then each object is missing."""
+    """Answers with the statuses in `answers`, one after the other. Then each object is missing, and is written."""
 
     answers: list[HTTPStatus]
 
     def do_GET(self) -> None:
-        status = self.answers.pop(0) if self.answers else HTTPStatus.NOT_FOUND
+        self._say(self.answers.pop(0) if self.answers else HTTPStatus.NOT_FOUND)
+
+    def do_PUT(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self._say(self.answers.pop(0) if self.answers else HTTPStatus.OK)
+
+    def _say(self, status: HTTPStatus) -> None:
         words = (
             f"<Error><Code>{status.phrase}</Code><Message>{self.headers['Authorization']}</Message></Error>".encode()
         )
         self.send_response(status)
+        self.send_header("ETag", '"1"')
         self.send_header("Content-Length", str(len(words)))
         self.end_headers()
         self.wfile.write(words)
@@ -228,6 +235,33 @@ def test_throttling_is_tried_again(endpoint: pytest.MonkeyPatch, refusing: str) 
     Refusing.answers = [HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.SERVICE_UNAVAILABLE]
     assert open_bucket("s3://burnish/x").read("key") is None
     assert Refusing.answers == []
+
+
+def test_throttling_of_a_manifest_is_tried_again_and_it_is_written_once(
+    endpoint: pytest.MonkeyPatch, refusing: str
+) -> None:
+    endpoint.setenv("AWS_ENDPOINT_URL", refusing)
+    Refusing.answers = [HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.SERVICE_UNAVAILABLE]
+    assert open_bucket("s3://burnish/x").create("manifests/a", b"data")
+    assert Refusing.answers == []
+    # The first request was carried out, and its answer was lost. Then the object of the second one is there: another
+    # host's, since its bytes differ from ours.
+    Refusing.answers = [HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.PRECONDITION_FAILED, HTTPStatus.NOT_FOUND]
+    assert not open_bucket("s3://burnish/x").create("manifests/a", b"data")
+
+
+def test_a_key_that_may_not_write_ends_a_run_before_anything_is_computed(
+    endpoint: pytest.MonkeyPatch, refusing: str, tmp_path: Path
+) -> None:
+    endpoint.setenv("AWS_ENDPOINT_URL", refusing)
+    trained: list[str] = []
+    Refusing.answers = []
+    endpoint.setattr(Refusing, "do_PUT", lambda self: self._say(HTTPStatus.FORBIDDEN))
+    endpoint.setattr(Bucket, "listed", lambda *_: {})
+    with pytest.raises(StageError, match="access is refused; check the credentials in the environment, and that they"):
+        run(small(), tmp_path / "out", Path("s3://burnish/x"), backend=lambda: fake(trained.append))
+    assert trained == []
+    assert not list((tmp_path / "cache").glob("*/stages/*/*"))
 
 
 def test_an_endpoint_that_does_not_answer_commits_nothing(endpoint: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ def trained(config: ClassifierConfig, teaching: Teaching, base: Artifact) -> Art
     extra = {"pairs": config.pairs} if config.pairs != "checkpoints" else {}
     if steps.task_kind != steps.learned_kind:  # a new reader of answers finds other worse answers in the same texts
         extra |= {"task": steps.task_kind}
-    semantic = {"train": settings.model_dump(mode="json"), "seed": steps.seed, **extra, **truth.rows.config}
+    semantic = {"train": settings.semantic(), "seed": steps.seed, **extra, **truth.rows.config}
     return steps.stage("train_classifier", semantic, inputs, run, "q~")
 
 

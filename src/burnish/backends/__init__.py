@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import io
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Protocol
 
 from burnish.config import DType, Execution, ModelConfig
-from burnish.config.executors import most_processes
+from burnish.config.executors import LocalExecutor, most_processes
 from burnish.errors import BackendError
 from burnish.models.chat import ChatTemplate
 from burnish.models.memory import Shape
@@ -177,6 +180,20 @@ def limits_of(model: ModelConfig, parameters: int, execution: Execution) -> Toke
     return found(model, parameters, execution)
 
 
+def keeps_holes(execution: Execution) -> bool:
+    """Say whether memory that models have freed is kept, because they run on a CPU with glibc as it is.
+
+    Raises BackendError if the device or a library is missing.
+    """
+    _quiet()
+    from burnish.backends import allocator  # noqa: PLC0415
+    from burnish.backends.device import choose_device  # noqa: PLC0415
+
+    # Only workers on this machine are started without glibc's caches.
+    started = not execution.alone and isinstance(execution.executor, LocalExecutor)
+    return choose_device(execution.device).type == "cpu" and allocator.keeps_holes(alone=not started)
+
+
 def end_of(model: ModelConfig) -> str | None:
     """Return the token that ends a model's answers, or None if it is the tokenizer's own end-of-sequence token.
 
@@ -209,6 +226,10 @@ def _quiet() -> None:
     """
     require()
     os.environ.setdefault("TQDM_DISABLE", "1")
+    if os.environ.get("WANDB_MODE") == "offline":
+        # transformers then prints a line on stdout, which is for data, when this module is imported.
+        with redirect_stdout(io.StringIO()):
+            importlib.import_module("transformers.integrations.integration_utils")
 
 
 def require() -> None:

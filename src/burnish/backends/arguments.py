@@ -15,7 +15,6 @@ from accelerate import DistributedType
 from torch.distributed.tensor import DTensor
 from transformers import PrinterCallback, TrainerCallback, TrainingArguments
 
-from burnish.backends.allocator import GivesBack
 from burnish.backends.batching import micro_batch
 from burnish.backends.device import Runtime, is_first, processes
 from burnish.backends.limits import pass_tokens
@@ -139,7 +138,8 @@ class Arguments:
         return {
             "output_dir": str(scratch),
             "learning_rate": settings.learning_rate,
-            "lr_scheduler_type": str(settings.schedule),
+            # The schedule `constant` of transformers has no warm-up.
+            "lr_scheduler_type": "constant_with_warmup" if settings.warms_up_to_constant else str(settings.schedule),
             # The first step of a warm-up has a learning rate of 0, so a training of a single step would do nothing.
             "warmup_steps": min(math.ceil(settings.warmup * steps), steps - 1),
             "optim": OPTIMIZERS[settings.optimizer],
@@ -205,22 +205,18 @@ class Arguments:
         return frozenset(max(1, round(steps * number / checkpoints)) for number in range(1, checkpoints + 1))
 
     def callbacks(self, rows: int, steps: int | None = None) -> list[TrainerCallback]:
-        """Start the progress bar, and return callbacks for the trainer: what gives memory back, what moves the bar, and
-        what sends metrics.
+        """Start the progress bar, and return callbacks for the trainer: what moves the bar, and what sends metrics.
 
         `steps` is the number of optimiser steps, if it is not that of some epochs of the rows.
         """
-        # The built-in models are so small that giving memory back takes longer than a pass.
-        large = self.runtime.device.type == "cpu" and not self.card.base.source.startswith(BUILTIN)
-        always: list[TrainerCallback] = [GivesBack()] if large else []
         if not is_first():
-            return always
+            return []
         self.runtime.progress.start("training", self.steps(rows) if steps is None else steps)
         bar, tracking = _Bar(self.runtime.progress.advance), self.runtime.tracking
         if tracking is None:
-            return [*always, bar]
+            return [bar]
         shown = {"rows": rows, "seed": self.seed, **_flat(self.settings.model_dump(mode="json"))}
-        return [*always, bar, Reports(tracking, tracking.speaker.label or "training", shown)]
+        return [bar, Reports(tracking, tracking.speaker.label or "training", shown)]
 
 
 def on_one_device(arguments: A) -> A:

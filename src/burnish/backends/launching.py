@@ -23,6 +23,7 @@ from pydantic import TypeAdapter
 
 from burnish.algorithms.rewards import RewardTrained
 from burnish.backends import Progress
+from burnish.backends.allocator import filling_holes
 from burnish.backends.tracking import Speaker
 from burnish.config import Execution, ModelConfig, Objective, TrainSettings
 from burnish.errors import BurnishError, StageError, error_named
@@ -108,7 +109,7 @@ def launch(job: SharedTraining, rows: Iterable[Any], several: int, progress: Pro
 
 def _environment(execution: Execution) -> dict[str, str]:
     threads = {} if execution.threads == "auto" else {"OMP_NUM_THREADS": str(execution.threads)}
-    return {**os.environ, **threads}
+    return {**os.environ, **threads, **filling_holes()}
 
 
 def _hear(line: bytes, progress: Progress, speaker: Speaker | None) -> None:

@@ -15,6 +15,7 @@ import importlib
 import importlib.util
 import io
 import json
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout, suppress
@@ -37,6 +38,9 @@ MODULES = {
     Tracker.TENSORBOARD: ("tensorboard", "tensorboardX"),
 }
 """The modules that each program needs. One of them is enough."""
+MLFLOW_SETTINGS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
+"""How often MLflow repeats a request to its server, and how many seconds it waits for an answer. A user's own settings
+count."""
 TENSORBOARD_FOLDER = "TENSORBOARD_LOGGING_DIR"
 """The environment variable with the folder for TensorBoard's files, as for the trainers of transformers."""
 
@@ -175,8 +179,14 @@ def _opened(tracker: Tracker, project: str, name: str) -> Any:
             opened.finish = importlib.import_module("trackio").finish
             return opened
         case Tracker.WANDB:
-            return WandBTracker(project, name=name)
+            # With "console", W&B would keep what burnish says on the terminal. What it says itself may contain a key.
+            return WandBTracker(project, name=name, settings={"console": "off", "silent": True})
         case Tracker.MLFLOW:
+            # Otherwise it asks a server that does not answer for more than five minutes, at each training.
+            for setting, value in MLFLOW_SETTINGS.items():
+                os.environ.setdefault(setting, value)
+            importlib.import_module("mlflow")
+            logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # its messages may contain the server's password
             return MLflowTracker(experiment_name=project, run_name=name)
         case Tracker.TENSORBOARD:
             folder = Path(os.environ.get(TENSORBOARD_FOLDER) or "tensorboard").expanduser()

@@ -171,13 +171,22 @@ class TrainSettings(Settings):
     """How the learning rate falls after the warm-up."""
     # 5 % and cosine are the defaults of the released code; the paper names neither.
     warmup: Probability = 0.05
-    """The share of the steps, at the beginning, in which the learning rate rises. It has no effect with `schedule:
-    constant`."""
+    """The share of the steps, at the beginning, in which the learning rate rises."""
     max_tokens: Count | None = None
     """The most tokens of a row. A longer row is an error. It is not cut, so that the model learns where every answer
     ends. If not given, the limit is the model's own."""
     gradient_checkpointing: bool = False
     """Use less memory and more time."""
+
+    @property
+    def warms_up_to_constant(self) -> bool:
+        """Whether the learning rate rises and then stays."""
+        return self.schedule is Schedule.CONSTANT and self.warmup > 0
+
+    def semantic(self, exclude: set[str] | None = None) -> dict[str, JsonValue]:
+        """Return the settings that change the weights, without those in `exclude`."""
+        # Before, a constant schedule had no warm-up. Only the identity of trainings that change now has this mark.
+        return self.model_dump(mode="json", exclude=exclude) | ({"warms_up": True} if self.warms_up_to_constant else {})
 
 
 def check_adapters_are_trained(model: ModelConfig, field: str, train: TrainSettings, trained: str) -> None:

@@ -103,8 +103,7 @@ class PolicyTraining(Settings):
     schedule: Schedule = Schedule.CONSTANT
     """How the learning rate falls after the warm-up."""
     warmup: Probability = 0.0
-    """The share of the optimiser steps, at the beginning, in which the learning rate rises. It has no effect with
-    `schedule: constant`."""
+    """The share of the optimiser steps, at the beginning, in which the learning rate rises."""
 
     @model_validator(mode="after")
     def _divides(self) -> PolicyTraining:

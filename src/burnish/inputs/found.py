@@ -25,14 +25,16 @@ class Serving:
 class FoundModel:
     """A model with its commit and number format, the identity of its weights, and its head.
 
-    `trained` means that it is a folder that burnish trained. Such a model is used without further training. `serving`
-    says which server answers and scores in the model's place, or is None.
+    `trained` means that it is a folder that burnish trained. Such a model is used without further training. `as_it_is`
+    means that the model is not trained before it is used, whoever made it. `serving` says which server answers and
+    scores in the model's place, or is None.
     """
 
     model: ModelConfig
     weights: Artifact
     head: Head = Head.NONE
     trained: bool = False
+    as_it_is: bool = False
     serving: Serving | None = None
 
     def artifact(self, steps: Steps) -> Artifact:

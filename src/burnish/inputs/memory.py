@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from burnish import backends
 from burnish.config import Decoding, DType, Execution, ModelConfig, PolicyTraining, TrainSettings
@@ -47,7 +47,7 @@ class MemoryNeed:
 def memory_words(needs: Sequence[MemoryNeed]) -> Iterator[str]:
     """Yield the needs as lines for a terminal."""
     if needs:
-        yield "memory of a device, at most (libraries not counted; on a CPU up to 1.7 times as much: docs/scale.md):"
+        yield "memory of a device, at most (libraries not counted: docs/scale.md):"
     for need in needs:
         parts = {
             "weights": need.parts.weights,
@@ -56,6 +56,7 @@ def memory_words(needs: Sequence[MemoryNeed]) -> Iterator[str]:
             "activations": need.parts.activations,
             "cache": need.parts.cache,
             "or while sampling": need.parts.sampling,
+            "holes": need.parts.holes,
         }
         shown = ", ".join(f"{name} {memory(size)}" for name, size in parts.items() if size)
         yield f"{memory(need.total):>12}  {need.work} with {need.model} ({shown})"
@@ -77,6 +78,7 @@ def memory_needs(
     by_fingerprint = {record.fingerprint: record for record in records}
     # By work and model. Of several trainings of one kind, the largest counts.
     found: dict[tuple[str, str], MemoryNeed] = {}
+    holes = records and sources and backends.keeps_holes(execution)
     for record in records:
         if record.reused or record.stage.name not in WORK:
             continue
@@ -90,7 +92,9 @@ def memory_needs(
             continue
         if parts is None:
             continue
-        need = MemoryNeed(work=WORK[record.stage.name], model=model.source, total=parts.total, parts=parts)
+        if not holes:
+            parts = replace(parts, holes=0)
+        need = MemoryNeed(work=WORK[record.stage.name], model=model.source, total=parts.with_holes, parts=parts)
         known = found.get((need.work, need.model))
         if known is None or known.total < need.total:
             found[need.work, need.model] = need

@@ -97,9 +97,11 @@ def _found(wanted: WantedModel, execution: Execution, offline_ok: bool, known: K
     if wanted.as_it_is and path is not None and (path / CARD).is_file():
         check_files(wanted.model, path, wanted.field)
         _check_beneath(path, wanted.field)
-        return FoundModel(model=wanted.model, weights=content_of(path, known), head=wanted.head, trained=True)
+        return FoundModel(
+            model=wanted.model, weights=content_of(path, known), head=wanted.head, trained=True, as_it_is=True
+        )
     model, weights = resolve_model(wanted.model, wanted.field, execution, offline_ok, known)
-    return FoundModel(model=model, weights=weights, head=wanted.head)
+    return FoundModel(model=model, weights=weights, head=wanted.head, as_it_is=wanted.as_it_is)
 
 
 def _check_beneath(trained: Path, field: str) -> None:

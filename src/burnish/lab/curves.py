@@ -36,11 +36,13 @@ def rl_curve(outcome: Outcome) -> tuple[RlPoint, ...]:
 
 def rl_counts(training: Mapping[str, Any], outcome: Outcome) -> dict[str, int]:
     """Return the counts of a training with RL: its steps, whether it stopped at the bound of the KL, and how many
-    comparisons rewarded its answers. Other trainings have none.
+    comparisons rewarded its answers and gave the scale of the rewards. Other trainings have none.
 
     `training` is the record of the training.
     """
     if "passed_bound" not in training:
         return {}
     counts = {"rl_steps": len(read_policy_curve(outcome.training)), STOPPED: int(training["passed_bound"])}
-    return counts | ({"rewards_asked": training["asked"]} if training["asked"] else {})
+    # Records from before the scale's comparisons were counted have no number of them.
+    asked = training["asked"] + training.get("asked_for_scale", 0)
+    return counts | ({"rewards_asked": asked} if asked else {})

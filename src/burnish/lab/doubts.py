@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from burnish.config import Config
 from burnish.errors import BackendError
 from burnish.inputs.feasible import check_caps, check_parts
+from burnish.inputs.heads import check_heads
 from burnish.inputs.lengths import check_lengths, spread
 from burnish.lab.inputs import STRONG, ExperimentInputs
 from burnish.lab.learned import half_u
@@ -46,6 +47,8 @@ def doubts_of(
     counted. Raises DataError for a bad row or too few rows, and ConfigError for a cap of 0 or a limit of tokens that
     cuts every answer.
     """
+    if not own_backend:
+        check_heads(inputs.models)
     # Rows of a finished stage were checked when it was computed, and a hub dataset then needs no network.
     (data,) = (record for record in records if record.stage.name == "data")
     finished = store.done("data", data.fingerprint) if data.reused else None

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
+from burnish.backends.allocator import filling_holes
 from burnish.backends.machine import visible_gpus
 from burnish.config.executors import most_processes
 from burnish.lab.children import ChildWorker, died, file_of, start_child
@@ -88,7 +89,7 @@ class LocalProcesses:
         """Start a worker process. It gets the GPUs that the fewest others have."""
         taken = [child.gpu for child in self._processes]
         gpu = min(self._gpus, key=taken.count, default="") if len(self._gpus) > 1 else ""
-        environment = {"CUDA_VISIBLE_DEVICES": gpu} if gpu else {}
+        environment = filling_holes() | ({"CUDA_VISIBLE_DEVICES": gpu} if gpu else {})
         child = start_child(COMMAND, self._brief, self._hear, environment)
         child.gpu = gpu
         return child

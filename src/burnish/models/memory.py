@@ -80,7 +80,8 @@ class PassSize:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
     """Bytes on each device, by what needs them. `sampling` is what reinforcement learning needs while it samples. It is
-    freed before the gradients and activations are needed."""
+    freed before the gradients and activations are needed. `holes` is what glibc keeps in addition on a CPU, if its
+    caches for small blocks are not switched off."""
 
     weights: int
     optimizer: int = 0
@@ -88,6 +89,7 @@ class Memory:
     activations: int = 0
     cache: int = 0
     sampling: int = 0
+    holes: int = 0
 
     @property
     def total(self) -> int:
@@ -95,6 +97,11 @@ class Memory:
         answers are sampled."""
         learning = self.gradients + self.activations
         return self.weights + self.optimizer + max(learning, self.sampling) + self.cache
+
+    @property
+    def with_holes(self) -> int:
+        """The same with the holes."""
+        return self.total + self.holes
 
 
 def training(
@@ -120,6 +127,8 @@ def training(
         optimizer=OF_OPTIMIZER[settings.optimizer] * trained // split_over,
         gradients=FLOAT32 * trained // split_over,
         activations=_activations(shape, rank, dtype, size, settings.gradient_checkpointing),
+        # Each pass leaves the blocks of its activations behind, also those that checkpointing computes again.
+        holes=_activations(shape, rank, dtype, size, checkpointing=False),
     )
 
 
@@ -164,7 +173,8 @@ def answering(shape: Shape, dtype: DType, cached: int, read: int, rows: int) -> 
     # Keys and values of all layers, and once more those of the layer that grows by a column.
     cache = 2 * (shape.layers + 1) * shape.keys * _bytes(dtype) * cached
     # Either prompts are read, or a token is chosen for each row.
-    return replace(scoring(shape, dtype, read, rows), cache=cache)
+    # The cache grows by a column with each token, so that all of it moves to other blocks again and again.
+    return replace(scoring(shape, dtype, read, rows), cache=cache, holes=cache)
 
 
 def scoring(shape: Shape, dtype: DType, read: int, projected: int) -> Memory:

@@ -33,6 +33,22 @@ class FlawError(ValueError):
 
 def check_safetensors(path: Path) -> None:
     """Check a safetensors file. Raises FlawError if it is cut off, is not a safetensors file, or holds NaN."""
+    data, tensors = _header(path)
+    size, end = path.stat().st_size, max((tensor.end for tensor in tensors.values()), default=0)
+    if end > size - data:
+        raise FlawError(f"it is cut off: {size:,} bytes found, but its header names {data + end:,}")
+    for name, tensor in tensors.items():
+        if tensor.dtype in _NAN_ABOVE and _has_nan(path, tensor.dtype, data, [tensor.begin, tensor.end]):
+            raise FlawError(f"the tensor {name!r} holds NaN, which is no number")
+
+
+def tensor_names(path: Path) -> list[str]:
+    """Return the names of the tensors in a safetensors file. Raises FlawError if it is none, or if it is cut off."""
+    return list(_header(path)[1])
+
+
+def _header(path: Path) -> tuple[int, dict[str, _Stored]]:
+    """Return where the data of a safetensors file begin, and its tensors by name."""
     size = path.stat().st_size
     with path.open("rb") as file:
         start = file.read(8)
@@ -47,12 +63,7 @@ def check_safetensors(path: Path) -> None:
             tensors = {name: _Stored.of(values) for name, values in header.items() if name != "__metadata__"}
         except (ValueError, AttributeError, TypeError, KeyError, RecursionError):
             raise FlawError("its header cannot be read: it is no safetensors file, or it is damaged") from None
-    data, end = 8 + length, max((tensor.end for tensor in tensors.values()), default=0)
-    if end > size - data:
-        raise FlawError(f"it is cut off: {size:,} bytes found, but its header names {data + end:,}")
-    for name, tensor in tensors.items():
-        if tensor.dtype in _NAN_ABOVE and _has_nan(path, tensor.dtype, data, [tensor.begin, tensor.end]):
-            raise FlawError(f"the tensor {name!r} holds NaN, which is no number")
+    return 8 + length, tensors
 
 
 class _Stored(NamedTuple):

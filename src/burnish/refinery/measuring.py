@@ -17,7 +17,7 @@ from burnish.ledger.summary import HarmSummary, RoundSummary, RoutingSummary
 from burnish.methods import Round
 from burnish.protocols import Grader
 from burnish.results import Metric
-from burnish.steps.artifacts import DEMONSTRATIONS, LEDGER, Rows, iter_ledger, read_demonstrations
+from burnish.steps.artifacts import DEMONSTRATIONS, LEDGER, Rows, iter_ledger, read_comparisons, read_demonstrations
 from burnish.steps.auditing import read_harm
 from burnish.steps.judging import read_routing
 from burnish.steps.setting import Compared
@@ -117,6 +117,7 @@ def summarised(round_: Round, reference: Reference | None) -> RoundSummary:
         confidence=counted.judged,
         accepted_confidence=counted.accepted,
         routing=_routing(round_.compared.judged),
+        edits=sum(len(read_comparisons(stage)) for stage in round_.compared.before) or None,
         harm=HarmSummary(**{k: v for k, v in as_mapping(harm).items() if k != "round"}) if harm else None,
     )
 

@@ -15,6 +15,7 @@ from burnish.errors import BurnishError, Paused
 from burnish.forms.convert import AlsoAs
 from burnish.inputs.context import RunContext
 from burnish.inputs.feasible import check_launched_once
+from burnish.inputs.heads import check_heads
 from burnish.ledger.folder import LEDGER, Folder
 from burnish.ledger.preference_pairs import write_pairs
 from burnish.ledger.summary import HoldoutSummary, State, Summary, reference_doubt
@@ -286,6 +287,8 @@ def planned_in(found: RefinementInputs, run_options: RunOptions) -> Planned:
 
 def _context(found: RefinementInputs, run_options: RunOptions) -> RunContext:
     """Return what stages need to run: the store, the models, the budget and the terminal."""
+    if run_options.backend is None:
+        check_heads(found.models)
     # Named by the folder, so that calls which were paid for before a crash count against the budget.
     run = short_hash("run", str(run_options.out.resolve()))
     return RunContext(

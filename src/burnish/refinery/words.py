@@ -64,9 +64,9 @@ def closing(finished: FinishedRefinement) -> Iterator[str]:
 
 def _round_words(round_: RoundSummary) -> str:
     """Return one line about a round."""
-    line = (
-        f"round {round_.round}: {plural(round_.compared, 'comparison')}, {plural(_accepted(round_), 'label')} changed"
-    )
+    edits = f" and {round_.edits:,} with edits" if round_.edits else ""
+    asked = f"{plural(round_.compared, 'comparison')}{edits}"
+    line = f"round {round_.round}: {asked}, {plural(_accepted(round_), 'label')} changed"
     if round_.label_accuracy is not None:
         line += f", right labels {share(round_.label_accuracy)}"
     if round_.harm is not None:

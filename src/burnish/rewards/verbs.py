@@ -14,6 +14,7 @@ from burnish.config.rewards import RewardTraining
 from burnish.errors import ConfigError
 from burnish.inputs.context import RunContext
 from burnish.inputs.feasible import in_one_process
+from burnish.inputs.heads import check_heads
 from burnish.inputs.models import find_models, reward_doubts
 from burnish.models.card import copy_model, remove_model
 from burnish.protocols import Backend
@@ -148,9 +149,12 @@ def identity_of(given: GivenPairs) -> Artifact:
 
 
 def _context(wanted: list[WantedModel], execution: Execution, model: ModelConfig, place: Workplace) -> RunContext:
+    models = find_models(wanted, in_one_process(execution, "a reward model"), offline_ok=False)
+    if place.own_backend is None:
+        check_heads(models)
     return RunContext(
         store=open_store(place.store),
-        models=find_models(wanted, in_one_process(execution, "a reward model"), offline_ok=False),
+        models=models,
         student=model,
         execution=execution,
         run=short_hash("reward"),

@@ -14,6 +14,7 @@ from burnish.config import ChatServerSettings, Execution, ModelConfig, WantedMod
 from burnish.errors import DataError
 from burnish.inputs.context import RunContext
 from burnish.inputs.feasible import in_one_process
+from burnish.inputs.heads import check_heads
 from burnish.inputs.models import find_models, reward_doubts
 from burnish.perturbations import LeftOut
 from burnish.protocols import Backend, Score
@@ -147,6 +148,8 @@ def context_of(
         terminal=Terminal(),
         own_backend=own_backend,
     )
+    if own_backend is None:
+        check_heads(context.models)
     if any(one.field == REWARD for one in wanted):
         for doubt in reward_doubts(context.models[REWARD]):
             context.terminal.say(doubt)

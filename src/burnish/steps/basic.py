@@ -181,7 +181,7 @@ class Steps(DataSteps):
             work.count(rows=len(training), tokens=tokens)
 
         config = {
-            "train": settings.model_dump(mode="json"),
+            "train": settings.semantic(),
             "seed": self.seed,
             "checkpoints": checkpoints,
             "task": self.learned_kind,  # it decides which demonstrations have an answer to learn
@@ -234,7 +234,7 @@ class Steps(DataSteps):
 
         config = {
             # `lora` is not read: whether an adapter or all weights are trained depends on the policy alone.
-            "train": settings.model_dump(mode="json", exclude={"lora"}),
+            "train": settings.semantic(exclude={"lora"}),
             "objective": objective.semantic(),
             "seed": self.seed,
             **self.order.identity,

@@ -27,7 +27,7 @@ from burnish.errors import BackendError, DataError
 from burnish.steps.artifacts import PARTS, POLICY_CURVE, TRAINING, Rows, read_scores
 from burnish.steps.basic import Steps
 from burnish.steps.data import Handling
-from burnish.steps.reward_sources import Rewarder, RewardPlan, reward_samples, right_answers
+from burnish.steps.reward_sources import Rewarder, RewardPlan, read_completions, reward_samples, right_answers
 from burnish.steps.setting import Setting
 from burnish.store.files import pretty, read_rows, write_atomic, write_rows
 from burnish.store.listings import write_listings
@@ -142,7 +142,7 @@ class PolicyRound:
         method, steps = self.method, self.setting.steps
         return {
             # As for preferences: whether an adapter or all weights are trained depends on the policy alone.
-            "train": self.plan.optimising.model_dump(mode="json", exclude={"lora"}),
+            "train": self.plan.optimising.semantic(exclude={"lora"}),
             "policy": self.plan.training.model_dump(mode="json"),
             "sources": [dict(one.config) for one in self.sources],
             "weights": list(method.reward.weights),
@@ -174,7 +174,8 @@ def reinforce(round_: PolicyRound) -> Artifact:
     prompts in a step, or if in no step the answers to a prompt had different rewards.
     """
     setting, steps = round_.setting, round_.setting.steps
-    scores = _scores(round_) if round_.method.standardize else []
+    samples = _samples(round_) if round_.method.standardize else None
+    scores = [] if samples is None else _scores(round_, samples)
 
     def run(work: Work) -> None:
         rewards = StepRewards(
@@ -191,6 +192,7 @@ def reinforce(round_: PolicyRound) -> Artifact:
             "trained_on": sorted(rewards.prompts),
             "without_answer": 0,
             "asked": asked,
+            "asked_for_scale": 0 if samples is None else _cost(round_, samples.answers),
             "passed_bound": trained.passed_bound,
             "scales": [dataclasses.asdict(one) for one in rewards.shaping.scales],
         }
@@ -208,13 +210,33 @@ def _with(setting: Setting, steps: Steps) -> Setting:
     return dataclasses.replace(setting, steps=steps)
 
 
-def _scores(round_: PolicyRound) -> list[Artifact]:
-    """Let each source reward answers of the policy with which the round starts."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sampled:
+    """Some rows, and an answer of the policy with which a round starts to each of them."""
+
+    rows: Rows
+    answers: Artifact
+
+
+def _samples(round_: PolicyRound) -> _Sampled:
+    """Let the policy with which the round starts answer some of the rows."""
     setting, steps, number = round_.setting, round_.setting.steps, round_.number
     rows = _some(setting.rows, steps, number)
     decode = Decoding(beams=1, temperature=round_.method.temperature, max_new_tokens=setting.decode.max_new_tokens)
-    samples = steps.answer(round_.policy, rows, decode, "rewards", DemonstrationSource.PROPOSAL, number)
-    return [reward_samples(steps, one, rows, samples, f"{round_.label} rewards of samples") for one in round_.sources]
+    source = DemonstrationSource.PROPOSAL
+    return _Sampled(rows=rows, answers=steps.answer(round_.policy, rows, decode, "rewards", source, number))
+
+
+def _scores(round_: PolicyRound, samples: _Sampled) -> list[Artifact]:
+    """Let each source reward the samples, which gives the scale of its rewards."""
+    steps, label = round_.setting.steps, f"{round_.label} rewards of samples"
+    return [reward_samples(steps, one, samples.rows, samples.answers, label) for one in round_.sources]
+
+
+def _cost(round_: PolicyRound, answers: Artifact) -> int:
+    """Return how many comparisons the scale of the rewards took."""
+    ended = [one for one in read_completions(answers) if one.finished]
+    return sum(one.cost(ended) for one in round_.sources)
 
 
 def _some(rows: Rows, steps: Steps, number: int) -> Rows:

@@ -38,6 +38,11 @@ AT_ONCE = 16
 """The number of answers that are rewarded before their rewards are written."""
 
 
+def _free(answers: Sequence[Completion]) -> int:
+    """Return the comparisons that the rewards of a source without an annotator take."""
+    return 0
+
+
 class Rewarder:
     """Gives rewards to answers.
 
@@ -62,7 +67,8 @@ class RewardPlan:
     """A source of rewards that can be asked once its inputs exist.
 
     `config` and `inputs` identify its rewards. `make` opens the source when it is first needed. `outside` means that a
-    server or a user's program is asked. `compared` has the comparisons from which the source learned, if it did.
+    server or a user's program is asked. `compared` has the comparisons from which the source learned, if it did. `cost`
+    returns how many comparisons the rewards of answers that ended take.
     """
 
     config: Mapping[str, JsonValue]
@@ -70,6 +76,7 @@ class RewardPlan:
     inputs: Mapping[str, Artifact] = field(default_factory=dict[str, Artifact])
     outside: bool = False
     compared: Compared | None = None
+    cost: Callable[[Sequence[Completion]], int] = _free
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,9 +192,14 @@ def against_first(settings: AnnotatorReward, wanted: Wanted) -> RewardPlan:
         contest = _Contest(annotator.on(setting.rows), read_demonstrations(first), policy.fingerprint, number)
         return Rewarder(contest.rewards, lambda: contest.asked)
 
+    def cost(answers: Sequence[Completion]) -> int:
+        known = read_demonstrations(first)
+        # Equal answers to one prompt are compared once, and an answer is not compared with itself.
+        return len({(one.id, one.text) for one in answers if one.text != known[one.id].completion})
+
     config = {"kind": "annotator", "annotator": dict(annotator.config), "round": number}
     inputs = {"first": first, **{f"annotator_{name}": one for name, one in annotator.inputs.items()}}
-    return RewardPlan(config=config, inputs=inputs, make=make, outside=annotator.outside)
+    return RewardPlan(config=config, inputs=inputs, make=make, outside=annotator.outside, cost=cost)
 
 
 class _Contest:
@@ -223,7 +235,7 @@ def reward_samples(steps: Steps, plan: RewardPlan, rows: Rows, samples: Artifact
     """
 
     def run(work: Work) -> None:
-        drawn = [_completion(one) for row in read_samples(samples).values() for one in row]
+        drawn = read_completions(samples)
         ended = [one for one in drawn if one.finished]
         if not ended:
             raise DataError(
@@ -266,6 +278,11 @@ def _demonstration(answer: Completion, producer: str = "", number: int = 0) -> D
         round=number,
         finished=answer.finished,
     )
+
+
+def read_completions(samples: Artifact) -> list[Completion]:
+    """Read samples of a policy as answers to reward."""
+    return [_completion(one) for row in read_samples(samples).values() for one in row]
 
 
 def _completion(one: Demonstration) -> Completion:

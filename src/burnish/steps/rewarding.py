@@ -108,7 +108,7 @@ def train_rewards(
         write_atomic(work.path / TRAINING, pretty({"pairs": len(rows) - len(done.too_long), "too_long": done.too_long}))
         work.count(rows=len(rows), tokens=done.tokens)
 
-    config = {"train": settings.model_dump(mode="json"), "centring": centring, "seed": steps.seed}
+    config = {"train": settings.semantic(), "centring": centring, "seed": steps.seed}
     return steps.stage("train_rewards", config, {"base": base, "pairs": cut}, run, label)
 
 

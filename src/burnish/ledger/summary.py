@@ -119,8 +119,8 @@ class RoundSummary(Record):
     """Number of pairs in which the mean of the annotator's orders prefers the proposal. A folder of an earlier version
     has none."""
     held: int | None = None
-    """Number of those that also meet the rule of acceptance (`accept`, `gate` and `distrust`). `rounds: auto` decides by
-    its share of `preferred`."""
+    """Number of those that also meet the rule of acceptance (`accept`, `gate` and `distrust`). `rounds: auto` decides
+    by its share of `preferred`."""
     effects: dict[Effect, int] | None = None
     """Number of changed labels by what the change did, among the rows with a reference: whether the label was right
     before and after it. A folder of an earlier version has none."""

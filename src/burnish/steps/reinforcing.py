@@ -211,23 +211,23 @@ def _with(setting: Setting, steps: Steps) -> Setting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _SampledRows:
+class _ScaleSamples:
     """Some rows, and an answer of the policy with which a round starts to each of them."""
 
     rows: Rows
     answers: Artifact
 
 
-def _samples(round_: PolicyRound) -> _SampledRows:
+def _samples(round_: PolicyRound) -> _ScaleSamples:
     """Let the policy with which the round starts answer some of the rows."""
     setting, steps, number = round_.setting, round_.setting.steps, round_.number
     rows = _some(setting.rows, steps, number)
     decode = Decoding(beams=1, temperature=round_.method.temperature, max_new_tokens=setting.decode.max_new_tokens)
     source = DemonstrationSource.PROPOSAL
-    return _SampledRows(rows=rows, answers=steps.answer(round_.policy, rows, decode, "rewards", source, number))
+    return _ScaleSamples(rows=rows, answers=steps.answer(round_.policy, rows, decode, "rewards", source, number))
 
 
-def _scores(round_: PolicyRound, samples: _SampledRows) -> list[Artifact]:
+def _scores(round_: PolicyRound, samples: _ScaleSamples) -> list[Artifact]:
     """Let each source reward the samples, which gives the scale of its rewards."""
     steps, label = round_.setting.steps, f"{round_.label} rewards of samples"
     return [reward_samples(steps, one, samples.rows, samples.answers, label) for one in round_.sources]

@@ -101,6 +101,15 @@ def test_a_model_that_cannot_be_read_has_no_line(tmp_path: Path, monkeypatch: py
     assert list(memory_words(())) == []
 
 
+def test_a_plan_is_made_where_the_device_of_the_workers_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = resolve(small(), offline_ok=True)
+    records = planned(small(), inputs, open_store(tmp_path))
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert memory_needs(records, inputs.models.sources, Execution(device="cuda")) == ()
+
+
 def test_a_model_that_the_hub_did_not_find_is_not_asked_for_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

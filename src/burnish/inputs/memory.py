@@ -78,7 +78,6 @@ def memory_needs(
     by_fingerprint = {record.fingerprint: record for record in records}
     # By work and model. Of several trainings of one kind, the largest counts.
     found: dict[tuple[str, str], MemoryNeed] = {}
-    holes = records and sources and backends.keeps_holes(execution)
     for record in records:
         if record.reused or record.stage.name not in WORK:
             continue
@@ -88,12 +87,12 @@ def memory_needs(
             continue
         try:
             parts = _needed(chain, model, execution, _reward_models(record, by_fingerprint, sources))
-        except BackendError:  # the model or a library is not here; the rest of the plan is still useful
+            if parts is not None and not backends.keeps_holes(execution):
+                parts = replace(parts, holes=0)
+        except BackendError:  # the model, the device or a library is not here; the rest of the plan is still useful
             continue
         if parts is None:
             continue
-        if not holes:
-            parts = replace(parts, holes=0)
         need = MemoryNeed(work=WORK[record.stage.name], model=model.source, total=parts.with_holes, parts=parts)
         known = found.get((need.work, need.model))
         if known is None or known.total < need.total:

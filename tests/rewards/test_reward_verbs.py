@@ -202,7 +202,7 @@ def test_a_model_without_a_head_is_refused(tmp_path: Path) -> None:
     done = CliRunner().invoke(
         main, ["reward", "test", STRONG, str(pairs(tmp_path)), "--store", str(tmp_path / "store"), "--json"]
     )
-    check_refused(done, "no trained head", "one label")
+    check_refused(done, "no trained head", "1 label")
 
 
 @pytest.mark.slow

@@ -48,7 +48,7 @@ def test_each_kind_of_work_with_each_model_has_a_line_and_the_largest_is_first(t
     }
     assert [need.total for need in found] == sorted((need.total for need in found), reverse=True)
     heading, *lines = memory_words(found)
-    assert heading.startswith("memory of a device, at most")
+    assert heading.startswith("memory of a device if its passes are full")
     assert len(lines) == len(found)
     assert all(need.work in line and need.model in line for need, line in zip(found, lines, strict=True))
 

@@ -36,7 +36,8 @@ PAIRED = {"train_preferences": 2, "train_classifier": 2, "train_rewards": 2}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryNeed:
-    """What one kind of work with one model needs at most. `total` and `parts` are bytes on each device."""
+    """What work of one kind with one model needs if its passes are full. `total` and `parts` are bytes on each
+    device."""
 
     work: str
     model: str
@@ -47,7 +48,7 @@ class MemoryNeed:
 def memory_words(needs: Sequence[MemoryNeed]) -> Iterator[str]:
     """Yield the needs as lines for a terminal."""
     if needs:
-        yield "memory of a device, at most (libraries not counted: docs/scale.md):"
+        yield "memory of a device if its passes are full, calculated (libraries not counted: docs/scale.md):"
     for need in needs:
         parts = {
             "weights": need.parts.weights,

@@ -1,6 +1,6 @@
 """Let two hosts compute one experiment in one bucket at the same time, and kill one of them again and again (SIGKILL).
 
-    python benchmarks/bucket_kills.py --kills 10 --train 200 --out docs/results/bucket-kills.json
+    python benchmarks/bucket_kills.py --kills 10 --train 160 --out docs/results/bucket-kills.json
 
 The hosts are two `burnish run` commands of the same config, with two worker processes, a cache and a results folder
 each. The bucket is played by moto's server. The first host is left alone. On the second one, a kill hits in turn the
@@ -208,7 +208,7 @@ def main() -> None:
     """Run locally and on the bucket, compare, print JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=10)
-    parser.add_argument("--train", type=int, default=200, help="training rows: more rows, longer stages")
+    parser.add_argument("--train", type=int, default=160, help="training rows: more rows, longer stages")
     parser.add_argument("--seed", type=int, default=0, help="the seed of the moments of the kills")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()

@@ -242,6 +242,24 @@ def compared(name: str, folder: Path) -> dict[str, Any]:
     return found
 
 
+def again(name: str, folder: Path, found: dict[str, Any]) -> dict[str, Any]:
+    """Return the measurements of a case from an earlier file, beside the plan of today."""
+    case = CASES[name]
+    with tempfile.TemporaryDirectory() as scratch:
+        if case.work in {"finetune", "prefer"}:
+            planned = Measurement(case, Path(scratch)).plan(ModelConfig(source=str(folder), dtype=case.dtype))
+        else:  # the batches depend on the loaded model; the parts say what they were
+            planned = Memory(**found["parts"] | {"holes": found["parts"]["cache"]})
+    totals = {"usual": planned.with_holes, "as_workers": planned.total}
+    measured = {
+        allocator: found[allocator]
+        | {"plan_is_off_by_percent": round(100 * (totals[allocator] / found[allocator]["used"] - 1), 1)}
+        for allocator in ALLOCATORS
+        if allocator in found
+    }
+    return found | {"planned": totals, "parts": asdict(planned)} | measured
+
+
 def main() -> None:
     """Print the comparison as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -249,6 +267,9 @@ def main() -> None:
     parser.add_argument("--only", choices=list(CASES), action="append", help="one case; may be repeated")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--folder", type=Path, help="a copy of the model in float32, which is made if it is not there")
+    parser.add_argument(
+        "--again", type=Path, help="measure nothing: take the measurements of this file, and plan again"
+    )
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.here:
@@ -261,9 +282,10 @@ def main() -> None:
             copied(options.model or smollm2(), folder)
         found: dict[str, Any] = {}
         result = {"command": "python benchmarks/memory_plan.py", "unit": "bytes", "cases": found}
-        for name in options.only or CASES:
-            found[name] = compared(name, folder)
-            off = {one: found[name][one]["plan_is_off_by_percent"] for one in ALLOCATORS}
+        earlier = json.loads(options.again.read_text())["cases"] if options.again else None
+        for name in options.only or earlier or CASES:
+            found[name] = again(name, folder, earlier[name]) if earlier else compared(name, folder)
+            off = {one: found[name][one]["plan_is_off_by_percent"] for one in ALLOCATORS if one in found[name]}
             print(name, off, file=sys.stderr, flush=True)
             # Written after each case, since all of them take long on a busy machine.
             if options.out:

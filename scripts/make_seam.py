@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import signal
 import sys
-import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +28,7 @@ from burnish.config import Config
 from burnish.config.reading import changed
 from burnish.config.seam_study import AnyStudy, SeamStudy
 from burnish.config.yaml_text import read_yaml
+from burnish.report.text import plural
 from burnish.seam.experiments_page import REPORT_FILE, AnyResults, StudyPart, measured_words, part_of, render
 from burnish.seam.study_claims import SeamClaim
 from burnish.seam.study_results import RESULTS_FILE
@@ -59,13 +60,27 @@ def run(config: Path, changes: list[str], work: Path, results: Path) -> None:
 @contextmanager
 def counted(log: Path) -> Generator[None, None, None]:
     """Add the CPU seconds of what is done in this block to a log, also if an error ends it."""
-    began = time.process_time()
+    began = cpu_seconds()
     try:
         yield
     finally:
         sessions = json.loads(log.read_bytes()) if log.exists() else []
         log.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(log, pretty([*sessions, {"cpu_seconds": round(time.process_time() - began, 1)}]))
+        write_atomic(log, pretty([*sessions, {"cpu_seconds": round(cpu_seconds() - began, 1)}]))
+
+
+def cpu_seconds() -> float:
+    """Return the CPU seconds of this process and of the processes that it started and that have ended."""
+    spent = os.times()
+    return spent.user + spent.system + spent.children_user + spent.children_system
+
+
+def cost_words(results: Path) -> str:
+    """Say how many CPU hours all logged sessions took."""
+    logs = [json.loads(file.read_bytes()) for file in sorted(results.glob(f"*/{COST_FILE}"))]
+    seconds = [session["cpu_seconds"] for sessions in logs for session in sessions]
+    hours = sum(seconds) / 3600
+    return f"{hours:.2f} CPU hours in {plural(len(seconds), 'session')} of {plural(len(logs), 'experiment')}"
 
 
 def commit_study(found: AnyResults, work: Path, folder: Path) -> None:
@@ -121,6 +136,7 @@ def main() -> None:
     for config in arguments.config:
         run(config, arguments.changes, arguments.work, arguments.results)
     write_joined(arguments.work, arguments.results)
+    print(cost_words(arguments.results))
 
 
 if __name__ == "__main__":

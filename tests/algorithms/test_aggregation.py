@@ -44,6 +44,9 @@ def test_planted_labels_are_found_as_often_as_the_reference_finds_them() -> None
     found = dawid_skene(table)
     assert found.converged
     assert accuracy(found.labels) == pytest.approx(0.891, abs=0.005)
+    one_coin = dawid_skene(table, one_coin=True)
+    assert accuracy(one_coin.labels) == pytest.approx(0.910, abs=0.005)
+    assert sorted(one_coin.accuracies().values()) == pytest.approx(sorted(found.accuracies().values()), abs=0.06)
     # Six workers are right .95 of the time, eight .75 and six .34.
     ranked = sorted(found.accuracies().values())
     assert [sum(part) / len(part) for part in (ranked[:6], ranked[6:14], ranked[14:])] == pytest.approx(
@@ -97,6 +100,21 @@ def test_a_worker_who_always_gives_the_opposite_label_helps() -> None:
     assert right >= 297
     assert found.accuracies()["liar"] < 0.05
     assert sum(truth[item] == label for item, label in chosen(vote(label_table(rows))).items()) < 270
+
+
+def test_one_coin_by_hand() -> None:
+    # All agree on each item. Nobody is ever wrong, and every label is as probable as the others for each worker.
+    found = dawid_skene(
+        label_table([one(f"i{n}", worker, "ABC"[n % 3]) for n in range(6) for worker in "xy"]), one_coin=True
+    )
+    for confusion in found.confusions.values():
+        right = [confusion[label][label] for label in "ABC"]
+        wrong = [confusion[label][other] for label in "ABC" for other in "ABC" if other != label]
+        # Each worker begins with 1 right and .01 of each wrong label, and gives 2 right labels of each kind.
+        assert right == pytest.approx([3 / 3.02] * 3, abs=1e-4)
+        assert wrong == pytest.approx([0.01 / 3.02] * 6, abs=1e-4)
+    (label,) = dawid_skene(label_table([one("i", "x", "A")]), one_coin=True).labels
+    assert (label.label, label.p) == ("A", 1.0)
 
 
 def test_gold_items_tell_who_is_right_where_most_make_the_same_mistake() -> None:

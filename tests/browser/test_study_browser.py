@@ -201,7 +201,7 @@ def test_pages_are_accessible_and_fit_a_narrow_screen(tmp_path: Path, chromium: 
         look("code")
         admin = Tab(chromium)
         admin.page.goto(pages.admin)
-        for path in ("", "people", "people/p001", "items"):
+        for path in ("", "people", "people/p001", "items", "agreement"):
             admin.page.goto(httpx2.URL(pages.admin).join(f"/{path}").__str__())
             seen[f"admin/{path}"] = (violations(admin), 0)
             pictured(admin, f"admin-{path.replace('/', '-') or 'overview'}")

@@ -47,9 +47,9 @@ def test_heads_of_the_usual_architectures_are_found(tmp_path: Path, name: str) -
 
 def test_a_language_model_has_no_head(tmp_path: Path) -> None:
     where = saved(tmp_path / "model", ["model.embed_tokens.weight", "lm_head.weight"])
-    with pytest.raises(ConfigError, match=r"^annotator\.model: .*no trained head.*score or classifier.*one label"):
+    with pytest.raises(ConfigError, match=r"^annotator\.model: .*no trained head.*score or classifier.*1 label"):
         check_heads(found(where))
-    with pytest.raises(ConfigError, match="two labels"):
+    with pytest.raises(ConfigError, match="2 labels"):
         check_heads(found(where, Head.CLASSIFIER))
     # A head that is still to be trained, and a model that needs none.
     check_heads(found(where, as_it_is=False))

@@ -48,7 +48,7 @@ def test_each_kind_of_work_with_each_model_has_a_line_and_the_largest_is_first(t
     }
     assert [need.total for need in found] == sorted((need.total for need in found), reverse=True)
     heading, *lines = memory_words(found)
-    assert heading.startswith("memory of a device, at most")
+    assert heading.startswith("memory of a device if its passes are full")
     assert len(lines) == len(found)
     assert all(need.work in line and need.model in line for need, line in zip(found, lines, strict=True))
 
@@ -99,6 +99,15 @@ def test_a_model_that_cannot_be_read_has_no_line(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(backends, "shape_of", missing)
     assert every_need(small(), tmp_path) == ()
     assert list(memory_words(())) == []
+
+
+def test_a_plan_is_made_where_the_device_of_the_workers_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = resolve(small(), offline_ok=True)
+    records = planned(small(), inputs, open_store(tmp_path))
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert memory_needs(records, inputs.models.sources, Execution(device="cuda")) == ()
 
 
 def test_a_model_that_the_hub_did_not_find_is_not_asked_for_again(

@@ -18,9 +18,12 @@ from burnish.cli import main
 from burnish.config import Config, ModelConfig, SumsTask
 from burnish.errors import BurnishError, ConfigError, DataError
 from burnish.lab.running import plan, run
+from burnish.lab.seen_prompts import seen_by_reward_models
 from burnish.models.location import EMBEDDED
+from burnish.rewards.trained_prompts import write_prompts
 from burnish.store.stages import Store
 from burnish.tasks import make_task
+from burnish.types import prompt_group
 
 ILR = {"kind": "ilr", "rounds": 1, "alpha": 0.15}
 
@@ -240,3 +243,19 @@ def test_every_model_of_an_experiment_is_looked_through(tmp_path: Path, field: s
     found = refused(Config.model_validate(values), tmp_path, ConfigError)
     assert found.startswith(f"{field}: '{weights}': it is ")
     assert "cut off" in found
+
+
+def test_a_reward_model_that_was_trained_on_prompts_of_the_experiment_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "rm"
+    shutil.copytree(EMBEDDED / "strong", folder)
+    data = make_task(small().task).load()
+    seen = [*data.train[:7], *data.test[:2]]
+    write_prompts([prompt_group(example.prompt) for example in seen], folder)
+    reward = {"kind": "reward_model", "model": str(folder)}
+    config = small(methods=[{"kind": "rl", "reward": reward}])
+    (warning,) = seen_by_reward_models(config, data.train, data.test)
+    assert warning.startswith("methods.0.reward.model: ")
+    assert "7 rows of 80 for training and of 2 rows of 30 for the test" in warning
+    # Of a model of somebody else nothing is known.
+    other = small(methods=[{"kind": "rl", "reward": {**reward, "model": "builtin:strong"}}])
+    assert list(seen_by_reward_models(other, data.train, data.test)) == []

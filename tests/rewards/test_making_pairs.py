@@ -71,6 +71,11 @@ def test_a_source_without_what_it_needs(tmp_path: Path) -> None:
         made(tmp_path, source=WeakerSource(kind="weaker", model=ModelConfig(source="builtin:weak")), checker=None)
 
 
+def test_a_policy_that_the_source_does_not_use_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--policy: the source weaker does not use a policy; leave --policy out"):
+        made(tmp_path, source=WeakerSource(kind="weaker", model=STRONG, samples=2), policy=STRONG)
+
+
 def test_nothing_worse_is_an_error(tmp_path: Path) -> None:
     path = prompts(tmp_path / "mine", answer="no number")
     with pytest.raises(DataError, match=r"no pair was found .*20 prompts without a pair"):

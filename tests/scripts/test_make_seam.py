@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -18,7 +19,17 @@ from burnish.seam.study_run import verdicts_on
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 
-from make_seam import CLAIMS_FILE, COST_FILE, ROOT, commit_study, counted, read_study, registered, write_joined
+from make_seam import (
+    CLAIMS_FILE,
+    COST_FILE,
+    ROOT,
+    commit_study,
+    cost_words,
+    counted,
+    read_study,
+    registered,
+    write_joined,
+)
 from write_findings import seam_table
 
 
@@ -76,6 +87,20 @@ def test_every_session_is_counted_also_one_that_fails(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="stop"), counted(log):
             raise ValueError("stop")
     assert [set(one) for one in json.loads(log.read_bytes())] == [{"cpu_seconds"}] * 2
+
+
+def test_the_time_of_child_processes_counts(tmp_path: Path) -> None:
+    with counted(tmp_path / "a" / COST_FILE):
+        subprocess.run([sys.executable, "-c", "sum(range(10**7))"], check=True)
+    ((session,),) = [json.loads(file.read_bytes()) for file in tmp_path.glob(f"*/{COST_FILE}")]
+    assert session["cpu_seconds"] > 0
+
+
+def test_all_sessions_together(tmp_path: Path) -> None:
+    for name, seconds in (("a", [3600, 900]), ("b", [1800])):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / COST_FILE).write_text(json.dumps([{"cpu_seconds": one} for one in seconds]))
+    assert cost_words(tmp_path) == "1.75 CPU hours in 3 sessions of 2 experiments"
 
 
 def test_an_experiment_without_results_lists_its_claims(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

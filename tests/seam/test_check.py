@@ -206,6 +206,8 @@ def test_what_is_missing_is_an_error_that_names_it(tmp_path: Path) -> None:
         checked(tmp_path, checker=None)
     with pytest.raises(ConfigError, match=r"--pairs: it is missing, and 'builtin:strong' has no reward\.json"):
         checked(tmp_path, pairs=None, prompts=None, policy=None, checker=None)
+    with pytest.raises(ConfigError, match="--checker: nothing is judged without --prompts and --policy"):
+        checked(tmp_path, prompts=None, policy=None)
     with pytest.raises(ConfigError, match="MODEL: 'nowhere' does not exist; give a folder"):
         check(CheckOptions(reward=ModelConfig(source="nowhere")), Workplace(store=tmp_path))
     only = checked(tmp_path, prompts=None, policy=None, checker=None)

@@ -165,11 +165,16 @@ def test_wrong_settings_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_the_command_pauses_with_the_command_that_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from burnish.backends.fake import FakeBackend
     from burnish.inputs import context
+    from burnish.seam import scoring
 
     def opener(*_: object) -> Callable[[], FakeBackend]:
         return lambda: FakeBackend(RIGHT)
 
+    def every_head_is_there(_: object) -> None:
+        pass  # the fake backend scores in the place of the model that is named
+
     monkeypatch.setattr(context, "opener_of", opener)
+    monkeypatch.setattr(scoring, "check_heads", every_head_is_there)
     with FaultServer(rule=writes) as server:
         changes = [f"base_url={server.address}", "model=test", "api_key_env=null"]
         done = run(

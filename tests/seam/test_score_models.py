@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from refinement import PROBLEMS, RIGHT, fake
 from refused import check_refused
 from rewarding import Misjudging, prompts, run, scored
+from safetensors.numpy import save_file  # pyright: ignore[reportUnknownVariableType]
 
 from burnish.backends.fake import FakeBackend
 from burnish.cli import main
 from burnish.config import DataConfig, ModelConfig, OwnSource
 from burnish.errors import ConfigError, DataError
+from burnish.models.location import EMBEDDED
 from burnish.protocols import Score
 from burnish.seam.options import checker_of, source_of
 from burnish.seam.page import write_results
@@ -219,9 +223,16 @@ def test_wrong_commands_are_refused(tmp_path: Path) -> None:
     both = ["--policy", "builtin:strong", "--reward", "builtin:nothing"]
     check_refused(run("score", path, *both, "--out", str(tmp_path / "out"), *store), "reward: 'builtin:nothing'")
     check_refused(run("mismatch", path, *both, *store), "--checker", "--annotator")
-    both[-1] = "builtin:strong"
-    headless = run("score", path, *both, "--checker", "number", "--out", str(tmp_path / "out"), *store)
-    check_refused(headless, "reward: 'builtin:strong' has no trained head")
+    check_refused(
+        run("score", path, *both[:-1], "builtin:strong", *store), "reward: 'builtin:strong' has no trained head"
+    )
+    both[-1] = str(tmp_path / "rm")
+    shutil.copytree(EMBEDDED / "strong", both[-1])
+    # A file with a head of one number makes it look like a reward model.
+    save_file({"score.weight": np.zeros((1, 8), dtype=np.float32)}, tmp_path / "rm" / "head.safetensors")
+    check_refused(
+        run("score", path, *both, "--source", "own", "--out", str(tmp_path / "out"), *store), "kind own", "--checker"
+    )
 
 
 @pytest.mark.slow

@@ -78,19 +78,24 @@ def vote(table: LabelTable, seed: int = 0) -> tuple[AggregatedLabel, ...]:
     return _chosen(table, _shares(table), seed)
 
 
-def dawid_skene(table: LabelTable, seed: int = 0, known: Mapping[str, str] | None = None) -> DawidSkene:
+def dawid_skene(
+    table: LabelTable, seed: int = 0, known: Mapping[str, str] | None = None, *, one_coin: bool = False
+) -> DawidSkene:
     """Estimate each worker's confusions and each item's label together (Dawid & Skene 1979), by EM.
 
     The estimate begins with the votes and is the same every time. It is computed with logarithms, so that an item may
     have any number of labels. A worker's good and bad labels are told apart only where workers share items. Ties are
     decided as by `vote`.
 
+    With `one_coin`, a worker has one number: how often the worker is right. All wrong labels are equally probable
+    then. This is better where each worker gave few labels, and worse where workers prefer a label.
+
     `known` is {item: right label} of gold items. They keep this label, and say more about their workers. They say
     nothing about how frequent each label is, because somebody chose them. Each label in it must have been given by
     somebody.
     """
     known_I, right_I = _known_places(table, known or {})
-    belief_IV, fit = _shares(table), _Fit(table, known_I)
+    belief_IV, fit = _shares(table), _Fit(table, known_I, one_coin)
     belief_IV[known_I] = np.eye(len(table.labels))[right_I]
     prior_V, confusion_WVV = fit.maximised(belief_IV)
     change, steps = math.inf, 0
@@ -138,9 +143,9 @@ def _shares(table: LabelTable) -> Floats:
 class _Fit:
     """The two steps of EM. Rows that are summed together are brought together once: G counts (worker, label)."""
 
-    def __init__(self, table: LabelTable, known_I: Sequence[int]) -> None:
+    def __init__(self, table: LabelTable, known_I: Sequence[int], one_coin: bool) -> None:
         """`known_I` are the places of the gold items."""
-        self.table, self.labels = table, len(table.labels)
+        self.table, self.labels, self.one_coin = table, len(table.labels), one_coin
         self.drawn_I = np.ones(len(table.items), dtype=bool)
         self.drawn_I[list(known_I)] = False
         # The rows of an item follow each other in the table.
@@ -157,6 +162,8 @@ class _Fit:
         confusion_WVV = np.tile(start_VV, (len(self.table.workers), 1, 1))
         sum_GV = _summed(belief_IV[self.item_N], self.start_G)
         confusion_WVV[self.group_G // self.labels, :, self.group_G % self.labels] += sum_GV
+        if self.one_coin:
+            confusion_WVV = _with_one_coin(confusion_WVV)
         return prior_V / prior_V.sum(), confusion_WVV / confusion_WVV.sum(axis=2, keepdims=True)
 
     def expected(self, prior_V: Floats, confusion_WVV: Floats) -> Floats:
@@ -166,6 +173,17 @@ class _Fit:
         log_IV = np.log(prior_V) + _summed(log_NV, self.start_I)
         p_IV = np.exp(log_IV - log_IV.max(axis=1, keepdims=True, initial=-np.inf))
         return p_IV / p_IV.sum(axis=1, keepdims=True)
+
+
+def _with_one_coin(count_WVV: Floats) -> Floats:
+    """Return counts of right and given labels with each worker's right labels spread evenly, and so the wrong ones."""
+    labels = count_WVV.shape[1]
+    right_W = np.trace(count_WVV, axis1=1, axis2=2)
+    wrong_W = count_WVV.sum(axis=(1, 2)) - right_W
+    # With one label, there is none that is wrong.
+    apart_W = wrong_W / max(labels * (labels - 1), 1)
+    same_VV: Floats = np.eye(labels, dtype=bool)
+    return cast(Any, np.where(same_VV, right_W[:, None, None] / labels, apart_W[:, None, None]))
 
 
 def _summed(rows_NV: Floats, start_G: Floats) -> Floats:

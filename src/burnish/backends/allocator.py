@@ -8,6 +8,7 @@ holes are filled again. docs/scale.md has the figures.
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ NO_CACHES = "glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0"
 """Its value for a glibc without caches for small blocks."""
 
 
+@functools.cache
 def of_glibc() -> bool:
     """Say whether the C library is glibc."""
     return platform.libc_ver()[0] == "glibc"

@@ -93,14 +93,15 @@ def _check_folder(folder: Path) -> None:
 @click.option("--labels", type=_PATH, metavar="FILE", help="Write one label for each item to this .csv or .jsonl file.")
 @click.option(
     "--by",
-    type=click.Choice(["vote", "dawid-skene"]),
-    help="How these labels are found: by the most votes, or by Dawid and Skene's model of the workers [default: vote].",
+    type=click.Choice(["vote", "dawid-skene", "one-coin"]),
+    help="How these labels are found: by the most votes, by Dawid and Skene's model of the workers, or by its simple "
+    "form with one number a worker [default: vote].",
 )
 @click.option(
     "--gold",
     type=_PATH,
     metavar="FILE",
-    help="Labels of items whose right label is known, in a column `right`: Dawid and Skene's model learns from them.",
+    help="Labels of items whose right label is known, in a column `right`. Both models learn from them.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing file at --labels.")
 @JSON
@@ -141,8 +142,9 @@ def agreement_command(
         from burnish.people.label_file import write_aggregated  # noqa: PLC0415
 
         aggregated = vote(table)
-        if by == "dawid-skene":
-            estimate = dawid_skene(label_table([*given, *known.given], order), known=known.right)
+        if by in ("dawid-skene", "one-coin"):
+            every = label_table([*given, *known.given], order)
+            estimate = dawid_skene(every, known=known.right, one_coin=by == "one-coin")
             aggregated = tuple(one for one in estimate.labels if one.item not in known.right)
             if not estimate.converged:
                 click.echo(f"warning: the estimate still changed after {estimate.steps:,} steps", err=True)

@@ -40,6 +40,8 @@ class PerturbationSettings(Settings):
     """The field that the short form `KIND:VALUE` fills. "" means that `KIND` alone is the short form."""
     needs_checker: ClassVar[bool] = False
     """Whether only a checker can say that an answer of this source is worse."""
+    uses_policy: ClassVar[bool] = False
+    """Whether the answers depend on the policy."""
 
     def models(self, field: str) -> Iterator[WantedModel]:
         """Yield the local models that must be found. `field` is the config field that holds these settings."""
@@ -92,6 +94,7 @@ class _Samples(PerturbationSettings):
 class OwnSource(_Samples):
     """Wrong answers of the policy itself."""
 
+    uses_policy: ClassVar[bool] = True
     kind: Literal["own"]
 
 

@@ -23,7 +23,7 @@ def check_heads(models: FoundModels) -> None:
     """
     for field, found in models.by_field.items():
         if found.as_it_is and found.head is not Head.NONE and not found.trained and _lacks_head(found):
-            labels = "one label" if found.head is Head.REWARD else "two labels"
+            labels = "1 label" if found.head is Head.REWARD else "2 labels"
             raise ConfigError(
                 f"{field}: {brief(found.model.source)} has no trained head (its files have no weights named score or "
                 f"classifier), so its scores would be noise; give a model that burnish trained for this, or a sequence "

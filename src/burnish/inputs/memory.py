@@ -36,7 +36,8 @@ PAIRED = {"train_preferences": 2, "train_classifier": 2, "train_rewards": 2}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryNeed:
-    """What one kind of work with one model needs at most. `total` and `parts` are bytes on each device."""
+    """What work of one kind with one model needs if its passes are full. `total` and `parts` are bytes on each
+    device."""
 
     work: str
     model: str
@@ -47,7 +48,7 @@ class MemoryNeed:
 def memory_words(needs: Sequence[MemoryNeed]) -> Iterator[str]:
     """Yield the needs as lines for a terminal."""
     if needs:
-        yield "memory of a device, at most (libraries not counted: docs/scale.md):"
+        yield "memory of a device if its passes are full, calculated (libraries not counted: docs/scale.md):"
     for need in needs:
         parts = {
             "weights": need.parts.weights,
@@ -78,7 +79,6 @@ def memory_needs(
     by_fingerprint = {record.fingerprint: record for record in records}
     # By work and model. Of several trainings of one kind, the largest counts.
     found: dict[tuple[str, str], MemoryNeed] = {}
-    holes = records and sources and backends.keeps_holes(execution)
     for record in records:
         if record.reused or record.stage.name not in WORK:
             continue
@@ -88,12 +88,12 @@ def memory_needs(
             continue
         try:
             parts = _needed(chain, model, execution, _reward_models(record, by_fingerprint, sources))
-        except BackendError:  # the model or a library is not here; the rest of the plan is still useful
+            if parts is not None and not backends.keeps_holes(execution):
+                parts = replace(parts, holes=0)
+        except BackendError:  # the model, the device or a library is not here; the rest of the plan is still useful
             continue
         if parts is None:
             continue
-        if not holes:
-            parts = replace(parts, holes=0)
         need = MemoryNeed(work=WORK[record.stage.name], model=model.source, total=parts.with_holes, parts=parts)
         known = found.get((need.work, need.model))
         if known is None or known.total < need.total:

@@ -13,6 +13,7 @@ from burnish.inputs.heads import check_heads
 from burnish.inputs.lengths import check_lengths, spread
 from burnish.lab.inputs import STRONG, ExperimentInputs
 from burnish.lab.learned import half_u
+from burnish.lab.seen_prompts import seen_by_reward_models
 from burnish.protocols import Previews
 from burnish.steps.artifacts import Split
 from burnish.steps.reinforcing import check_prompts
@@ -54,12 +55,12 @@ def doubts_of(
     finished = store.done("data", data.fingerprint) if data.reused else None
     if finished is not None:
         store.fetch(finished.path)
-        train = tuple(iter_rows(finished.path / f"{Split.TRAIN}.jsonl", Example))
+        train, test = (tuple(iter_rows(finished.path / f"{split}.jsonl", Example)) for split in Split)
     elif offline_ok and inputs.task.hub_dataset is not None and "dataset" in inputs.data:
         return Doubts(warnings=[], unread=f"{inputs.task.hub_dataset[0]} is on the hub; a run downloads and checks it")
     else:
         try:
-            train = _loaded(inputs.task.model_dump_json(), data.fingerprint, _Task(inputs))
+            train, test = _loaded(inputs.task.model_dump_json(), data.fingerprint, _Task(inputs))
         except BackendError as error:
             if not offline_ok:
                 raise
@@ -68,7 +69,8 @@ def doubts_of(
     # If everything is finished, no answer is written any more. Reading a tokenizer would take seconds.
     waiting = any(not record.reused for record in records)
     long = _cut_answers(config, inputs, train) if waiting and not own_backend else None
-    return Doubts(warnings=[long] if long else [], unread=None)
+    seen = seen_by_reward_models(config, train, test)
+    return Doubts(warnings=[*([long] if long else []), *seen], unread=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +88,11 @@ class _Task:
 
 # The variants of a sweep share their data. Two tasks at a time are enough, and bound the memory.
 @functools.lru_cache(maxsize=2)
-def _loaded(task_json: str, fingerprint: str, task: _Task) -> tuple[Example, ...]:
-    """Return the training rows of a task that is identified by its settings and by the content of its files."""
+def _loaded(task_json: str, fingerprint: str, task: _Task) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
+    """Return the rows of both splits of a task that is identified by its settings and by the content of its files."""
     found = make_task(task.inputs.task)
-    return (found.preview() if isinstance(found, Previews) else found.load()).train
+    data = found.preview() if isinstance(found, Previews) else found.load()
+    return data.train, data.test
 
 
 def _check_amounts(config: Config, inputs: ExperimentInputs, train: Sequence[Example]) -> None:

@@ -153,8 +153,8 @@ def check_target(path: Path | None, by: str | None, overwrite: bool, gold: Path 
     Raises ConfigError if the file exists (unless `overwrite` is true) or is of another kind than .csv and .jsonl, or if
     an option needs a file and there is none, or if there are gold items for a vote, which cannot use them.
     """
-    if gold is not None and (path is None or by != "dawid-skene"):
-        raise ConfigError("--gold: helps only Dawid and Skene's model; give --labels FILE --by dawid-skene, too")
+    if gold is not None and (path is None or by not in ("dawid-skene", "one-coin")):
+        raise ConfigError("--gold: helps only a model of the workers; give --labels FILE --by dawid-skene, too")
     if path is not None:
         _sheet_of(path, overwrite)
     elif by is not None or overwrite:

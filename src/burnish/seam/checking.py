@@ -67,6 +67,9 @@ def check(options: CheckOptions, place: Workplace, out: Path | None = None) -> F
         raise ConfigError(f"{missing}: it is missing; name the prompts and the policy, or neither")
     if options.prompts is not None and (options.checker is None) == (options.annotator is None):
         raise ConfigError("--checker: name a checker, or an annotator with --annotator; one of them and not both")
+    for flag, given in (("--checker", options.checker), ("--annotator", options.annotator)):
+        if options.prompts is None and given is not None:
+            raise ConfigError(f"{flag}: nothing is judged without --prompts and --policy; name them, or leave it out")
     tested = _tested(options, place)
     if tested is None and options.prompts is None:
         location.check(options.reward, "MODEL")

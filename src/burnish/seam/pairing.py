@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from burnish.config import ChatServerSettings, ModelConfig, WantedModel
-from burnish.errors import DataError
+from burnish.errors import ConfigError, DataError
 from burnish.protocols import Backend
 from burnish.report.text import plural
 from burnish.seam.augmenting import pair
@@ -69,6 +69,8 @@ def make_pairs(
     after a kill. Raises ConfigError for a model or a setting that cannot be used, DataError for a row that cannot be
     used and if no pair is found, and BackendError if a library is missing.
     """
+    if options.policy is not None and not options.source.uses_policy:
+        raise ConfigError(f"--policy: the source {options.source.kind} does not use a policy; leave --policy out")
     prompts = read_prompts(options.data, options.limit, options.seed)
     own = [] if options.policy is None else [WantedModel(POLICY, options.policy, as_it_is=True)]
     wanted = [*own, *options.source.models(SOURCE_FIELD)]

@@ -71,7 +71,10 @@ def means_of(rows: Sequence[TableRow]) -> dict[str, Any]:
         for variant, values in found.items()
         if values
     }
+    # Both are there where a prompt has a score.
+    above = [a - b for a, b in zip(found[Variant.SEAM], found[Variant.COUNT], strict=True)]
     return {
+        "seam_minus_count": Metric.of(mean_interval(above)).model_dump(mode="json") if above else None,
         "prompts": len(rows),
         "undefined": sum(not row.score.defined for row in rows),
         "answers": sum(1 + len(row.worse) for row in rows),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from burnish.algorithms.seam import SHOWN, Variant
-from burnish.results import Metric, read_models
+from burnish.results import Metric, read_models, read_results
 from burnish.seam.table import TableRow, read_table
 from burnish.stats import mean_interval, share_over_items
 
@@ -26,9 +26,14 @@ def measured(place: Path) -> dict[str, Any]:
         str(place / "reward"): "the reward model",
         **{str(place / f"{name}.jsonl"): f"{name}.jsonl" for name in FILES},
     }
+    accuracy: dict[str, Any] = {}
     for run in RUNS:
-        if (place / run / "models.json").exists():
+        if (place / run / "results.json").exists():
             names |= {one.folder: one.label.removeprefix("seed 0 ") for one in read_models(place / run).models}
+            accuracy |= {
+                f"{one.method}, round {one.round}": one.metrics["test_accuracy"].model_dump(mode="json")
+                for one in read_results(place / run).runs
+            }
     reports = {
         "reward_model": place / "reward" / "reward.json",
         "fit": place / "check" / "check.json",
@@ -37,6 +42,7 @@ def measured(place: Path) -> dict[str, Any]:
     }
     tables = {source: place / f"seam-{source}" / "table.jsonl" for source in SOURCES}
     return {
+        "test_accuracy": accuracy,
         **{name: renamed(read_json(path), names) for name, path in reports.items()},
         "seam": {source: means_of(read_table(path)) if path.exists() else None for source, path in tables.items()},
     }

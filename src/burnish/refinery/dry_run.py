@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from burnish.config import EmbeddingServerDiffers, RefineConfig
+from burnish.inputs.feasible import in_one_process
 from burnish.inputs.memory import MemoryNeed, memory_needs, memory_words, not_built_in
 from burnish.ledger.folder import Folder
 from burnish.refinery.accounts import check_servers
@@ -75,6 +76,7 @@ def dry_run(config: RefineConfig, run_options: RunOptions) -> DryRun:
     # A caller's backend may count tokens in another way.
     counted = run_options.backend is None and first is not None and not first.problem
     long = cut_answers(found, facts, run_options.generator is not None) if counted else None
+    execution = in_one_process(found.config.execution, "a refinement")
     return DryRun(
         stages=explain(plan.records, store),
         unresolved=found.unresolved,
@@ -87,7 +89,7 @@ def dry_run(config: RefineConfig, run_options: RunOptions) -> DryRun:
         sent=[*found.models.sent(), *sent_elsewhere(found.config, left.usable)],
         warnings=[warning for warning in (long, reference_doubt(found, facts)) if warning],
         proposals=paired,
-        memory=memory_needs(plan.records, not_built_in(found.models.sources), found.config.execution),
+        memory=memory_needs(plan.records, not_built_in(found.models.sources), execution),
     )
 
 

@@ -45,6 +45,6 @@ def test_whether_holes_are_kept(monkeypatch: pytest.MonkeyPatch, set_to: str | N
 def test_processes_that_burnish_does_not_start_keep_holes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(allocator, "of_glibc", yes)
     monkeypatch.delenv(VARIABLE, raising=False)
-    settings = ({}, {"workers": 2}, {"workers": 2, "executor": "ray"})
+    settings: tuple[dict[str, object], ...] = ({}, {"workers": 2}, {"workers": 2, "executor": "ray"})
     found = [backends.keeps_holes(Execution.model_validate({"device": "cpu", **one})) for one in settings]
     assert found == [True, False, True]

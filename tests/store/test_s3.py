@@ -256,8 +256,15 @@ def test_a_key_that_may_not_write_ends_a_run_before_anything_is_computed(
     endpoint.setenv("AWS_ENDPOINT_URL", refusing)
     trained: list[str] = []
     Refusing.answers = []
-    endpoint.setattr(Refusing, "do_PUT", lambda self: self._say(HTTPStatus.FORBIDDEN))
-    endpoint.setattr(Bucket, "listed", lambda *_: {})
+
+    def refuse(server: Refusing) -> None:
+        server._say(HTTPStatus.FORBIDDEN)
+
+    def nothing(_bucket: Bucket, _prefix: str) -> dict[str, object]:
+        return {}
+
+    endpoint.setattr(Refusing, "do_PUT", refuse)
+    endpoint.setattr(Bucket, "listed", nothing)
     with pytest.raises(StageError, match="access is refused; check the credentials in the environment, and that they"):
         run(small(), tmp_path / "out", Path("s3://burnish/x"), backend=lambda: fake(trained.append))
     assert trained == []

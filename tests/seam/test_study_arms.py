@@ -99,7 +99,13 @@ def test_arms_of_selection_differ_in_their_prompts_alone(tmp_path: Path) -> None
     assert low is not None
     assert everything is not None
     assert table.value == pytest.approx(low - everything)
-    assert "Differences, paired by seed" in (tmp_path / "out" / "report.html").read_text()
+    differences = (
+        (tmp_path / "out" / "report.html").read_text().split("Differences, paired by seed")[1].split("</table>")[0]
+    )
+    assert "Samples right after RL" in differences
+    # All arms have one reward model, so these are the same for all of them.
+    for shared in ("Mismatch before RL", "held-out pairs"):
+        assert shared not in differences
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import ClassVar
@@ -128,13 +128,20 @@ def _against(arms: Sequence[ArmResult]) -> Table:
     """Return the differences from the first arm, paired by seed."""
     by_arm = _by_arm(arms)
     first, *others = by_arm
-    shown = [wanted for wanted in SHOWN if wanted not in DIFFERENCES]
+    # What all arms share, such as their reward model, has no difference.
+    shown = [wanted for wanted in SHOWN if wanted not in DIFFERENCES and not _shared(by_arm.values(), wanted)]
     rows = tuple(
         (Cell(name), *(_cell(paired(by_arm[name], by_arm[first], wanted), signed=True) for wanted in shown))
         for name in others
     )
     header = (f"minus {first}", *(SHOWN[wanted] for wanted in shown))
     return Table(title="Differences", header=header, rows=rows)
+
+
+def _shared(groups: Iterable[Sequence[ArmResult]], wanted: Quantity) -> bool:
+    """Say whether a number is the same in all arms of each seed."""
+    known: list[dict[int, float | None]] = [{one.seed: quantity(one, wanted) for one in group} for group in groups]
+    return all(one == known[0] for one in known)
 
 
 def paired(arms: Sequence[ArmResult], others: Sequence[ArmResult], wanted: Quantity) -> Metric:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 import struct
 from pathlib import Path
 
 import numpy as np
+
+from burnish.models.location import EMBEDDED
 
 
 def safetensors(path: Path, dtype: str, data: bytes) -> Path:
@@ -30,3 +33,17 @@ def gguf(path: Path, numbers: int = 64) -> Path:
     head = b"GGUF" + struct.pack("<IQQ", 3, 1, 3) + values + tensor
     path.write_bytes(head + b"\0" * (-len(head) % 64) + np.ones(numbers, dtype="<f4").tobytes())
     return path
+
+
+def with_head(folder: Path) -> str:
+    """Copy a built-in model, and add a head with one number, which is not trained. Return the folder as a config names
+    it."""
+    shutil.copytree(EMBEDDED / "strong", folder)
+    path = folder / "model.safetensors"
+    data = path.read_bytes()
+    size = struct.unpack("<Q", data[:8])[0]
+    header, body = json.loads(data[8 : 8 + size]), data[8 + size :]
+    header["score.weight"] = {"dtype": "F32", "shape": [1, 1], "data_offsets": [len(body), len(body) + 4]}
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + body + bytes(4))
+    return str(folder)

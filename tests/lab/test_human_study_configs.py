@@ -65,6 +65,10 @@ def test_the_human_study_is_planned(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.slow
 def test_the_small_human_study_is_planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DEMONSTRATIONS", rows(tmp_path / "people.jsonl", [{"prompt": "p", "completion": "c"}]))
-    names = [stage.name for stage in plan(configured("human-study-small"), tmp_path / "store").stages]
+    path = tmp_path / "people.jsonl"
+    monkeypatch.setenv("DEMONSTRATIONS", str(path))
+    config = configured("human-study-small")
+    train = make_task(config.task).load().train
+    rows(path, [{"prompt": one.prompt[-1].content, "completion": "People wrote it."} for one in train])
+    names = [stage.name for stage in plan(config, tmp_path / "store").stages]
     assert names.count("judge") == 4

@@ -11,6 +11,7 @@ import pytest
 from experiment import Measured, measured
 from pydantic import ValidationError
 from servers import FaultServer
+from weights_files import with_head
 
 from burnish.backends.fake import FakeBackend
 from burnish.config import Config
@@ -64,6 +65,11 @@ def experiment(folder: Path, **changes: Any) -> Config:
         "judge": {"kind": "reward_model", "model": "builtin:strong"},
     }
     return Config.model_validate(values | changes)
+
+
+def judged(folder: Path) -> Config:
+    """The experiment with a judge that has a head, as a plan of real models needs it."""
+    return experiment(folder, judge={"kind": "reward_model", "model": with_head(folder / "judge")})
 
 
 def instructed(config: Config, folder: Path) -> Measured:
@@ -123,13 +129,13 @@ def test_only_the_most_distant_half_is_compared(tmp_path: Path):
 
 @pytest.mark.slow
 def test_a_plan_makes_the_same_stages(tmp_path: Path):
-    config = experiment(tmp_path)
+    config = judged(tmp_path)
     planned = [stage.fingerprint for stage in plan(config, tmp_path / "store").stages]
     assert planned == [record.fingerprint for record in instructed(config, tmp_path).executor.records]
 
 
 def test_exchanged_files_are_other_data(tmp_path: Path):
-    config = experiment(tmp_path)
+    config = judged(tmp_path)
     straight = config.task.model_copy(update={"train_general": None, "train_safety": None})
     exchanged = {"general": (str(tmp_path / "safety.json"),), "safety": (str(tmp_path / "general.json"),)}
     tasks = (straight, straight.model_copy(update=exchanged))

@@ -11,6 +11,7 @@ import pytest
 from experiment import TEST, measured, run_small, small
 from pydantic import ValidationError
 from servers import FaultServer
+from weights_files import with_head
 
 from burnish.config import Config, JudgeConfig, ReferenceJudgeConfig
 from burnish.errors import AnnotatorError, ConfigError, Paused
@@ -309,7 +310,7 @@ def test_a_judging_model_that_is_missing_is_said_before_anything_runs(tmp_path: 
 
 @pytest.mark.slow
 def test_a_plan_with_a_judge_runs_the_same_stages(tmp_path: Path):
-    config = small(judge=LOCAL)
+    config = small(judge=LOCAL | {"model": with_head(tmp_path / "judge")})
     planned = [stage.fingerprint for stage in plan(config, tmp_path).stages]
     executed = measured(config, tmp_path)
     assert planned == [record.fingerprint for record in executed.executor.records]
@@ -324,4 +325,5 @@ def test_a_dry_run_counts_the_calls_of_a_judge(tmp_path: Path):
     assert found.completion_tokens == 8 * found.calls
     assert found.cost == pytest.approx((found.prompt_tokens + 10 * found.completion_tokens) / 1e6)
     assert found.words().startswith(f"judge: at most {found.calls} calls, about ")
-    assert plan(small(judge=LOCAL), tmp_path).judge is None
+    local = LOCAL | {"model": with_head(tmp_path / "judge")}
+    assert plan(small(judge=local), tmp_path).judge is None

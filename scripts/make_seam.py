@@ -29,7 +29,15 @@ from burnish.config.reading import changed
 from burnish.config.seam_study import AnyStudy, SeamStudy
 from burnish.config.yaml_text import read_yaml
 from burnish.report.text import plural
-from burnish.seam.experiments_page import REPORT_FILE, AnyResults, StudyPart, measured_words, part_of, render
+from burnish.seam.experiments_page import (
+    REPORT_FILE,
+    VERDICT_WORDS,
+    AnyResults,
+    StudyPart,
+    measured_words,
+    part_of,
+    render,
+)
 from burnish.seam.study_claims import SeamClaim
 from burnish.seam.study_results import RESULTS_FILE
 from burnish.seam.study_run import run_study, verdicts_on
@@ -91,7 +99,7 @@ def commit_study(found: AnyResults, work: Path, folder: Path) -> None:
     verdicts = verdicts_on(found, registered())
     write_atomic(folder / CLAIMS_FILE, pretty([one.model_dump(mode="json") for one in verdicts]))
     for one in verdicts:
-        print(f"{one.verdict}: {one.words} Measured: {measured_words(one)}.")
+        print(f"{VERDICT_WORDS[one.verdict]}: {one.words} Measured: {measured_words(one)}.")
 
 
 def read_study(folder: Path) -> AnyResults:

@@ -21,8 +21,8 @@ from burnish.evidence.registry import read_registry
 from burnish.evidence.verdicts import Decided, decide
 from burnish.report.claims import CLAIMS
 from burnish.report.paper import PAPER_FIGURES
-from burnish.seam.experiments_page import measured_words
-from burnish.seam.study_claims import ClaimVerdict, JudgedClaim
+from burnish.seam.experiments_page import VERDICT_WORDS, measured_words
+from burnish.seam.study_claims import JudgedClaim
 
 SCRIPTS = Path(__file__).parent
 DOCS = SCRIPTS.parent / "docs"
@@ -49,11 +49,6 @@ other. Where the claim is that nothing is gained or that two things end alike, i
 a difference of two points. In all other cases the two *cannot be told apart*. These verdicts are not corrected for
 their number.
 """
-SEAM_MARKS = {
-    ClaimVerdict.HOLDS: "held",
-    ClaimVerdict.FAILS: "**not held**",
-    ClaimVerdict.OPEN: "*cannot be told apart*",
-}
 MARKS = {"held": "held", "not held": "**not held**", "cannot be told apart": "*cannot be told apart*"}
 
 
@@ -78,7 +73,7 @@ def seam_table(experiment: str) -> str:
         assert words, experiment
         return "Registered, and without results so far:\n\n" + "".join(f"- {one}\n" for one in words)
     rows = "".join(
-        f"| {_cell(one.words)} | {SEAM_MARKS[one.verdict]} | {measured_words(one)} |\n"
+        f"| {_cell(one.words)} | {MARKS[VERDICT_WORDS[one.verdict]]} | {measured_words(one)} |\n"
         for one in TypeAdapter(list[JudgedClaim]).validate_json(file.read_bytes())
     )
     return f"| claim | verdict | measured |\n| --- | --- | --- |\n{rows}"

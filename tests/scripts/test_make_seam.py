@@ -73,10 +73,10 @@ def test_results_verdicts_and_the_joined_page(tmp_path: Path, capsys: pytest.Cap
     # This arm has no results.
     assert verdicts["selection-beats-reverse"] == "open"
     assert set(verdicts) == {claim.id for claim in registered() if claim.experiment == found.name}
-    assert "holds: RL on the 60 %" in capsys.readouterr().out
+    assert "held: RL on the 60 %" in capsys.readouterr().out
     write_joined(work, results)
     page = (results / REPORT_FILE).read_text()
-    assert "<b>holds</b>: RL on the 60 % of prompts with the lowest SEAM ends at least 4.5 points" in page
+    assert "<b>held</b>: RL on the 60 % of prompts with the lowest SEAM ends at least 4.5 points" in page
     assert "0.100 (0.100 to 0.100)" in page
     assert "<script" not in page
 

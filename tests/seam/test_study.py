@@ -15,9 +15,11 @@ from burnish.config import Config
 from burnish.config.seam_study import AnyStudy, MismatchStudy, SeamStudy
 from burnish.config.yaml_text import read_yaml
 from burnish.errors import DataError
+from burnish.results import Metric
 from burnish.seam.experiments_page import part_of, render
 from burnish.seam.options import checker_of
 from burnish.seam.study import run_mismatch
+from burnish.seam.study_claims import ClaimVerdict, JudgedClaim
 from burnish.seam.study_results import StudyResults, over_seeds
 from burnish.tasks import make_task
 
@@ -83,7 +85,17 @@ def test_the_page_has_the_numbers_and_needs_no_other_file(tmp_path: Path) -> Non
     settings = study(seeds=[0])
     made = backend(settings)
     found = run_mismatch(settings, tmp_path / "store", tmp_path / "out", lambda: made)
-    page = render("mine", [part_of(found, tmp_path / "out")])
+    undecided = JudgedClaim(
+        id="x",
+        words="It grows.",
+        margin=0.1,
+        below=False,
+        seen=False,
+        measured=Metric(value=0.1, n=2, ci95=(0.0, 0.2)),
+        verdict=ClaimVerdict.OPEN,
+    )
+    page = render("mine", [part_of(found, tmp_path / "out", [undecided])])
+    assert "<b>cannot be told apart</b>: It grows. Measured: 0.100 (0.000 to 0.200)." in page
     cell = found.cells[0]
     assert cell.mismatch.value is not None
     assert f"{100 * cell.mismatch.value:.1f}" in page

@@ -11,7 +11,7 @@ from burnish.report.page import environment
 from burnish.report.text import NONE
 from burnish.seam.arm_page import ArmsPart, arms_part
 from burnish.seam.arm_results import ArmResults
-from burnish.seam.study_claims import JudgedClaim
+from burnish.seam.study_claims import ClaimVerdict, JudgedClaim
 from burnish.seam.study_page import MismatchPart, mismatch_part
 from burnish.seam.study_results import StudyResults
 
@@ -21,6 +21,12 @@ AnyResults: TypeAlias = StudyResults | ArmResults
 """The results of an experiment on SEAM."""
 StudyPart: TypeAlias = MismatchPart | ArmsPart
 """What a page shows of one experiment."""
+VERDICT_WORDS = {
+    ClaimVerdict.HOLDS: "held",
+    ClaimVerdict.FAILS: "not held",
+    ClaimVerdict.OPEN: "cannot be told apart",
+}
+"""What people read of a verdict."""
 
 
 def part_of(results: AnyResults, folder: Path, verdicts: Sequence[JudgedClaim] = ()) -> StudyPart:
@@ -34,6 +40,7 @@ def render(title: str, parts: Sequence[StudyPart]) -> str:
     """Return the page as HTML. Every string in it is escaped."""
     page = environment()
     page.filters["measured"] = measured_words
+    page.filters["verdict"] = VERDICT_WORDS.__getitem__
     template = page.get_template("seam_experiments.html.j2")
     return template.render(title=title, parts=parts, burnish_version=__version__)
 

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import shutil
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 from embedded import PROBLEMS, QUICK, ROWS, STRONG, NoProgress, base, user
 
-from burnish.config import Decoding, Execution, LoraConfig, ModelConfig
+from burnish.config import Decoding, DType, Execution, LoraConfig, ModelConfig
 from burnish.errors import BackendError, ConfigError
 from burnish.protocols import SamplingKey
 from burnish.types import Artifact, Prompt
 
 torch: Any = pytest.importorskip("torch")
 
-from burnish.backends import placing  # noqa: E402
+from burnish.backends import placing, train  # noqa: E402
 from burnish.backends.hf import HfBackend  # noqa: E402
 from burnish.backends.load import load  # noqa: E402
-from burnish.backends.placing import Placement, check_quantised, check_split, place_of  # noqa: E402
+from burnish.backends.placing import Placement, check_attention, check_quantised, check_split, place_of  # noqa: E402
 from burnish.models.adapter import check_adapter  # noqa: E402
+from burnish.models.card import read_card, write_card  # noqa: E402
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 ATTACHED = STRONG.model_copy(update={"trained_adapter": "attach"})
@@ -168,6 +172,55 @@ def test_shards_that_accelerate_would_pass_over_are_refused(monkeypatch: pytest.
     check_split(CPU, Execution())
 
 
+def test_attention_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    flash = ModelConfig(source="org/name", attention="flash_attention_2")
+    with pytest.raises(BackendError, match=r"attention: flash_attention_2 works on CUDA GPUs, .* cpu here; set"):
+        check_attention(flash, CPU)
+    monkeypatch.setattr(placing.importlib.util, "find_spec", found_nothing)
+    with pytest.raises(BackendError, match=r"attention: flash_attention_2 needs flash-attn; install it with"):
+        check_attention(flash, CUDA)
+    monkeypatch.setattr(placing.importlib.util, "find_spec", found_something)
+    check_attention(flash, CUDA)
+    check_attention(STRONG.model_copy(update={"attention": "eager"}), CPU)
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_attention_is_computed_as_the_settings_say(attention: str, tmp_path: Path) -> None:
+    """In a base, and in the sum of a base and an adapter."""
+    backend, start = opened(), base(tmp_path / "base", STRONG.model_copy(update={"attention": attention}))
+    model = finetuned(backend, start, tmp_path / "adapter", 0)
+    for place in (start, model):
+        loaded = load(Path(place.path), CPU, {})
+        assert loaded.model.config._attn_implementation == attention  # transformers has no public name for it
+    assert scores(backend, model) == pytest.approx(scores(backend, other_attention(model, tmp_path)), abs=1e-4)
+
+
+def other_attention(model: Artifact, place: Path) -> Artifact:
+    """Return a copy of a model whose attention transformers chooses."""
+    path = place / "copy"
+    shutil.copytree(model.path, path)
+    card = read_card(path)
+    write_card(path, card.model_copy(update={"base": card.base.model_copy(update={"attention": None})}))
+    return dataclasses.replace(model, path=str(path))
+
+
+def test_adapters_are_the_same_without_needless_casts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PEFT casts to float32 what autocast casts back, so the trained weights must have the same bytes."""
+    backend, start = opened(), base(tmp_path / "base", STRONG.model_copy(update={"dtype": DType.BFLOAT16}))
+    finetuned(backend, start, tmp_path / "ours", 0)
+    casts: list[bool] = []
+
+    def leave(_: object, active: bool) -> AbstractContextManager[None]:
+        casts.append(active)
+        return nullcontext()
+
+    monkeypatch.setattr(train, "disable_input_dtype_casting", leave)
+    finetuned(backend, start, tmp_path / "with-casts", 0)
+    name = "adapter_model.safetensors"
+    assert casts == [True]
+    assert (tmp_path / "ours" / name).read_bytes() == (tmp_path / "with-casts" / name).read_bytes()
+
+
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
@@ -191,6 +244,7 @@ def test_execution_that_contradicts_itself(settings: dict[str, Any], told: str) 
         ({"quantise": "nf4", "source": "a.gguf"}, "quantise: nf4 and source: 'a.gguf' cannot be used together"),
         ({"quantise": "nf4", "merged_dtype": "float32"}, "merged_dtype: float32 has no effect with quantise: nf4"),
         ({"trained_adapter": "attach", "merged_dtype": "float32"}, "has no effect with trained_adapter: attach"),
+        ({"attention": "eager", "serve": {"engine": "vllm", "environment": "/v"}}, "attention: has no effect"),
     ],
 )
 def test_models_that_contradict_themselves(settings: dict[str, Any], told: str) -> None:
@@ -200,5 +254,5 @@ def test_models_that_contradict_themselves(settings: dict[str, Any], told: str) 
 
 def test_new_settings_at_their_defaults_are_not_written() -> None:
     """So stores and results folders from before keep their identities and bytes."""
-    assert not {"quantise", "trained_adapter"} & STRONG.model_dump().keys()
+    assert not {"quantise", "trained_adapter", "attention"} & STRONG.model_dump().keys()
     assert not {"device_map", "split_training"} & Execution().model_dump().keys()

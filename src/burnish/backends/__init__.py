@@ -80,13 +80,18 @@ def fast_dtype(execution: Execution) -> DType:
     return choose_dtype(choose_device(execution.device))
 
 
-def check_quantised(model: ModelConfig, execution: Execution) -> None:
-    """Raise BackendError if a model is to be kept in 4 bits and the library or the device for it is missing."""
+def check_loading(model: ModelConfig, execution: Execution) -> None:
+    """Raise BackendError if a library or the device is missing for 4 bits or for a model's attention."""
+    if model.quantise is None and model.attention is None:
+        return
     _quiet()
     from burnish.backends.device import choose_device  # noqa: PLC0415
-    from burnish.backends.placing import check_quantised as check  # noqa: PLC0415
+    from burnish.backends.placing import check_attention, check_quantised  # noqa: PLC0415
 
-    check(model, choose_device(execution.device))
+    device = choose_device(execution.device)
+    check_attention(model, device)
+    if model.quantise is not None:
+        check_quantised(model, device)
 
 
 def speed(execution: Execution) -> float | None:

@@ -318,10 +318,17 @@ def positions_of(base: ModelConfig) -> int:
 
 
 def config_of(base: ModelConfig) -> Any:
-    """Return the config of a base model, or of the base below an adapter. No weights are read.
+    """Return the config of a base model, or of the base below an adapter. No weights are read. It must not be changed,
+    because it is cached: reading it from a GGUF file takes seconds, and a plan asks for it once a stage.
 
     Raises BackendError if it cannot be read.
     """
+    return _config(base.model_dump_json())
+
+
+@cache
+def _config(described: str) -> Any:
+    base = ModelConfig.model_validate_json(described)
     adapter = adapter_of(base)
     source, where = _arguments(base if adapter is None else beneath(base, adapter))
     with _readable(base):

@@ -27,9 +27,13 @@ class Placement:
     def arguments(self, base: ModelConfig, dtype: torch.dtype) -> dict[str, Any]:
         """Return the arguments with which transformers puts the weights there.
 
-        Raises BackendError if the model is to be kept in 4 bits and the library or the device is missing.
+        Raises BackendError if the model is to be kept in 4 bits, or its attention needs flash-attn, and the library or
+        the device is missing.
         """
         found: dict[str, Any] = {}
+        if base.attention is not None:
+            check_attention(base, self.device)
+            found["attn_implementation"] = base.attention
         if self.spread:
             found["device_map"] = "auto"
         elif self.device.type == "cuda":
@@ -77,6 +81,22 @@ def check_quantised(base: ModelConfig, device: torch.device) -> None:
         raise BackendError(
             f"model {base.source!r}: quantise: {base.quantise} works on CUDA GPUs and CPUs, and models run on "
             f"{device.type} here; leave quantise out, or set execution.device: cpu"
+        )
+
+
+def check_attention(base: ModelConfig, device: torch.device) -> None:
+    """Raise BackendError if a model's attention cannot be computed here in the way that its settings say."""
+    if base.attention != "flash_attention_2":
+        return
+    if device.type != "cuda":
+        raise BackendError(
+            f"model {base.source!r}: attention: {base.attention} works on CUDA GPUs, and models run on {device.type} "
+            "here; set attention to sdpa or eager, or leave it out"
+        )
+    if importlib.util.find_spec("flash_attn") is None:
+        raise BackendError(
+            f"model {base.source!r}: attention: {base.attention} needs flash-attn; install it with pip install "
+            "flash-attn, set attention to sdpa or eager, or leave it out"
         )
 
 

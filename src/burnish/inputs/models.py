@@ -139,8 +139,8 @@ def resolve_model(
         # For an adapter this is the commit of its base, which `beneath` reads from here.
         model = model.model_copy(update={"revision": revision})
     model = model.model_copy(update={"dtype": _dtype(model, execution, offline_ok)})
-    if model.quantise is not None and not offline_ok:
-        backends.check_quantised(model, execution)
+    if not offline_ok:
+        backends.check_loading(model, execution)
     # Last, since the tokenizer that tells the end is loaded at the commit that was found.
     return model.model_copy(update={"end": _end(model, path, weights, offline_ok)}), weights
 

@@ -18,6 +18,7 @@ from burnish.lab.experiment import Experiment, Outcome
 from burnish.lab.inputs import resolve
 from burnish.lab.judged import changes_of
 from burnish.lab.measure import results_of
+from burnish.lab.pairing import graded_of
 from burnish.lab.running import Finished, run
 from burnish.models.card import read_card
 from burnish.protocols import RowKey, Score
@@ -189,7 +190,7 @@ def measured(config: Config, where: Path, backend: FakeBackend | None = None) ->
     outcomes = Experiment(config=config, inputs=inputs, runner=executor, backend=lambda: chosen).run(config.seeds)
     task = make_task(inputs.task)
     return Measured(
-        results=results_of(config, outcomes, task),
+        results=results_of(config, outcomes, graded_of(outcomes), task),
         outcomes=outcomes,
         changes=b"".join(dump_line(change.model_dump(mode="json")) for change in changes_of(outcomes, task)),
         executor=executor,

@@ -127,6 +127,22 @@ def report(directories: tuple[Path, ...], out: Path | None) -> None:
         click.echo(write_report(directory))
 
 
+@main.command("join")
+@click.argument("directories", metavar="DIR...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the joined results.")
+@JSON
+@settled
+def join_command(directories: tuple[Path, ...], out: Path, as_json: bool) -> None:
+    """Join results folders of one experiment that were computed with other seeds.
+
+    So seeds can run on several machines, or at several times, without a common store. Give the same config with `--set
+    seeds=[0]`, `--set seeds=[1]` and so on. Means, differences and intervals are computed anew over all seeds.
+    """
+    from burnish.lab.joining import join  # noqa: PLC0415
+
+    _print_finished(join(directories, out), as_json)
+
+
 @main.command("grade")
 @click.argument("task")
 @click.argument("predictions", type=click.Path(path_type=Path))
@@ -189,12 +205,17 @@ def gc(store: Path | None, dry_run: bool, as_json: bool) -> None:
 
 def _run(config: Any, out: Path | None, store: Path | None, as_json: bool) -> None:
     from burnish.lab.running import run  # noqa: PLC0415
+
+    _print_finished(run(config, out, store), as_json)
+
+
+def _print_finished(finished: Any, as_json: bool) -> None:
+    """Print the tables and sentences of an experiment, or its results.json."""
     from burnish.report.cautions import cautions  # noqa: PLC0415
     from burnish.report.tables import paired_table, rich_table, summary_table  # noqa: PLC0415
     from burnish.report.words import headline  # noqa: PLC0415
     from burnish.results import RESULTS_FILE  # noqa: PLC0415
 
-    finished = run(config, out, store)
     if as_json:
         # The bytes of the file itself, so that stdout and file are the same to the last digit.
         sys.stdout.buffer.write((finished.out / RESULTS_FILE).read_bytes())

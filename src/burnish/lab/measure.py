@@ -6,6 +6,7 @@ import functools
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from burnish import __version__
 from burnish.algorithms.ledger_lines import effects, right_calls
@@ -14,7 +15,7 @@ from burnish.config import METHODS, Config
 from burnish.lab.curves import rl_counts, rl_curve, thinned
 from burnish.lab.experiment import Outcome
 from burnish.lab.inputs import semantic
-from burnish.lab.pairing import graded_orders, noise, paired
+from burnish.lab.pairing import Graded, noise, paired
 from burnish.lab.win_rates import contests_of, texts_of
 from burnish.protocols import SaysMore, Task, TrainingPoint
 from burnish.results import (
@@ -47,22 +48,27 @@ CURVE_POINTS = 12
 """How many points of a training curve are kept in the results."""
 
 
-def results_of(config: Config, outcomes: Sequence[Outcome], task: Task) -> Results:
-    """Read the grades and the ledger of every outcome and compute the results from them."""
-    runs = tuple(_run(outcome, task) for outcome in outcomes)
+def results_of(config: Config, outcomes: Sequence[Outcome], graded: Sequence[Graded], task: Task) -> Results:
+    """Read the ledger of every outcome and compute the results from it and from the grades of all outcomes."""
+    runs = [_run(outcome, one, task) for outcome, one in zip(outcomes, graded, strict=True)]
+    return over_runs(semantic(config), runs, graded)
+
+
+def over_runs(config: Mapping[str, Any], runs: Sequence[Run], graded: Sequence[Graded]) -> Results:
+    """Compute what runs say together, with the grades of their held-out answers. `config` is its semantic part."""
     return Results(
         burnish_version=__version__,
-        config=semantic(config),
-        runs=runs,
+        config=dict(config),
+        runs=tuple(runs),
         summary=tuple(_summary(runs)),
-        paired=tuple(paired(outcomes)),
-        noise=tuple(noise(outcomes)),
+        paired=tuple(paired(graded)),
+        noise=tuple(noise(graded)),
     )
 
 
-def _run(outcome: Outcome, task: Task) -> Run:
+def _run(outcome: Outcome, graded: Graded, task: Task) -> Run:
     """Return the metrics and counts of one outcome."""
-    orders, labels = graded_orders(outcome), read_grades(outcome.labels)
+    orders, labels = graded.orders, read_grades(outcome.labels)
     prompts = len(orders[0])
     accuracy = [sum(order.values()) / prompts for order in orders] if prompts else []
     metrics = {

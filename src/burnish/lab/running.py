@@ -26,7 +26,7 @@ from burnish.lab.experiment import Experiment
 from burnish.lab.inputs import resolve, resolved
 from burnish.lab.judged import changes_of, confidence_of
 from burnish.lab.measure import results_of
-from burnish.lab.pairing import prompt_grades
+from burnish.lab.pairing import graded_of, prompt_grades
 from burnish.lab.planned_experiment import PlannedExperiment, planned, planner_of
 from burnish.lab.timing import timings_of, trained_models
 from burnish.lab.tracked import tracked_rounds
@@ -234,10 +234,11 @@ def _assembled(
         root.refer(out, [record.fingerprint for record in executor.records])
     task = make_task(job.inputs.task)
     # The config as it ran, so that the results name the commits of the models and data on the hub.
-    results = results_of(resolved(config, job.inputs), outcomes, task)
+    graded = graded_of(outcomes)
+    results = results_of(resolved(config, job.inputs), outcomes, graded, task)
     models = trained_models(executor.records, root)
     timings = timings_of(config, executor.records, time.monotonic() - started)
-    write_prompt_grades(out, prompt_grades(outcomes))
+    write_prompt_grades(out, prompt_grades(graded))
     write_atomic(out / CHANGES_FILE, b"".join(dump_line(_json(change)) for change in changes_of(outcomes, task)))
     write_atomic(out / CONFIDENCE_FILE, b"".join(dump_line(_json(row)) for row in confidence_of(outcomes, task)))
     write_atomic(out / CONFIG_FILE, _as_yaml(config))

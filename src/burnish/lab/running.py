@@ -234,8 +234,7 @@ def _assembled(
         root.refer(out, [record.fingerprint for record in executor.records])
     task = make_task(job.inputs.task)
     # The config as it ran, so that the results name the commits of the models and data on the hub.
-    graded = graded_of(outcomes)
-    results = results_of(resolved(config, job.inputs), outcomes, graded, task)
+    results = results_of(resolved(config, job.inputs), outcomes, graded := graded_of(outcomes), task)
     models = trained_models(executor.records, root)
     timings = timings_of(config, executor.records, time.monotonic() - started)
     write_prompt_grades(out, prompt_grades(graded))

@@ -16,6 +16,7 @@ from burnish.lab.experiment import Experiment
 from burnish.lab.inputs import resolve
 from burnish.lab.judged import changes_of
 from burnish.lab.measure import results_of
+from burnish.lab.pairing import graded_of
 from burnish.store.course import StagePosition
 from burnish.store.files import pretty
 from burnish.store.gc import collect
@@ -93,7 +94,7 @@ def run(place: Path, units: int | None = None) -> bytes:
     executor.store.refer(place.parent / "out", [record.fingerprint for record in executor.records])
     task = make_task(inputs.task)
     changes = b"".join(dump_line(change.model_dump(mode="json")) for change in changes_of(outcomes, task))
-    return pretty(results_of(config, outcomes, task).model_dump(mode="json")) + changes
+    return pretty(results_of(config, outcomes, graded_of(outcomes), task).model_dump(mode="json")) + changes
 
 
 def damage(store: Path, random: Random) -> str:

@@ -147,10 +147,9 @@ def _differences(results: Results, a: str, b: str) -> list[float]:
 
 def _interval(values: Sequence[float]) -> str:
     found = mean_interval(values)
-    low, high = found.ci95 or (float("nan"), float("nan"))
-    if low == high:  # an interval without width would say that chance plays no part
+    if found.ci95 is None:
         return f"{found.value:+.1f} (the same in every seed)"
-    return f"{found.value:+.1f} ({low:+.1f} to {high:+.1f})"
+    return f"{found.value:+.1f} ({found.ci95[0]:+.1f} to {found.ci95[1]:+.1f})"
 
 
 def decisions(worlds: dict[str, Results]) -> str:

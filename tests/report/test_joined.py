@@ -85,11 +85,12 @@ def test_without_a_paired_row_seeds_are_paired() -> None:
 
 def test_gains_of_two_settings_are_compared_seed_by_seed() -> None:
     small_one = results(sft={0: [0.5, 0.6]}, ilr={1: [0.6, 0.7]})
-    large_one = results(sft={0: [0.4, 0.4]}, ilr={1: [0.7, 0.7]})
+    large_one = results(sft={0: [0.4, 0.4]}, ilr={1: [0.69, 0.71]})
     found = gain_difference(large_one, small_one, "ilr")
     assert found is not None
     assert found.value == pytest.approx(0.2)
-    assert found.ci95 == pytest.approx((0.2, 0.2))
+    # The mean of 0.19 and 0.21 with t(0.975, 1) = 12.706: the half width is 12.706 * 0.01.
+    assert found.ci95 == pytest.approx((0.2 - 0.12706, 0.2 + 0.12706), abs=1e-4)
     across = between(large_one, At("ilr", 1), small_one, At("ilr", 1))
     assert across is not None
     assert across.value == pytest.approx(0.05)
@@ -107,6 +108,9 @@ def test_gains_of_two_settings_are_compared_seed_by_seed() -> None:
         # A clear difference below the margin of two points
         ((0.005, 0.015), (Held.HELD, Held.HELD, Held.HELD, Held.HELD)),
         (None, (Held.NOT_TOLD_APART,) * 4),
+        # Equal seeds, as in files of earlier versions
+        ((0.1, 0.1), (Held.NOT_TOLD_APART,) * 4),
+        ((0.0, 0.0), (Held.NOT_TOLD_APART,) * 4),
     ],
 )
 def test_what_an_interval_says_of_a_claim(ci95: Any, verdicts: tuple[Held, ...]) -> None:
@@ -120,7 +124,15 @@ def test_what_was_not_measured_is_not_decided() -> None:
 
 def test_an_interval_without_width_is_not_shown() -> None:
     claim = no_gain("x", Gap(value=0.0, ci95=(0.0, 0.0), seeds=5))
-    assert claim.detail == "Difference 0.0 points (the same in every seed), 5 seeds; margin 2 points."
+    assert claim.detail == "Difference 0.0 points (the same in every seed, so no interval), 5 seeds; margin 2 points."
+
+
+def test_seeds_that_are_equal_decide_nothing() -> None:
+    found = results(sft={0: [0.5, 0.5]}, ilr={1: [0.7, 0.7]})
+    one = gap(found, At("ilr", 1), At("sft", 0))
+    assert one is not None
+    assert one.ci95 is None
+    assert above("x", one).verdict is Held.NOT_TOLD_APART
 
 
 # --- claims
@@ -128,7 +140,7 @@ def test_an_interval_without_width_is_not_shown() -> None:
 
 def test_a_claim_over_settings_compares_the_strong_models() -> None:
     small_one = results(sft={0: [0.5, 0.6]}, ilr={0: [0.5, 0.6], 1: [0.6, 0.7]}, dpo={0: [0.5, 0.6], 1: [0.5, 0.6]})
-    large_one = results(sft={0: [0.4, 0.4]}, ilr={0: [0.4, 0.4], 1: [0.7, 0.7]}, dpo={0: [0.4, 0.4], 1: [0.4, 0.4]})
+    large_one = results(sft={0: [0.4, 0.4]}, ilr={0: [0.4, 0.4], 1: [0.69, 0.71]}, dpo={0: [0.4, 0.4], 1: [0.4, 0.4]})
     claims = figure_4({"weak to strong": small_one, "weak to strong-large": large_one})
     (grows,) = [claim for claim in claims if "larger strong model" in claim.text]
     assert grows.verdict is Held.HELD
@@ -138,7 +150,7 @@ def test_a_claim_over_settings_compares_the_strong_models() -> None:
 def test_labels_that_reach_the_ceiling_hold_the_claim_of_figure_5() -> None:
     reached = results(ilr={0: [0.4, 0.5], 1: [0.925, 0.95]}, ceiling={0: [0.9, 0.924]})
     vague = results(ilr={0: [0.4, 0.5], 1: [0.9, 0.95]}, ceiling={0: [0.9, 0.94]})
-    fell_short = results(ilr={0: [0.4, 0.5], 1: [0.6, 0.6]}, ceiling={0: [0.9, 0.9]})
+    fell_short = results(ilr={0: [0.4, 0.5], 1: [0.6, 0.6]}, ceiling={0: [0.9, 0.91]})
     assert figure_5({"oracle": reached})[-1].verdict is Held.HELD
     assert figure_5({"oracle": vague})[-1].verdict is Held.NOT_TOLD_APART
     assert figure_5({"oracle": fell_short})[-1].verdict is Held.NOT_HELD

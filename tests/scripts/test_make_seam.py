@@ -49,7 +49,8 @@ def selection() -> ArmResults:
             prompts=60,
             off_policy=Metric(value=0.7, n=9, ci95=None),
             before=answers(0.3),
-            after=answers(after + seed / 100),
+            # The difference varies a little over seeds. Without that there is no interval.
+            after=answers(after + seed / 100 + (seed - 1) / 1000 * (arm == "seam-60")),
             steps=2,
             curve=[StepPoint(step=step, reward=0.1 * step, accuracy=0.3, kl=0.1) for step in (1, 2)],
         )
@@ -77,7 +78,7 @@ def test_results_verdicts_and_the_joined_page(tmp_path: Path, capsys: pytest.Cap
     write_joined(work, results)
     page = (results / REPORT_FILE).read_text()
     assert "<b>held</b>: RL on the 60 % of prompts with the lowest SEAM ends at least 4.5 points" in page
-    assert "0.100 (0.100 to 0.100)" in page
+    assert "0.100 (0.098 to 0.102)" in page
     assert "<script" not in page
 
 
@@ -111,7 +112,7 @@ def test_an_experiment_without_results_lists_its_claims(monkeypatch: pytest.Monk
     for name in (RESULTS_FILE, REPORT_FILE):
         (tmp_path / name).write_text("")
     commit_study(found, tmp_path, folder)
-    assert "| held | 0.100 (0.100 to 0.100) |" in seam_table("seam-selection")
+    assert "| held | 0.100 (0.098 to 0.102) |" in seam_table("seam-selection")
 
 
 def test_the_committed_verdicts_are_what_the_committed_results_say() -> None:

@@ -37,10 +37,20 @@ def cell(seed: int, rows: int, pairs: int, mismatch: float | None, own: float | 
     )
 
 
+TINY = 1e-4
+"""How much the two seeds differ from their mean, so that the interval has a width."""
+
+
 def results(noise: float = 0.0) -> StudyResults:
     """Two seeds whose mismatch falls by .2 with more pairs and rises by .1 with more rows; the second has noise."""
+
+    def mismatch(seed: int, rows: int, pairs: int) -> float:
+        # Seeds differ in all that is measured: the level, and what more pairs and more rows do.
+        off = TINY * (2 * seed - 1)
+        return (0.4 + off) - (0.2 + off) * (pairs == 90) + (0.1 + off) * (rows == 50) + seed * noise * (pairs == 90)
+
     cells = [
-        cell(seed, rows, pairs, 0.4 - 0.2 * (pairs == 90) + 0.1 * (rows == 50) + seed * noise * (pairs == 90), 0.6, 0.2)
+        cell(seed, rows, pairs, mismatch(seed, rows, pairs), 0.6 + TINY * (2 * seed - 1), 0.2)
         for seed in (0, 1)
         for rows in (10, 50)
         for pairs in (30, 90)
@@ -107,22 +117,24 @@ def test_a_mean_over_a_part_of_the_cells_is_no_value(one: SeamClaim) -> None:
     assert judged(one, StudyResults(name="x", cells=part)).measured.value is None
 
 
-def answers(sampled: float, mismatch: float | None) -> PolicyAnswers:
+def answers(sampled: float, mismatch: float | None, off: float = 0.0) -> PolicyAnswers:
     return PolicyAnswers(
-        sampled=metric(sampled), greedy=metric(0.5), mismatch=None if mismatch is None else metric(mismatch)
+        sampled=metric(sampled), greedy=metric(0.5 + off), mismatch=None if mismatch is None else metric(mismatch)
     )
 
 
 def arm(seed: int, name: str, reward: str, policy: int, after: float, rise: float | None) -> ArmResult:
+    off = TINY * (2 * seed - 1)
+    after, rise = after + off * (2 if name == "a" else 1), None if rise is None else rise + off
     return ArmResult(
         seed=seed,
         policy=policy,
         reward=reward,
         arm=name,
         prompts=9,
-        off_policy=None if rise is None else metric(0.7),
+        off_policy=None if rise is None else metric(0.7 + off),
         before=answers(0.2, None if rise is None else 0.3),
-        after=answers(after, None if rise is None else 0.3 + rise),
+        after=answers(after, None if rise is None else 0.3 + rise, off),
         steps=1,
         curve=[],
     )

@@ -34,12 +34,18 @@ class At:
 class Gap:
     """A difference with its 95 % interval.
 
-    The interval is paired by seed and prompt, or else a t interval over seeds.
+    The interval is paired by seed and prompt, or else a t interval over seeds. Equal seeds have none, so they decide
+    nothing.
     """
 
     value: float
     ci95: Bounds | None
     seeds: int
+
+    def __post_init__(self) -> None:
+        # Files of earlier versions hold intervals without width.
+        if self.ci95 is not None and self.ci95[0] == self.ci95[1]:
+            object.__setattr__(self, "ci95", None)
 
     @property
     def above(self) -> bool:
@@ -65,9 +71,7 @@ class Gap:
         """Write the difference, its interval and the number of seeds. A share is written in percentage points."""
         write: Callable[[float], str] = signed_points if share else _plain
         if self.ci95 is None:
-            interval = "no interval"
-        elif self.ci95[0] == self.ci95[1]:  # such an interval would say that chance plays no part
-            interval = "the same in every seed"
+            interval = "no interval" if self.seeds == 1 else "the same in every seed, so no interval"
         else:
             interval = f"{write(self.ci95[0])} to {write(self.ci95[1])}"
         return f"{write(self.value)}{' points' if share else ''} ({interval}), {plural(self.seeds, 'seed')}"

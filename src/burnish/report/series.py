@@ -206,8 +206,11 @@ def contrast(results: Results, a: Method, b: Method, metric: str = "test_accurac
 
 
 def relation_to_zero(interval: Bounds | None) -> Relation:
-    """Say whether a difference is clearly above or below zero: whether its whole interval is."""
-    if interval is None:
+    """Say whether a difference is clearly above or below zero: whether its whole interval is.
+
+    An interval without width, as in files of earlier versions, comes from equal seeds and shows nothing.
+    """
+    if interval is None or interval[0] == interval[1]:
         return Relation.UNCLEAR
     if interval[0] > 0:
         return Relation.ABOVE

@@ -72,7 +72,7 @@ def mean_words(scores: Sequence[PromptScore], variant: Variant) -> str:
     if not found:
         return NONE
     interval = mean_interval(found) if variant is Variant.MARGIN else share_over_items(found)
-    if interval.ci95 is None or (variant is Variant.MARGIN and len(set(found)) == 1):
+    if interval.ci95 is None:
         return f"{interval.value:.4f}"
     return f"{interval.value:.4f} ({max(interval.ci95[0], 0.0):.4f} to {interval.ci95[1]:.4f})"
 

@@ -11,13 +11,16 @@ LEVEL = 0.95
 Z95 = 1.959963984540054
 """The 0.975 quantile of the normal distribution."""
 
+NO_SPREAD = 1e-12
+"""Values that differ by no more are equal except for rounding."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
     """An estimate with its 95 % bounds.
 
-    The bounds are None where a single value tells nothing about the spread. `n` is the number of items that the
-    estimate is taken over.
+    The bounds are None where a single value, or equal ones, tell nothing about the spread. `n` is the number of items
+    that the estimate is taken over.
     """
 
     value: float
@@ -135,9 +138,10 @@ def median_interval(values: Sequence[float]) -> Interval:
 
 
 def mean_interval(values: Sequence[float]) -> Interval:
-    """Return a mean, usually over seeds, with its t interval. A single value has no bounds.
+    """Return a mean, usually over seeds, with its t interval.
 
-    Raises ValueError if there are no values or one is not finite.
+    A single value has no bounds. Equal values have none either: an interval without width would say that chance plays
+    no part. Raises ValueError if there are no values or one is not finite.
     """
     from scipy.stats import t  # noqa: PLC0415 slow to import
 
@@ -145,8 +149,8 @@ def mean_interval(values: Sequence[float]) -> Interval:
     if n == 0 or not all(math.isfinite(value) for value in values):
         raise ValueError(f"{list(values)}: these values have no mean; give at least one, all of them finite")
     mean = math.fsum(values) / n
-    if n == 1:
-        return Interval(value=mean, low=None, high=None, n=1)
+    if n == 1 or max(values) - min(values) <= NO_SPREAD:
+        return Interval(value=mean, low=None, high=None, n=n)
     # n - 1: the mean is estimated from the same values.
     variance = math.fsum((value - mean) ** 2 for value in values) / (n - 1)
     # Student's t and not the normal distribution: there are only a few seeds.
@@ -155,7 +159,8 @@ def mean_interval(values: Sequence[float]) -> Interval:
 
 
 def share_interval(shares: Sequence[float]) -> Interval:
-    """Return a mean of shares, usually over seeds, with its t interval cut to [0, 1]. A single share has no bounds.
+    """Return a mean of shares, usually over seeds, with its t interval cut to [0, 1]. A single share has no bounds,
+    and equal ones have none.
 
     The true mean of shares lies in [0, 1], so the cut takes away only what cannot be true, and the interval covers as
     often as before. Raises ValueError as `mean_interval` does.

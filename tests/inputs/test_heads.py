@@ -56,6 +56,17 @@ def test_a_language_model_has_no_head(tmp_path: Path) -> None:
     check_heads(found(where, Head.NONE))
 
 
+def test_a_model_with_a_head_writes_no_answers(tmp_path: Path) -> None:
+    where = saved(tmp_path / "model", ["model.embed_tokens.weight", "score.weight"])
+    with pytest.raises(
+        ConfigError, match=r"^annotator\.model: .*no language model.*named score.*give a language model"
+    ):
+        check_heads(found(where, Head.NONE, as_it_is=False))
+    # A head can be trained again, and a language model may have a score beside its output.
+    check_heads(found(where, as_it_is=False))
+    check_heads(found(saved(tmp_path / "both", ["lm_head.weight", "score.weight"]), Head.NONE))
+
+
 def test_nothing_is_said_about_files_that_cannot_be_looked_into(tmp_path: Path) -> None:
     (tmp_path / "pickled").mkdir()
     (tmp_path / "pickled" / "pytorch_model.bin").write_bytes(b"")

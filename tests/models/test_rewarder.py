@@ -29,20 +29,9 @@ pytest.importorskip("torch")
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 
 from pretraining_text import reserved_questions
-from train_rewarder import (
-    NAME,
-    SEED,
-    TEST_SEED,
-    WRONG,
-    Places,
-    accuracies,
-    held_out,
-    language_model,
-    make_model,
-    padded,
-    pairs,
-    wrong_by,
-)
+from rewarder_layers import Places, make_model
+from rewarder_rows import SEED, TEST_SEED, WRONG, held_out, padded, pairs, wrong_by
+from train_rewarder import NAME, accuracies, language_model
 
 REWARDER = f"builtin:{NAME}"
 LEAST = 0.9

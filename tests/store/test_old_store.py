@@ -98,12 +98,16 @@ def as_before(folder: Path) -> str:
     """Return results.json as version 0.1.0 wrote it.
 
     It did not write the counts of changes and of evidence, and nothing about noise. Its intervals of differences and of
-    win rates against references were another method's, so they are left out.
+    win rates against references were another method's, so they are left out. Where it wrote an interval without width,
+    because all values were equal, there is none now.
     """
     found = json.loads((folder / "results.json").read_text())
     found.pop("noise", None)
     for row in found["paired"]:
         row.pop("ci95")
+    for one in (*found["summary"], *(metric for run_ in found["runs"] for metric in run_["metrics"].values())):
+        if one["ci95"] is not None and one["ci95"][0] == one["ci95"][1]:
+            one["ci95"] = None
     for run_ in found["runs"]:
         run_.pop("by_order", None)
         run_.pop("rl_curve", None)

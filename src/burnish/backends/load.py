@@ -318,10 +318,10 @@ def positions_of(base: ModelConfig) -> int:
 
 
 def config_of(base: ModelConfig) -> Any:
-    """Return the config of a base model, or of the base below an adapter. No weights are read. It must not be changed,
-    because it is cached: reading it from a GGUF file takes seconds, and a plan asks for it once a stage.
+    """Return the config of a base model, or of the base below an adapter. No weights are read.
 
-    Raises BackendError if it cannot be read.
+    It is cached, so nobody may change it: reading it from a GGUF file takes seconds, and a plan asks for it at every
+    stage. Raises BackendError if it cannot be read.
     """
     return _config(base.model_dump_json())
 

@@ -166,8 +166,8 @@ class Training:
         return None if max(len(chosen), len(rejected)) > limit else (chosen, rejected)
 
     def _train(self, trainer: Any, into: Path, checkpoints: int) -> None:
-        # Under autocast, PEFT casts what goes into an adapter to float32, and autocast casts it back. Without this the
-        # weights are the same to the bit, and a training takes a tenth less time on a CPU.
+        # Under autocast, PEFT casts what goes into an adapter to float32, and autocast casts it back. Without these two
+        # casts a training is faster, and the weights are the same to the bit.
         with disable_input_dtype_casting(trainer.model, active=trainer.args.bf16):
             run(trainer, self.settings)
         weights = whole_weights(trainer)  # all processes bring their parts together

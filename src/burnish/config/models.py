@@ -75,8 +75,8 @@ class ModelConfig(Settings):
     beside the base. It needs the extra `qlora`, and is slow on a CPU."""
     attention: Literal["eager", "sdpa", "flash_attention_2"] | None = None
     """How attention is computed, by the names of transformers. If not given, transformers chooses; that is `sdpa` for
-    most models. `eager` trains short rows faster on a CPU. `flash_attention_2` needs the package flash-attn and a GPU.
-    They differ in the last digits."""
+    most models. On a CPU, `eager` can be faster with short rows. `flash_attention_2` needs the package flash-attn and a
+    GPU. The results differ in the last digits."""
     serve: ServeConfig | None = None
     """The server that answers and scores with this model in the place of transformers. See docs/scale.md."""
 

@@ -46,8 +46,8 @@ from burnish.tasks.sums_world import solve
 
 NAME, START = "rewarder", "strong-long"
 PAIRS, RATE = 16, 5e-4
-FIRST_RATE = 1e-3
-"""The rate of the language model alone, before it gets new layers."""
+FIRST_STEPS, FIRST_RATE = 600, 1e-3
+"""The steps and the rate of the language model alone, before it gets new layers."""
 OLD_RATE = 0.25
 """The rate of the language model's weights, as a share of the rate of the others."""
 WARM_UP_STEPS = 50
@@ -207,12 +207,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=1500)
-    parser.add_argument("--first-steps", type=int, default=600)
     parser.add_argument("--without-comparison", action="store_true", help="Let the new layers begin as no-ops.")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     start = language_model(arguments.out)
-    threshold = expect(start, arguments.first_steps)
+    threshold = expect(start, FIRST_STEPS)
     model = make_model(start, threshold, not arguments.without_comparison)
     print(model.num_parameters(), "parameters; untrained", accuracies(model), flush=True)
     train(model, start, threshold, arguments.steps)
